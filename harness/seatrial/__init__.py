@@ -1,0 +1,1 @@
+"""Load tests of container stacks: request latency and container memory on one clock, with a verdict."""

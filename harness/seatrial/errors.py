@@ -1,0 +1,123 @@
+"""Every error that Seatrial raises on purpose, each with its exit code.
+
+    SeatrialError
+    ├── UsageError                2   the command line, or a file that it names, is wrong
+    │   └── ScenarioInvalid       2   carries every problem of the file at once
+    ├── StackFailed               3   the services under test did not come up, or fell over
+    │   ├── EngineUnavailable     3   no Docker daemon, no Compose v2, or no server programs
+    │   ├── ImageMissing          3   an image can neither be found nor be built
+    │   ├── PortTaken             3   an address is in use by another program
+    │   ├── ServiceExited         3   a service ended while it was being waited for
+    │   ├── NotReady              3   a declared probe did not succeed within its deadline
+    │   └── SeedFailed            3   the stack's seeding command failed
+    ├── LoadFailed                4   the load generator ended early, or never started
+    ├── MeasurementInvalid        5   what was measured can't be trusted
+    ├── Incomparable              6   runs whose environment facts differ
+    ├── ResultsUnwritable         8   the run folder can't be written (disk full, no permission)
+    └── Interrupted             130   Ctrl-C; the stack was torn down and the data kept
+
+A message says what failed, where, what was seen, what was expected, and a hint with a command.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SeatrialError(Exception):
+    """Something failed in a way that the user can act on."""
+
+    exit_code: ClassVar[int] = 70
+
+    def __init__(self, what: str, *, where: str = "", seen: str = "", expected: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.seen = seen
+        self.expected = expected
+        self.hint = hint
+
+    def __str__(self) -> str:
+        parts = [self.what]
+        labelled = (
+            ("where", self.where),
+            ("seen", self.seen),
+            ("expected", self.expected),
+            ("hint", self.hint),
+        )
+        parts += [f"  {label + ':':<10}{_indented(text)}" for label, text in labelled if text]
+        return "\n".join(parts)
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n" + " " * 12)
+
+
+class UsageError(SeatrialError):
+    """The command line, or a file that it names, is wrong."""
+
+    exit_code = 2
+
+
+class ScenarioInvalid(UsageError):
+    """A scenario has problems; all of them are told at once."""
+
+
+class StackFailed(SeatrialError):
+    """The services under test did not come up, or fell over."""
+
+    exit_code = 3
+
+
+class EngineUnavailable(StackFailed):
+    """No Docker daemon answers, Compose v2 is missing, or the embedded engine lacks programs."""
+
+
+class ImageMissing(StackFailed):
+    """An image can neither be found nor be built."""
+
+
+class PortTaken(StackFailed):
+    """An address that a service wants is in use by another program."""
+
+
+class ServiceExited(StackFailed):
+    """A service ended while it was being waited for."""
+
+
+class NotReady(StackFailed):
+    """A declared probe did not succeed within its deadline."""
+
+
+class SeedFailed(StackFailed):
+    """The stack's seeding command failed."""
+
+
+class LoadFailed(SeatrialError):
+    """The load generator ended early, or never started."""
+
+    exit_code = 4
+
+
+class MeasurementInvalid(SeatrialError):
+    """What was measured can't be trusted."""
+
+    exit_code = 5
+
+
+class Incomparable(SeatrialError):
+    """The runs' environment facts differ."""
+
+    exit_code = 6
+
+
+class ResultsUnwritable(SeatrialError):
+    """The run folder can't be written."""
+
+    exit_code = 8
+
+
+class Interrupted(SeatrialError):
+    """The user stopped the run; the stack was torn down and the data kept."""
+
+    exit_code = 130

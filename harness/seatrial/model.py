@@ -1,0 +1,220 @@
+"""The values that the stages hand to each other; frozen, and named after the glossary.
+
+Quantities carry their unit at the end of the name: `_s` seconds, `_ns` CLOCK_MONOTONIC nanoseconds, `_bytes`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+
+class Phase(StrEnum):
+    """Which part of a run something happened in; only the window is judged."""
+
+    WARMUP = "warmup"
+    WINDOW = "window"
+    SETTLE = "settle"
+    IDLE = "idle"
+    DRAIN = "drain"
+
+
+class EngineName(StrEnum):
+    """Where the services run."""
+
+    COMPOSE = "compose"
+    LOCAL = "local"
+    ATTACH = "attach"
+
+
+# --- what was asked for -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontDoor:
+    """The service and port that the load goes to."""
+
+    service: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """One application probe through the front door: GET `path` has to answer `expect`, within `within_s`."""
+
+    path: str
+    expect: int
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How the stack is driven; closed model: `users` at once, each with its own waits."""
+
+    locustfile: Path
+    users: int
+    warmup_s: float
+    duration_s: float
+    drain_s: float
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """The stack with named changes: a Compose override, and files that replace a mounted file.
+
+    `files` maps a file of the stack folder to the file that takes its place, both absolute.
+    """
+
+    name: str
+    compose: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[Path, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One question, as its YAML file asks it, with every default filled in."""
+
+    name: str
+    path: Path
+    question: str
+    compose_file: Path
+    front_door: FrontDoor
+    ready: tuple[Probe, ...]
+    seed: tuple[str, ...]
+    secrets: tuple[str, ...]
+    tiers: Mapping[str, str]
+    load: Load
+    variants: Mapping[str, Variant]
+    allow_hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One variant under one load, once; `block` counts from 1."""
+
+    variant: str
+    block: int
+
+
+# --- what runs ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One running service as an observer sees it: a container (`container`) or a process tree (`pid`)."""
+
+    name: str
+    container: str = ""
+    pid: int = 0
+    log_files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """A stack that is up and ready.
+
+    `url` is where the load goes, `via` how it gets there (`container address`, `published port`, `loopback`);
+    `public_url` is for people. `addresses` are all addresses that belong to the stack.
+    """
+
+    engine: EngineName
+    project: str
+    url: str
+    via: str
+    public_url: str
+    addresses: tuple[str, ...]
+    services: tuple[Service, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What the sampler is to read.
+
+    `kind` is `container`, `tree` (a process and its descendants), `host` or `sampler` (itself).
+    """
+
+    service: str
+    kind: str
+    container: str = ""
+    pid: int = 0
+
+
+class Spawn(Protocol):
+    """Starts a child in a process group of its own, known to the dead-man; stage code never calls Popen itself."""
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdin: int | IO[bytes] | None = None,
+        stdout: int | IO[bytes] | None = None,
+        stderr: int | IO[bytes] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start `argv`; OSError if it can't be started."""
+        ...
+
+
+# --- what was done ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """One phase of a run, from its first nanosecond to the one after its last."""
+
+    phase: Phase
+    from_ns: int
+    until_ns: int
+
+
+class NoteKind(StrEnum):
+    """The closed set of warnings; each is either informative or invalidates the run."""
+
+    TASK_EXCEPTION = "task exception"
+    NO_REQUESTS = "no requests"
+    SERVICE_RESTARTED = "service restarted"
+    OOM_KILL = "out-of-memory kill"
+    SAMPLES_MISSING = "samples missing"
+    COARSE_SAMPLES = "coarse samples"
+    TORN_RECORDS = "torn records"
+    SLOW_STORAGE_DRIVER = "slow storage driver"
+    LOCAL_ENGINE = "embedded engine"
+    PUBLISHED_PORT = "published port"
+    GENERATOR_BUSY = "generator busy"
+    SHARED_CORES = "shared cores"
+    LOAD_ENDED_EARLY = "load ended early"
+    INTERRUPTED = "interrupted"
+    RECOVERED = "recovered"
+
+
+INVALIDATING = frozenset(
+    {
+        NoteKind.TASK_EXCEPTION,
+        NoteKind.NO_REQUESTS,
+        NoteKind.SERVICE_RESTARTED,
+        NoteKind.SAMPLES_MISSING,
+        NoteKind.LOAD_ENDED_EARLY,
+        NoteKind.INTERRUPTED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """One warning about a run, with its numbers in `text`."""
+
+    kind: NoteKind
+    text: str
+
+    @property
+    def invalidates(self) -> bool:
+        """Whether the run can't be trusted because of this."""
+        return self.kind in INVALIDATING

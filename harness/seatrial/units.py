@@ -1,0 +1,35 @@
+"""Durations and sizes as people write them, parsed once at the edge into seconds and bytes."""
+
+from __future__ import annotations
+
+import re
+
+NS_PER_S = 1_000_000_000
+_NUMBER = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]*)\s*$")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_BYTES = {
+    "B": 1,
+    "kB": 1000,
+    "MB": 1000**2,
+    "GB": 1000**3,
+    "KiB": 1024,
+    "MiB": 1024**2,
+    "GiB": 1024**3,
+}
+
+
+def seconds(text: str) -> float:
+    """Turn `250ms`, `30s`, `5m` or `1h` into seconds; ValueError names the units that exist."""
+    return _scaled(text, _SECONDS, "a duration")
+
+
+def size_bytes(text: str) -> int:
+    """Turn `10MB` or `256MiB` into bytes; ValueError names the units that exist."""
+    return round(_scaled(text, _BYTES, "a size"))
+
+
+def _scaled(text: str, units: dict[str, float] | dict[str, int], what: str) -> float:
+    match = _NUMBER.match(text)
+    if match is None or match[2] not in units:
+        raise ValueError(f"{text!r} is not {what}: a number with one of {', '.join(units)} is expected")
+    return float(match[1]) * units[match[2]]

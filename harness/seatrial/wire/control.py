@@ -1,0 +1,47 @@
+"""The messages between the harness and the load generator: JSON lines over one Unix socket.
+
+Harness to child: `gate` (users may begin at `open_ns`), `stop` (no new flow; what runs may end within `drain_s`).
+Child to harness: `ready` (users may be let in), `second` (counts of the last second), `error` (an exception in a
+task: ours, not the server's), `drained` (nothing is in flight any more).
+The environment variable `SEATRIAL_PLAN` tells the child where to record and whom to call.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+PLAN_VARIABLE = "SEATRIAL_PLAN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Where the child records, and the socket on which it is steered."""
+
+    records: str
+    control: str
+    seed: int = 0
+
+    def encode(self) -> str:
+        """Return the value of the environment variable."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def decode(text: str) -> Plan:
+        """Read the environment variable's value."""
+        return Plan(**json.loads(text))
+
+
+def encode(kind: str, **fields: Any) -> bytes:  # noqa: ANN401  (a message's fields are JSON values)
+    """Return one message as a line."""
+    return json.dumps({"kind": kind, **fields}, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(line: bytes) -> Mapping[str, Any]:
+    """Read one message; ValueError if the line is not an object with a kind."""
+    message = json.loads(line)
+    if not isinstance(message, dict) or "kind" not in message:
+        raise ValueError(f"not a control message: {line!r}")
+    return message

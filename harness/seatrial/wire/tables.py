@@ -1,0 +1,87 @@
+"""The columns of the streams that become tables, and the closed sets of their coded columns.
+
+Stamps are CLOCK_MONOTONIC nanoseconds: one clock for every process of a host since its boot.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from seatrial.wire.streams import Layout
+
+
+class Outcome(StrEnum):
+    """How a request or a flow ended; closed, so that nothing can fail in an unnamed way."""
+
+    OK = "ok"
+    STATUS = "status"
+    TIMEOUT = "timeout"
+    REFUSED = "refused"
+    RESET = "reset"
+    TRUNCATED = "truncated"
+    DIGEST = "digest"
+    RANGE = "range"
+    PROTOCOL = "protocol"
+    TOO_LARGE = "too_large"
+    ABORTED = "aborted"
+    CUT = "cut"
+
+
+OUTCOMES = tuple(Outcome)
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+CONNECTIONS = ("new", "reused")
+
+REQUEST_COLUMNS = {
+    "t_intended_ns": "q",
+    "t_start_ns": "q",
+    "t_first_byte_ns": "q",
+    "t_end_ns": "q",
+    "flow_id": "q",
+    "bytes_received": "q",
+    "bytes_sent": "q",
+    "user": "I",
+    "status": "H",
+    "endpoint": "H",
+    "method": "B",
+    "outcome": "B",
+    "connection": "B",
+}
+
+SAMPLE_COLUMNS = tuple(
+    """
+    t_ns t_after_ns usage_bytes working_set_bytes anon_bytes file_clean_bytes file_dirty_bytes shmem_bytes
+    kernel_bytes sock_bytes swap_bytes limit_bytes cpu_ns throttled_ns oom_kills limit_hits cpu_stall_ns
+    memory_stall_ns io_stall_ns major_faults read_bytes written_bytes rx_bytes tx_bytes processes
+    """.split()
+)
+
+FLOW_FIELDS = tuple(
+    """
+    flow_id flow profile t_intended_ns t_start_ns t_end_ns outcome requests bytes_received user detail
+    """.split()
+)
+
+GENERATOR_FIELDS = tuple(
+    """
+    t_ns users in_flight offered completed cpu_fraction loop_lag_p50_ns loop_lag_p99_ns slip_p99_ns
+    """.split()
+)
+
+
+def requests_layout(endpoints: tuple[str, ...], worker: int) -> Layout:
+    """One HTTP request a row; `endpoints` is the locustfile's closed list of labels."""
+    return Layout(
+        table="requests",
+        columns=REQUEST_COLUMNS,
+        labels={"endpoint": endpoints, "method": METHODS, "outcome": OUTCOMES, "connection": CONNECTIONS},
+        constants={"worker": worker},
+    )
+
+
+def samples_layout(service: str, container: str) -> Layout:
+    """One reading of one container a row; every column is a signed 64-bit integer."""
+    return Layout(
+        table="samples",
+        columns=dict.fromkeys(SAMPLE_COLUMNS, "q"),
+        constants={"service": service, "container": container},
+    )
