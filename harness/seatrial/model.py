@@ -31,7 +31,7 @@ class EngineName(StrEnum):
     ATTACH = "attach"
 
 
-# --- what was asked for -------------------------------------------------------------------------------------------
+# --- what was asked for ---
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +53,17 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """How the stack is driven; closed model: `users` at once, each with its own waits."""
+    """How the stack is driven; closed model: `users` at once, each with its own waits.
+
+    `parameters` become the locustfile's own options; without `user_classes` Locust runs every concrete one.
+    """
 
     locustfile: Path
     users: int
     warmup_s: float
     duration_s: float
     drain_s: float
+    user_classes: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -101,7 +105,7 @@ class Trial:
     block: int
 
 
-# --- what runs ----------------------------------------------------------------------------------------------------
+# --- what runs ---
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +167,7 @@ class Spawn(Protocol):
         ...
 
 
-# --- what was done ------------------------------------------------------------------------------------------------
+# --- what was done ---
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

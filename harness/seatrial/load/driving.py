@@ -1,0 +1,174 @@
+"""One trial's load from start to drain: the child is started, let in, timed by phases, and asked to end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from seatrial.errors import LoadFailed, UsageError
+from seatrial.load import channel, command
+from seatrial.load.channel import Channel, Message
+from seatrial.model import Load, Phase, Span, Spawn
+from seatrial.units import NS_PER_S
+from seatrial.wire.control import Plan
+
+READY_WITHIN_S = 60.0
+LEAVE_WITHIN_S = 10.0
+_GATE_LEAD_NS = 50_000_000
+_TICK_S = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """What one child is to do and where; `streams` takes its records, `log` its own words."""
+
+    load: Load
+    target: str
+    folder: Path
+    streams: Path
+    log: Path
+    secrets: Mapping[str, str]
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """Whom to tell what: the child's pid, the phases as soon as they are known, and each second's counts."""
+
+    started: Callable[[int], None]
+    phases: Callable[[tuple[Span, ...]], None]
+    second: Callable[[Phase, Message], None]
+
+
+def check(load: Load) -> None:
+    """Raise UsageError for a parameter that would override what the harness sets itself."""
+    reserved = ("host", "users", "spawn-rate", "headless", "run-time", "processes", "exit-code-on-error")
+    refused = command.refused_parameters(load, reserved)
+    if refused:
+        raise UsageError(
+            "a load parameter is set by the harness itself",
+            where="load.parameters",
+            seen=", ".join(refused),
+            hint="users and duration stand under load:, the host comes from the stack",
+        )
+
+
+def drive(
+    orders: Orders, hooks: Hooks, *, spawn: Spawn, clock: Callable[[], int] = time.monotonic_ns
+) -> tuple[Span, ...]:
+    """Drive the load through warm-up, window and drain, and return the phases as they were.
+
+    Raises LoadFailed if the child ends before it was asked to, or never says that it is ready.
+    """
+    check(orders.load)
+    with channel.opened() as steering, orders.log.open("wb") as log:
+        plan = Plan(records=str(orders.streams), control=str(steering.path), seed=orders.seed)
+        child = spawn(
+            command.argv(orders.load, orders.target, orders.parameters),
+            env=command.environment(os.environ, plan, orders.secrets, steering.path.parent),
+            cwd=orders.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        hooks.started(child.pid)
+        return _Drive(orders, hooks, steering, child, clock).through()
+
+
+class _Drive:
+    """The steps of one drive; holds what each of them needs."""
+
+    def __init__(
+        self,
+        orders: Orders,
+        hooks: Hooks,
+        steering: Channel,
+        child: subprocess.Popen[bytes],
+        clock: Callable[[], int],
+    ) -> None:
+        self._orders = orders
+        self._hooks = hooks
+        self._steering = steering
+        self._child = child
+        self._clock = clock
+
+    def through(self) -> tuple[Span, ...]:
+        self._await_ready()
+        load = self._orders.load
+        opened_ns = self._clock() + _GATE_LEAD_NS
+        self._steering.send("gate", open_ns=opened_ns)
+        window_ns = opened_ns + round(load.warmup_s * NS_PER_S)
+        drain_ns = window_ns + round(load.duration_s * NS_PER_S)
+        end_ns = drain_ns + round(load.drain_s * NS_PER_S)
+        self._hooks.phases(_spans(opened_ns, window_ns, drain_ns, end_ns))
+        self._pass(Phase.WARMUP, window_ns)
+        self._pass(Phase.WINDOW, drain_ns)
+        self._steering.send("stop", drain_s=load.drain_s)
+        self._leave()
+        spans = _spans(opened_ns, window_ns, drain_ns, self._clock())
+        self._hooks.phases(spans)
+        return spans
+
+    def _await_ready(self) -> None:
+        deadline_ns = self._clock() + round(READY_WITHIN_S * NS_PER_S)
+        while self._clock() < deadline_ns:
+            self._refuse_early_end()
+            for message in self._steering.messages(_TICK_S):
+                if message["kind"] == "ready":
+                    return
+        raise LoadFailed(
+            f"the load generator was not ready within {READY_WITHIN_S:.0f} s",
+            where=str(self._orders.load.locustfile),
+            seen=self._last_words() or "no output",
+            expected="at least one user class that builds on seatrial.user.LeanUser",
+        )
+
+    def _pass(self, phase: Phase, until_ns: int) -> None:
+        while (left_ns := until_ns - self._clock()) > 0:
+            self._refuse_early_end()
+            for message in self._steering.messages(min(left_ns / NS_PER_S, _TICK_S)):
+                if message["kind"] == "second":
+                    self._hooks.second(phase, message)
+
+    def _leave(self) -> None:
+        """Wait for the child's end; its users may take `drain_s`, it itself a few seconds more."""
+        deadline_ns = self._clock() + round((self._orders.load.drain_s + LEAVE_WITHIN_S) * NS_PER_S)
+        while self._clock() < deadline_ns:
+            for message in self._steering.messages(_TICK_S):
+                if message["kind"] == "second":
+                    self._hooks.second(Phase.DRAIN, message)
+            if self._child.poll() is not None:
+                return
+        raise LoadFailed(
+            "the load generator did not end after it was asked to",
+            where=f"process {self._child.pid}",
+            expected=f"its end within {self._orders.load.drain_s + LEAVE_WITHIN_S:.0f} s",
+            seen=self._last_words(),
+        )
+
+    def _refuse_early_end(self) -> None:
+        code = self._child.poll()
+        if code is not None:
+            raise LoadFailed(
+                f"the load generator ended by itself with exit code {code}",
+                where=str(self._orders.load.locustfile),
+                seen=self._last_words() or "no output",
+                hint=f"its log: {self._orders.log}",
+            )
+
+    def _last_words(self, lines: int = 15) -> str:
+        text = self._orders.log.read_text(encoding="utf-8", errors="replace")
+        return "\n".join(text.strip().splitlines()[-lines:])
+
+
+def _spans(opened_ns: int, window_ns: int, drain_ns: int, end_ns: int) -> tuple[Span, ...]:
+    return (
+        Span(phase=Phase.WARMUP, from_ns=opened_ns, until_ns=window_ns),
+        Span(phase=Phase.WINDOW, from_ns=window_ns, until_ns=drain_ns),
+        Span(phase=Phase.DRAIN, from_ns=drain_ns, until_ns=max(end_ns, drain_ns)),
+    )

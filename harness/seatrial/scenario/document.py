@@ -1,0 +1,65 @@
+"""A YAML document with the line of every key, so that a problem can be told where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seatrial.errors import ScenarioInvalid
+
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The plain values of a YAML file, the line (from 1) of each place, and the keys that stand twice."""
+
+    path: Path
+    values: Any
+    lines: Mapping[Place, int] = field(default_factory=dict)
+    repeated: tuple[Place, ...] = ()
+
+    def line(self, place: Place) -> int:
+        """Return the line of the place, or of the nearest thing around it."""
+        while place and place not in self.lines:
+            place = place[:-1]
+        return self.lines.get(place, 1)
+
+
+def read(path: Path) -> Document:
+    """Read one YAML file; ScenarioInvalid if it can't be read or is not YAML."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioInvalid("the file can't be read", where=str(path), seen=str(error)) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or str(error)
+        raise ScenarioInvalid("the file is not YAML", where=where, seen=problem) from error
+    places = list(_places((), root)) if root is not None else []
+    lines: dict[Place, int] = {}
+    repeated = []
+    for place, line in places:
+        if place in lines:
+            repeated.append(place)
+        lines[place] = line
+    return Document(path, values, lines, tuple(repeated))
+
+
+def _places(place: Place, node: yaml.Node) -> Iterator[tuple[Place, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner = (*place, str(key.value))
+            yield inner, key.start_mark.line + 1
+            yield from _places(inner, value)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield (*place, index), item.start_mark.line + 1
+            yield from _places((*place, index), item)

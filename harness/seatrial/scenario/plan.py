@@ -1,0 +1,69 @@
+"""What a command will do, written down before anything starts; and a scenario as plain JSON values."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from seatrial.errors import UsageError
+from seatrial.model import Scenario, Trial, Variant
+
+
+def single_trial(scenario: Scenario, variant: str) -> Trial:
+    """Return the one trial of a plain run; UsageError if the scenario has no such variant."""
+    if variant not in scenario.variants:
+        close = difflib.get_close_matches(variant, scenario.variants, n=1)
+        raise UsageError(
+            f"the scenario has no variant {variant!r}",
+            where=str(scenario.path),
+            expected=f"one of: {', '.join(scenario.variants)}",
+            hint=f"did you mean {close[0]}?" if close else "",
+        )
+    return Trial(variant=variant, block=1)
+
+
+def plan(scenario: Scenario, trials: tuple[Trial, ...], seed: int) -> dict[str, Any]:
+    """Return the content of plan.json: the order of the trials and the seed of every choice."""
+    return {
+        "schema_version": 1,
+        "scenario": scenario.name,
+        "question": scenario.question,
+        "seed": seed,
+        "blocks": [
+            [trial.variant for trial in trials if trial.block == block]
+            for block in sorted({trial.block for trial in trials})
+        ],
+    }
+
+
+def resolved(scenario: Scenario) -> dict[str, Any]:
+    """Return the scenario as JSON values, every default filled in, quantities with their unit in the name."""
+    load = scenario.load
+    return {
+        "name": scenario.name,
+        "path": str(scenario.path),
+        "question": scenario.question,
+        "compose_file": str(scenario.compose_file),
+        "front_door": {"service": scenario.front_door.service, "port": scenario.front_door.port},
+        "ready": [{"path": p.path, "expect": p.expect, "within_s": p.within_s} for p in scenario.ready],
+        "seed": list(scenario.seed),
+        "secrets": list(scenario.secrets),
+        "tiers": dict(scenario.tiers),
+        "load": {
+            "locustfile": str(load.locustfile),
+            "user_classes": list(load.user_classes),
+            "users": load.users,
+            "warmup_s": load.warmup_s,
+            "duration_s": load.duration_s,
+            "drain_s": load.drain_s,
+            "parameters": dict(load.parameters),
+        },
+        "variants": {name: _variant(v, scenario.compose_file.parent) for name, v in scenario.variants.items()},
+        "allow_hosts": list(scenario.allow_hosts),
+    }
+
+
+def _variant(variant: Variant, folder: Path) -> dict[str, Any]:
+    files = {str(old.relative_to(folder)): str(new.relative_to(folder)) for old, new in variant.files.items()}
+    return {"compose": dict(variant.compose), "files": files}

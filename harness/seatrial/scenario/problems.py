@@ -1,0 +1,85 @@
+"""What is wrong with a scenario, in words: one line for each problem, with file, line and a hint."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from seatrial.errors import ScenarioInvalid
+from seatrial.scenario.document import Document, Place
+
+_WORDS = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a key of a scenario",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, at one place of the document."""
+
+    place: Place
+    text: str
+    hint: str = ""
+
+
+def of_grammar(error: ValidationError, grammar: type[BaseModel]) -> list[Problem]:
+    """Translate what pydantic found."""
+    problems = []
+    meant: set[Place] = set()
+    for found in sorted(error.errors(), key=lambda found: found["type"] == "missing"):
+        place: Place = found["loc"]
+        kind, key = found["type"], ".".join(map(str, place))
+        if kind == "missing" and place in meant:
+            continue  # the misspelt key was told already: one mistake, one message
+        hint = ""
+        if kind == "extra_forbidden":
+            close = _meant(place, grammar)
+            hint = f"did you mean {close}?" if close else f"known here: {', '.join(_keys_at(place[:-1], grammar))}"
+            meant.add((*place[:-1], close))
+        words = _WORDS.get(kind) or f"{_lowered(found['msg'])} (seen: {found['input']!r})"
+        problems.append(Problem(place, f"{key} {words}" if kind in _WORDS else f"{key}: {words}", hint))
+    return problems
+
+
+def refuse(document: Document, problems: Iterable[Problem]) -> None:
+    """Raise ScenarioInvalid with all problems in the order of their lines; return if there is none."""
+    told = sorted(problems, key=lambda problem: document.line(problem.place))
+    if not told:
+        return
+    lines = [
+        f"{document.path}:{document.line(problem.place)}: {problem.text}"
+        + (f"; {problem.hint}" if problem.hint else "")
+        for problem in told
+    ]
+    count = "one problem" if len(lines) == 1 else f"{len(lines)} problems"
+    raise ScenarioInvalid(
+        f"the scenario has {count}\n" + "\n".join(f"  {line}" for line in lines),
+        hint="seatrial schema prints what a scenario may hold",
+    )
+
+
+def _lowered(message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
+def _meant(place: Place, grammar: type[BaseModel]) -> str:
+    close = difflib.get_close_matches(str(place[-1]), _keys_at(place[:-1], grammar), n=1)
+    return close[0] if close else ""
+
+
+def _keys_at(place: Place, grammar: type[BaseModel]) -> list[str]:
+    """Walk the grammar to the model at a place and return its keys."""
+    model: Any = grammar
+    for step in place:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            known = model.model_fields.get(str(step))
+            model = known.annotation if known else None
+        else:
+            model = get_args(model)[-1 if get_origin(model) is dict else 0]
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []

@@ -1,0 +1,49 @@
+"""The Locust child's command line and environment."""
+
+from pathlib import Path
+
+import pytest
+
+from seatrial.errors import UsageError
+from seatrial.load import command, driving
+from seatrial.model import Load
+from seatrial.wire.control import PLAN_VARIABLE, Plan
+
+
+def _load(**parameters: str) -> Load:
+    return Load(
+        locustfile=Path("/x/pull.py"),
+        users=3,
+        warmup_s=1,
+        duration_s=2,
+        drain_s=1,
+        user_classes=("Pull",),
+        parameters=parameters,
+    )
+
+
+def test_parameters_become_options_and_classes_come_last() -> None:
+    """Locust takes the user classes as positional words."""
+    words = command.argv(_load(depth="2"), "http://127.0.0.1:1", {})
+
+    assert words[words.index("--depth") + 1] == "2"
+    assert words[-1] == "Pull"
+    assert words[words.index("--spawn-rate") + 1] == "3"
+
+
+def test_the_environment_holds_no_setting_of_locust() -> None:
+    """A LOCUST_USERS of the caller would change the run in silence."""
+    inherited = {"LOCUST_USERS": "99", "PATH": "/bin", "HOME": "/root"}
+    plan = Plan(records="/r", control="/c", seed=4)
+
+    environment = command.environment(inherited, plan, {"WORD": "secret"}, Path("/empty"))
+
+    assert "LOCUST_USERS" not in environment
+    assert (environment["HOME"], environment["WORD"], environment["PATH"]) == ("/empty", "secret", "/bin")
+    assert Plan.decode(environment[PLAN_VARIABLE]) == plan
+
+
+def test_a_parameter_that_the_harness_sets_is_refused() -> None:
+    """Two values for --users would leave it to Locust which one holds."""
+    with pytest.raises(UsageError, match="run-time"):
+        driving.check(_load(**{"run-time": "5s"}))

@@ -1,0 +1,146 @@
+"""From YAML to a Scenario, and every problem told at once."""
+
+from pathlib import Path
+
+import pytest
+
+from seatrial.errors import ScenarioInvalid, UsageError
+from seatrial.scenario import overrides, plan, reading, shipped
+
+GOOD = """\
+question: Does it leak?
+stack: st
+front_door: {service: web, port: 80}
+ready:
+  - {get: /, expect: 200, within: 10s}
+tiers: {web: {place: proxy}, app: {place: app}}
+load:
+  locustfile: drive.py
+  users: 3
+  duration: 1m
+  parameters: {depth: 2, fast: true}
+variants:
+  big: {files: {web.conf: big.conf}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a scenario with the files that it names."""
+    stack = tmp_path / "st"
+    stack.mkdir()
+    (stack / "compose.yaml").write_text("services: {web: {image: w}, app: {image: a}}\n")
+    for name in ("web.conf", "big.conf"):
+        (stack / name).touch()
+    (tmp_path / "drive.py").touch()
+    (tmp_path / "good.yaml").write_text(GOOD)
+    return tmp_path
+
+
+def _problems(folder: Path, text: str) -> list[str]:
+    (folder / "bad.yaml").write_text(text)
+    with pytest.raises(ScenarioInvalid) as caught:
+        reading.read(str(folder / "bad.yaml"))
+    return [line.strip().removeprefix(f"{folder}/") for line in str(caught.value).splitlines()[1:-1]]
+
+
+def test_units_become_seconds_and_defaults_are_filled_in(folder: Path) -> None:
+    """Nothing behind the edge parses text, and nothing is left open."""
+    load = reading.read(str(folder / "good.yaml")).load
+
+    assert (load.warmup_s, load.duration_s, load.drain_s) == (5.0, 60.0, 5.0)
+    assert load.parameters == {"depth": "2", "fast": "true"}
+
+
+def test_files_are_found_beside_the_scenario(folder: Path) -> None:
+    """A scenario is a folder that can be copied."""
+    scenario = reading.read(str(folder / "good.yaml"))
+
+    assert scenario.compose_file == folder / "st" / "compose.yaml"
+    assert scenario.load.locustfile == folder / "drive.py"
+    assert scenario.variants["big"].files == {folder / "st" / "web.conf": folder / "st" / "big.conf"}
+
+
+def test_five_mistakes_yield_five_messages(folder: Path) -> None:
+    """Each is told with its line, in one pass, and a misspelt key is one mistake, not two."""
+    text = (
+        GOOD.replace("front_door", "front_dor")
+        .replace("10s", "10")
+        .replace("users: 3", "users: many")
+        .replace("drive.py", "gone.py")
+        .replace("app: {place", "ap: {place")
+    )
+
+    assert _problems(folder, text) == [
+        "bad.yaml:3: front_dor is not a key of a scenario; did you mean front_door?",
+        "bad.yaml:5: ready.0.within: 10 has no unit: write 10s, 10m or 10ms (seen: 10)",
+        "bad.yaml:6: the stack has no service 'ap'; its services: web, app",
+        "bad.yaml:8: there is no locustfile 'gone.py' beside the scenario or shipped",
+        "bad.yaml:9: load.users: input should be a valid integer (seen: 'many')",
+    ]
+
+
+def test_a_key_that_stands_twice_is_told(folder: Path) -> None:
+    """YAML would silently take the second one."""
+    assert _problems(folder, GOOD + "question: Really?\n") == ["bad.yaml:14: question stands twice"]
+
+
+def test_a_missing_stack_is_told(folder: Path) -> None:
+    """The path that was looked at is in the message."""
+    assert _problems(folder, GOOD.replace("stack: st", "stack: nowhere")) == [
+        f"bad.yaml:2: there is no Compose file at {folder}/nowhere"
+    ]
+
+
+def test_what_is_not_yaml_is_told_with_its_line(folder: Path) -> None:
+    """A stray bracket has a place too."""
+    (folder / "bad.yaml").write_text("question: ok\nstack: a: b\n")
+
+    with pytest.raises(ScenarioInvalid, match=r"bad\.yaml:2"):
+        reading.read(str(folder / "bad.yaml"))
+
+
+def test_an_empty_file_is_a_scenario_with_problems(folder: Path) -> None:
+    """No traceback for a file that holds nothing."""
+    (folder / "bad.yaml").write_text("")
+
+    with pytest.raises(ScenarioInvalid, match="valid dictionary"):
+        reading.read(str(folder / "bad.yaml"))
+
+
+def test_a_setting_of_the_command_line_replaces_a_value(folder: Path) -> None:
+    """`--set` is judged by the same grammar as the file."""
+    settings = overrides.parse(("load.users=7", "load.duration=2s"))
+
+    load = reading.read(str(folder / "good.yaml"), settings).load
+
+    assert (load.users, load.duration_s) == (7, 2.0)
+
+
+def test_a_setting_without_an_equals_sign_is_refused() -> None:
+    """A forgotten value is not an empty value."""
+    with pytest.raises(UsageError, match="--set takes key=value"):
+        overrides.parse(("load.users",))
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    """A typing mistake costs one look."""
+    with pytest.raises(UsageError, match="did you mean registry-pull"):
+        shipped.find("registry-pul")
+
+
+def test_an_unknown_variant_is_answered_with_the_nearest(folder: Path) -> None:
+    """`base` always exists, whatever the file says."""
+    scenario = reading.read(str(folder / "good.yaml"))
+
+    assert plan.single_trial(scenario, "base").variant == "base"
+    with pytest.raises(UsageError, match="did you mean big"):
+        plan.single_trial(scenario, "bigg")
+
+
+def test_a_resolved_scenario_holds_its_units_in_its_names(folder: Path) -> None:
+    """run.json can be read without this program."""
+    resolved = plan.resolved(reading.read(str(folder / "good.yaml")))
+
+    assert resolved["load"]["duration_s"] == 60.0
+    assert resolved["variants"]["big"] == {"compose": {}, "files": {"web.conf": "big.conf"}}
