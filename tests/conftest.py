@@ -1,5 +1,40 @@
-"""Set before anything else: importing Locust would otherwise patch the sockets of the whole test process."""
+"""What every test needs: Locust kept from patching this process, and parts that are really there."""
 
 import os
 
-os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"
+os.environ["LOCUST_SKIP_MONKEY_PATCH"] = "1"  # before anything else: `import locust` would patch every socket
+
+import shutil
+import subprocess
+from functools import cache
+
+import pytest
+
+SERVERS = ("nginx", "docker-registry", "redis-server", "gunicorn")
+
+
+@cache
+def _lacking(marker: str) -> str:
+    """Return why tests with this marker can't run here; empty if they can."""
+    if marker == "servers":
+        path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin"])
+        missing = [name for name in SERVERS if shutil.which(name, path=path) is None]
+        return f"not installed: {', '.join(missing)}" if missing else ""
+    for command in (["docker", "version"], ["docker", "compose", "version"]):
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=20, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"{' '.join(command)}: {error}"
+        if done.returncode:
+            return f"{' '.join(command)}: {done.stderr.decode(errors='replace').strip()}"
+    return ""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what can't run here, with the reason; where CI promises the parts, their absence is a failure."""
+    for marker in ("docker", "servers"):
+        if item.get_closest_marker(marker) is None or not (reason := _lacking(marker)):
+            continue
+        if os.environ.get("SEATRIAL_REQUIRE_ALL") == "1":
+            pytest.fail(f"this run promises every part, but {reason}", pytrace=False)
+        pytest.skip(reason)

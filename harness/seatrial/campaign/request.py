@@ -1,0 +1,50 @@
+"""What one command asks of a campaign."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from seatrial.errors import UsageError
+from seatrial.model import EngineName, Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One scenario to be run, and how.
+
+    `attach` names the stack that is already up (a Compose project or `label=value`); `catalogue` replaces seeding.
+    `command_ns` is when the user's command began.
+    """
+
+    scenario: Scenario
+    results: Path
+    command_ns: int
+    variant: str = "base"
+    engine: str = "auto"
+    attach: str = ""
+    catalogue: Path | None = None
+    seed: int = 1
+    port: int = 0
+    confirmed_hosts: tuple[str, ...] = ()
+
+
+def stack_secrets(
+    scenario: Scenario, engine: EngineName, environment: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """Return the stack's secrets: what the user has set, else random words of this run.
+
+    A stack that is already up has its own; UsageError names those that are not set then.
+    """
+    missing = [name for name in scenario.secrets if name not in environment]
+    if missing and engine is EngineName.ATTACH:
+        raise UsageError(
+            "the stack that is up has secrets that this process was not given",
+            where=str(scenario.path),
+            seen=f"not set: {', '.join(missing)}",
+            hint=f"export {missing[0]}=...",
+        )
+    return {name: environment.get(name) or secrets.token_urlsafe(18) for name in scenario.secrets}

@@ -1,0 +1,117 @@
+"""`seatrial run`: one scenario, one variant, once; sealed whatever becomes of it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+
+from seatrial.campaign import interrupts
+from seatrial.campaign.journal import Journal
+from seatrial.campaign.request import Request, stack_secrets
+from seatrial.campaign.trial import TrialRun
+from seatrial.errors import Interrupted, SeatrialError
+from seatrial.load import driving
+from seatrial.model import NoteKind, Trial
+from seatrial.observe import checkout, facts
+from seatrial.record import document as documents
+from seatrial.record import folder as folders
+from seatrial.record.document import RunDocument
+from seatrial.record.folder import RunFolder
+from seatrial.report.progress import Progress
+from seatrial.scenario import plan
+from seatrial.stack import engine
+from seatrial.stack.engine import Choice
+from seatrial.stack.guard import guarded
+from seatrial.stack.ownership import this_owner
+from seatrial.stack.spec import StackSpec
+
+_BUILD_S = 900.0
+"""Ten minutes and a half for images that have yet to be built, on a slow mirror."""
+
+
+def run(request: Request, progress: Progress) -> RunFolder:
+    """Run the scenario once and return its sealed folder.
+
+    Whatever happens after the folder was made, the stack is torn down, the data up to that moment is sealed, and
+    only then the error is raised.
+    """
+    scenario = request.scenario
+    trial = plan.single_trial(scenario, request.variant)
+    driving.check(scenario.load)
+    choice = engine.choose(request.engine)
+    secrets = stack_secrets(scenario, choice.engine)
+    wall_ns = time.time_ns()
+    experiment = folders.create_experiment(request.results, scenario.name, wall_ns)
+    documents.save_plan(experiment, plan.plan(scenario, (trial,), request.seed))
+    folder = folders.create_run(experiment, trial.variant, trial.block, wall_ns)
+    journal = Journal(folder, _first_page(request, trial, choice))
+    progress.say(f"{scenario.name} ({trial.variant}) on the {choice.engine} engine: {choice.reason}")
+    with interrupts.orderly(progress.say):
+        _run_and_seal(request, choice, secrets, journal, progress)
+    return folder
+
+
+def _run_and_seal(
+    request: Request, choice: Choice, secrets: Mapping[str, str], journal: Journal, progress: Progress
+) -> None:
+    spec = stack_spec(request, secrets, journal.folder)
+    try:
+        with guarded(spec.run_id) as guard:
+            TrialRun(
+                request=request, choice=choice, spec=spec, guard=guard, journal=journal, progress=progress
+            ).through()
+    except KeyboardInterrupt as error:
+        journal.note(NoteKind.INTERRUPTED, "stopped by the user before its end")
+        journal.seal("interrupted")
+        raise Interrupted(
+            "stopped; the stack is torn down and the data is kept",
+            where=str(journal.folder.root),
+            hint="seatrial show latest",
+        ) from error
+    except SeatrialError as error:
+        journal.seal("failed", str(error))
+        raise
+    journal.seal("complete")
+
+
+def stack_spec(
+    request: Request, secrets: Mapping[str, str], folder: RunFolder, *, kept: bool = False
+) -> StackSpec:
+    """Return what the engine needs to bring up the request's variant."""
+    scenario = request.scenario
+    run_id = uuid.uuid4().hex[:12]
+    probes_s = sum(probe.within_s for probe in scenario.ready)
+    load_s = scenario.load.warmup_s + scenario.load.duration_s + scenario.load.drain_s
+    return StackSpec(
+        run_id=run_id,
+        project=request.attach or f"seatrial-{run_id}",
+        compose_file=scenario.compose_file,
+        variant=scenario.variants[request.variant],
+        front_door=scenario.front_door,
+        probes=scenario.ready,
+        environment=secrets,
+        work=folder.root / "work",
+        logs=folder.logs,
+        port=request.port,
+        kept=kept,
+        deadline_s=_BUILD_S + probes_s + 2 * load_s,
+    )
+
+
+def _first_page(request: Request, trial: Trial, choice: Choice) -> RunDocument:
+    scenario = request.scenario
+    environment = {"host": facts.host_facts(), "seed": request.seed, "load": plan.resolved(scenario)["load"]}
+    return RunDocument(
+        status="running",
+        scenario_name=scenario.name,
+        scenario=plan.resolved(scenario),
+        variant=trial.variant,
+        block=trial.block,
+        engine=choice.engine,
+        engine_reason=choice.reason,
+        owner=str(this_owner()),
+        clock={"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()},
+        facts={"subject": {"git_commit": checkout.git_commit(scenario.path.parent)}, "environment": environment},
+        timing={"command_ns": request.command_ns},
+    )

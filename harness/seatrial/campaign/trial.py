@@ -1,0 +1,154 @@
+"""One trial: the stack up, seeded, watched and loaded; each step written down as it is made."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from seatrial.campaign.journal import Journal
+from seatrial.campaign.request import Request
+from seatrial.errors import UsageError
+from seatrial.load import driving, target
+from seatrial.load.channel import Message
+from seatrial.load.driving import Hooks, Orders
+from seatrial.model import EngineName, NoteKind, Phase, Service, Span, Stack, Watch
+from seatrial.observe.session import Observer, observing
+from seatrial.report.progress import Progress
+from seatrial.stack import engine, seeding
+from seatrial.stack.engine import Choice
+from seatrial.stack.guard import Guard
+from seatrial.stack.spec import StackSpec
+
+CATALOGUE = "${catalogue}"
+"""In a load parameter: the path of what was seeded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRun:
+    """One trial with everything it needs."""
+
+    request: Request
+    choice: Choice
+    spec: StackSpec
+    guard: Guard
+    journal: Journal
+    progress: Progress
+
+    def through(self) -> None:
+        """Do the trial; the stack is torn down when this returns or raises, and what was recorded stays."""
+        scenario, folder = self.request.scenario, self.journal.folder
+        with engine.running(self.choice, self.spec, self.guard, self.progress.say) as stack:
+            self._describe(stack)
+            target.check(
+                stack.url,
+                stack=stack.addresses,
+                allowed=scenario.allow_hosts,
+                confirmed=self.request.confirmed_hosts,
+            )
+            catalogue = provide_catalogue(self.request, self.spec, stack, folder.catalogue, self.guard)
+            self.journal.stamp("seeded_ns")
+            with observing(
+                watches(stack.services),
+                folder.streams,
+                folder.events,
+                spawn=self.guard.spawn,
+                project=stack.project,
+            ) as observer:
+                self._drive(stack, observer, catalogue)
+            self.journal.stamp("drained_ns")
+        self.journal.stamp("torn_down_ns")
+
+    def _describe(self, stack: Stack) -> None:
+        facts = self.journal.document.facts
+        subject = {**facts["subject"], "images": stack.facts.get("images", {})}
+        engine = {name: value for name, value in stack.facts.items() if name != "images"}
+        environment = {**facts["environment"], "engine": engine}
+        self.journal.change(url_via=stack.via, facts={"subject": subject, "environment": environment})
+        self.journal.stamp("ready_ns")
+        for kind, text in distortions(self.choice, stack):
+            self.journal.note(kind, text)
+        self.progress.say(f"ready at {stack.url} ({stack.via})")
+
+    def _drive(self, stack: Stack, observer: Observer, catalogue: Path | None) -> None:
+        scenario, folder = self.request.scenario, self.journal.folder
+        orders = Orders(
+            load=scenario.load,
+            target=stack.url,
+            folder=folder.root,
+            streams=folder.streams,
+            log=folder.logs / "locust.log",
+            secrets=self.spec.environment,
+            parameters=parameters(scenario.load.parameters, catalogue),
+            seed=self.request.seed,
+        )
+        hooks = Hooks(
+            started=lambda pid: observer.watch(Watch(service="generator", kind="tree", pid=pid)),
+            phases=self._write_phases,
+            second=self._show_second,
+        )
+        load = scenario.load
+        self.progress.say(f"{load.users} users, {load.warmup_s:g} s warm-up, {load.duration_s:g} s window")
+        driving.drive(orders, hooks, spawn=self.guard.spawn)
+
+    def _write_phases(self, spans: tuple[Span, ...]) -> None:
+        self.journal.change(spans=spans)
+
+    def _show_second(self, phase: Phase, message: Message) -> None:
+        counts = "{completed} requests/s, {failed} failed, {in_flight} in flight".format_map(message)
+        self.progress.live(f"{phase}: {counts}")
+
+
+def parameters(wanted: Mapping[str, str], catalogue: Path | None) -> dict[str, str]:
+    """Return the load parameters with the catalogue's path in place; without a catalogue they are left out."""
+    present = {name: value for name, value in wanted.items() if catalogue is not None or CATALOGUE not in value}
+    return {name: value.replace(CATALOGUE, str(catalogue)) for name, value in present.items()}
+
+
+def watches(running: tuple[Service, ...]) -> tuple[Watch, ...]:
+    """Return what the sampler reads from the start: every service, the host, and itself."""
+    services = tuple(
+        Watch(service=service.name, kind="container", container=service.container)
+        if service.container
+        else Watch(service=service.name, kind="tree", pid=service.pid)
+        for service in running
+    )
+    return (*services, Watch(service="host", kind="host"), Watch(service="sampler", kind="sampler"))
+
+
+def provide_catalogue(
+    request: Request, spec: StackSpec, stack: Stack, catalogue: Path, guard: Guard
+) -> Path | None:
+    """Seed the stack, or take the catalogue that was given; None if there is nothing to seed with.
+
+    A stack that is attached to is not ours to write to: it is seeded only by its owner.
+    """
+    if request.catalogue is not None:
+        try:
+            shutil.copyfile(request.catalogue, catalogue)
+        except OSError as error:
+            raise UsageError(
+                "the catalogue can't be read", where=str(request.catalogue), seen=str(error)
+            ) from error
+        return catalogue
+    if not request.scenario.seed or stack.engine is EngineName.ATTACH:
+        return None
+    seeding.seed(spec, stack, request.scenario.seed, catalogue, guard)
+    return catalogue
+
+
+def distortions(choice: Choice, stack: Stack) -> list[tuple[NoteKind, str]]:
+    """Return what makes this run's figures differ from those of a plain Linux host with overlay2."""
+    found = []
+    if stack.engine is EngineName.LOCAL:
+        found.append((NoteKind.LOCAL_ENGINE, f"the services ran as processes of this host: {choice.reason}"))
+    if stack.via == "published port":
+        found.append(
+            (NoteKind.PUBLISHED_PORT, "each request passed through Docker's userland proxy (about 51 µs)")
+        )
+    driver = stack.facts.get("storage_driver", "")
+    if driver in {"fuse-overlayfs", "vfs"}:
+        text = f"storage driver {driver}: opening a file costs up to 60 µs more than on overlay2"
+        found.append((NoteKind.SLOW_STORAGE_DRIVER, text))
+    return found

@@ -1,0 +1,81 @@
+"""What is done to runs and stacks afterwards: list, recover, clean, down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from seatrial.errors import UsageError
+from seatrial.model import Note, NoteKind
+from seatrial.record import document as documents
+from seatrial.record import folder as folders
+from seatrial.record import seal
+from seatrial.record.folder import RunFolder
+from seatrial.stack import leftovers
+from seatrial.stack.daemon import connect
+from seatrial.stack.ownership import Owner, is_alive
+
+
+def stored_runs(results: Path) -> list[dict[str, Any]]:
+    """Return a row for each stored run, newest first."""
+    rows = []
+    for folder in folders.list_runs(results):
+        document = documents.load(folder)
+        rows.append(
+            {
+                "run": str(folder.root.relative_to(results)),
+                "scenario": document.scenario_name,
+                "variant": document.variant,
+                "engine": document.engine,
+                "status": document.status if document.sealed else "unfinished",
+                "requests": document.rows.get("requests", 0),
+            }
+        )
+    return rows
+
+
+def recover(folder: RunFolder) -> RunFolder:
+    """Seal a run whose harness is gone; UsageError while it is still running."""
+    document = documents.load(folder)
+    if document.sealed:
+        return folder
+    if document.owner and is_alive(Owner.parse(document.owner)):
+        raise UsageError(
+            "the run is still going on",
+            where=str(folder.root),
+            seen=f"its harness lives: {document.owner}",
+            hint="stop it first (Ctrl-C keeps its data)",
+        )
+    note = Note(kind=NoteKind.RECOVERED, text="the harness ended before it could seal this run")
+    seal.seal(folder, replace(document, status="recovered", notes=(*document.notes, note)))
+    return folder
+
+
+def clean() -> Iterator[str]:
+    """Remove what runs left whose owner is dead or whose deadline has passed; yield what was removed."""
+    with closing(connect()) as client:
+        found = leftovers.find(client)
+        leftovers.remove(client, found)
+        yield from (f"removed {leftover}" for leftover in found)
+        if not found:
+            yield "nothing was left behind"
+
+
+def down(project: str | None) -> Iterator[str]:
+    """Remove the stack that `up` left, or all of them; yield what was removed; UsageError if there is none."""
+    with closing(connect()) as client:
+        kept = leftovers.stacks_kept(client)
+        wanted = [stack for stack in kept if project in {None, stack.project}]
+        if not wanted:
+            names = ", ".join(stack.project for stack in kept)
+            raise UsageError(
+                f"`up` left no stack {project!r}" if project else "`up` left no stack",
+                seen=f"kept: {names}" if names else "none is kept",
+                hint="docker compose ls",
+            )
+        for stack in wanted:
+            leftovers.remove(client, stack.things)
+            yield f"removed {stack.project}: {len(stack.things)} containers, networks and volumes"

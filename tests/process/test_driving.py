@@ -1,0 +1,184 @@
+"""One drive of a real child over the real socket; the child is scripted, so that each way to fail can be had."""
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from seatrial.errors import LoadFailed
+from seatrial.load.channel import Message
+from seatrial.load.driving import Hooks, Orders, drive
+from seatrial.model import Load, Phase, Span
+from seatrial.wire.control import PLAN_VARIABLE
+
+PREAMBLE = """
+import json, os, socket, sys, time
+plan = json.loads(os.environ["SEATRIAL_PLAN"])
+line = socket.socket(socket.AF_UNIX)
+line.connect(plan["control"])
+received = line.makefile("rb")
+def send(**message): line.sendall(json.dumps(message).encode() + b"\\n")
+def await_(kind):
+    while (message := json.loads(received.readline()))["kind"] != kind: pass
+    return message
+"""
+OBEDIENT = """
+send(kind="ready", worker=0)
+gate = await_("gate")
+send(kind="second", completed=5, failed=0, in_flight=1)
+stop = await_("stop")
+print("drain", stop["drain_s"])
+"""
+
+
+class Scripted:
+    """A spawn that starts a script in place of Locust, and remembers what it was asked for."""
+
+    def __init__(self, script: str) -> None:
+        self.script = script
+        self.argv: list[str] = []
+        self.children: list[subprocess.Popen[bytes]] = []
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdin: int | IO[bytes] | None = None,
+        stdout: int | IO[bytes] | None = None,
+        stderr: int | IO[bytes] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start the script."""
+        self.argv = list(argv)
+        command = [sys.executable, "-c", PREAMBLE + self.script]
+        child = subprocess.Popen(command, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr)
+        self.children.append(child)
+        return child
+
+    def end(self) -> None:
+        """End what was started."""
+        for child in self.children:
+            child.kill()
+            child.wait()
+
+
+class Told:
+    """What the hooks were told."""
+
+    def __init__(self) -> None:
+        self.pids: list[int] = []
+        self.phases: list[tuple[Span, ...]] = []
+        self.seconds: list[tuple[Phase, Message]] = []
+        self.hooks = Hooks(
+            started=self.pids.append,
+            phases=self.phases.append,
+            second=lambda phase, message: self.seconds.append((phase, message)),
+        )
+
+
+def _orders(tmp_path: Path) -> Orders:
+    load = Load(locustfile=tmp_path / "x.py", users=2, warmup_s=0.2, duration_s=0.3, drain_s=0.1)
+    return Orders(
+        load=load,
+        target="http://127.0.0.1:9",
+        folder=tmp_path,
+        streams=tmp_path,
+        log=tmp_path / "locust.log",
+        secrets={"WORD": "w"},
+    )
+
+
+def test_the_phases_follow_each_other_without_a_gap(tmp_path: Path) -> None:
+    """Warm-up and window last as long as they were asked to; the drain ends with the child."""
+    told = Told()
+
+    warmup, window, drain = drive(_orders(tmp_path), told.hooks, spawn=Scripted(OBEDIENT))
+
+    assert (warmup.phase, window.phase, drain.phase) == (Phase.WARMUP, Phase.WINDOW, Phase.DRAIN)
+    assert warmup.until_ns - warmup.from_ns == 200_000_000
+    assert (window.from_ns, window.until_ns - window.from_ns) == (warmup.until_ns, 300_000_000)
+    assert drain.from_ns == window.until_ns
+
+
+def test_the_child_is_asked_to_end_over_the_socket(tmp_path: Path) -> None:
+    """A signal would end it before it has drained."""
+    spawn, told = Scripted(OBEDIENT), Told()
+
+    drive(_orders(tmp_path), told.hooks, spawn=spawn)
+
+    assert (tmp_path / "locust.log").read_text() == "drain 0.1\n"
+    assert spawn.children[0].returncode == 0
+    assert [message["completed"] for _, message in told.seconds] == [5]
+
+
+def test_phases_are_told_as_soon_as_they_are_known(tmp_path: Path) -> None:
+    """A harness that is killed in the window has them on disk."""
+    told = Told()
+
+    drive(_orders(tmp_path), told.hooks, spawn=Scripted(OBEDIENT))
+
+    planned, done = told.phases
+    assert planned[:2] == done[:2]
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["sys.exit('no such option')", "send(kind='ready'); sys.exit('no such option')"],
+    ids=["start", "window"],
+)
+def test_a_child_that_ends_by_itself_fails_the_load_with_its_last_words(tmp_path: Path, script: str) -> None:
+    """A typing mistake in the locustfile is in the message, not only in a log."""
+    with pytest.raises(LoadFailed, match="ended by itself with exit code 1") as caught:
+        drive(_orders(tmp_path), Told().hooks, spawn=Scripted(script))
+
+    assert caught.value.seen == "no such option"
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("time.sleep(30)", "was not ready within 60 s"),
+        ("send(kind='ready'); await_('stop'); time.sleep(30)", "did not end after it was asked to"),
+    ],
+    ids=["never ready", "never ends"],
+)
+def test_a_child_that_does_not_answer_is_given_up(tmp_path: Path, script: str, message: str) -> None:
+    """Every wait has an end; the clock of this test runs fast."""
+    ticks = itertools.count(0, 4_000_000_000)
+    spawn = Scripted(script)
+    try:
+        with pytest.raises(LoadFailed, match=message):
+            drive(_orders(tmp_path), Told().hooks, spawn=spawn, clock=lambda: next(ticks))
+    finally:
+        spawn.end()
+
+
+def test_an_interrupt_lets_the_child_write_what_is_in_flight(tmp_path: Path) -> None:
+    """The stop has reached it, with no time to drain, before anybody kills it."""
+    spawn, told = Scripted(OBEDIENT), Told()
+
+    def interrupt(_spans: tuple[Span, ...]) -> None:
+        raise KeyboardInterrupt
+
+    hooks = Hooks(started=told.hooks.started, phases=interrupt, second=told.hooks.second)
+    with pytest.raises(KeyboardInterrupt):
+        drive(_orders(tmp_path), hooks, spawn=spawn)
+
+    assert (tmp_path / "locust.log").read_text() == "drain 0\n"
+
+
+def test_the_environment_of_this_process_is_passed_on(tmp_path: Path) -> None:
+    """PATH and proxies belong to the machine; only Locust's own settings are left out."""
+    script = (
+        f"print(os.environ['WORD'], os.environ['PATH'] == {os.environ['PATH']!r}, {PLAN_VARIABLE!r} in os.environ)"
+    )
+
+    drive(_orders(tmp_path), Told().hooks, spawn=Scripted(script + OBEDIENT))
+
+    assert (tmp_path / "locust.log").read_text().startswith("w True True")

@@ -1,0 +1,83 @@
+"""What the program offers is documented, and what the documents show exists."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from seatrial import cli
+from seatrial.errors import SeatrialError
+from seatrial.scenario import grammar
+from seatrial.wire import tables
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def _verbs(group: click.Group, prefix: str = "") -> list[tuple[str, click.Command]]:
+    found: list[tuple[str, click.Command]] = []
+    for name, command in group.commands.items():
+        found.append((f"{prefix}{name}", command))
+        if isinstance(command, click.Group):
+            found += _verbs(command, f"{prefix}{name} ")
+    return found
+
+
+def _classes(root: type[SeatrialError]) -> list[type[SeatrialError]]:
+    return [root, *(inner for child in root.__subclasses__() for inner in _classes(child))]
+
+
+@pytest.mark.parametrize("verb", [name for name, _ in _verbs(cli.seatrial)])
+def test_every_verb_is_documented(verb: str) -> None:
+    """A command that nobody can find is not there."""
+    assert f"## `seatrial {verb}" in (REFERENCE / "command-line.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("verb", "command"), _verbs(cli.seatrial))
+def test_every_option_is_documented(verb: str, command: click.Command) -> None:
+    """Each long option stands in the section of its verb."""
+    text = (REFERENCE / "command-line.md").read_text(encoding="utf-8")
+    section = text.split(f"## `seatrial {verb}")[1].split("\n## ")[0]
+    options = [name for param in command.params for name in param.opts if name.startswith("--")]
+
+    assert [name for name in options if f"`{name}" not in section and f" {name}" not in section] == []
+
+
+@pytest.mark.parametrize(
+    "key", sorted(set(re.findall(r'"([a-z_]+)": \{', str(grammar.json_schema()).replace("'", '"'))))
+)
+def test_every_key_of_a_scenario_is_documented(key: str) -> None:
+    """The grammar and its page say the same."""
+    if key in {"additionalProperties", "items", "properties", "patternProperties"}:
+        pytest.skip("a word of JSON Schema, not of a scenario")
+    assert f"`{key}" in (REFERENCE / "scenario.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "column", [*tables.REQUEST_COLUMNS, *tables.SAMPLE_COLUMNS, *tables.FLOW_FIELDS, *tables.GENERATOR_FIELDS]
+)
+def test_every_column_is_documented(column: str) -> None:
+    """The tables are the public interface."""
+    assert f"`{column}`" in (REFERENCE / "run-folder.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("outcome", list(tables.Outcome))
+def test_every_outcome_is_documented(outcome: str) -> None:
+    """A failure's name can be looked up."""
+    assert f"`{outcome}`" in (REFERENCE / "run-folder.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("error", _classes(SeatrialError))
+def test_every_exit_code_is_documented(error: type[SeatrialError]) -> None:
+    """A script that reads the code can look it up."""
+    assert f"| {error.exit_code} |" in (REFERENCE / "command-line.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    """Relative links only; a moved page takes its links along."""
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (document.parent / link).exists()] == []

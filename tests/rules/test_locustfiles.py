@@ -1,0 +1,62 @@
+"""What Locust's way of loading files demands of ours; import-linter does not see these files."""
+
+import ast
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "locustfiles").glob("*.py"))
+LOADED = [path for path in FILES if not path.name.startswith("_")]
+PURE = [path for path in FILES if path.name.startswith("_")]
+
+
+def _imports(path: Path) -> list[tuple[str, int, bool]]:
+    """Return (module, relative level, whether at module level) of every import."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, 0, node in tree.body) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append((node.module or "", node.level, node in tree.body))
+    return found
+
+
+def test_there_are_locustfiles() -> None:
+    """The rules below would hold for an empty folder too."""
+    assert LOADED
+    assert PURE
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_only_seatrial_user_is_imported_from_the_package(path: Path) -> None:
+    """A locustfile runs in Locust's process, where nothing else of the harness belongs."""
+    ours = [name for name, _, _ in _imports(path) if name.split(".")[0] == "seatrial"]
+
+    assert all(name == "seatrial.user" or name.startswith("seatrial.user.") for name in ours)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_imports_are_bare_and_at_module_level(path: Path) -> None:
+    """Locust runs the file as a top-level module and takes its folder from sys.path afterwards."""
+    assert [
+        name for name, level, top in _imports(path) if level or not top or name.startswith("locustfiles")
+    ] == []
+
+
+@pytest.mark.parametrize("path", PURE, ids=lambda path: path.name)
+def test_protocol_modules_are_pure(path: Path) -> None:
+    """No Locust, no gevent, no input or output: they are tested in microseconds."""
+    banned = {"locust", "gevent", "requests", "socket", "seatrial", "http", "urllib3", "docker"}
+
+    assert {name.split(".")[0] for name, _, _ in _imports(path)} & banned == set()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_no_locustfile_shadows_an_installed_package(path: Path) -> None:
+    """Its folder comes first on sys.path: a `redis.py` here would be everybody's redis."""
+    found = importlib.util.find_spec(path.stem)
+
+    assert found is None or (found.origin is not None and Path(found.origin) == path)

@@ -1,0 +1,43 @@
+"""What is shipped is complete, and is found from anywhere."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from seatrial.scenario import reading, shipped
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", shipped.names())
+def test_every_shipped_scenario_is_valid(name: str) -> None:
+    """A scenario that does not parse would be found by the first user."""
+    scenario = reading.read(name)
+
+    assert scenario.question.endswith("?")
+    assert scenario.load.locustfile.is_file()
+
+
+def test_the_wheel_carries_scenarios_and_locustfiles(tmp_path: Path) -> None:
+    """From an empty folder, with nothing but the wheel's content, a shipped scenario is found."""
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True, timeout=120)
+    (wheel,) = tmp_path.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    done = subprocess.run(
+        [sys.executable, "-m", "seatrial", "validate", "registry-pull"],
+        env={"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin:/bin"},
+        cwd=empty,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.stdout.startswith(str(tmp_path / "site" / "seatrial" / "_shipped")), done.stderr
