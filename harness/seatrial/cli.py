@@ -45,9 +45,8 @@ DURATION = _Duration()
 
 
 def _results(command: F) -> F:
-    return click.option(
-        "--results", type=click.Path(path_type=Path), default=Path("results"), help="Where runs are kept."
-    )(command)
+    place = click.Path(path_type=Path, resolve_path=True, file_okay=False)
+    return click.option("--results", type=place, default="results", help="Where runs are kept.")(command)
 
 
 def _output(command: F) -> F:

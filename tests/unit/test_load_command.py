@@ -24,7 +24,7 @@ def _load(**parameters: str) -> Load:
 
 def test_parameters_become_options_and_classes_come_last() -> None:
     """Locust takes the user classes as positional words."""
-    words = command.argv(_load(depth="2"), "http://127.0.0.1:1", {})
+    words = command.argv(_load(), "http://127.0.0.1:1", {"depth": "2"})
 
     assert words[words.index("--depth") + 1] == "2"
     assert words[-1] == "Pull"

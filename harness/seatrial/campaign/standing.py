@@ -62,6 +62,6 @@ def _locust_line(request: Request, url: str, secrets: dict[str, str], catalogue:
     load = request.scenario.load
     words = [f"{name}={shlex.quote(value)}" for name, value in secrets.items()]
     words += ["locust", "-f", shlex.quote(str(load.locustfile)), "--host", url]
-    for name, value in {**load.parameters, **parameters(load.parameters, catalogue)}.items():
+    for name, value in parameters(load.parameters, catalogue).items():
         words += [f"--{name}", shlex.quote(value)]
     return " ".join([*words, "--headless", "-u", str(load.users), "-t", f"{load.duration_s:g}s"])

@@ -11,9 +11,9 @@ from seatrial.wire.control import PLAN_VARIABLE, Plan
 
 
 def argv(load: Load, target: str, parameters: Mapping[str, str]) -> list[str]:
-    """Return the child's command; `parameters` (the harness's own, then the scenario's) become options."""
+    """Return the child's command; `parameters` are the load's own, with what the run knows filled in."""
     options = []
-    for name, value in {**parameters, **load.parameters}.items():
+    for name, value in parameters.items():
         options += [f"--{name}", value]
     return [
         *(sys.executable, "-m", "locust", "-f", str(load.locustfile), "--headless", "--only-summary"),

@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from seatrial.wire.control import Plan
 
 READY_WITHIN_S = 60.0
 LEAVE_WITHIN_S = 10.0
+ABANDON_WITHIN_S = 5.0
 _GATE_LEAD_NS = 50_000_000
 _TICK_S = 0.25
 
@@ -76,8 +78,19 @@ def drive(
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-        hooks.started(child.pid)
-        return _Drive(orders, hooks, steering, child, clock).through()
+        try:
+            hooks.started(child.pid)
+            return _Drive(orders, hooks, steering, child, clock).through()
+        except BaseException:
+            _abandon(steering, child)
+            raise
+
+
+def _abandon(steering: Channel, child: subprocess.Popen[bytes]) -> None:
+    """Let the child write what is in flight as `cut` before its process group is ended."""
+    steering.send("stop", drain_s=0)
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(ABANDON_WITHIN_S)
 
 
 class _Drive:

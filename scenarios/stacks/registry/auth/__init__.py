@@ -1,0 +1,1 @@
+"""The token service of the stack: the Distribution token protocol, on Flask."""
