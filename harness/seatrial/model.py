@@ -207,6 +207,7 @@ INVALIDATING = frozenset(
         NoteKind.SAMPLES_MISSING,
         NoteKind.LOAD_ENDED_EARLY,
         NoteKind.INTERRUPTED,
+        NoteKind.RECOVERED,
     }
 )
 

@@ -1,0 +1,1 @@
+"""Functions of numbers: latency, memory, validity. No clock, no file, no socket."""

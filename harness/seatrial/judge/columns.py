@@ -1,0 +1,107 @@
+"""The tables as arrays: what the judging functions take. Integers that did not happen are `wire.streams.NULL`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A column of labels: codes into `labels`, -1 where there is none."""
+
+    codes: NDArray[np.int32]
+    labels: tuple[str, ...]
+
+    def is_(self, label: str) -> Mask:
+        """Return where the column has this label."""
+        if label not in self.labels:
+            return np.zeros(len(self.codes), dtype=np.bool_)
+        return np.asarray(self.codes == self.labels.index(label))
+
+    def counts(self) -> dict[str, int]:
+        """Return how often each label occurs, without those that don't."""
+        found = np.bincount(self.codes[self.codes >= 0], minlength=len(self.labels))
+        return {label: int(count) for label, count in zip(self.labels, found, strict=True) if count}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requests:
+    """One HTTP request a row."""
+
+    t_intended_ns: Ints
+    t_start_ns: Ints
+    t_first_byte_ns: Ints
+    t_end_ns: Ints
+    bytes_received: Ints
+    endpoint: Coded
+    outcome: Coded
+    phase: Coded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flows:
+    """One task of a user a row."""
+
+    t_intended_ns: Ints
+    t_start_ns: Ints
+    t_end_ns: Ints
+    requests: Ints
+    bytes_received: Ints
+    flow: Coded
+    outcome: Coded
+    phase: Coded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """One reading of one container a row; `numbers` maps the other columns to their values."""
+
+    service: Coded
+    container: Coded
+    phase: Coded
+    numbers: Mapping[str, Ints]
+
+    @property
+    def count(self) -> int:
+        """The number of readings."""
+        return len(self.service.codes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generator:
+    """One second of one worker process a row; NaN where the fraction is unknown."""
+
+    t_ns: Ints
+    worker: Ints
+    users: Ints
+    in_flight: Ints
+    loop_lag_p99_ns: Ints
+    slip_p99_ns: Ints
+    cpu_fraction: Floats
+    phase: Coded
+
+
+_Table = TypeVar("_Table", Requests, Flows, Samples, Generator)
+
+
+def rows(table: _Table, mask: Mask) -> _Table:
+    """Return the rows of `table` where `mask` holds."""
+    picked = {column.name: _picked(getattr(table, column.name), mask) for column in fields(table)}
+    return replace(table, **picked)
+
+
+def _picked(column: Any, mask: Mask) -> Any:  # noqa: ANN401  (an array, a coded column, or a mapping of arrays)
+    if isinstance(column, Coded):
+        return Coded(column.codes[mask], column.labels)
+    if isinstance(column, Mapping):
+        return {name: values[mask] for name, values in column.items()}
+    return column[mask]

@@ -1,0 +1,156 @@
+"""Where things lie: experiments, the runs in them, and how a person's word finds one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from seatrial.errors import ResultsUnwritable, UsageError
+from seatrial.record.durable import writing
+from seatrial.units import NS_PER_S
+
+TABLES = ("requests", "flows", "samples", "generator", "tiers")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_MOST_OF_ONE_NAME = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """One run's folder; the properties name its parts, whether they exist or not."""
+
+    root: Path
+
+    @property
+    def streams(self) -> Path:
+        """What the processes append to while the run lasts; gone once the run is sealed."""
+        return self.root / "streams"
+
+    @property
+    def logs(self) -> Path:
+        """The services' and the generator's logs."""
+        return self.root / "logs"
+
+    @property
+    def document(self) -> Path:
+        """What the run was: run.json."""
+        return self.root / "run.json"
+
+    @property
+    def catalogue(self) -> Path:
+        """What was seeded."""
+        return self.root / "catalogue.json"
+
+    @property
+    def events(self) -> Path:
+        """What happened to the services, one JSON object a line."""
+        return self.root / "events.jsonl"
+
+    @property
+    def experiment(self) -> Path:
+        """The experiment's folder that this run belongs to."""
+        return self.root.parent.parent
+
+    def table(self, name: str) -> Path:
+        """Return where the table `name` lies once the run is sealed."""
+        return self.root / f"{name}.parquet"
+
+
+def create_experiment(results: Path, scenario: str, wall_ns: int) -> Path:
+    """Make `results/<utc>-<scenario>/`, unique; ResultsUnwritable if the disk refuses."""
+    with writing(results):
+        results.mkdir(parents=True, exist_ok=True)
+        experiment = _unique(results, f"{_utc(wall_ns)}-{_safe(scenario)}")
+        (experiment / "runs").mkdir()
+        return experiment
+
+
+def create_run(experiment: Path, variant: str, block: int, wall_ns: int) -> RunFolder:
+    """Make `runs/<utc>-<variant>-b<block>/` with `streams/` and `logs/`; ResultsUnwritable if the disk refuses."""
+    with writing(experiment):
+        runs = experiment / "runs"
+        runs.mkdir(exist_ok=True)
+        folder = RunFolder(_unique(runs, f"{_utc(wall_ns)}-{_safe(variant)}-b{block}"))
+        folder.streams.mkdir()
+        folder.logs.mkdir()
+        return folder
+
+
+def create_standing(results: Path, scenario: str) -> RunFolder:
+    """Make `results/standing-<scenario>/` for a stack that is left up: it has logs, but is not a run."""
+    with writing(results):
+        results.mkdir(parents=True, exist_ok=True)
+        folder = RunFolder(_unique(results, f"standing-{_safe(scenario)}"))
+        folder.logs.mkdir()
+        return folder
+
+
+def list_runs(results: Path) -> list[RunFolder]:
+    """Return every run below `results`, the newest first; empty if there is none."""
+    runs = [RunFolder(root) for root in results.glob("*/runs/*") if _is_run(root)]
+    return sorted(runs, key=lambda run: (run.root.name[:16], run.root), reverse=True)
+
+
+def find_run(results: Path, wanted: str) -> RunFolder:
+    """Return the run that `wanted` means: `latest`, a folder, or a name below `results`.
+
+    An experiment means its newest run. UsageError lists what there is.
+    """
+    runs = list_runs(results)
+    if wanted == "latest":
+        if runs:
+            return runs[0]
+    else:
+        for root in _candidates(results, wanted, runs):
+            found = _run_at(root)
+            if found is not None:
+                return found
+    raise UsageError(
+        f"there is no run {wanted!r}" if wanted != "latest" else "there is no run yet",
+        where=str(results.absolute()),
+        seen="\n".join(run.root.name for run in runs[:5]) or "no run at all",
+        expected="`latest`, a run's folder, an experiment's folder, or the name of one",
+        hint="seatrial list" if runs else "seatrial run registry-pull",
+    )
+
+
+def _candidates(results: Path, wanted: str, runs: list[RunFolder]) -> Iterator[Path]:
+    yield results / wanted
+    yield Path(wanted)
+    yield from (run.root for run in runs if run.root.name == wanted)
+
+
+def _run_at(root: Path) -> RunFolder | None:
+    if _is_run(root):
+        return RunFolder(root)
+    inside = sorted((run for run in root.glob("runs/*") if _is_run(run)), reverse=True)
+    return RunFolder(inside[0]) if inside else None
+
+
+def _is_run(root: Path) -> bool:
+    return (root / "run.json").is_file()
+
+
+def _utc(wall_ns: int) -> str:
+    return datetime.fromtimestamp(wall_ns // NS_PER_S, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _safe(name: str) -> str:
+    return _UNSAFE.sub("-", name).strip("-.") or "unnamed"
+
+
+def _unique(parent: Path, name: str) -> Path:
+    for number in range(1, _MOST_OF_ONE_NAME + 1):
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise ResultsUnwritable(
+        f"{_MOST_OF_ONE_NAME} folders of this name exist already",
+        where=str(parent / name),
+        hint="remove old ones, or choose another folder: --results DIR",
+    )

@@ -1,0 +1,92 @@
+"""Sealed tables as arrays: only the columns that are judged, labels as codes, null as `NULL`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seatrial.errors import UsageError
+from seatrial.judge.columns import Coded, Flows, Generator, Requests, Samples
+from seatrial.record.folder import RunFolder
+from seatrial.record.schema import CODED, SCHEMAS, Arrow
+from seatrial.wire.streams import NULL
+
+_LABELS_OF_SAMPLES = ("service", "container", "phase")
+
+
+def requests(folder: RunFolder) -> Requests:
+    """Read the requests; UsageError if the run has no sealed tables."""
+    names = "t_intended_ns t_start_ns t_first_byte_ns t_end_ns bytes_received endpoint outcome phase".split()
+    return Requests(**_columns(folder, "requests", names))
+
+
+def flows(folder: RunFolder) -> Flows:
+    """Read the flows; UsageError if the run has no sealed tables."""
+    names = "t_intended_ns t_start_ns t_end_ns requests bytes_received flow outcome phase".split()
+    return Flows(**_columns(folder, "flows", names))
+
+
+def samples(folder: RunFolder) -> Samples:
+    """Read the samples of all services; UsageError if the run has no sealed tables."""
+    found = _columns(folder, "samples", SCHEMAS["samples"].names)
+    labels = {name: found.pop(name) for name in _LABELS_OF_SAMPLES}
+    return Samples(**labels, numbers=found)
+
+
+def generator(folder: RunFolder) -> Generator:
+    """Read the generator's seconds; UsageError if the run has no sealed tables."""
+    names = "t_ns worker users in_flight loop_lag_p99_ns slip_p99_ns cpu_fraction phase".split()
+    return Generator(**_columns(folder, "generator", names))
+
+
+def events(folder: RunFolder) -> list[dict[str, Any]]:
+    """Read what happened to the services, in the order of their stamps; lines that are cut off are left out."""
+    if not folder.events.exists():
+        return []
+    found = [_event(line) for line in folder.events.read_bytes().splitlines()]
+    return sorted((event for event in found if event), key=lambda event: event["t_ns"])
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) and isinstance(event.get("t_ns"), int) else {}
+
+
+def _columns(folder: RunFolder, table: str, names: Sequence[str]) -> dict[str, Any]:
+    path = folder.table(table)
+    if not path.exists():
+        raise UsageError(
+            f"this run has no {path.name}",
+            where=str(folder.root),
+            expected="a run that was sealed",
+            hint=f"seatrial recover {folder.root}",
+        )
+    try:
+        read = pq.read_table(path, columns=list(names))
+        return {name: _array(read[name]) for name in names}
+    except (OSError, KeyError, pa.ArrowInvalid) as error:
+        raise UsageError(f"{path.name} can't be read", where=str(path), seen=str(error)) from error
+
+
+def _array(column: Arrow) -> Any:  # noqa: ANN401  (an array, or a coded column)
+    if pa.types.is_dictionary(column.type):
+        return _coded(column)
+    if pa.types.is_floating(column.type):
+        return column.to_numpy()
+    return column.cast(pa.int64()).fill_null(NULL).to_numpy()
+
+
+def _coded(column: Arrow) -> Coded:
+    whole = column.cast(CODED).unify_dictionaries().combine_chunks()
+    if isinstance(whole, pa.ChunkedArray):
+        whole = whole.chunk(0) if whole.num_chunks else pa.array([], CODED)
+    codes = whole.indices.fill_null(-1).to_numpy().astype(np.int32)
+    return Coded(codes, tuple(whole.dictionary.to_pylist()))

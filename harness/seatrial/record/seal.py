@@ -1,0 +1,172 @@
+"""Sealing: the streams of a run become its public tables, each row with its phase."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seatrial.model import Note, NoteKind, Span
+from seatrial.record.binary import Columns, Part, in_order, open_part
+from seatrial.record.document import RunDocument, load, save
+from seatrial.record.durable import replacing, writing
+from seatrial.record.folder import TABLES, RunFolder
+from seatrial.record.lines import LineFile, sorted_table
+from seatrial.record.schema import SCHEMAS, Arrow, writer_options
+
+_ROWS_IN_GROUP = 262_144
+_SHOWN_CHARACTERS = 300
+_BINARY = ("requests", "samples")
+_LINES = ("flows", "generator")
+_OPENED = TypeVar("_OPENED")
+
+
+def seal(folder: RunFolder, document: RunDocument) -> RunDocument:
+    """Write every table, then run.json, then remove the streams; ResultsUnwritable if the disk refuses.
+
+    May be repeated at any point of a crash: tables are replaced whole, the streams go last, and a sealed run stays
+    as it is.
+    """
+    stored = load(folder) if folder.document.exists() else document
+    with writing(folder.root):
+        if stored.sealed:
+            _remove_streams(folder)
+            return stored
+        if not folder.streams.exists() and all(folder.table(name).exists() for name in TABLES):
+            return _saved(folder, replace(document, sealed=True, rows=_counted(folder)))
+        work = _Sealing(folder, document.spans)
+        rows = {name: work.binary(name) for name in _BINARY} | {name: work.lines(name) for name in _LINES}
+        rows |= {"tiers": work.write("tiers", ()), "errors": work.errors()}
+        facts, notes = _with_sampler(folder, document.facts), work.notes(document.notes)
+        sealed = _saved(folder, replace(document, sealed=True, rows=rows, facts=facts, notes=notes))
+        _remove_streams(folder)
+        return sealed
+
+
+@dataclass(slots=True)
+class _Sealing:
+    """One sealing, with what it found on the way."""
+
+    folder: RunFolder
+    spans: Sequence[Span]
+    torn: list[str] = field(default_factory=list)
+    task_errors: list[str] = field(default_factory=list)
+
+    def binary(self, name: str) -> int:
+        """Seal the binary streams of one table; return the number of rows."""
+        parts = self._opened(f"{name}-*.bin", open_part)
+        self.torn += [f"{path.name} ({part.torn_bytes} bytes)" for path, part in parts if part.torn_bytes]
+        kept = [part for _, part in parts if len(part.rows)]
+        return self.write(name, self._arrow_tables(name, kept))
+
+    def lines(self, name: str) -> int:
+        """Seal the line streams of one table; return the number of rows."""
+        files = [file for _, file in self._opened(f"{name}-*.jsonl", _line_file)]
+        count = self.write(name, _tables_of_lines(name, files, self.spans))
+        self._note_torn(files)
+        return count
+
+    def errors(self) -> int:
+        """Keep the exceptions of tasks as a log; return how many there were."""
+        files = [file for _, file in self._opened("errors-*.jsonl", _line_file)]
+        rows = [row for file in files for row in file]
+        self._note_torn(files)
+        if rows:
+            self.folder.logs.mkdir(exist_ok=True)
+            with replacing(self.folder.logs / "task-errors.jsonl") as stream:
+                stream.writelines(json.dumps(row).encode() + b"\n" for row in rows)
+        self.task_errors = [_said(row) for row in rows]
+        return len(rows)
+
+    def write(self, name: str, tables: Iterable[Arrow]) -> int:
+        """Write one Parquet file, whole or not at all, one row group for each of `tables`."""
+        count = 0
+        schema = SCHEMAS[name]
+        with (
+            replacing(self.folder.table(name)) as stream,
+            pq.ParquetWriter(stream, schema, **writer_options(schema)) as writer,
+        ):
+            for table in tables:
+                writer.write_table(table, row_group_size=_ROWS_IN_GROUP)
+                count += table.num_rows
+        return count
+
+    def notes(self, before: Sequence[Note]) -> tuple[Note, ...]:
+        """Return the run's notes with those that sealing adds."""
+        mine: dict[NoteKind, str] = {}
+        if self.torn:
+            mine[NoteKind.TORN_RECORDS] = f"left out, because cut off while being written: {', '.join(self.torn)}"
+        if self.task_errors:
+            mine[NoteKind.TASK_EXCEPTION] = (
+                f"{len(self.task_errors)} in logs/task-errors.jsonl; {self.task_errors[0]}"
+            )
+        known = {note.kind for note in before}
+        return (*before, *(Note(kind=kind, text=text) for kind, text in mine.items() if kind not in known))
+
+    def _opened(self, pattern: str, opener: Callable[[Path], _OPENED]) -> list[tuple[Path, _OPENED]]:
+        """Open every stream that has a header; one without was killed before it wrote anything of use."""
+        found = []
+        for path in sorted(self.folder.streams.glob(pattern)):
+            try:
+                found.append((path, opener(path)))
+            except ValueError:
+                if path.stat().st_size:
+                    self.torn.append(f"{path.name} (no header)")
+        return found
+
+    def _note_torn(self, files: Sequence[LineFile]) -> None:
+        self.torn += [f"{file.path.name} ({file.torn} lines)" for file in files if file.torn]
+
+    def _arrow_tables(self, name: str, parts: Sequence[Part]) -> Iterator[Arrow]:
+        columns = Columns(SCHEMAS[name], parts, name, self.spans)
+        for chunk in in_order(parts, name, _ROWS_IN_GROUP):
+            yield columns.arrow(chunk)
+
+
+def _line_file(path: Path) -> LineFile:
+    file = LineFile(path)
+    next(iter(file), None)
+    return file
+
+
+def _tables_of_lines(name: str, files: Sequence[LineFile], spans: Sequence[Span]) -> Iterator[Arrow]:
+    table = sorted_table(SCHEMAS[name], files, name, spans)
+    for begin in range(0, table.num_rows, _ROWS_IN_GROUP):
+        yield pa.table(table.slice(begin, _ROWS_IN_GROUP))
+
+
+def _said(row: dict[str, Any]) -> str:
+    """Return the first one's words: the fields that are text, without the traceback."""
+    texts = (value for name, value in row.items() if isinstance(value, str) and name != "traceback")
+    return "first: " + ": ".join(texts)[:_SHOWN_CHARACTERS]
+
+
+def _with_sampler(folder: RunFolder, facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Keep what the sampler says of itself, which lies among the streams."""
+    told = folder.streams / "sampler.json"
+    if "sampler" in facts or not told.exists():
+        return facts
+    try:
+        return {**facts, "sampler": json.loads(told.read_bytes())}
+    except ValueError:  # killed while it wrote; the samples themselves are whole
+        return facts
+
+
+def _counted(folder: RunFolder) -> dict[str, int]:
+    return {name: pq.read_metadata(folder.table(name)).num_rows for name in TABLES}
+
+
+def _saved(folder: RunFolder, document: RunDocument) -> RunDocument:
+    save(folder, document)
+    return document
+
+
+def _remove_streams(folder: RunFolder) -> None:
+    if folder.streams.exists():
+        shutil.rmtree(folder.streams)

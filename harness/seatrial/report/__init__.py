@@ -1,0 +1,1 @@
+"""What people and programs read: the only place that formats numbers and units."""

@@ -1,0 +1,56 @@
+"""The same numbers for programs: every quantity's key names its unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from seatrial.judge.latency import Traffic
+from seatrial.model import Note
+from seatrial.report.contents import Placed, Review
+from seatrial.report.mends import mend
+from seatrial.wire.streams import SCHEMA_VERSION
+
+
+def render(review: Review) -> dict[str, Any]:
+    """Return the report as JSON values; a null is a number that nobody could tell."""
+    about = _plain(asdict(review.about))
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "verdict": "valid" if review.valid else "invalid",
+        "run": about,
+        "windowed": review.window.opened,
+        "window_ns": review.window.length_ns,
+        "requests": _traffic(review.total),
+        "endpoints": [_traffic(row) for row in review.endpoints],
+        "flows": [_traffic(row) for row in review.flows],
+        "services": [_service(placed) for placed in review.services],
+        "generator": asdict(review.generator),
+        "events": [_plain(asdict(event)) for event in review.events],
+        "notes": [_note(note) for note in review.notes],
+        "times": asdict(review.times),
+    }
+
+
+def _traffic(row: Traffic) -> dict[str, Any]:
+    return {**_plain(asdict(row)), "failures": row.failures}
+
+
+def _service(placed: Placed) -> dict[str, Any]:
+    return {"place": placed.place, **_plain(asdict(placed.use))}
+
+
+def _note(note: Note) -> dict[str, Any]:
+    return {"kind": str(note.kind), "text": note.text, "invalidates": note.invalidates, "mend": mend(note.kind)}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
+    """Turn mappings and tuples into what JSON knows."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    return value

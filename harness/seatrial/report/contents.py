@@ -1,0 +1,81 @@
+"""What a report shows: the values that every form of it (text, JSON) is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seatrial.judge.generator import GeneratorUse
+from seatrial.judge.latency import Traffic
+from seatrial.judge.memory import ServiceUse
+from seatrial.judge.window import Window
+from seatrial.model import Note
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What was run, how, and where its data lies.
+
+    `users` is None for a run without load; `show` is the word by which `seatrial show` finds the run again; `rows`
+    counts the rows of each table.
+    """
+
+    scenario: str
+    question: str
+    variant: str
+    block: int
+    engine: str
+    engine_reason: str
+    url_via: str
+    status: str
+    error: str
+    began_utc: str
+    users: int | None
+    show: str
+    folder: str
+    files: tuple[str, ...]
+    rows: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """One service with its place on the request's way (`proxy`, `app`, `store`; empty if not named)."""
+
+    place: str
+    use: ServiceUse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """One event; `after_ns` counts from the start of the window, and is negative before it."""
+
+    after_ns: int
+    service: str
+    event: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """How long the parts around the load took; None where a stamp is missing."""
+
+    command_to_first_request_ns: int | None
+    last_request_to_end_ns: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """One run, judged over its window."""
+
+    about: About
+    valid: bool
+    window: Window
+    total: Traffic
+    endpoints: tuple[Traffic, ...]
+    flows: tuple[Traffic, ...]
+    services: tuple[Placed, ...]
+    generator: GeneratorUse
+    events: tuple[Happened, ...]
+    notes: tuple[Note, ...]
+    times: Times

@@ -1,0 +1,28 @@
+"""What to do about each note."""
+
+from __future__ import annotations
+
+from seatrial.model import NoteKind
+
+MENDS = {
+    NoteKind.TASK_EXCEPTION: "a bug in the locustfile or in Seatrial: the traceback is in logs/task-errors.jsonl",
+    NoteKind.NO_REQUESTS: "look at logs/locust.log, and try the locustfile alone: locust -f FILE --host URL",
+    NoteKind.SERVICE_RESTARTED: "look at the service's log under logs/, and at its memory limit",
+    NoteKind.OOM_KILL: "raise the service's memory limit, or lower what it may hold",
+    NoteKind.SAMPLES_MISSING: "leave the machine to the run (seatrial doctor shows other load), and run again",
+    NoteKind.COARSE_SAMPLES: "run on the host of the Docker daemon, where its cgroup files can be read",
+    NoteKind.TORN_RECORDS: "nothing to do: a process was killed while it wrote its last record",
+    NoteKind.SLOW_STORAGE_DRIVER: "compare only with runs on this driver; overlay2 is faster (seatrial doctor)",
+    NoteKind.LOCAL_ENGINE: "start Docker for containers (seatrial doctor); compare only with runs of this engine",
+    NoteKind.PUBLISHED_PORT: "run on Linux beside the daemon, where containers have addresses that can be reached",
+    NoteKind.GENERATOR_BUSY: "use fewer users or more cores: latency may hold the generator's own queueing",
+    NoteKind.SHARED_CORES: "a machine with more cores lets load and stack have their own",
+    NoteKind.LOAD_ENDED_EARLY: "look at logs/locust.log",
+    NoteKind.INTERRUPTED: "run it again to the end; what was recorded until then is shown",
+    NoteKind.RECOVERED: "run it again; what was recorded until the kill is shown",
+}
+
+
+def mend(kind: NoteKind) -> str:
+    """Return the advice for a note; empty if there is none."""
+    return MENDS.get(kind, "")

@@ -1,0 +1,87 @@
+"""Numbers as people read them; three significant digits, and a unit that keeps them short."""
+
+from __future__ import annotations
+
+UNKNOWN = "-"
+"""Stands where nobody could tell; a zero that was measured is shown as 0."""
+
+_DURATIONS = ((60_000_000_000, "min"), (1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
+_SIZES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B"))
+_MINUTES_FROM_NS = 120_000_000_000
+_DECIMALS = ((99.95, 0), (9.995, 1), (0.00995, 2))
+"""From which size on how many decimals are shown; the limits are where rounding would add a digit."""
+
+_MIB = 1 << 20
+_MB = 1_000_000
+
+
+def count(value: int | None) -> str:
+    """Return `12,345`."""
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def duration(value_ns: int | None) -> str:
+    """Return `12.3 ms`; seconds up to two minutes."""
+    if value_ns is None:
+        return UNKNOWN
+    if value_ns == 0:
+        return "0"
+    units = _DURATIONS if abs(value_ns) >= _MINUTES_FROM_NS else _DURATIONS[1:]
+    return _scaled(value_ns, units)
+
+
+def size(value_bytes: int | None) -> str:
+    """Return `14.2 MiB`."""
+    if value_bytes is None:
+        return UNKNOWN
+    return _scaled(value_bytes, _SIZES) if value_bytes else "0"
+
+
+def mebibytes(value_bytes: int | None) -> str:
+    """Return `14.2` for a column whose head says MiB; one decimal, so that a column can be compared by eye."""
+    if value_bytes is None:
+        return UNKNOWN
+    return f"{value_bytes / _MIB:,.1f}" if value_bytes else "0"
+
+
+def megabytes_per_s(bytes_per_s: float) -> str:
+    """Return `14.2` for a column whose head says MB/s."""
+    return _digits(bytes_per_s / _MB)
+
+
+def rate(per_s: float) -> str:
+    """Return `207` or `0.42`, for a column whose head says per second."""
+    return _digits(per_s)
+
+
+def cores(value: float | None) -> str:
+    """Return `0.42`, the number of cores in use."""
+    return UNKNOWN if value is None else f"{value:.3f}" if value < 1 else f"{value:.2f}"
+
+
+def percent(fraction: float | None) -> str:
+    """Return `4.2 %`."""
+    return UNKNOWN if fraction is None else f"{_digits(fraction * 100)} %"
+
+
+def moment(after_ns: int) -> str:
+    """Return `+12.3 s`, the time from the start of the window."""
+    return f"{after_ns / 1_000_000_000:+,.1f} s"
+
+
+def _scaled(value: int, units: tuple[tuple[int, str], ...]) -> str:
+    for factor, unit in units:
+        # 999.6 would be rounded up to four digits; it belongs to the next unit
+        if abs(value) >= factor * 0.9995:
+            return f"{_digits(value / factor)} {unit}"
+    return f"{value} {units[-1][1]}"
+
+
+def _digits(value: float) -> str:
+    """Write three significant digits, and whole numbers from a hundred on."""
+    if value == 0:
+        return "0"
+    for least, decimals in _DECIMALS:
+        if abs(value) >= least:
+            return f"{value:,.{decimals}f}"
+    return f"{value:.1g}"

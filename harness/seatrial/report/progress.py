@@ -1,0 +1,72 @@
+"""What happens while a run lasts: steps stay, one running line is replaced. It goes to standard error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.status import Status
+from rich.text import Text
+
+_HEARTBEAT_S = 10.0
+
+
+class Progress:
+    """Says what happens; rich on a terminal, plain lines without one, nothing if `quiet`.
+
+    Without a terminal the running line becomes a plain one, at most every ten seconds: a sign of life in a log.
+    """
+
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._silent_until_s = 0.0
+        self._console = console or Console(stderr=True)
+        self._quiet = quiet
+        self._status: Status | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end_live()
+
+    def say(self, text: str) -> None:
+        """Tell one step; it stays."""
+        if self._quiet:
+            return
+        self._end_live()
+        self._console.print(Text(text), soft_wrap=True)
+
+    def live(self, text: str) -> None:
+        """Show what is going on now, in place of what was shown before."""
+        if self._quiet:
+            return
+        if not self._console.is_terminal:
+            self._heartbeat(text)
+        elif self._status is None:
+            self._status = self._console.status(Text(text))
+            self._status.start()
+        else:
+            self._status.update(Text(text))
+
+    def _heartbeat(self, text: str) -> None:
+        now_s = self._clock()
+        if now_s >= self._silent_until_s:
+            self._silent_until_s = now_s + _HEARTBEAT_S
+            self._console.print(Text(text), soft_wrap=True)
+
+    def _end_live(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None

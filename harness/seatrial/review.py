@@ -1,0 +1,173 @@
+"""Reads a sealed run through `record`, asks `judge`, and returns what every report shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from seatrial.judge import latency, memory, validity
+from seatrial.judge.columns import Flows, Generator, Requests, Samples, rows
+from seatrial.judge.generator import generator
+from seatrial.judge.memory import ServiceUse
+from seatrial.judge.validity import RESERVED, Sampling
+from seatrial.judge.window import Window, window
+from seatrial.record import read
+from seatrial.record.document import RunDocument, load
+from seatrial.record.folder import TABLES, RunFolder
+from seatrial.report.contents import About, Happened, Placed, Review, Times
+from seatrial.units import NS_PER_S
+from seatrial.wire.streams import NULL
+
+SAMPLE_HZ = 10.0
+"""The sampler's rate unless `facts` says another."""
+
+_PLACES = ("proxy", "app", "store")
+_DEATHS = frozenset({"die"})
+"""What the daemon tells when a container has ended; a restart begins with one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Recorded:
+    """Everything that was recorded."""
+
+    requests: Requests
+    flows: Flows
+    samples: Samples
+    generator: Generator
+    events: tuple[Mapping[str, Any], ...]
+
+
+def review(folder: RunFolder) -> Review:
+    """Judge the run in `folder`; UsageError if it can't be read or was not sealed."""
+    document, recorded = load(folder), _recorded(folder)
+    judged = _window(document, recorded)
+    inside = _inside(recorded, judged)
+    total = latency.all_requests(inside.requests, judged.length_ns)
+    used = memory.services(inside.samples, judged.length_ns, total.count)
+    load_use = generator(inside.generator)
+    notes = (*document.notes, *validity.of_services(used, _sampling(document, judged), _deaths(inside.events)))
+    notes += (
+        *validity.of_requests(total.count, loaded="load" in document.scenario),
+        *validity.of_generator(load_use),
+    )
+    return Review(
+        about=_about(folder, document),
+        valid=document.status == "complete" and judged.opened and not any(note.invalidates for note in notes),
+        window=judged,
+        total=total,
+        endpoints=latency.endpoints(inside.requests, judged.length_ns),
+        flows=latency.flows(inside.flows, judged.length_ns),
+        services=_placed(used, document.scenario.get("tiers") or {}),
+        generator=load_use,
+        events=tuple(_happened(event, judged.from_ns) for event in recorded.events),
+        notes=notes,
+        times=_times(document.timing, recorded.requests),
+    )
+
+
+def _recorded(folder: RunFolder) -> _Recorded:
+    return _Recorded(
+        requests=read.requests(folder),
+        flows=read.flows(folder),
+        samples=read.samples(folder),
+        generator=read.generator(folder),
+        events=tuple(read.events(folder)),
+    )
+
+
+def _window(document: RunDocument, recorded: _Recorded) -> Window:
+    requests = recorded.requests
+    return window(document.spans, requests.t_start_ns, requests.t_end_ns, recorded.samples.numbers["t_ns"])
+
+
+def _inside(recorded: _Recorded, judged: Window) -> _Recorded:
+    return _Recorded(
+        requests=rows(recorded.requests, judged.rows(recorded.requests.phase)),
+        flows=rows(recorded.flows, judged.rows(recorded.flows.phase)),
+        samples=rows(recorded.samples, judged.rows(recorded.samples.phase)),
+        generator=rows(recorded.generator, judged.rows(recorded.generator.phase)),
+        events=tuple(event for event in recorded.events if judged.holds(event["t_ns"])),
+    )
+
+
+def _sampling(document: RunDocument, judged: Window) -> Sampling:
+    told = document.facts.get("sampler") or {}
+    return Sampling(
+        hz=float(told.get("hz", SAMPLE_HZ)),
+        window_ns=judged.length_ns,
+        expected=tuple(document.scenario.get("tiers") or ()),
+        sources=told.get("sources") or {},
+    )
+
+
+def _deaths(events: Sequence[Mapping[str, Any]]) -> Counter[str]:
+    return Counter(str(event.get("service", "")) for event in events if event.get("event") in _DEATHS)
+
+
+def _placed(used: Sequence[ServiceUse], tiers: Mapping[str, Any]) -> tuple[Placed, ...]:
+    """Order the services along the request's way, the stack's others after them, what is not the stack last."""
+    places = {name: tier.get("place", "") if isinstance(tier, Mapping) else tier for name, tier in tiers.items()}
+    order = list(places)
+
+    def rank(placed: Placed) -> tuple[int, int, str]:
+        name = placed.use.service
+        if name in RESERVED:
+            return (len(_PLACES) + 1, ("generator", "host", "sampler").index(name), "")
+        where = _PLACES.index(placed.place) if placed.place in _PLACES else len(_PLACES)
+        return (where, order.index(name) if name in order else len(order), name)
+
+    return tuple(sorted((Placed(place=places.get(use.service, ""), use=use) for use in used), key=rank))
+
+
+def _about(folder: RunFolder, document: RunDocument) -> About:
+    asked = document.scenario.get("load") or {}
+    results = folder.experiment.parent.absolute()
+    names = [*(f"{table}.parquet" for table in TABLES), "events.jsonl", "run.json", "catalogue.json", "logs"]
+    return About(
+        scenario=document.scenario_name,
+        question=str(document.scenario.get("question", "")),
+        variant=document.variant,
+        block=document.block,
+        engine=document.engine,
+        engine_reason=document.engine_reason,
+        url_via=document.url_via,
+        status=document.status,
+        error=document.error,
+        began_utc=_utc(document.clock.get("wall_ns")),
+        users=asked.get("users"),
+        show=folder.experiment.name if results == Path("results").absolute() else str(folder.root),
+        folder=str(folder.root),
+        rows=document.rows,
+        files=tuple(name for name in names if (folder.root / name).exists()),
+    )
+
+
+def _utc(wall_ns: int | None) -> str:
+    if wall_ns is None:
+        return ""
+    return datetime.fromtimestamp(wall_ns // NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _happened(event: Mapping[str, Any], from_ns: int) -> Happened:
+    return Happened(
+        after_ns=event["t_ns"] - from_ns,
+        service=str(event.get("service", "")),
+        event=str(event.get("event", "")),
+        detail=event.get("detail") or {},
+    )
+
+
+def _times(timing: Mapping[str, int], requests: Requests) -> Times:
+    """Measure what lies around the load; the end is the last stamp that the harness wrote."""
+    sent, ended = requests.t_start_ns, requests.t_end_ns[requests.t_end_ns != NULL]
+    end_ns = timing.get("exit_ns", timing.get("torn_down_ns"))
+    return Times(
+        command_to_first_request_ns=int(sent.min()) - timing["command_ns"]
+        if len(sent) and "command_ns" in timing
+        else None,
+        last_request_to_end_ns=end_ns - int(ended.max()) if len(ended) and end_ns is not None else None,
+    )

@@ -1,0 +1,200 @@
+"""Makers of streams and of whole run folders, as the load and the sampler write them, for tests.
+
+Times are seconds after `BEGIN_NS`; the made-up run has a warm-up of 10 s, a window of 30 s and a drain of 2 s.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from seatrial.model import Phase, Span
+from seatrial.record import document as documents
+from seatrial.record.document import RunDocument
+from seatrial.record.folder import RunFolder, create_experiment, create_run
+from seatrial.record.seal import seal
+from seatrial.units import NS_PER_S
+from seatrial.wire.streams import NULL, line_header
+from seatrial.wire.tables import CONNECTIONS, METHODS, OUTCOMES, SAMPLE_COLUMNS, requests_layout, samples_layout
+
+BEGIN_NS = 1_000 * NS_PER_S
+WALL_NS = 1_795_241_700 * NS_PER_S
+MIB = 1 << 20
+NGINX, REGISTRY = "a" * 64, "b" * 64
+QUESTION = "How fast are pulls, and what do they cost in memory?"
+TIERS = {"nginx": "proxy", "registry": "app"}
+ENDPOINTS = ("token", "manifest by tag", "blob")
+
+
+def at(seconds: float) -> int:
+    """Return the stamp so many seconds after the run began."""
+    return BEGIN_NS + round(seconds * NS_PER_S)
+
+
+SPANS = (
+    Span(phase=Phase.WARMUP, from_ns=at(0), until_ns=at(10)),
+    Span(phase=Phase.WINDOW, from_ns=at(10), until_ns=at(40)),
+    Span(phase=Phase.DRAIN, from_ns=at(40), until_ns=at(42)),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One request of a made-up stream."""
+
+    start_s: float
+    took_ms: float = 10.0
+    endpoint: str = "blob"
+    outcome: str = "ok"
+    status: int = 200
+    intended_s: float | None = None
+    bytes_received: int = 1000
+
+
+def write_requests(
+    streams: Path, asked: Iterable[Asked], *, worker: int = 0, endpoints: tuple[str, ...] = ENDPOINTS
+) -> Path:
+    """Write one worker's requests; a first byte comes halfway, and never to what was refused."""
+    layout = requests_layout(endpoints, worker)
+    path = streams / f"requests-{worker}.bin"
+    with path.open("wb") as stream:
+        stream.write(layout.header())
+        stream.writelines(layout.record.pack(*_request(one, endpoints)) for one in asked)
+    return path
+
+
+def _request(one: Asked, endpoints: tuple[str, ...]) -> tuple[int, ...]:
+    took_s = one.took_ms / 1000
+    return (
+        NULL if one.intended_s is None else at(one.intended_s),
+        at(one.start_s),
+        NULL if one.outcome == "refused" else at(one.start_s + took_s / 2),
+        at(one.start_s + took_s),
+        1,
+        one.bytes_received,
+        200,
+        7,
+        one.status,
+        endpoints.index(one.endpoint),
+        METHODS.index("GET"),
+        OUTCOMES.index(one.outcome),
+        CONNECTIONS.index("reused"),
+    )
+
+
+def write_samples(
+    streams: Path, service: str, readings: Iterable[Mapping[str, int]], *, container: str = ""
+) -> Path:
+    """Write one container's samples; columns that are left out are NULL."""
+    layout = samples_layout(service, container)
+    path = streams / f"samples-{service}-{container[:12]}.bin"
+    with path.open("wb") as stream:
+        stream.write(layout.header())
+        for reading in readings:
+            stream.write(layout.record.pack(*(reading.get(name, NULL) for name in SAMPLE_COLUMNS)))
+    return path
+
+
+def write_lines(
+    streams: Path, name: str, rows: Iterable[Mapping[str, Any]], *, table: str, worker: int = 0
+) -> Path:
+    """Write a line stream: `flows`, `generator` or `errors`."""
+    path = streams / f"{name}-{worker}.jsonl"
+    with path.open("wb") as stream:
+        stream.write(line_header(table, worker=worker))
+        stream.writelines(json.dumps(row).encode() + b"\n" for row in rows)
+    return path
+
+
+def readings(
+    *, seconds: float = 42, hz: float = 10, grow_mib_per_s: float = 0.0, cores: float = 0.1, anon_mib: float = 8
+) -> list[dict[str, int]]:
+    """Return the samples of a service that uses `cores` and grows steadily."""
+    constant = {"file_clean_bytes": 3 * MIB, "file_dirty_bytes": MIB // 2, "shmem_bytes": MIB // 4}
+    constant |= {"kernel_bytes": MIB, "sock_bytes": 0, "swap_bytes": 0}
+    zero = dict.fromkeys(("oom_kills", "limit_hits", "throttled_ns", "memory_stall_ns", "io_stall_ns"), 0)
+    found = []
+    for index in range(round(seconds * hz)):
+        after_s = index / hz
+        anon = round((anon_mib + grow_mib_per_s * after_s) * MIB)
+        usage = anon + sum(constant.values())
+        levels = {"anon_bytes": anon, "usage_bytes": usage, "working_set_bytes": usage - 3 * MIB}
+        stamps = {"t_ns": at(after_s), "t_after_ns": at(after_s) + 20_000}
+        rising = {
+            "cpu_ns": round(after_s * cores * NS_PER_S),
+            "major_faults": index,
+            "cpu_stall_ns": index * 50_000,
+        }
+        found.append(stamps | levels | constant | rising | zero)
+    return found
+
+
+def flow(number: int, start_s: float, *, took_ms: float = 100, outcome: str = "ok", **more: Any) -> dict[str, Any]:  # noqa: ANN401  (fields of a flow)
+    """Return one flow of four requests."""
+    whole = {"flow_id": number, "flow": "pull", "profile": "containerd", "t_intended_ns": None, "user": 7}
+    ends = {"t_start_ns": at(start_s), "t_end_ns": at(start_s + took_ms / 1000), "outcome": outcome}
+    return {**whole, **ends, "requests": 4, "bytes_received": 4000, "detail": {"layers": 3}, **more}
+
+
+def second(after_s: float, *, cpu_fraction: float = 0.3) -> dict[str, Any]:
+    """Return one second of a load process."""
+    lags = {"loop_lag_p50_ns": 20_000, "loop_lag_p99_ns": 900_000, "slip_p99_ns": None}
+    return {"t_ns": at(after_s), "cpu_fraction": cpu_fraction, "users": 8, "in_flight": 5, **lags}
+
+
+def document(**changes: Any) -> RunDocument:  # noqa: ANN401  (fields of RunDocument)
+    """Return the run.json of a complete run of two services, not sealed yet."""
+    whole = RunDocument(
+        status="complete",
+        scenario_name="registry-pull",
+        scenario={"question": QUESTION, "tiers": TIERS, "load": {"users": 8}},
+        engine="compose",
+        clock={"wall_ns": WALL_NS, "monotonic_ns": BEGIN_NS},
+        spans=SPANS,
+        timing={"command_ns": at(-20), "torn_down_ns": at(46)},
+        facts={"subject": {}, "environment": {}, "sampler": {"sources": dict.fromkeys(TIERS, "cgroup v1")}},
+    )
+    return replace(whole, **changes)
+
+
+def thousand_requests() -> list[Asked]:
+    """Return 1000 requests over 42 s: 239 in the warm-up, 714 in the window, 47 in the drain; each tenth fails."""
+    return [
+        Asked(
+            start_s=index * 0.042,
+            took_ms=5 + index % 50,
+            endpoint=ENDPOINTS[index % 3],
+            outcome="status" if index % 10 == 9 else "ok",
+            status=503 if index % 10 == 9 else 200,
+        )
+        for index in range(1000)
+    ]
+
+
+def run(results: Path, requests: Sequence[Asked] | None = None, **changes: Any) -> RunFolder:  # noqa: ANN401  (fields of RunDocument)
+    """Make an unsealed run folder with every kind of stream, and its run.json."""
+    experiment = create_experiment(results, "registry-pull", WALL_NS)
+    folder = create_run(experiment, "base", 1, WALL_NS)
+    write_requests(folder.streams, thousand_requests() if requests is None else requests)
+    write_samples(folder.streams, "nginx", readings(), container=NGINX)
+    write_samples(
+        folder.streams, "registry", readings(grow_mib_per_s=0.5, cores=0.4, anon_mib=20), container=REGISTRY
+    )
+    for service in ("host", "sampler", "generator"):
+        write_samples(folder.streams, service, readings(cores=0.004))
+    write_lines(folder.streams, "flows", (flow(n, n * 0.2) for n in range(200)), table="flows")
+    write_lines(folder.streams, "generator", (second(n) for n in range(42)), table="generator")
+    event = {"t_ns": at(12.5), "service": "nginx", "event": "health_status", "detail": {"health": "healthy"}}
+    folder.events.write_text(json.dumps(event) + "\n")
+    documents.save(folder, document(**changes))
+    return folder
+
+
+def sealed_run(results: Path, requests: Sequence[Asked] | None = None, **changes: Any) -> RunFolder:  # noqa: ANN401  (fields of RunDocument)
+    """Make a sealed run folder."""
+    folder = run(results, requests, **changes)
+    seal(folder, documents.load(folder))
+    return folder

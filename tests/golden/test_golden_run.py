@@ -1,0 +1,39 @@
+"""Run folders of earlier versions stay readable, with the same numbers.
+
+`run-v1` was sealed by the first version of schema 1 and is never written again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from factories import MIB
+
+from seatrial.record import document
+from seatrial.record.folder import RunFolder
+from seatrial.report import as_json
+from seatrial.review import review
+
+RUN = RunFolder(Path(__file__).parent / "run-v1")
+
+
+def test_a_run_of_schema_1_gives_the_numbers_it_gave() -> None:
+    """Counts, outcomes, percentiles and memory of a run that was sealed long ago."""
+    found = review(RUN)
+    assert (found.valid, found.window.length_ns, found.total.count) == (True, 6_000_000_000, 75)
+    assert found.total.outcomes == {"ok": 74, "timeout": 1}
+    assert (found.total.latency_ns.p50, found.total.latency_ns.p95) == (8_000_000, 11_000_000)
+    assert found.flows[0].count == 20
+    assert found.services[0].use.memory["anon_bytes"].start == 10 * MIB
+
+
+def test_a_document_of_schema_1_reads() -> None:
+    """What was run, and how many rows there are."""
+    read = document.load(RUN)
+    assert (read.schema_version, read.scenario_name, read.status) == (1, "registry-pull", "complete")
+    assert read.rows == {"requests": 110, "flows": 30, "samples": 270, "generator": 9, "tiers": 0, "errors": 0}
+
+
+def test_a_run_of_schema_1_makes_a_report() -> None:
+    """Programs still find the keys."""
+    assert as_json.render(review(RUN))["requests"]["latency_ns"]["count"] == 74

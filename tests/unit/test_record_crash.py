@@ -1,0 +1,92 @@
+"""Whatever a kill, a crash or a full disk left behind can be sealed."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import factories
+import pandas as pd
+import pytest
+
+from seatrial.errors import ResultsUnwritable
+from seatrial.model import NoteKind
+from seatrial.record import document as documents
+from seatrial.record.folder import TABLES
+from seatrial.record.seal import seal
+
+
+def test_a_torn_last_record_is_left_out_and_noted(tmp_path: Path) -> None:
+    """A kill in the middle of a write costs that record only."""
+    folder = factories.run(tmp_path)
+    with (folder.streams / "requests-0.bin").open("ab") as stream:
+        stream.write(b"\x00" * 11)
+    with (folder.streams / "flows-0.jsonl").open("ab") as stream:
+        stream.write(b'{"flow_id": 4')
+    sealed = seal(folder, documents.load(folder))
+    assert (sealed.rows["requests"], sealed.rows["flows"]) == (1000, 200)
+    assert [note.text for note in sealed.notes] == [
+        "left out, because cut off while being written: requests-0.bin (11 bytes), flows-0.jsonl (1 lines)"
+    ]
+
+
+def test_a_stream_without_a_header_costs_nothing_else(tmp_path: Path) -> None:
+    """A process killed before its first write leaves an empty or torn file."""
+    folder = factories.run(tmp_path)
+    (folder.streams / "requests-1.bin").write_bytes(b"")
+    (folder.streams / "samples-late.bin").write_bytes(b'{"magic": "seat')
+    sealed = seal(folder, documents.load(folder))
+    assert sealed.rows["requests"] == 1000
+    assert [note.kind for note in sealed.notes] == [NoteKind.TORN_RECORDS]
+
+
+def test_without_spans_everything_is_warm_up(tmp_path: Path) -> None:
+    """After a kill before the window nothing counts as measured."""
+    folder = factories.sealed_run(tmp_path, spans=())
+    assert set(pd.read_parquet(folder.table("requests"))["phase"]) == {"warmup"}
+
+
+def test_sealing_twice_changes_nothing(tmp_path: Path) -> None:
+    """A sealed run stays as it is, whatever document comes the second time."""
+    folder = factories.sealed_run(tmp_path)
+    before = {name: folder.table(name).read_bytes() for name in TABLES}
+    again = seal(folder, factories.document(status="recovered"))
+    assert again.status == "complete"
+    assert {name: folder.table(name).read_bytes() for name in TABLES} == before
+
+
+def test_a_crash_between_tables_and_document_is_made_good(tmp_path: Path) -> None:
+    """With the streams still there, sealing starts again and replaces what was half done."""
+    folder = factories.run(tmp_path)
+    folder.table("requests").write_bytes(b"half a table")
+    assert seal(folder, documents.load(folder)).rows["requests"] == 1000
+
+
+def test_tables_are_never_replaced_by_empty_ones(tmp_path: Path) -> None:
+    """A stale run.json beside finished tables, the streams gone: the tables stay."""
+    folder = factories.sealed_run(tmp_path)
+    documents.save(folder, factories.document(sealed=False))
+    assert seal(folder, documents.load(folder)).rows["requests"] == 1000
+
+
+def test_a_full_disk_keeps_the_streams(tmp_path: Path) -> None:
+    """When a table can't be written, nothing is removed and no part of a table is left."""
+    folder = factories.run(tmp_path)
+    with _largest_file(4096), pytest.raises(ResultsUnwritable) as raised:
+        seal(folder, documents.load(folder))
+    assert raised.value.seen == "File too large"
+    assert folder.streams.exists()
+    assert not list(folder.root.glob("*.part"))
+    assert seal(folder, documents.load(folder)).rows["requests"] == 1000
+
+
+@contextmanager
+def _largest_file(size_bytes: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

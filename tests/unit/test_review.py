@@ -1,0 +1,106 @@
+"""A run folder alone suffices for the whole report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import factories
+import pytest
+from factories import Asked, at
+
+from seatrial.errors import UsageError
+from seatrial.model import Note, NoteKind
+from seatrial.record import document as documents
+from seatrial.record.seal import seal
+from seatrial.review import review
+
+
+def test_only_the_window_is_judged(tmp_path: Path) -> None:
+    """Warm-up and drain are recorded, and not counted."""
+    asked = [Asked(start_s=5, took_ms=900), Asked(start_s=20, took_ms=10), Asked(start_s=41, took_ms=900)]
+    found = review(factories.sealed_run(tmp_path, asked))
+    assert (found.total.count, found.total.latency_ns.max, found.window.length_ns) == (
+        1,
+        10_000_000,
+        30_000_000_000,
+    )
+
+
+def test_a_complete_run_without_serious_notes_is_valid(tmp_path: Path) -> None:
+    """A note that only informs leaves the verdict alone."""
+    note = Note(kind=NoteKind.SHARED_CORES, text="2 cores")
+    assert review(factories.sealed_run(tmp_path, notes=(note,))).valid
+
+
+@pytest.mark.parametrize("status", ["interrupted", "failed", "recovered"])
+def test_a_run_that_did_not_end_well_is_invalid(tmp_path: Path, status: str) -> None:
+    """Even when its numbers look fine."""
+    assert not review(factories.sealed_run(tmp_path, status=status)).valid
+
+
+def test_an_invalidating_note_decides(tmp_path: Path) -> None:
+    """A restart that was noted while it ran makes the run invalid."""
+    note = Note(kind=NoteKind.SERVICE_RESTARTED, text="nginx")
+    assert not review(factories.sealed_run(tmp_path, notes=(note,))).valid
+
+
+def test_a_window_without_requests_is_invalid(tmp_path: Path) -> None:
+    """The load never got through to anything."""
+    found = review(factories.sealed_run(tmp_path, [Asked(start_s=5)]))
+    assert not found.valid
+    assert [note.kind for note in found.notes] == [NoteKind.NO_REQUESTS]
+
+
+def test_after_a_kill_before_the_window_everything_is_shown(tmp_path: Path) -> None:
+    """No span was closed: the figures are of all that was recorded, and the run is invalid."""
+    found = review(factories.sealed_run(tmp_path, spans=(), status="recovered"))
+    assert (found.window.opened, found.valid, found.total.count) == (False, False, 1000)
+
+
+def test_services_stand_in_the_order_of_the_way(tmp_path: Path) -> None:
+    """Proxy, app, store, the others, and last what is not the stack."""
+    folder = factories.run(
+        tmp_path, scenario={"tiers": {"registry": {"place": "app"}, "redis": {"place": "store"}, "nginx": "proxy"}}
+    )
+    for service in ("redis", "auth"):
+        factories.write_samples(folder.streams, service, factories.readings())
+    seal(folder, documents.load(folder))
+    found = [(placed.use.service, placed.place) for placed in review(folder).services]
+    assert found == [
+        ("nginx", "proxy"),
+        ("registry", "app"),
+        ("redis", "store"),
+        ("auth", ""),
+        ("generator", ""),
+        ("host", ""),
+        ("sampler", ""),
+    ]
+
+
+def test_a_death_counts_only_within_the_window(tmp_path: Path) -> None:
+    """The teardown ends every container; that is no restart."""
+    folder = factories.sealed_run(tmp_path)
+    folder.events.write_text(json.dumps({"t_ns": at(43), "service": "nginx", "event": "die"}) + "\n")
+    assert review(folder).valid
+    folder.events.write_text(json.dumps({"t_ns": at(20), "service": "nginx", "event": "die"}) + "\n")
+    assert [note.kind for note in review(folder).notes] == [NoteKind.SERVICE_RESTARTED]
+
+
+def test_the_time_around_the_load_is_told(tmp_path: Path) -> None:
+    """From the command to the first request, from the last one to the end of the teardown."""
+    times = review(factories.sealed_run(tmp_path, [Asked(start_s=1), Asked(start_s=30)])).times
+    assert times.command_to_first_request_ns == 21_000_000_000
+    assert times.last_request_to_end_ns == 15_990_000_000
+
+
+def test_a_run_that_was_watched_without_load_is_valid(tmp_path: Path) -> None:
+    """No scenario, no load: no request is missed."""
+    found = review(factories.sealed_run(tmp_path, [], scenario={}, timing={}))
+    assert (found.valid, found.about.users, found.times.last_request_to_end_ns) == (True, None, None)
+
+
+def test_an_unsealed_run_can_not_be_judged(tmp_path: Path) -> None:
+    """It is told how to recover it."""
+    with pytest.raises(UsageError, match="no requests"):
+        review(factories.run(tmp_path))
