@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 import uuid
 from collections.abc import Mapping
@@ -10,7 +12,7 @@ from seatrial.campaign import interrupts
 from seatrial.campaign.journal import Journal
 from seatrial.campaign.request import Request, stack_secrets
 from seatrial.campaign.trial import TrialRun
-from seatrial.errors import Interrupted, SeatrialError
+from seatrial.errors import Interrupted, ResultsUnwritable, SeatrialError
 from seatrial.load import driving
 from seatrial.model import NoteKind, Trial
 from seatrial.observe import checkout, facts
@@ -27,7 +29,9 @@ from seatrial.stack.ownership import this_owner
 from seatrial.stack.spec import StackSpec
 
 _BUILD_S = 900.0
-"""Ten minutes and a half for images that have yet to be built, on a slow mirror."""
+"""For images that have yet to be built, on a slow mirror; a deadline of the labels, not a wait."""
+_NOT_OURS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+"""What a full or read-only disk says, whoever writes to it."""
 
 
 def run(request: Request, progress: Progress) -> RunFolder:
@@ -58,6 +62,7 @@ def _run_and_seal(
     spec = stack_spec(request, secrets, journal.folder)
     try:
         with guarded(spec.run_id) as guard:
+            guard.log_to(journal.folder.logs / "deadman.log")
             TrialRun(
                 request=request, choice=choice, spec=spec, guard=guard, journal=journal, progress=progress
             ).through()
@@ -72,6 +77,15 @@ def _run_and_seal(
     except SeatrialError as error:
         journal.seal("failed", str(error))
         raise
+    except OSError as error:
+        if error.errno not in _NOT_OURS:
+            raise
+        raise ResultsUnwritable(
+            "the run folder can't be written",
+            where=str(error.filename or journal.folder.root),
+            seen=os.strerror(error.errno),
+            hint="make room, or choose another folder: --results DIR",
+        ) from error
     journal.seal("complete")
 
 

@@ -49,7 +49,6 @@ def up(request: Request, kept_s: float, progress: Progress) -> Standing:
         engine.running(choice, spec, guard, progress.say) as stack,
     ):
         catalogue = provide_catalogue(request, spec, stack, folder.catalogue, guard)
-        guard.keep()
     return Standing(
         project=stack.project,
         public_url=stack.public_url,

@@ -86,7 +86,7 @@ class TrialRun:
         hooks = Hooks(
             started=lambda pid: observer.watch(Watch(service="generator", kind="tree", pid=pid)),
             phases=self._write_phases,
-            second=self._show_second,
+            second=lambda phase, message: self._each_second(observer, phase, message),
         )
         load = scenario.load
         self.progress.say(f"{load.users} users, {load.warmup_s:g} s warm-up, {load.duration_s:g} s window")
@@ -95,7 +95,8 @@ class TrialRun:
     def _write_phases(self, spans: tuple[Span, ...]) -> None:
         self.journal.change(spans=spans)
 
-    def _show_second(self, phase: Phase, message: Message) -> None:
+    def _each_second(self, observer: Observer, phase: Phase, message: Message) -> None:
+        observer.check_alive()
         counts = "{completed} requests/s, {failed} failed, {in_flight} in flight".format_map(message)
         self.progress.live(f"{phase}: {counts}")
 

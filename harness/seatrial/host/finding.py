@@ -1,0 +1,43 @@
+"""What the doctor says about one thing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """`lacks`: something can't be done here; `distorts`: a measurement here says something else than elsewhere."""
+
+    OK = "ok"
+    LACKS = "lacks"
+    DISTORTS = "distorts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at: what was seen, why it matters, and the command that mends it.
+
+    `why` and `mend` are empty where all is well.
+    """
+
+    name: str
+    state: State
+    seen: str
+    why: str = ""
+    mend: str = ""
+
+
+def ok(name: str, seen: str) -> Finding:
+    """Say that all is well."""
+    return Finding(name=name, state=State.OK, seen=seen)
+
+
+def lacks(name: str, seen: str, *, why: str, mend: str) -> Finding:
+    """Say that something can't be done here."""
+    return Finding(name=name, state=State.LACKS, seen=seen, why=why, mend=mend)
+
+
+def distorts(name: str, seen: str, *, why: str, mend: str) -> Finding:
+    """Say that a measurement here says something else than elsewhere."""
+    return Finding(name=name, state=State.DISTORTS, seen=seen, why=why, mend=mend)

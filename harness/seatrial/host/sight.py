@@ -1,0 +1,126 @@
+"""What the doctor looks at: all effects are here, so that what it says is a function of values."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seatrial.errors import StackFailed
+from seatrial.host.commands import Run, run
+from seatrial.host.images import BASE_IMAGE, is_present
+from seatrial.observe.facts import Read, engine_facts, host_facts, read_text, steal_fraction
+from seatrial.stack.daemon import connect, daemon_address, talking
+
+PROGRAMS = ("nginx", "docker-registry", "redis-server", "gunicorn")
+LIBRARIES = ("flask", "jwt", "bcrypt", "redis", "cryptography")
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # servers lie in sbin, not on a user's path
+_STEAL_S = 0.5
+_ASK_S = 20
+_OPEN_FILES = re.compile(r"^Max open files\s+\d+\s+(\d+)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """A Docker daemon that answered: its facts, and what stands beside it.
+
+    `nofile_hard` is the daemon's own limit, which its containers inherit; None where it can't be read.
+    """
+
+    facts: Mapping[str, Any]
+    compose: str
+    buildx: str
+    has_base_image: bool
+    nofile_hard: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """One look at this machine; `facts` are those of `observe.facts`, an empty version means: not there."""
+
+    facts: Mapping[str, Any]
+    address: str
+    engine: Engine | None
+    engine_error: str
+    has_mmdebstrap: bool
+    missing_programs: tuple[str, ...]
+    steal_fraction: float | None
+    load_1m: float | None
+    results: Path
+    free_bytes: int
+
+
+def look(
+    results: Path,
+    *,
+    read: Read = read_text,
+    run: Run = run,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Host:
+    """Look at this machine; takes about a second. `results` is the folder whose disk is to be looked at."""
+    engine, error = _engine(read, run)
+    before = read("/proc/stat")
+    sleep(_STEAL_S)
+    load = read("/proc/loadavg")
+    return Host(
+        facts=host_facts(read=read),
+        address=daemon_address(),
+        engine=engine,
+        engine_error=error,
+        has_mmdebstrap=shutil.which("mmdebstrap") is not None,
+        missing_programs=_missing_programs(run),
+        steal_fraction=steal_fraction(before, read("/proc/stat")),
+        load_1m=float(load.split()[0]) if load else None,
+        results=results,
+        free_bytes=_free_bytes(results),
+    )
+
+
+def _engine(read: Read, run: Run) -> tuple[Engine | None, str]:
+    try:
+        client = connect()
+        with talking("telling what it is"):
+            info, version = client.info(), client.version()
+        client.close()
+        present = is_present(BASE_IMAGE, run=run)
+    except StackFailed as error:
+        return None, error.seen or error.what
+    engine = Engine(
+        facts=engine_facts(info, version),
+        compose=_version(run, "compose", "version", "--short"),
+        buildx=_version(run, "buildx", "version"),
+        has_base_image=present,
+        nofile_hard=_nofile_of_daemon(read),
+    )
+    return engine, ""
+
+
+def _version(run: Run, *question: str) -> str:
+    answer = run(["docker", *question], within_s=_ASK_S)
+    return answer.output.strip() if answer.code == 0 else ""
+
+
+def _nofile_of_daemon(read: Read) -> int | None:
+    pid = read("/run/docker.pid") or "none"
+    match = _OPEN_FILES.search(read(f"/proc/{pid}/limits") or "")
+    return int(match[1]) if match else None
+
+
+def _missing_programs(run: Run) -> tuple[str, ...]:
+    """Return which programs, and libraries of the system's Python, the embedded engine would not find."""
+    programs = [name for name in PROGRAMS if not (shutil.which(name) or shutil.which(name, path=_PATH))]
+    probe = f"import importlib.util as u; print(*[n for n in {LIBRARIES!r} if u.find_spec(n) is None])"
+    answer = run(["/usr/bin/python3", "-c", probe], within_s=_ASK_S)
+    libraries = answer.output.split() if answer.code == 0 else list(LIBRARIES)
+    return (*programs, *(f"python3-{name}" for name in libraries))
+
+
+def _free_bytes(folder: Path) -> int:
+    """Return the free space of the disk of `folder`, or of its nearest parent that exists."""
+    path = folder.absolute()
+    existing = next(place for place in (path, *path.parents) if place.exists())
+    return shutil.disk_usage(existing).free

@@ -1,0 +1,43 @@
+"""Opens the best source that this host has for a container: its cgroup files, else the Docker API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from docker import APIClient, DockerClient
+from docker.errors import APIError
+
+from seatrial.observe.cgroup1 import Cgroup1
+from seatrial.observe.cgroup2 import Cgroup2
+from seatrial.observe.docker_api import DockerApi
+from seatrial.observe.locate import Places, locate
+from seatrial.observe.reading import Source
+
+_TIMEOUT_S = 10
+
+
+def connect() -> APIClient:
+    """Return a client for the engine that the environment names; each thread takes one of its own."""
+    return DockerClient.from_env(timeout=_TIMEOUT_S).api
+
+
+def open_container(client: APIClient, container: str, *, root: Path = Path("/")) -> Source | None:
+    """Open `container`; None if it does not exist, or does not run."""
+    try:
+        found = client.inspect_container(container)
+        pid = int(found["State"]["Pid"])
+        if pid == 0:
+            return None
+        return files_of(locate(found["Id"], pid, root=root)) or DockerApi(client, container)
+    except APIError:
+        return None
+
+
+def files_of(places: Places | None) -> Source | None:
+    """Open the cgroup files; None where they are not to be found or not to be read."""
+    if places is None:
+        return None
+    try:
+        return Cgroup1(places) if places.version == 1 else Cgroup2(places)
+    except OSError:
+        return None

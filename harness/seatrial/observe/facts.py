@@ -1,0 +1,149 @@
+"""What this host and its Docker engine are: environment facts, which two runs must share to be compared.
+
+Every fact is JSON-able. A fact that can't be read here is None: "unknown" must not look like a value.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    *("seatrial", "locust", "gevent", "geventhttpclient", "greenlet", "requests", "urllib3"),
+    *("docker", "pyarrow", "numpy", "pydantic", "pyyaml"),
+)
+
+_CPU_FIELDS = 8  # user nice system idle iowait irq softirq steal
+
+Read = Callable[[str], str | None]
+
+
+def read_text(path: str) -> str | None:
+    """Return the stripped text of a file; None if it is not there or can't be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None
+
+
+def host_facts(*, read: Read = read_text) -> dict[str, Any]:
+    """Return the facts of the machine, its limits, and the Python environment of this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return {
+        "kernel": platform.release(),
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "cores_usable": len(os.sched_getaffinity(0)),
+        "nofile_soft": _limit(soft),
+        "nofile_hard": _limit(hard),
+        "packages": package_versions(),
+        **kernel_facts(read=read),
+    }
+
+
+def kernel_facts(*, read: Read = read_text) -> dict[str, Any]:
+    """Return the facts that stand in `/proc`, `/sys` and `/etc`."""
+    memory = _colon_lines(read("/proc/meminfo"))
+    processor = _colon_lines(read("/proc/cpuinfo"))
+    return {
+        "distribution": _distribution(read("/etc/os-release")),
+        "boot_id": read("/proc/sys/kernel/random/boot_id"),
+        "cpu_model": processor.get("model name"),
+        "memory_total_bytes": _kib(memory.get("MemTotal")),
+        "swap_total_bytes": _kib(memory.get("SwapTotal")),
+        "cgroup_version": cgroup_version(read=read),
+        "nr_open": _number(read("/proc/sys/fs/nr_open")),
+        "ephemeral_ports": _ports(read("/proc/sys/net/ipv4/ip_local_port_range")),
+        "governor": read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "clocksource": read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        "virtual": "hypervisor" in processor["flags"].split() if "flags" in processor else None,
+        "steal_fraction_since_boot": steal_fraction(None, read("/proc/stat")),
+        "psi": read("/proc/pressure/memory") is not None,
+    }
+
+
+def engine_facts(info: Mapping[str, Any], version: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of a Docker engine, from the answers to its `/info` and `/version`."""
+    security = info.get("SecurityOptions") or []
+    return {
+        "engine_version": version.get("Version") or info.get("ServerVersion"),
+        "engine_api": version.get("ApiVersion"),
+        "engine_system": info.get("OperatingSystem"),
+        "engine_kernel": info.get("KernelVersion"),
+        "storage_driver": info.get("Driver"),
+        "cgroup_driver": info.get("CgroupDriver"),
+        "engine_cgroup_version": _number(info.get("CgroupVersion") or "1"),  # engines before 20.10 know only v1
+        "engine_cores": info.get("NCPU"),
+        "engine_memory_bytes": info.get("MemTotal"),
+        "rootless": any("rootless" in option for option in security),
+    }
+
+
+def package_versions() -> dict[str, str | None]:
+    """Return the installed versions, without importing anything (`import locust` would patch this process)."""
+    return {name: _version(name) for name in PACKAGES}
+
+
+def cgroup_version(*, read: Read = read_text) -> int | None:
+    """Return which cgroup version accounts memory here: 2, 1 (also if hybrid), or None if neither is seen."""
+    if "memory" in (read("/sys/fs/cgroup/cgroup.controllers") or "").split():
+        return 2
+    return 1 if read("/sys/fs/cgroup/memory/memory.stat") is not None else None
+
+
+def steal_fraction(before: str | None, after: str | None) -> float | None:
+    """Return which part of all CPU time the hypervisor kept between two readings of `/proc/stat`.
+
+    The eighth number of its first line; guest time is already part of user time (proc(5)). Without `before`: since
+    boot.
+    """
+    first = _cpu_ticks(before) or [0] * _CPU_FIELDS
+    last = _cpu_ticks(after)
+    if last is None or sum(last) <= sum(first):
+        return None
+    return (last[7] - first[7]) / (sum(last) - sum(first))
+
+
+def _cpu_ticks(stat: str | None) -> list[int] | None:
+    fields = (stat or "").partition("\n")[0].split()[1:9]
+    return [int(field) for field in fields] if len(fields) == _CPU_FIELDS else None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _limit(value: int) -> int | None:
+    return None if value == resource.RLIM_INFINITY else value
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None
+
+
+def _ports(text: str | None) -> list[int] | None:
+    return [int(word) for word in text.split()] if text else None
+
+
+def _kib(text: str | None) -> int | None:
+    return int(text.split()[0]) * 1024 if text else None
+
+
+def _colon_lines(text: str | None) -> dict[str, str]:
+    """Read `key : value` lines; of a key that comes once per core, the first stays."""
+    rows = (line.partition(":") for line in reversed((text or "").splitlines()))
+    return {key.strip(): value.strip() for key, colon, value in rows if colon}
+
+
+def _distribution(text: str | None) -> str | None:
+    rows = (line.partition("=") for line in (text or "").splitlines())
+    return {key: value.strip('"') for key, _, value in rows}.get("PRETTY_NAME")

@@ -1,0 +1,120 @@
+"""The host itself: `/proc` of the whole machine.
+
+`usage` is total minus available memory, `limit` the total. CPU is what was busy: all but idle, waiting for I/O and
+stolen. `major_faults` and `oom_kills` are those of the whole machine. Disk bytes are those of whole disks (no
+partition, loop, RAM or stacked device: their bytes are in the disks below); network bytes are those that cross a
+hardware interface, so that traffic between containers counts nothing here.
+Paging, disks, network, tasks and PSI are read once a second, and NULL in the readings between.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from seatrial.observe.files import Descriptors, Keyed, Pressure, whole
+from seatrial.observe.network import Network
+from seatrial.observe.reading import Reading, known_sum, remainder, scaled
+from seatrial.observe.seldom import Seldom
+from seatrial.units import NS_PER_S
+from seatrial.wire.streams import NULL
+
+_TICK_NS = NS_PER_S // os.sysconf("SC_CLK_TCK")
+_SECTOR_BYTES = 512
+_MEMORY = """
+    MemTotal: MemAvailable: AnonPages: Cached: Buffers: Shmem: Dirty: Writeback: SwapTotal: SwapFree:
+    Slab: KernelStack: PageTables: Percpu:
+""".split()
+_STACKED = ("loop", "ram", "zram", "dm-", "md", "sr", "fd")
+
+
+class Host:
+    """The open files of the machine."""
+
+    kind = "host"
+
+    def __init__(self, root: Path = Path("/"), clock: Callable[[], int] = time.monotonic_ns) -> None:
+        """Open all; OSError if `/proc` is not there."""
+        self._files = files = Descriptors()
+        proc = root / "proc"
+        self._memory = Keyed(files.open(proc / "meminfo"), _MEMORY)
+        self._stat = files.open(proc / "stat")
+        self._paging = Keyed(files.optional(proc / "vmstat"), ["pgmajfault", "oom_kill"], pages=True)
+        self._psi = Pressure(files, proc / "pressure", "")
+        self._disks = files.optional(proc / "diskstats")
+        self._disk_names = _disk_names(root / "sys/block")
+        interfaces = _hardware_interfaces(root / "sys/class/net")
+        self._net = Network(files, proc / "net/dev", lambda name: not interfaces or name in interfaces)
+        self._load = files.optional(proc / "loadavg")
+        self._seldom = Seldom(self._take_seldom, width=10, clock=clock)
+
+    def read(self) -> Reading:
+        """Read every file once."""
+        total, free, anon, cached, buffers, shmem, dirty, writeback, *rest = (
+            scaled(value, 1024) for value in self._memory.values()
+        )
+        swap_total, swap_free, *kernel = rest
+        oom_kills, *others = self._seldom.values()
+        return Reading._make(
+            (  # in the order of the columns
+                remainder(total, free),
+                NULL,
+                anon,
+                remainder(known_sum(cached, buffers), shmem, dirty, writeback),
+                known_sum(dirty, writeback),
+                shmem,
+                known_sum(*kernel),
+                NULL,
+                remainder(swap_total, swap_free),
+                total,
+                self._busy_ns(),
+                NULL,
+                oom_kills,
+                NULL,
+                *others,
+            )
+        )
+
+    def close(self) -> None:
+        """Let go of every descriptor."""
+        self._files.close()
+
+    def _take_seldom(self) -> tuple[int, ...]:
+        """Return OOM kills, stalls, major faults, bytes of disks and network, and tasks."""
+        faults, oom_kills = self._paging.values()
+        disk, net = self._disk_bytes(), self._net.received_and_sent()
+        return (oom_kills, *self._psi.stalls_ns(), faults, *disk, *net, self._tasks())
+
+    def _busy_ns(self) -> int:
+        """Sum user, nice, system, irq and softirq; guests are part of user (proc(5))."""
+        fields = os.pread(self._stat, 512, 0).split(None, 8)
+        user, nice, system, _idle, _wait, irq, softirq = map(int, fields[1:8])
+        return (user + nice + system + irq + softirq) * _TICK_NS
+
+    def _disk_bytes(self) -> tuple[int, int]:
+        """Sum sectors read and written: columns 6 and 10 of `diskstats`, always of 512 bytes (kernel iostats)."""
+        if self._disks is None:
+            return NULL, NULL
+        rows = [line.split(None, 10) for line in whole(self._disks).splitlines()]
+        own = [row for row in rows if row[2] in self._disk_names]
+        return sum(int(row[5]) for row in own) * _SECTOR_BYTES, sum(int(row[9]) for row in own) * _SECTOR_BYTES
+
+    def _tasks(self) -> int:
+        """Count all tasks: the fourth field of `loadavg` is running/existing."""
+        return NULL if self._load is None else int(os.pread(self._load, 128, 0).split()[3].partition(b"/")[2])
+
+
+def _disk_names(block: Path) -> frozenset[bytes]:
+    try:
+        return frozenset(entry.name.encode() for entry in block.iterdir() if not entry.name.startswith(_STACKED))
+    except OSError:
+        return frozenset()
+
+
+def _hardware_interfaces(net: Path) -> frozenset[str]:
+    try:
+        return frozenset(entry.name for entry in net.iterdir() if (entry / "device").exists())
+    except OSError:
+        return frozenset()

@@ -1,0 +1,103 @@
+"""From a container to its cgroup folders, by way of its first process.
+
+`/proc/<pid>/cgroup` names the cgroup in each hierarchy, `/proc/self/mountinfo` says where the hierarchies are
+mounted. That holds for the cgroupfs and systemd drivers, rootless engines, `--cgroup-parent`, Kubernetes and
+nested engines alike, without a list of path patterns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from seatrial.observe.network import namespace_of_its_own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where the files of one container lie; `version` is that of the hierarchy that accounts memory."""
+
+    version: int
+    memory: Path
+    cpuacct: Path | None = None
+    cpu: Path | None = None
+    blkio: Path | None = None
+    pids: Path | None = None
+    unified: Path | None = None
+    net_dev: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mount:
+    """One mounted hierarchy; `top` is the cgroup that its mount point shows."""
+
+    controllers: tuple[str, ...]
+    top: PurePosixPath
+    point: Path
+
+
+_UNIFIED = "unified"
+
+
+def locate(container: str, pid: int, *, root: Path = Path("/")) -> Places | None:
+    """Find the folders of `container`, whose first process is `pid`; None if this host does not show them.
+
+    The container's id has to stand in the path: behind a remote or virtualised engine, `pid` is a stranger's here.
+    """
+    proc = root / "proc"
+    try:
+        cgroups = _cgroups((proc / str(pid) / "cgroup").read_text())
+        mounts = list(_mounts((proc / "self/mountinfo").read_text(), root))
+    except OSError:
+        return None
+    found = {
+        name: folder
+        for mount in mounts
+        for name in mount.controllers
+        if name in cgroups and container in cgroups[name] and (folder := _folder(mount, cgroups[name])) is not None
+    }
+    return _places(found, namespace_of_its_own(pid, proc))
+
+
+def _places(found: Mapping[str, Path], net_dev: Path | None) -> Places | None:
+    unified = found.get(_UNIFIED)
+    if "memory" in found:
+        own = {name: found.get(name) for name in ("cpuacct", "cpu", "blkio", "pids")}
+        return Places(version=1, memory=found["memory"], unified=unified, net_dev=net_dev, **own)
+    if unified is not None and (unified / "memory.current").exists():
+        return Places(version=2, memory=unified, unified=unified, net_dev=net_dev)
+    return None
+
+
+def _cgroups(text: str) -> dict[str, str]:
+    """Map a controller, or `unified`, to the cgroup path: lines of `id:controllers:path` (cgroups(7))."""
+    paths = {}
+    for line in text.splitlines():
+        _, controllers, path = line.split(":", 2)
+        for name in controllers.split(",") if controllers else [_UNIFIED]:
+            paths[name] = path
+    return paths
+
+
+def _mounts(text: str, root: Path) -> Iterator[_Mount]:
+    """Read the cgroup mounts: fields 4 and 5 are root and mount point, type and options follow ` - ` (proc(5))."""
+    for line in text.splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _source, options = after.split(" ", 2)
+        if kind not in {"cgroup", "cgroup2"}:
+            continue
+        top, point = before.split(" ")[3:5]
+        yield _Mount(
+            controllers=(_UNIFIED,) if kind == "cgroup2" else tuple(options.split(",")),
+            top=PurePosixPath(top),
+            point=root / point.encode().decode("unicode_escape").lstrip("/"),
+        )
+
+
+def _folder(mount: _Mount, cgroup: str) -> Path | None:
+    path = PurePosixPath(cgroup)
+    if ".." in path.parts or not path.is_relative_to(mount.top):
+        return None  # outside of what a private cgroup namespace, or a bind mount, shows of the hierarchy
+    folder = mount.point / path.relative_to(mount.top)
+    return folder if folder.is_dir() else None

@@ -1,0 +1,105 @@
+"""Runs a child to its end, and keeps what it said: in a log, without secrets, and as a tail for an error."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from seatrial.stack.guard import Guard
+from seatrial.stack.redaction import Redactor
+
+_TAIL_LINES = 200
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A child that is to be run; its output is appended to `log` unless that is None."""
+
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str]
+    redactor: Redactor
+    log: Path | None
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How it ended: `code` None when its deadline ended it; the last lines, without secrets."""
+
+    code: int | None
+    lines: tuple[str, ...]
+
+    def tail(self, count: int = 20) -> str:
+        """Return the last lines as one text."""
+        return "\n".join(self.lines[-count:])
+
+
+def run(
+    job: Job,
+    guard: Guard,
+    *,
+    tick: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Ended:
+    """Run to the end; `tick` is called ten times a second and may raise, which ends the child."""
+    child = guard.spawn(job.argv, env=job.env, cwd=job.cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    lines = _Lines(job)
+    until = clock() + job.deadline_s
+    try:
+        while child.poll() is None and clock() < until:
+            lines.read(child, _POLL_S)
+            tick()
+        code = child.poll()
+        lines.read(child, 0.0)
+    finally:
+        guard.end(child)
+        if child.stdout is not None:
+            child.stdout.close()
+        lines.close()
+    return Ended(code=code, lines=tuple(lines.last))
+
+
+class _Lines:
+    """Cuts output into lines, and hands each on without secrets."""
+
+    def __init__(self, job: Job) -> None:
+        self.last: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._job = job
+        self._rest = b""
+        self._log = None if job.log is None else job.log.open("ab")
+
+    def read(self, child: subprocess.Popen[bytes], wait_s: float) -> None:
+        """Take in what there is, at most for a second."""
+        stdout = child.stdout
+        for _ in range(1000):
+            if stdout is None or not select.select([stdout], [], [], wait_s)[0]:
+                return
+            piece = os.read(stdout.fileno(), 65536)
+            if not piece:
+                time.sleep(wait_s)  # the pipe is closed, the child not yet gone
+                return
+            *whole, self._rest = (self._rest + piece).split(b"\n")
+            for line in whole:
+                self._take(line)
+            wait_s = 0.0
+
+    def close(self) -> None:
+        """Take in the unfinished line, and close the log."""
+        if self._rest:
+            self._take(self._rest)
+        if self._log is not None:
+            self._log.close()
+
+    def _take(self, line: bytes) -> None:
+        clean = self._job.redactor.line(line)
+        self.last.append(clean.decode(errors="replace").rstrip())
+        if self._log is not None:
+            self._log.write(clean + b"\n")

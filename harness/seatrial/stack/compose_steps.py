@@ -1,0 +1,152 @@
+"""The steps by which Compose brings a project up, and what it means when one of them fails."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import docker
+from docker.errors import ImageNotFound
+
+from seatrial.errors import EngineUnavailable, ImageMissing, PortTaken, StackFailed, UsageError
+from seatrial.stack import children
+from seatrial.stack.children import Ended, Job
+from seatrial.stack.compose_files import Config, build_project
+from seatrial.stack.daemon import talking
+from seatrial.stack.guard import Guard
+from seatrial.stack.redaction import Redactor
+from seatrial.stack.spec import Say, StackSpec
+
+_QUICK_S = 30.0
+_FETCH_S = 1800.0  # a pull or a build of a large image over a slow line
+_NO_IMAGE = re.compile(
+    r"manifest unknown|manifest for .* not found|pull access denied|failed to resolve|no such image"
+    r"|repository does not exist|no such host|unable to find image",
+    re.IGNORECASE,
+)
+_PORT = re.compile(r"port is already allocated|address already in use|ports are not available", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}:[1-9]\d*|\[[0-9a-f:]+\]:\d+")
+_NO_DAEMON = re.compile(r"cannot connect to the docker daemon|error during connect", re.IGNORECASE)
+_BOOTSTRAP = "`docker pull` it; where no image registry answers, `seatrial images bootstrap` makes the base image"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A Compose project: its files, and the means to run `docker compose` on it."""
+
+    spec: StackSpec
+    guard: Guard
+    redactor: Redactor
+    files: tuple[Path, ...]
+
+    def compose(self, *words: str, deadline_s: float = _QUICK_S, tick: Callable[[], None] = lambda: None) -> Ended:
+        """Run one `docker compose` to its end, its output in the log."""
+        return self._run(self.spec.project, words, deadline_s, tick)
+
+    def build(self) -> Ended:
+        """Build what is to be built, under the stack's own name."""
+        return self._run(build_project(self.spec), ("build",), _FETCH_S, lambda: None)
+
+    def config(self) -> str:
+        """Return what Compose makes of the files, secrets included; UsageError if it can't read them."""
+        with tempfile.TemporaryDirectory(prefix="seatrial-") as private:
+            out = Path(private, "config.yaml")
+            ended = self.compose("config", "--output", str(out))
+            if ended.code == 0:
+                return out.read_text(encoding="utf-8")
+        raise UsageError(
+            "Compose can't read the stack",
+            where=", ".join(map(str, self.files)),
+            seen=ended.tail(),
+            hint="mend it there",
+        )
+
+    def _run(self, name: str, words: Sequence[str], deadline_s: float, tick: Callable[[], None]) -> Ended:
+        given = [part for file in self.files for part in ("-f", str(file))]
+        argv = ["docker", "compose", "--ansi", "never", "--progress", "plain", "-p", name]
+        job = Job(
+            argv=(*argv, "--project-directory", str(self.spec.folder), *given, *words),
+            cwd=self.spec.folder,
+            env={**os.environ, **self.spec.environment},
+            redactor=self.redactor,
+            log=self.spec.logs / "compose.log",
+            deadline_s=deadline_s,
+        )
+        return children.run(job, self.guard, tick=tick)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BringUp:
+    """Images, then containers, then their start; each step with errors of its own."""
+
+    project: Project
+    config: Config
+    client: docker.DockerClient
+    say: Say
+    start_s: float
+
+    def run(self, watch: Callable[[], None]) -> None:
+        """Do all steps; `watch` looks at the containers meanwhile, and raises when one has ended."""
+        self._images()
+        self.say("creating the containers")
+        self._step("create", self.project.compose("create", "--no-build", "--pull", "never"))
+        self.say("starting the containers")
+        words = ("up", "--detach", "--no-build", "--no-recreate", "--pull", "never")
+        ended = self.project.compose(*words, deadline_s=self.start_s, tick=watch)
+        if ended.code != 0:
+            watch()  # that a service ended says more than that Compose gave up
+        self._step("start", ended)
+
+    def _images(self) -> None:
+        services = self.config["services"]
+        if any("build" in service for service in services.values()):
+            self.say("building the images")
+            self._step("build", self.project.build())
+        missing = [name for name, service in services.items() if "build" not in service and self._lacks(service)]
+        if missing:
+            self.say(f"pulling the images of {', '.join(missing)}")
+            self._step("pull", self.project.compose("pull", *missing, deadline_s=_FETCH_S))
+
+    def _lacks(self, service: Config) -> bool:
+        with talking("looking for an image"):
+            try:
+                self.client.images.get(service["image"])
+            except ImageNotFound:
+                return True
+        return False
+
+    def _step(self, step: str, ended: Ended) -> None:
+        if ended.code != 0:
+            raise failure(step, ended, where=str(self.project.spec.compose_file))
+
+
+def failure(step: str, ended: Ended, *, where: str) -> StackFailed:
+    """Say what a failed step means, from what Compose printed."""
+    text = ended.tail()
+    if ended.code is None:
+        return StackFailed(f"`docker compose {step}` did not end in time", where=where, seen=text)
+    if _NO_DAEMON.search(text):
+        return EngineUnavailable("the Docker daemon went away", where=where, seen=text, hint="`docker info`")
+    if step == "build":
+        return ImageMissing("an image can't be built", where=where, seen=text, hint=_BOOTSTRAP)
+    if step == "pull" or _NO_IMAGE.search(text):
+        return ImageMissing("an image can't be found", where=where, seen=text, hint=_BOOTSTRAP)
+    if _PORT.search(text):
+        address = _ADDRESS.search(text)
+        port = address[0].rpartition(":")[2] if address else "PORT"
+        return PortTaken(
+            f"the address {address[0] if address else 'of a published port'} is taken",
+            where=where,
+            seen=text,
+            hint=f"`ss -ltnp 'sport = :{port}'` tells by whom; end that, or publish another port",
+        )
+    return StackFailed(f"`docker compose {step}` failed with exit code {ended.code}", where=where, seen=text)
+
+
+def with_files(project: Project, *files: Path) -> Project:
+    """Return the project with more files after its own."""
+    return replace(project, files=(*project.files, *files))

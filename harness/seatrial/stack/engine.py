@@ -1,0 +1,75 @@
+"""Chooses where the services run, and brings them up there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from seatrial.errors import EngineUnavailable, UsageError
+from seatrial.model import EngineName, Stack
+from seatrial.stack import attach, compose, local
+from seatrial.stack.compose_version import compose_version
+from seatrial.stack.daemon import PING_S, connect
+from seatrial.stack.guard import Guard
+from seatrial.stack.spec import Say, StackSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """An engine, and why it was taken."""
+
+    engine: EngineName
+    reason: str
+
+
+def choose(requested: str, *, compose_version: Callable[[], str] | None = None) -> Choice:
+    """Resolve `auto`, `compose`, `local` or `attach`.
+
+    EngineUnavailable if `compose` or `attach` was asked for and no daemon answers within 5 s, or Compose is
+    missing.
+    """
+    version = compose_version or docker_and_compose
+    match requested:
+        case "local":
+            return Choice(engine=EngineName.LOCAL, reason="asked for")
+        case "attach":
+            connect(timeout_s=PING_S)
+            return Choice(engine=EngineName.ATTACH, reason="asked for")
+        case "compose":
+            return Choice(engine=EngineName.COMPOSE, reason=f"asked for; {version()}")
+        case "auto":
+            try:
+                return Choice(engine=EngineName.COMPOSE, reason=version())
+            except EngineUnavailable as error:
+                reason = f"{error.what}: {error.seen}" if error.seen else error.what
+                return Choice(engine=EngineName.LOCAL, reason=reason)
+        case _:
+            raise UsageError(f"there is no engine {requested!r}", expected="auto, compose, local or attach")
+
+
+def docker_and_compose() -> str:
+    """Return both versions in words; EngineUnavailable with what was seen and the mend."""
+    client = connect(timeout_s=PING_S)
+    try:
+        api = str(client.api.api_version)
+    finally:
+        client.close()
+    return f"Docker API {api} and Compose {compose_version()} answer"
+
+
+@contextmanager
+def running(choice: Choice, spec: StackSpec, guard: Guard, say: Say) -> Iterator[Stack]:
+    """Bring the stack up, wait until it is ready, and take it away at the end, also of a failure.
+
+    With `attach`, `spec.project` names what is already up, and nothing is changed.
+    """
+    match choice.engine:
+        case EngineName.COMPOSE:
+            engine = compose.running(spec, guard, say)
+        case EngineName.LOCAL:
+            engine = local.running(spec, guard, say)
+        case EngineName.ATTACH:
+            engine = attach.attached(spec.project, spec)
+    with engine as stack:
+        yield stack

@@ -1,0 +1,85 @@
+"""Finds the way from this host to the front door of a stack in containers."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seatrial.errors import StackFailed
+from seatrial.model import FrontDoor
+from seatrial.stack.daemon import daemon_address, daemon_host
+from seatrial.stack.spec import StackSpec
+
+_CONNECT_S = 1.0
+_HTTP = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """Where the load goes (`url`), how it gets there, and the address for people."""
+
+    url: str
+    via: str
+    public_url: str
+
+
+def reachable(address: str, port: int) -> bool:
+    """Tell whether packets get to a container; a refusal is an answer, too: the service may not listen yet."""
+    try:
+        with socket.create_connection((address, port), timeout=_CONNECT_S):
+            return True
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+
+
+def find_way(
+    inspected: Mapping[str, Any],
+    door: FrontDoor,
+    *,
+    daemon_host: str,
+    is_local: bool,
+    can_reach: Callable[[str, int], bool] = reachable,
+) -> Way:
+    """Prefer the container's own address: a published port costs the load a userland copy of every byte.
+
+    The address of another host's container means nothing here, so it is tried only where `is_local`.
+    StackFailed if the container has neither an address that can be reached nor a published port.
+    """
+    settings = inspected["NetworkSettings"]
+    if inspected.get("HostConfig", {}).get("NetworkMode") == "host":
+        url = _url(daemon_host, door.port)
+        return Way(url=url, via="loopback", public_url=url)
+    published = _published(settings, door.port, daemon_host)
+    addresses = [net["IPAddress"] for net in settings["Networks"].values() if net.get("IPAddress")]
+    for address in addresses if is_local else ():
+        if can_reach(address, door.port):
+            own = _url(address, door.port)
+            return Way(url=own, via="container address", public_url=published or own)
+    if not published:
+        raise StackFailed(
+            f"this host can't reach the front door {door.service}:{door.port}",
+            seen=f"container addresses {addresses}, no published port",
+            hint=f'publish it: `ports: ["127.0.0.1::{door.port}"]`',
+        )
+    return Way(url=published, via="published port", public_url=published)
+
+
+def way_to(inspected: Mapping[str, Any], spec: StackSpec) -> Way:
+    """Find the way to the front door of a stack on the daemon that we talk to."""
+    address = daemon_address()
+    return find_way(
+        inspected, spec.front_door, daemon_host=daemon_host(address), is_local=address.startswith("unix:")
+    )
+
+
+def _published(settings: Mapping[str, Any], port: int, daemon_host: str) -> str:
+    bindings = (settings.get("Ports") or {}).get(f"{port}/tcp") or []
+    return _url(daemon_host, int(bindings[0]["HostPort"])) if bindings else ""
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{host}" if port == _HTTP else f"http://{host}:{port}"

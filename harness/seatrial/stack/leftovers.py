@@ -1,0 +1,108 @@
+"""Finds what earlier runs left behind, and what `up` keeps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import docker
+
+from seatrial.errors import StackFailed
+from seatrial.stack import removal
+from seatrial.stack.daemon import talking
+from seatrial.stack.ownership import DEADLINE, KEPT, RUN, Owner, is_alive
+from seatrial.stack.ownership import OWNER as OWNER_LABEL
+from seatrial.stack.removal import PROJECT, Labelled
+
+_LOOKS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftover:
+    """One labelled thing that nobody will come back for, and why we think so."""
+
+    thing: Labelled
+    reason: str
+
+    @property
+    def run(self) -> str:
+        """The run that created it."""
+        return self.thing.labels[RUN]
+
+    def __str__(self) -> str:
+        return f"{self.thing} ({self.reason})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptStack:
+    """A stack that `up` left standing, until `deadline_epoch_s`."""
+
+    project: str
+    run: str
+    deadline_epoch_s: float
+    things: tuple[Labelled, ...]
+
+
+def find(
+    client: docker.DockerClient,
+    *,
+    alive: Callable[[Owner], bool] = is_alive,
+    now: Callable[[], float] = time.time,
+) -> list[Leftover]:
+    """Return what has no living owner and is not kept, and what is kept beyond its deadline."""
+    with talking("looking for what is left"):
+        things = removal.labelled(client)
+    judged = [(thing, reason_to_remove(thing, alive, now())) for thing in things]
+    return [Leftover(thing=thing, reason=reason) for thing, reason in judged if reason]
+
+
+def remove(client: docker.DockerClient, leftovers: Sequence[Leftover | Labelled]) -> None:
+    """Remove them, containers first; StackFailed with what resists."""
+    things = [one.thing if isinstance(one, Leftover) else one for one in leftovers]
+    problems: list[str] = []
+    for _ in range(_LOOKS):  # a network can't go before its containers are quite gone
+        with talking("removing what is left"):
+            problems = [problem for thing in things if (problem := removal.remove(client, thing))]
+        if not problems:
+            return
+    raise StackFailed("not all could be removed", seen="\n".join(problems), hint="`seatrial clean` tries again")
+
+
+def stacks_kept(client: docker.DockerClient) -> list[KeptStack]:
+    """Return what `up` left, stack by stack."""
+    with talking("looking for kept stacks"):
+        things = removal.labelled(client, f"{KEPT}=yes")
+    groups: dict[tuple[str, str], list[Labelled]] = {}
+    for thing in things:
+        groups.setdefault((thing.labels.get(PROJECT, ""), thing.labels.get(RUN, "")), []).append(thing)
+    return [
+        KeptStack(project=project, run=run, deadline_epoch_s=_deadline(members[0]) or 0.0, things=tuple(members))
+        for (project, run), members in sorted(groups.items())
+    ]
+
+
+def reason_to_remove(thing: Labelled, alive: Callable[[Owner], bool], now_s: float) -> str:
+    """Return why it may go, or nothing: it has to carry our labels, and its owner must not live."""
+    owner, deadline_s = _owner(thing), _deadline(thing)
+    if owner is None or deadline_s is None:
+        return ""  # not a label that we wrote: not ours to remove
+    if alive(owner):
+        return ""
+    if now_s > deadline_s:
+        return "its deadline has passed"
+    return "" if thing.labels.get(KEPT) == "yes" else f"its owner, process {owner.pid}, is gone"
+
+
+def _owner(thing: Labelled) -> Owner | None:
+    try:
+        return Owner.parse(thing.labels.get(OWNER_LABEL, ""))
+    except ValueError:
+        return None
+
+
+def _deadline(thing: Labelled) -> float | None:
+    try:
+        return float(thing.labels.get(DEADLINE, ""))
+    except ValueError:
+        return None

@@ -1,0 +1,195 @@
+"""The `local` engine: the services of a stack as processes of this host, for machines without Docker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from seatrial.errors import EngineUnavailable, NotReady, PortTaken, ServiceExited
+from seatrial.model import EngineName, Service, Stack
+from seatrial.stack.container_logs import write_clean
+from seatrial.stack.guard import Guard, shielded
+from seatrial.stack.local_files import Place, door_port, free_ports, place
+from seatrial.stack.local_plan import LocalService, plan
+from seatrial.stack.readiness import Patience, await_ready
+from seatrial.stack.redaction import Redactor
+from seatrial.stack.spec import Say, StackSpec
+
+_ONCE_S = 60.0
+_GRACE_S = 3.0
+_LAST_LINES = 50
+_PIECE_BYTES = 1 << 16
+_MORE_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # where servers are, but not in every user's PATH
+
+
+@contextmanager
+def running(spec: StackSpec, guard: Guard, say: Say) -> Iterator[Stack]:
+    """Start the services in order, wait until the stack is ready, and end them at the end.
+
+    Processes can't be left behind as containers can: also a kept stack ends with the context.
+    """
+    services = plan(spec)
+    programs = find_programs(services, spec)
+    door = door_port(services, spec)
+    ports = free_ports(services, {door: spec.port})
+    for folder in (spec.work, spec.logs):
+        folder.mkdir(parents=True, exist_ok=True)
+    guard.litter(spec.work / "local")
+    engine = _Engine(spec=spec, guard=guard, say=say, redactor=Redactor(spec.environment))
+    try:
+        for service in services:
+            engine.start(place(service, spec, ports), programs[service.name])
+        url = f"http://127.0.0.1:{ports[door]}"
+        say(f"waiting until {url} is ready")
+        await_ready(url, spec.probes, Patience(watch=engine.watch, report=engine.report))
+        yield engine.stack(url, programs)
+    finally:
+        with shielded():
+            engine.take_down()
+
+
+def find_programs(
+    services: Sequence[LocalService], spec: StackSpec, *, which: Callable[..., str | None] = shutil.which
+) -> dict[str, str]:
+    """Return the path of each service's program; EngineUnavailable names all that are missing."""
+    path = f"{os.environ.get('PATH', os.defpath)}:{_MORE_PATH}"
+    found = {one.name: which(one.local.command[0], path=path) for one in services}
+    missing = [one for one in services if found[one.name] is None]
+    if missing:
+        packages = sorted({one.local.package or Path(one.local.command[0]).name for one in missing})
+        raise EngineUnavailable(
+            "the local engine lacks server programs",
+            where=str(spec.compose_file),
+            seen=f"not found: {', '.join(sorted({one.local.command[0] for one in missing}))}",
+            hint=f"apt-get install --no-install-recommends {' '.join(packages)}; or use `--engine compose`",
+        )
+    return {name: program for name, program in found.items() if program is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Process:
+    place: Place
+    child: subprocess.Popen[bytes]
+    output: Path
+
+    @property
+    def name(self) -> str:
+        return self.place.service.name
+
+
+@dataclass(slots=True, kw_only=True)
+class _Engine:
+    spec: StackSpec
+    guard: Guard
+    say: Say
+    redactor: Redactor
+    started: list[_Process] = field(default_factory=list)
+
+    def start(self, place: Place, program: str) -> None:
+        """Start a service; a one-shot service is waited for."""
+        service = place.service
+        self.say(f"starting {service.name}")
+        command = [program, *(place.fill(word) for word in service.local.command[1:])]
+        own = {name: place.fill(value) for name, value in service.local.environment.items()}
+        home = str(place.data.absolute())
+        output = place.data.parent.parent / f"{service.name}.out"
+        with output.open("wb") as out:
+            child = self.guard.spawn(
+                command,
+                # As in a container: nothing of our own environment, which may hold anything.
+                env={"PATH": f"{os.environ['PATH']}:{_MORE_PATH}", "HOME": home, "LANG": "C.UTF-8"}
+                | {"PYTHONDONTWRITEBYTECODE": "1", **service.environment, **own},
+                cwd=place.data,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+        self.started.append(_Process(place=place, child=child, output=output))
+        if service.is_once:
+            self._await_end(self.started[-1])
+
+    def watch(self) -> None:
+        """Raise ServiceExited if one has ended that should not have, or a one-shot service has failed."""
+        for one in self.started:
+            code = one.child.poll()
+            if code is not None and not (one.place.service.is_once and code == 0):
+                raise self._exited(one, code)
+
+    def report(self) -> str:
+        """Return every service's state, and the last lines of the front door."""
+        states = [f"{one.name}: {'running' if one.child.poll() is None else 'ended'}" for one in self.started]
+        tails = [self._tail(one, 20) for one in self.started if one.name == self.spec.front_door.service]
+        return "\n".join([*states, f"last lines of {self.spec.front_door.service}:", *tails])
+
+    def stack(self, url: str, programs: dict[str, str]) -> Stack:
+        """Describe what runs."""
+        return Stack(
+            engine=EngineName.LOCAL,
+            project=self.spec.project,
+            url=url,
+            via="loopback",
+            public_url=url,
+            addresses=("127.0.0.1",),
+            services=tuple(
+                Service(name=one.name, pid=one.child.pid, log_files=_log_files(one.place))
+                for one in self.started
+                if not one.place.service.is_once
+            ),
+            environment=self.spec.environment,
+            facts={
+                "engine": EngineName.LOCAL.value,
+                "project": self.spec.project,
+                "via": "loopback",
+                "programs": programs,
+            },
+        )
+
+    def take_down(self) -> None:
+        """End all, save the logs without secrets, and remove the data."""
+        self.say("ending the services")
+        for one in reversed(self.started):
+            self.guard.end(one.child, _GRACE_S)
+        for one in self.started:
+            logs = {f"{one.name}-{Path(path).name}": Path(path) for path in _log_files(one.place)}
+            for name, path in {f"{one.name}.log": one.output, **logs}.items():
+                self._save(path, self.spec.logs / name)
+        shutil.rmtree(self.spec.work / "local", ignore_errors=True)
+
+    def _save(self, source: Path, target: Path) -> None:
+        try:
+            with source.open("rb") as wrote, target.open("wb") as out:
+                write_clean(iter(lambda: wrote.read(_PIECE_BYTES), b""), out, self.redactor)
+        except OSError as error:
+            self.say(f"{target.name} could not be saved: {error}")
+
+    def _await_end(self, one: _Process) -> None:
+        try:
+            one.child.wait(timeout=_ONCE_S)
+        except subprocess.TimeoutExpired as error:
+            raise NotReady(
+                f"service {one.name!r} did not end within {_ONCE_S:.0f} s", seen=self._tail(one, 20)
+            ) from error
+        self.watch()
+
+    def _exited(self, one: _Process, code: int) -> ServiceExited | PortTaken:
+        tail = self._tail(one, _LAST_LINES)
+        if "address already in use" in tail.lower():
+            return PortTaken(f"a port that service {one.name!r} wants is taken", seen=tail, hint="try again")
+        return ServiceExited(
+            f"service {one.name!r} ended with exit code {code}",
+            where=" ".join(one.place.service.local.command),
+            seen=tail or "it wrote nothing",
+            expected="exit code 0" if one.place.service.is_once else "that it runs on",
+        )
+
+    def _tail(self, one: _Process, count: int) -> str:
+        text = one.output.read_text(encoding="utf-8", errors="replace")
+        return self.redactor.tail(text.splitlines(), count)
+
+
+def _log_files(place: Place) -> tuple[str, ...]:
+    return tuple(place.fill(path) for path in place.service.local.logs)

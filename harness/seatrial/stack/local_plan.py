@@ -1,0 +1,131 @@
+"""Reads from a Compose file how its services run as processes of this host (`x-seatrial: {local: ...}`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from seatrial.errors import UsageError
+from seatrial.stack.interpolation import compose_variables
+from seatrial.stack.spec import StackSpec
+
+MAIN = "main"
+_CHANGEABLE = {"environment", "x-seatrial"}
+
+
+class Local(BaseModel):
+    """One service's `local` entry, as written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    command: list[str] = Field(min_length=1)
+    kind: str = Field(default="service", pattern="^(service|once)$")
+    port: int | None = None
+    ports: dict[str, int] = {}
+    files: list[str] = []
+    replace: dict[str, str] = {}
+    environment: dict[str, str] = {}
+    logs: list[str] = []
+    package: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalService:
+    """One service; `ports` maps a name to the port that it has inside a container, the main one first."""
+
+    name: str
+    local: Local
+    environment: Mapping[str, str]
+    after: tuple[str, ...]
+
+    @property
+    def is_once(self) -> bool:
+        """Whether it is meant to end."""
+        return self.local.kind == "once"
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """The ports by name."""
+        main = {} if self.local.port is None else {MAIN: self.local.port}
+        return {**main, **dict(sorted(self.local.ports.items(), key=lambda one: one[0] != MAIN))}
+
+
+def plan(spec: StackSpec) -> list[LocalService]:
+    """Return the services in the order in which they start; UsageError if one can't run without containers."""
+    try:
+        document = yaml.safe_load(spec.compose_file.read_text(encoding="utf-8"))
+        raw: Mapping[str, Any] = document["services"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise UsageError("the stack can't be read", where=str(spec.compose_file), seen=str(error)) from error
+    changes = _changes(spec)
+    services = {name: _service(name, service or {}, changes.get(name, {}), spec) for name, service in raw.items()}
+    if spec.front_door.service not in services:
+        raise UsageError(
+            f"the stack has no service {spec.front_door.service!r} for the front door",
+            where=str(spec.compose_file),
+            expected=f"one of {', '.join(sorted(services))}",
+        )
+    return [services[name] for name in _order(services, spec)]
+
+
+def _changes(spec: StackSpec) -> Mapping[str, Any]:
+    """Return what the variant changes; more than settings would need a container, so it is refused."""
+    changes: Mapping[str, Any] = spec.variant.compose.get("services") or {}
+    unknown = [f"{key}" for key in spec.variant.compose if key != "services"]
+    unknown += [f"services.{name}.{key}" for name, one in changes.items() for key in one if key not in _CHANGEABLE]
+    if unknown:
+        raise UsageError(
+            f"the local engine can't apply variant {spec.variant.name!r}",
+            seen=f"it changes {', '.join(unknown)}",
+            expected="changes of `environment`, `x-seatrial` or `files` only",
+            hint="run it with `--engine compose`",
+        )
+    return changes
+
+
+def _service(name: str, service: Mapping[str, Any], change: Mapping[str, Any], spec: StackSpec) -> LocalService:
+    where = f"{spec.compose_file}: services.{name}.x-seatrial.local"
+    local = {**_entry(service), **_entry(change)}
+    if not local:
+        raise UsageError(
+            f"service {name!r} does not say how it runs without Docker", where=where, hint="use `--engine compose`"
+        )
+    try:
+        read = Local.model_validate(local)
+    except ValidationError as error:
+        seen = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise UsageError(f"service {name!r} has a wrong `local` entry", where=where, seen=seen) from error
+    given = _environment(service, spec.environment) | _environment(change, spec.environment)
+    return LocalService(name=name, local=read, environment=given, after=tuple(service.get("depends_on") or ()))
+
+
+def _entry(service: Mapping[str, Any]) -> dict[str, Any]:
+    return dict((service.get("x-seatrial") or {}).get("local") or {})
+
+
+def _environment(service: Mapping[str, Any], settings: Mapping[str, str]) -> dict[str, str]:
+    given = service.get("environment") or {}
+    if isinstance(given, list):  # the other form of Compose: NAME=value, or NAME alone to pass it on
+        given = {name: value if sep else None for name, sep, value in (one.partition("=") for one in given)}
+    return {
+        name: settings.get(name, "") if value is None else compose_variables(_word(value), settings)
+        for name, value in given.items()
+    }
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _order(services: Mapping[str, LocalService], spec: StackSpec) -> list[str]:
+    try:
+        return list(TopologicalSorter({name: one.after for name, one in services.items()}).static_order())
+    except CycleError as error:
+        raise UsageError(
+            "services wait for each other", where=str(spec.compose_file), seen=" -> ".join(error.args[1])
+        ) from error

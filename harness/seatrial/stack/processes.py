@@ -1,0 +1,102 @@
+"""Finds and ends processes through /proc: by session, or by a mark in their environment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+RUN_VARIABLE = "SEATRIAL_RUN"
+_POLL_S = 0.03
+_KILL_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process as /proc/PID/stat shows it; `start_ticks` tell it from a later one of its number."""
+
+    pid: int
+    session: int
+    start_ticks: int
+    state: str
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is more than an entry that waits to be reaped."""
+        return self.state not in {"Z", "X"}
+
+
+def process(pid: int, *, proc: Path = PROC) -> Process | None:
+    """Return one process, or None if it is gone."""
+    try:
+        stat = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # proc(5): the command, in parentheses, may contain anything; field 3 (state) follows the last parenthesis.
+    fields = stat.rpartition(")")[2].split()
+    return Process(pid=pid, session=int(fields[3]), start_ticks=int(fields[19]), state=fields[0])
+
+
+def processes(*, proc: Path = PROC) -> Iterator[Process]:
+    """Yield every process that this one may see."""
+    for name in [entry.name for entry in proc.iterdir()]:
+        found = process(int(name), proc=proc) if name.isdecimal() else None
+        if found is not None:
+            yield found
+
+
+def of_sessions(sessions: Mapping[int, int], *, proc: Path = PROC) -> list[Process]:
+    """Return the running processes of sessions, given as leader's pid to leader's `start_ticks`.
+
+    A session whose leader's number now belongs to another process is not ours any more.
+    """
+    everyone = list(processes(proc=proc))
+    others = {one.pid for one in everyone if sessions.get(one.pid, one.start_ticks) != one.start_ticks}
+    ours = sessions.keys() - others
+    return [one for one in everyone if one.session in ours and one.is_running]
+
+
+def marked(run_id: str, *, proc: Path = PROC) -> list[Process]:
+    """Return the running processes, but this one, that were started with the run's id in their environment."""
+    mark = f"{RUN_VARIABLE}={run_id}".encode()
+    found = []
+    for one in processes(proc=proc):
+        with suppress(OSError):
+            environment = (proc / str(one.pid) / "environ").read_bytes().split(b"\0")
+            if mark in environment and one.pid != os.getpid() and one.is_running:
+                found.append(one)
+    return found
+
+
+def end_all(
+    find: Callable[[], Sequence[Process]],
+    *,
+    grace_s: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """End what `find` finds: SIGTERM once to each, SIGKILL after the grace; False if 2 s later some still run."""
+    told: set[tuple[int, int]] = set()
+    kill_at = clock() + grace_s
+    while found := find():
+        now = clock()
+        if now > kill_at + _KILL_S:
+            return False
+        for one in found:
+            if now >= kill_at:
+                _send(one.pid, signal.SIGKILL)
+            elif (one.pid, one.start_ticks) not in told:
+                told.add((one.pid, one.start_ticks))
+                _send(one.pid, signal.SIGTERM)
+        sleep(_POLL_S)
+    return True
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)

@@ -1,0 +1,130 @@
+"""What a locustfile builds on: a user with a lean HTTP client whose every request and flow is recorded."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import ClassVar
+
+from gevent import Greenlet, GreenletExit
+from gevent.pool import Group
+from locust import User
+from locust.env import Environment
+from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser
+
+from seatrial.errors import SeatrialError, UsageError
+from seatrial.user.client import Client
+from seatrial.user.connection import Timeouts
+from seatrial.user.flows import Flow, current_flow
+from seatrial.user.message import Manners
+from seatrial.user.parallel import Parallel, side_by_side
+from seatrial.user.session import Session
+from seatrial.wire.tables import Outcome
+
+_ON_PURPOSE = (StopUser, StopTest, InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately)
+
+
+def product() -> str:
+    """Return `seatrial/<version>`, for a User-Agent."""
+    try:
+        return f"seatrial/{version('seatrial')}"
+    except PackageNotFoundError:  # run from a source folder that is not installed
+        return "seatrial/0"
+
+
+class LeanUser(User):
+    """A Locust user with `client`, `flow`, `parallel` and a random stream of its own.
+
+    Class attributes: `endpoints` is the closed list of labels under which requests are recorded; `keep_alive`
+    False opens a connection for each request; `verify_tls` and `ca_file` say whom https trusts.
+    """
+
+    abstract = True
+
+    endpoints: ClassVar[tuple[str, ...]] = ()
+    keep_alive: ClassVar[bool] = True
+    timeouts: ClassVar[Timeouts] = Timeouts()
+    verify_tls: ClassVar[bool] = True
+    ca_file: ClassVar[str | None] = None
+    user_agent: ClassVar[str] = product()
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        try:
+            self._equip()
+            self.prepare()
+        except SeatrialError as error:
+            environment.process_exit_code = error.exit_code
+            raise StopTest(str(error)) from None
+
+    def prepare(self) -> None:
+        """Override to read options; a SeatrialError raised here ends the test before it starts."""
+
+    @contextmanager
+    def flow(self, name: str, profile: str = "", *, since_ns: int | None = None) -> Iterator[Flow]:
+        """Record the block as one flow; its requests carry its id.
+
+        `since_ns` dates its start back, to the request that made it necessary. Once the run ends no new flow
+        begins: the user ends instead. An exception that is not Locust's own way of steering is a mistake of the
+        user model: the flow becomes `aborted`, and the exception goes on.
+        """
+        outer = current_flow.get()
+        if outer is None and self.session.gate.shut:
+            raise StopUser
+        start_ns = time.monotonic_ns() if since_ns is None else since_ns
+        flow = Flow(self.session.flow_id(), name, profile, start_ns, user=self.number, outer=outer)
+        token = current_flow.set(flow)
+        try:
+            yield flow
+        except _ON_PURPOSE:
+            raise
+        except BaseException as error:
+            flow.fail(Outcome.CUT if isinstance(error, GreenletExit) else Outcome.ABORTED)
+            raise
+        finally:
+            current_flow.reset(token)
+            flow.tell_outer()
+            self.session.flow_ended(flow)
+
+    def parallel(self, limit: int) -> AbstractContextManager[Parallel]:
+        """Run work side by side, at most `limit` at once: `with self.parallel(3) as group: group.spawn(work, it)`.
+
+        The block's end waits for all, and raises the first exception of theirs. A user that is ended in the block
+        ends them too: each request in flight is recorded as `cut`.
+        """
+        return side_by_side(limit)
+
+    def start(self, group: Group) -> Greenlet[..., object]:
+        """Start as Locust does, but behind the gate, and close the connections at the end."""
+        self._group = group
+        self._greenlet = group.spawn(_live, self)
+        return self._greenlet
+
+    def _equip(self) -> None:
+        self.session = Session.of(self.environment)
+        self.number = self.session.user_number()
+        self.random = random.Random(f"{self.session.seed}/{self.number}")  # noqa: S311  (a choice of load)
+        manners = Manners(self.user_agent, keep_alive=self.keep_alive, timeouts=self.timeouts)
+        network = self.session.network(verify=self.verify_tls, ca_file=self.ca_file)
+        ledger = self.session.ledger(self, self.number)
+        try:
+            self.client = Client(self.host or "", self.endpoints, manners, network, ledger)
+        except ValueError as error:
+            raise UsageError(
+                "the host to load is not a URL",
+                seen=repr(self.host or ""),
+                expected="http://HOST[:PORT] or https://HOST[:PORT]",
+                hint="give --host, or set `host` on the user class",
+            ) from error
+
+
+def _live(user: LeanUser) -> None:
+    """Run one user; Locust finds the user as this greenlet's first argument."""
+    user.session.gate.wait()
+    try:
+        user.run()  # type: ignore[no-untyped-call]
+    finally:
+        user.client.close()

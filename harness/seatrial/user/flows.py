@@ -1,0 +1,88 @@
+"""Flows: one task of a user, such as a pull or a login, with the requests that belong to it."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any
+
+from seatrial.user.response import Response
+from seatrial.wire.tables import Outcome
+
+current_flow: ContextVar[Flow | None] = ContextVar("current_flow", default=None)
+"""The innermost flow of the running greenlet; `Parallel` hands it on to the greenlets that it spawns."""
+
+
+class Flow:
+    """One flow while it runs.
+
+    Its outcome is that of its first failed request, unless the user model says otherwise with `fail`. A flow
+    within a flow has a row of its own: `requests` and `bytes_received` count the requests that carry this flow's
+    id, and a failure is passed on to the flow around it. `detail` takes what only this kind of flow has, as JSON
+    values.
+    """
+
+    __slots__ = (
+        "bytes_received",
+        "detail",
+        "flow_id",
+        "name",
+        "outcome",
+        "outer",
+        "profile",
+        "requests",
+        "t_intended_ns",
+        "t_start_ns",
+        "user",
+    )
+
+    def __init__(
+        self, flow_id: int, name: str, profile: str, t_start_ns: int, *, user: int, outer: Flow | None
+    ) -> None:
+        self.flow_id = flow_id
+        self.name = name
+        self.profile = profile
+        self.t_intended_ns: int | None = None
+        self.t_start_ns = t_start_ns
+        self.user = user
+        self.outer = outer
+        self.outcome = Outcome.OK
+        self.requests = 0
+        self.bytes_received = 0
+        self.detail: dict[str, Any] = {}
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing in this flow has failed so far."""
+        return self.outcome is Outcome.OK
+
+    def fail(self, outcome: str) -> None:
+        """Say that this flow failed, and how (a word of `Outcome`); this stands above what its requests say."""
+        self.outcome = Outcome(outcome)
+
+    def ended(self, response: Response) -> None:
+        """Take note of one of its requests."""
+        self.requests += 1
+        self.bytes_received += response.bytes_received
+        if self.outcome is Outcome.OK:
+            self.outcome = response.outcome
+
+    def tell_outer(self) -> None:
+        """Pass a failure on to the flow around this one."""
+        if self.outer is not None and self.outer.outcome is Outcome.OK:
+            self.outer.outcome = self.outcome
+
+    def row(self, t_end_ns: int) -> dict[str, Any]:
+        """Return the flow's record, in the fields of `wire.tables.FLOW_FIELDS`."""
+        return {
+            "flow_id": self.flow_id,
+            "flow": self.name,
+            "profile": self.profile,
+            "t_intended_ns": self.t_intended_ns,
+            "t_start_ns": self.t_start_ns,
+            "t_end_ns": t_end_ns,
+            "outcome": self.outcome,
+            "requests": self.requests,
+            "bytes_received": self.bytes_received,
+            "user": self.user,
+            "detail": self.detail,
+        }

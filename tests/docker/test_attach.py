@@ -1,0 +1,88 @@
+"""Attaching to a stack that somebody else has up."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from seatrial.errors import UsageError
+from seatrial.model import FrontDoor, Probe, Variant
+from seatrial.stack.attach import attached
+from seatrial.stack.spec import StackSpec
+
+pytestmark = pytest.mark.docker
+
+STACK = """
+services:
+  web:
+    image: debian:trixie-slim
+    init: true
+    command: [perl, /srv/http.pl]
+    environment: {GREETING: hello, SECRET: throw-away-secret}
+    labels: {crew: LABEL}
+    volumes: ["HERE/http.pl:/srv/http.pl:ro", "HERE/page.txt:/srv/page.txt:ro"]
+    tmpfs: [/data]
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Bring a stack up as a user would, with nothing of ours."""
+    name, folder = f"somebody-{uuid4().hex[:8]}", tmp_path_factory.mktemp("somebody")
+    here = str(Path(__file__).parent / "stacks/web")
+    (folder / "compose.yaml").write_text(STACK.replace("HERE", here).replace("LABEL", name))
+    compose = ["docker", "compose", "-p", name, "-f", str(folder / "compose.yaml")]
+    subprocess.run([*compose, "up", "-d"], check=True, capture_output=True, timeout=60)
+    yield name
+    subprocess.run([*compose, "down", "-v", "-t", "1"], check=True, capture_output=True, timeout=60)
+
+
+def spec_of(project: str, work: Path) -> StackSpec:
+    """Return the spec of the stack `web`."""
+    return StackSpec(
+        run_id=uuid4().hex,
+        project=project,
+        compose_file=work / "compose.yaml",
+        variant=Variant(name="base"),
+        front_door=FrontDoor(service="web", port=8080),
+        probes=(Probe(path="/", expect=200, within_s=10),),
+        environment={"SECRET": "throw-away-secret"},
+        work=work,
+        logs=work / "logs",
+        deadline_s=60,
+    )
+
+
+def states(project: str) -> str:
+    """Return the id, state and start of each container of a project."""
+    argv = ["docker", "ps", "-a", "--filter", f"label=com.docker.compose.project={project}", "--format"]
+    return subprocess.run([*argv, "{{.ID}} {{.State}}"], capture_output=True, text=True, check=True).stdout
+
+
+def test_attached_stack_is_left_as_it_was(project: str, tmp_path: Path) -> None:
+    """The stack is found, and runs on afterwards; nothing was started, stopped or removed."""
+    before = states(project)
+    with attached(project, spec_of(project, tmp_path)) as stack:
+        assert [one.name for one in stack.services] == ["web"]
+        assert stack.via == "container address"
+    assert states(project) == before != ""
+
+
+def test_stack_is_found_by_label(project: str, tmp_path: Path) -> None:
+    """Any label finds a stack, not only Compose's project."""
+    with attached(f"crew={project}", spec_of(project, tmp_path)) as stack:
+        assert [one.name for one in stack.services] == ["web"]
+
+
+def test_unknown_project_lists_what_is_up(project: str, tmp_path: Path) -> None:
+    """A project that is not up is a usage error that names those which are."""
+    with (
+        pytest.raises(UsageError, match="no running service 'web'") as failed,
+        attached("nobody", spec_of("nobody", tmp_path)),
+    ):
+        pass
+    assert f"project {project}" in failed.value.seen

@@ -1,0 +1,157 @@
+"""Children end with the guard, and with the dead-man when the guard is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from seatrial.stack.guard import guarded, shielded
+from seatrial.stack.processes import marked, process
+
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(60)"
+)
+FORKING = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid, flush=True)"
+
+
+def runs(pid: int) -> bool:
+    """Tell whether a process runs, a zombie not counted."""
+    found = process(pid)
+    return found is not None and found.is_running
+
+
+def test_child_has_a_session_of_its_own_and_the_mark() -> None:
+    """A child can't get the terminal's Ctrl-C, and is found by the run's id."""
+    run_id = uuid4().hex
+    with guarded(run_id) as guard:
+        child = guard.spawn(["sleep", "60"])
+        assert os.getsid(child.pid) == child.pid
+        assert [one.pid for one in marked(run_id)] == [child.pid]
+    assert child.returncode == -signal.SIGTERM
+
+
+def test_stubborn_child_is_killed() -> None:
+    """SIGKILL follows when SIGTERM is ignored for longer than the grace."""
+    with guarded(uuid4().hex) as guard:
+        child = guard.spawn([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        child.stdout.readline()
+        guard.end(child, grace_s=0.1)
+        child.stdout.close()
+        assert child.returncode == -signal.SIGKILL
+
+
+def test_grandchild_of_a_dead_child_is_ended() -> None:
+    """What a child has started ends with it, also when the child is long gone."""
+    with guarded(uuid4().hex) as guard:
+        child = guard.spawn([sys.executable, "-c", FORKING], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        orphan = int(child.stdout.readline())
+        child.wait(timeout=10)
+        child.stdout.close()
+        assert runs(orphan)
+    assert not runs(orphan)
+
+
+def test_deadman_ends_quietly_with_its_harness() -> None:
+    """After an orderly end no dead-man stays behind."""
+    with guarded(uuid4().hex) as guard:
+        deadman = guard._deadman
+    assert deadman.returncode == 0
+
+
+def test_shielded_part_is_finished_before_an_interrupt() -> None:
+    """A clean-up is not cut short by Ctrl-C; the interrupt comes after it."""
+    done = []
+
+    def clean_up() -> None:
+        with shielded():
+            signal.raise_signal(signal.SIGINT)
+            done.append("cleaned up")
+
+    with pytest.raises(KeyboardInterrupt):
+        clean_up()
+    assert done == ["cleaned up"]
+
+
+def test_second_interrupt_is_dropped() -> None:
+    """An interrupt during the clean-up after a failure does not hide the failure."""
+
+    def fail() -> None:
+        try:
+            raise ValueError
+        finally:
+            with shielded():
+                signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(ValueError, match=r"^$"):
+        fail()
+
+
+HARNESS = """
+import sys, time
+from pathlib import Path
+from seatrial.stack.guard import guarded
+with guarded(sys.argv[1]) as guard:
+    guard.log_to(Path(sys.argv[2], "deadman.log"))
+    guard.litter(Path(sys.argv[2], "litter"))
+    child = guard.spawn([sys.executable, "-c", sys.argv[3]])
+    detached = guard.spawn(["setsid", "--fork", "sleep", "60"])
+    print(child.pid, guard._deadman.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@contextmanager
+def harness(run_id: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
+    """Run a harness, in a process group of its own; give it, its child's pid and its dead-man's."""
+    argv = [sys.executable, "-c", HARNESS, run_id, str(folder), STUBBORN]
+    parent = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert parent.stdout is not None
+        child, deadman = parent.stdout.readline().split()
+        yield parent, int(child), int(deadman)
+    finally:
+        parent.kill()
+        parent.communicate()
+
+
+def wait_until_gone(pid: int, within_s: float) -> None:
+    """Return when a process has ended."""
+    until = time.monotonic() + within_s
+    while runs(pid):
+        assert time.monotonic() < until
+
+
+def test_deadman_ends_what_a_killed_harness_left(tmp_path: Path) -> None:
+    """After `kill -9` stubborn and detached children are gone within 15 s, then the dead-man goes, too."""
+    run_id = uuid4().hex
+    (tmp_path / "litter").mkdir()
+    with harness(run_id, tmp_path) as (parent, child, deadman):
+        parent.send_signal(signal.SIGKILL)
+        wait_until_gone(child, 15)
+        wait_until_gone(deadman, 20)
+    assert marked(run_id) == []
+    assert not (tmp_path / "litter").exists()
+    assert str(child) in (tmp_path / "deadman.log").read_text()
+
+
+def test_deadman_survives_the_terminals_signals(tmp_path: Path) -> None:
+    """Ctrl-C, a hang-up or a polite end, sent to the dead-man itself, do not stop it from its work."""
+    run_id = uuid4().hex
+    with harness(run_id, tmp_path) as (parent, child, deadman):
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            os.kill(deadman, number)
+        parent.send_signal(signal.SIGKILL)
+        wait_until_gone(child, 15)
+        wait_until_gone(deadman, 20)
+    assert marked(run_id) == []

@@ -1,0 +1,219 @@
+"""The local engine with real processes."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import requests
+import yaml
+
+from seatrial.errors import EngineUnavailable, NotReady, PortTaken, SeedFailed, ServiceExited
+from seatrial.model import EngineName, FrontDoor, Probe, Stack, Variant
+from seatrial.stack import local
+from seatrial.stack.engine import choose
+from seatrial.stack.guard import Guard, guarded
+from seatrial.stack.processes import marked
+from seatrial.stack.seeding import seed
+from seatrial.stack.spec import StackSpec
+
+WEB = {
+    "command": [
+        sys.executable,
+        "-u",
+        "-m",
+        "http.server",
+        "--bind",
+        "127.0.0.1",
+        "--directory",
+        "${config}",
+        "${port}",
+    ],
+    "port": 80,
+    "files": ["page.txt"],
+    "replace": {"to:80": "to:$${port}", "secret": "${SECRET}"},
+    "logs": ["${data}/own.log"],
+}
+MAKER = {
+    "command": [
+        sys.executable,
+        "-c",
+        "import os; open(os.environ['OUT'] + '/made', 'w').write(os.environ['WORD'])",
+    ],
+    "kind": "once",
+    "environment": {"OUT": "${shared}"},
+}
+SECRET = "throw-away-secret"
+
+
+def spec_of(folder: Path, **changes: dict[str, object]) -> StackSpec:
+    """Write a stack of a one-shot service and a web server, with changes to them, and return its spec."""
+    maker = {"environment": {"WORD": "${WORD:-made}"}, "x-seatrial": {"local": MAKER | changes.get("maker", {})}}
+    web = {"depends_on": ["maker"], "x-seatrial": {"local": WEB | changes.get("web", {})}}
+    (folder / "page.txt").write_text("goes to:80 with secret\n")
+    (folder / "compose.yaml").write_text(yaml.safe_dump({"services": {"web": web, "maker": maker}}))
+    return StackSpec(
+        run_id=uuid4().hex,
+        project="seatrial-test",
+        compose_file=folder / "compose.yaml",
+        variant=Variant(name="base"),
+        front_door=FrontDoor(service="web", port=80),
+        probes=(Probe(path="/page.txt", expect=200, within_s=10),),
+        environment={"SECRET": SECRET},
+        work=folder / "work",
+        logs=folder / "logs",
+        deadline_s=60,
+    )
+
+
+@contextmanager
+def up(spec: StackSpec) -> Iterator[tuple[Stack, Guard]]:
+    """Bring a stack up under a guard of its own."""
+    with guarded(spec.run_id) as guard, local.running(spec, guard, lambda _: None) as stack:
+        yield stack, guard
+
+
+def test_stack_runs_with_its_own_configuration(tmp_path: Path) -> None:
+    """The front door serves a copy of the configuration in which the replacements are made."""
+    with up(spec_of(tmp_path)) as (stack, _):
+        body = requests.get(stack.url + "/page.txt", timeout=5).text
+        port = stack.url.rpartition(":")[2]
+        assert body == f"goes to:{port} with {SECRET}\n"
+        assert [one.name for one in stack.services] == ["web"]
+
+
+def test_one_shot_service_has_run_before(tmp_path: Path) -> None:
+    """A service that others depend on is done before they start, with its defaults from the Compose file."""
+    spec = spec_of(tmp_path)
+    with up(spec):
+        assert (spec.work / "local/shared/made").read_text() == "made"
+
+
+def test_nothing_but_logs_is_left(tmp_path: Path) -> None:
+    """Afterwards there is no process and no data, and the logs have no secret in them."""
+    spec = spec_of(tmp_path, web={"environment": {"HINT": SECRET}})
+    with up(spec) as (stack, _):
+        requests.get(f"{stack.url}/{SECRET}", timeout=5)
+        Path(stack.services[0].log_files[0]).write_text(f"own {SECRET}\n")
+    assert marked(spec.run_id) == []
+    assert not (spec.work / "local").exists()
+    assert "GET /*** HTTP/1.1" in (spec.logs / "web.log").read_text()
+    assert (spec.logs / "web-own.log").read_text() == "own ***\n"
+
+
+def test_service_that_exits_fails_at_once(tmp_path: Path) -> None:
+    """A service that ends is an error with its exit code and its last lines."""
+    spec = spec_of(tmp_path, web={"command": [sys.executable, "-c", "print('no key'); raise SystemExit(7)"]})
+    with pytest.raises(ServiceExited, match="'web' ended with exit code 7") as failed, up(spec):
+        pass
+    assert failed.value.seen == "no key"
+
+
+def test_failed_one_shot_service_fails_the_stack(tmp_path: Path) -> None:
+    """A one-shot service has to end with exit code 0, and nothing is started after it."""
+    spec = spec_of(tmp_path, maker={"command": [sys.executable, "-c", "raise SystemExit(3)"]})
+    with pytest.raises(ServiceExited, match="'maker' ended with exit code 3"), up(spec):
+        pass
+    assert not (spec.logs / "web.log").exists()
+
+
+def test_silent_service_is_not_ready(tmp_path: Path) -> None:
+    """A probe that does not succeed in time is an error with the states and the front door's last lines."""
+    spec = spec_of(tmp_path, web={"files": [], "replace": {}})
+    hasty = replace(spec, probes=(Probe(path="/page.txt", expect=200, within_s=0.5),))
+    with pytest.raises(NotReady) as failed, up(hasty):
+        pass
+    assert failed.value.seen.startswith("status 404\nmaker: ended\nweb: running\nlast lines of web:")
+
+
+def test_missing_programs_are_listed_together(tmp_path: Path) -> None:
+    """All programs that are missing are told at once, with the command that installs them."""
+    spec = spec_of(
+        tmp_path, web={"command": ["no-such-web"], "package": "web-light"}, maker={"command": ["no-such-maker"]}
+    )
+    with pytest.raises(EngineUnavailable) as failed, up(spec):
+        pass
+    assert failed.value.seen == "not found: no-such-maker, no-such-web"
+    assert "no-such-maker web-light" in failed.value.hint
+
+
+def test_taken_port_is_named(tmp_path: Path) -> None:
+    """A port that the user asked for and somebody has is an error of its own."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        spec = spec_of(tmp_path)
+        wanted = replace(spec, port=other.getsockname()[1])
+        with pytest.raises(PortTaken, match="is taken"), up(wanted):
+            pass
+
+
+def test_seeding_gets_front_door_catalogue_and_secrets(tmp_path: Path) -> None:
+    """The stack's command runs in the stack folder and finds all that it needs in its environment."""
+    code = "from os import getenv; wrote = getenv('SEATRIAL_FRONT_DOOR') + getenv('SECRET')\n"
+    code += "open(getenv('SEATRIAL_CATALOGUE'), 'w').write(wrote)"
+    (tmp_path / "seed.py").write_text(code)
+    spec = spec_of(tmp_path)
+    with up(spec) as (stack, guard):
+        seed(spec, stack, ("python", "seed.py"), tmp_path / "catalogue.json", guard)
+        assert (tmp_path / "catalogue.json").read_text() == stack.url + SECRET
+
+
+def test_failed_seeding_shows_its_last_lines(tmp_path: Path) -> None:
+    """A command that fails is an error with its exit code and its last lines, secrets masked."""
+    (tmp_path / "seed.py").write_text("import os; print('denied', os.environ['SECRET']); raise SystemExit(4)")
+    spec = spec_of(tmp_path)
+    with up(spec) as (stack, guard), pytest.raises(SeedFailed, match="exit code 4") as failed:
+        seed(spec, stack, ("python", "seed.py"), tmp_path / "catalogue.json", guard)
+    assert failed.value.seen == "denied ***"
+
+
+def test_endless_seeding_is_ended(tmp_path: Path) -> None:
+    """A command that does not end in time is ended, and an error."""
+    (tmp_path / "seed.py").write_text("import time; time.sleep(60)")
+    spec = spec_of(tmp_path)
+    with up(spec) as (stack, guard), pytest.raises(SeedFailed, match=r"within 0\.2 s"):
+        seed(spec, stack, ("python", "seed.py"), tmp_path / "catalogue.json", guard, timeout_s=0.2)
+
+
+@pytest.fixture
+def silent_daemon(tmp_path: Path) -> Iterator[str]:
+    """Give the address of a socket that accepts and never answers."""
+    accepted: list[socket.socket] = []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "docker.sock"))
+        listener.listen()
+        thread = threading.Thread(
+            target=lambda: accepted.extend(one for one, _ in [listener.accept()]), daemon=True
+        )
+        thread.start()
+        yield f"unix://{tmp_path / 'docker.sock'}"
+        thread.join(timeout=1)
+        for one in accepted:
+            one.close()
+
+
+def test_daemon_that_never_answers_is_given_up(silent_daemon: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that accepts and is silent is an error within 10 s, with what was seen."""
+    monkeypatch.setenv("DOCKER_HOST", silent_daemon)
+    started = time.monotonic()
+    with pytest.raises(EngineUnavailable, match="no Docker daemon answers") as failed:
+        choose("compose")
+    assert failed.value.seen == "the connection was accepted, but no answer came"
+    assert time.monotonic() - started < 10
+
+
+def test_auto_says_why_it_is_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a daemon `auto` takes the local engine, and tells the reason."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    choice = choose("auto")
+    assert choice.engine == EngineName.LOCAL
+    assert choice.reason == "no Docker daemon answers: the socket does not exist"

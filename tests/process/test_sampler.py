@@ -1,0 +1,287 @@
+"""The sampler as a real process, and process trees read from real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from seatrial.errors import MeasurementInvalid, ResultsUnwritable
+from seatrial.model import Watch
+from seatrial.observe.itself import Itself
+from seatrial.observe.messages import Plan, Summary
+from seatrial.observe.processes import ProcessTable
+from seatrial.observe.session import Observer, observing
+from seatrial.observe.tree import Tree
+from seatrial.wire.streams import NULL, Layout, read_layout
+
+MIB = 1 << 20
+HOST = Watch(service="host", kind="host")
+SAMPLER = Watch(service="sampler", kind="sampler")
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: int | IO[bytes] | None = None,
+    stdout: int | IO[bytes] | None = None,
+    stderr: int | IO[bytes] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a child in a process group of its own."""
+    return subprocess.Popen(
+        argv, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+    )
+
+
+def until(condition: Callable[[], bool], within_s: float = 15.0) -> bool:
+    """Wait for a condition, looking fifty times a second."""
+    deadline = time.monotonic() + within_s
+    while not condition() and time.monotonic() < deadline:
+        threading.Event().wait(0.02)
+    return condition()
+
+
+def rows(path: Path) -> tuple[Layout, list[tuple[int, ...]]]:
+    """Read the whole rows of a stream."""
+    with path.open("rb") as stream:
+        layout = read_layout(stream)
+        data = stream.read()
+    size = layout.record.size
+    return layout, list(layout.record.iter_unpack(data[: len(data) // size * size]))
+
+
+def column(path: Path, name: str) -> list[int]:
+    """Read one column of a stream."""
+    layout, written = rows(path)
+    at = list(layout.columns).index(name)
+    return [row[at] for row in written]
+
+
+def sampled(streams: Path, service: str, count: int = 5) -> bool:
+    """Wait until a service has some rows."""
+    path = streams / f"samples-{service}-1.bin"
+    return until(lambda: path.exists() and len(rows(path)[1]) >= count)
+
+
+@contextmanager
+def watching(folder: Path, *watches: Watch) -> Iterator[Observer]:
+    """Run a fast sampler over some targets."""
+    with observing(watches, folder, folder / "events.jsonl", spawn=spawn, hz=50.0) as observer:
+        yield observer
+
+
+@contextmanager
+def python(code: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a shell with a Python grandchild; it is talked to by lines."""
+    argv = ["sh", "-c", '"$0" -c "$1"; true', sys.executable, code]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as shell:
+        try:
+            yield shell
+        finally:
+            os.killpg(shell.pid, signal.SIGKILL)
+
+
+def hear(child: subprocess.Popen[bytes]) -> bytes:
+    """Read one line of the child."""
+    assert child.stdout is not None
+    return child.stdout.readline()
+
+
+def tell(child: subprocess.Popen[bytes]) -> None:
+    """Let the child go on."""
+    assert child.stdin is not None
+    child.stdin.write(b"\n")
+    child.stdin.flush()
+
+
+def tree_of(child: subprocess.Popen[bytes]) -> Tree:
+    """Read a child's tree, with a process table whose clock runs a second at each look."""
+    ticks = iter(range(0, 1000 * 10**9, 10**9))
+    return Tree(child.pid, ProcessTable(Path("/proc"), lambda: next(ticks)))
+
+
+def test_memory_of_a_grandchild_is_seen() -> None:
+    """A tree's anonymous memory grows by what a process two levels down allocates."""
+    code = "print(flush=True); input(); x = bytearray(64 << 20); print(flush=True); input()"
+    with python(code) as child:
+        hear(child)
+        tree = tree_of(child)
+        before = tree.read()
+        tell(child)
+        hear(child)
+        after = tree.read()
+    tree.close()
+    assert 64 * MIB <= after.anon_bytes - before.anon_bytes < 70 * MIB
+    assert after.usage_bytes > after.anon_bytes
+    assert (before.processes, before.kernel_bytes) == (2, NULL)
+
+
+def test_shared_classes_are_told_every_ten_seconds() -> None:
+    """The first reading has file pages and shmem, the next has NULL, ten seconds later they are back."""
+    clock = iter([0, 0, 0, 10**9, 10**10, 10**10])
+    with python("print(flush=True); input()") as child:
+        hear(child)
+        tree = Tree(child.pid, ProcessTable(Path("/proc")), clock=lambda: next(clock))
+        first, second, third = tree.read(), tree.read(), tree.read()
+    tree.close()
+    assert first.file_clean_bytes > 0
+    assert first.shmem_bytes == 0
+    assert second.file_clean_bytes == NULL
+    assert third.file_clean_bytes > 0
+
+
+def test_cpu_of_a_child_that_ended_is_kept() -> None:
+    """What a grandchild burnt stays in the sum when it has been waited for."""
+    code = (
+        "import os, time; print(flush=True); input()\n"
+        "if os.fork() == 0:\n"
+        "    while time.process_time() < 0.3: pass\n"
+        "    os._exit(0)\n"
+        "os.wait(); print(flush=True); input()"
+    )
+    with python(code) as child:
+        hear(child)
+        tree = tree_of(child)
+        before = tree.read().cpu_ns
+        tell(child)
+        hear(child)
+        after = tree.read().cpu_ns
+    tree.close()
+    assert after - before >= 250_000_000
+
+
+def test_a_tree_ends_with_its_last_process() -> None:
+    """Reading then fails like a removed cgroup, also while nobody has waited for the dead process."""
+    with python("print(flush=True); input()") as child:
+        hear(child)
+        tree = tree_of(child)
+        tree.read()
+        os.killpg(child.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(ProcessLookupError):
+            until(lambda: tree.read() is None, within_s=5.0)
+    tree.close()
+
+
+def test_the_sampler_reads_itself() -> None:
+    """Its own process has memory, CPU and at least one task."""
+    itself = Itself()
+    reading = itself.read()
+    itself.close()
+    assert reading.usage_bytes > reading.anon_bytes > MIB
+    assert reading.cpu_ns > 0
+    assert reading.processes >= 1
+
+
+def test_a_session_writes_streams_events_and_a_summary(tmp_path: Path) -> None:
+    """Host and sampler are read, the events file is there, and the summary is the same in both places."""
+    with watching(tmp_path, HOST, SAMPLER) as observer:
+        assert sampled(tmp_path, "host")
+    assert observer.summary == Summary.load(tmp_path)
+    assert observer.summary is not None
+    assert observer.summary.sources == {"host": "host", "sampler": "own process"}
+    assert observer.summary.samples["sampler"] == len(rows(tmp_path / "samples-sampler-1.bin")[1])
+    assert (tmp_path / "events.jsonl").read_bytes() == b""
+    before, after = (column(tmp_path / "samples-host-1.bin", name) for name in ("t_ns", "t_after_ns"))
+    assert all(early < late for early, late in zip(before, after, strict=True))
+
+
+def test_a_target_can_be_added_later(tmp_path: Path) -> None:
+    """The load generator's process is known only after the sampler has begun."""
+    with watching(tmp_path, HOST) as observer:
+        observer.watch(Watch(service="generator", kind="tree", pid=os.getpid()))
+        assert sampled(tmp_path, "generator")
+    assert observer.summary is not None
+    assert observer.summary.sources["generator"] == "process tree"
+
+
+def test_a_target_that_has_ended_already_is_told_in_the_summary(tmp_path: Path) -> None:
+    """Its source is `none`, and the others are read."""
+    with watching(tmp_path, HOST, Watch(service="late", kind="tree", pid=2**22 + 1)) as observer:
+        assert sampled(tmp_path, "host")
+    assert observer.summary is not None
+    assert (observer.summary.sources["late"], observer.summary.samples["late"]) == ("none", 0)
+
+
+def test_a_killed_sampler_invalidates_the_measurement_and_leaves_its_data(tmp_path: Path) -> None:
+    """The end of the context tells it; the rows of the last second are in the file."""
+    session = watching(tmp_path, HOST)
+    observer = session.__enter__()
+    assert sampled(tmp_path, "host")
+    os.kill(observer.pid, signal.SIGKILL)
+    with pytest.raises(MeasurementInvalid, match="ended before the run did"):
+        session.__exit__(None, None, None)
+    assert len(rows(tmp_path / "samples-host-1.bin")[1]) >= 5
+
+
+def test_a_sampler_that_died_can_be_told_at_once(tmp_path: Path) -> None:
+    """A run of an hour need not go on without samples."""
+    session = watching(tmp_path, HOST)
+    observer = session.__enter__()
+    observer.check_alive()
+    os.kill(observer.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, observer.pid, os.WEXITED | os.WNOWAIT)
+    with pytest.raises(MeasurementInvalid, match="ended before the run did"):
+        observer.check_alive()
+    with pytest.raises(MeasurementInvalid):
+        session.__exit__(None, None, None)
+
+
+def test_an_error_of_the_body_comes_first(tmp_path: Path) -> None:
+    """A dead sampler does not hide why the run failed."""
+    session = watching(tmp_path, HOST)
+    os.kill(session.__enter__().pid, signal.SIGKILL)
+    failure = KeyError("the load failed")
+    assert session.__exit__(KeyError, failure, None) is False
+
+
+def test_a_folder_that_can_not_be_written_is_told_at_the_start(tmp_path: Path) -> None:
+    """The error is that of the results, with the sampler's own words."""
+    with (
+        pytest.raises(ResultsUnwritable) as caught,
+        observing([HOST], tmp_path / "none", tmp_path / "events.jsonl", spawn=spawn),
+    ):
+        pass
+    assert "memory samples can't be written" in caught.value.seen
+
+
+def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
+    """A stream that can't grow ends the sampler with the error of the results (a file limit stands in)."""
+
+    def confined(argv: Sequence[str], **pipes: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401  (Popen's own)
+        return subprocess.Popen(["prlimit", "--fsize=4096", *argv], start_new_session=True, **pipes)
+
+    session = observing([HOST], tmp_path, tmp_path / "events.jsonl", spawn=confined, hz=100.0)
+    observer = session.__enter__()
+    os.waitid(os.P_PID, observer.pid, os.WEXITED | os.WNOWAIT)
+    with pytest.raises(ResultsUnwritable):
+        session.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("end", ["input", "terminate"])
+def test_the_sampler_ends_with_its_harness(tmp_path: Path, end: str) -> None:
+    """The end of its input, or SIGTERM, makes it flush, sum up and exit with 0."""
+    plan = Plan(watches=(HOST,), streams=tmp_path, events=tmp_path / "e", project="", hz=50.0)
+    argv = [sys.executable, "-m", "seatrial.observe"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as sampler:
+        assert sampler.stdin is not None
+        sampler.stdin.write(plan.encode())
+        sampler.stdin.flush()
+        assert hear(sampler) == b"ready\n"
+        if end == "terminate":
+            sampler.terminate()
+        else:
+            sampler.stdin.close()
+        assert sampler.wait(10) == 0
+    assert Summary.load(tmp_path).samples["host"] == len(rows(tmp_path / "samples-host-1.bin")[1])

@@ -1,0 +1,98 @@
+"""Facts of the host and of the engine are read from the kernel's text, and unknown ones are None."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+
+from seatrial.observe.facts import Read, cgroup_version, engine_facts, host_facts, kernel_facts, steal_fraction
+
+FILES = {
+    "/etc/os-release": 'NAME="Debian GNU/Linux"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nID=debian',
+    "/proc/cpuinfo": "processor\t: 0\nmodel name\t: EPYC 9\nflags\t: fpu hypervisor\n\n"
+    "processor\t: 1\nmodel name\t: other\nflags\t: fpu",
+    "/proc/meminfo": "MemTotal:       16 kB\nMemFree: 2 kB\nSwapTotal:      0 kB",
+    "/proc/sys/fs/nr_open": "1073741816",
+    "/proc/sys/net/ipv4/ip_local_port_range": "32768\t60999",
+    "/proc/stat": "cpu  10 0 10 70 0 0 0 10 5 0\ncpu0 1 1 1 1 1 1 1 1 1 1",
+    "/proc/pressure/memory": "some avg10=0.00",
+    "/sys/fs/cgroup/cgroup.controllers": "cpuset cpu io memory pids",
+}
+
+
+def reader(files: Mapping[str, str]) -> Read:
+    """Read from a dictionary instead of the disk."""
+    return files.get
+
+
+def test_kernel_facts_carry_their_units() -> None:
+    """Memory is told in bytes, ports as first and last, limits as numbers."""
+    facts = kernel_facts(read=reader(FILES))
+    assert facts["memory_total_bytes"] == 16384
+    assert facts["swap_total_bytes"] == 0
+    assert facts["nr_open"] == 1073741816
+    assert facts["ephemeral_ports"] == [32768, 60999]
+
+
+def test_kernel_facts_name_the_machine() -> None:
+    """Distribution and processor have the names that the system itself shows, of the first core."""
+    facts = kernel_facts(read=reader(FILES))
+    assert facts["distribution"] == "Debian GNU/Linux 13 (trixie)"
+    assert facts["cpu_model"] == "EPYC 9"
+    assert facts["virtual"] is True
+    assert facts["psi"] is True
+
+
+def test_what_cannot_be_read_is_unknown() -> None:
+    """A file that is not there gives None, never a zero or an error."""
+    facts = kernel_facts(read=reader({}))
+    assert {name for name, value in facts.items() if value is not None} == {"psi"}
+    assert facts["psi"] is False
+
+
+def test_cgroup_version_is_that_of_the_memory_controller() -> None:
+    """On a hybrid host, version 2 is mounted too, but without controllers: memory is accounted by version 1."""
+    assert cgroup_version(read=reader(FILES)) == 2
+    assert cgroup_version(read=reader({"/sys/fs/cgroup/memory/memory.stat": "cache 0"})) == 1
+    assert cgroup_version(read=reader({"/sys/fs/cgroup/cgroup.controllers": "cpuset"})) is None
+
+
+def test_steal_is_a_part_of_all_time_between_two_readings() -> None:
+    """Five of a hundred ticks went to the hypervisor; guest time, already in user time, counts once."""
+    before = "cpu  10 0 10 70 0 0 0 10 5 0"
+    after = "cpu  60 0 10 115 0 0 0 15 9 0"
+    assert steal_fraction(before, after) == 0.05
+    assert steal_fraction(None, before) == 0.1
+    assert steal_fraction(after, after) is None
+
+
+def test_host_facts_fit_into_json() -> None:
+    """The facts of this very machine can be written to run.json, and Locust is not imported for its version."""
+    facts = json.loads(json.dumps(host_facts()))
+    assert facts["packages"]["locust"]
+    assert facts["cores"] >= facts["cores_usable"] >= 1
+    assert "locust" not in sys.modules
+
+
+def test_engine_facts_of_a_modern_engine() -> None:
+    """Docker's answers are cut down to what changes a measurement."""
+    info = {
+        "Driver": "overlay2",
+        "CgroupDriver": "systemd",
+        "CgroupVersion": "2",
+        "NCPU": 2,
+        "KernelVersion": "6.12",
+    }
+    facts = engine_facts(info, {"Version": "26.1.5", "ApiVersion": "1.45"})
+    assert facts["engine_version"] == "26.1.5"
+    assert facts["storage_driver"] == "overlay2"
+    assert facts["engine_cgroup_version"] == 2
+    assert facts["rootless"] is False
+
+
+def test_engine_facts_of_a_rootless_and_an_old_engine() -> None:
+    """A rootless engine says so among its security options; one before 20.10 does not name its cgroup version."""
+    facts = engine_facts({"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}, {})
+    assert facts["rootless"] is True
+    assert facts["engine_cgroup_version"] == 1

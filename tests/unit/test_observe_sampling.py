@@ -1,0 +1,184 @@
+"""Ticks, streams and targets: when is read, where it goes, and what happens when a target ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from pathlib import Path
+
+import pytest
+
+from seatrial.errors import ResultsUnwritable
+from seatrial.observe.inbox import Inbox
+from seatrial.observe.pace import Pace, quantiles
+from seatrial.observe.reading import Reading
+from seatrial.observe.stream import SampleStream
+from seatrial.observe.targets import Targets
+from seatrial.wire.streams import NULL, read_layout
+
+
+class Scripted:
+    """A source that gives its readings one after the other, and then has ended."""
+
+    kind = "cgroup v2"
+
+    def __init__(self, *readings: Reading | None) -> None:
+        self._readings = list(readings)
+        self.closed = 0
+
+    def read(self) -> Reading | None:
+        """Give the next one."""
+        if not self._readings:
+            raise OSError(errno.ENODEV, "No such device")
+        return self._readings.pop(0)
+
+    def close(self) -> None:
+        """Count the calls."""
+        self.closed += 1
+
+
+def rows_of(path: Path) -> list[tuple[int, ...]]:
+    """Read a stream back."""
+    with path.open("rb") as stream:
+        layout = read_layout(stream)
+        return list(struct.iter_unpack(layout.record.format, stream.read()))
+
+
+def test_ticks_stay_on_their_grid() -> None:
+    """A late tick does not move the next one."""
+    pace = Pace(100, 1000)
+    pace.begin(1003)
+    pace.end(1020)
+    assert (pace.due_ns, pace.missed) == (1100, 0)
+
+
+def test_missed_ticks_are_skipped_and_counted() -> None:
+    """After a stall of 3.5 periods the next tick is due at the next point of the grid, once."""
+    pace = Pace(100, 1000)
+    pace.begin(1000)
+    pace.end(1350)
+    assert (pace.due_ns, pace.missed) == (1400, 3)
+
+
+def test_periods_are_measured_between_the_starts_of_ticks() -> None:
+    """The median of 100, 100 and 140 is 100."""
+    pace = Pace(100, 0)
+    for now in (0, 100, 200, 340):
+        pace.begin(now)
+    assert pace.period_p50_p99_ns()[0] == 100
+
+
+def test_one_value_has_no_quantiles() -> None:
+    """Zeros stand for what can't be told."""
+    assert quantiles([5], 50, 99) == (0, 0)
+
+
+def test_a_stream_names_its_service_and_holds_its_rows(tmp_path: Path) -> None:
+    """Constants stand in the header, rows are 25 columns of 64 bits."""
+    stream = SampleStream(tmp_path, "auth", "af22")
+    stream.add(1, 2, Reading(usage_bytes=3))
+    stream.close()
+    with (tmp_path / "samples-auth-1.bin").open("rb") as written:
+        assert read_layout(written).constants == {"service": "auth", "container": "af22"}
+    assert rows_of(tmp_path / "samples-auth-1.bin") == [(1, 2, 3, *[NULL] * 22)]
+
+
+def test_a_service_name_can_not_leave_the_folder(tmp_path: Path) -> None:
+    """Anything but letters, digits, dot, dash and underscore is replaced in the file's name."""
+    SampleStream(tmp_path, "../a b", "").close()
+    assert [path.name for path in tmp_path.iterdir()] == ["samples-.._a_b-1.bin"]
+
+
+def test_a_folder_that_is_not_there_can_not_be_written(tmp_path: Path) -> None:
+    """The error names the folder."""
+    with pytest.raises(ResultsUnwritable) as caught:
+        SampleStream(tmp_path / "missing", "auth", "")
+    assert caught.value.where == str(tmp_path / "missing")
+
+
+def test_each_reading_has_a_stamp_before_and_one_after(tmp_path: Path) -> None:
+    """Two targets in one tick have four stamps, in order."""
+    clock = iter(range(100))
+    targets = Targets(tmp_path, lambda: next(clock))
+    targets.add("a", "1", Scripted(Reading()))
+    targets.add("b", "2", Scripted(Reading()))
+    targets.sample()
+    targets.close()
+    assert [rows_of(tmp_path / f"samples-{name}-1.bin")[0][:2] for name in "ab"] == [(0, 1), (2, 3)]
+
+
+def test_a_target_that_ended_is_closed_and_the_others_go_on(tmp_path: Path) -> None:
+    """ENODEV from a removed cgroup ends that target only."""
+    gone, lasting = Scripted(Reading()), Scripted(Reading(), Reading())
+    targets = Targets(tmp_path)
+    targets.add("gone", "1", gone)
+    targets.add("lasting", "2", lasting)
+    targets.sample()
+    targets.sample()
+    assert targets.rows() == {"gone": 1, "lasting": 2}
+    assert (gone.closed, lasting.closed) == (1, 0)
+
+
+def test_a_restarted_container_continues_its_file(tmp_path: Path) -> None:
+    """The same id appends, a new id gets a file of its own."""
+    targets = Targets(tmp_path)
+    for container in ("1", "1", "2"):
+        targets.add("auth", container, Scripted(Reading()))
+        targets.sample()
+    targets.close()
+    assert [len(rows_of(tmp_path / f"samples-auth-{n}.bin")) for n in (1, 2)] == [2, 1]
+
+
+def test_a_source_without_news_writes_no_row(tmp_path: Path) -> None:
+    """The Docker API has something new once a second only."""
+    targets = Targets(tmp_path)
+    targets.add("auth", "1", Scripted(None, Reading()))
+    targets.sample()
+    targets.sample()
+    assert targets.rows() == {"auth": 1}
+
+
+def test_a_service_that_was_never_found_is_told(tmp_path: Path) -> None:
+    """It has no rows, and the source `none`."""
+    targets = Targets(tmp_path)
+    targets.expect("auth")
+    assert (targets.rows(), targets.sources) == ({"auth": 0}, {"auth": "none"})
+
+
+def test_other_read_errors_are_not_hidden(tmp_path: Path) -> None:
+    """Only the end of a target is expected; an I/O error is not."""
+
+    class Broken(Scripted):
+        def read(self) -> Reading | None:
+            raise OSError(errno.EIO, "Input/output error")
+
+    targets = Targets(tmp_path)
+    targets.add("auth", "1", Broken())
+    with pytest.raises(OSError, match="Input/output"):
+        targets.sample()
+
+
+def test_lines_come_whole_from_pieces() -> None:
+    """A line that arrives in two writes is one line."""
+    reading, writing = os.pipe()
+    inbox = Inbox(reading)
+    os.write(writing, b"one\ntw")
+    assert inbox.receive(0) == [b"one"]
+    os.write(writing, b"o\n")
+    assert inbox.receive(0) == [b"two"]
+    assert inbox.receive(0) == []
+    os.close(writing)
+    assert (inbox.receive(0), inbox.ended) == ([], True)
+    os.close(reading)
+
+
+def test_what_follows_the_first_line_is_kept() -> None:
+    """The plan and a later message may come in one write."""
+    reading, writing = os.pipe()
+    inbox = Inbox(reading)
+    os.write(writing, b"plan\nmore\n")
+    assert inbox.first_line(1.0) == b"plan"
+    assert inbox.receive(0) == [b"more"]
+    os.close(writing)
+    os.close(reading)

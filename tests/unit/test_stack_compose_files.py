@@ -1,0 +1,157 @@
+"""What is added to a Compose file, and what Compose's complaints mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seatrial.errors import EngineUnavailable, ImageMissing, PortTaken, StackFailed, UsageError
+from seatrial.model import FrontDoor, Variant
+from seatrial.stack.children import Ended
+from seatrial.stack.compose_files import Instead, dump, once_services, override, parsed
+from seatrial.stack.compose_steps import failure
+from seatrial.stack.spec import StackSpec
+
+
+def spec_of(*, files: dict[Path, Path] | None = None, port: int = 0, door: str = "web") -> StackSpec:
+    """Return a spec of the stack /stacks/shop."""
+    return StackSpec(
+        run_id="r1",
+        project="seatrial-r1",
+        compose_file=Path("/stacks/shop/compose.yaml"),
+        variant=Variant(name="other", files=files or {}),
+        front_door=FrontDoor(service=door, port=80),
+        probes=(),
+        environment={},
+        work=Path("/work"),
+        logs=Path("/logs"),
+        deadline_s=60,
+        port=port,
+    )
+
+
+def added(config: dict[str, Any], spec: StackSpec) -> dict[str, Any]:
+    """Return the override for a configuration."""
+    return override(spec, config, {"seatrial.run": "r1"})
+
+
+def test_everything_of_ours_is_labelled_and_named() -> None:
+    """Services, networks and volumes get the labels; a volume or container with a fixed name is not the user's."""
+    config = {
+        "services": {"web": {"image": "i", "container_name": "mine"}},
+        "networks": {"default": {"name": "n"}},
+        "volumes": {"data": {"name": "production"}},
+    }
+    labels = {"seatrial.run": "r1"}
+    assert added(config, spec_of()) == {
+        "services": {"web": {"labels": labels, "container_name": "seatrial-r1-web-1"}},
+        "networks": {"default": {"labels": labels, "name": "seatrial-r1_default"}},
+        "volumes": {"data": {"labels": labels, "name": "seatrial-r1_data"}},
+        "configs": {},
+        "secrets": {},
+    }
+
+
+def test_external_things_are_left_alone() -> None:
+    """What the user declares as external is neither labelled nor renamed, so it is never removed."""
+    config = {"services": {"web": {"image": "i"}}, "volumes": {"data": {"name": "mine", "external": True}}}
+    assert added(config, spec_of())["volumes"] == {}
+
+
+def test_built_image_is_named_after_the_stack() -> None:
+    """Runs share the image that they build, so that the same image has the same id."""
+    assert (
+        added({"services": {"web": {"build": {}}}}, spec_of())["services"]["web"]["image"] == "seatrial-shop-web"
+    )
+
+
+def test_mounted_file_is_replaced_in_its_place() -> None:
+    """A variant's file comes in by a mount of the same target and the same options."""
+    mount = {"type": "bind", "source": "/stacks/shop/web.conf", "target": "/etc/web.conf", "read_only": True}
+    spec = spec_of(files={Path("/stacks/shop/web.conf"): Path("/new/$1.conf")})
+    service = added({"services": {"web": {"image": "i", "volumes": [mount]}}}, spec)["services"]["web"]
+    assert service["volumes"] == [mount | {"source": "/new/$$1.conf"}]
+
+
+def test_file_in_a_mounted_folder_is_replaced() -> None:
+    """A file of a folder that is mounted as a whole is laid over it."""
+    mount = {"type": "bind", "source": "/stacks/shop/conf", "target": "/etc/web"}
+    spec = spec_of(files={Path("/stacks/shop/conf/a/b.conf"): Path("/new/b.conf")})
+    service = added({"services": {"web": {"image": "i", "volumes": [mount]}}}, spec)["services"]["web"]
+    assert service["volumes"] == [{"type": "bind", "source": "/new/b.conf", "target": "/etc/web/a/b.conf"}]
+
+
+def test_file_of_a_config_is_replaced() -> None:
+    """`configs` and `secrets` of Compose are replaced where they are declared."""
+    config = {"services": {"web": {"image": "i"}}, "configs": {"c": {"file": "/stacks/shop/web.conf"}}}
+    spec = spec_of(files={Path("/stacks/shop/web.conf"): Path("/new/web.conf")})
+    assert added(config, spec)["configs"] == {"c": {"file": "/new/web.conf"}}
+
+
+def test_file_that_nobody_mounts_is_an_error() -> None:
+    """A variant that would change nothing is refused."""
+    spec = spec_of(files={Path("/stacks/shop/none.conf"): Path("/new/none.conf")})
+    with pytest.raises(UsageError, match="no service mounts"):
+        added({"services": {"web": {"image": "i"}}}, spec)
+
+
+def test_unknown_front_door_is_an_error() -> None:
+    """The front door has to be a service of the stack."""
+    with pytest.raises(UsageError, match="no service 'shop'") as failed:
+        added({"services": {"web": {"image": "i"}}}, spec_of(door="shop"))
+    assert failed.value.expected == "one of web"
+
+
+def test_wanted_port_takes_the_place_of_the_files() -> None:
+    """A port that is asked for is published instead of the front door's own, other ports stay."""
+    ports = [{"target": 80, "published": "8080"}, {"target": 443, "published": "8443"}]
+    service = added({"services": {"web": {"image": "i", "ports": ports}}}, spec_of(port=5000))["services"]["web"]
+    assert service["ports"] == [
+        {"target": 80, "published": "5000", "host_ip": "127.0.0.1", "protocol": "tcp"},
+        {"target": 443, "published": "8443"},
+    ]
+
+
+def test_list_that_replaces_is_tagged() -> None:
+    """Compose appends lists unless they carry `!override`."""
+    assert dump({"ports": Instead([80])}) == "ports: !override\n- 80\n"
+
+
+def test_doubled_dollars_are_undone() -> None:
+    """`docker compose config` doubles every dollar."""
+    assert parsed("a: [$$HOME, {b: 1}]") == {"a": ["$HOME", {"b": 1}]}
+
+
+def test_one_shot_services_are_known() -> None:
+    """A service is meant to end if another waits for its success, or if it says so."""
+    done, started = {"condition": "service_completed_successfully"}, {"condition": "service_started"}
+    once = {"x-seatrial": {"local": {"kind": "once"}}}
+    services = {"web": {"depends_on": {"maker": done, "db": started}}, "maker": {}, "db": {}, "migrate": once}
+    assert once_services({"services": services}) == {"maker", "migrate"}
+
+
+@pytest.mark.parametrize(
+    ("step", "text", "kind", "what"),
+    [
+        ("pull", "dial tcp: connection refused", ImageMissing, "an image can't be found"),
+        ("create", "Error response from daemon: No such image: x:1", ImageMissing, "an image can't be found"),
+        ("build", "failed to solve: exit code: 1", ImageMissing, "an image can't be built"),
+        ("start", "Bind for 127.0.0.1:80 failed: port is already allocated", PortTaken, "address 127.0.0.1:80 is"),
+        ("start", "listen tcp4 0.0.0.0:443: bind: address already in use", PortTaken, "address 0.0.0.0:443 is"),
+        ("start", "Cannot connect to the Docker daemon at unix:///x", EngineUnavailable, "daemon went away"),
+        ("create", "something else", StackFailed, "`docker compose create` failed with exit code 1"),
+    ],
+)
+def test_failed_step_is_classified(step: str, text: str, kind: type[StackFailed], what: str) -> None:
+    """What Compose printed last tells which error it is."""
+    failed = failure(step, Ended(code=1, lines=("first", text)), where="compose.yaml")
+    assert type(failed) is kind
+    assert what in failed.what
+    assert failed.seen == f"first\n{text}"
+
+
+def test_endless_step_is_a_failure() -> None:
+    """A step that its deadline ended says so."""
+    assert "did not end in time" in failure("start", Ended(code=None, lines=()), where="").what

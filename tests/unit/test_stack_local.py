@@ -1,0 +1,153 @@
+"""How a Compose file becomes processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from seatrial.errors import UsageError
+from seatrial.model import FrontDoor, Variant
+from seatrial.stack.interpolation import compose_variables, names
+from seatrial.stack.local_files import door_port, place
+from seatrial.stack.local_plan import LocalService, plan
+from seatrial.stack.spec import StackSpec
+
+PORTS = {("web", "main"): 1001, ("web", "debug"): 1002, ("db", "main"): 1003}
+
+
+def spec_of(folder: Path, services: dict[str, Any], **variant: Any) -> StackSpec:  # noqa: ANN401  (a Variant's own)
+    """Write a stack and return its spec; the front door is web:81."""
+    (folder / "compose.yaml").write_text(yaml.safe_dump({"services": services}))
+    return StackSpec(
+        run_id="r1",
+        project="p",
+        compose_file=folder / "compose.yaml",
+        variant=Variant(name="other", **variant),
+        front_door=FrontDoor(service="web", port=81),
+        probes=(),
+        environment={"WORD": "given"},
+        work=folder / "work",
+        logs=folder / "logs",
+        deadline_s=60,
+    )
+
+
+def web(**local: Any) -> dict[str, Any]:  # noqa: ANN401  (the entry's own values)
+    """Return a service `web` with two ports."""
+    return {"x-seatrial": {"local": {"command": ["web"], "ports": {"main": 80, "debug": 81}} | local}}
+
+
+def placed(folder: Path, **local: Any) -> Path:  # noqa: ANN401  (the entry's own values)
+    """Place the service `web` with a file `a.conf`, and return the copy."""
+    (folder / "a.conf").write_text("listen 80; root /srv;")
+    spec = spec_of(folder, {"web": web(files=["a.conf"], **local)})
+    return place(plan(spec)[0], spec, PORTS).config / "a.conf"
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("$SET ${SET} $$SET", "x x $SET"),
+        ("${NONE:-a b}|${EMPTY:-b}|${EMPTY-c}|${SET:-d}", "a b|b||x"),
+        ("${SET:+e}|${NONE+f}", "e|"),
+        ("${NONE}", ""),
+    ],
+)
+def test_variables_are_those_of_compose(text: str, filled: str) -> None:
+    """Interpolation follows the Compose file reference."""
+    assert compose_variables(text, {"SET": "x", "EMPTY": ""}) == filled
+
+
+def test_required_variable_is_asked_for() -> None:
+    """`${NAME:?message}` without a value is an error with that message."""
+    with pytest.raises(UsageError, match="variable NONE") as failed:
+        compose_variables("${NONE:?give one}", {})
+    assert failed.value.hint == "give one"
+
+
+def test_names_are_filled_in_either_spelling() -> None:
+    """`$${name}` for Compose's sake and `${name}` are the same; other dollars belong to the file."""
+    assert names("$${port} ${port} $$host $uri", {"port": "80"}, where="") == "80 80 $host $uri"
+
+
+def test_unknown_name_is_an_error() -> None:
+    """A name that stands for nothing is refused, with those that exist."""
+    with pytest.raises(UsageError, match=r"\$\{prot\}") as failed:
+        names("${prot}", {"port": "80", "data": "/d"}, where="web")
+    assert failed.value.expected == "one of data, port"
+
+
+def test_services_start_after_those_they_need(tmp_path: Path) -> None:
+    """The order is that of `depends_on`, in either of its forms."""
+    local = {"x-seatrial": {"local": {"command": ["x"]}}}
+    services = {"web": web() | {"depends_on": ["app"]}, "app": local | {"depends_on": {"db": {}}}, "db": local}
+    assert [one.name for one in plan(spec_of(tmp_path, services))] == ["db", "app", "web"]
+
+
+def test_environment_is_the_services_own(tmp_path: Path) -> None:
+    """Compose's `environment` applies, with defaults, and the variant's on top of it."""
+    given = {"environment": ["A=${NONE:-a}", "B=$WORD", "WORD", "C=1"]}
+    changes = {"services": {"web": {"environment": {"C": 2, "D": True}}}}
+    planned = plan(spec_of(tmp_path, {"web": web() | given}, compose=changes))
+    assert planned[0].environment == {"A": "a", "B": "given", "WORD": "given", "C": "2", "D": "true"}
+
+
+def test_variant_that_needs_containers_is_refused(tmp_path: Path) -> None:
+    """A change that the local engine would silently ignore is an error."""
+    changes = {"services": {"web": {"mem_limit": "64m"}}, "networks": {}}
+    with pytest.raises(UsageError, match="can't apply variant 'other'") as failed:
+        plan(spec_of(tmp_path, {"web": web()}, compose=changes))
+    assert failed.value.seen == "it changes networks, services.web.mem_limit"
+
+
+def test_service_without_entry_is_refused(tmp_path: Path) -> None:
+    """A service that does not say how it runs without Docker is named."""
+    with pytest.raises(UsageError, match="service 'web' does not say"):
+        plan(spec_of(tmp_path, {"web": {"image": "i"}}))
+
+
+def test_mistake_in_an_entry_is_named(tmp_path: Path) -> None:
+    """An unknown key of `local` is an error, not ignored."""
+    with pytest.raises(UsageError) as failed:
+        plan(spec_of(tmp_path, {"web": web(comand=["x"])}))
+    assert failed.value.seen == "comand: Extra inputs are not permitted"
+
+
+def test_circle_is_named(tmp_path: Path) -> None:
+    """Services that wait for each other are an error."""
+    services = {"web": web() | {"depends_on": ["db"]}, "db": web() | {"depends_on": ["web"]}}
+    with pytest.raises(UsageError, match="wait for each other"):
+        plan(spec_of(tmp_path, services))
+
+
+def test_replacements_are_made_in_a_copy(tmp_path: Path) -> None:
+    """The configuration file of the stack is copied, and changed by the explicit pairs only."""
+    copy = placed(tmp_path, replace={"listen 80": "listen $${port}", "/srv": "${debug.port}/${db.port}"})
+    assert copy.read_text() == "listen 1001; root 1002/1003;"
+    assert (tmp_path / "a.conf").read_text() == "listen 80; root /srv;"
+
+
+def test_replacement_that_is_nowhere_is_an_error(tmp_path: Path) -> None:
+    """A pair that has come apart from its file is named with the file and the text."""
+    with pytest.raises(UsageError, match="'listen 8080' is to be replaced") as failed:
+        placed(tmp_path, replace={"listen 8080": "x"})
+    assert failed.value.seen == "looked in a.conf"
+
+
+def test_variants_file_takes_the_place(tmp_path: Path) -> None:
+    """A variant's file is what is copied and changed."""
+    (tmp_path / "a.conf").write_text("old")
+    (tmp_path / "b.conf").write_text("new 80")
+    services = {"web": web(files=["a.conf"], replace={"80": "${port}"})}
+    spec = spec_of(tmp_path, services, files={tmp_path / "a.conf": tmp_path / "b.conf"})
+    assert (place(plan(spec)[0], spec, PORTS).config / "a.conf").read_text() == "new 1001"
+
+
+def test_front_door_is_the_port_of_that_number(tmp_path: Path) -> None:
+    """The front door's number is the one inside a container, and finds the port's name."""
+    spec = spec_of(tmp_path, {"web": web()})
+    services: list[LocalService] = plan(spec)
+    assert door_port(services, spec) == ("web", "debug")
