@@ -201,7 +201,7 @@ def clean() -> None:
 @click.option("--json", "as_values", is_flag=True, help="The result as JSON.")
 def doctor(as_values: bool) -> None:  # noqa: FBT001
     """Tell what this host has and lacks, and what will distort a measurement here."""
-    findings = doctors.examine()
+    findings = doctors.examine(results=Path("results"))
     click.echo(doctor_text.render_json(findings) if as_values else doctor_text.render(findings))
 
 

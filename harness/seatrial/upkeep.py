@@ -26,7 +26,7 @@ def stored_runs(results: Path) -> list[dict[str, Any]]:
         document = documents.load(folder)
         rows.append(
             {
-                "run": str(folder.root.relative_to(results)),
+                "run": _name(folder, results),
                 "scenario": document.scenario_name,
                 "variant": document.variant,
                 "engine": document.engine,
@@ -35,6 +35,12 @@ def stored_runs(results: Path) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _name(folder: RunFolder, results: Path) -> str:
+    """Return the shortest word that finds the run again: its experiment's name, if it is the only one there."""
+    alone = len(list(folder.root.parent.iterdir())) == 1
+    return folder.experiment.name if alone else str(folder.root.relative_to(results))
 
 
 def recover(folder: RunFolder) -> RunFolder:

@@ -57,7 +57,8 @@ class LeanUser(User):
             self._equip()
             self.prepare()
         except SeatrialError as error:
-            environment.process_exit_code = error.exit_code
+            if getattr(environment.parsed_options, "headless", False):  # in the web UI one may try again
+                environment.process_exit_code = error.exit_code
             raise StopTest(str(error)) from None
 
     def prepare(self) -> None:

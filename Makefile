@@ -1,0 +1,52 @@
+# Every target sets up what it needs by itself (provision.sh); nothing has to be installed or activated first.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+bin := .venv/bin
+has_docker := docker version >/dev/null 2>&1
+
+.PHONY: help trial test check static fix wheel test-modern-host clean clean-venv
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
+
+trial: ## bring up a registry stack, drive real pulls through it, print latency and memory, tear it down
+	@./provision.sh trial
+	@! $(has_docker) || $(bin)/seatrial images bootstrap
+	$(bin)/seatrial run registry-pull
+
+test: ## every check and every test, with real containers and real servers
+	@./provision.sh test
+	@! $(has_docker) || $(bin)/seatrial images bootstrap
+	@$(MAKE) --no-print-directory static
+	$(bin)/pytest
+
+check: ## the fast part of test: lint, types, layers, and the tests that need no engine
+	@./provision.sh check
+	@$(MAKE) --no-print-directory static
+	$(bin)/pytest -m "not docker and not servers"
+
+static: # of .venv as it stands
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+fix: ## let ruff mend and format what it can
+	@./provision.sh check
+	$(bin)/ruff check --fix .
+	$(bin)/ruff format .
+
+wheel: ## build the wheel into dist/
+	@./provision.sh check
+	$(bin)/python -m build --no-isolation --wheel --outdir dist
+
+test-modern-host: ## make trial on an emulated Debian 13 (cgroup v2, overlay2); 15 minutes or more, needs root once
+	tests/modern_host/run make trial
+
+clean: ## remove what was built and cached; never results/
+	rm -rf dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find harness locustfiles scenarios tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-venv: ## remove .venv, so that the next target makes it anew
+	rm -rf .venv

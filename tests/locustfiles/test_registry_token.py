@@ -1,0 +1,71 @@
+"""How the registry locustfile asks for a token, and what it takes for one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from _challenge import Bearer
+from _token import Access, Token, basic, get_url, parse, password_form
+from _untrusted import Nonsense
+
+CHALLENGE = Bearer("http://h/token", "svc", "repository:a:pull repository:b:pull")
+
+
+def test_the_form_is_containerds() -> None:
+    """Fields in the order of Go's url.Values, escaped."""
+    assert password_form(CHALLENGE, "me", "p&w") == (
+        b"client_id=containerd-client&grant_type=password&password=p%26w"
+        b"&scope=repository%3Aa%3Apull+repository%3Ab%3Apull&service=svc&username=me"
+    )
+
+
+@pytest.mark.parametrize(
+    ("challenge", "url"),
+    [
+        (CHALLENGE, "http://h/token?scope=repository%3Aa%3Apull&scope=repository%3Ab%3Apull&service=svc"),
+        (Bearer("http://h/t?x=1", "svc", ""), "http://h/t?x=1&service=svc"),
+        (Bearer("http://h/t", "", ""), "http://h/t"),
+    ],
+)
+def test_the_get_names_each_scope(challenge: Bearer, url: str) -> None:
+    """Each scope is a parameter of its own; the realm's own query is kept."""
+    assert get_url(challenge) == url
+
+
+def test_basic_credentials() -> None:
+    """The example of RFC 7617 2; an anonymous client sends none."""
+    assert basic("Aladdin", "open sesame") == {"Authorization": "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="}
+    assert basic("", "") == {}
+
+
+@pytest.mark.parametrize(
+    ("answer", "token"),
+    [
+        ({"token": "t", "expires_in": 300}, Token("t", 1_300.0)),
+        ({"access_token": "t", "expires_in": 5}, Token("t", 1_005.0)),
+        ({"token": "t"}, Token("t", 1_060.0)),
+        ({"token": "t", "expires_in": 0}, Token("t", 1_060.0)),
+    ],
+)
+def test_an_answer_is_a_token(answer: dict[str, object], token: Token) -> None:
+    """`token` or `access_token`, for 60 s where nothing is said."""
+    assert parse(json.dumps(answer).encode(), 1_000.0) == token
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"token": 1}', b'{"token": "a\\r\\nb"}', b'{"token": "t", "expires_in": "x"}']
+)
+def test_an_answer_without_a_token_is_nonsense(body: bytes) -> None:
+    """Also one that could not be sent in a header."""
+    with pytest.raises(Nonsense):
+        parse(body, 0.0)
+
+
+def test_a_token_is_used_until_it_expires() -> None:
+    """At its last moment it is no longer sent."""
+    access = Access()
+    access.token = Token("t", 10.0)
+    assert access.header(9.9) == {"Authorization": "Bearer t"}
+    assert access.header(10.0) == {}

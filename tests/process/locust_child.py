@@ -1,0 +1,139 @@
+"""A real Locust child, steered over a control socket as the harness does it, and its records read back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from seatrial.load.channel import Channel, opened
+from seatrial.wire.control import PLAN_VARIABLE, Plan
+from seatrial.wire.streams import read_layout, read_lines
+
+ROOT = Path(__file__).parents[2]
+LOCUSTFILE = ROOT / "locustfiles" / "registry_pull.py"
+GIVE_UP_S = 20.0
+
+
+class Child:
+    """The child, what it said on the control socket, and its folder of records."""
+
+    def __init__(self, process: subprocess.Popen[bytes], channel: Channel, records: Path) -> None:
+        self.process = process
+        self.channel = channel
+        self.records = records
+        self.messages: list[Mapping[str, Any]] = []
+
+    def wait_for(self, kind: str, count: int = 1) -> Mapping[str, Any]:
+        """Return the `count`th message of a kind."""
+        deadline = time.monotonic() + GIVE_UP_S
+        while time.monotonic() < deadline:
+            found = [message for message in self.messages if message["kind"] == kind]
+            if len(found) >= count:
+                return found[count - 1]
+            self.messages += self.channel.messages(0.1)
+            if self.process.poll() is not None and not list(self.channel.messages(0.0)):
+                break
+        raise AssertionError(f"no {kind!r} among {self.messages}; its log:\n{self.log}")
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Hear the child out until something is so."""
+        deadline = time.monotonic() + GIVE_UP_S
+        while not condition():
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise AssertionError(f"it never came to that; its log:\n{self.log}")
+            self.messages += self.channel.messages(0.02)
+
+    def open_gate(self) -> int:
+        """Wait until the child is ready, and let its users in; return the moment."""
+        self.wait_for("ready")
+        open_ns = time.monotonic_ns() + 50_000_000
+        self.channel.send("gate", open_ns=open_ns)
+        return open_ns
+
+    def stop(self, drain_s: float) -> int:
+        """Stop the child as the harness does; return its exit code."""
+        self.channel.send("stop", drain_s=drain_s)
+        self.wait_for("drained")
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait for its end; return the exit code."""
+        return self.process.wait(GIVE_UP_S)
+
+    @property
+    def log(self) -> str:
+        """What it printed."""
+        return (self.records / "locust.log").read_text()
+
+    def requests(self, worker: int = 0) -> list[dict[str, Any]]:
+        """Return the rows of `requests`, codes turned into labels."""
+        with (self.records / f"requests-{worker}.bin").open("rb") as stream:
+            layout = read_layout(stream)
+            rows = [
+                dict(zip(layout.columns, row, strict=True)) for row in layout.record.iter_unpack(stream.read())
+            ]
+        for row in rows:
+            row |= {name: labels[row[name]] for name, labels in layout.labels.items()}
+        return rows
+
+    def lines(self, table: str, worker: int = 0) -> list[dict[str, Any]]:
+        """Return the objects of a line stream."""
+        return read_lines(self.records / f"{table}-{worker}.jsonl")[1]
+
+
+@contextmanager
+def locust_child(
+    url: str,
+    *options: str,
+    locustfile: Path = LOCUSTFILE,
+    users: int = 2,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Child]:
+    """Start a child with a plan, and make sure that it has ended."""
+    with tempfile.TemporaryDirectory() as folder, opened() as channel:
+        plan = Plan(records=folder, control=str(channel.path), seed=7)
+        variables = {PLAN_VARIABLE: plan.encode(), **(environment or {})}
+        with (Path(folder) / "locust.log").open("wb") as log:
+            process = started(url, options, locustfile, users, variables, log.fileno())
+        try:
+            yield Child(process, channel, Path(folder))
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def started(
+    url: str, options: Sequence[str], locustfile: Path, users: int, variables: Mapping[str, str], log: int
+) -> subprocess.Popen[bytes]:
+    """Start Locust as the harness does, in a process group of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+    argv = [sys.executable, "-m", "locust", "-f", str(locustfile), "--headless", "--only-summary"]
+    argv += [
+        "--users",
+        str(users),
+        "--spawn-rate",
+        str(users),
+        "--host",
+        url,
+        "--exit-code-on-error",
+        "0",
+        *options,
+    ]
+    return subprocess.Popen(
+        argv,
+        env={**kept, "PYTHONPATH": str(ROOT / "harness"), **variables},
+        cwd=tempfile.gettempdir(),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )

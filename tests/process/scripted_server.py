@@ -1,0 +1,168 @@
+"""A server that does on each connection what a script says, byte by byte; plain threads, port 0."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from seatrial.user.client import Client
+from seatrial.user.connection import Network, Timeouts
+from seatrial.user.message import Manners
+from seatrial.user.response import Response
+
+GIVE_UP_S = 10.0
+
+
+class Peer:
+    """The server's end of one connection."""
+
+    def __init__(self, sock: socket.socket, requests: list[bytes], released: threading.Event) -> None:
+        self._socket = sock
+        self._requests = requests
+        self._released = released
+
+    def request(self) -> bytes:
+        """Read one request, body included, and log it."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += self._received()
+        head, _, body = data.partition(b"\r\n\r\n")
+        lengths = [line[15:] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
+        while len(body) < int(lengths[0] if lengths else 0):
+            body += self._received()
+        self._requests.append(head + b"\r\n\r\n" + body)
+        return self._requests[-1]
+
+    def send(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self._socket.sendall(data)
+
+    def answer(self, data: bytes) -> None:
+        """Read one request, and send this."""
+        self.request()
+        self.send(data)
+
+    def reset(self) -> None:
+        """Close with RST instead of FIN."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def hold(self) -> None:
+        """Keep the connection open until the test is over."""
+        self._released.wait(GIVE_UP_S)
+
+    def gone(self) -> bool:
+        """Tell whether the client closes."""
+        try:
+            return self._socket.recv(1) == b""
+        except OSError:
+            return True
+
+    def _received(self) -> bytes:
+        data = self._socket.recv(65_536)
+        if not data:
+            raise ConnectionError("the client closed")
+        return data
+
+
+Script = Callable[[Peer], object]
+
+
+class Scripted:
+    """The server: `requests` as they came, `accepted` connections, what went wrong in a script."""
+
+    def __init__(self, scripts: Sequence[Script], tls: ssl.SSLContext | None) -> None:
+        self.requests: list[bytes] = []
+        self.accepted = 0
+        self.released = threading.Event()
+        self.sent_all = threading.Event()
+        self._tls = tls
+        self._scripts = scripts
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(GIVE_UP_S)
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._threads = [threading.Thread(target=self._serve)]
+        self._threads[0].start()
+
+    def _serve(self) -> None:
+        for script in self._scripts:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            if self.released.is_set():
+                sock.close()
+                return
+            self.accepted += 1
+            thread = threading.Thread(target=self._play, args=(sock, script))
+            self._threads.append(thread)
+            thread.start()
+
+    def _play(self, sock: socket.socket, script: Script) -> None:
+        sock.settimeout(GIVE_UP_S)
+        try:
+            if self._tls:
+                sock = self._tls.wrap_socket(sock, server_side=True)
+            script(Peer(sock, self.requests, self.released))
+            self.sent_all.set()
+        except OSError:
+            pass
+        finally:
+            sock.close()
+
+    def close(self) -> None:
+        """End every script."""
+        self.released.set()
+        with socket.socket() as wake:  # a thread that waits in accept() is not woken by close()
+            wake.connect(self._listener.getsockname())
+        for thread in self._threads:
+            thread.join(GIVE_UP_S)
+        self._listener.close()
+
+
+@contextmanager
+def scripted(*scripts: Script, tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
+    """Serve one script for each connection, in their order."""
+    server = Scripted(scripts, tls)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+class Book:
+    """A ledger that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.rows: list[Response] = []
+
+    def begun(self) -> None:
+        """Count it."""
+        self.open += 1
+
+    def ended(self, response: Response) -> None:
+        """Keep it."""
+        self.open -= 1
+        self.rows.append(response)
+
+
+QUICK = Timeouts(connect_s=2.0, first_byte_s=2.0, idle_s=2.0, total_s=5.0)
+
+
+@contextmanager
+def client_of(
+    url: str, *, keep_alive: bool = True, timeouts: Timeouts = QUICK, network: Network | None = None
+) -> Iterator[tuple[Client, Book]]:
+    """Give a client of this host, and the book of its requests."""
+    book = Book()
+    manners = Manners("test/1", keep_alive=keep_alive, timeouts=timeouts)
+    client = Client(url, ("page", "other"), manners, network or Network(), book)
+    try:
+        yield client, book
+    finally:
+        client.close()

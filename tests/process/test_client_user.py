@@ -1,0 +1,102 @@
+"""What a stranger's locustfile gets from LeanUser, in a real Locust child."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from process.locust_child import locust_child, started
+from process.scripted_server import Peer, scripted
+
+HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+SHOPPER = """
+from locust import constant, task
+from seatrial.user import LeanUser
+
+class Shopper(LeanUser):
+    wait_time = constant(0.02)
+    endpoints = ("front page", "basket")
+
+    @task
+    def browse(self) -> None:
+        with self.flow("visit"):
+            self.client.get("/", endpoint="front page")
+            self.client.post("/basket", endpoint="basket", body=b"{}", expect=(201,))
+"""
+
+CLUMSY = """
+from locust import constant, task
+from seatrial.user import LeanUser
+
+class Clumsy(LeanUser):
+    wait_time = constant(0.02)
+
+    @task
+    def fall(self) -> None:
+        with self.flow("fall"), self.parallel(2) as group:
+            group.spawn(int, "not a number")
+"""
+
+
+def _answers_for_ever(peer: Peer) -> None:
+    while True:
+        peer.answer(HI)
+
+
+def test_ten_lines_make_a_user(tmp_path: Path) -> None:
+    """Labels, flows and expectations are recorded; a flow has the outcome of its first failed request."""
+    (tmp_path / "shop.py").write_text(SHOPPER)
+    with (
+        scripted(_answers_for_ever) as server,
+        locust_child(server.url, locustfile=tmp_path / "shop.py", users=1) as child,
+    ):
+        child.open_gate()
+        child.until(lambda: len(server.requests) > 10)
+        assert child.stop(1.0) == 0
+        rows = {(row["method"], row["endpoint"], row["outcome"]) for row in child.requests()}
+        assert len(child.requests()) == len(server.requests)
+        flow = child.lines("flows")[0]
+    assert rows == {("GET", "front page", "ok"), ("POST", "basket", "status")}
+    assert (flow["flow"], flow["outcome"], flow["requests"]) == ("visit", "status", 2)
+
+
+def test_an_exception_in_a_task_is_told_once_and_counted(tmp_path: Path) -> None:
+    """Also from a greenlet beside the task: one line with the traceback, all counted, the flow `aborted`."""
+    (tmp_path / "clumsy.py").write_text(CLUMSY)
+    with locust_child("http://127.0.0.1:1", locustfile=tmp_path / "clumsy.py", users=1) as child:
+        child.open_gate()
+        child.wait_for("error")
+        child.wait_for("second")
+        assert child.stop(1.0) == 0
+        [error] = child.lines("errors")
+        told = [message for message in child.messages if message["kind"] == "error"]
+        drained = child.wait_for("drained")
+        flows = {flow["outcome"] for flow in child.lines("flows")}
+    assert error["what"] == "ValueError: invalid literal for int() with base 10: 'not a number'"
+    assert "in fall" in error["traceback"]
+    assert [message["what"] for message in told] == [error["what"]]
+    assert drained["errors"] > 1
+    assert flows == {"aborted"}
+
+
+def test_without_a_plan_it_is_plain_locust(tmp_path: Path) -> None:
+    """Nothing is awaited, nothing is recorded, and Locust's own statistics have the labels."""
+    (tmp_path / "shop.py").write_text(SHOPPER)
+    with scripted(_answers_for_ever) as server:
+        options = ("--run-time", "1", "--stop-timeout", "2")
+        process = started(server.url, options, tmp_path / "shop.py", 1, {}, subprocess.PIPE)
+        output = process.communicate(timeout=20)[0].decode()
+        count = len(server.requests)
+    assert process.returncode == 0
+    assert "status: unexpected status 200" in output
+    assert f"Aggregated {count}" in " ".join(output.split())
+
+
+def test_a_host_that_is_no_url_ends_the_test(tmp_path: Path) -> None:
+    """The error says what is expected instead."""
+    (tmp_path / "shop.py").write_text(SHOPPER)
+    process = started("localhost", (), tmp_path / "shop.py", 1, {}, subprocess.PIPE)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert b"expected: http://HOST[:PORT]" in output

@@ -1,0 +1,72 @@
+"""The record files: what is appended can be read back, also after a write that failed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from seatrial.errors import ResultsUnwritable
+from seatrial.user.recorder import Recorder
+from seatrial.user.response import Response
+from seatrial.wire.streams import NULL, read_layout, read_lines
+from seatrial.wire.tables import Outcome
+
+
+def _response() -> Response:
+    response = Response("HEAD", "basket", 100)
+    response.t_first_byte_ns, response.t_end_ns = 200, 300
+    response.status, response.outcome, response.reused = 503, Outcome.STATUS, True
+    response.bytes_received, response.bytes_sent = 5_000_000_000, 17
+    return response
+
+
+def test_a_request_is_read_back(tmp_path: Path) -> None:
+    """Every column holds what the response held; codes lead to their labels."""
+    recorder = Recorder(tmp_path, 3, ("front page", "basket"))
+    recorder.request(_response(), flow_id=(3 << 40) + 1, user=9)
+    recorder.close()
+    with (tmp_path / "requests-3.bin").open("rb") as stream:
+        layout = read_layout(stream)
+        [row] = layout.record.iter_unpack(stream.read())
+    assert row == (NULL, 100, 200, 300, (3 << 40) + 1, 5_000_000_000, 17, 9, 503, 1, 1, 1, 1)
+    assert (layout.labels["endpoint"][1], layout.labels["method"][1]) == ("basket", "HEAD")
+    assert (layout.labels["outcome"][1], layout.labels["connection"][1]) == ("status", "reused")
+    assert layout.constants == {"worker": 3}
+
+
+def test_lines_are_read_back(tmp_path: Path) -> None:
+    """Flows, seconds and errors are JSON lines, whatever their text holds."""
+    recorder = Recorder(tmp_path, 0, ())
+    recorder.flow({"flow": "pull", "detail": {"image": "a\nb \u00e9"}})
+    recorder.error({"what": "x"})
+    recorder.flush()
+    assert read_lines(tmp_path / "flows-0.jsonl")[1] == [{"flow": "pull", "detail": {"image": "a\nb \u00e9"}}]
+    assert read_lines(tmp_path / "errors-0.jsonl")[0].table == "errors"
+    recorder.close()
+
+
+def test_a_full_disk_loses_nothing_that_can_be_written_later(tmp_path: Path) -> None:
+    """The error is told, the rows stay, and the next flush writes them once."""
+    recorder = Recorder(tmp_path, 0, ("basket",))
+    stream = recorder._requests
+    kept, full = os.dup(stream._file), os.open("/dev/full", os.O_WRONLY)
+    recorder.request(_response(), NULL, 0)
+    os.dup2(full, stream._file)
+    with pytest.raises(ResultsUnwritable, match="records can't be written"):
+        recorder.flush()
+    os.dup2(kept, stream._file)
+    recorder.close()
+    with (tmp_path / "requests-0.bin").open("rb") as file:
+        assert len(list(read_layout(file).record.iter_unpack(file.read()))) == 1
+    os.close(kept)
+    os.close(full)
+
+
+def test_records_of_another_process_are_never_overwritten(tmp_path: Path) -> None:
+    """A second recorder of the same worker is refused."""
+    recorder = Recorder(tmp_path, 0, ())
+    with pytest.raises(ResultsUnwritable, match="can't be opened"):
+        Recorder(tmp_path, 0, ())
+    recorder.close()
