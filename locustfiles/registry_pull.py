@@ -24,7 +24,6 @@ import _redirect
 import _token
 from _catalogue import Image, images
 from _untrusted import Nonsense
-from seatrial.errors import UsageError
 from seatrial.user import LeanUser, product
 from seatrial.user.flows import Flow
 from seatrial.user.response import Response
@@ -54,10 +53,7 @@ class ContainerdPull(LeanUser):
     meets two challenges and makes two token exchanges; each exchange is a `login` flow, the whole is a `pull`.
     """
 
-    endpoints = (
-        *("challenge", "token", "manifest by tag", "index", "manifest by digest", "config", "layer"),
-        "redirect",
-    )
+    endpoints = tuple("challenge|token|manifest by tag|index|manifest by digest|config|layer|redirect".split("|"))
     user_agent = f"{product()} ({PROFILE})"
 
     def prepare(self) -> None:
@@ -68,7 +64,22 @@ class ContainerdPull(LeanUser):
         self._platform: str = options.registry_platform
         self._wait_s: float = options.registry_wait
         self._one_exchange = BoundedSemaphore(1)  # for a token that ran out while several downloads run
-        self._images = _choice(options.registry_catalogue, options.registry_repository, options.registry_tag)
+        self._images = self._choice(options.registry_catalogue, options.registry_repository, options.registry_tag)
+
+    def _choice(self, catalogue: str, repository: str, tag: str) -> tuple[Image, ...]:
+        if not (repository or catalogue):
+            self.refuse(
+                "nothing to pull was named",
+                expected="--registry-repository NAME (and --registry-tag TAG), or --registry-catalogue FILE",
+                hint="locust -f registry_pull.py --host http://127.0.0.1:5000 --registry-repository library/app",
+            )
+        chosen: tuple[Image, ...] = (Image(repository, tag),)
+        if not repository:
+            try:
+                chosen = _read(catalogue, Path(catalogue).stat().st_mtime_ns)
+            except (OSError, ValueError) as error:
+                self.refuse("the catalogue can't be used", where=catalogue, seen=str(error))
+        return chosen
 
     def wait_time(self) -> float:
         """Seconds between two pulls."""
@@ -180,21 +191,6 @@ class ContainerdPull(LeanUser):
 
 def _arrived(response: Response) -> bool:
     return response.ok and response.status == HTTPStatus.OK
-
-
-def _choice(catalogue: str, repository: str, tag: str) -> tuple[Image, ...]:
-    if repository:
-        return (Image(repository, tag),)
-    if catalogue:
-        try:
-            return _read(catalogue, Path(catalogue).stat().st_mtime_ns)
-        except (OSError, ValueError) as error:
-            raise UsageError("the catalogue can't be used", where=catalogue, seen=str(error)) from error
-    raise UsageError(
-        "nothing to pull was named",
-        expected="--registry-repository NAME (and --registry-tag TAG), or --registry-catalogue FILE",
-        hint="locust -f registry_pull.py --host http://127.0.0.1:5000 --registry-repository library/app",
-    )
 
 
 @lru_cache(maxsize=4)

@@ -8,6 +8,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from process.fake_registry import PASSWORD, USER, Registry, serving
@@ -114,7 +115,7 @@ def test_the_child_tells_of_itself(run: tuple[Child, Registry, int]) -> None:
     assert {"challenge", "token", "layer"} <= set(ready["endpoints"])
     seconds = [message for message in child.messages if message["kind"] == "second"]
     assert sum(second["completed"] for second in seconds) == len(registry.log)
-    assert (seconds[-2]["users"], seconds[-1]["users"], drained["kind"]) == (2, 0, "drained")
+    assert (seconds[1]["users"], seconds[-1]["users"], drained["kind"]) == (2, 0, "drained")
 
 
 def test_the_generator_is_recorded_each_second(run: tuple[Child, Registry, int]) -> None:
@@ -260,3 +261,13 @@ def test_without_an_image_the_test_does_not_start() -> None:
     assert process.returncode == 2
     assert b"nothing to pull was named" in output
     assert b"--registry-repository NAME" in output
+
+
+def test_a_catalogue_that_can_not_be_read_does_not_start_either(tmp_path: Path) -> None:
+    """The error names the file and what is wrong with it."""
+    (tmp_path / "catalogue.json").write_text('{"repositories": []}')
+    options = ("--registry-catalogue", str(tmp_path / "catalogue.json"))
+    process = started("http://127.0.0.1:1", options, LOCUSTFILE, 1, {}, subprocess.PIPE)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert b"the catalogue lists no image" in output

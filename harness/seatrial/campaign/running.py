@@ -59,7 +59,7 @@ def run(request: Request, progress: Progress) -> RunFolder:
 def _run_and_seal(
     request: Request, choice: Choice, secrets: Mapping[str, str], journal: Journal, progress: Progress
 ) -> None:
-    spec = stack_spec(request, secrets, journal.folder)
+    spec = stack_spec(request, secrets, journal.folder, journal.document.run_id)
     try:
         with guarded(spec.run_id) as guard:
             guard.log_to(journal.folder.logs / "deadman.log")
@@ -90,11 +90,10 @@ def _run_and_seal(
 
 
 def stack_spec(
-    request: Request, secrets: Mapping[str, str], folder: RunFolder, *, kept: bool = False
+    request: Request, secrets: Mapping[str, str], folder: RunFolder, run_id: str, *, kept: bool = False
 ) -> StackSpec:
     """Return what the engine needs to bring up the request's variant."""
     scenario = request.scenario
-    run_id = uuid.uuid4().hex[:12]
     probes_s = sum(probe.within_s for probe in scenario.ready)
     load_s = scenario.load.warmup_s + scenario.load.duration_s + scenario.load.drain_s
     return StackSpec(
@@ -113,12 +112,18 @@ def stack_spec(
     )
 
 
+def new_run_id() -> str:
+    """Return a word that no other run has."""
+    return uuid.uuid4().hex[:12]
+
+
 def _first_page(request: Request, trial: Trial, choice: Choice) -> RunDocument:
     scenario = request.scenario
     environment = {"host": facts.host_facts(), "seed": request.seed, "load": plan.resolved(scenario)["load"]}
     return RunDocument(
         status="running",
         scenario_name=scenario.name,
+        run_id=new_run_id(),
         scenario=plan.resolved(scenario),
         variant=trial.variant,
         block=trial.block,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seatrial.campaign import interrupts
 from seatrial.campaign.request import Request, stack_secrets
-from seatrial.campaign.running import stack_spec
+from seatrial.campaign.running import new_run_id, stack_spec
 from seatrial.campaign.trial import parameters, provide_catalogue
 from seatrial.errors import EngineUnavailable
 from seatrial.model import EngineName
@@ -42,7 +42,7 @@ def up(request: Request, kept_s: float, progress: Progress) -> Standing:
         )
     secrets = stack_secrets(request.scenario, choice.engine)
     folder = folders.create_standing(request.results, request.scenario.name)
-    spec = replace(stack_spec(request, secrets, folder, kept=True), deadline_s=kept_s)
+    spec = replace(stack_spec(request, secrets, folder, new_run_id(), kept=True), deadline_s=kept_s)
     with (
         interrupts.orderly(progress.say),
         guarded(spec.run_id) as guard,

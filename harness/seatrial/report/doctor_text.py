@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from seatrial.report.console import standard_output
+
 _FINE = "ok"
 _STYLES = {"ok": "green", "distorts": "yellow", "lacks": "red"}
 
@@ -45,7 +47,7 @@ class Finding(Protocol):
 
 def render(findings: Sequence[Finding], console: Console | None = None) -> str:
     """Return the findings in their order, as wide as `console`; why and mend only of what is not ok."""
-    out = console or Console()
+    out = console or standard_output()
     bad = sum(finding.state != _FINE for finding in findings)
     said = "everything is there" if not bad else f"{bad} of {len(findings)} want a look"
     with out.capture() as captured:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console, Group, RenderableType
@@ -13,26 +12,23 @@ from seatrial.judge.latency import Traffic
 from seatrial.judge.validity import RESERVED
 from seatrial.model import Note
 from seatrial.report import numbers, tables
+from seatrial.report.console import standard_output
 from seatrial.report.contents import Happened, Review
 from seatrial.report.mends import mend
 
 _MOST_EVENTS = 20
-_WIDTH_OF_A_FILE = 100
 
 
 def show(review: Review) -> None:
-    """Print the report to standard output; where that is no terminal, wide enough for its tables."""
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(width=_WIDTH_OF_A_FILE)
-    render(review, console)
+    """Print the report to standard output."""
+    render(review, standard_output())
 
 
 def table(rows: Sequence[Mapping[str, object]], console: Console | None = None) -> str:
     """Return rows of named values, such as the list of runs, as a table; words if there is none."""
     if not rows:
         return "nothing there yet"
-    out = console or Console()
+    out = console or standard_output()
     with out.capture() as captured:
         out.print(tables.listed(rows), highlight=False, end="")
     return captured.get().rstrip("\n")

@@ -7,18 +7,19 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
-from gevent import Greenlet, GreenletExit
+from gevent import Greenlet
 from gevent.pool import Group
 from locust import User
 from locust.env import Environment
 from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately, StopTest, StopUser
+from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.user.client import Client
 from seatrial.user.connection import Timeouts
-from seatrial.user.flows import Flow, current_flow
+from seatrial.user.flows import END, Flow, current_flow
 from seatrial.user.message import Manners
 from seatrial.user.parallel import Parallel, side_by_side
 from seatrial.user.session import Session
@@ -62,7 +63,13 @@ class LeanUser(User):
             raise StopTest(str(error)) from None
 
     def prepare(self) -> None:
-        """Override to read options; a SeatrialError raised here ends the test before it starts."""
+        """Override to read options; `refuse` what makes no sense."""
+
+    def refuse(
+        self, what: str, *, where: str = "", seen: str = "", expected: str = "", hint: str = ""
+    ) -> NoReturn:
+        """End the test before it starts, from within `prepare`: exit code 2, and these words."""
+        raise UsageError(what, where=where, seen=seen, expected=expected, hint=hint)
 
     @contextmanager
     def flow(self, name: str, profile: str = "", *, since_ns: int | None = None) -> Iterator[Flow]:
@@ -83,7 +90,7 @@ class LeanUser(User):
         except _ON_PURPOSE:
             raise
         except BaseException as error:
-            flow.fail(Outcome.CUT if isinstance(error, GreenletExit) else Outcome.ABORTED)
+            flow.fail(Outcome.CUT if isinstance(error, END) else Outcome.ABORTED)
             raise
         finally:
             current_flow.reset(token)
@@ -103,6 +110,14 @@ class LeanUser(User):
         self._group = group
         self._greenlet = group.spawn(_live, self)
         return self._greenlet
+
+    def stop(self, force: bool = False) -> bool:  # noqa: FBT001, FBT002  (Locust's signature)
+        """Stop as Locust does; a user that wakes before the kill reaches it ends, and begins nothing."""
+        if force or self._state != LOCUST_STATE_WAITING or self._greenlet is None:
+            return bool(super().stop(force))
+        self._state = LOCUST_STATE_STOPPING
+        self._group.killone(self._greenlet)
+        return True
 
     def _equip(self) -> None:
         self.session = Session.of(self.environment)

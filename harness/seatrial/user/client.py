@@ -6,11 +6,10 @@ import time
 from collections.abc import Collection
 from typing import Protocol, Unpack
 
-from gevent import GreenletExit
-
 from seatrial.errors import UsageError
 from seatrial.user.connection import Connection, Network, Origin, split_url
 from seatrial.user.exchange import Exchange
+from seatrial.user.flows import END
 from seatrial.user.http1 import Fault
 from seatrial.user.message import Asked, Manners, Wanted, render
 from seatrial.user.response import Response
@@ -84,9 +83,7 @@ class Client:
         except Fault as fault:
             response.fail(fault.outcome, fault.reason)
         except BaseException as error:
-            response.fail(
-                Outcome.CUT if isinstance(error, GreenletExit) else Outcome.ABORTED, type(error).__name__
-            )
+            response.fail(Outcome.CUT if isinstance(error, END) else Outcome.ABORTED, type(error).__name__)
             raise
         finally:
             self._close_books(response, wanted)

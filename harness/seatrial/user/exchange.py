@@ -60,33 +60,29 @@ class Exchange:
 
     def _block(self, connection: Connection, held: bytes) -> tuple[bytes, memoryview]:
         """Return the next head's bytes, its blank line included, and what follows it."""
-        response = self._response
-        if held:
-            # Bytes of a final head that came with an interim one were here when that was read: it keeps its stamp.
-            end = head_end(held, len(held))
-            if end > 0:
-                return held[:end], memoryview(held)[end:]
         wait_s = self._wanted.timeouts.first_byte_s
         while True:  # bounded: head_end refuses a head that grows beyond its limit
-            count = self._receive(connection, wait_s)
-            if not count:
-                nothing_came = not response.bytes_received
-                raise (
-                    Fault(Outcome.RESET, "closed without a response")
-                    if nothing_came
-                    else Fault(Outcome.TRUNCATED, "closed within the head")
-                )
-            response.bytes_received += count
-            if not held:
-                response.t_first_byte_ns = response.t_end_ns
-            end = head_end(_buffer, count) if not held else -1
-            if end > 0:
-                return bytes(_view[:end]), _view[end:count]
-            held += _view[:count]
-            end = head_end(held, len(held))
+            end = head_end(held, len(held)) if held else -1
             if end > 0:
                 return held[:end], memoryview(held)[end:]
+            count = self._more(connection, wait_s)
+            if not held:  # else its first bytes came with an interim response, whose stamp stands
+                self._response.t_first_byte_ns = self._response.t_end_ns
+                end = head_end(_buffer, count)
+                if end > 0:
+                    return bytes(_view[:end]), _view[end:count]
+            held += _view[:count]
             wait_s = self._wanted.timeouts.idle_s
+
+    def _more(self, connection: Connection, wait_s: float) -> int:
+        """Receive more of a head; the peer's close is a Fault."""
+        count = self._receive(connection, wait_s)
+        if count:
+            self._response.bytes_received += count
+            return count
+        if self._response.bytes_received:
+            raise Fault(Outcome.TRUNCATED, "closed within the head")
+        raise Fault(Outcome.RESET, "closed without a response")
 
     def _body(self, connection: Connection, body: Body, rest: memoryview) -> bool:
         """Read the body to its end; return whether the peer sent more than that."""

@@ -5,8 +5,13 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
+from gevent import GreenletExit
+
 from seatrial.user.response import Response
 from seatrial.wire.tables import Outcome
+
+END = (GreenletExit, KeyboardInterrupt, SystemExit)
+"""How the end of a run reaches a greenlet; gevent raises Ctrl-C in whichever one happens to be running."""
 
 current_flow: ContextVar[Flow | None] = ContextVar("current_flow", default=None)
 """The innermost flow of the running greenlet; `Parallel` hands it on to the greenlets that it spawns."""

@@ -35,9 +35,7 @@ class Parallel:
     def _guarded(self, work: Callable[..., object], args: tuple[Any, ...]) -> None:
         try:
             work(*args)
-        except GreenletExit:
-            raise
-        except BaseException as error:  # noqa: BLE001  (raised again in the user's own greenlet, by _raise)
+        except Exception as error:  # noqa: BLE001  (raised again in the user's own greenlet, by _raise)
             self._failure = self._failure or error
 
     def _raise(self) -> None:

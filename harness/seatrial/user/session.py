@@ -95,9 +95,8 @@ class Session:
         """Write everything out, say `drained` if that was not said, and close; a second time does nothing."""
         if self._closed or self.recorder is None:
             return
-        self._second()
         self._closed = True
-        self._say_drained()
+        self._finish()
         self.recorder.close()
 
     def _begin(self) -> None:
@@ -128,13 +127,16 @@ class Session:
         self.gate.shut = True
         self.environment.stop_timeout = drain_s
         runner.stop()
-        self._second()
-        self._say_drained()
+        self._finish()
         runner.quit()
 
-    def _say_drained(self) -> None:
-        if self._steering is not None and not self._drained:
-            self._drained = True
+    def _finish(self) -> None:
+        """Count the last part of a second, and say `drained`, which is the last message."""
+        if self._drained:
+            return
+        self._second()
+        self._drained = True
+        if self._steering is not None:
             self._steering.send("drained", worker=self.worker, errors=self._mistakes.count)
 
     def _on_spawning_complete(self, **_: object) -> None:
@@ -151,10 +153,11 @@ class Session:
 
     def _each_second(self) -> None:
         due_ns = time.monotonic_ns()
-        while True:
+        while not self._drained:
             due_ns = max(due_ns + _NS, time.monotonic_ns())
-            gevent.sleep((due_ns - time.monotonic_ns()) / _NS)
-            self._second()
+            gevent.sleep(max(due_ns - time.monotonic_ns(), 0) / _NS)
+            if not self._drained:
+                self._second()
 
     def _second(self) -> None:
         counts = self.pulse.take()

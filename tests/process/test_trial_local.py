@@ -1,0 +1,60 @@
+"""registry-pull on the embedded engine: the same services as processes, on a host whose Docker does not answer."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import trials
+from trials import SEATRIAL, Trial
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
+    """Make one short trial that all tests of this file look at."""
+    return trials.run(tmp_path_factory.mktemp("local") / "results", "--engine", "local")
+
+
+def test_a_trial_ends_valid(trial: Trial) -> None:
+    """The verdict says which engine it was, and why."""
+    assert trial.done.returncode == 0, trial.done.stderr
+    assert trial.done.stdout.splitlines()[0].startswith(" VALID  registry-pull · base · local engine")
+    assert "embedded engine" in trial.done.stdout
+
+
+def test_memory_comes_from_the_process_trees(trial: Trial) -> None:
+    """Every service is there, with what a process tree can tell; what it can't is null."""
+    samples = pd.read_parquet(trial.folder / "samples.parquet").set_index("service")
+
+    assert {"nginx", "registry", "auth", "redis"} <= set(samples.index)
+    assert samples.loc["auth"].anon_bytes.median() > 20e6
+    assert samples.loc["auth"].kernel_bytes.isna().all()
+
+
+def test_nothing_is_left_behind(trial: Trial) -> None:
+    """No process carries the run's mark, and the keys and blobs of its work folder are gone."""
+    assert trials.processes_of(trial.document["run_id"]) == []
+    assert [path for path in (trial.folder / "work").rglob("*") if path.is_file()] == []
+
+
+def test_auto_takes_it_where_docker_does_not_answer(tmp_path: Path) -> None:
+    """The reason is in the report: a user who expected containers has to see it."""
+    command = [*SEATRIAL, "run", "registry-pull", "--results", str(tmp_path), "--warmup", "1s", "--duration", "2s"]
+    environment = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "no Docker daemon answers" in done.stdout
+
+
+def test_a_killed_trial_leaves_no_process_and_no_key(tmp_path: Path) -> None:
+    """After `kill -9` the dead-man ends the services and deletes their folder within 15 s."""
+    trial = trials.interrupted_in_the_window(tmp_path / "results", signal.SIGKILL, "--engine", "local")
+    run_id = trial.document["run_id"]
+
+    trials.wait_until(lambda: not trials.processes_of(run_id), 15)
+    trials.wait_until(lambda: not [p for p in (trial.folder / "work").rglob("*") if p.is_file()], 5)

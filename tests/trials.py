@@ -1,0 +1,113 @@
+"""Whole trials through the command line, for the tests of both engines."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SEATRIAL = (sys.executable, "-m", "seatrial")
+_SHORT = ("--warmup", "2s", "--duration", "6s")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A finished command and the folder of its run."""
+
+    results: Path
+    done: subprocess.CompletedProcess[str]
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        (folder,) = self.results.glob("*/runs/*")
+        return folder
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What run.json holds."""
+        document: dict[str, Any] = json.loads((self.folder / "run.json").read_text())
+        return document
+
+
+def run(results: Path, *words: str) -> Trial:
+    """Run registry-pull for a few seconds, from an empty folder."""
+    command = [*SEATRIAL, "run", "registry-pull", "--results", str(results), *_SHORT, *words]
+    empty = results.parent / "empty"
+    empty.mkdir(exist_ok=True)
+    return Trial(
+        results, subprocess.run(command, cwd=empty, capture_output=True, text=True, timeout=300, check=False)
+    )
+
+
+def interrupted_in_the_window(results: Path, number: signal.Signals, *words: str) -> Trial:
+    """Start a long run, and send a signal to its harness alone once the window has begun."""
+    command = [
+        *SEATRIAL,
+        "run",
+        "registry-pull",
+        "--results",
+        str(results),
+        "--warmup",
+        "1s",
+        "--duration",
+        "120s",
+    ]
+    with subprocess.Popen(
+        [*command, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as harness:
+        try:
+            wait_until(lambda: harness.poll() is not None or _window_has_begun(results), 120)
+            os.kill(harness.pid, number)
+            words_said, _ = harness.communicate(timeout=60)
+        finally:
+            harness.kill()
+    return Trial(results, subprocess.CompletedProcess(command, harness.returncode, words_said, ""))
+
+
+def _window_has_begun(results: Path) -> bool:
+    """Tell whether three seconds of the window have been recorded."""
+    for document in results.glob("*/runs/*/run.json"):
+        spans = json.loads(document.read_text())["spans"]
+        if spans and time.monotonic_ns() > spans[1]["from_ns"] + 3_000_000_000:
+            return True
+    return False
+
+
+def wait_until(condition: Any, within_s: float) -> None:  # noqa: ANN401  (any callable of no arguments)
+    """Look ten times a second until the condition holds; AssertionError if it never does."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.1)
+
+
+def processes_of(run_id: str) -> list[str]:
+    """Return the command lines of all processes that carry the run's mark."""
+    mark = f"SEATRIAL_RUN={run_id}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return found
+
+
+def labelled(run_id: str) -> list[str]:
+    """Return the containers, networks and volumes that carry the run's label."""
+    kinds: Sequence[Sequence[str]] = (("ps", "-aq"), ("network", "ls", "-q"), ("volume", "ls", "-q"))
+    found: list[str] = []
+    for words in kinds:
+        command = ["docker", *words, "--filter", f"label=seatrial.run={run_id}"]
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        found += shown.stdout.split()
+    return found
