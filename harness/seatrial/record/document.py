@@ -21,10 +21,10 @@ Status = Literal["running", "complete", "interrupted", "failed", "recovered"]
 class RunDocument:
     """What run.json holds.
 
-    `run_id` is in the label of all that the run created; `scenario` is the resolved scenario as JSON values; `clock`
-    one pair of `wall_ns` and `monotonic_ns` read together; `facts` has `subject` and `environment`; `timing`
-    CLOCK_MONOTONIC stamps (`command_ns`, `exit_ns`, ...); `rows` counts the rows of each sealed table, and of
-    `errors`.
+    `run_id` is in the label of all that the run created; `scenario` is the resolved scenario as JSON values;
+    `clock` one pair of `wall_ns` and `monotonic_ns` read together; `facts` has `subject` and `environment`;
+    `timing` CLOCK_MONOTONIC stamps (`command_ns`, `exit_ns`, ...); `rows` counts the rows of each sealed table,
+    and of `errors`.
     """
 
     status: Status
