@@ -372,6 +372,18 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_a_server_can_not_send_the_load_elsewhere() -> None:
+    """A token realm or a redirect may name any host; nothing is sent to one that the run does not permit."""
+    with (
+        scripted(_answers(HI)) as server,
+        client_of(server.url, network=Network(hosts=("172.18.0.9",))) as (client, book),
+    ):
+        assert client.get("/", endpoint="page").ok
+        with pytest.raises(UsageError, match=r"another host: 203\.0\.113\.7"):
+            client.get("http://203.0.113.7/", endpoint="page")
+    assert [(row.outcome, row.bytes_sent > 0) for row in book.rows] == [("ok", True), ("aborted", False)]
+
+
 def _tls(certificate: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)

@@ -38,15 +38,10 @@ class TrialRun:
 
     def through(self) -> None:
         """Do the trial; the stack is torn down when this returns or raises, and what was recorded stays."""
-        scenario, folder = self.request.scenario, self.journal.folder
+        folder = self.journal.folder
         with engine.running(self.choice, self.spec, self.guard, self.progress.say) as stack:
             self._describe(stack)
-            target.check(
-                stack.url,
-                stack=stack.addresses,
-                allowed=scenario.allow_hosts,
-                confirmed=self.request.confirmed_hosts,
-            )
+            target.check(stack.url, self._hosts(stack))
             catalogue = provide_catalogue(self.request, self.spec, stack, folder.catalogue, self.guard)
             self.journal.stamp("seeded_ns")
             with observing(
@@ -82,6 +77,7 @@ class TrialRun:
             secrets=self.spec.environment,
             parameters=parameters(scenario.load.parameters, catalogue),
             seed=self.request.seed,
+            hosts=self._hosts(stack),
         )
         hooks = Hooks(
             started=lambda pid: observer.watch(Watch(service="generator", kind="tree", pid=pid)),
@@ -91,6 +87,10 @@ class TrialRun:
         load = scenario.load
         self.progress.say(f"{load.users} users, {load.warmup_s:g} s warm-up, {load.duration_s:g} s window")
         driving.drive(orders, hooks, spawn=self.guard.spawn)
+
+    def _hosts(self, stack: Stack) -> tuple[str, ...]:
+        allowed, confirmed = self.request.scenario.allow_hosts, self.request.confirmed_hosts
+        return target.hosts(stack=stack.addresses, allowed=allowed, confirmed=confirmed)
 
     def _write_phases(self, spans: tuple[Span, ...]) -> None:
         self.journal.change(spans=spans)

@@ -26,7 +26,10 @@ _TICK_S = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
-    """What one child is to do and where; `streams` takes its records, `log` its own words."""
+    """What one child is to do and where; `streams` takes its records, `log` its own words.
+
+    `hosts` are those that it may connect to besides loopback.
+    """
 
     load: Load
     target: str
@@ -36,6 +39,7 @@ class Orders:
     secrets: Mapping[str, str]
     parameters: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +73,7 @@ def drive(
     """
     check(orders.load)
     with channel.opened() as steering, orders.log.open("wb") as log:
-        plan = Plan(records=str(orders.streams), control=str(steering.path), seed=orders.seed)
+        plan = Plan(records=str(orders.streams), control=str(steering.path), seed=orders.seed, hosts=orders.hosts)
         child = spawn(
             command.argv(orders.load, orders.target, orders.parameters),
             env=command.environment(os.environ, plan, orders.secrets, steering.path.parent),

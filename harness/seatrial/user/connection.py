@@ -5,13 +5,16 @@ from __future__ import annotations
 import _socket
 import errno
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from gevent import socket, ssl
 
+from seatrial.errors import UsageError
 from seatrial.user.http1 import Fault
+from seatrial.wire.hosts import may_load
 from seatrial.wire.tables import Outcome
 
 BUFFER_BYTES = 256 * 1024
@@ -122,9 +125,13 @@ class Network:
     """How one process reaches hosts: resolved names, each asked for once, and one TLS context.
 
     `verify` False accepts any certificate; `ca_file` trusts the authorities of that file instead of the system's.
+    `hosts` are those that may be reached besides loopback; None permits all, as in plain Locust.
     """
 
-    def __init__(self, *, verify: bool = True, ca_file: str | None = None) -> None:
+    def __init__(
+        self, *, verify: bool = True, ca_file: str | None = None, hosts: Collection[str] | None = None
+    ) -> None:
+        self._hosts = hosts
         self._verify = verify
         self._ca_file = ca_file
         self._addresses: dict[tuple[str, int], list[tuple[int, _Address]]] = {}
@@ -133,8 +140,15 @@ class Network:
     def connect(self, origin: Origin, timeout_s: float) -> Connection:
         """Open a connection within `timeout_s`, TLS handshake included, trying each address of the host in turn.
 
-        Raises OSError for what is this machine's fault: no descriptors or ports left.
+        Raises OSError for what is this machine's fault (no descriptors or ports left), UsageError for a host that
+        load may not go to.
         """
+        if self._hosts is not None and not may_load(origin.host, self._hosts):
+            raise UsageError(
+                f"the server sent the load to another host: {origin.host}",
+                expected="loopback, or an address of the stack",
+                hint=f"put {origin.host} under allow_hosts in the scenario and add --yes-load {origin.host}",
+            )
         deadline = time.monotonic() + timeout_s
         fault = Fault(Outcome.REFUSED, "no address")
         for family, address in self._resolve(origin):

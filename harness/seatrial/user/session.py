@@ -41,6 +41,7 @@ class Session:
         self.environment = environment
         self.worker = max(getattr(runner, "worker_index", 0), 0)
         self.seed = plan.seed if plan else 0
+        self._hosts = plan.hosts if plan else None
         self.endpoints = tuple(dict.fromkeys(label for cls in environment.user_classes for label in _labels(cls)))
         self.pulse = Pulse()
         self.gate = Gate(open_now=not (plan and plan.control))
@@ -79,7 +80,7 @@ class Session:
         """Return how this process reaches hosts; users with the same trust share it."""
         key = (verify, ca_file)
         if key not in self._networks:
-            self._networks[key] = Network(verify=verify, ca_file=ca_file)
+            self._networks[key] = Network(verify=verify, ca_file=ca_file, hosts=self._hosts)
         return self._networks[key]
 
     def flow_id(self) -> int:

@@ -18,11 +18,15 @@ PLAN_VARIABLE = "SEATRIAL_PLAN"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Where the child records, and the socket on which it is steered."""
+    """Where the child records, and the socket on which it is steered.
+
+    `hosts` are those that it may connect to besides loopback (a server's redirect or token realm can name any).
+    """
 
     records: str
     control: str
     seed: int = 0
+    hosts: tuple[str, ...] = ()
 
     def encode(self) -> str:
         """Return the value of the environment variable."""
@@ -31,7 +35,8 @@ class Plan:
     @staticmethod
     def decode(text: str) -> Plan:
         """Read the environment variable's value."""
-        return Plan(**json.loads(text))
+        values = json.loads(text)
+        return Plan(**{**values, "hosts": tuple(values.get("hosts", ()))})
 
 
 def encode(kind: str, **fields: Any) -> bytes:  # noqa: ANN401  (a message's fields are JSON values)
