@@ -63,6 +63,7 @@ class Sampler:
                 flush_ns = now + _FLUSH_NS
             pace.end(self._clock())
             self._wait_until(pace.due_ns)
+        self._targets.sample()  # once more: the samples enclose all that happened before the stop
         cpu_s = time.process_time() - startup_cpu_s
         wall_s = (self._clock() - start_ns) / NS_PER_S
         self._close()
