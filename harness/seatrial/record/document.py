@@ -24,7 +24,7 @@ class RunDocument:
     `run_id` is in the label of all that the run created; `scenario` is the resolved scenario as JSON values;
     `clock` one pair of `wall_ns` and `monotonic_ns` read together; `facts` has `subject` and `environment`;
     `timing` CLOCK_MONOTONIC stamps (`command_ns`, `exit_ns`, ...); `rows` counts the rows of each sealed table,
-    and of `errors`.
+    and of `errors`; `services` are those that were watched.
     """
 
     status: Status
@@ -38,6 +38,7 @@ class RunDocument:
     engine: str = ""
     engine_reason: str = ""
     url_via: str = ""
+    services: tuple[str, ...] = ()
     owner: str = ""
     clock: Mapping[str, int] = field(default_factory=dict)
     spans: tuple[Span, ...] = ()
@@ -83,8 +84,8 @@ def _document(values: Mapping[str, Any]) -> RunDocument:
         for span in values.get("spans", ())
     )
     notes = tuple(Note(kind=NoteKind(note["kind"]), text=note["text"]) for note in values.get("notes", ()))
-    plain = {name: value for name, value in values.items() if name in known - {"spans", "notes"}}
-    return RunDocument(**plain, spans=spans, notes=notes)
+    plain = {name: value for name, value in values.items() if name in known - {"spans", "notes", "services"}}
+    return RunDocument(**plain, spans=spans, notes=notes, services=tuple(values.get("services", ())))
 
 
 def _values(folder: RunFolder) -> dict[str, Any]:

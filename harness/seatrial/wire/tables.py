@@ -29,7 +29,7 @@ class Outcome(StrEnum):
 
 OUTCOMES = tuple(Outcome)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-CONNECTIONS = ("new", "reused")
+CONNECTIONS = ("new", "reused", "replaced")
 
 REQUEST_COLUMNS = {
     "t_intended_ns": "q",
