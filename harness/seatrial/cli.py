@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ import click
 from seatrial import review as reviews
 from seatrial import upkeep
 from seatrial.campaign import running, standing, watching
+from seatrial.campaign.clock import command_began_ns
 from seatrial.campaign.request import Request
 from seatrial.campaign.watching import Watching
 from seatrial.errors import MeasurementInvalid
@@ -104,7 +104,7 @@ def run(scenario: str, **options: Any) -> int:  # noqa: ANN401  (click hands ove
 @_output
 def observe(attach: str, duration: float, results: Path, **options: Any) -> int:  # noqa: ANN401
     """Watch a stack that is already up, without any load; nothing of it is touched."""
-    wanted = Watching(project=attach, results=results, duration_s=duration, command_ns=time.monotonic_ns())
+    wanted = Watching(project=attach, results=results, duration_s=duration, command_ns=command_began_ns())
     with Progress(quiet=options["quiet"]) as progress:
         folder = watching.watch(wanted, progress)
     return _show(folder, as_values=options["as_values"])
@@ -218,7 +218,7 @@ def _request(scenario: str, options: dict[str, Any]) -> Request:
     return Request(
         scenario=reading.read(scenario, settings),
         results=options["results"],
-        command_ns=time.monotonic_ns(),
+        command_ns=command_began_ns(),
         variant=options["variant"],
         engine=engine,
         attach=options.get("attach", ""),

@@ -10,7 +10,7 @@ from typing import IO
 
 import pytest
 
-from seatrial.errors import LoadFailed
+from seatrial.errors import LoadFailed, ResultsUnwritable, UsageError
 from seatrial.load.channel import Message
 from seatrial.load.driving import Hooks, Orders, drive
 from seatrial.model import Load, Phase, Span
@@ -30,9 +30,10 @@ def await_(kind):
 OBEDIENT = """
 send(kind="ready", worker=0)
 gate = await_("gate")
-send(kind="second", completed=5, failed=0, in_flight=1)
+send(kind="second", completed=5, failed=0, in_flight=1, errors=3)
 stop = await_("stop")
 print("drain", stop["drain_s"])
+send(kind="drained", errors=4)
 """
 
 
@@ -98,7 +99,7 @@ def test_the_phases_follow_each_other_without_a_gap(tmp_path: Path) -> None:
     """Warm-up and window last as long as they were asked to; the drain ends with the child."""
     told = Told()
 
-    warmup, window, drain = drive(_orders(tmp_path), told.hooks, spawn=Scripted(OBEDIENT))
+    warmup, window, drain = drive(_orders(tmp_path), told.hooks, spawn=Scripted(OBEDIENT)).spans
 
     assert (warmup.phase, window.phase, drain.phase) == (Phase.WARMUP, Phase.WINDOW, Phase.DRAIN)
     assert warmup.until_ns - warmup.from_ns == 200_000_000
@@ -138,6 +139,42 @@ def test_a_child_that_ends_by_itself_fails_the_load_with_its_last_words(tmp_path
         drive(_orders(tmp_path), Told().hooks, spawn=Scripted(script))
 
     assert caught.value.seen == "no such option"
+
+
+def test_exceptions_of_the_user_model_are_counted(tmp_path: Path) -> None:
+    """The highest total that was told, whichever message told it."""
+    assert drive(_orders(tmp_path), Told().hooks, spawn=Scripted(OBEDIENT)).errors == 4
+
+
+@pytest.mark.parametrize(
+    "ending",
+    ["sys.exit(0)", "os.kill(os.getpid(), 9)", "send(kind='drained'); sys.exit(1)"],
+    ids=["silent", "killed", "1"],
+)
+def test_a_child_that_dies_in_the_drain_fails_the_load(tmp_path: Path, ending: str) -> None:
+    """Without its word that nothing is in flight, records may be lost."""
+    script = "send(kind='ready'); await_('stop'); " + ending
+
+    with pytest.raises(LoadFailed, match="ended in the drain"):
+        drive(_orders(tmp_path), Told().hooks, spawn=Scripted(script))
+
+
+def test_a_locustfile_that_refuses_its_options_is_a_mistake_of_usage(tmp_path: Path) -> None:
+    """Exit code 2 before it was ready: nothing is wrong with the load generator."""
+    with pytest.raises(UsageError, match="refuses its options") as caught:
+        drive(_orders(tmp_path), Told().hooks, spawn=Scripted("print('no tag'); sys.exit(2)"))
+
+    assert caught.value.seen == "no tag"
+
+
+def test_records_that_can_not_be_written_end_the_drive_at_once(tmp_path: Path) -> None:
+    """A window of an hour on a full disk would measure nothing."""
+    script = "send(kind='ready'); send(kind='error', what='No space left', fatal=True); await_('stop')"
+
+    with pytest.raises(ResultsUnwritable) as caught:
+        drive(_orders(tmp_path), Told().hooks, spawn=Scripted(script))
+
+    assert caught.value.seen == "No space left"
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,11 @@ class Request:
     confirmed_hosts: tuple[str, ...] = ()
 
 
+def new_run_id() -> str:
+    """Return a word that no other run has."""
+    return secrets.token_hex(6)
+
+
 def stack_secrets(
     scenario: Scenario, engine: EngineName, environment: Mapping[str, str] = os.environ
 ) -> dict[str, str]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import time
-import uuid
 from collections.abc import Mapping
+from pathlib import Path
 
 from seatrial.campaign import interrupts
 from seatrial.campaign.journal import Journal
-from seatrial.campaign.request import Request, stack_secrets
+from seatrial.campaign.request import Request, new_run_id, stack_secrets
+from seatrial.campaign.sealing import sealed
 from seatrial.campaign.trial import TrialRun
-from seatrial.errors import Interrupted, ResultsUnwritable, SeatrialError
 from seatrial.load import driving
-from seatrial.model import NoteKind, Trial
+from seatrial.model import Trial
 from seatrial.observe import checkout, facts
 from seatrial.record import document as documents
 from seatrial.record import folder as folders
@@ -30,8 +28,6 @@ from seatrial.stack.spec import StackSpec
 
 _BUILD_S = 900.0
 """For images that have yet to be built, on a slow mirror; a deadline of the labels, not a wait."""
-_NOT_OURS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
-"""What a full or read-only disk says, whoever writes to it."""
 
 
 def run(request: Request, progress: Progress) -> RunFolder:
@@ -46,47 +42,19 @@ def run(request: Request, progress: Progress) -> RunFolder:
     choice = engine.choose(request.engine)
     secrets = stack_secrets(scenario, choice.engine)
     wall_ns = time.time_ns()
-    experiment = folders.create_experiment(request.results, scenario.name, wall_ns)
-    documents.save_plan(experiment, plan.plan(scenario, (trial,), request.seed))
-    folder = folders.create_run(experiment, trial.variant, trial.block, wall_ns)
-    journal = Journal(folder, _first_page(request, trial, choice))
-    progress.say(f"{scenario.name} ({trial.variant}) on the {choice.engine} engine: {choice.reason}")
     with interrupts.orderly(progress.say):
-        _run_and_seal(request, choice, secrets, journal, progress)
-    return folder
-
-
-def _run_and_seal(
-    request: Request, choice: Choice, secrets: Mapping[str, str], journal: Journal, progress: Progress
-) -> None:
-    spec = stack_spec(request, secrets, journal.folder, journal.document.run_id)
-    try:
-        with guarded(spec.run_id) as guard:
-            guard.log_to(journal.folder.logs / "deadman.log")
+        experiment = folders.create_experiment(request.results, scenario.name, wall_ns)
+        documents.save_plan(experiment, plan.plan(scenario, (trial,), request.seed))
+        folder = folders.create_run(experiment, trial.variant, trial.block, wall_ns)
+        journal = Journal(folder, _first_page(request, trial, choice))
+        progress.say(f"{scenario.name} ({trial.variant}) on the {choice.engine} engine: {choice.reason}")
+        spec = stack_spec(request, secrets, folder, journal.document.run_id)
+        with sealed(journal), guarded(spec.run_id) as guard:
+            guard.log_to(folder.logs / "deadman.log")
             TrialRun(
                 request=request, choice=choice, spec=spec, guard=guard, journal=journal, progress=progress
             ).through()
-    except KeyboardInterrupt as error:
-        journal.note(NoteKind.INTERRUPTED, "stopped by the user before its end")
-        journal.seal("interrupted")
-        raise Interrupted(
-            "stopped; the stack is torn down and the data is kept",
-            where=str(journal.folder.root),
-            hint="seatrial show latest",
-        ) from error
-    except SeatrialError as error:
-        journal.seal("failed", str(error))
-        raise
-    except OSError as error:
-        if error.errno not in _NOT_OURS:
-            raise
-        raise ResultsUnwritable(
-            "the run folder can't be written",
-            where=str(error.filename or journal.folder.root),
-            seen=os.strerror(error.errno),
-            hint="make room, or choose another folder: --results DIR",
-        ) from error
-    journal.seal("complete")
+    return folder
 
 
 def stack_spec(
@@ -112,11 +80,6 @@ def stack_spec(
     )
 
 
-def new_run_id() -> str:
-    """Return a word that no other run has."""
-    return uuid.uuid4().hex[:12]
-
-
 def _first_page(request: Request, trial: Trial, choice: Choice) -> RunDocument:
     scenario = request.scenario
     environment = {"host": facts.host_facts(), "seed": request.seed, "load": plan.resolved(scenario)["load"]}
@@ -131,6 +94,6 @@ def _first_page(request: Request, trial: Trial, choice: Choice) -> RunDocument:
         engine_reason=choice.reason,
         owner=str(this_owner()),
         clock={"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()},
-        facts={"subject": {"git_commit": checkout.git_commit(scenario.path.parent)}, "environment": environment},
+        facts={"subject": {"git_commit": checkout.git_commit(Path.cwd())}, "environment": environment},
         timing={"command_ns": request.command_ns},
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seatrial.campaign import interrupts
-from seatrial.campaign.request import Request, stack_secrets
-from seatrial.campaign.running import new_run_id, stack_spec
+from seatrial.campaign.request import Request, new_run_id, stack_secrets
+from seatrial.campaign.running import stack_spec
 from seatrial.campaign.trial import parameters, provide_catalogue
 from seatrial.errors import EngineUnavailable
+from seatrial.load import command
 from seatrial.model import EngineName
 from seatrial.record import folder as folders
 from seatrial.report.progress import Progress
@@ -41,8 +43,9 @@ def up(request: Request, kept_s: float, progress: Progress) -> Standing:
             hint="seatrial doctor tells what Docker lacks here",
         )
     secrets = stack_secrets(request.scenario, choice.engine)
-    folder = folders.create_standing(request.results, request.scenario.name)
-    spec = replace(stack_spec(request, secrets, folder, new_run_id(), kept=True), deadline_s=kept_s)
+    run_id = new_run_id()
+    folder = folders.create_standing(request.results, f"{request.scenario.name}-{run_id}")
+    spec = replace(stack_spec(request, secrets, folder, run_id, kept=True), deadline_s=kept_s)
     with (
         interrupts.orderly(progress.say),
         guarded(spec.run_id) as guard,
@@ -59,8 +62,8 @@ def up(request: Request, kept_s: float, progress: Progress) -> Standing:
 
 def _locust_line(request: Request, url: str, secrets: dict[str, str], catalogue: Path | None) -> str:
     load = request.scenario.load
-    words = [f"{name}={shlex.quote(value)}" for name, value in secrets.items()]
-    words += ["locust", "-f", shlex.quote(str(load.locustfile)), "--host", url]
-    for name, value in parameters(load.parameters, catalogue).items():
-        words += [f"--{name}", shlex.quote(value)]
-    return " ".join([*words, "--headless", "-u", str(load.users), "-t", f"{load.duration_s:g}s"])
+    settings = [f"{name}={shlex.quote(value)}" for name, value in secrets.items()]
+    words = [sys.executable, "-m", "locust", "-f", str(load.locustfile), "--host", url]
+    words += command.options(parameters(load.parameters, catalogue))
+    words += ["--headless", "-u", str(load.users), "-t", f"{load.duration_s:g}s"]
+    return " ".join([*settings, shlex.join(words)])

@@ -60,7 +60,11 @@ class TrialRun:
         subject = {**facts["subject"], "images": stack.facts.get("images", {})}
         engine = {name: value for name, value in stack.facts.items() if name != "images"}
         environment = {**facts["environment"], "engine": engine}
-        self.journal.change(url_via=stack.via, facts={"subject": subject, "environment": environment})
+        self.journal.change(
+            url_via=stack.via,
+            facts={"subject": subject, "environment": environment},
+            services=tuple(service.name for service in stack.services),
+        )
         self.journal.stamp("ready_ns")
         for kind, text in distortions(self.choice, stack):
             self.journal.note(kind, text)
@@ -86,7 +90,8 @@ class TrialRun:
         )
         load = scenario.load
         self.progress.say(f"{load.users} users, {load.warmup_s:g} s warm-up, {load.duration_s:g} s window")
-        driving.drive(orders, hooks, spawn=self.guard.spawn)
+        driven = driving.drive(orders, hooks, spawn=self.guard.spawn)
+        self.journal.change(rows={"errors": driven.errors})
 
     def _hosts(self, stack: Stack) -> tuple[str, ...]:
         allowed, confirmed = self.request.scenario.allow_hosts, self.request.confirmed_hosts

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from seatrial.campaign import interrupts
 from seatrial.campaign.journal import Journal
+from seatrial.campaign.request import new_run_id
+from seatrial.campaign.sealing import sealed
 from seatrial.campaign.trial import watches
-from seatrial.model import EngineName, Phase, Span
+from seatrial.model import EngineName, Phase, Service, Span
 from seatrial.observe import facts
-from seatrial.observe.session import observing
+from seatrial.observe.session import Observer, observing
 from seatrial.record import folder as folders
 from seatrial.record.document import RunDocument
 from seatrial.record.folder import RunFolder
@@ -42,22 +43,26 @@ def watch(wanted: Watching, progress: Progress, *, sleep: Callable[[float], None
     wall_ns = time.time_ns()
     experiment = folders.create_experiment(wanted.results, f"observe-{wanted.project}", wall_ns)
     folder = folders.create_run(experiment, "base", 1, wall_ns)
-    journal = Journal(folder, _first_page(wanted))
+    journal = Journal(folder, _first_page(wanted, services))
     progress.say(f"watching {', '.join(service.name for service in services)} for {wanted.duration_s:g} s")
-    with interrupts.orderly(progress.say), guarded(uuid.uuid4().hex[:12]) as guard:
+    with interrupts.orderly(progress.say), sealed(journal), guarded(journal.document.run_id) as guard:
         targets = watches(services)
-        with observing(targets, folder.streams, folder.events, spawn=guard.spawn, project=wanted.project):
-            _wait(wanted.duration_s, journal, progress, sleep)
-    journal.seal("complete")
+        with observing(
+            targets, folder.streams, folder.events, spawn=guard.spawn, project=wanted.project
+        ) as observer:
+            _wait(wanted.duration_s, journal, progress, observer, sleep)
     return folder
 
 
-def _wait(duration_s: float, journal: Journal, progress: Progress, sleep: Callable[[float], None]) -> None:
+def _wait(
+    duration_s: float, journal: Journal, progress: Progress, observer: Observer, sleep: Callable[[float], None]
+) -> None:
     from_ns = time.monotonic_ns()
     until_ns = from_ns + round(duration_s * NS_PER_S)
     journal.change(spans=(Span(phase=Phase.WINDOW, from_ns=from_ns, until_ns=until_ns),))
     try:
         while (left_ns := until_ns - time.monotonic_ns()) > 0:
+            observer.check_alive()
             progress.live(f"{left_ns / NS_PER_S:.0f} s left")
             sleep(min(left_ns / NS_PER_S, _TICK_S))
     except KeyboardInterrupt:
@@ -65,10 +70,12 @@ def _wait(duration_s: float, journal: Journal, progress: Progress, sleep: Callab
         journal.change(spans=(Span(phase=Phase.WINDOW, from_ns=from_ns, until_ns=until_ns),))
 
 
-def _first_page(wanted: Watching) -> RunDocument:
+def _first_page(wanted: Watching, services: tuple[Service, ...]) -> RunDocument:
     return RunDocument(
         status="running",
         scenario_name=f"observe-{wanted.project}",
+        run_id=new_run_id(),
+        services=tuple(service.name for service in services),
         engine=EngineName.ATTACH,
         engine_reason="a stack that was up already, watched without load",
         owner=str(this_owner()),

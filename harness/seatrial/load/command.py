@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from seatrial.model import Load
 from seatrial.wire.control import PLAN_VARIABLE, Plan
 
+RESERVED = tuple(
+    """
+    host users spawn-rate run-time headless processes exit-code-on-error stop-timeout locustfile config
+    master worker expect-workers autostart autoquit logfile loglevel only-summary reset-stats
+    """.split()
+)
+"""Options that the harness sets itself, or that would take the child out of its hands."""
+
 
 def argv(load: Load, target: str, parameters: Mapping[str, str]) -> list[str]:
     """Return the child's command; `parameters` are the load's own, with what the run knows filled in."""
-    options = []
-    for name, value in parameters.items():
-        options += [f"--{name}", value]
     return [
         *(sys.executable, "-m", "locust", "-f", str(load.locustfile), "--headless", "--only-summary"),
         # All users are started at once: they wait at the gate, so the ramp is not part of what is measured.
         *("--users", str(load.users), "--spawn-rate", str(load.users)),
         # A failed request is data of the run; the harness judges it, not Locust's exit code.
         *("--host", target, "--exit-code-on-error", "0"),
-        *options,
+        *options(parameters),
         *load.user_classes,
+    ]
+
+
+def options(parameters: Mapping[str, str]) -> list[str]:
+    """Return parameters as options; `true` and `false` stand for a flag that is there or is not."""
+    return [
+        f"--{name}" if value == "true" else f"--{name}={value}"
+        for name, value in parameters.items()
+        if value != "false"
     ]
 
 
@@ -38,6 +52,6 @@ def environment(
     return {**kept, **secrets, "HOME": str(home), "PYTHONUNBUFFERED": "1", PLAN_VARIABLE: plan.encode()}
 
 
-def refused_parameters(load: Load, reserved: Sequence[str]) -> list[str]:
-    """Return the parameters that would override an option the harness sets itself."""
-    return [name for name in load.parameters if name in reserved]
+def refused_parameters(load: Load) -> list[str]:
+    """Return the parameters that name a reserved option, in full or abbreviated as argparse permits."""
+    return [name for name in load.parameters if any(option.startswith(name) for option in RESERVED)]

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seatrial.errors import LoadFailed, UsageError
+from seatrial.errors import LoadFailed, ResultsUnwritable, UsageError
 from seatrial.load import channel, command
 from seatrial.load.channel import Channel, Message
 from seatrial.model import Load, Phase, Span, Spawn
@@ -20,6 +20,8 @@ from seatrial.wire.control import Plan
 READY_WITHIN_S = 60.0
 LEAVE_WITHIN_S = 10.0
 ABANDON_WITHIN_S = 5.0
+_REFUSED = 2
+_LAST_LOOKS = 8
 _GATE_LEAD_NS = 50_000_000
 _TICK_S = 0.25
 
@@ -51,10 +53,17 @@ class Hooks:
     second: Callable[[Phase, Message], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driven:
+    """How a drive went: its phases as they were, and how many exceptions the user model raised."""
+
+    spans: tuple[Span, ...]
+    errors: int
+
+
 def check(load: Load) -> None:
     """Raise UsageError for a parameter that would override what the harness sets itself."""
-    reserved = ("host", "users", "spawn-rate", "headless", "run-time", "processes", "exit-code-on-error")
-    refused = command.refused_parameters(load, reserved)
+    refused = command.refused_parameters(load)
     if refused:
         raise UsageError(
             "a load parameter is set by the harness itself",
@@ -64,12 +73,11 @@ def check(load: Load) -> None:
         )
 
 
-def drive(
-    orders: Orders, hooks: Hooks, *, spawn: Spawn, clock: Callable[[], int] = time.monotonic_ns
-) -> tuple[Span, ...]:
-    """Drive the load through warm-up, window and drain, and return the phases as they were.
+def drive(orders: Orders, hooks: Hooks, *, spawn: Spawn, clock: Callable[[], int] = time.monotonic_ns) -> Driven:
+    """Drive the load through warm-up, window and drain.
 
-    Raises LoadFailed if the child ends before it was asked to, or never says that it is ready.
+    Raises LoadFailed if the child ends before it was asked to, or never says that it is ready; UsageError if it
+    refuses its options; ResultsUnwritable if it can't write its records.
     """
     check(orders.load)
     with channel.opened() as steering, orders.log.open("wb") as log:
@@ -113,8 +121,11 @@ class _Drive:
         self._steering = steering
         self._child = child
         self._clock = clock
+        self._ready = False
+        self._drained = False
+        self._errors = 0
 
-    def through(self) -> tuple[Span, ...]:
+    def through(self) -> Driven:
         self._await_ready()
         load = self._orders.load
         opened_ns = self._clock() + _GATE_LEAD_NS
@@ -129,15 +140,34 @@ class _Drive:
         self._leave()
         spans = _spans(opened_ns, window_ns, drain_ns, self._clock())
         self._hooks.phases(spans)
-        return spans
+        return Driven(spans=spans, errors=self._errors)
+
+    def _hear(self, phase: Phase, within_s: float) -> None:
+        """Take in what the workers say; what they can't write ends the drive at once."""
+        for message in self._steering.messages(within_s):
+            self._errors = max(self._errors, message.get("errors", 0))
+            match message["kind"]:
+                case "ready":
+                    self._ready = True
+                case "drained":
+                    self._drained = True
+                case "second":
+                    self._hooks.second(phase, message)
+                case "error" if message.get("fatal"):
+                    raise ResultsUnwritable(
+                        "the load generator can't write its records",
+                        where=str(self._orders.streams),
+                        seen=message["what"],
+                        hint="make room, or choose another folder: --results DIR",
+                    )
 
     def _await_ready(self) -> None:
         deadline_ns = self._clock() + round(READY_WITHIN_S * NS_PER_S)
         while self._clock() < deadline_ns:
             self._refuse_early_end()
-            for message in self._steering.messages(_TICK_S):
-                if message["kind"] == "ready":
-                    return
+            self._hear(Phase.WARMUP, _TICK_S)
+            if self._ready:
+                return
         raise LoadFailed(
             f"the load generator was not ready within {READY_WITHIN_S:.0f} s",
             where=str(self._orders.load.locustfile),
@@ -148,28 +178,39 @@ class _Drive:
     def _pass(self, phase: Phase, until_ns: int) -> None:
         while (left_ns := until_ns - self._clock()) > 0:
             self._refuse_early_end()
-            for message in self._steering.messages(min(left_ns / NS_PER_S, _TICK_S)):
-                if message["kind"] == "second":
-                    self._hooks.second(phase, message)
+            self._hear(phase, min(left_ns / NS_PER_S, _TICK_S))
 
     def _leave(self) -> None:
         """Wait for the child's end; its users may take `drain_s`, it itself a few seconds more."""
         deadline_ns = self._clock() + round((self._orders.load.drain_s + LEAVE_WITHIN_S) * NS_PER_S)
-        while self._clock() < deadline_ns:
-            for message in self._steering.messages(_TICK_S):
-                if message["kind"] == "second":
-                    self._hooks.second(Phase.DRAIN, message)
-            if self._child.poll() is not None:
-                return
-        raise LoadFailed(
-            "the load generator did not end after it was asked to",
-            where=f"process {self._child.pid}",
-            expected=f"its end within {self._orders.load.drain_s + LEAVE_WITHIN_S:.0f} s",
-            seen=self._last_words(),
-        )
+        while self._child.poll() is None:
+            self._hear(Phase.DRAIN, _TICK_S)
+            if self._clock() >= deadline_ns:
+                raise LoadFailed(
+                    "the load generator did not end after it was asked to",
+                    where=f"process {self._child.pid}",
+                    expected=f"its end within {self._orders.load.drain_s + LEAVE_WITHIN_S:.0f} s",
+                    seen=self._last_words(),
+                )
+        for _ in range(_LAST_LOOKS):  # what it said before its end may wait in several pieces
+            self._hear(Phase.DRAIN, 0.0)
+        if not self._drained or self._child.returncode:
+            raise LoadFailed(
+                f"the load generator ended in the drain with exit code {self._child.returncode}",
+                where=str(self._orders.load.locustfile),
+                seen=self._last_words() or "no output",
+                expected="that it says that nothing is in flight, and exit code 0: records may be lost",
+            )
 
     def _refuse_early_end(self) -> None:
         code = self._child.poll()
+        if code == _REFUSED and not self._ready:
+            raise UsageError(
+                "the locustfile refuses its options",
+                where=str(self._orders.load.locustfile),
+                seen=self._last_words(),
+                hint="options stand under load.parameters, or in --set load.parameters.NAME=VALUE",
+            )
         if code is not None:
             raise LoadFailed(
                 f"the load generator ended by itself with exit code {code}",

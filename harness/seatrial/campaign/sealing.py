@@ -1,0 +1,61 @@
+"""Whatever becomes of a run, its data up to that moment is sealed before the error goes on."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from seatrial.campaign.journal import Journal
+from seatrial.errors import Interrupted, ResultsUnwritable, SeatrialError
+from seatrial.model import NoteKind
+from seatrial.stack.guard import shielded
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@contextmanager
+def sealed(journal: Journal) -> Iterator[None]:
+    """Seal the run at the end of the block: complete, interrupted or failed.
+
+    Interrupted for Ctrl-C and SIGTERM; ResultsUnwritable where the run folder's disk is full or read-only.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        with shielded():
+            journal.note(NoteKind.INTERRUPTED, "stopped by the user before its end")
+            journal.seal("interrupted")
+        raise Interrupted(
+            "stopped; the stack is torn down and the data is kept",
+            where=str(journal.folder.root),
+            hint=f"seatrial show {journal.folder.root}",
+        ) from error
+    except BaseException as error:
+        failure = _told(error, journal.folder.root)
+        with shielded(), suppress(SeatrialError, OSError):  # the first failure is the one to tell
+            journal.seal("failed", str(failure))
+        if failure is error:
+            raise
+        raise failure from error
+    with shielded():
+        journal.seal("complete")
+        journal.stamp("exit_ns")
+
+
+def _told(error: BaseException, folder: Path) -> BaseException:
+    """Say a full or read-only disk as such, whoever ran into it."""
+    if not isinstance(error, OSError):
+        return error
+    ours = error.filename is not None and Path(os.fsdecode(error.filename)).is_relative_to(folder)
+    if error.errno in _FULL or (ours and error.errno in _FORBIDDEN):
+        return ResultsUnwritable(
+            "the run folder can't be written",
+            where=os.fsdecode(error.filename) if error.filename else str(folder),
+            seen=os.strerror(error.errno),
+            hint="make room, or choose another folder: --results DIR",
+        )
+    return error

@@ -1,0 +1,109 @@
+"""What the order of things rests on: secrets, parameters, sealing, the clock."""
+
+import errno
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import factories
+import pytest
+
+from seatrial.campaign import trial
+from seatrial.campaign.clock import command_began_ns
+from seatrial.campaign.journal import Journal
+from seatrial.campaign.request import stack_secrets
+from seatrial.campaign.sealing import sealed
+from seatrial.errors import Interrupted, LoadFailed, ResultsUnwritable, UsageError
+from seatrial.model import EngineName, NoteKind
+from seatrial.record import document as documents
+from seatrial.scenario import reading
+
+
+def _journal(tmp_path: Path) -> Journal:
+    return Journal(factories.run(tmp_path), replace(factories.document(), sealed=False, status="running"))
+
+
+def test_secrets_are_new_words_for_each_run() -> None:
+    """Nobody can guess them, and none is used twice."""
+    scenario = reading.read("registry-pull")
+
+    first, second = (stack_secrets(scenario, EngineName.COMPOSE, {}) for _ in range(2))
+
+    assert len(first["REGISTRY_PASSWORD"]) >= 24
+    assert first != second
+
+
+def test_secrets_that_the_user_has_set_are_kept() -> None:
+    """A stack that is up has its own words; without them the run can't log in."""
+    scenario = reading.read("registry-pull")
+
+    assert stack_secrets(scenario, EngineName.ATTACH, {"REGISTRY_PASSWORD": "w"}) == {"REGISTRY_PASSWORD": "w"}
+    with pytest.raises(UsageError, match="was not given"):
+        stack_secrets(scenario, EngineName.ATTACH, {})
+
+
+def test_the_catalogue_stands_in_the_parameters() -> None:
+    """Where nothing was seeded, the option is left out rather than wrong."""
+    wanted = {"file": "${catalogue}", "depth": "2"}
+
+    assert trial.parameters(wanted, Path("/run/c.json")) == {"file": "/run/c.json", "depth": "2"}
+    assert trial.parameters(wanted, None) == {"depth": "2"}
+
+
+def test_a_run_that_ends_well_is_sealed_as_complete(tmp_path: Path) -> None:
+    """run.json says so, and when it was over."""
+    journal = _journal(tmp_path)
+
+    with sealed(journal):
+        pass
+
+    document = documents.load(journal.folder)
+    assert (document.status, document.sealed) == ("complete", True)
+    assert document.timing["exit_ns"] <= time.monotonic_ns()
+
+
+def test_an_interrupt_is_sealed_and_told(tmp_path: Path) -> None:
+    """The data is kept, with a note that it is not a whole run."""
+    journal = _journal(tmp_path)
+
+    with pytest.raises(Interrupted), sealed(journal):
+        raise KeyboardInterrupt
+
+    document = documents.load(journal.folder)
+    assert (document.status, document.sealed) == ("interrupted", True)
+    assert NoteKind.INTERRUPTED in [note.kind for note in document.notes]
+
+
+@pytest.mark.parametrize("error", [LoadFailed("it fell over"), RuntimeError("it fell over")])
+def test_every_failure_is_sealed_and_goes_on(tmp_path: Path, error: Exception) -> None:
+    """Also one of ours: a mistake in the harness loses no data."""
+    journal = _journal(tmp_path)
+
+    with pytest.raises(type(error)), sealed(journal):
+        raise error
+
+    document = documents.load(journal.folder)
+    assert (document.status, document.sealed, document.error) == ("failed", True, "it fell over")
+
+
+def test_a_full_disk_is_told_as_such_whoever_ran_into_it(tmp_path: Path) -> None:
+    """An OSError of any writer becomes the error that has a hint and its exit code."""
+    with pytest.raises(ResultsUnwritable, match="can't be written"), sealed(_journal(tmp_path)):
+        raise OSError(errno.ENOSPC, "full", "/somewhere/override.yaml")
+
+
+def test_a_program_that_can_not_be_run_is_not_a_full_disk(tmp_path: Path) -> None:
+    """EACCES means the run folder only where it names a file of it."""
+    with pytest.raises(PermissionError), sealed(_journal(tmp_path)):
+        raise PermissionError(errno.EACCES, "denied", "/usr/bin/docker")
+
+
+def test_the_command_began_before_now(tmp_path: Path) -> None:
+    """The start of this process, to a hundredth of a second, on the clock of all stamps."""
+    stat = tmp_path / "stat"
+    boot_ticks = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 10_000_000
+    stat.write_text(f"7 (a (name) b) S {' '.join(['0'] * 18)} {boot_ticks - 250} 0\n")
+
+    ago_s = (time.monotonic_ns() - command_began_ns(stat)) / 1e9
+
+    assert 2.4 < ago_s < 4.0
