@@ -12,7 +12,8 @@ import pytest
 
 from seatrial.errors import LoadFailed, ResultsUnwritable, UsageError
 from seatrial.load.channel import Message
-from seatrial.load.driving import Hooks, Orders, drive
+from seatrial.load.driving import drive
+from seatrial.load.orders import Hooks, Orders
 from seatrial.model import Load, Phase, Span
 from seatrial.wire.control import PLAN_VARIABLE
 

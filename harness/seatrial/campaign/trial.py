@@ -12,7 +12,7 @@ from seatrial.campaign.request import Request
 from seatrial.errors import UsageError
 from seatrial.load import driving, target
 from seatrial.load.channel import Message
-from seatrial.load.driving import Hooks, Orders
+from seatrial.load.orders import Hooks, Orders
 from seatrial.model import EngineName, NoteKind, Phase, Service, Span, Stack, Watch
 from seatrial.observe.session import Observer, observing
 from seatrial.report.progress import Progress

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from seatrial.errors import LoadFailed, ResultsUnwritable, UsageError
 from seatrial.load import channel, command
-from seatrial.load.channel import Channel, Message
-from seatrial.model import Load, Phase, Span, Spawn
+from seatrial.load.channel import Channel
+from seatrial.load.orders import Driven, Hooks, Orders, spans_from
+from seatrial.model import Load, Phase, Spawn
 from seatrial.units import NS_PER_S
 from seatrial.wire.control import Plan
 
@@ -24,41 +23,6 @@ _REFUSED = 2
 _LAST_LOOKS = 8
 _GATE_LEAD_NS = 50_000_000
 _TICK_S = 0.25
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
-    """What one child is to do and where; `streams` takes its records, `log` its own words.
-
-    `hosts` are those that it may connect to besides loopback.
-    """
-
-    load: Load
-    target: str
-    folder: Path
-    streams: Path
-    log: Path
-    secrets: Mapping[str, str]
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    seed: int = 0
-    hosts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hooks:
-    """Whom to tell what: the child's pid, the phases as soon as they are known, and each second's counts."""
-
-    started: Callable[[int], None]
-    phases: Callable[[tuple[Span, ...]], None]
-    second: Callable[[Phase, Message], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Driven:
-    """How a drive went: its phases as they were, and how many exceptions the user model raised."""
-
-    spans: tuple[Span, ...]
-    errors: int
 
 
 def check(load: Load) -> None:
@@ -133,12 +97,12 @@ class _Drive:
         window_ns = opened_ns + round(load.warmup_s * NS_PER_S)
         drain_ns = window_ns + round(load.duration_s * NS_PER_S)
         end_ns = drain_ns + round(load.drain_s * NS_PER_S)
-        self._hooks.phases(_spans(opened_ns, window_ns, drain_ns, end_ns))
+        self._hooks.phases(spans_from(opened_ns, window_ns, drain_ns, end_ns))
         self._pass(Phase.WARMUP, window_ns)
         self._pass(Phase.WINDOW, drain_ns)
         self._steering.send("stop", drain_s=load.drain_s)
         self._leave()
-        spans = _spans(opened_ns, window_ns, drain_ns, self._clock())
+        spans = spans_from(opened_ns, window_ns, drain_ns, self._clock())
         self._hooks.phases(spans)
         return Driven(spans=spans, errors=self._errors)
 
@@ -222,11 +186,3 @@ class _Drive:
     def _last_words(self, lines: int = 15) -> str:
         text = self._orders.log.read_text(encoding="utf-8", errors="replace")
         return "\n".join(text.strip().splitlines()[-lines:])
-
-
-def _spans(opened_ns: int, window_ns: int, drain_ns: int, end_ns: int) -> tuple[Span, ...]:
-    return (
-        Span(phase=Phase.WARMUP, from_ns=opened_ns, until_ns=window_ns),
-        Span(phase=Phase.WINDOW, from_ns=window_ns, until_ns=drain_ns),
-        Span(phase=Phase.DRAIN, from_ns=drain_ns, until_ns=max(end_ns, drain_ns)),
-    )
