@@ -205,6 +205,7 @@ INVALIDATING = frozenset(
         NoteKind.NO_REQUESTS,
         NoteKind.SERVICE_RESTARTED,
         NoteKind.SAMPLES_MISSING,
+        NoteKind.GENERATOR_BUSY,
         NoteKind.LOAD_ENDED_EARLY,
         NoteKind.INTERRUPTED,
         NoteKind.RECOVERED,

@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from seatrial.judge import latency, memory, validity
-from seatrial.judge.columns import Flows, Generator, Requests, Samples, rows
+from seatrial.judge.columns import Flows, Generator, Mask, Requests, Samples, rows
 from seatrial.judge.generator import generator
 from seatrial.judge.memory import ServiceUse
 from seatrial.judge.validity import RESERVED, Sampling
@@ -52,7 +54,7 @@ def review(folder: RunFolder) -> Review:
     notes = (*document.notes, *validity.of_services(used, _sampling(document, judged), _deaths(inside.events)))
     notes += (
         *validity.of_requests(total.count, loaded="load" in document.scenario),
-        *validity.of_generator(load_use),
+        *(validity.of_generator(load_use) if judged.opened else ()),
     )
     return Review(
         about=_about(folder, document),
@@ -89,9 +91,14 @@ def _inside(recorded: _Recorded, judged: Window) -> _Recorded:
         requests=rows(recorded.requests, judged.rows(recorded.requests.phase)),
         flows=rows(recorded.flows, judged.rows(recorded.flows.phase)),
         samples=rows(recorded.samples, judged.rows(recorded.samples.phase)),
-        generator=rows(recorded.generator, judged.rows(recorded.generator.phase)),
+        generator=rows(recorded.generator, judged.rows(recorded.generator.phase) & _whole(recorded, judged)),
         events=tuple(event for event in recorded.events if judged.holds(event["t_ns"])),
     )
+
+
+def _whole(recorded: _Recorded, judged: Window) -> Mask:
+    """Return which of the generator's seconds, each stamped at its end, began after the window did."""
+    return np.asarray(recorded.generator.t_ns - NS_PER_S >= judged.from_ns) | (not judged.opened)
 
 
 def _sampling(document: RunDocument, judged: Window) -> Sampling:
@@ -99,7 +106,7 @@ def _sampling(document: RunDocument, judged: Window) -> Sampling:
     return Sampling(
         hz=float(told.get("hz", SAMPLE_HZ)),
         window_ns=judged.length_ns,
-        expected=tuple(document.scenario.get("tiers") or ()),
+        expected=document.services or tuple(document.scenario.get("tiers") or ()),
         sources=told.get("sources") or {},
     )
 

@@ -8,7 +8,8 @@ import numpy as np
 from factories import MIB, at, readings
 
 from seatrial.judge.columns import Coded, Ints, Samples
-from seatrial.judge.memory import ServiceUse, gained, level, services, unreclaimable
+from seatrial.judge.memory import ServiceUse, gained, level, services
+from seatrial.judge.memory import unreclaimable as unreclaimable_of
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import SAMPLE_COLUMNS
@@ -37,6 +38,11 @@ def _classes(**values: Any) -> dict[str, Ints]:  # noqa: ANN401  (lists of numbe
     length = len(values["anon_bytes"])
     names = ("anon_bytes", "kernel_bytes", "shmem_bytes", "sock_bytes", "file_dirty_bytes")
     return {name: _ints(*values.get(name, [None] * length)) for name in names}
+
+
+def unreclaimable(numbers: dict[str, Ints]) -> Ints:
+    """Return the sum for readings of one container."""
+    return unreclaimable_of(numbers, np.zeros(len(numbers["anon_bytes"]), dtype=np.int64))
 
 
 def test_unreclaimable_is_the_sum_of_its_classes() -> None:

@@ -14,6 +14,7 @@ from seatrial.judge.memory import ServiceUse
 from seatrial.judge.validity import Sampling
 from seatrial.model import Note, NoteKind
 from seatrial.record import read
+from seatrial.record.folder import RunFolder
 from seatrial.record.seal import seal
 from seatrial.units import NS_PER_S
 
@@ -50,6 +51,26 @@ def test_a_service_without_samples_is_missed(used: tuple[ServiceUse, ...]) -> No
     ]
 
 
+def test_a_window_without_any_samples_is_missed() -> None:
+    """Nobody said which services to expect, and none came; the generator's own samples are not the stack's."""
+    assert _notes((), expected=()) == [(NoteKind.SAMPLES_MISSING, "no service was read in the window")]
+
+
+def test_one_sample_at_least_is_expected_however_short_the_window() -> None:
+    """The Docker API gives one reading a second; none at all in one second is missed."""
+    sampling = Sampling(hz=10, window_ns=NS_PER_S, expected=("web",), sources={"web": "docker api"})
+    assert [note.kind for note in validity.of_services((), sampling, {})] == [
+        NoteKind.SAMPLES_MISSING,
+        NoteKind.COARSE_SAMPLES,
+    ]
+
+
+def test_a_run_without_a_window_misses_no_samples() -> None:
+    """A stack that never came up has another reason to be invalid."""
+    sampling = Sampling(hz=10, window_ns=0, expected=("web",), sources={})
+    assert validity.of_services((), sampling, {}) == ()
+
+
 @pytest.mark.parametrize(("hz", "missing"), [(11.1, 0), (11.2, 2)])
 def test_nine_tenths_of_the_samples_are_enough(used: tuple[ServiceUse, ...], hz: float, missing: int) -> None:
     """420 of 466 will do, 420 of 470 will not; what is watched beside the stack does not count."""
@@ -81,16 +102,33 @@ def test_no_request_in_a_window_under_load_invalidates() -> None:
     assert validity.of_requests(1, loaded=True) == ()
 
 
-def test_a_busy_generator_is_noted_and_does_not_invalidate(tmp_path: Path) -> None:
-    """One of 42 seconds above 80 % is told with its height."""
-    folder = factories.run(tmp_path)
-    rows = [factories.second(n, cpu_fraction=0.93 if n == 7 else 0.3) for n in range(42)]
-    factories.write_lines(folder.streams, "generator", rows, table="generator")
+def _busy(folder: RunFolder, seconds: range, *, workers: int = 1) -> tuple[Note, ...]:
+    """Seal a run whose first process was busy in `seconds` of 42, each further one in the second after."""
+    for worker in range(workers):
+        busy = [second + worker for second in seconds]
+        rows = [factories.second(n, cpu_fraction=0.93 if n in busy else 0.3) for n in range(42)]
+        factories.write_lines(folder.streams, "generator", rows, table="generator", worker=worker)
     seal(folder, factories.document())
-    note = validity.of_generator(generator(read.generator(folder)))[0]
-    text = "in 1 of 42 seconds a load process used more than 80% of its core, at most 93%"
+    return validity.of_generator(generator(read.generator(folder)))
+
+
+def test_a_busy_generator_invalidates(tmp_path: Path) -> None:
+    """3 of 42 seconds are more than 5 %; told with their number and the highest."""
+    (note,) = _busy(factories.run(tmp_path), range(7, 10))
+    text = "in 3 of 42 seconds a load process used more than 80% of a core, at most 93%"
     assert note == Note(kind=NoteKind.GENERATOR_BUSY, text=text)
-    assert not note.invalidates
+    assert note.invalidates
+
+
+def test_a_few_busy_seconds_are_no_note(tmp_path: Path) -> None:
+    """2 of 42 seconds are less than 5 %."""
+    assert _busy(factories.run(tmp_path), range(7, 9)) == ()
+
+
+def test_a_second_counts_as_busy_if_any_process_is(tmp_path: Path) -> None:
+    """Two processes, each busy in 2 of the same 42 seconds, one second apart: 3 seconds."""
+    (note,) = _busy(factories.run(tmp_path), range(7, 9), workers=2)
+    assert note.text.startswith("in 3 of 42 seconds")
 
 
 def test_a_generator_that_tells_nothing_is_unknown(tmp_path: Path) -> None:

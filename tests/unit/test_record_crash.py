@@ -10,11 +10,13 @@ from pathlib import Path
 import factories
 import pandas as pd
 import pytest
+from factories import Asked, at
 
 from seatrial.errors import ResultsUnwritable
 from seatrial.model import NoteKind
 from seatrial.record import document as documents
-from seatrial.record.folder import TABLES
+from seatrial.record.document import RunDocument
+from seatrial.record.folder import TABLES, RunFolder, list_runs
 from seatrial.record.seal import seal
 
 
@@ -46,6 +48,32 @@ def test_without_spans_everything_is_warm_up(tmp_path: Path) -> None:
     """After a kill before the window nothing counts as measured."""
     folder = factories.sealed_run(tmp_path, spans=())
     assert set(pd.read_parquet(folder.table("requests"))["phase"]) == {"warmup"}
+
+
+@pytest.mark.parametrize("status", ["recovered", "interrupted", "failed"])
+def test_the_phases_of_a_run_that_was_cut_short_end_with_its_last_stamp(tmp_path: Path, status: str) -> None:
+    """Killed at 25 s of 42: the window is 15 s long, and there was no drain."""
+    sealed = _cut_at(25, tmp_path, status)
+    assert [(span.phase, span.until_ns) for span in sealed.spans] == [("warmup", at(10)), ("window", at(25) + 1)]
+    assert documents.load(_only_run(tmp_path)).spans == sealed.spans
+
+
+def test_a_window_that_never_began_is_no_window(tmp_path: Path) -> None:
+    """Killed in the warm-up: run.json keeps the phases that were."""
+    assert [span.phase for span in _cut_at(4, tmp_path, "recovered").spans] == ["warmup"]
+
+
+def test_the_phases_of_a_complete_run_are_as_they_were_told(tmp_path: Path) -> None:
+    """Silence at the end is part of what was measured."""
+    assert _cut_at(25, tmp_path, "complete").spans == factories.SPANS
+
+
+def test_a_run_without_any_stamp_has_no_phases(tmp_path: Path) -> None:
+    """Killed before anything was written."""
+    folder = factories.run(tmp_path, status="recovered")
+    for path in folder.streams.iterdir():
+        path.unlink()
+    assert seal(folder, documents.load(folder)).spans == ()
 
 
 def test_sealing_twice_changes_nothing(tmp_path: Path) -> None:
@@ -80,6 +108,20 @@ def test_a_full_disk_keeps_the_streams(tmp_path: Path) -> None:
     assert folder.streams.exists()
     assert not list(folder.root.glob("*.part"))
     assert seal(folder, documents.load(folder)).rows["requests"] == 1000
+
+
+def _cut_at(end_s: float, results: Path, status: str) -> RunDocument:
+    """Seal a run whose last request ended, and whose last sample was taken, at `end_s`."""
+    folder = factories.run(results, [Asked(start_s=1), Asked(start_s=end_s - 0.5, took_ms=500)], status=status)
+    for path in folder.streams.glob("samples-*"):
+        path.unlink()
+    factories.write_samples(folder.streams, "nginx", factories.readings(seconds=end_s))
+    return seal(folder, documents.load(folder))
+
+
+def _only_run(results: Path) -> RunFolder:
+    (folder,) = list_runs(results)
+    return folder
 
 
 @contextmanager

@@ -45,6 +45,7 @@ def test_a_field_of_a_later_writer_is_ignored(tmp_path: Path) -> None:
         ("[]", "can't be read"),
         ('{"status": "complete"}', "can't be read"),
         ('{"schema_version": 99}', "newer Seatrial"),
+        ('{"schema_version": "1"}', "can't be read"),
     ],
 )
 def test_what_is_wrong_with_a_document_is_said(tmp_path: Path, text: str | None, what: str) -> None:

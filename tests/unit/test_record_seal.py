@@ -113,7 +113,24 @@ def test_exceptions_in_tasks_are_kept_and_noted(tmp_path: Path) -> None:
     sealed = seal(folder, documents.load(folder))
     assert sealed.rows["errors"] == 2
     assert (sealed.notes[0].kind, sealed.notes[0].invalidates) == (NoteKind.TASK_EXCEPTION, True)
-    assert sealed.notes[0].text == "2 in logs/task-errors.jsonl; first: KeyError: 'layers'"
+    assert sealed.notes[0].text == "2 exceptions, 1 kind; see logs/task-errors.jsonl; first: KeyError: 'layers'"
+
+
+def test_the_total_of_exceptions_is_what_the_generator_told(tmp_path: Path) -> None:
+    """It writes each kind once, and tells at the end how many there were."""
+    folder = factories.run(tmp_path, rows={"errors": 58})
+    error = {"t_ns": 1, "what": "KeyError: 'layers'", "traceback": "Traceback ..."}
+    factories.write_lines(folder.streams, "errors", [error], table="errors")
+    sealed = seal(folder, documents.load(folder))
+    assert sealed.rows["errors"] == 58
+    assert sealed.notes[0].text == "58 exceptions, 1 kind; see logs/task-errors.jsonl; first: KeyError: 'layers'"
+
+
+def test_exceptions_that_were_told_but_not_written_are_noted(tmp_path: Path) -> None:
+    """A total without a traceback is still a mistake of the load."""
+    folder = factories.run(tmp_path, rows={"errors": 1})
+    sealed = seal(folder, documents.load(folder))
+    assert [note.text for note in sealed.notes] == ["1 exception, none of which was written down"]
 
 
 def test_what_the_sampler_says_of_itself_becomes_a_fact(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_percentiles_that_can_not_be_told_are_dashes(tmp_path: Path) -> None:
     """Five requests have no p95."""
     printed = _printed(factories.sealed_run(tmp_path, [Asked(start_s=11 + n) for n in range(5)]))
     row = next(line.split() for line in printed.splitlines() if line.startswith("  blob"))
-    assert row == ["blob", "5", "0", "10.0", "ms", "-", "-", "10.0", "ms", "5.00", "ms", "0.0002"]
+    assert row == ["blob", "5", "0", "10.0", "ms", "-", "-", "10.0", "ms", "5.00", "ms", "0.17", "0.0002"]
 
 
 def test_every_moment_of_memory_is_shown(tmp_path: Path) -> None:
@@ -118,6 +118,12 @@ def test_the_same_numbers_as_json(tmp_path: Path) -> None:
 def test_every_kind_of_note_has_a_mend() -> None:
     """A warning without a way out is not allowed."""
     assert set(MENDS) == set(NoteKind)
+    assert all(MENDS.values())
+
+
+def test_a_full_disk_is_named_where_records_are_torn() -> None:
+    """A kill is not the only cause."""
+    assert "or the disk was full" in MENDS[NoteKind.TORN_RECORDS]
 
 
 def test_rows_become_a_table_of_plain_text() -> None:

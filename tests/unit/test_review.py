@@ -100,6 +100,53 @@ def test_a_run_that_was_watched_without_load_is_valid(tmp_path: Path) -> None:
     assert (found.valid, found.about.users, found.times.last_request_to_end_ns) == (True, None, None)
 
 
+def test_a_run_that_was_watched_without_any_sample_is_invalid(tmp_path: Path) -> None:
+    """Whether or not it is known which services were to be watched."""
+    folder = factories.run(tmp_path, [], scenario={}, timing={}, services=("web",))
+    for path in folder.streams.glob("samples-*"):
+        path.unlink()
+    seal(folder, documents.load(folder))
+    found = review(folder)
+    assert not found.valid
+    assert [note.text for note in found.notes] == ["web: 0 samples of 300 expected in the window"]
+
+
+def test_every_watched_service_is_expected(tmp_path: Path) -> None:
+    """Not only those with a place in the scenario."""
+    found = review(factories.sealed_run(tmp_path, services=("nginx", "registry", "auth")))
+    assert [note.text for note in found.notes] == ["auth: 0 samples of 300 expected in the window"]
+
+
+def test_rates_of_a_killed_run_are_those_of_its_own_time(tmp_path: Path) -> None:
+    """5 requests in the 10 s of the window until the kill, not in the 30 s that were planned."""
+    folder = factories.run(tmp_path, [Asked(start_s=10 + 2 * n, took_ms=1) for n in range(5)], status="recovered")
+    for path in folder.streams.glob("samples-*"):
+        path.unlink()
+    factories.write_samples(folder.streams, "nginx", [{"t_ns": at(20)}])
+    seal(folder, documents.load(folder))
+    found = review(folder)
+    assert (found.window.length_ns, round(found.total.per_s, 6)) == (10_000_000_001, 0.5)
+
+
+def test_a_second_that_began_before_the_window_is_not_of_the_window(tmp_path: Path) -> None:
+    """The generator stamps a second at its end: the one that ends at 10.5 s lay half in the warm-up."""
+    folder = factories.run(tmp_path)
+    rows = [factories.second(n + 0.5, cpu_fraction=0.99 if n == 10 else 0.3) for n in range(42)]
+    factories.write_lines(folder.streams, "generator", rows, table="generator")
+    seal(folder, documents.load(folder))
+    use = review(folder).generator
+    assert (use.seconds, use.busy_seconds, use.cpu_max) == (29, 0, 0.3)
+
+
+def test_a_generator_is_judged_in_a_window_only(tmp_path: Path) -> None:
+    """Its start, with all its imports, makes any process busy."""
+    folder = factories.run(tmp_path, spans=(), status="failed")
+    rows = [factories.second(n, cpu_fraction=0.99) for n in range(3)]
+    factories.write_lines(folder.streams, "generator", rows, table="generator")
+    seal(folder, documents.load(folder))
+    assert NoteKind.GENERATOR_BUSY not in [note.kind for note in review(folder).notes]
+
+
 def test_an_unsealed_run_can_not_be_judged(tmp_path: Path) -> None:
     """It is told how to recover it."""
     with pytest.raises(UsageError, match="no requests"):

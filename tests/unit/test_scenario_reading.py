@@ -76,7 +76,7 @@ def test_five_mistakes_yield_five_messages(folder: Path) -> None:
         "bad.yaml:5: ready.0.within: 10 has no unit: write 10s, 10m or 10ms (seen: 10)",
         "bad.yaml:6: the stack has no service 'ap'; its services: web, app",
         "bad.yaml:8: there is no locustfile 'gone.py' beside the scenario or shipped",
-        "bad.yaml:9: load.users: input should be a valid integer (seen: 'many')",
+        "bad.yaml:9: load.users must be a whole number (seen: 'many')",
     ]
 
 
@@ -100,12 +100,44 @@ def test_what_is_not_yaml_is_told_with_its_line(folder: Path) -> None:
         reading.read(str(folder / "bad.yaml"))
 
 
-def test_an_empty_file_is_a_scenario_with_problems(folder: Path) -> None:
-    """No traceback for a file that holds nothing."""
-    (folder / "bad.yaml").write_text("")
+@pytest.mark.parametrize("text", ["", "- question: Does it leak?\n", "leak\n"])
+def test_a_file_without_keys_is_a_scenario_with_one_problem(folder: Path, text: str) -> None:
+    """No traceback for a file that holds nothing, or a list."""
+    assert _problems(folder, text) == ["bad.yaml:1: the file must hold keys such as question, stack, load"]
 
-    with pytest.raises(ScenarioInvalid, match="valid dictionary"):
+
+def test_an_alias_within_what_it_repeats_is_told(folder: Path) -> None:
+    """Such a file has no end; it is told with its line, as any other mistake of YAML."""
+    (folder / "bad.yaml").write_text(GOOD.replace("big: {files", "big: &big {compose: *big, files"))
+
+    with pytest.raises(ScenarioInvalid, match=r"(?s)bad\.yaml:13.*alias"):
         reading.read(str(folder / "bad.yaml"))
+
+
+def test_a_file_nested_too_deeply_is_told(folder: Path) -> None:
+    """A thousand brackets are no scenario."""
+    (folder / "bad.yaml").write_text("question: " + "[" * 2000 + "]" * 2000)
+
+    with pytest.raises(ScenarioInvalid, match="nested too deeply"):
+        reading.read(str(folder / "bad.yaml"))
+
+
+@pytest.mark.parametrize("name", ["../drive.py", "/etc/passwd", "deep/../../drive.py"])
+def test_a_file_outside_of_the_stack_can_not_be_replaced(folder: Path, name: str) -> None:
+    """Told with its line, though such a file may exist."""
+    assert _problems(folder, GOOD.replace("web.conf: big.conf", f"{name}: big.conf")) == [
+        f"bad.yaml:13: '{name}' lies outside of the stack's folder, {folder}/st"
+    ]
+
+
+def test_a_file_is_named_in_one_way_only(folder: Path) -> None:
+    """A way round through another folder means the same file."""
+    text = GOOD.replace("{web.conf: big.conf}", '{"x/../web.conf": ./big.conf}')
+    (folder / "round.yaml").write_text(text)
+
+    found = plan.resolved(reading.read(str(folder / "round.yaml")))
+
+    assert found["variants"]["big"]["files"] == {"web.conf": "big.conf"}
 
 
 def test_a_setting_of_the_command_line_replaces_a_value(folder: Path) -> None:

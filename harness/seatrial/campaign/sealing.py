@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from seatrial.campaign.journal import Journal
-from seatrial.errors import Interrupted, ResultsUnwritable, SeatrialError
+from seatrial.errors import Interrupted, LoadFailed, ResultsUnwritable, SeatrialError
 from seatrial.model import NoteKind
 from seatrial.stack.guard import shielded
 
@@ -37,6 +37,8 @@ def sealed(journal: Journal) -> Iterator[None]:
     except BaseException as error:
         failure = _told(error, journal.folder.root)
         with shielded(), suppress(SeatrialError, OSError):  # the first failure is the one to tell
+            if isinstance(failure, LoadFailed):
+                journal.note(NoteKind.LOAD_ENDED_EARLY, failure.what)
             journal.seal("failed", str(failure))
         if failure is error:
             raise

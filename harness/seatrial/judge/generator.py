@@ -15,7 +15,10 @@ BUSY_FRACTION = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorUse:
-    """The seconds of all worker processes over the window; None where nobody could tell."""
+    """The worker processes over the window; None where nobody could tell.
+
+    `seconds` counts those of the process that told most of them, `busy_seconds` those in which any was busy.
+    """
 
     workers: int
     seconds: int
@@ -29,12 +32,14 @@ class GeneratorUse:
 
 
 def generator(table: Generator) -> GeneratorUse:
-    """Judge the seconds given."""
+    """Judge the seconds given; the processes' seconds are put side by side by their order, not by their stamps."""
     cpu = np.sort(table.cpu_fraction[~np.isnan(table.cpu_fraction)])
+    workers = [table.worker == number for number in np.unique(table.worker)]
+    busy = [np.flatnonzero(table.cpu_fraction[mine] > BUSY_FRACTION) for mine in workers]
     return GeneratorUse(
-        workers=len(np.unique(table.worker)),
-        seconds=len(table.t_ns),
-        busy_seconds=int((cpu > BUSY_FRACTION).sum()),
+        workers=len(workers),
+        seconds=max((int(mine.sum()) for mine in workers), default=0),
+        busy_seconds=len(set().union(*(second.tolist() for second in busy))),
         cpu_median=float(cpu[(len(cpu) - 1) // 2]) if len(cpu) else None,
         cpu_max=float(cpu[-1]) if len(cpu) else None,
         loop_lag_p99_max_ns=_highest(table.loop_lag_p99_ns),

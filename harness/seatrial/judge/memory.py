@@ -4,19 +4,19 @@ Memory classes of one service, as the kernel charges them: anonymous, file cache
 write-back), shared memory and tmpfs, kernel, sockets, swap. Only the clean cache can be taken back at once; the
 rest is `unreclaimable` = anonymous + kernel + shared + sockets + dirty. (Some kernel memory, dentries for one, can
 be taken back; only a forced reclaim shows how much.) A class that is read less often than the others keeps its
-last known value in the sum; one that a source can't tell at all counts as nothing, and is listed in `untold`;
-where anonymous memory is unknown, so is the sum.
+container's last known value in the sum; one that a source can't tell at all counts as nothing, and is listed in
+`untold`; where anonymous memory is unknown, so is the sum.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
-from seatrial.judge.columns import Ints, Mask, Samples, rows
+from seatrial.judge import replicas
+from seatrial.judge.columns import Ints, Samples, rows
 from seatrial.judge.latency import Quantiles, nearest_rank, quantiles
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
@@ -64,13 +64,15 @@ class Level:
 class ServiceUse:
     """One service over the window.
 
-    `memory` maps each of CLASSES to its level; `gained` each of COUNTERS to what it grew by (None: can't be told);
-    `cpu_cores` is the mean number of cores in use; `containers` those seen, `restarts` how often one
-    followed another.
+    `memory` maps each of CLASSES to its level, replicas added up; `ticks` counts the moments at which the service
+    was read, `samples` the readings of all its containers; `gained` maps each of COUNTERS to what it grew by
+    (None: can't be told); `cpu_cores` is the mean number of cores in use; `containers` those seen, `restarts` how
+    often one followed another.
     """
 
     service: str
     samples: int
+    ticks: int
     containers: tuple[str, ...]
     restarts: int
     memory: Mapping[str, Level]
@@ -91,20 +93,14 @@ def services(samples: Samples, window_ns: int, requests: int) -> tuple[ServiceUs
     )
 
 
-def unreclaimable(numbers: Mapping[str, Ints]) -> Ints:
+def unreclaimable(numbers: Mapping[str, Ints], container: Ints) -> Ints:
     """Return the sum of the classes that can't be taken back, NULL where anonymous memory is unknown."""
-    known = [_carried(numbers[name]) for name in UNRECLAIMABLE]
-    total: Ints = np.where(numbers["anon_bytes"] == NULL, NULL, np.sum(known, axis=0))
+    total = np.full(len(container), NULL, dtype=np.int64)
+    for mine in replicas.each(container):
+        known = [replicas.carried(numbers[name][mine]) for name in UNRECLAIMABLE]
+        held = np.sum([np.where(values == NULL, 0, values) for values in known], axis=0)
+        total[mine] = np.where(numbers["anon_bytes"][mine] == NULL, NULL, held)
     return total
-
-
-def _carried(values: Ints) -> Ints:
-    """Put the last known value in place of NULL, the first known one before it, and 0 where there is none."""
-    known = np.flatnonzero(values != NULL)
-    if len(known) == 0:
-        return np.zeros_like(values)
-    at = np.searchsorted(known, np.arange(len(values)), side="right") - 1
-    return values[known[np.maximum(at, 0)]]
 
 
 def level(values: Ints) -> Level:
@@ -134,24 +130,30 @@ def gained(values: Ints, container: Ints) -> int | None:
 
 
 def _use(some: Samples, name: str, window_ns: int, requests: int) -> ServiceUse:
-    numbers = {**some.numbers, "unreclaimable_bytes": unreclaimable(some.numbers)}
     codes = some.container.codes.astype(np.int64)
-    stamps = some.numbers["t_ns"]
+    numbers, stamps = some.numbers, some.numbers["t_ns"]
+    periods = quantiles(_periods(stamps, codes))
+    together = replicas.at_once(stamps, codes)
     gains = {counter: gained(numbers[counter], codes) for counter in COUNTERS}
     cores = _cores(gains["cpu_ns"], stamps)
+    held = {**{one: numbers[one] for one in CLASSES if one in numbers}, "t_ns": stamps}
+    held["unreclaimable_bytes"] = unreclaimable(numbers, codes)
+    if together > 1:
+        held = replicas.summed(held, codes, periods.p50 or 0)
     return ServiceUse(
         service=name,
         samples=some.count,
+        ticks=len(held["usage_bytes"]),
         containers=tuple(some.container.counts()),
-        restarts=_restarts(stamps, codes),
-        memory={one: level(numbers[one]) for one in CLASSES},
+        restarts=len(np.unique(codes)) - together,
+        memory={one: level(held[one]) for one in CLASSES},
         untold=tuple(one for one in UNRECLAIMABLE if not np.any(numbers[one] != NULL)),
         gained=gains,
         cpu_cores=cores,
         cpu_per_request_ns=None if cores is None or not requests else round(cores * window_ns / requests),
         samples_per_s=some.count * NS_PER_S / window_ns if window_ns > 0 else 0.0,
-        period_ns=quantiles(_periods(stamps, codes)),
-        reading_ns=quantiles(_readings(some.numbers)),
+        period_ns=periods,
+        reading_ns=quantiles(_readings(numbers)),
     )
 
 
@@ -160,18 +162,8 @@ def _cores(cpu_ns: int | None, stamps: Ints) -> float | None:
     return cpu_ns / covered_ns if cpu_ns is not None and covered_ns > 0 else None
 
 
-def _restarts(stamps: Ints, container: Ints) -> int:
-    """Count the containers that began after the one before had been read last: replicas overlap instead."""
-    lives = sorted((int(stamps[m].min()), int(stamps[m].max())) for m in _each(container))
-    return sum(begin > previous_end for (_, previous_end), (begin, _) in pairwise(lives))
-
-
-def _each(container: Ints) -> list[Mask]:
-    return [container == code for code in np.unique(container)]
-
-
 def _periods(stamps: Ints, container: Ints) -> Ints:
-    return np.concatenate([np.diff(stamps[mask]) for mask in _each(container)])
+    return np.concatenate([np.diff(stamps[mask]) for mask in replicas.each(container)])
 
 
 def _readings(numbers: Mapping[str, Ints]) -> Ints:

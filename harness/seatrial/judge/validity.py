@@ -13,6 +13,9 @@ from seatrial.units import NS_PER_S
 ENOUGH_SAMPLES = 0.9
 """The share of the expected samples below which a peak may have been missed."""
 
+FEW_BUSY_SECONDS = 0.05
+"""The share of busy seconds up to which their requests can't move a p95."""
+
 DOCKER_API = "docker api"
 """The source that gives one reading a second, whatever rate was asked for."""
 
@@ -52,12 +55,12 @@ def of_services(used: Sequence[ServiceUse], sampling: Sampling, deaths: Mapping[
 
 
 def of_generator(use: GeneratorUse) -> tuple[Note, ...]:
-    """Return GENERATOR_BUSY if a worker was near the limit of its core in any second."""
-    if not use.busy_seconds:
+    """Return GENERATOR_BUSY if a process was near the limit of its core in more than a few of the seconds."""
+    if use.busy_seconds <= use.seconds * FEW_BUSY_SECONDS:
         return ()
     text = (
         f"in {use.busy_seconds} of {use.seconds} seconds a load process used more than {BUSY_FRACTION:.0%} "
-        f"of its core, at most {use.cpu_max or 0:.0%}"
+        f"of a core, at most {use.cpu_max or 0:.0%}"
     )
     return (Note(kind=NoteKind.GENERATOR_BUSY, text=text),)
 
@@ -83,12 +86,17 @@ def _killed(service: ServiceUse) -> list[Note]:
 
 
 def _missing(used: Sequence[ServiceUse], sampling: Sampling) -> list[Note]:
-    seen = {service.service: service.samples for service in used if service.service not in RESERVED}
+    seen = {service.service: service.ticks for service in used if service.service not in RESERVED}
+    if sampling.window_ns == 0:
+        return []
+    wanted = dict.fromkeys((*sampling.expected, *seen))
+    if not wanted:
+        return [Note(kind=NoteKind.SAMPLES_MISSING, text="no service was read in the window")]
     found = []
-    for name in dict.fromkeys((*sampling.expected, *seen)):
+    for name in wanted:
         hz = 1.0 if sampling.sources.get(name) == DOCKER_API else sampling.hz
-        wanted = hz * sampling.window_ns / NS_PER_S
-        if seen.get(name, 0) < int(wanted * ENOUGH_SAMPLES):
-            text = f"{name}: {seen.get(name, 0)} samples of {wanted:.0f} expected in the window"
+        expected = hz * sampling.window_ns / NS_PER_S
+        if seen.get(name, 0) < max(1, int(expected * ENOUGH_SAMPLES)):
+            text = f"{name}: {seen.get(name, 0)} samples of {expected:.0f} expected in the window"
             found.append(Note(kind=NoteKind.SAMPLES_MISSING, text=text))
     return found

@@ -24,7 +24,7 @@ class RunDocument:
     `run_id` is in the label of all that the run created; `scenario` is the resolved scenario as JSON values;
     `clock` one pair of `wall_ns` and `monotonic_ns` read together; `facts` has `subject` and `environment`;
     `timing` CLOCK_MONOTONIC stamps (`command_ns`, `exit_ns`, ...); `rows` counts the rows of each sealed table,
-    and of `errors`; `services` are those that were watched.
+    and in `errors` the exceptions of tasks; `services` are those that were watched.
     """
 
     status: Status
@@ -63,6 +63,8 @@ def load(folder: RunFolder) -> RunDocument:
     """Read run.json; UsageError if it is missing, unreadable, or of a newer version."""
     values = _values(folder)
     version = values.get("schema_version", 0)
+    if not isinstance(version, int):
+        raise _unreadable(folder, f"schema version {version!r}")
     if version > SCHEMA_VERSION:
         raise UsageError(
             "this run was written by a newer Seatrial",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,14 +15,15 @@ import pyarrow.parquet as pq
 
 from seatrial.model import Note, NoteKind, Span
 from seatrial.record.binary import Columns, Part, in_order, open_part
+from seatrial.record.clamp import clamped
 from seatrial.record.document import RunDocument, load, save
 from seatrial.record.durable import replacing, writing
 from seatrial.record.folder import TABLES, RunFolder
 from seatrial.record.lines import LineFile, sorted_table
 from seatrial.record.schema import SCHEMAS, Arrow, writer_options
+from seatrial.record.task_errors import TaskErrors
 
 _ROWS_IN_GROUP = 262_144
-_SHOWN_CHARACTERS = 300
 _BINARY = ("requests", "samples")
 _LINES = ("flows", "generator")
 _OPENED = TypeVar("_OPENED")
@@ -30,8 +32,8 @@ _OPENED = TypeVar("_OPENED")
 def seal(folder: RunFolder, document: RunDocument) -> RunDocument:
     """Write every table, then run.json, then remove the streams; ResultsUnwritable if the disk refuses.
 
-    May be repeated at any point of a crash: tables are replaced whole, the streams go last, and a sealed run stays
-    as it is.
+    The phases of a run that was cut short end with its last stamp. May be repeated at any point of a crash: tables
+    are replaced whole, the streams go last, and a sealed run stays as it is.
     """
     stored = load(folder) if folder.document.exists() else document
     with writing(folder.root):
@@ -39,10 +41,11 @@ def seal(folder: RunFolder, document: RunDocument) -> RunDocument:
             _remove_streams(folder)
             return stored
         if not folder.streams.exists() and all(folder.table(name).exists() for name in TABLES):
-            return _saved(folder, replace(document, sealed=True, rows=_counted(folder)))
+            return _saved(folder, replace(document, sealed=True, rows={**document.rows, **_counted(folder)}))
+        document = clamped(document, _parts(folder.streams))
         work = _Sealing(folder, document.spans)
         rows = {name: work.binary(name) for name in _BINARY} | {name: work.lines(name) for name in _LINES}
-        rows |= {"tiers": work.write("tiers", ()), "errors": work.errors()}
+        rows |= {"tiers": work.write("tiers", ()), "errors": work.errors(document.rows.get("errors", 0))}
         facts, notes = _with_sampler(folder, document.facts), work.notes(document.notes)
         sealed = _saved(folder, replace(document, sealed=True, rows=rows, facts=facts, notes=notes))
         _remove_streams(folder)
@@ -56,7 +59,7 @@ class _Sealing:
     folder: RunFolder
     spans: Sequence[Span]
     torn: list[str] = field(default_factory=list)
-    task_errors: list[str] = field(default_factory=list)
+    task_errors: TaskErrors = field(default_factory=TaskErrors)
 
     def binary(self, name: str) -> int:
         """Seal the binary streams of one table; return the number of rows."""
@@ -72,8 +75,8 @@ class _Sealing:
         self._note_torn(files)
         return count
 
-    def errors(self) -> int:
-        """Keep the exceptions of tasks as a log; return how many there were."""
+    def errors(self, told: int) -> int:
+        """Keep the exceptions of tasks as a log; return how many there were, `told` or found."""
         files = [file for _, file in self._opened("errors-*.jsonl", _line_file)]
         rows = [row for file in files for row in file]
         self._note_torn(files)
@@ -81,8 +84,8 @@ class _Sealing:
             self.folder.logs.mkdir(exist_ok=True)
             with replacing(self.folder.logs / "task-errors.jsonl") as stream:
                 stream.writelines(json.dumps(row).encode() + b"\n" for row in rows)
-        self.task_errors = [_said(row) for row in rows]
-        return len(rows)
+        self.task_errors = TaskErrors(rows=rows, total=told)
+        return self.task_errors.count
 
     def write(self, name: str, tables: Iterable[Arrow]) -> int:
         """Write one Parquet file, whole or not at all, one row group for each of `tables`."""
@@ -102,10 +105,8 @@ class _Sealing:
         mine: dict[NoteKind, str] = {}
         if self.torn:
             mine[NoteKind.TORN_RECORDS] = f"left out, because cut off while being written: {', '.join(self.torn)}"
-        if self.task_errors:
-            mine[NoteKind.TASK_EXCEPTION] = (
-                f"{len(self.task_errors)} in logs/task-errors.jsonl; {self.task_errors[0]}"
-            )
+        if self.task_errors.count:
+            mine[NoteKind.TASK_EXCEPTION] = self.task_errors.text()
         known = {note.kind for note in before}
         return (*before, *(Note(kind=kind, text=text) for kind, text in mine.items() if kind not in known))
 
@@ -141,10 +142,10 @@ def _tables_of_lines(name: str, files: Sequence[LineFile], spans: Sequence[Span]
         yield pa.table(table.slice(begin, _ROWS_IN_GROUP))
 
 
-def _said(row: dict[str, Any]) -> str:
-    """Return the first one's words: the fields that are text, without the traceback."""
-    texts = (value for name, value in row.items() if isinstance(value, str) and name != "traceback")
-    return "first: " + ": ".join(texts)[:_SHOWN_CHARACTERS]
+def _parts(streams: Path) -> Iterator[Part]:
+    for path in (path for name in _BINARY for path in streams.glob(f"{name}-*.bin")):
+        with suppress(ValueError):  # no header: sealing says so
+            yield open_part(path)
 
 
 def _with_sampler(folder: RunFolder, facts: Mapping[str, Any]) -> Mapping[str, Any]:

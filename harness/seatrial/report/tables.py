@@ -28,6 +28,7 @@ _MEMORY = (
     ("sock_bytes", "sock", False),
     ("file_dirty_bytes", "dirty", False),
     ("file_clean_bytes", "clean", False),
+    ("swap_bytes", "swap", False),
     ("usage_bytes", "usage", True),
     ("working_set_bytes", "work.set", True),
 )
@@ -44,18 +45,17 @@ class _Column:
 
 
 def endpoints(total: Traffic, rows: Sequence[Traffic], width: int) -> Table:
-    """Return one row for each endpoint, and one for all."""
+    """Return one row for each endpoint, and one for all; a narrow one leaves failures to the table of outcomes."""
     shown = [*rows, total] if len(rows) > 1 else list(rows)
+    latency = [column for column in _latency("endpoint", shown) if width >= WIDE or column.head != "failed"]
     first_byte = [numbers.duration(row.first_byte_ns.p50) for row in shown]
-    columns = [*_latency("endpoint", shown), _Column("first byte", first_byte)]
-    if width >= WIDE:
-        columns.append(_Column("MB/s", [numbers.megabytes_per_s(row.bytes_per_s) for row in shown]))
-    return _table(columns)
+    return _table([*latency, _Column("first byte", first_byte), *_rates(shown, width)])
 
 
-def flows(rows: Sequence[Traffic]) -> Table:
+def flows(rows: Sequence[Traffic], width: int) -> Table:
     """Return one row for each kind of flow."""
-    return _table([*_latency("flow", rows), _Column("requests", [numbers.count(row.requests) for row in rows])])
+    asked = _Column("requests", [numbers.count(row.requests) for row in rows])
+    return _table([*_latency("flow", rows), asked, *_rates(rows, width)])
 
 
 def failures(rows: Sequence[Traffic]) -> Table:
@@ -74,7 +74,10 @@ def failures(rows: Sequence[Traffic]) -> Table:
 
 def memory(services: Sequence[Placed], width: int) -> Table:
     """Return four rows for each service: start, median, peak and end of each memory class, in MiB."""
-    shown = [(name, head) for name, head, only_wide in _MEMORY if width >= WIDE or not only_wide]
+    left_out = {name for name, _, only_wide in _MEMORY if only_wide and width < WIDE}
+    if not any(placed.use.memory["swap_bytes"].peak for placed in services):
+        left_out.add("swap_bytes")
+    shown = [(name, head) for name, head, _ in _MEMORY if name not in left_out]
     table = _headed([("service", True), ("MiB", True), *((head, False) for _, head in shown)])
     for placed in services:
         for moment in _MOMENTS:
@@ -142,6 +145,13 @@ def _latency(head: str, rows: Sequence[Traffic]) -> list[_Column]:
         _Column("p99", [numbers.duration(row.latency_ns.p99) for row in rows]),
         _Column("max", [numbers.duration(row.latency_ns.max) for row in rows]),
     ]
+
+
+def _rates(rows: Sequence[Traffic], width: int) -> list[_Column]:
+    columns = [_Column("per s", [numbers.rate(row.per_s) for row in rows])]
+    if width >= WIDE:
+        columns.append(_Column("MB/s", [numbers.megabytes_per_s(row.bytes_per_s) for row in rows]))
+    return columns
 
 
 def _table(columns: Sequence[_Column]) -> Table:

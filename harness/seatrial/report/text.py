@@ -51,7 +51,9 @@ def _parts(review: Review, width: int) -> Iterator[RenderableType]:
             "Requests", _traffic_explained(review), tables.endpoints(review.total, review.endpoints, width)
         )
     if review.flows:
-        yield _section("Flows", "a flow is one task of a user, such as a whole pull", tables.flows(review.flows))
+        yield _section(
+            "Flows", "a flow is one task of a user, such as a whole pull", tables.flows(review.flows, width)
+        )
     ended_otherwise = [row for row in (*review.endpoints, *review.flows) if set(row.outcomes) - {"ok"}]
     if ended_otherwise:
         said = "* is not a failure: given up on purpose (aborted), or by the end of the run (cut)"

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from seatrial.errors import ScenarioInvalid
+from seatrial.scenario import plain
 
 Place = tuple[str | int, ...]
 
@@ -33,9 +34,8 @@ class Document:
 def read(path: Path) -> Document:
     """Read one YAML file; ScenarioInvalid if it can't be read or is not YAML."""
     try:
-        text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        root, places = tree(path.read_text(encoding="utf-8"))
+        values = plain.values(root)
     except (OSError, UnicodeDecodeError) as error:
         raise ScenarioInvalid("the file can't be read", where=str(path), seen=str(error)) from error
     except yaml.YAMLError as error:
@@ -43,7 +43,8 @@ def read(path: Path) -> Document:
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or str(error)
         raise ScenarioInvalid("the file is not YAML", where=where, seen=problem) from error
-    places = list(_places((), root)) if root is not None else []
+    except RecursionError as error:
+        raise ScenarioInvalid("the file is nested too deeply", where=str(path)) from error
     lines: dict[Place, int] = {}
     repeated = []
     for place, line in places:
@@ -53,13 +54,28 @@ def read(path: Path) -> Document:
     return Document(path, values, lines, tuple(repeated))
 
 
-def _places(place: Place, node: yaml.Node) -> Iterator[tuple[Place, int]]:
+def tree(text: str) -> tuple[yaml.Node | None, list[tuple[Place, int]]]:
+    """Return the tree of a YAML text and the line of each place in it; YAMLError if it is none, or has no end."""
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    return root, list(_places((), root, frozenset(), set())) if root is not None else []
+
+
+def _places(place: Place, node: yaml.Node, around: frozenset[int], seen: set[int]) -> Iterator[tuple[Place, int]]:
+    """Yield the place and line of all keys and items; what an alias repeats is entered once."""
+    if id(node) in around:
+        raise yaml.MarkedYAMLError(
+            problem="an alias (*) stands within the value that it repeats", problem_mark=node.start_mark
+        )
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    inside = around | {id(node)}
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             inner = (*place, str(key.value))
             yield inner, key.start_mark.line + 1
-            yield from _places(inner, value)
+            yield from _places(inner, value, inside, seen)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             yield (*place, index), item.start_mark.line + 1
-            yield from _places((*place, index), item)
+            yield from _places((*place, index), item, inside, seen)

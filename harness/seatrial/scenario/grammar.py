@@ -15,9 +15,22 @@ def _duration(value: object) -> object:
     return seconds(value) if isinstance(value, str) else value
 
 
+def _parameter(value: object) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str):
+        raise ValueError("must be one value: text, a number, true or false")  # noqa: TRY004  (pydantic reports ValueError)
+    return value
+
+
 _PATTERN = r"^\d+(\.\d+)?\s*(ms|s|m|min|h)$"
 Duration = Annotated[
     float, BeforeValidator(_duration), WithJsonSchema({"type": "string", "pattern": _PATTERN, "examples": ["30s"]})
+]
+Parameter = Annotated[
+    str,
+    BeforeValidator(_parameter),
+    WithJsonSchema({"anyOf": [{"type": kind} for kind in ("string", "integer", "number", "boolean")]}),
 ]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 
@@ -48,7 +61,7 @@ class TierText(_Grammar):
 
 
 class LoadText(_Grammar):
-    """Who drives the stack, how hard, and for how long."""
+    """Who drives the stack, how hard, and for how long; `parameters` are text when they come here (`plain`)."""
 
     locustfile: str
     user_classes: tuple[Word, ...] = Field(default=(), strict=False)
@@ -56,7 +69,7 @@ class LoadText(_Grammar):
     warmup: Duration = 5.0
     duration: Annotated[Duration, Field(gt=0)] = 30.0
     drain: Duration = 5.0
-    parameters: dict[Word, str | int | float | bool] = Field(default_factory=dict)
+    parameters: dict[Word, Parameter] = Field(default_factory=dict)
 
 
 class VariantText(_Grammar):

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from seatrial.errors import UsageError
-from seatrial.scenario.document import Document
+from seatrial.scenario import plain
+from seatrial.scenario.document import Document, tree
 
 
 def parse(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -35,14 +36,18 @@ def apply(document: Document, settings: Mapping[str, str]) -> Document:
 
 
 def _set(values: dict[str, Any], key: str, text: str) -> None:
-    *path, last = key.split(".")
+    place = tuple(key.split("."))
     node = values
-    for step in path:
+    for step in place[:-1]:
         inner = node.setdefault(step, {})
         if not isinstance(inner, dict):
             raise UsageError("--set names a key inside a value that has none", where=key, seen=repr(inner))
         node = inner
+    node[place[-1]] = text if place[:-1] == plain.PARAMETERS else _value(place, text)
+
+
+def _value(place: tuple[str, ...], text: str) -> Any:  # noqa: ANN401  (any YAML value)
     try:
-        node[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError("--set has a value that is not YAML", where=key, seen=text) from error
+        return plain.values(tree(text)[0], place)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UsageError("--set has a value that is not YAML", where=".".join(place), seen=text) from error

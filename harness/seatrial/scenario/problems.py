@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from seatrial.errors import ScenarioInvalid
+from seatrial.scenario import wording
 from seatrial.scenario.document import Document, Place
-
-_WORDS = {
-    "missing": "is missing",
-    "extra_forbidden": "is not a key of a scenario",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +25,35 @@ class Problem:
 
 
 def of_grammar(error: ValidationError, grammar: type[BaseModel]) -> list[Problem]:
-    """Translate what pydantic found."""
+    """Translate what pydantic found: one problem for each mistake."""
     problems = []
     meant: set[Place] = set()
     for found in sorted(error.errors(), key=lambda found: found["type"] == "missing"):
-        place: Place = found["loc"]
-        kind, key = found["type"], ".".join(map(str, place))
-        if kind == "missing" and place in meant:
-            continue  # the misspelt key was told already: one mistake, one message
+        place = _place(found["loc"])
+        if found["type"] == "missing" and place in meant:
+            continue  # the misspelt key was told already
         hint = ""
-        if kind == "extra_forbidden":
+        if found["type"] == "extra_forbidden":
             close = _meant(place, grammar)
             hint = f"did you mean {close}?" if close else f"known here: {', '.join(_keys_at(place[:-1], grammar))}"
             meant.add((*place[:-1], close))
-        words = _WORDS.get(kind) or f"{_lowered(found['msg'])} (seen: {found['input']!r})"
-        problems.append(Problem(place, f"{key} {words}" if kind in _WORDS else f"{key}: {words}", hint))
+        problems.append(Problem(place, _told(found, place, grammar), hint))
     return problems
+
+
+def _told(found: ErrorDetails, place: Place, grammar: type[BaseModel]) -> str:
+    if not place:
+        return "the file must hold keys such as question, stack, load"
+    key = ".".join(map(str, place))
+    if found["type"].startswith("model"):
+        words = f"must hold keys such as {', '.join(_keys_at(place, grammar)[:3])}"
+        return f"{key} {words} (seen: {wording.seen(found['input'])})"
+    return wording.told(key, found)
+
+
+def _place(loc: tuple[int | str, ...]) -> Place:
+    """Return where a problem stands; pydantic tells a bad key as the place of its value and one step more."""
+    return (*loc[:-2], str(loc[-2])) if loc[-1:] == (wording.KEY,) else loc
 
 
 def refuse(document: Document, problems: Iterable[Problem]) -> None:
@@ -61,11 +71,6 @@ def refuse(document: Document, problems: Iterable[Problem]) -> None:
         f"the scenario has {count}\n" + "\n".join(f"  {line}" for line in lines),
         hint="seatrial schema prints what a scenario may hold",
     )
-
-
-def _lowered(message: str) -> str:
-    message = message.removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
 
 
 def _meant(place: Place, grammar: type[BaseModel]) -> str:

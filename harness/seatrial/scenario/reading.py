@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ def read(wanted: str, settings: Mapping[str, str] | None = None) -> Scenario:
     try:
         text = ScenarioText.model_validate(source.values)
     except ValidationError as error:
-        refuse(source, [*problems, *of_grammar(error, ScenarioText), *_file_problems(source)])
+        told = of_grammar(error, ScenarioText)
+        places = {problem.place for problem in told}  # what is no word of the grammar needs no second message
+        refuse(source, [*problems, *told, *(one for one in _file_problems(source) if one.place not in places)])
         raise  # refuse always raises here: a ValidationError has at least one problem
     refuse(source, [*problems, *_file_problems(source)])
     return _meaning(text, source.path)
@@ -37,7 +40,7 @@ def _meaning(text: ScenarioText, path: Path) -> Scenario:
         name: Variant(
             name=name,
             compose=variant.compose,
-            files={folder / old: folder / new for old, new in variant.files.items()},
+            files={_in_stack(folder, old): _in_stack(folder, new) for old, new in variant.files.items()},
         )
         for name, variant in text.variants.items()
     }
@@ -66,12 +69,8 @@ def _load(text: ScenarioText, path: Path) -> Load:
         warmup_s=load.warmup,
         duration_s=load.duration,
         drain_s=load.drain,
-        parameters={name: _as_option(value) for name, value in load.parameters.items()},
+        parameters=load.parameters,
     )
-
-
-def _as_option(value: str | float | bool) -> str:  # noqa: FBT001  (a YAML value, not a flag)
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _compose_file(path: Path, stack: str) -> Path:
@@ -111,7 +110,7 @@ def _file_problems(source: document.Document) -> Iterator[Problem]:
 def _services(compose_file: Path) -> list[str] | None:
     try:
         content = yaml.safe_load(compose_file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError):
         return None
     services = content.get("services") if isinstance(content, dict) else None
     return [str(name) for name in services] if isinstance(services, dict) else None
@@ -133,6 +132,21 @@ def _replaced_files(values: Mapping[str, Any], folder: Path) -> Iterator[Problem
     for name, variant in variants.items() if isinstance(variants, dict) else ():
         files = variant.get("files") if isinstance(variant, dict) else None
         for old, new in files.items() if isinstance(files, dict) else ():
-            for file in (old, new):
-                if isinstance(file, str) and not (folder / file).is_file():
-                    yield Problem(("variants", str(name), "files", str(old)), f"the stack has no file {file!r}")
+            place = ("variants", str(name), "files", str(old))
+            yield from (Problem(place, text) for text in _of_files(folder, old, new))
+
+
+def _of_files(folder: Path, *names: object) -> Iterator[str]:
+    for name in names:
+        if not isinstance(name, str):
+            continue
+        file = _in_stack(folder, name)
+        if not file.is_relative_to(folder):
+            yield f"{name!r} lies outside of the stack's folder, {folder}"
+        elif not file.is_file():
+            yield f"the stack has no file {name!r}"
+
+
+def _in_stack(folder: Path, name: str) -> Path:
+    """Return the file that a name in the stack's folder means; `..` is taken by its letters, as Compose does."""
+    return Path(os.path.normpath(folder / name))
