@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 bin := .venv/bin
-has_docker := docker version >/dev/null 2>&1
+has_docker := timeout 10 docker version >/dev/null 2>&1
 
 .PHONY: help trial test check static fix wheel test-modern-host clean clean-venv
 

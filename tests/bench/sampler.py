@@ -7,33 +7,20 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 import docker
 from rich import print as show
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from spawning import spawn
+
 from seatrial.model import Watch
 from seatrial.observe.session import observing
-
-
-def spawn(
-    argv: Sequence[str],
-    *,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    stdin: int | IO[bytes] | None = None,
-    stdout: int | IO[bytes] | None = None,
-    stderr: int | IO[bytes] | None = None,
-) -> subprocess.Popen[bytes]:
-    """Start a child in a process group of its own."""
-    return subprocess.Popen(
-        argv, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
-    )
 
 
 def main() -> None:

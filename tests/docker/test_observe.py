@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import docker
 import pytest
 from docker.models.containers import Container
+from spawning import spawn
 
 from seatrial.model import Watch
 from seatrial.observe.containers import connect
@@ -31,29 +31,13 @@ IMAGE = "debian:trixie-slim"
 def container(*command: str, **settings: Any) -> Iterator[Container]:  # noqa: ANN401  (settings of the SDK)
     """Run a container, and remove it."""
     client = docker.from_env()
-    running = client.containers.run(
-        IMAGE, list(command), detach=True, labels={"seatrial.test": "observe"}, **settings
-    )
+    labels = {"seatrial.test": "observe", **settings.pop("labels", {})}
+    running = client.containers.run(IMAGE, list(command), detach=True, labels=labels, **settings)
     try:
         yield running
     finally:
         running.remove(force=True, v=True)
         client.close()
-
-
-def spawn(
-    argv: Sequence[str],
-    *,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    stdin: int | IO[bytes] | None = None,
-    stdout: int | IO[bytes] | None = None,
-    stderr: int | IO[bytes] | None = None,
-) -> subprocess.Popen[bytes]:
-    """Start a child in a process group of its own."""
-    return subprocess.Popen(
-        argv, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
-    )
 
 
 def until(condition: Callable[[], bool], within_s: float = 20.0) -> bool:
@@ -132,6 +116,39 @@ def test_a_new_container_of_the_project_is_followed(tmp_path: Path) -> None:
     assert found
     with (tmp_path / "samples-it-2.bin").open("rb") as stream:
         assert read_layout(stream).constants == {"service": "it", "container": second.id}
+
+
+def test_a_worker_that_crashes_again_and_again_is_followed(tmp_path: Path) -> None:
+    """It is in the samples while it lives, and in the events, though nobody told its service at the start."""
+    labels = {"com.docker.compose.project": "trialy", "com.docker.compose.service": "worker"}
+    path, stream = tmp_path / "e", tmp_path / "samples-worker-1.bin"
+    with (
+        container("sleep", "100") as told,
+        observing([watch("it", told)], tmp_path, path, spawn=spawn, project="trialy") as observer,
+        container("sh", "-c", "sleep 0.7; exit 3", labels=labels, restart_policy={"Name": "always"}),
+    ):
+        assert until(lambda: [one["event"] for one in events(path)].count("die") >= 2)
+    assert len(columns(stream)["t_ns"]) >= 5
+    assert {one["service"] for one in events(path) if one["event"] == "die"} == {"worker"}
+    assert observer.summary is not None
+    assert observer.summary.samples["worker"] == len(columns(stream)["t_ns"])
+
+
+def test_what_runs_of_the_project_is_followed_from_the_start(tmp_path: Path) -> None:
+    """Replicas too: one service, a file for each container."""
+    labels = {"com.docker.compose.project": "trialz", "com.docker.compose.service": "web"}
+    with (
+        container("sleep", "100") as told,
+        container("sleep", "100", labels=labels) as first,
+        container("sleep", "100", labels=labels) as second,
+        observing([watch("it", told)], tmp_path, tmp_path / "e", spawn=spawn, project="trialz"),
+    ):
+        threading.Event().wait(0.5)
+    found = set()
+    for path in tmp_path.glob("samples-web-*.bin"):
+        with path.open("rb") as stream:
+            found.add(read_layout(stream).constants["container"])
+    assert found == {first.id, second.id}
 
 
 def test_an_out_of_memory_kill_is_told(tmp_path: Path) -> None:

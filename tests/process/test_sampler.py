@@ -8,12 +8,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
+from spawning import spawn
 
 from seatrial.errors import MeasurementInvalid, ResultsUnwritable
 from seatrial.model import Watch
@@ -27,21 +28,6 @@ from seatrial.wire.streams import NULL, Layout, read_layout
 MIB = 1 << 20
 HOST = Watch(service="host", kind="host")
 SAMPLER = Watch(service="sampler", kind="sampler")
-
-
-def spawn(
-    argv: Sequence[str],
-    *,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    stdin: int | IO[bytes] | None = None,
-    stdout: int | IO[bytes] | None = None,
-    stderr: int | IO[bytes] | None = None,
-) -> subprocess.Popen[bytes]:
-    """Start a child in a process group of its own."""
-    return subprocess.Popen(
-        argv, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
-    )
 
 
 def until(condition: Callable[[], bool], within_s: float = 15.0) -> bool:
@@ -139,6 +125,46 @@ def test_shared_classes_are_told_every_ten_seconds() -> None:
     assert first.shmem_bytes == 0
     assert second.file_clean_bytes == NULL
     assert third.file_clean_bytes > 0
+
+
+def test_an_exec_does_not_end_the_sampling_of_its_tree() -> None:
+    """The shared classes of the program that a process has become are read like those of the one that it was."""
+    clock = iter(range(0, 10**12, 10**10))
+    code = "import os; print(flush=True); input(); os.execvp('sh', ['sh', '-c', 'echo; read line'])"
+    with python(code) as child:
+        hear(child)
+        tree = Tree(child.pid, ProcessTable(Path("/proc")), clock=lambda: next(clock))
+        before = tree.read()
+        tell(child)
+        hear(child)
+        after = tree.read()
+    tree.close()
+    assert before.processes == after.processes == 2
+    assert 0 < after.file_clean_bytes < before.file_clean_bytes
+
+
+def test_a_process_whose_disk_bytes_are_denied_does_not_end_the_sampling(tmp_path: Path) -> None:
+    """Its other columns go on; the kernel denies `io` to others once a process has become another user's."""
+    tree = Tree(7, ProcessTable(made_up(tmp_path, 7)), proc=tmp_path)
+    process = tree._processes[7]
+    tree.read()
+    write_only = os.open(tmp_path / "7/io", os.O_WRONLY)
+    os.dup2(write_only, process._io._descriptor or -1)  # reading answers EBADF, which stands in for EACCES
+    os.close(write_only)
+    reading = tree.read()
+    tree.close()
+    assert (reading.read_bytes, reading.written_bytes) == (11, 22)
+
+
+def made_up(proc: Path, pid: int) -> Path:
+    """Write the files of one process."""
+    (proc / str(pid)).mkdir()
+    (proc / "loadavg").write_text(f"0 0 0 1/1 {pid}\n")
+    fields = " ".join(["0"] * 40)
+    (proc / str(pid) / "stat").write_text(f"{pid} (x) S 1 {fields}")
+    (proc / str(pid) / "statm").write_text("9 5 2 1 0 1 0\n")
+    (proc / str(pid) / "io").write_text("read_bytes: 11\nwrite_bytes: 22\n")
+    return proc
 
 
 def test_cpu_of_a_child_that_ended_is_kept() -> None:

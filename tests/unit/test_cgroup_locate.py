@@ -53,6 +53,17 @@ def test_version_2_paths_are_found(tmp_path: Path, path: str) -> None:
     assert found.net_dev == tmp_path / f"proc/{PID}/net/dev"
 
 
+@pytest.mark.parametrize("path", [f"system.slice/docker-{ID}.scope", f"docker/{ID}"])
+def test_a_cgroup_inside_of_the_container_is_not_the_container(tmp_path: Path, path: str) -> None:
+    """Where the first process lives in a child cgroup, what the whole container is charged for is read."""
+    for folder in (path, f"{path}/init"):
+        (tmp_path / "sys/fs/cgroup" / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "sys/fs/cgroup" / folder / "memory.current").touch()
+    found = host(tmp_path, mounts=UNIFIED, cgroup=f"0::/{path}/init\n", folders=[])
+    assert found is not None
+    assert found.memory == tmp_path / "sys/fs/cgroup" / path
+
+
 @pytest.mark.parametrize("path", [f"docker/{ID}", f"system.slice/docker-{ID}.scope"])
 def test_a_hybrid_host_is_version_1_with_pressure_from_the_unified_mount(tmp_path: Path, path: str) -> None:
     """Memory is accounted by version 1 there, PSI by the mount without controllers."""

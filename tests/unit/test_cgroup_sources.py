@@ -38,7 +38,7 @@ def version_2(name: str) -> Places:
 
 def test_version_1_is_read_column_by_column() -> None:
     """Each column is what its definition says, from the hierarchical lines of version 1."""
-    assert Cgroup1(version_1()).read() == Reading(
+    assert Cgroup1(version_1(), devices=DATA / "none").read() == Reading(
         usage_bytes=220200960,
         working_set_bytes=220200960 - 104857600,
         anon_bytes=4194305,
@@ -67,7 +67,7 @@ def test_version_1_is_read_column_by_column() -> None:
 
 def test_version_2_is_read_column_by_column() -> None:
     """Each column is what its definition says, with microseconds turned into nanoseconds."""
-    assert Cgroup2(version_2("docker-scope")).read() == Reading(
+    assert Cgroup2(version_2("docker-scope"), devices=DATA / "none").read() == Reading(
         usage_bytes=42373120,
         working_set_bytes=42373120 - 16777216,
         anon_bytes=98304,
@@ -92,6 +92,18 @@ def test_version_2_is_read_column_by_column() -> None:
         tx_bytes=1504,
         processes=1,
     )
+
+
+@pytest.mark.parametrize("name", ["dm-0", "md127", "loop3"])
+def test_bytes_of_a_stacked_device_are_those_of_the_disk_below(tmp_path: Path, name: str) -> None:
+    """What went through a volume or a loop device counts once, on both versions."""
+    (tmp_path / "254:0").symlink_to("../../devices/virtio2/block/vda")
+    (tmp_path / "253:0").symlink_to(f"../../devices/virtual/block/{name}")
+    readings = (
+        Cgroup1(version_1(), devices=tmp_path).read(),
+        Cgroup2(version_2("docker-scope"), devices=tmp_path).read(),
+    )
+    assert [(one.read_bytes, one.written_bytes) for one in readings] == [(4096, 8192), (4096, 8192)]
 
 
 def test_a_kernel_before_5_18_gives_the_sum_of_the_kernel_parts() -> None:

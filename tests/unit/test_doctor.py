@@ -87,6 +87,8 @@ def test_a_good_host_has_nothing_to_mend() -> None:
         ({"nofile_hard": 4096}, "descriptor limit", State.LACKS),
         ({"nofile_hard": None}, "descriptor limit", State.OK),
         ({"ephemeral_ports": [60000, 60999]}, "ephemeral ports", State.LACKS),
+        ({"governor": "performance, powersave"}, "CPU governor", State.DISTORTS),
+        ({"cgroup_version": 1}, "cgroup files", State.DISTORTS),
         ({"cgroup_version": None}, "cgroup files", State.LACKS),
         ({"kernel": "6.1"}, "cgroup files", State.DISTORTS),
     ],
@@ -133,6 +135,19 @@ def test_what_is_not_well_says_why_and_how_to_mend_it() -> None:
     found = [one for one in examine(bad) if one.state is not State.OK]
     assert len(found) == 10
     assert all(one.seen and one.why and one.mend for one in found)
+
+
+def test_sizes_are_told_as_people_read_them() -> None:
+    """Nobody counts the digits of a disk's free bytes."""
+    assert finding("disk", HOST).seen == "50.0 GiB free for results"
+    assert finding("swap", with_facts(swap_total_bytes=2147483648)).seen == "2.00 GiB"
+
+
+def test_cgroup_version_1_is_told_with_its_reasons() -> None:
+    """What it counts less, and the kernel parameter that brings version 2."""
+    found = finding("cgroup files", with_facts(cgroup_version=1))
+    assert all(word in found.why for word in ("sockets", "writes back", "pressure"))
+    assert "systemd.unified_cgroup_hierarchy=1" in found.mend
 
 
 def test_fuse_overlayfs_is_told_with_its_figures() -> None:

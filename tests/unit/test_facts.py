@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+import pytest
+
 from seatrial.observe.facts import Read, cgroup_version, engine_facts, host_facts, kernel_facts, steal_fraction
 
 FILES = {
@@ -48,6 +50,20 @@ def test_what_cannot_be_read_is_unknown() -> None:
     facts = kernel_facts(read=reader({}))
     assert {name for name, value in facts.items() if value is not None} == {"psi"}
     assert facts["psi"] is False
+
+
+@pytest.mark.parametrize(
+    ("governors", "told"),
+    [
+        (["performance"] * 3, "performance"),
+        (["performance", "powersave", "performance"], "performance, powersave"),
+    ],
+)
+def test_the_governor_is_that_of_every_processor(governors: list[str], told: str) -> None:
+    """One slow core is enough to change a measurement; a processor without a governor does not count."""
+    paths = [f"/sys/devices/system/cpu/cpu{number}/cpufreq/scaling_governor" for number in (0, 1, 3)]
+    files = {"/sys/devices/system/cpu/present": "0-1,3-4", **dict(zip(paths, governors, strict=True))}
+    assert kernel_facts(read=reader(files))["governor"] == told
 
 
 def test_cgroup_version_is_that_of_the_memory_controller() -> None:

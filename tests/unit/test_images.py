@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -22,10 +25,12 @@ class Programs:
         self.answers = answers
         self.ran: list[str] = []
         self.within_s: dict[str, float] = {}
+        self.env: dict[str, Mapping[str, str] | None] = {}
 
-    def __call__(self, argv: Sequence[str], *, within_s: float) -> Answer:
+    def __call__(self, argv: Sequence[str], *, within_s: float, env: Mapping[str, str] | None = None) -> Answer:
         """Answer, instead of running anything."""
         line = " ".join(argv)
+        self.env[line] = env
         self.ran.append(line)
         self.within_s[line] = within_s
         return next((answer for start, answer in self.answers.items() if line.startswith(start)), DONE)
@@ -69,6 +74,8 @@ def test_an_image_is_made_from_the_hosts_own_mirror() -> None:
     assert " trixie " in make
     assert make.endswith("root.tar http://near/debian")
     assert imported.endswith("root.tar debian:trixie-slim")
+    tree = make.split()[-2]
+    assert programs.env[make] == {"TMPDIR": tree.removesuffix("/root.tar")}
 
 
 def test_a_half_made_tree_is_never_imported() -> None:
@@ -127,6 +134,38 @@ def test_a_program_that_is_not_there_answers_as_in_a_shell() -> None:
 def test_a_program_that_takes_too_long_is_ended() -> None:
     """Code 124, as from timeout(1), and the answer comes at once."""
     assert run(["sleep", "60"], within_s=0.05) == Answer(124, "sleep did not end within 0.05 s")
+
+
+def test_a_program_that_takes_too_long_may_clean_up(tmp_path: Path) -> None:
+    """It is asked first, with all that it started: mmdebstrap unmounts what it has mounted."""
+    code = 'trap "touch $0; exit" TERM; sleep 60 & wait'
+    assert run(["sh", "-c", code, str(tmp_path / "done")], within_s=0.3).code == 124
+    assert (tmp_path / "done").exists()
+
+
+def test_a_program_that_does_not_end_is_killed(tmp_path: Path) -> None:
+    """After the grace nobody of its group runs, also one that ignores the signal and outlives its parent."""
+    code = '(trap "" TERM; exec sleep 60) & echo $! > "$0"; wait'
+    assert run(["sh", "-c", code, str(tmp_path / "pid")], within_s=0.3, grace_s=0.3).code == 124
+    stat = Path("/proc") / (tmp_path / "pid").read_text().strip() / "stat"
+    deadline = time.monotonic() + 5
+    while (runs := _runs(stat)) and time.monotonic() < deadline:
+        os.sched_yield()
+    assert not runs
+
+
+def _runs(stat: Path) -> bool:
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except OSError:
+        return False
+
+
+def test_a_program_has_the_environment_that_it_is_given() -> None:
+    """Beside ours: without PATH it would find nothing."""
+    assert run(["sh", "-c", 'echo $TMPDIR; test -n "$PATH"'], within_s=10, env={"TMPDIR": "/x"}) == Answer(
+        0, "/x\n"
+    )
 
 
 def test_both_streams_of_a_program_are_its_output() -> None:

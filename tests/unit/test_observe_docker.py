@@ -69,8 +69,22 @@ def test_a_new_container_counts_by_its_project(labels: dict[str, str], service: 
 
 
 def test_without_a_project_only_watched_containers_count() -> None:
-    """Labels that are missing on both sides do not match each other."""
-    assert Interest("", CLOCKS).event(message("start", "new")) is None
+    """Labels that are missing, or empty, on both sides do not match each other."""
+    interest = Interest("", CLOCKS)
+    assert interest.event(message("start", "new")) is None
+    assert interest.event(message("start", "new", **compose("", "auth"))) is None
+    assert interest.event(message("start", "new", **compose("trial", "auth"))) is None
+    assert interest.label == ""
+
+
+def test_replicas_count_for_one_service() -> None:
+    """The service's name is that of Compose, whichever of its containers it is."""
+    interest = Interest("trial", CLOCKS)
+    first, second = (interest.event(message("start", one, **compose("trial", "web"))) for one in ("a1", "b2"))
+    assert first is not None
+    assert second is not None
+    assert (first.service, second.service) == ("web", "web")
+    assert (first.container, second.container) == ("a1", "b2")
 
 
 def test_events_are_appended_to_a_file_that_exists(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,15 @@ def machine(root: Path) -> Path:
     (root / "sys/block/vda").mkdir(parents=True)
     (root / "sys/block/loop0").mkdir()
     return root
+
+
+@pytest.mark.parametrize(("link", "sent"), [("device", 1500), ("bridge", NULL)])
+def test_the_hosts_network_is_its_hardware(tmp_path: Path, link: str, sent: int) -> None:
+    """Bytes between containers cross no hardware; where no interface has any, nobody can tell."""
+    (machine(tmp_path) / "proc/net").mkdir()
+    shutil.copy(NET_DEV, tmp_path / "proc/net/dev")
+    (tmp_path / "sys/class/net/eth0" / link).mkdir(parents=True)
+    assert Host(tmp_path).read().tx_bytes == sent
 
 
 def test_the_host_is_read_column_by_column(tmp_path: Path) -> None:

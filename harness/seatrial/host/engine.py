@@ -127,7 +127,16 @@ def _cgroup(host: Mapping[str, Any], engine: Mapping[str, Any]) -> Finding:
             why="memory can only be asked of the Docker API, at 1 Hz and without classes",
             mend="mount it, or start this container with --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup:ro",
         )
-    return ok(name, f"version {version}, driver {engine['cgroup_driver']}")
+    seen = f"version {version}, driver {engine['cgroup_driver']}"
+    if version == 1:
+        return distorts(
+            name,
+            seen,
+            why="what lies in sockets is not counted, what the kernel writes back later is charged to nobody, and "
+            "only a hybrid host tells a service's pressure: figures look smaller than on version 2",
+            mend="boot with the kernel parameter systemd.unified_cgroup_hierarchy=1",
+        )
+    return ok(name, seen)
 
 
 def _programs(host: Host) -> Finding:

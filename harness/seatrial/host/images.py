@@ -44,6 +44,7 @@ def bootstrap(
         )
     say(f"no registry has {image} for us: making it from a Debian mirror (10 to 60 s)")
     with tempfile.TemporaryDirectory(prefix="seatrial-image-") as folder:
+        Path(folder).chmod(0o755)  # apt downloads as a user of its own, `_apt`, who has to reach its folder
         # a file between the two, not a pipe: an image is only imported from a tree that is complete
         _make(image, match["suite"], Path(folder) / "root.tar", run=run)
     return "made"
@@ -77,6 +78,7 @@ def _make(image: str, suite: str, tree: Path, *, run: Run) -> None:
     made = run(
         ["mmdebstrap", "--quiet", "--variant=minbase", *slim, suite, str(tree), mirror],
         within_s=_MAKE_S,
+        env={"TMPDIR": str(tree.parent)},  # its half-made tree goes with ours, however it ends
     )
     if made.code == NOT_FOUND:
         raise _missing(image, made, hint="apt-get install mmdebstrap, then `seatrial images bootstrap`")

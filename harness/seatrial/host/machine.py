@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from seatrial.host.finding import Finding, distorts, lacks, ok
 from seatrial.host.sight import Host
+from seatrial.report.numbers import size
 
 _CORES = 4
 _STEAL = 0.01
@@ -73,7 +74,7 @@ def _governor(governor: str | None) -> Finding:
     return distorts(
         "CPU governor",
         str(governor),
-        why="the frequency follows the load: a stack at low rates looks slower than it is",
+        why="the frequency of some cores follows the load: a stack at low rates looks slower than it is",
         mend="sudo cpupower frequency-set -g performance",
     )
 
@@ -83,7 +84,7 @@ def _swap(total_bytes: int | None) -> Finding:
         return ok("swap", "off")
     return distorts(
         "swap",
-        f"{total_bytes} bytes",
+        size(total_bytes),
         why="memory of an idle service can move to disk: it looks smaller, and its next request waits",
         mend="sudo swapoff -a",
     )
@@ -128,7 +129,7 @@ def _ports(ports: list[int] | None) -> Finding:
 
 
 def _disk(host: Host) -> Finding:
-    seen = f"{host.free_bytes} bytes free for {host.results}"
+    seen = f"{size(host.free_bytes)} free for {host.results}"
     if host.free_bytes >= _FREE_BYTES:
         return ok("disk", seen)
     return lacks(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 
 from seatrial.errors import ResultsUnwritable
@@ -42,7 +43,8 @@ def main() -> int:
 
 def _raise_descriptor_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with suppress(OSError, ValueError):  # above fs.nr_open, or forbidden: the soft limit is enough for most stacks
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

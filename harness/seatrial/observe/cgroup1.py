@@ -14,9 +14,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
+from seatrial.observe.disks import DEVICES, Disks
 from seatrial.observe.files import Descriptors, Keyed, Pressure, number
 from seatrial.observe.locate import Places
 from seatrial.observe.network import Network
@@ -30,6 +30,8 @@ _STAT = """
 """.split()
 _UNLIMITED = 1 << 62
 """The kernel shows "no limit" as the largest page-aligned counter, 2^63 minus one page."""
+_DISK_FIELDS = 3
+"""`8:0 Read 4096`; the last line, a total of all devices, has two."""
 _STALLS = 3
 """How many of the columns that are read seldom stand before `major_faults`."""
 
@@ -39,9 +41,12 @@ class Cgroup1:
 
     kind = "cgroup v1"
 
-    def __init__(self, places: Places, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self, places: Places, clock: Callable[[], int] = time.monotonic_ns, devices: Path = DEVICES
+    ) -> None:
         """Open all; OSError if the memory files can't be opened."""
         self._files = files = Descriptors()
+        self._disks = Disks(devices)
         try:
             self._open(places, files)
         except OSError:
@@ -108,12 +113,13 @@ class Cgroup1:
     def _disk_bytes(self) -> tuple[int, int]:
         if self._disk is None:
             return NULL, NULL
-        tokens = os.pread(self._disk, 8192, 0).split()
-        return _after(tokens, b"Read"), _after(tokens, b"Write")
+        lines = [line.split() for line in os.pread(self._disk, 8192, 0).splitlines()]
+        own = [line for line in lines if len(line) == _DISK_FIELDS and self._disks.counts(line[0])]
+        return _summed(own, b"Read"), _summed(own, b"Write")
 
 
-def _after(tokens: list[bytes], word: bytes) -> int:
-    return sum(int(value) for name, value in pairwise(tokens) if name == word)
+def _summed(lines: list[list[bytes]], word: bytes) -> int:
+    return sum(int(value) for _number, name, value in lines if name == word)
 
 
 def _inside(folder: Path | None, name: str) -> Path | None:

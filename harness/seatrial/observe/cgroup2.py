@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+from seatrial.observe.disks import DEVICES, Disks
 from seatrial.observe.files import Descriptors, Keyed, Pressure, number
 from seatrial.observe.locate import Places
 from seatrial.observe.network import Network
@@ -29,9 +31,12 @@ class Cgroup2:
 
     kind = "cgroup v2"
 
-    def __init__(self, places: Places, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self, places: Places, clock: Callable[[], int] = time.monotonic_ns, devices: Path = DEVICES
+    ) -> None:
         """Open all; OSError if the memory files can't be opened."""
         self._files = files = Descriptors()
+        self._disks = Disks(devices)
         folder = places.memory
         try:
             self._stat = Keyed(files.open(folder / "memory.stat"), _STAT + _KERNEL_PARTS)
@@ -87,7 +92,8 @@ class Cgroup2:
     def _disk_bytes(self) -> tuple[int, int]:
         if self._disk is None:
             return NULL, NULL
-        fields = os.pread(self._disk, 8192, 0).split()
+        lines = [line.split() for line in os.pread(self._disk, 8192, 0).splitlines()]
+        fields = [field for line in lines if line and self._disks.counts(line[0]) for field in line]
         return _total(fields, b"rbytes="), _total(fields, b"wbytes=")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from docker import APIClient, DockerClient
+from docker.context import ContextAPI
 from docker.errors import APIError
 
 from seatrial.observe.cgroup1 import Cgroup1
@@ -17,8 +19,14 @@ _TIMEOUT_S = 10
 
 
 def connect() -> APIClient:
-    """Return a client for the engine that the environment names; each thread takes one of its own."""
-    return DockerClient.from_env(timeout=_TIMEOUT_S).api
+    """Return a client for the engine that the `docker` command would ask; each thread takes one of its own.
+
+    That is DOCKER_HOST, or else the current context, which `from_env` knows only in the SDK's newer versions.
+    """
+    context = None if os.environ.get("DOCKER_HOST") else ContextAPI.get_current_context()
+    if context is None:
+        return DockerClient.from_env(timeout=_TIMEOUT_S).api
+    return DockerClient(base_url=str(context.Host), timeout=_TIMEOUT_S, tls=context.TLSConfig).api
 
 
 def open_container(client: APIClient, container: str, *, root: Path = Path("/")) -> Source | None:

@@ -64,16 +64,29 @@ class Interest:
         self._clocks = clocks
         self._services: dict[str, str] = {}
 
+    @property
+    def label(self) -> str:
+        """What the daemon can be asked for: the label of the project's containers; empty without a project."""
+        return f"{_PROJECT}={self._project}" if self._project else ""
+
     def add(self, container: str, service: str) -> None:
         """Watch a container, by its full id."""
         self._services[container] = service
+
+    def service_of(self, container: str, labels: Mapping[str, str]) -> str | None:
+        """Return the service that a container, one of its replicas, counts for; None if it is not ours."""
+        if container in self._services:
+            return self._services[container]
+        if self._project and labels.get(_PROJECT) == self._project and labels.get(_ONE_OFF) != "True":
+            return labels.get(_SERVICE)
+        return None
 
     def event(self, message: Mapping[str, Any]) -> Event | None:
         """Turn a message of the daemon into an event; None if it is not ours."""
         actor = message.get("Actor", {})
         labels = actor.get("Attributes", {})
         container = actor.get("ID", "")
-        service = self._service(container, labels)
+        service = self.service_of(container, labels)
         if service is None:
             return None
         name, _, health = message.get("Action", "").partition(": ")
@@ -91,13 +104,6 @@ class Interest:
             event=name,
             detail=detail,
         )
-
-    def _service(self, container: str, labels: Mapping[str, str]) -> str | None:
-        if container in self._services:
-            return self._services[container]
-        if self._project and labels.get(_PROJECT) == self._project and labels.get(_ONE_OFF) != "True":
-            return labels.get(_SERVICE)
-        return None
 
 
 def create(path: Path) -> None:

@@ -60,7 +60,7 @@ def kernel_facts(*, read: Read = read_text) -> dict[str, Any]:
         "cgroup_version": cgroup_version(read=read),
         "nr_open": _number(read("/proc/sys/fs/nr_open")),
         "ephemeral_ports": _ports(read("/proc/sys/net/ipv4/ip_local_port_range")),
-        "governor": read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "governor": _governors(read),
         "clocksource": read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         "virtual": "hypervisor" in processor["flags"].split() if "flags" in processor else None,
         "steal_fraction_since_boot": steal_fraction(None, read("/proc/stat")),
@@ -108,6 +108,15 @@ def steal_fraction(before: str | None, after: str | None) -> float | None:
     if last is None or sum(last) <= sum(first):
         return None
     return (last[7] - first[7]) / (sum(last) - sum(first))
+
+
+def _governors(read: Read) -> str | None:
+    """Return the governor of all processors: several, in alphabetical order, where they differ."""
+    listed = (read("/sys/devices/system/cpu/present") or "0").split(",")  # such as 0-3,8: cputopology
+    spans = [tuple(map(int, span.split("-"))) for span in listed]
+    numbers = [number for span in spans for number in range(span[0], span[-1] + 1)]
+    found = {read(f"/sys/devices/system/cpu/cpu{number}/cpufreq/scaling_governor") for number in numbers}
+    return ", ".join(sorted(filter(None, found))) or None
 
 
 def _cpu_ticks(stat: str | None) -> list[int] | None:

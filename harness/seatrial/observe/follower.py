@@ -1,4 +1,7 @@
-"""The thread that listens to Docker: writes the events, and opens containers that have started again.
+"""The thread that listens to Docker: writes the events, and opens containers that have started.
+
+Those are the watched ones, and all of the project, whether their service was told or not: a worker that crashes
+again and again may not run while somebody looks.
 
 It opens them itself, because an `inspect` takes longer than a reading may.
 """
@@ -49,7 +52,7 @@ class Follower:
         self._from_ns = clocks.wall_ns
         self._path = path
         self._interest = events.Interest(project, clocks)
-        self._services: set[str] = set()
+        self._told: set[str] = set()
         self._client = connect()
         self._opened: SimpleQueue[Opened] = SimpleQueue()
         self._seen: deque[tuple[str, str, int]] = deque(maxlen=_REMEMBERED)
@@ -60,7 +63,7 @@ class Follower:
 
     def watch(self, watch: Watch) -> Opened | None:
         """Follow a container from now on, and open it; None if it does not run yet."""
-        self._services.add(watch.service)
+        self._told.add(watch.container)
         self._interest.add(watch.container, watch.service)
         return _open(self._client, watch.service, watch.container)
 
@@ -68,6 +71,18 @@ class Follower:
         """Begin to listen, and wait until the daemon does send; what has happened since the making is told too."""
         self._thread.start()
         self._listening.wait(_LISTEN_WITHIN_S)
+
+    def untold(self) -> Iterator[Opened]:
+        """Open what runs of the project and was not told; one that starts later comes through `opened`."""
+        if not self._interest.label:
+            return
+        listed: list[dict[str, Any]] = self._client.containers(filters={"label": self._interest.label})
+        for one in listed:
+            service = self._interest.service_of(one["Id"], one.get("Labels") or {})
+            if service is not None and one["Id"] not in self._told:
+                opened = _open(self._client, service, one["Id"])
+                if opened is not None:
+                    yield opened
 
     def opened(self) -> Iterator[Opened]:
         """Take over what has started since the last call, without waiting."""
@@ -109,12 +124,12 @@ class Follower:
         key = (event.container, event.event, event.wall_ns)
         if key in self._seen:
             return
-        self._seen.append(key)
-        events.append(self._path, event)
-        if client is not None and event.event == "start" and event.service in self._services:
-            opened = _open(client, event.service, event.container)
+        if client is not None and event.event == "start":
+            opened = _open(client, event.service, event.container)  # if this fails, the event comes again
             if opened is not None:
                 self._opened.put(opened)
+        self._seen.append(key)
+        events.append(self._path, event)
 
 
 def _open(client: APIClient, service: str, container: str) -> Opened | None:

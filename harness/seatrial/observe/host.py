@@ -3,7 +3,7 @@
 `usage` is total minus available memory, `limit` the total. CPU is what was busy: all but idle, waiting for I/O and
 stolen. `major_faults` and `oom_kills` are those of the whole machine. Disk bytes are those of whole disks (no
 partition, loop, RAM or stacked device: their bytes are in the disks below); network bytes are those that cross a
-hardware interface, so that traffic between containers counts nothing here.
+hardware interface, so that traffic between containers counts nothing here; NULL where there is no such interface.
 Paging, disks, network, tasks and PSI are read once a second, and NULL in the readings between.
 """
 
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from seatrial.observe.disks import is_disk
 from seatrial.observe.files import Descriptors, Keyed, Pressure, whole
 from seatrial.observe.network import Network
 from seatrial.observe.reading import Reading, known_sum, remainder, scaled
@@ -27,7 +28,6 @@ _MEMORY = """
     MemTotal: MemAvailable: AnonPages: Cached: Buffers: Shmem: Dirty: Writeback: SwapTotal: SwapFree:
     Slab: KernelStack: PageTables: Percpu:
 """.split()
-_STACKED = ("loop", "ram", "zram", "dm-", "md", "sr", "fd")
 
 
 class Host:
@@ -46,7 +46,7 @@ class Host:
         self._disks = files.optional(proc / "diskstats")
         self._disk_names = _disk_names(root / "sys/block")
         interfaces = _hardware_interfaces(root / "sys/class/net")
-        self._net = Network(files, proc / "net/dev", lambda name: not interfaces or name in interfaces)
+        self._net = Network(files, proc / "net/dev" if interfaces else None, interfaces.__contains__)
         self._load = files.optional(proc / "loadavg")
         self._seldom = Seldom(self._take_seldom, width=10, clock=clock)
 
@@ -108,7 +108,7 @@ class Host:
 
 def _disk_names(block: Path) -> frozenset[bytes]:
     try:
-        return frozenset(entry.name.encode() for entry in block.iterdir() if not entry.name.startswith(_STACKED))
+        return frozenset(entry.name.encode() for entry in block.iterdir() if is_disk(entry.name))
     except OSError:
         return frozenset()
 

@@ -44,10 +44,12 @@ def locate(container: str, pid: int, *, root: Path = Path("/")) -> Places | None
     """Find the folders of `container`, whose first process is `pid`; None if this host does not show them.
 
     The container's id has to stand in the path: behind a remote or virtualised engine, `pid` is a stranger's here.
+    A container that makes cgroups of its own (systemd, a nested engine) has its first process in one of them; the
+    container's is the one that carries its id.
     """
     proc = root / "proc"
     try:
-        cgroups = _cgroups((proc / str(pid) / "cgroup").read_text())
+        cgroups = _of_container(container, _cgroups((proc / str(pid) / "cgroup").read_text()))
         mounts = list(_mounts((proc / "self/mountinfo").read_text(), root))
     except OSError:
         return None
@@ -55,7 +57,7 @@ def locate(container: str, pid: int, *, root: Path = Path("/")) -> Places | None
         name: folder
         for mount in mounts
         for name in mount.controllers
-        if name in cgroups and container in cgroups[name] and (folder := _folder(mount, cgroups[name])) is not None
+        if name in cgroups and (folder := _folder(mount, cgroups[name])) is not None
     }
     return _places(found, namespace_of_its_own(pid, proc))
 
@@ -80,6 +82,17 @@ def _cgroups(text: str) -> dict[str, str]:
     return paths
 
 
+def _of_container(container: str, cgroups: Mapping[str, str]) -> dict[str, PurePosixPath]:
+    """Cut each path after the component that holds the id; leave out those without one."""
+    found = {}
+    for name, cgroup in cgroups.items():
+        parts = PurePosixPath(cgroup).parts
+        at = next((at for at, part in enumerate(parts) if container in part), None)
+        if at is not None:
+            found[name] = PurePosixPath(*parts[: at + 1])
+    return found
+
+
 def _mounts(text: str, root: Path) -> Iterator[_Mount]:
     """Read the cgroup mounts: fields 4 and 5 are root and mount point, type and options follow ` - ` (proc(5))."""
     for line in text.splitlines():
@@ -95,8 +108,7 @@ def _mounts(text: str, root: Path) -> Iterator[_Mount]:
         )
 
 
-def _folder(mount: _Mount, cgroup: str) -> Path | None:
-    path = PurePosixPath(cgroup)
+def _folder(mount: _Mount, path: PurePosixPath) -> Path | None:
     if ".." in path.parts or not path.is_relative_to(mount.top):
         return None  # outside of what a private cgroup namespace, or a bind mount, shows of the hierarchy
     folder = mount.point / path.relative_to(mount.top)

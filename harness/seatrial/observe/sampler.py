@@ -44,6 +44,9 @@ class Sampler:
         events.create(self._plan.events)
         for watch in self._plan.watches:
             self._watch(watch)
+        if self._follower is not None:
+            for opened in self._follower.untold():
+                self._targets.add(opened.service, opened.container, opened.source)
         gc.collect()
         gc.freeze()  # what is there now stays; a later collection need not walk through it
 

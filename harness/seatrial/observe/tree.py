@@ -43,9 +43,9 @@ class _Process:
             self.files.close()
             raise
         self._io = Keyed(self.files.optional(folder / "io"), ["read_bytes:", "write_bytes:"])
-        self._smaps = Keyed(self.files.optional(folder / "smaps_rollup"), _SMAPS)
+        self._smaps = folder / "smaps_rollup"
         self.parent = 0
-        self.counters = (NULL, NULL, NULL, NULL)
+        self.counters: tuple[int, int, int, int] = (NULL, NULL, NULL, NULL)
 
     def read(self) -> tuple[int, int, int]:
         """Return resident pages, pages of files and shmem among them, and threads; OSError when it has ended."""
@@ -54,14 +54,31 @@ class _Process:
             raise ProcessLookupError(errno.ESRCH, "a process that only waits to be reaped")
         self.parent = int(fields[_PARENT])
         cpu = sum(map(int, fields[_CPU]))
-        read, written = self._io.values()
+        read, written = self._disk_bytes()
         self.counters = (cpu, sum(map(int, fields[_FAULTS])), read, written)
         _size, resident, shared, _rest = os.pread(self._statm, 128, 0).split(None, 3)
         return int(resident), int(shared), int(fields[_THREADS])
 
     def shares(self) -> list[int]:
-        """Return the proportional shares of file, shmem and swap in KiB."""
-        return self._smaps.values()
+        """Return the proportional shares of file, shmem and swap in KiB; NULL if they can't be read now.
+
+        Opened anew each time: a descriptor belongs to the address space that an `exec` leaves behind, and answers
+        ESRCH from then on.
+        """
+        files = Descriptors()
+        try:
+            return Keyed(files.open(self._smaps), _SMAPS).values()
+        except OSError:
+            return [NULL] * len(_SMAPS)  # it ended since it was read, or is not ours to look into
+        finally:
+            files.close()
+
+    def _disk_bytes(self) -> tuple[int, int]:
+        try:
+            read, written = self._io.values()
+        except OSError:  # EACCES once it has become another user's by `exec`; that it ended, `stat` tells
+            return self.counters[2:]
+        return read, written
 
 
 class Tree:
