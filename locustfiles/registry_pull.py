@@ -30,6 +30,7 @@ from seatrial.user.response import Response
 
 PROFILE = "containerd"
 SIDE_BY_SIDE = 3
+ENDPOINTS = "challenge|token|token refused|manifest by tag|index|manifest by digest|config|layer|redirect"
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
@@ -53,7 +54,7 @@ class ContainerdPull(LeanUser):
     meets two challenges and makes two token exchanges; each exchange is a `login` flow, the whole is a `pull`.
     """
 
-    endpoints = tuple("challenge|token|manifest by tag|index|manifest by digest|config|layer|redirect".split("|"))
+    endpoints = tuple(ENDPOINTS.split("|"))
     user_agent = f"{product()} ({PROFILE})"
 
     def prepare(self) -> None:
@@ -121,8 +122,7 @@ class ContainerdPull(LeanUser):
         response = self._ask("HEAD", path, _token.Access(), endpoint="manifest by tag", headers=accept)
         if not _arrived(response):
             return None
-        headers = response.headers
-        return _manifest.top(headers.get("content-type", ""), headers.get("docker-content-digest", ""))
+        return _manifest.top(response.header("content-type"), response.header("docker-content-digest"))
 
     def _fetch(
         self, path: str, endpoint: str, what: _manifest.Descriptor, access: _token.Access, *, keep: bool = False
@@ -138,7 +138,7 @@ class ContainerdPull(LeanUser):
                 self._log_in(access, access.challenge, since_ns=None)
         response = self._once(method, path, access, asked)
         if response.status == HTTPStatus.UNAUTHORIZED and access.challenge is None:
-            access.challenge = _challenge.bearer(response.headers.get("www-authenticate", ""))
+            access.challenge = _challenge.bearer(response.header("www-authenticate"))
             if not self._log_in(access, access.challenge, since_ns=response.t_start_ns):
                 return response
             response = self._once(method, path, access, asked)
@@ -173,14 +173,14 @@ class ContainerdPull(LeanUser):
         return flow.ok
 
     def _token_response(self, challenge: _challenge.Bearer) -> Response:
-        """Ask by POST; where the server does not know that, or there is no password, by GET."""
+        """Ask by POST; where the server does not know that (`token refused`), or nobody logs in, by GET."""
         if self._login_name:
             response = self.client.post(
                 challenge.realm,
                 endpoint="token",
                 headers={"Content-Type": _token.FORM},
                 body=_token.password_form(challenge, self._login_name, self._password),
-                also=dict.fromkeys(_token.TRY_GET_AFTER, "token"),
+                also=dict.fromkeys(_token.TRY_GET_AFTER, "token refused"),
                 keep=True,
             )
             if response.status not in _token.TRY_GET_AFTER:

@@ -38,6 +38,23 @@ class Clumsy(LeanUser):
             group.spawn(int, "not a number")
 """
 
+FULL_DISK = """
+import resource
+
+from locust import constant, task
+from seatrial.user import LeanUser
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # write() fails with EFBIG
+
+class Talker(LeanUser):
+    wait_time = constant(0.05)
+
+    @task
+    def talk(self) -> None:
+        with self.flow("talk") as flow:
+            flow.detail["words"] = "w" * size
+"""
+
 
 def _answers_for_ever(peer: Peer) -> None:
     while True:
@@ -100,3 +117,24 @@ def test_a_host_that_is_no_url_ends_the_test(tmp_path: Path) -> None:
     output, _ = process.communicate(timeout=20)
     assert process.returncode == 2
     assert b"expected: http://HOST[:PORT]" in output
+
+
+def test_the_first_failed_write_is_fatal(tmp_path: Path) -> None:
+    """The harness is told at once, and that it is fatal; the child itself goes on until it is stopped."""
+    (tmp_path / "talk.py").write_text(FULL_DISK.replace("size", "200_000"))
+    with locust_child("http://127.0.0.1:1", locustfile=tmp_path / "talk.py", users=1) as child:
+        child.open_gate()
+        error = child.wait_for("error")
+        assert child.process.poll() is None
+        child.stop(1.0)
+    assert error["fatal"] is True
+    assert error["what"].startswith("records can't be written")
+
+
+def test_a_full_disk_does_not_fill_the_memory(tmp_path: Path) -> None:
+    """With 64 MiB waiting to be written the child ends the test itself, with the exit code of its error."""
+    (tmp_path / "talk.py").write_text(FULL_DISK.replace("size", "20_000_000"))
+    with locust_child("http://127.0.0.1:1", locustfile=tmp_path / "talk.py", users=1) as child:
+        child.open_gate()
+        child.wait_for("drained")
+        assert child.ended() == 8

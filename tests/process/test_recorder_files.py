@@ -17,7 +17,7 @@ from seatrial.wire.tables import Outcome
 def _response() -> Response:
     response = Response("HEAD", "basket", 100)
     response.t_first_byte_ns, response.t_end_ns = 200, 300
-    response.status, response.outcome, response.reused = 503, Outcome.STATUS, True
+    response.status, response.outcome, response.connection = 503, Outcome.STATUS, "replaced"
     response.bytes_received, response.bytes_sent = 5_000_000_000, 17
     return response
 
@@ -30,9 +30,9 @@ def test_a_request_is_read_back(tmp_path: Path) -> None:
     with (tmp_path / "requests-3.bin").open("rb") as stream:
         layout = read_layout(stream)
         [row] = layout.record.iter_unpack(stream.read())
-    assert row == (NULL, 100, 200, 300, (3 << 40) + 1, 5_000_000_000, 17, 9, 503, 1, 1, 1, 1)
+    assert row == (NULL, 100, 200, 300, (3 << 40) + 1, 5_000_000_000, 17, 9, 503, 1, 1, 1, 2)
     assert (layout.labels["endpoint"][1], layout.labels["method"][1]) == ("basket", "HEAD")
-    assert (layout.labels["outcome"][1], layout.labels["connection"][1]) == ("status", "reused")
+    assert (layout.labels["outcome"][1], layout.labels["connection"][2]) == ("status", "replaced")
     assert layout.constants == {"worker": 3}
 
 
@@ -69,4 +69,17 @@ def test_records_of_another_process_are_never_overwritten(tmp_path: Path) -> Non
     recorder = Recorder(tmp_path, 0, ())
     with pytest.raises(ResultsUnwritable, match="can't be opened"):
         Recorder(tmp_path, 0, ())
+    recorder.close()
+
+
+def test_what_may_wait_for_the_disk_has_a_limit(tmp_path: Path) -> None:
+    """64 MiB over all streams may be held in memory, not a byte more."""
+    recorder = Recorder(tmp_path, 0, ())
+    recorder._requests.pending += bytes(60 * 1024 * 1024)
+    recorder._flows.pending += bytes(4 * 1024 * 1024)
+    assert not recorder.overflowing
+    recorder._flows.pending += b"x"
+    assert recorder.overflowing
+    for stream in recorder._streams:
+        stream.pending.clear()
     recorder.close()

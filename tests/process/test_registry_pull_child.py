@@ -8,6 +8,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -121,7 +122,10 @@ def test_the_child_tells_of_itself(run: tuple[Child, Registry, int]) -> None:
 def test_the_generator_is_recorded_each_second(run: tuple[Child, Registry, int]) -> None:
     """Each second has its CPU share and loop lag; there is no schedule to slip from."""
     child, _, _ = run
-    line = child.lines("generator")[1]
+    lines = child.lines("generator")
+    lasted_ns = [later["t_ns"] - line["t_ns"] for line, later in pairwise(lines)]
+    line = lines[1]
+    assert all(each >= 500_000_000 for each in lasted_ns)
     assert set(line) == set(GENERATOR_FIELDS)
     assert 0 < line["cpu_fraction"] < 1.5
     assert 0 <= line["loop_lag_p50_ns"] <= line["loop_lag_p99_ns"]
@@ -206,6 +210,11 @@ def test_a_realm_without_post_is_asked_by_get(status: int) -> None:
         child.stop(5.0)
         logins = [flow for flow in child.lines("flows") if flow["flow"] == "login"]
         assert {(flow["requests"], flow["outcome"]) for flow in logins} == {(2, "ok")}
+        asked = {(row["method"], row["endpoint"], row["status"]) for row in child.requests()}
+    assert {each for each in asked if "token" in each[1]} == {
+        ("POST", "token refused", status),
+        ("GET", "token", 200),
+    }
 
 
 def test_a_wrong_password_fails_the_login_and_the_pull() -> None:
@@ -219,7 +228,11 @@ def test_a_wrong_password_fails_the_login_and_the_pull() -> None:
             ("login", "status"),
             ("pull", "status"),
         }
-        assert {row["endpoint"] for row in child.requests()} == {"challenge", "token"}
+        assert {(row["endpoint"], row["outcome"]) for row in child.requests()} == {
+            ("challenge", "ok"),
+            ("token refused", "ok"),
+            ("token", "status"),
+        }
 
 
 def test_credentials_stay_with_the_registry() -> None:
@@ -271,3 +284,10 @@ def test_a_catalogue_that_can_not_be_read_does_not_start_either(tmp_path: Path) 
     output, _ = process.communicate(timeout=20)
     assert process.returncode == 2
     assert b"the catalogue lists no image" in output
+
+
+def test_a_refused_start_ends_a_steered_child_too() -> None:
+    """Under the harness, where users wait behind the gate, the exit code is the same."""
+    with locust_child("http://127.0.0.1:1", users=3) as child:
+        assert child.ended() == 2
+        assert "nothing to pull was named" in child.log

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import cast
+
 import gevent
 import pytest
+from gevent import GreenletExit, socket
+from locust.exception import StopUser
 
-from seatrial.user.connection import Origin, split_url
-from seatrial.user.flows import Flow
+from seatrial.user import destination
+from seatrial.user.connection import Connection
+from seatrial.user.flows import Abandoned, Flow, broken_off
 from seatrial.user.gate import Gate
 from seatrial.user.health import CpuShare, LoopLag
+from seatrial.user.http1 import Fault
 from seatrial.user.mistakes import Mistakes
-from seatrial.user.parallel import side_by_side
+from seatrial.user.origin import Origin, split_url
+from seatrial.user.parallel import Parallel, side_by_side
 from seatrial.user.response import Response
-from seatrial.wire.tables import FLOW_FIELDS, Outcome
+from seatrial.user.seconds import Seconds
+from seatrial.wire.tables import FLOW_FIELDS, GENERATOR_FIELDS, Outcome
 
 
 def test_users_wait_for_the_gates_moment() -> None:
@@ -153,3 +164,172 @@ def test_work_ends_with_the_one_who_started_it() -> None:
     gevent.sleep(0.01)
     greenlet.kill()
     assert ended == [True, True]
+
+
+def _waits(ended: list[Outcome]) -> None:
+    try:
+        gevent.sleep(60)
+    except BaseException as error:
+        ended.append(broken_off(error))
+        raise
+
+
+def _fails() -> None:
+    gevent.sleep(0)
+    raise LookupError("this one")
+
+
+def _beside(limit: int, works: Sequence[Callable[[], object]]) -> None:
+    with gevent.Timeout(5), side_by_side(limit) as group:
+        for work in works:
+            group.spawn(work)
+
+
+def test_the_first_failure_gives_its_siblings_up() -> None:
+    """What ran beside is `aborted`, at once: the run goes on."""
+    ended: list[Outcome] = []
+    with pytest.raises(LookupError):
+        _beside(3, [partial(_waits, ended), partial(_waits, ended), _fails])
+    assert ended == [Outcome.ABORTED, Outcome.ABORTED]
+
+
+def test_a_failure_of_the_block_gives_the_others_up() -> None:
+    """Also when the group waits for a free place: nothing is begun after a failure."""
+    ended: list[Outcome] = []
+    with pytest.raises(LookupError):
+        _beside(2, [partial(_waits, ended), _fails, partial(_waits, ended)])
+    assert ended == [Outcome.ABORTED]
+
+
+def test_a_group_within_a_group_is_given_up_with_it() -> None:
+    """The reason is handed down."""
+    ended: list[Outcome] = []
+
+    inner = partial(_beside, 2, [partial(_waits, ended)])
+    with pytest.raises(LookupError):
+        _beside(2, [inner, _fails])
+    assert ended == [Outcome.ABORTED]
+
+
+def test_the_end_of_the_run_cuts() -> None:
+    """A user that is killed while it waits for its greenlets: `cut`, all of them."""
+    ended: list[Outcome] = []
+
+    user = gevent.spawn(_beside, 2, [partial(_waits, ended)] * 2)
+    gevent.sleep(0.01)
+    user.kill()
+    assert ended == [Outcome.CUT, Outcome.CUT]
+    assert broken_off(Abandoned()) is Outcome.ABORTED
+
+
+def test_ctrl_c_beside_a_user_ends_the_user() -> None:
+    """Ctrl-C is raised in whichever greenlet runs; until the run is over nothing new is begun."""
+    ended: list[Outcome] = []
+    group = Parallel(2)
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        group._guarded(interrupted)
+    with pytest.raises(GreenletExit):
+        group.spawn(_waits, ended)
+    assert ended == []
+
+
+def test_a_user_that_begins_nothing_more_lets_the_others_end() -> None:
+    """StopUser comes from `flow` when the run ends; what runs beside has the drain time."""
+    ended: list[bool] = []
+
+    def finishes() -> None:
+        gevent.sleep(0.01)
+        ended.append(True)
+
+    def stops() -> None:
+        raise StopUser
+
+    with pytest.raises(StopUser):
+        _beside(2, [finishes, stops])
+    assert ended == [True]
+
+
+def test_work_takes_keywords() -> None:
+    """`spawn` hands on what its work takes, by position and by name."""
+    seen: list[tuple[str, str]] = []
+
+    def get(path: str, *, endpoint: str) -> None:
+        seen.append((path, endpoint))
+
+    with side_by_side(2) as group:
+        group.spawn(get, "/a.css", endpoint="asset")
+    assert seen == [("/a.css", "asset")]
+
+
+class _Broken:
+    """A socket on which everything fails with one error."""
+
+    def __init__(self, code: int) -> None:
+        self._code = code
+
+    def settimeout(self, _timeout_s: float) -> None:
+        pass
+
+    def sendall(self, _data: bytes) -> None:
+        raise OSError(self._code, "of the kernel")
+
+    def recv_into(self, _buffer: bytearray) -> int:
+        raise OSError(self._code, "of the kernel")
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome", "hung_up"),
+    [
+        (errno.EHOSTUNREACH, "reset", False),
+        (errno.ENETUNREACH, "reset", False),
+        (errno.EHOSTDOWN, "reset", False),
+        (errno.ETIMEDOUT, "timeout", False),
+        (errno.ECONNRESET, "reset", True),
+        (errno.EPIPE, "reset", True),
+    ],
+)
+def test_a_connection_that_breaks_is_an_outcome(code: int, outcome: str, *, hung_up: bool) -> None:
+    """A route that goes away is the network's doing; only a close by the peer counts as one."""
+    connection = Connection(cast("socket.socket", _Broken(code)), Origin("http", "h", 80))
+    with pytest.raises(Fault) as sending:
+        connection.send(b"x", 1.0)
+    with pytest.raises(Fault) as receiving:
+        connection.receive(bytearray(1), 1.0)
+    for fault in (sending.value, receiving.value):
+        assert (fault.outcome, fault.hung_up) == (outcome, hung_up)
+
+
+def test_an_error_of_this_machine_is_no_outcome() -> None:
+    """ENOMEM is told as what it is."""
+    connection = Connection(cast("socket.socket", _Broken(errno.ENOMEM)), Origin("http", "h", 80))
+    with pytest.raises(OSError, match="of the kernel"):
+        connection.send(b"x", 1.0)
+
+
+def test_a_peak_of_bodies_leaves_few_buffers() -> None:
+    """Twenty large bodies at once, and eight buffers stay."""
+    bodies = [destination.Hashed("sha256:" + "0" * 64, None) for _ in range(20)]
+    for body in bodies:
+        body.write(memoryview(b"x"))
+    for body in bodies:
+        body.release()
+        body.release()
+    assert len(destination._spare) == 8
+
+
+def test_a_rest_is_no_second() -> None:
+    """1 s and 0.6 s are rows of `generator`; 0.4 s at the end stands in the counts only."""
+    stamps = iter([0, 1_000_000_000, 1_600_000_000, 2_000_000_000])
+    seconds = Seconds(clock=lambda: next(stamps))
+    taken = []
+    for completed in (50, 30, 20):
+        seconds.pulse.completed = completed
+        taken.append(seconds.take(4))
+    assert [counts["completed"] for counts, _ in taken] == [50, 30, 20]
+    assert [row and row["completed"] for _, row in taken] == [50, 30, None]
+    assert set(taken[0][1] or {}) == set(GENERATOR_FIELDS)
+    assert set(taken[2][0]) == {"t_ns", "users", "in_flight", "offered", "completed", "failed"}

@@ -19,7 +19,6 @@ from seatrial.wire.control import Plan
 READY_WITHIN_S = 60.0
 LEAVE_WITHIN_S = 10.0
 ABANDON_WITHIN_S = 5.0
-_REFUSED = 2
 _LAST_LOOKS = 8
 _GATE_LEAD_NS = 50_000_000
 _TICK_S = 0.25
@@ -118,12 +117,7 @@ class _Drive:
                 case "second":
                     self._hooks.second(phase, message)
                 case "error" if message.get("fatal"):
-                    raise ResultsUnwritable(
-                        "the load generator can't write its records",
-                        where=str(self._orders.streams),
-                        seen=message["what"],
-                        hint="make room, or choose another folder: --results DIR",
-                    )
+                    raise self._unwritable(message["what"])
 
     def _await_ready(self) -> None:
         deadline_ns = self._clock() + round(READY_WITHIN_S * NS_PER_S)
@@ -168,7 +162,9 @@ class _Drive:
 
     def _refuse_early_end(self) -> None:
         code = self._child.poll()
-        if code == _REFUSED and not self._ready:
+        if code == ResultsUnwritable.exit_code:
+            raise self._unwritable(self._last_words())
+        if code == UsageError.exit_code and not self._ready:
             raise UsageError(
                 "the locustfile refuses its options",
                 where=str(self._orders.load.locustfile),
@@ -182,6 +178,14 @@ class _Drive:
                 seen=self._last_words() or "no output",
                 hint=f"its log: {self._orders.log}",
             )
+
+    def _unwritable(self, seen: str) -> ResultsUnwritable:
+        return ResultsUnwritable(
+            "the load generator can't write its records",
+            where=str(self._orders.streams),
+            seen=seen,
+            hint="make room, or choose another folder: --results DIR",
+        )
 
     def _last_words(self, lines: int = 15) -> str:
         text = self._orders.log.read_text(encoding="utf-8", errors="replace")

@@ -19,11 +19,10 @@ from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.user.client import Client
 from seatrial.user.connection import Timeouts
-from seatrial.user.flows import END, Flow, current_flow
+from seatrial.user.flows import Flow, broken_off, current_flow
 from seatrial.user.message import Manners
 from seatrial.user.parallel import Parallel, side_by_side
 from seatrial.user.session import Session
-from seatrial.wire.tables import Outcome
 
 _ON_PURPOSE = (StopUser, StopTest, InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately)
 
@@ -90,7 +89,7 @@ class LeanUser(User):
         except _ON_PURPOSE:
             raise
         except BaseException as error:
-            flow.fail(Outcome.CUT if isinstance(error, END) else Outcome.ABORTED)
+            flow.fail(broken_off(error))
             raise
         finally:
             current_flow.reset(token)
@@ -100,8 +99,8 @@ class LeanUser(User):
     def parallel(self, limit: int) -> AbstractContextManager[Parallel]:
         """Run work side by side, at most `limit` at once: `with self.parallel(3) as group: group.spawn(work, it)`.
 
-        The block's end waits for all, and raises the first exception of theirs. A user that is ended in the block
-        ends them too: each request in flight is recorded as `cut`.
+        The block's end waits for all. The first exception, of theirs or of the block, gives the others up: their
+        requests in flight are recorded as `aborted`. A user that is ended in the block ends them too, as `cut`.
         """
         return side_by_side(limit)
 

@@ -7,11 +7,12 @@ from collections.abc import Collection
 from typing import Protocol, Unpack
 
 from seatrial.errors import UsageError
-from seatrial.user.connection import Connection, Network, Origin, split_url
+from seatrial.user.connection import Connection, Network
 from seatrial.user.exchange import Exchange
-from seatrial.user.flows import END
+from seatrial.user.flows import broken_off
 from seatrial.user.http1 import Fault
 from seatrial.user.message import Asked, Manners, Wanted, render
+from seatrial.user.origin import Origin, split_url
 from seatrial.user.response import Response
 from seatrial.wire.tables import Outcome
 
@@ -32,9 +33,11 @@ class Ledger(Protocol):
 class Client:
     """Requests of one user, relative to `host` or with an absolute URL.
 
-    Each host has its own pool of kept connections. Redirects are not followed. A kept connection that the server
-    had closed before it answered is replaced once (the row then says `new`): at once for methods that may be
-    repeated, and for POST and PATCH only where the close is seen before anything is sent (RFC 9110 9.2.2).
+    Each host has its own pool of kept connections. Redirects are not followed. Before anything is sent a kept
+    connection is looked at: where the server has closed it, or sent what nobody asked for (RFC 9112 9.2), another
+    is taken, and the row says `new` if that one is. What remains is a server that closes while the request is on
+    its way: where no byte of a response came, a method that may be repeated (RFC 9110 9.2.2) is sent once more,
+    over a new connection; the row says `replaced`, and its `bytes_sent` counts both. Nothing else is repeated.
     """
 
     def __init__(
@@ -83,7 +86,7 @@ class Client:
         except Fault as fault:
             response.fail(fault.outcome, fault.reason)
         except BaseException as error:
-            response.fail(Outcome.CUT if isinstance(error, END) else Outcome.ABORTED, type(error).__name__)
+            response.fail(broken_off(error), type(error).__name__)
             raise
         finally:
             self._close_books(response, wanted)
@@ -107,16 +110,16 @@ class Client:
 
     def _exchange(self, response: Response, wanted: Wanted, origin: Origin, message: bytes) -> None:
         exchange = Exchange(response, wanted)
-        connection = self._kept(origin, response.method)
+        connection = self._kept(origin)
         if connection is not None:
-            response.reused = True
+            response.connection = "reused"
             try:
                 self._over(exchange, connection, message)
             except Fault as fault:
-                unanswered = fault.outcome is Outcome.RESET and not response.bytes_received
+                unanswered = fault.hung_up and not response.bytes_received
                 if not unanswered or response.method not in _REPEATABLE:
                     raise
-                response.reused = False
+                response.connection = "replaced"
             else:
                 return
         connection = self._network.connect(origin, min(wanted.timeouts.connect_s, wanted.timeouts.total_s))
@@ -134,11 +137,11 @@ class Client:
         else:
             connection.close()
 
-    def _kept(self, origin: Origin, method: str) -> Connection | None:
+    def _kept(self, origin: Origin) -> Connection | None:
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
-            if method in _REPEATABLE or not connection.closed_by_peer():
+            if not connection.closed_by_peer():
                 return connection
             connection.close()
         return None

@@ -7,22 +7,20 @@ import errno
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
-from types import MappingProxyType
-from urllib.parse import urlsplit
 
 from gevent import socket, ssl
 
 from seatrial.errors import UsageError
 from seatrial.user.http1 import Fault
+from seatrial.user.origin import Origin
 from seatrial.wire.hosts import may_load
 from seatrial.wire.tables import Outcome
 
 BUFFER_BYTES = 256 * 1024
 SEND_BYTES = 256 * 1024
 _Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
-_DEFAULT_PORTS = MappingProxyType({"http": 80, "https": 443})
-_UNREACHABLE = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
-_RESET = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ENOTCONN})
+_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
+_HUNG_UP = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ENOTCONN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,32 +31,6 @@ class Timeouts:
     first_byte_s: float = 60.0
     idle_s: float = 30.0
     total_s: float = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """A scheme, host and port: what a pool of connections belongs to (RFC 9110 4.3.1)."""
-
-    scheme: str
-    host: str
-    port: int
-
-    @property
-    def authority(self) -> str:
-        """The Host header's value."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
-
-
-def split_url(url: str) -> tuple[Origin, str]:
-    """Return the origin and the target (path and query) of an absolute http or https URL; else ValueError."""
-    parts = urlsplit(url)
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
-        raise ValueError(f"not an absolute http or https URL: {url!r}")
-    if parts.username is not None:
-        raise ValueError("credentials in a URL are not supported: give an Authorization header")
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Origin(parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS[parts.scheme]), target
 
 
 class Connection:
@@ -95,7 +67,9 @@ class Connection:
 
     def closed_by_peer(self) -> bool:
         """Whether the peer has already closed, or sent bytes that nobody asked for; never waits."""
-        peek = _socket.socket(fileno=self._socket.fileno())  # the descriptor itself: gevent's would wait
+        ours = self._socket
+        # the descriptor itself: gevent's socket would wait
+        peek = _socket.socket(ours.family, ours.type, ours.proto, ours.fileno())
         try:
             peek.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -112,12 +86,14 @@ class Connection:
 
 
 def _fault(error: OSError, when: str) -> Fault:
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError):  # ours, or the kernel's: Python makes one of ETIMEDOUT
         return Fault(Outcome.TIMEOUT, when)
     if isinstance(error, ssl.SSLError):
         return Fault(Outcome.PROTOCOL, f"TLS {when}: {error.reason or 'failed'}")
-    if error.errno in _RESET:
-        return Fault(Outcome.RESET, when)
+    if error.errno in _HUNG_UP:
+        return Fault(Outcome.RESET, when, hung_up=True)
+    if error.errno in _UNREACHABLE:  # the route went away beneath a connection that stood
+        return Fault(Outcome.RESET, f"{when}: {errno.errorcode[error.errno]}")
     raise error
 
 
@@ -171,7 +147,7 @@ class Network:
         except TimeoutError:
             raise Fault(Outcome.TIMEOUT, "while connecting") from None
         except OSError as error:
-            if error.errno in _UNREACHABLE:
+            if error.errno == errno.ECONNREFUSED or error.errno in _UNREACHABLE:
                 raise Fault(Outcome.REFUSED, errno.errorcode[error.errno]) from None
             raise _fault(error, "while connecting") from None
         if origin.scheme == "https":

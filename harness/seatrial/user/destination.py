@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 INLINE_BYTES = 64 * 1024
 """Up to this size hashing on the loop costs others at most 0.1 ms, less than handing it to a thread."""
 _ALGORITHMS = frozenset({"sha256", "sha512"})
+SPARE_LIMIT = 8
+"""How many buffers (512 KiB each) outlive the request that held them: a peak must not stay in memory."""
 _spare: list[bytearray] = []
 
 
@@ -105,10 +107,10 @@ class Hashed(Dropped):
         return b"", self._state.hexdigest() == self._expected
 
     def release(self) -> None:
-        """Lend the buffer to the next request."""
-        if self._held is not None:
+        """Lend the buffer to the next request, unless enough lie ready."""
+        if self._held is not None and len(_spare) < SPARE_LIMIT:
             _spare.append(self._held)
-            self._held = None
+        self._held = None
 
     def _flush(self) -> None:
         if self._held is not None and self._fill:

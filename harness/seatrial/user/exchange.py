@@ -82,7 +82,7 @@ class Exchange:
             return count
         if self._response.bytes_received:
             raise Fault(Outcome.TRUNCATED, "closed within the head")
-        raise Fault(Outcome.RESET, "closed without a response")
+        raise Fault(Outcome.RESET, "closed without a response", hung_up=True)
 
     def _body(self, connection: Connection, body: Body, rest: memoryview) -> bool:
         """Read the body to its end; return whether the peer sent more than that."""

@@ -10,8 +10,18 @@ from gevent import GreenletExit
 from seatrial.user.response import Response
 from seatrial.wire.tables import Outcome
 
-END = (GreenletExit, KeyboardInterrupt, SystemExit)
+_END = (GreenletExit, KeyboardInterrupt, SystemExit)
 """How the end of a run reaches a greenlet; gevent raises Ctrl-C in whichever one happens to be running."""
+
+
+class Abandoned(GreenletExit):
+    """Ends work that one user runs side by side when it is given up: the run itself goes on."""
+
+
+def broken_off(error: BaseException) -> Outcome:
+    """Return what an exception makes of a request or flow: `cut` by the end of the run, else `aborted`."""
+    return Outcome.CUT if isinstance(error, _END) and not isinstance(error, Abandoned) else Outcome.ABORTED
+
 
 current_flow: ContextVar[Flow | None] = ContextVar("current_flow", default=None)
 """The innermost flow of the running greenlet; `Parallel` hands it on to the greenlets that it spawns."""

@@ -22,12 +22,16 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 class Fault(Exception):
-    """A request that did not end well: its outcome, and a reason in words that do not vary with ids or counts."""
+    """A request that did not end well: its outcome, and a reason in words that do not vary with ids or counts.
 
-    def __init__(self, outcome: Outcome, reason: str) -> None:
+    `hung_up` tells that the peer closed the connection.
+    """
+
+    def __init__(self, outcome: Outcome, reason: str, *, hung_up: bool = False) -> None:
         super().__init__(f"{outcome}: {reason}")
         self.outcome = outcome
         self.reason = reason
+        self.hung_up = hung_up
 
 
 def bad(reason: str) -> Fault:

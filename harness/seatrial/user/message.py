@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-from seatrial.user.connection import Origin, Timeouts
+from seatrial.user.connection import Timeouts
+from seatrial.user.origin import Origin
 from seatrial.wire.tables import METHODS
 
 KEEP_LIMIT_BYTES = 16 * 1024 * 1024
@@ -65,14 +66,19 @@ class Manners:
 
 
 def render(method: str, origin: Origin, path: str, wanted: Wanted, manners: Manners) -> bytes:
-    """Return the whole message; ValueError for what can't be written down without changing its meaning."""
+    """Return the whole message; ValueError for what can't be written down without changing its meaning.
+
+    A CR, LF or NUL is refused wherever it stands (RFC 9110 5.5); so is a space in the target.
+    """
     if method not in METHODS:
         raise ValueError(f"not a method that can be recorded: {method!r}")
     opening = f"{method} {path} HTTP/1.1\r\nHost: {origin.authority}\r\n"
     lines = "".join([f"{name}: {value}\r\n" for name, value in wanted.headers.items()])
     text = f"{opening}{manners.lines}{lines}"
-    if text.count("\n") != manners.own_lines + len(wanted.headers) or opening.count(" ") != _OPENING_SPACES:
-        raise ValueError(f"a line break or a space in the target or a header of: {method} {path!r}")
+    lines_due = manners.own_lines + len(wanted.headers)
+    split = text.count("\n") != lines_due or text.count("\r") != lines_due or "\0" in text
+    if split or opening.count(" ") != _OPENING_SPACES:
+        raise ValueError(f"a line break, NUL or space in the target or a header of: {method} {path!r}")
     if wanted.body is None and method not in _WITH_LENGTH:
         return f"{text}\r\n".encode("latin-1")
     payload = wanted.body or b""

@@ -14,10 +14,14 @@ from typing import Any
 from seatrial.errors import ResultsUnwritable
 from seatrial.user.response import Response
 from seatrial.wire.streams import NULL, line_header
-from seatrial.wire.tables import METHODS, OUTCOMES, requests_layout
+from seatrial.wire.tables import CONNECTIONS, METHODS, OUTCOMES, requests_layout
 
 _METHOD_CODES = {method: code for code, method in enumerate(METHODS)}
 _OUTCOME_CODES = {outcome: code for code, outcome in enumerate(OUTCOMES)}
+_CONNECTION_CODES = {word: code for code, word in enumerate(CONNECTIONS)}
+
+PENDING_LIMIT_BYTES = 64 * 1024 * 1024
+"""About a million requests: minutes of a disk that takes nothing, and no load generator that eats the memory."""
 
 
 class Stream:
@@ -66,6 +70,7 @@ class Recorder:
         self._flows = _lines(folder, "flows", worker)
         self._generator = _lines(folder, "generator", worker)
         self._errors = _lines(folder, "errors", worker)
+        self._streams = (self._requests, self._flows, self._generator, self._errors)
 
     def request(self, response: Response, flow_id: int, user: int) -> None:
         """Append one row; the closed model has no intended start."""
@@ -82,7 +87,7 @@ class Recorder:
             self._endpoint_codes[response.endpoint],
             _METHOD_CODES[response.method],
             _OUTCOME_CODES[response.outcome],
-            response.reused,
+            _CONNECTION_CODES[response.connection],
         )
 
     def flow(self, row: Mapping[str, Any]) -> None:
@@ -97,15 +102,20 @@ class Recorder:
         """Append one exception of a task."""
         self._errors.line(row)
 
+    @property
+    def overflowing(self) -> bool:
+        """Whether more waits to be written than may be held in memory."""
+        return sum(len(stream.pending) for stream in self._streams) > PENDING_LIMIT_BYTES
+
     def flush(self) -> None:
         """Write what was gathered; ResultsUnwritable if that fails."""
-        for stream in (self._requests, self._flows, self._generator, self._errors):
+        for stream in self._streams:
             stream.flush()
 
     def close(self) -> None:
         """Write what is left, and close; each file is tried, the first failure is raised."""
         failures: list[ResultsUnwritable] = []
-        for stream in (self._requests, self._flows, self._generator, self._errors):
+        for stream in self._streams:
             try:
                 stream.close()
             except ResultsUnwritable as failure:

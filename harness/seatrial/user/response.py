@@ -15,19 +15,20 @@ class Response:
 
     `status` is 0 and `headers` empty if no head arrived; `headers` has lower-case names; `body` is empty unless it
     was asked for with `keep=True`. Byte counts are those of the application's bytes: under TLS, before encryption.
-    Stamps are CLOCK_MONOTONIC nanoseconds, NULL where it did not happen.
+    `bytes_sent` counts each message that was sent whole: two where `connection` (a word of
+    `wire.tables.CONNECTIONS`) is `replaced`. Stamps are CLOCK_MONOTONIC nanoseconds, NULL where it did not happen.
     """
 
     __slots__ = (
         "body",
         "bytes_received",
         "bytes_sent",
+        "connection",
         "endpoint",
         "headers",
         "method",
         "outcome",
         "reason",
-        "reused",
         "status",
         "t_end_ns",
         "t_first_byte_ns",
@@ -45,7 +46,7 @@ class Response:
         self.body = b""
         self.outcome = Outcome.OK
         self.reason = ""
-        self.reused = False
+        self.connection = "new"
         self.bytes_received = 0
         self.bytes_sent = 0
 
@@ -58,6 +59,10 @@ class Response:
     def location(self) -> str | None:
         """Where a redirect points to, as the server wrote it; the client never follows one by itself."""
         return self.headers.get("location")
+
+    def header(self, name: str, default: str = "") -> str:
+        """Return a header field's value, its name in any case; `default` if there is none."""
+        return self.headers.get(name.lower(), default)
 
     def fail(self, outcome: Outcome, reason: str) -> None:
         """Note how the request failed; the first failure stands."""

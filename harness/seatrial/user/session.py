@@ -21,10 +21,10 @@ from seatrial.user.connection import Network
 from seatrial.user.control import Message, Steering
 from seatrial.user.flows import Flow
 from seatrial.user.gate import Gate
-from seatrial.user.health import CpuShare, LoopLag
-from seatrial.user.ledger import Pulse, UserLedger
+from seatrial.user.ledger import UserLedger
 from seatrial.user.mistakes import Mistakes
 from seatrial.user.recorder import Recorder
+from seatrial.user.seconds import Seconds
 from seatrial.wire.control import PLAN_VARIABLE, Plan
 
 _NS = 1_000_000_000
@@ -43,7 +43,6 @@ class Session:
         self.seed = plan.seed if plan else 0
         self._hosts = plan.hosts if plan else None
         self.endpoints = tuple(dict.fromkeys(label for cls in environment.user_classes for label in _labels(cls)))
-        self.pulse = Pulse()
         self.gate = Gate(open_now=not (plan and plan.control))
         self.recorder = Recorder(Path(plan.records), self.worker, self.endpoints) if plan else None
         self._steering = Steering(plan.control) if plan and plan.control else None
@@ -51,8 +50,7 @@ class Session:
         self._mistakes = Mistakes(self._tell_error)
         self._user_numbers = itertools.count(self.worker, _workers(environment))
         self._flow_ids = itertools.count(self.worker << _WORKER_SHIFT)
-        self._lag = LoopLag()
-        self._cpu = CpuShare()
+        self._seconds = Seconds()
         self._failed_write = ""
         self._closed = False
         self._drained = False
@@ -74,7 +72,7 @@ class Session:
 
     def ledger(self, user: User, number: int) -> UserLedger:
         """Return where the requests of this user are entered."""
-        return UserLedger(user, number, self.pulse, self.recorder)
+        return UserLedger(user, number, self._seconds.pulse, self.recorder)
 
     def network(self, *, verify: bool, ca_file: str | None) -> Network:
         """Return how this process reaches hosts; users with the same trust share it."""
@@ -105,7 +103,7 @@ class Session:
         events.user_error.add_listener(self._mistakes.on_user_error)
         events.spawning_complete.add_listener(self._on_spawning_complete)
         atexit.register(self.close)
-        gevent.spawn(self._lag.run)
+        gevent.spawn(self._seconds.lag.run)
         gevent.spawn(self._each_second)
         if self._steering is not None:
             gevent.spawn(self._steering.listen, self._heed, lambda: self._stop(0.0))
@@ -161,31 +159,28 @@ class Session:
                 self._second()
 
     def _second(self) -> None:
-        counts = self.pulse.take()
-        users = getattr(self.environment.runner, "user_count", 0)
-        row: dict[str, Any] = {"t_ns": time.monotonic_ns(), "users": users, **counts}
+        counts, row = self._seconds.take(getattr(self.environment.runner, "user_count", 0))
         if self._steering is not None:
-            self._steering.send("second", worker=self.worker, errors=self._mistakes.count, **row)
-        del row["failed"]  # the requests tell that
-        p50_ns, p99_ns = self._lag.take()
-        row |= {"cpu_fraction": self._cpu.take(), "loop_lag_p50_ns": p50_ns, "loop_lag_p99_ns": p99_ns}
-        self._write({**row, "slip_p99_ns": None})
-
-    def _write(self, row: Mapping[str, Any]) -> None:
+            self._steering.send("second", worker=self.worker, errors=self._mistakes.count, **counts)
         if self.recorder is None:
             return
-        self.recorder.second(row)
+        if row is not None:
+            self.recorder.second(row)
         try:
             self.recorder.flush()
         except SeatrialError as error:
-            self._on_unwritable(error)
+            self._on_unwritable(error, self.recorder)
 
-    def _on_unwritable(self, error: SeatrialError) -> None:
+    def _on_unwritable(self, error: SeatrialError, recorder: Recorder) -> None:
+        """Tell the harness, which ends the run; where nobody does, end it before the memory is full."""
         if str(error) != self._failed_write:
-            self._failed_write = str(error)
+            self._failed_write = what = str(error)
             _log.error("%s", error)
             if self._steering is not None:
-                self._steering.send("error", worker=self.worker, t_ns=time.monotonic_ns(), what=str(error))
+                self._steering.send("error", worker=self.worker, t_ns=time.monotonic_ns(), what=what, fatal=True)
+        if recorder.overflowing and not self.gate.shut:
+            self.environment.process_exit_code = error.exit_code
+            gevent.spawn(self._stop, 0.0)
 
 
 def _labels(user_class: type[User]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 Harness to child: `gate` (users may begin at `open_ns`), `stop` (no new flow; what runs may end within `drain_s`).
 Child to harness: `ready` (users may be let in), `second` (counts of the last second), `error` (an exception in a
-task: ours, not the server's), `drained` (nothing is in flight any more).
+task: ours, not the server's; `fatal` if records can't be written), `drained` (nothing is in flight any more).
 The environment variable `SEATRIAL_PLAN` tells the child where to record and whom to call.
 """
 
