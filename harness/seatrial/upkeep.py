@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -16,25 +17,26 @@ from seatrial.record import seal
 from seatrial.record.folder import RunFolder
 from seatrial.stack import leftovers
 from seatrial.stack.daemon import connect
-from seatrial.stack.ownership import Owner, is_alive
+from seatrial.stack.ownership import Life, Owner, life
 
 
 def stored_runs(results: Path) -> list[dict[str, Any]]:
-    """Return a row for each stored run, newest first."""
-    rows = []
-    for folder in folders.list_runs(results):
+    """Return a row for each stored run, newest first; one that can't be read is a row, too."""
+    return [{"run": _name(folder, results), **_described(folder)} for folder in folders.list_runs(results)]
+
+
+def _described(folder: RunFolder) -> dict[str, Any]:
+    try:
         document = documents.load(folder)
-        rows.append(
-            {
-                "run": _name(folder, results),
-                "scenario": document.scenario_name,
-                "variant": document.variant,
-                "engine": document.engine,
-                "status": document.status if document.sealed else "unfinished",
-                "requests": document.rows.get("requests", 0),
-            }
-        )
-    return rows
+    except UsageError as error:
+        return {"scenario": "", "variant": "", "engine": "", "status": error.what, "requests": 0}
+    return {
+        "scenario": document.scenario_name,
+        "variant": document.variant,
+        "engine": document.engine,
+        "status": document.status if document.sealed else "unfinished",
+        "requests": document.rows.get("requests", 0),
+    }
 
 
 def _name(folder: RunFolder, results: Path) -> str:
@@ -48,16 +50,35 @@ def recover(folder: RunFolder) -> RunFolder:
     document = documents.load(folder)
     if document.sealed:
         return folder
-    if document.owner and is_alive(Owner.parse(document.owner)):
-        raise UsageError(
-            "the run is still going on",
-            where=str(folder.root),
-            seen=f"its harness lives: {document.owner}",
-            hint="stop it first (Ctrl-C keeps its data)",
-        )
+    _check_owner(document.owner, str(folder.root))
+    shutil.rmtree(folder.root / "work", ignore_errors=True)
     note = Note(kind=NoteKind.RECOVERED, text="the harness ended before it could seal this run")
     seal.seal(folder, replace(document, status="recovered", notes=(*document.notes, note)))
     return folder
+
+
+def _check_owner(text: str, where: str) -> None:
+    """Raise UsageError unless the run has no owner any more."""
+    if not text:
+        return
+    try:
+        lives = life(Owner.parse(text))
+    except ValueError:
+        lives = Life.UNKNOWN
+    if lives is Life.ALIVE:
+        raise UsageError(
+            "the run is still going on",
+            where=where,
+            seen=f"its harness lives: {text}",
+            hint="stop it first (Ctrl-C keeps its data)",
+        )
+    if lives is Life.UNKNOWN:
+        raise UsageError(
+            "nobody here can tell whether the run is still going on",
+            where=where,
+            seen=f"its harness is a process of another host, container or version: {text}",
+            hint="recover it where it was started",
+        )
 
 
 def clean() -> Iterator[str]:

@@ -18,10 +18,12 @@ import pytest
 import requests
 
 from seatrial.errors import ImageMissing, NotReady, PortTaken, ServiceExited
+from seatrial.host import builds
 from seatrial.model import FrontDoor, Probe, Stack, Variant
 from seatrial.stack import compose, leftovers, removal
+from seatrial.stack.built_images import image_names
 from seatrial.stack.guard import guarded
-from seatrial.stack.ownership import RUN
+from seatrial.stack.ownership import RUN, Life
 from seatrial.stack.processes import marked
 from seatrial.stack.spec import StackSpec
 
@@ -57,6 +59,22 @@ def written(folder: Path, service: str) -> Path:
         f"services: {{web: {{image: 'debian:trixie-slim', init: true, {service}}}}}\n"
     )
     return folder / "compose.yaml"
+
+
+ONCE = "x-seatrial: {local: {kind: once}}"
+
+
+def with_second(folder: Path, db: str, *more: str) -> StackSpec:
+    """Return the spec of a stack of a `web` that answers, a service `db` as given, and what else is given."""
+    for name in ("http.pl", "page.txt"):
+        (folder / name).write_text((STACKS / "web" / name).read_text())
+    image = "" if "image:" in db or "build:" in db else "image: 'debian:trixie-slim', "
+    mounts = "['./http.pl:/srv/http.pl:ro', './page.txt:/srv/page.txt:ro']"
+    web = f"web: {{image: 'debian:trixie-slim', init: true, command: [perl, /srv/http.pl], volumes: {mounts},"
+    web += " environment: {GREETING: ahoy, SECRET: none}, tmpfs: [/data]}"
+    services = "".join(f"  {one}\n" for one in (web, f"db: {{{image}{db}}}", *more))
+    (folder / "compose.yaml").write_text(f"services:\n{services}")
+    return spec_of(folder / "compose.yaml", folder)
 
 
 @contextmanager
@@ -156,6 +174,74 @@ def test_service_that_exits_fails_at_once(tmp_path: Path) -> None:
     assert left_of(spec.run_id) == []
 
 
+def test_service_that_is_restarted_fails_the_stack(tmp_path: Path) -> None:
+    """A service that crashes behind a front door that answers is an error with its exit code and last lines."""
+    spec = with_second(tmp_path, "restart: always, command: [sh, -c, 'echo no key; exit 7']")
+    with pytest.raises(ServiceExited, match="'db' ended with exit code 7") as failed, up(spec):
+        pass
+    assert "no key" in failed.value.seen
+    assert left_of(spec.run_id) == []
+
+
+def test_replicas_are_services_of_one_name(tmp_path: Path) -> None:
+    """Each container of a service is observed and has a log of its own; one scaled to nothing is not expected."""
+    off = "off: {image: 'debian:trixie-slim', scale: 0}"
+    command = "init: true, command: [sh, -c, 'echo hello; sleep 60']"
+    spec = with_second(tmp_path, f"{command}, deploy: {{replicas: 2}}", off)
+    with up(spec) as stack:
+        assert [one.name for one in stack.services] == ["db", "db", "web"]
+        assert len({one.container for one in stack.services}) == 3
+    assert {one.name for one in spec.logs.glob("*.log")} == {"compose.log", "db-1.log", "db-2.log", "web.log"}
+    assert (spec.logs / "db-2.log").read_text() == "hello\n"
+
+
+def test_pipe_in_a_logs_place_does_not_stop_the_teardown(tmp_path: Path) -> None:
+    """A log file on a tmpfs that is a pipe without a writer is not read, and that is said."""
+    script = "init: true, tmpfs: [/run], command: [sh, -c, 'mkfifo /run/a.log; sleep 60']"
+    spec, said = with_second(tmp_path, f"{script}, x-seatrial: {{logs: [/run/a.log]}}"), list[str]()
+    with guarded(spec.run_id) as guard, compose.running(spec, guard, said.append):
+        pass
+    assert "db-a.log could not be saved: /run/a.log is no regular file" in said
+
+
+def test_run_does_not_retag_the_users_image(tmp_path: Path) -> None:
+    """The user's own image keeps its name and id; a service without a build uses what the other one builds."""
+    mine = f"seatrial-test-mine-{uuid4().hex[:8]}"
+    (tmp_path / "Dockerfile").write_text("FROM debian:trixie-slim\nENV BUILT=yes\n")
+    user = f"user: {{image: {mine}, command: [sh, -c, 'test $$BUILT'], {ONCE}}}"
+    built = f"image: {mine}, build: {{context: ., tags: ['{mine}:also']}}, command: 'true'"
+    spec = with_second(tmp_path, f"{built}, {ONCE}", user)
+    client = docker.from_env()
+    try:
+        client.images.get("debian:trixie-slim").tag(mine)
+        with up(spec) as stack:
+            ours = stack.facts["images"]
+        assert client.images.get(mine).id == client.images.get("debian:trixie-slim").id
+        assert ours["user"] == ours["db"] != client.images.get(mine).id
+        assert client.images.list(f"{mine}:also") == []
+        client.images.remove(mine)
+        client.images.remove(ours["db"])
+    finally:
+        client.close()
+
+
+def test_images_built_ahead_are_those_of_a_run(tmp_path: Path) -> None:
+    """`images build` gives the names and the ids that a run takes, and needs no secret."""
+    (tmp_path / "Dockerfile").write_text("FROM debian:trixie-slim\nENV BUILT=ahead\n")
+    built = f"build: ., command: 'true', environment: {{A: '${{SEATRIAL_TEST_SECRET:?}}'}}, {ONCE}"
+    spec = replace(with_second(tmp_path, built), environment={"SEATRIAL_TEST_SECRET": "throw-away-secret"})
+    builds.build(spec.compose_file)
+    name = image_names(spec.compose_file, {}, {"services": {"db": {"build": {}}}})["db"]
+    client = docker.from_env()
+    try:
+        ahead = client.images.get(name).id
+        with up(spec) as stack:
+            assert stack.facts["images"]["db"] == ahead
+        client.images.remove(name)
+    finally:
+        client.close()
+
+
 def test_failed_one_shot_service_fails_the_stack(tmp_path: Path) -> None:
     """A one-shot service has to end with exit code 0."""
     path = tmp_path / "compose.yaml"
@@ -212,8 +298,8 @@ def test_kept_stack_stays_until_it_is_removed(tmp_path: Path) -> None:
     client = docker.from_env()
     try:
         kept = [one for one in leftovers.stacks_kept(client) if one.run == spec.run_id]
-        late = leftovers.find(client, alive=lambda _: False, now=lambda: time.time() + 601)
-        gone = leftovers.find(client, alive=lambda _: False)
+        late = leftovers.find(client, life_of=lambda _: Life.DEAD, now=lambda: time.time() + 601)
+        gone = leftovers.find(client, life_of=lambda _: Life.DEAD)
         leftovers.remove(client, kept[0].things)
     finally:
         client.close()
@@ -309,6 +395,7 @@ def test_deadman_ends_a_compose_that_still_starts(tmp_path: Path) -> None:
         assert gone_after_s(run_id, WITHIN_S) < WITHIN_S
         until_deadman_ended(run_id)
     assert left_of(run_id) == []
+    assert not (tmp_path / "work").exists()
 
 
 def test_interrupt_takes_the_stack_down(tmp_path: Path) -> None:

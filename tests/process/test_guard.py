@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -60,6 +61,54 @@ def test_grandchild_of_a_dead_child_is_ended() -> None:
         child.stdout.close()
         assert runs(orphan)
     assert not runs(orphan)
+
+
+def test_detached_grandchild_is_ended() -> None:
+    """What has left its session is found by the run's mark, at the end of an orderly run, too."""
+    run_id = uuid4().hex
+    with guarded(run_id) as guard:
+        guard.spawn(["setsid", "--fork", "sleep", "60"]).wait(timeout=10)
+        assert len(marked(run_id)) == 1
+    assert marked(run_id) == []
+
+
+def test_what_is_kept_is_not_ended() -> None:
+    """A run whose stack stays keeps what it has left running."""
+    run_id = uuid4().hex
+    with guarded(run_id) as guard:
+        guard.spawn(["setsid", "--fork", "sleep", "60"]).wait(timeout=10)
+        guard.keep()
+    (left,) = marked(run_id)
+    os.kill(left.pid, signal.SIGKILL)
+
+
+def test_interrupt_during_a_start_leaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C between a child's start and its registration comes after the registration."""
+    run_id = uuid4().hex
+    starting = subprocess.Popen
+
+    def interrupted(*words: Any, **more: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401  (Popen's own)
+        child = starting(*words, **more)
+        signal.raise_signal(signal.SIGINT)
+        return child
+
+    with guarded(run_id) as guard:
+        with monkeypatch.context() as patched:
+            patched.setattr(subprocess, "Popen", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                guard.spawn(["sleep", "60"])
+        assert list(guard._children) == [one.pid for one in marked(run_id)]
+        assert len(guard._children) == 1
+
+
+def test_modules_in_the_current_folder_are_not_the_deadmans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's `requests.py` beside the scenario does not keep the dead-man from starting."""
+    (tmp_path / "requests.py").write_text("raise RuntimeError('not the library')\n")
+    monkeypatch.chdir(tmp_path)
+    with guarded(uuid4().hex) as guard:
+        assert guard._deadman.poll() is None
 
 
 def test_deadman_ends_quietly_with_its_harness() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import threading
@@ -107,6 +108,26 @@ def test_nothing_but_logs_is_left(tmp_path: Path) -> None:
     assert not (spec.work / "local").exists()
     assert "GET /*** HTTP/1.1" in (spec.logs / "web.log").read_text()
     assert (spec.logs / "web-own.log").read_text() == "own ***\n"
+
+
+def test_pipe_in_a_logs_place_does_not_stop_the_end(tmp_path: Path) -> None:
+    """A log file that is a pipe is not opened, and that is said."""
+    spec = spec_of(tmp_path)
+    said: list[str] = []
+    with guarded(spec.run_id) as guard, local.running(spec, guard, said.append) as stack:
+        os.mkfifo(stack.services[0].log_files[0])
+    assert "no regular file" in said[-1]
+
+
+def test_work_is_litter_from_the_start(tmp_path: Path) -> None:
+    """The dead-man knows the whole private folder before anything is in it."""
+    spec = spec_of(tmp_path)
+    told: list[tuple[Path, bool]] = []
+    with guarded(spec.run_id) as guard:
+        guard.litter = lambda folder: told.append((folder, folder.exists()))  # type: ignore[method-assign]
+        with local.running(spec, guard, lambda _: None):
+            pass
+    assert told == [(spec.work, False)]
 
 
 def test_service_that_exits_fails_at_once(tmp_path: Path) -> None:

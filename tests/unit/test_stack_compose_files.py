@@ -9,9 +9,12 @@ import pytest
 
 from seatrial.errors import EngineUnavailable, ImageMissing, PortTaken, StackFailed, UsageError
 from seatrial.model import FrontDoor, Variant
+from seatrial.stack.built_images import image_names
 from seatrial.stack.children import Ended
-from seatrial.stack.compose_files import Instead, dump, once_services, override, parsed
+from seatrial.stack.compose_files import override
+from seatrial.stack.compose_services import expected_services, once_services
 from seatrial.stack.compose_steps import failure
+from seatrial.stack.compose_yaml import Instead, dump, parsed
 from seatrial.stack.spec import StackSpec
 
 
@@ -60,11 +63,43 @@ def test_external_things_are_left_alone() -> None:
     assert added(config, spec_of())["volumes"] == {}
 
 
-def test_built_image_is_named_after_the_stack() -> None:
-    """Runs share the image that they build, so that the same image has the same id."""
-    assert (
-        added({"services": {"web": {"build": {}}}}, spec_of())["services"]["web"]["image"] == "seatrial-shop-web"
-    )
+SHOP = Path("/stacks/shop/compose.yaml")
+CHANGES = {"services": {"web": {"environment": {"A": "b"}}}}
+
+
+def test_run_never_retags_the_users_image() -> None:
+    """What is built gets a name of the stack's and the variant's own, and no further tags of the user's."""
+    config = {"services": {"web": {"image": "mine:2", "build": {"tags": ["mine:latest"]}}}}
+    entry = added(config, spec_of())["services"]["web"]
+    assert entry["image"] == "seatrial-shop-761c343b-web"
+    assert entry["build"] == {"tags": []}
+    assert isinstance(entry["build"]["tags"], Instead)
+
+
+def test_images_of_different_stacks_and_variants_are_different() -> None:
+    """A folder of the same name elsewhere, or another variant, has another image."""
+    config: dict[str, Any] = {"services": {"web": {"build": {}}}}
+    elsewhere = Path("/other/shop/compose.yaml")
+    images = {image_names(file, changes, config)["web"] for file in (SHOP, elsewhere) for changes in ({}, CHANGES)}
+    assert len(images) == 4
+
+
+def test_service_that_uses_anothers_build_follows_it() -> None:
+    """Two services with one image still have one image, also where the tag is left out."""
+    config = {
+        "services": {"auth": {"image": "a", "build": {}}, "maker": {"image": "a:latest"}, "db": {"image": "d"}}
+    }
+    names = image_names(SHOP, {}, config)
+    assert names["maker"] == names["auth"]
+    assert "db" not in names
+
+
+def test_our_own_stacks_names_stay_in_the_base_variant() -> None:
+    """Images under `seatrial/` are built once for all runs, unless a variant changes what is built."""
+    config = {"services": {"auth": {"image": "seatrial/auth", "build": {}}, "maker": {"image": "seatrial/auth"}}}
+    assert image_names(SHOP, {}, config) == {}
+    changed = image_names(SHOP, CHANGES, config)
+    assert changed["maker"] == changed["auth"] != "seatrial/auth"
 
 
 def test_mounted_file_is_replaced_in_its_place() -> None:
@@ -130,6 +165,19 @@ def test_one_shot_services_are_known() -> None:
     once = {"x-seatrial": {"local": {"kind": "once"}}}
     services = {"web": {"depends_on": {"maker": done, "db": started}}, "maker": {}, "db": {}, "migrate": once}
     assert once_services({"services": services}) == {"maker", "migrate"}
+
+
+def test_every_lasting_service_is_expected() -> None:
+    """All that is neither one-shot nor scaled to nothing has to run, with as many containers as it says."""
+    done = {"condition": "service_completed_successfully"}
+    services = {
+        "web": {"depends_on": {"maker": done}},
+        "maker": {},
+        "off": {"scale": 0},
+        "none": {"deploy": {"replicas": 0}},
+        "many": {"deploy": {"replicas": 3}},
+    }
+    assert expected_services({"services": services}) == {"web": 1, "many": 3}
 
 
 @pytest.mark.parametrize(

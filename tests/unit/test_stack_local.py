@@ -10,7 +10,7 @@ import yaml
 
 from seatrial.errors import UsageError
 from seatrial.model import FrontDoor, Variant
-from seatrial.stack.interpolation import compose_variables, names
+from seatrial.stack.interpolation import compose_variables, dotenv, names, required
 from seatrial.stack.local_files import door_port, place
 from seatrial.stack.local_plan import LocalService, plan
 from seatrial.stack.spec import StackSpec
@@ -151,3 +151,24 @@ def test_front_door_is_the_port_of_that_number(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, {"web": web()})
     services: list[LocalService] = plan(spec)
     assert door_port(services, spec) == ("web", "debug")
+
+
+def test_variables_come_from_where_compose_has_them(tmp_path: Path) -> None:
+    """The run's settings come first, then our own environment, then `.env`, then the default in the file."""
+    (tmp_path / ".env").write_text("WORD=file\nOURS=file\nFILE=file\n")
+    words = "${WORD} ${OURS} ${FILE} ${NONE:-default}"
+    spec = spec_of(tmp_path, {"web": web() | {"environment": {"WORDS": words}}})
+    surroundings = {"WORD": "ours", "OURS": "ours"}
+    assert plan(spec, surroundings=surroundings)[0].environment["WORDS"] == "given ours file default"
+
+
+def test_env_file_is_a_plain_list(tmp_path: Path) -> None:
+    """Comments, `export` and both kinds of quotes are understood; what is no entry is passed over."""
+    lines = ["# no", "A=1 # one", "export B = two words", "C='#3'", 'D="4" # four', "E=", "F=a#b", "nothing"]
+    (tmp_path / ".env").write_text("\n".join(lines))
+    assert dotenv(tmp_path) == {"A": "1", "B": "two words", "C": "#3", "D": "4", "E": "", "F": "a#b"}
+
+
+def test_required_variables_are_found() -> None:
+    """Only `${NAME:?}` and `${NAME?}` are required, and `$$` begins no variable."""
+    assert required("${A:?a} ${B?} ${C:-c} $${D:?d}") == {"A", "B"}

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from seatrial.stack.ownership import Owner, is_alive, labels, this_owner
+from seatrial.stack.ownership import Life, Owner, labels, life, machine_id, this_owner
 from seatrial.stack.processes import Process, end_all, marked, of_sessions
 
 BOOT = "11111111-2222-3333-4444-555555555555"
+NAMESPACE = "4026531836"
 
 
 def proc_with(folder: Path, *, state: str = "S", start: int = 500, session: int = 40) -> Path:
@@ -19,39 +20,54 @@ def proc_with(folder: Path, *, state: str = "S", start: int = 500, session: int 
     (folder / "42/environ").write_bytes(b"A=b\0SEATRIAL_RUN=r1\0")
     (folder / "sys/kernel/random").mkdir(parents=True)
     (folder / "sys/kernel/random/boot_id").write_text(BOOT + "\n")
+    (folder / "self/ns").mkdir(parents=True)
+    (folder / "self/ns/pid").symlink_to(f"pid:[{NAMESPACE}]")
     return folder
 
 
 def test_this_process_is_alive() -> None:
     """A process finds itself, also through the label's text."""
-    assert is_alive(Owner.parse(str(this_owner())))
+    assert life(Owner.parse(str(this_owner()))) is Life.ALIVE
 
 
 @pytest.mark.parametrize(
-    ("owner", "alive"),
+    ("owner", "expected"),
     [
-        (Owner(42, 500, BOOT), True),
-        (Owner(42, 501, BOOT), False),
-        (Owner(43, 500, BOOT), False),
-        (Owner(42, 500, "another boot"), False),
+        (Owner(42, 500, BOOT, NAMESPACE, "m"), Life.ALIVE),
+        (Owner(42, 501, BOOT, NAMESPACE, "m"), Life.DEAD),
+        (Owner(43, 500, BOOT, NAMESPACE, "m"), Life.DEAD),
+        (Owner(42, 500, BOOT, "4026532999", "m"), Life.UNKNOWN),
+        (Owner(43, 500, BOOT, "4026532999", "m"), Life.UNKNOWN),
+        (Owner(42, 500, "another boot", NAMESPACE, "another"), Life.UNKNOWN),
+        (Owner(42, 500, "another boot", NAMESPACE, ""), Life.UNKNOWN),
     ],
 )
-def test_owner_is_pid_start_and_boot(tmp_path: Path, owner: Owner, *, alive: bool) -> None:
-    """A number that was given to a later process, or in an earlier boot, is not the owner."""
-    assert is_alive(owner, proc=proc_with(tmp_path)) is alive
+def test_only_an_owner_of_this_host_and_namespace_is_judged(tmp_path: Path, owner: Owner, expected: Life) -> None:
+    """A later process of the same number is not the owner; what another host or container runs is not known."""
+    assert life(owner, proc=proc_with(tmp_path), machine=tmp_path / "none") is expected
+
+
+def test_reboot_of_this_host_has_ended_the_owner(tmp_path: Path) -> None:
+    """The same machine in another boot: whatever owned the thing is gone."""
+    (tmp_path / "machine-id").write_text("0123\n")
+    machine = machine_id(file=tmp_path / "machine-id")
+    owner = Owner(42, 500, "another boot", NAMESPACE, machine)
+    assert life(owner, proc=proc_with(tmp_path), machine=tmp_path / "machine-id") is Life.DEAD
+    assert "0123" not in machine
 
 
 def test_zombie_is_dead(tmp_path: Path) -> None:
     """A killed harness that nobody has reaped yet owns nothing."""
-    assert not is_alive(Owner(42, 500, BOOT), proc=proc_with(tmp_path, state="Z"))
+    owner = Owner(42, 500, BOOT, NAMESPACE, "m")
+    assert life(owner, proc=proc_with(tmp_path, state="Z")) is Life.DEAD
 
 
 def test_labels_say_all_that_clean_needs() -> None:
     """Run, owner and deadline are always there, `kept` only where it holds."""
-    owner = Owner(42, 500, BOOT)
+    owner = Owner(42, 500, BOOT, NAMESPACE, "m")
     assert labels(run_id="r1", owner=owner, deadline_epoch_s=99.9, kept=False) == {
         "seatrial.run": "r1",
-        "seatrial.owner": f"42:500:{BOOT}",
+        "seatrial.owner": f"42:500:{BOOT}:{NAMESPACE}:m",
         "seatrial.deadline": "99",
     }
     assert labels(run_id="r1", owner=owner, deadline_epoch_s=1, kept=True)["seatrial.kept"] == "yes"

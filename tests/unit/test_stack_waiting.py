@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,13 +11,13 @@ import pytest
 from seatrial.errors import NotReady, ServiceExited, StackFailed
 from seatrial.model import FrontDoor, Probe
 from seatrial.stack.deadman import Estate
-from seatrial.stack.front_door import Way, find_way
+from seatrial.stack.front_door import Way, find_way, is_of_this_host
 from seatrial.stack.leftovers import reason_to_remove
-from seatrial.stack.ownership import Owner
+from seatrial.stack.ownership import Life, Owner
 from seatrial.stack.readiness import Patience, await_ready
 from seatrial.stack.removal import Kind, Labelled
 
-OWNER = Owner(42, 500, "boot")
+OWNER = Owner(42, 500, "boot", "4026531836", "machine")
 DOOR = FrontDoor(service="web", port=8080)
 
 
@@ -97,6 +98,27 @@ def test_address_on_another_host_is_not_tried() -> None:
     assert way(inspected(), reach=True, is_local=False).url == "http://127.0.0.1:32000"
 
 
+@pytest.mark.parametrize(
+    ("info", "pid", "ours"),
+    [
+        ({"KernelVersion": "6.1"}, 42, True),
+        ({"KernelVersion": "6.6-linuxkit"}, 42, False),
+        ({"KernelVersion": "6.1"}, 43, False),
+        ({"KernelVersion": "6.1"}, 44, False),
+        ({"KernelVersion": "6.1", "SecurityOptions": ["name=seccomp", "name=rootless"]}, 42, False),
+    ],
+)
+def test_container_of_this_host_is_a_process_of_this_host(
+    tmp_path: Path, info: dict[str, Any], pid: int, *, ours: bool
+) -> None:
+    """Our kernel, and a process of ours in the container's own cgroup: a forwarded socket has neither."""
+    for number, group in ((42, "/docker/c0ffee"), (43, "/user.slice")):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "cgroup").write_text(f"0::{group}\n")
+    shown = {"Id": "c0ffee", "State": {"Pid": pid}}
+    assert is_of_this_host(shown, info, release="6.1", proc=tmp_path) is ours
+
+
 def test_service_on_the_hosts_network_is_on_loopback() -> None:
     """Without a network of its own a service listens on this host."""
     assert way(inspected(mode="host"), reach=False).url == "http://127.0.0.1:8080"
@@ -110,25 +132,27 @@ def test_front_door_without_a_way_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "alive", "now_s", "reason"),
+    ("labels", "life", "now_s", "reason"),
     [
-        ({}, False, 50, "its owner, process 42, is gone"),
-        ({}, True, 50, ""),
-        ({}, True, 150, ""),
-        ({}, False, 150, "its deadline has passed"),
-        ({"seatrial.kept": "yes"}, False, 50, ""),
-        ({"seatrial.kept": "yes"}, False, 150, "its deadline has passed"),
-        ({"seatrial.owner": "somebody"}, False, 150, ""),
-        ({"seatrial.deadline": "soon"}, False, 150, ""),
+        ({}, Life.DEAD, 50, "its owner, process 42, is gone"),
+        ({}, Life.ALIVE, 50, ""),
+        ({}, Life.ALIVE, 150, ""),
+        ({}, Life.UNKNOWN, 50, ""),
+        ({}, Life.UNKNOWN, 150, "its deadline has passed"),
+        ({}, Life.DEAD, 150, "its deadline has passed"),
+        ({"seatrial.kept": "yes"}, Life.DEAD, 50, ""),
+        ({"seatrial.kept": "yes"}, Life.DEAD, 150, "its deadline has passed"),
+        ({"seatrial.owner": "somebody"}, Life.DEAD, 150, ""),
+        ({"seatrial.deadline": "soon"}, Life.DEAD, 150, ""),
     ],
 )
 def test_only_what_nobody_will_come_back_for_is_removed(
-    labels: dict[str, str], now_s: float, reason: str, *, alive: bool
+    labels: dict[str, str], life: Life, now_s: float, reason: str
 ) -> None:
-    """A dead owner or a past deadline; never what a living process owns, nor a label that is not ours."""
+    """A dead owner, or a past deadline; never what a living process owns, nor a label that is not ours."""
     marks = {"seatrial.run": "r1", "seatrial.owner": str(OWNER), "seatrial.deadline": "100"} | labels
     thing = Labelled(kind=Kind.VOLUME, id="v", name="v", labels=marks)
-    assert reason_to_remove(thing, lambda _: alive, now_s) == reason
+    assert reason_to_remove(thing, lambda _: life, now_s) == reason
 
 
 def test_deadman_remembers_what_is_not_yet_ended() -> None:

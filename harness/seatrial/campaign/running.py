@@ -39,7 +39,7 @@ def run(request: Request, progress: Progress) -> RunFolder:
     scenario = request.scenario
     trial = plan.single_trial(scenario, request.variant)
     driving.check(scenario.load)
-    choice = engine.choose(request.engine)
+    choice = engine.choose(request.engine, attach=request.attach)
     secrets = stack_secrets(scenario, choice.engine)
     wall_ns = time.time_ns()
     with interrupts.orderly(progress.say):

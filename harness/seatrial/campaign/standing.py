@@ -35,7 +35,7 @@ def up(request: Request, kept_s: float, progress: Progress) -> Standing:
 
     Only containers can be left: a process of the embedded engine ends with its parent.
     """
-    choice = engine.choose(request.engine)
+    choice = engine.choose(request.engine, attach=request.attach)
     if choice.engine is not EngineName.COMPOSE:
         raise EngineUnavailable(
             "only the compose engine can leave a stack up",

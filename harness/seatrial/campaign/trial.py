@@ -63,7 +63,7 @@ class TrialRun:
         self.journal.change(
             url_via=stack.via,
             facts={"subject": subject, "environment": environment},
-            services=tuple(service.name for service in stack.services),
+            services=tuple(dict.fromkeys(service.name for service in stack.services)),
         )
         self.journal.stamp("ready_ns")
         for kind, text in distortions(self.choice, stack):

@@ -75,7 +75,7 @@ def _first_page(wanted: Watching, services: tuple[Service, ...]) -> RunDocument:
         status="running",
         scenario_name=f"observe-{wanted.project}",
         run_id=new_run_id(),
-        services=tuple(service.name for service in services),
+        services=tuple(dict.fromkeys(service.name for service in services)),
         engine=EngineName.ATTACH,
         engine_reason="a stack that was up already, watched without load",
         owner=str(this_owner()),

@@ -47,10 +47,10 @@ def _found(view: View, sought: str, spec: StackSpec) -> Stack:
     door = next((one for one in containers if one.service == spec.front_door.service), None)
     if door is None:
         raise _not_found(view, sought, containers, spec.front_door.service)
-    way = way_to(view.inspect(door.id), spec)
+    way = way_to(view.client, view.inspect(door.id), spec)
     return Stack(
         engine=EngineName.ATTACH,
-        project=sought,
+        project=(view.inspect(door.id)["Config"].get("Labels") or {}).get(PROJECT, ""),
         url=way.url,
         via=way.via,
         public_url=way.public_url,

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from seatrial.stack.guard import Guard
 from seatrial.stack.redaction import Redactor
@@ -20,7 +21,10 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A child that is to be run; its output is appended to `log` unless that is None."""
+    """A child that is to be run; its output is appended to `log` unless that is None.
+
+    With `output` its standard output goes there, as it is, and only its standard error to the log.
+    """
 
     argv: tuple[str, ...]
     cwd: Path
@@ -28,6 +32,7 @@ class Job:
     redactor: Redactor
     log: Path | None
     deadline_s: float
+    output: IO[bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +55,8 @@ def run(
     clock: Callable[[], float] = time.monotonic,
 ) -> Ended:
     """Run to the end; `tick` is called ten times a second and may raise, which ends the child."""
-    child = guard.spawn(job.argv, env=job.env, cwd=job.cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    said = subprocess.STDOUT if job.output is None else subprocess.PIPE
+    child = guard.spawn(job.argv, env=job.env, cwd=job.cwd, stdout=job.output or subprocess.PIPE, stderr=said)
     lines = _Lines(job)
     until = clock() + job.deadline_s
     try:
@@ -61,8 +67,9 @@ def run(
         lines.read(child, 0.0)
     finally:
         guard.end(child)
-        if child.stdout is not None:
-            child.stdout.close()
+        for pipe in (child.stdout, child.stderr):
+            if pipe is not None:
+                pipe.close()
         lines.close()
     return Ended(code=code, lines=tuple(lines.last))
 
@@ -78,11 +85,11 @@ class _Lines:
 
     def read(self, child: subprocess.Popen[bytes], wait_s: float) -> None:
         """Take in what there is, at most for a second."""
-        stdout = child.stdout
+        pipe = child.stdout or child.stderr
         for _ in range(1000):
-            if stdout is None or not select.select([stdout], [], [], wait_s)[0]:
+            if pipe is None or not select.select([pipe], [], [], wait_s)[0]:
                 return
-            piece = os.read(stdout.fileno(), 65536)
+            piece = os.read(pipe.fileno(), 65536)
             if not piece:
                 time.sleep(wait_s)  # the pipe is closed, the child not yet gone
                 return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +12,13 @@ import docker
 from docker.errors import DockerException
 from requests import RequestException
 
-from seatrial.errors import EngineUnavailable, NotReady, SeatrialError, StackFailed
+from seatrial.errors import EngineUnavailable, SeatrialError, StackFailed
 from seatrial.model import EngineName, Service, Stack
-from seatrial.stack.compose_files import Config, dump, extension, once_services, override, parsed
+from seatrial.stack.compose_files import override
+from seatrial.stack.compose_services import expected_services, log_files, once_services
 from seatrial.stack.compose_steps import BringUp, Project, with_files
 from seatrial.stack.compose_version import compose_version
+from seatrial.stack.compose_yaml import Config, dump, parsed
 from seatrial.stack.container_logs import LogKeeper
 from seatrial.stack.containers import View, all_addresses, of_project
 from seatrial.stack.daemon import connect, daemon_facts
@@ -26,6 +28,7 @@ from seatrial.stack.ownership import labels, this_owner
 from seatrial.stack.readiness import Patience, await_ready
 from seatrial.stack.redaction import Redactor
 from seatrial.stack.removal import remove_all
+from seatrial.stack.settling import settle
 from seatrial.stack.spec import Say, StackSpec
 
 _LEAST_START_S = 60.0
@@ -33,6 +36,7 @@ _STOP_S = 3
 _DOWN_S = 60.0
 _LOOKS = 3
 _PAUSE_S = 0.1
+_LOOK_AGAIN_S = 0.5
 
 
 @contextmanager
@@ -42,6 +46,7 @@ def running(spec: StackSpec, guard: Guard, say: Say) -> Iterator[Stack]:
     It is also taken away when the bring-up fails or is interrupted. A kept stack stays
     if the context ends without an error.
     """
+    guard.litter(spec.work)
     for folder in (spec.work, spec.logs):
         folder.mkdir(parents=True, exist_ok=True)
     with closing(connect()) as client:
@@ -75,7 +80,13 @@ def _prepare(spec: StackSpec, guard: Guard, say: Say, client: docker.DockerClien
     )
     ours = spec.work / "seatrial.yaml"
     ours.write_text(dump(override(spec, config, marks)), encoding="utf-8")
-    view = View(client=client, label=of_project(spec.project), once=once_services(config), redactor=redactor)
+    view = View(
+        client=client,
+        label=of_project(spec.project),
+        once=once_services(config),
+        redactor=redactor,
+        expected=expected_services(config),
+    )
     return _Engine(project=with_files(project, ours), config=config, view=view, say=say)
 
 
@@ -85,6 +96,7 @@ class _Engine:
     config: Config
     view: View
     say: Say
+    sleep: Callable[[float], None] = time.sleep
 
     def bring_up(self) -> Stack:
         """Do everything until the stack is ready."""
@@ -94,16 +106,18 @@ class _Engine:
             project=self.project, config=self.config, client=self.view.client, say=self.say, start_s=start_s
         )
         steps.run(self.view.watch)
-        self._settle(start_s)
+        door = spec.front_door.service
+        settle(self.view, door, start_s)
         way = self._way()
         self.say(f"waiting until {way.url} is ready")
-        patience = Patience(watch=self.view.watch, report=lambda: self.view.report(spec.front_door.service))
+        patience = Patience(watch=self.view.watch, report=lambda: self.view.report(door))
         await_ready(way.url, spec.probes, patience)
+        settle(self.view, door, start_s)  # again: the front door answers also when a service behind it has gone
         return self._stack(way)
 
     def _stack(self, way: Way) -> Stack:
         containers = self.view.running()
-        files = self._log_files()
+        files = log_files(self.config)
         services = (
             Service(name=one.service, container=one.id, log_files=files.get(one.service, ())) for one in containers
         )
@@ -122,7 +136,7 @@ class _Engine:
     def take_down(self) -> None:
         """Save the logs, remove all, and look whether all is gone; what resists is left to the dead-man."""
         self.say("taking the stack down")
-        keeper = LogKeeper(view=self.view, folder=self.project.spec.logs, files=self._log_files())
+        keeper = LogKeeper(view=self.view, folder=self.project.spec.logs, files=log_files(self.config))
         try:
             problems = keeper.save_volatile()
             self.project.compose("stop", "--timeout", str(_STOP_S), deadline_s=_DOWN_S)
@@ -142,7 +156,9 @@ class _Engine:
         spec = self.project.spec
         problems: list[str] = []
         try:
-            for _ in range(_LOOKS):
+            for look in range(_LOOKS):
+                if look:  # what was removed takes a moment to be gone
+                    self.sleep(_LOOK_AGAIN_S)
                 removed, problems = remove_all(self.view.client, spec.run_id, project=spec.project)
                 if not removed and not problems:
                     self.project.guard.removed(spec.run_id)
@@ -151,25 +167,15 @@ class _Engine:
             return [f"the daemon does not say whether all is gone: {error}"]
         return problems
 
-    def _settle(self, within_s: float) -> None:
-        until = time.monotonic() + within_s
-        while not self.view.settled():
-            if time.monotonic() > until:
-                raise NotReady(
-                    f"services are not running after {within_s:.0f} s",
-                    seen=self.view.report(self.project.spec.front_door.service),
-                )
-            time.sleep(_PAUSE_S)
-
     def _way(self) -> Way:
         """Find the way; a container that is just ending has no address any more, and is told as what it is."""
         for _ in range(_LOOKS):
             try:
-                return way_to(self._door(), self.project.spec)
+                return way_to(self.view.client, self._door(), self.project.spec)
             except StackFailed:
-                time.sleep(_PAUSE_S)
+                self.sleep(_PAUSE_S)
                 self.view.watch()
-        return way_to(self._door(), self.project.spec)
+        return way_to(self.view.client, self._door(), self.project.spec)
 
     def _door(self) -> Mapping[str, Any]:
         name = self.project.spec.front_door.service
@@ -177,11 +183,6 @@ class _Engine:
             if one.service == name:
                 return self.view.inspect(one.id)
         raise StackFailed(f"the front door {name!r} is not running", seen=self.view.report(name))
-
-    def _log_files(self) -> dict[str, tuple[str, ...]]:
-        return {
-            name: tuple(extension(service).get("logs") or ()) for name, service in self.config["services"].items()
-        }
 
     def _facts(self, via: str) -> dict[str, Any]:
         return {

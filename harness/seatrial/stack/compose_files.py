@@ -5,30 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, cast
-
-import yaml
+from typing import Any
 
 from seatrial.errors import UsageError
+from seatrial.stack.built_images import image_changes
+from seatrial.stack.compose_yaml import Config, Instead, escaped
 from seatrial.stack.spec import StackSpec
-
-Config = dict[str, Any]
-"""What `docker compose config` prints: every default filled in, every short form made long."""
-
-
-class Instead(list[Any]):
-    """A list that takes the place of the one in the file, where Compose would append (`!override`, 2.24.4)."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes `Instead` with its tag."""
-
-
-def _represent_instead(dumper: yaml.SafeDumper, data: Instead) -> yaml.Node:
-    return dumper.represent_sequence("!override", list(data))
-
-
-_Dumper.add_representer(Instead, _represent_instead)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +24,11 @@ class Addition:
     def services(self) -> dict[str, Any]:
         """Add to each service the labels, a name of this project, and the replaced files."""
         added: dict[str, Any] = {}
+        images = image_changes(self.spec.compose_file, self.spec.variant.compose, self.config)
         for name, service in self.config["services"].items():
-            entry: dict[str, Any] = {"labels": dict(self.labels)}
+            entry: dict[str, Any] = {"labels": dict(self.labels), **images.get(name, {})}
             if "container_name" in service:  # a fixed name would clash with the stack that the user has running
                 entry["container_name"] = f"{self.spec.project}-{name}-1"
-            if "build" in service and "image" not in service:
-                entry["image"] = f"{build_project(self.spec)}-{name}"
             if mounts := self._replaced_mounts(service):
                 entry["volumes"] = mounts
             added[name] = entry
@@ -69,7 +50,7 @@ class Addition:
         for key, one in (self.config.get(kind) or {}).items():
             new = self._replacement(Path(str(one.get("file", ""))))
             if new is not None:
-                added[key] = {"file": _escaped(new)}
+                added[key] = {"file": escaped(new)}
         return added
 
     def _replacement(self, old: Path) -> Path | None:
@@ -85,7 +66,7 @@ class Addition:
                 if old == source or source in old.parents:
                     inside = old.relative_to(source)
                     target = PurePosixPath(mount["target"]) / inside.as_posix()
-                    mounts.append({**mount, "source": _escaped(new), "target": str(target)})
+                    mounts.append({**mount, "source": escaped(new), "target": str(target)})
         return mounts
 
     def _ports(self) -> Instead:
@@ -107,47 +88,6 @@ def override(spec: StackSpec, config: Config, labels: Mapping[str, str]) -> Conf
         "configs": addition.contents("configs"),
         "secrets": addition.contents("secrets"),
     }
-
-
-def build_project(spec: StackSpec) -> str:
-    """Return the project under which images are built.
-
-    Compose puts the project into the image's labels, so a project for each run would give the same image another
-    id each time. It is the stack's, and so is the name of an image that the file does not name.
-    """
-    slug = "".join(letter if letter.isalnum() else "-" for letter in spec.folder.name.lower()).strip("-")
-    return f"seatrial-{slug or 'stack'}"
-
-
-def dump(document: Config) -> str:
-    """Return the file's text."""
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False)
-
-
-def parsed(text: str) -> Config:
-    """Read what `docker compose config` printed; it doubles every `$`, which is undone here."""
-    return cast("Config", _unescaped(yaml.safe_load(text)))
-
-
-def extension(service: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a service's `x-seatrial`, or nothing."""
-    return service.get("x-seatrial") or {}
-
-
-def once_services(config: Config) -> frozenset[str]:
-    """Return the services that are meant to end: so declared, or waited for by another one."""
-    waited_for = {
-        name
-        for service in config["services"].values()
-        for name, how in (service.get("depends_on") or {}).items()
-        if how.get("condition") == "service_completed_successfully"
-    }
-    declared = {
-        name
-        for name, service in config["services"].items()
-        if (extension(service).get("local") or {}).get("kind") == "once"
-    }
-    return frozenset(waited_for | declared)
 
 
 def _check(spec: StackSpec, config: Config) -> None:
@@ -175,19 +115,3 @@ def _binds(service: Config) -> list[Any]:
 
 def _values(config: Config, kind: str) -> list[Any]:
     return [one for one in (config.get(kind) or {}).values() if one]
-
-
-def _escaped(path: Path) -> str:
-    return str(path).replace("$", "$$")
-
-
-def _unescaped(value: object) -> object:
-    match value:
-        case str():
-            return value.replace("$$", "$")
-        case list():
-            return [_unescaped(one) for one in value]
-        case dict():
-            return {key: _unescaped(one) for key, one in value.items()}
-        case _:
-            return value

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import docker
 from docker.errors import ImageNotFound
 
 from seatrial.errors import EngineUnavailable, ImageMissing, PortTaken, StackFailed, UsageError
 from seatrial.stack import children
+from seatrial.stack.built_images import build_project, image_names
 from seatrial.stack.children import Ended, Job
-from seatrial.stack.compose_files import Config, build_project
+from seatrial.stack.compose_yaml import Config
 from seatrial.stack.daemon import talking
 from seatrial.stack.guard import Guard
 from seatrial.stack.redaction import Redactor
 from seatrial.stack.spec import Say, StackSpec
 
 _QUICK_S = 30.0
+_CREATE_S = 300.0  # the storage driver vfs copies the whole image for each container
 _FETCH_S = 1800.0  # a pull or a build of a large image over a slow line
 _NO_IMAGE = re.compile(
     r"manifest unknown|manifest for .* not found|pull access denied|failed to resolve|no such image"
@@ -49,15 +51,15 @@ class Project:
 
     def build(self) -> Ended:
         """Build what is to be built, under the stack's own name."""
-        return self._run(build_project(self.spec), ("build",), _FETCH_S, lambda: None)
+        return self._run(build_project(self.spec.compose_file), ("build",), _FETCH_S, lambda: None)
 
     def config(self) -> str:
         """Return what Compose makes of the files, secrets included; UsageError if it can't read them."""
-        with tempfile.TemporaryDirectory(prefix="seatrial-") as private:
-            out = Path(private, "config.yaml")
-            ended = self.compose("config", "--output", str(out))
+        with os.fdopen(os.memfd_create("config"), "w+b") as out:  # secrets never reach a disk
+            ended = self._run(self.spec.project, ("config",), _QUICK_S, lambda: None, out)
             if ended.code == 0:
-                return out.read_text(encoding="utf-8")
+                out.seek(0)
+                return out.read().decode()
         raise UsageError(
             "Compose can't read the stack",
             where=", ".join(map(str, self.files)),
@@ -65,7 +67,14 @@ class Project:
             hint="mend it there",
         )
 
-    def _run(self, name: str, words: Sequence[str], deadline_s: float, tick: Callable[[], None]) -> Ended:
+    def _run(
+        self,
+        name: str,
+        words: Sequence[str],
+        deadline_s: float,
+        tick: Callable[[], None],
+        output: IO[bytes] | None = None,
+    ) -> Ended:
         given = [part for file in self.files for part in ("-f", str(file))]
         argv = ["docker", "compose", "--ansi", "never", "--progress", "plain", "-p", name]
         job = Job(
@@ -75,6 +84,7 @@ class Project:
             redactor=self.redactor,
             log=self.spec.logs / "compose.log",
             deadline_s=deadline_s,
+            output=output,
         )
         return children.run(job, self.guard, tick=tick)
 
@@ -93,7 +103,8 @@ class BringUp:
         """Do all steps; `watch` looks at the containers meanwhile, and raises when one has ended."""
         self._images()
         self.say("creating the containers")
-        self._step("create", self.project.compose("create", "--no-build", "--pull", "never"))
+        create = ("create", "--no-build", "--pull", "never")
+        self._step("create", self.project.compose(*create, deadline_s=_CREATE_S))
         self.say("starting the containers")
         words = ("up", "--detach", "--no-build", "--no-recreate", "--pull", "never")
         ended = self.project.compose(*words, deadline_s=self.start_s, tick=watch)
@@ -106,15 +117,20 @@ class BringUp:
         if any("build" in service for service in services.values()):
             self.say("building the images")
             self._step("build", self.project.build())
-        missing = [name for name, service in services.items() if "build" not in service and self._lacks(service)]
+        spec = self.project.spec
+        ours = image_names(spec.compose_file, spec.variant.compose, self.config)
+        images = {
+            name: ours.get(name, one.get("image", "")) for name, one in services.items() if "build" not in one
+        }
+        missing = [name for name, image in images.items() if self._lacks(image)]
         if missing:
             self.say(f"pulling the images of {', '.join(missing)}")
             self._step("pull", self.project.compose("pull", *missing, deadline_s=_FETCH_S))
 
-    def _lacks(self, service: Config) -> bool:
+    def _lacks(self, image: str) -> bool:
         with talking("looking for an image"):
             try:
-                self.client.images.get(service["image"])
+                self.client.images.get(image)
             except ImageNotFound:
                 return True
         return False

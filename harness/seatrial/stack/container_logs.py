@@ -5,45 +5,80 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from threading import Event
 from typing import IO, cast
 
 from docker.errors import DockerException
 from requests import RequestException
 
+from seatrial.stack.bounded import bounded
 from seatrial.stack.containers import Container, View
 from seatrial.stack.redaction import Redactor
 
 _PIECE_BYTES = 1 << 16
 
+Saving = tuple[str, Iterable[bytes]]
+"""The name of a file, and what goes into it."""
+
+
+class NotSavedError(Exception):
+    """A log that can't be had."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogKeeper:
-    """Saves into one folder; `files` are the log files inside the containers, by service."""
+    """Saves into one folder; `files` are the log files inside the containers, by service.
+
+    Each of the two ways to save ends after `within_s`, whatever a container or the daemon does.
+    """
 
     view: View
     folder: Path
     files: Mapping[str, tuple[str, ...]]
     since_epoch_s: int = 0
+    within_s: float = 12.0  # longer than the client waits for an answer, whose error tells more
 
     def save_volatile(self) -> list[str]:
         """Save the files on a tmpfs, which are gone when the container stops; return what could not be saved."""
-        return [
-            self._save(f"{one.service}-{PurePosixPath(path).name}", self._shown(one, path))
+        return self._save_all(
+            (self._name(one, path), self._shown(one, path))
             for one, path in self._wanted()
             if self._on_tmpfs(one, path)
-        ]
+        )
 
     def save(self) -> list[str]:
         """Save standard output and all other files; return what could not be saved."""
-        outputs = [self._save(f"{one.service}.log", self._output(one)) for one in self.view.containers()]
-        files = [
-            self._save(f"{one.service}-{PurePosixPath(path).name}", self._archived(one, path))
-            for one, path in self._wanted()
-            if not self._on_tmpfs(one, path)
-        ]
-        return outputs + files
+        return self._save_all(self._lasting())
+
+    def _lasting(self) -> Iterator[Saving]:
+        for one in self.view.containers():
+            yield f"{one.name}.log", self._output(one)
+        for one, path in self._wanted():
+            if not self._on_tmpfs(one, path):
+                yield self._name(one, path), self._archived(one, path)
+
+    def _save_all(self, savings: Iterator[Saving]) -> list[str]:
+        problems: list[str] = []
+        over = Event()
+
+        def work() -> None:
+            for name, pieces in savings:
+                doing.append(name)
+                problems.append(self._save(name, _until(over, pieces)))
+
+        doing = ["the list of containers"]
+        try:
+            bounded(work, self.within_s)
+        except TimeoutError:
+            over.set()
+            problems.append(f"{doing[-1]} and what follows: not saved within {self.within_s:g} s")
+        return list(filter(None, problems))
+
+    def _name(self, one: Container, path: str) -> str:
+        return f"{one.name}-{PurePosixPath(path).name}"
 
     def _wanted(self) -> Iterator[tuple[Container, str]]:
         for one in self.view.containers():
@@ -60,7 +95,7 @@ class LogKeeper:
         try:
             with (self.folder / name).open("wb") as out:
                 write_clean(pieces, out, self.view.redactor)
-        except (DockerException, RequestException, tarfile.TarError) as error:
+        except (DockerException, RequestException, tarfile.TarError, NotSavedError) as error:
             return f"{name} could not be saved: {error}"
         return ""
 
@@ -68,17 +103,37 @@ class LogKeeper:
         yield from self.view.client.api.logs(one.id, stream=True, follow=False, since=self.since_epoch_s or None)
 
     def _shown(self, one: Container, path: str) -> Iterator[bytes]:
+        try:
+            yield from self._executed(one, "test", "-f", path)  # `cat` would wait for ever for a pipe's writer
+        except NotSavedError as error:
+            raise NotSavedError(f"{path} is no regular file") from error
+        yield from self._executed(one, "cat", path)
+
+    def _executed(self, one: Container, *argv: str) -> Iterator[bytes]:
         api = self.view.client.api
-        made = api.exec_create(one.id, ["cat", path], stderr=False)
-        yield from api.exec_start(made["Id"], stream=True)
+        made = api.exec_create(one.id, list(argv), stderr=False)
+        with closing(api.exec_start(made["Id"], stream=True)) as pieces:
+            yield from pieces
+        if code := api.exec_inspect(made["Id"])["ExitCode"]:
+            raise NotSavedError(f"`{' '.join(argv)}` ended with exit code {code}")
 
     def _archived(self, one: Container, path: str) -> Iterator[bytes]:
         pieces, _ = self.view.client.api.get_archive(one.id, path)
         with tarfile.open(fileobj=cast("IO[bytes]", io.BufferedReader(_Pieces(pieces))), mode="r|") as archive:
             for member in archive:
                 content = archive.extractfile(member) if member.isfile() else None
-                while content is not None and (piece := content.read(_PIECE_BYTES)):
+                if content is None:
+                    raise NotSavedError(f"{path} is no regular file")
+                while piece := content.read(_PIECE_BYTES):
                     yield piece
+
+
+def _until(over: Event, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the pieces as long as somebody waits for them."""
+    for piece in pieces:
+        if over.is_set():
+            return
+        yield piece
 
 
 def write_clean(pieces: Iterable[bytes], out: IO[bytes], redactor: Redactor) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from seatrial.errors import EngineUnavailable, UsageError
 from seatrial.model import EngineName, Stack
-from seatrial.stack import attach, compose, local
+from seatrial.stack import attach as attaching
+from seatrial.stack import compose, local
 from seatrial.stack.compose_version import compose_version
 from seatrial.stack.daemon import PING_S, connect
 from seatrial.stack.guard import Guard
@@ -23,8 +24,10 @@ class Choice:
     reason: str
 
 
-def choose(requested: str, *, compose_version: Callable[[], str] | None = None) -> Choice:
-    """Resolve `auto`, `compose`, `local` or `attach`.
+def choose(
+    requested: str, *, attach: str | None = None, compose_version: Callable[[], str] | None = None
+) -> Choice:
+    """Resolve `auto`, `compose`, `local` or `attach`; UsageError if nothing is named to which to `attach`.
 
     EngineUnavailable if `compose` or `attach` was asked for and no daemon answers within 5 s, or Compose is
     missing.
@@ -34,7 +37,13 @@ def choose(requested: str, *, compose_version: Callable[[], str] | None = None) 
         case "local":
             return Choice(engine=EngineName.LOCAL, reason="asked for")
         case "attach":
-            connect(timeout_s=PING_S)
+            if attach == "":
+                raise UsageError(
+                    "the engine `attach` needs the name of a stack that is up",
+                    expected="--attach PROJECT, or --attach LABEL=VALUE",
+                    hint="`docker compose ls` lists the projects",
+                )
+            connect(timeout_s=PING_S).close()
             return Choice(engine=EngineName.ATTACH, reason="asked for")
         case "compose":
             return Choice(engine=EngineName.COMPOSE, reason=f"asked for; {version()}")
@@ -70,6 +79,6 @@ def running(choice: Choice, spec: StackSpec, guard: Guard, say: Say) -> Iterator
         case EngineName.LOCAL:
             engine = local.running(spec, guard, say)
         case EngineName.ATTACH:
-            engine = attach.attached(spec.project, spec)
+            engine = attaching.attached(spec.project, spec)
     with engine as stack:
         yield stack

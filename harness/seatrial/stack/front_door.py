@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import docker
 
 from seatrial.errors import StackFailed
 from seatrial.model import FrontDoor
-from seatrial.stack.daemon import daemon_address, daemon_host
+from seatrial.stack.daemon import daemon_address, daemon_host, talking
+from seatrial.stack.processes import PROC
 from seatrial.stack.spec import StackSpec
 
 _CONNECT_S = 1.0
@@ -26,7 +31,10 @@ class Way:
 
 
 def reachable(address: str, port: int) -> bool:
-    """Tell whether packets get to a container; a refusal is an answer, too: the service may not listen yet."""
+    """Tell whether packets get to a container of this host.
+
+    A refusal is an answer, too: the service may not listen yet.
+    """
     try:
         with socket.create_connection((address, port), timeout=_CONNECT_S):
             return True
@@ -68,11 +76,38 @@ def find_way(
     return Way(url=published, via="published port", public_url=published)
 
 
-def way_to(inspected: Mapping[str, Any], spec: StackSpec) -> Way:
+def is_of_this_host(
+    inspected: Mapping[str, Any],
+    info: Mapping[str, Any],
+    *,
+    release: str = os.uname().release,
+    proc: Path = PROC,
+) -> bool:
+    """Tell whether a container runs on this very host, in a network that this host is part of.
+
+    A local socket proves nothing: a virtual machine's or another host's daemon may be behind it. The daemon has to
+    tell our own kernel's release, and the container's process has to be one of ours: cgroups(7), /proc/PID/cgroup
+    holds the container's id. A rootless daemon's networks are not this host's.
+    """
+    rootless = any("rootless" in option for option in info.get("SecurityOptions") or ())
+    if rootless or info.get("KernelVersion") != release:
+        return False
+    try:
+        groups = (proc / str(inspected["State"]["Pid"]) / "cgroup").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return inspected["Id"] in groups
+
+
+def way_to(client: docker.DockerClient, inspected: Mapping[str, Any], spec: StackSpec) -> Way:
     """Find the way to the front door of a stack on the daemon that we talk to."""
-    address = daemon_address()
+    with talking("asking where it is"):
+        info = client.info()
     return find_way(
-        inspected, spec.front_door, daemon_host=daemon_host(address), is_local=address.startswith("unix:")
+        inspected,
+        spec.front_door,
+        daemon_host=daemon_host(daemon_address()),
+        is_local=is_of_this_host(inspected, info),
     )
 
 

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import IO
 
 from seatrial.errors import StackFailed
-from seatrial.stack.processes import RUN_VARIABLE, Process, end_all, of_sessions, process
+from seatrial.stack.processes import RUN_VARIABLE, Process, end_all, marked, of_sessions, process
 
 _READY_S = 20.0
 _DEADMAN_S = 25.0
@@ -32,6 +32,7 @@ class Guard:
         self._sessions: dict[int, int] = {}
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._owed: set[str] = set()
+        self._kept: set[str] = set()
 
     def spawn(
         self,
@@ -47,19 +48,17 @@ class Guard:
 
         Without `stdin` the child reads nothing: a session without a terminal must not wait for one.
         """
-        child = subprocess.Popen(
-            list(argv),
-            env={**(os.environ if env is None else env), RUN_VARIABLE: self.run_id},
-            cwd=cwd,
-            stdin=subprocess.DEVNULL if stdin is None else stdin,
-            stdout=stdout,
-            stderr=stderr,
-            start_new_session=True,
-        )
-        seen = process(child.pid)
-        self._sessions[child.pid] = seen.start_ticks if seen else 0
-        self._children[child.pid] = child
-        self._tell(session=child.pid, start_ticks=self._sessions[child.pid])
+        with shielded():  # an interrupt between its start and its registration would leave it running
+            child = subprocess.Popen(
+                list(argv),
+                env={**(os.environ if env is None else env), RUN_VARIABLE: self.run_id},
+                cwd=cwd,
+                stdin=subprocess.DEVNULL if stdin is None else stdin,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+            self._register(child)
         return child
 
     def end(self, process: subprocess.Popen[bytes], grace_s: float = _GRACE_S) -> None:
@@ -86,11 +85,14 @@ class Guard:
     def keep(self, run_id: str = "") -> None:
         """Note that what a run (without a name, the guard's own) has created is meant to stay."""
         self._owed.discard(run_id or self.run_id)
+        self._kept.add(run_id or self.run_id)
         self._tell(keep=run_id or self.run_id)
 
     def close(self) -> None:
-        """End every child; leave to the dead-man only the removal that could not be done."""
+        """End every child, and what left its session; leave to the dead-man only what could not be done."""
         self._end(list(self._sessions), _GRACE_S)
+        if self.run_id not in self._kept:
+            end_all(lambda: marked(self.run_id), grace_s=_GRACE_S)
         if not self._owed:
             self._tell(done=True)
         if self._deadman.stdin is not None:
@@ -103,6 +105,12 @@ class Guard:
             self._deadman.wait()
         if self._deadman.stdout is not None:
             self._deadman.stdout.close()
+
+    def _register(self, child: subprocess.Popen[bytes]) -> None:
+        seen = process(child.pid)
+        self._sessions[child.pid] = seen.start_ticks if seen else 0
+        self._children[child.pid] = child
+        self._tell(session=child.pid, start_ticks=self._sessions[child.pid])
 
     def _end(self, leaders: list[int], grace_s: float) -> None:
         sessions = {pid: self._sessions[pid] for pid in leaders if pid in self._sessions}
@@ -164,10 +172,13 @@ def shielded() -> Iterator[None]:
 
 
 def _start_deadman(run_id: str) -> subprocess.Popen[bytes]:
-    """Start it in a session of its own, without the mark of any run, so that no dead-man ends another one."""
+    """Start it in a session of its own, without the mark of any run, so that no dead-man ends another one.
+
+    `-P`: a module of the user's in the current folder (`requests.py`, `docker.py`) must not be imported.
+    """
     env = {name: value for name, value in os.environ.items() if name != RUN_VARIABLE}
     deadman = subprocess.Popen(
-        [sys.executable, "-m", "seatrial.stack.deadman", run_id],
+        [sys.executable, "-P", "-m", "seatrial.stack.deadman", run_id],
         env=env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

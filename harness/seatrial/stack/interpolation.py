@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from seatrial.errors import UsageError
 
 _VARIABLE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)(?:(:?[-?+])([^}]*))?\})")
+_REQUIRED = re.compile(r"(?<!\$)\$\{(\w+):?\?")
+_ENTRY = re.compile(r"""^\s*(?:export\s+)?(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)'|(.*?))\s*(?:(?<=\s)\#.*)?$""")
 _NAME = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -22,6 +25,27 @@ def compose_variables(text: str, environment: Mapping[str, str]) -> str:
         return "$" if name is None else _value(name, match[3] or "", match[4] or "", environment)
 
     return _VARIABLE.sub(value, text)
+
+
+def dotenv(folder: Path) -> dict[str, str]:
+    """Return the variables of the `.env` file in a folder; none if there is no such file.
+
+    A subset of Compose's syntax: one `NAME=value` a line, the value plain, in 'single' or in "double" quotes, all
+    taken as they are (no escapes, no other variables in them); `export` before the name, and ` # comments`.
+    """
+    try:
+        lines = (folder / ".env").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError("the .env file can't be read", where=str(folder / ".env"), seen=str(error)) from error
+    found = [match for line in lines if (match := _ENTRY.match(line))]
+    return {match[1]: next((part for part in match.groups()[1:] if part is not None), "") for match in found}
+
+
+def required(text: str) -> set[str]:
+    """Return the variables without which a Compose file can't be read (`${NAME:?message}`)."""
+    return set(_REQUIRED.findall(text))
 
 
 def names(text: str, known: Mapping[str, str], *, where: str) -> str:

@@ -11,11 +11,12 @@ import docker
 from seatrial.errors import StackFailed
 from seatrial.stack import removal
 from seatrial.stack.daemon import talking
-from seatrial.stack.ownership import DEADLINE, KEPT, RUN, Owner, is_alive
+from seatrial.stack.ownership import DEADLINE, KEPT, RUN, Life, Owner, life
 from seatrial.stack.ownership import OWNER as OWNER_LABEL
 from seatrial.stack.removal import PROJECT, Labelled
 
 _LOOKS = 3
+_LOOK_AGAIN_S = 0.7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,21 +48,28 @@ class KeptStack:
 def find(
     client: docker.DockerClient,
     *,
-    alive: Callable[[Owner], bool] = is_alive,
+    life_of: Callable[[Owner], Life] = life,
     now: Callable[[], float] = time.time,
 ) -> list[Leftover]:
-    """Return what has no living owner and is not kept, and what is kept beyond its deadline."""
+    """Return what has a dead owner and is not kept, and what has no living one beyond its deadline."""
     with talking("looking for what is left"):
         things = removal.labelled(client)
-    judged = [(thing, reason_to_remove(thing, alive, now())) for thing in things]
+    judged = [(thing, reason_to_remove(thing, life_of, now())) for thing in things]
     return [Leftover(thing=thing, reason=reason) for thing, reason in judged if reason]
 
 
-def remove(client: docker.DockerClient, leftovers: Sequence[Leftover | Labelled]) -> None:
+def remove(
+    client: docker.DockerClient,
+    leftovers: Sequence[Leftover | Labelled],
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
     """Remove them, containers first; StackFailed with what resists."""
     things = [one.thing if isinstance(one, Leftover) else one for one in leftovers]
     problems: list[str] = []
-    for _ in range(_LOOKS):  # a network can't go before its containers are quite gone
+    for look in range(_LOOKS):
+        if look:  # a network can't go before its containers are quite gone
+            sleep(_LOOK_AGAIN_S)
         with talking("removing what is left"):
             problems = [problem for thing in things if (problem := removal.remove(client, thing))]
         if not problems:
@@ -82,16 +90,22 @@ def stacks_kept(client: docker.DockerClient) -> list[KeptStack]:
     ]
 
 
-def reason_to_remove(thing: Labelled, alive: Callable[[Owner], bool], now_s: float) -> str:
-    """Return why it may go, or nothing: it has to carry our labels, and its owner must not live."""
+def reason_to_remove(thing: Labelled, life_of: Callable[[Owner], Life], now_s: float) -> str:
+    """Return why it may go, or nothing: it has to carry our labels, and its owner must not live.
+
+    Where nobody here can tell whether the owner lives, as on another host, only the deadline decides.
+    """
     owner, deadline_s = _owner(thing), _deadline(thing)
     if owner is None or deadline_s is None:
         return ""  # not a label that we wrote: not ours to remove
-    if alive(owner):
+    lives = life_of(owner)
+    if lives is Life.ALIVE:
         return ""
     if now_s > deadline_s:
         return "its deadline has passed"
-    return "" if thing.labels.get(KEPT) == "yes" else f"its owner, process {owner.pid}, is gone"
+    if lives is Life.UNKNOWN or thing.labels.get(KEPT) == "yes":
+        return ""
+    return f"its owner, process {owner.pid}, is gone"
 
 
 def _owner(thing: Labelled) -> Owner | None:

@@ -37,9 +37,9 @@ def running(spec: StackSpec, guard: Guard, say: Say) -> Iterator[Stack]:
     programs = find_programs(services, spec)
     door = door_port(services, spec)
     ports = free_ports(services, {door: spec.port})
+    guard.litter(spec.work)
     for folder in (spec.work, spec.logs):
         folder.mkdir(parents=True, exist_ok=True)
-    guard.litter(spec.work / "local")
     engine = _Engine(spec=spec, guard=guard, say=say, redactor=Redactor(spec.environment))
     try:
         for service in services:
@@ -160,6 +160,9 @@ class _Engine:
         shutil.rmtree(self.spec.work / "local", ignore_errors=True)
 
     def _save(self, source: Path, target: Path) -> None:
+        if source.exists() and not source.is_file():  # to open a pipe would wait for ever for its writer
+            self.say(f"{target.name} could not be saved: {source} is no regular file")
+            return
         try:
             with source.open("rb") as wrote, target.open("wb") as out:
                 write_clean(iter(lambda: wrote.read(_PIECE_BYTES), b""), out, self.redactor)

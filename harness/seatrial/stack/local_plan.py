@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -11,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seatrial.errors import UsageError
-from seatrial.stack.interpolation import compose_variables
+from seatrial.stack.interpolation import compose_variables, dotenv
 from seatrial.stack.spec import StackSpec
 
 MAIN = "main"
@@ -55,15 +57,23 @@ class LocalService:
         return {**main, **dict(sorted(self.local.ports.items(), key=lambda one: one[0] != MAIN))}
 
 
-def plan(spec: StackSpec) -> list[LocalService]:
-    """Return the services in the order in which they start; UsageError if one can't run without containers."""
+def plan(spec: StackSpec, *, surroundings: Mapping[str, str] = os.environ) -> list[LocalService]:
+    """Return the services in the order in which they start; UsageError if one can't run without containers.
+
+    Compose variables come from where Compose has them: the spec's environment, our own, the `.env` file beside the
+    Compose file.
+    """
     try:
         document = yaml.safe_load(spec.compose_file.read_text(encoding="utf-8"))
         raw: Mapping[str, Any] = document["services"]
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         raise UsageError("the stack can't be read", where=str(spec.compose_file), seen=str(error)) from error
     changes = _changes(spec)
-    services = {name: _service(name, service or {}, changes.get(name, {}), spec) for name, service in raw.items()}
+    settings = ChainMap(dict(spec.environment), dict(surroundings), dotenv(spec.folder))
+    services = {}
+    for name, service in raw.items():
+        where = f"{spec.compose_file}: services.{name}.x-seatrial.local"
+        services[name] = _service(name, service or {}, changes.get(name, {}), settings, where)
     if spec.front_door.service not in services:
         raise UsageError(
             f"the stack has no service {spec.front_door.service!r} for the front door",
@@ -88,8 +98,9 @@ def _changes(spec: StackSpec) -> Mapping[str, Any]:
     return changes
 
 
-def _service(name: str, service: Mapping[str, Any], change: Mapping[str, Any], spec: StackSpec) -> LocalService:
-    where = f"{spec.compose_file}: services.{name}.x-seatrial.local"
+def _service(
+    name: str, service: Mapping[str, Any], change: Mapping[str, Any], settings: Mapping[str, str], where: str
+) -> LocalService:
     local = {**_entry(service), **_entry(change)}
     if not local:
         raise UsageError(
@@ -100,7 +111,7 @@ def _service(name: str, service: Mapping[str, Any], change: Mapping[str, Any], s
     except ValidationError as error:
         seen = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise UsageError(f"service {name!r} has a wrong `local` entry", where=where, seen=seen) from error
-    given = _environment(service, spec.environment) | _environment(change, spec.environment)
+    given = _environment(service, settings) | _environment(change, settings)
     return LocalService(name=name, local=read, environment=given, after=tuple(service.get("depends_on") or ()))
 
 

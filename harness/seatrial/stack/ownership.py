@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
@@ -13,24 +15,39 @@ RUN = "seatrial.run"
 OWNER = "seatrial.owner"
 DEADLINE = "seatrial.deadline"
 KEPT = "seatrial.kept"
+_MACHINE_ID = Path("/etc/machine-id")
+
+
+class Life(StrEnum):
+    """What can be told of a process from here."""
+
+    ALIVE = "alive"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A process that can't be mistaken for a later one with the same number."""
+    """A process that can't be mistaken for another one: not for a later one, nor for one of another host.
+
+    `pid_namespace` is the inode of its /proc/self/ns/pid, `machine` tells the host's installation from others;
+    either is empty where it could not be read.
+    """
 
     pid: int
     start_ticks: int
     boot: str
+    pid_namespace: str
+    machine: str
 
     def __str__(self) -> str:
-        return f"{self.pid}:{self.start_ticks}:{self.boot}"
+        return f"{self.pid}:{self.start_ticks}:{self.boot}:{self.pid_namespace}:{self.machine}"
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `pid:starttime:bootid`; ValueError if it is something else."""
-        pid, start_ticks, boot = text.split(":")
-        return cls(int(pid), int(start_ticks), boot)
+        """Read `pid:starttime:bootid:pidns:machineid`; ValueError if it is something else."""
+        pid, start_ticks, boot, pid_namespace, machine = text.split(":")
+        return cls(int(pid), int(start_ticks), boot, pid_namespace, machine)
 
 
 def boot_id(*, proc: Path = PROC) -> str:
@@ -38,21 +55,52 @@ def boot_id(*, proc: Path = PROC) -> str:
     return (proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def this_owner(*, proc: Path = PROC) -> Owner:
+def pid_namespace(*, proc: Path = PROC) -> str:
+    """Return the inode of our PID namespace (namespaces(7): `pid:[4026531836]`)."""
+    try:
+        return (proc / "self/ns/pid").readlink().name.removeprefix("pid:[").removesuffix("]")
+    except OSError:
+        return ""
+
+
+def machine_id(*, file: Path = _MACHINE_ID) -> str:
+    """Return a word for this host's installation, which outlives a reboot.
+
+    A hash, because the id itself is not to be told to others (machine-id(5)).
+    """
+    try:
+        text = file.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+    return sha256(f"seatrial {text}".encode()).hexdigest()[:16] if text else ""
+
+
+def this_owner(*, proc: Path = PROC, machine: Path = _MACHINE_ID) -> Owner:
     """Return the process that this code runs in."""
     me = process(os.getpid(), proc=proc)
-    return Owner(os.getpid(), me.start_ticks if me else 0, boot_id(proc=proc))
-
-
-def is_alive(owner: Owner, *, proc: Path = PROC) -> bool:
-    """Tell whether the very process still runs: same number, same start time, same boot, and not a zombie."""
-    found = process(owner.pid, proc=proc)
-    return (
-        owner.boot == boot_id(proc=proc)
-        and found is not None
-        and found.start_ticks == owner.start_ticks
-        and found.is_running
+    return Owner(
+        pid=os.getpid(),
+        start_ticks=me.start_ticks if me else 0,
+        boot=boot_id(proc=proc),
+        pid_namespace=pid_namespace(proc=proc),
+        machine=machine_id(file=machine),
     )
+
+
+def life(owner: Owner, *, proc: Path = PROC, machine: Path = _MACHINE_ID) -> Life:
+    """Tell whether the very process still runs: same number, same start time, and not a zombie.
+
+    UNKNOWN for a process of another host or another PID namespace. A reboot of this host has ended all before it.
+    """
+    if owner.boot != boot_id(proc=proc):
+        same_host = owner.machine != "" and owner.machine == machine_id(file=machine)
+        return Life.DEAD if same_host else Life.UNKNOWN
+    if owner.pid_namespace != pid_namespace(proc=proc):
+        return Life.UNKNOWN
+    found = process(owner.pid, proc=proc)
+    if found is not None and found.start_ticks == owner.start_ticks and found.is_running:
+        return Life.ALIVE
+    return Life.DEAD
 
 
 def labels(*, run_id: str, owner: Owner, deadline_epoch_s: float, kept: bool) -> dict[str, str]:

@@ -12,6 +12,7 @@ from docker.errors import APIError, NotFound
 
 from seatrial.stack.ownership import RUN
 
+_CONFLICT = 409
 PROJECT = "com.docker.compose.project"
 
 
@@ -61,7 +62,9 @@ def remove(client: docker.DockerClient, thing: Labelled) -> str:
                 client.api.remove_volume(thing.id, force=True)
     except NotFound:
         return ""
-    except APIError as error:  # in use, or being removed by somebody else: the next look tells
+    except APIError as error:
+        if error.status_code == _CONFLICT and "already in progress" in str(error):
+            return ""  # somebody else removes it just now
         return f"{thing}: {error.explanation or error}"
     return ""
 

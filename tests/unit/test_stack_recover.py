@@ -1,0 +1,44 @@
+"""A run is recovered only when its owner is known to be dead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from factories import run
+
+from seatrial import upkeep
+from seatrial.errors import UsageError
+from seatrial.record import document as documents
+from seatrial.stack.ownership import this_owner
+
+ME = this_owner()
+
+
+def test_private_files_of_a_dead_run_are_removed(tmp_path: Path) -> None:
+    """What a killed run had in its private folder goes when it is recovered."""
+    folder = run(tmp_path, status="running", owner=str(replace(ME, start_ticks=1)))
+    (folder.root / "work").mkdir()
+    (folder.root / "work/secret.yaml").touch()
+    upkeep.recover(folder)
+    assert not (folder.root / "work").exists()
+    assert documents.load(folder).status == "recovered"
+
+
+@pytest.mark.parametrize(
+    ("owner", "what"),
+    [
+        (str(ME), "the run is still going on"),
+        (str(replace(ME, pid_namespace="1")), "nobody here can tell"),
+        (str(replace(ME, boot="another", machine="another")), "nobody here can tell"),
+        ("42:1:boot", "nobody here can tell"),
+    ],
+)
+def test_run_that_may_go_on_is_left_alone(tmp_path: Path, owner: str, what: str) -> None:
+    """A living owner, and one of another host, container or version: refused, and nothing is touched."""
+    folder = run(tmp_path, status="running", owner=owner)
+    (folder.root / "work").mkdir()
+    with pytest.raises(UsageError, match=what):
+        upkeep.recover(folder)
+    assert (folder.root / "work").exists()
