@@ -165,7 +165,8 @@ def _sampler(review: Review) -> str:
     told = [took for took in reading if took is not None]
     if not own or not told:
         return ""
-    return f"{numbers.percent(own[0].cpu_cores)} of a core; {numbers.duration(max(told))} for one reading (p50)"
+    least, most = numbers.duration(min(told)), numbers.duration(max(told))
+    return f"{numbers.percent(own[0].cpu_cores)} of a core; {least} to {most} for one reading of a service (p50)"
 
 
 def _flow_count(flows: Sequence[Traffic]) -> str:
