@@ -12,7 +12,6 @@
     │   └── SeedFailed            3   the stack's seeding command failed
     ├── LoadFailed                4   the load generator ended early, or never started
     ├── MeasurementInvalid        5   what was measured can't be trusted
-    ├── Incomparable              6   runs whose environment facts differ
     ├── ResultsUnwritable         8   the run folder can't be written (disk full, no permission)
     └── Interrupted             130   Ctrl-C; the stack was torn down and the data kept
 
@@ -103,12 +102,6 @@ class MeasurementInvalid(SeatrialError):
     """What was measured can't be trusted."""
 
     exit_code = 5
-
-
-class Incomparable(SeatrialError):
-    """The runs' environment facts differ."""
-
-    exit_code = 6
 
 
 class ResultsUnwritable(SeatrialError):
