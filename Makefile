@@ -5,7 +5,7 @@ SHELL := bash
 bin := .venv/bin
 has_docker := timeout 10 docker version >/dev/null 2>&1
 
-.PHONY: help trial test check static fix wheel test-modern-host clean clean-venv
+.PHONY: help trial test check static fix wheel bench test-modern-host clean clean-venv
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
@@ -40,6 +40,10 @@ fix: ## let ruff mend and format what it can
 wheel: ## build the wheel into dist/
 	@./provision.sh check
 	$(bin)/python -m build --no-isolation --wheel --outdir dist
+
+bench: ## measure what the client costs beside others, and write docs/reference/performance.md; 20 minutes
+	@./provision.sh bench
+	$(bin)/python tests/bench/run.py --write-docs
 
 test-modern-host: ## make trial on an emulated Debian 13 (cgroup v2, overlay2); 15 minutes or more, needs root once
 	tests/modern_host/run make trial

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Makes what this machine lacks, and says so: provision.sh check|trial|test
+# Makes what this machine lacks, and says so: provision.sh check|trial|test|bench
 #
 #   check   .venv from requirements.lock, and nothing of the system but Python
 #   trial   .venv; with a Docker daemon: Compose v2 and a way to the base image; without one: the programs of the
 #           embedded engine
 #   test    the same, and the embedded engine's programs always, because the tests use both engines
+#   bench   .venv, the server of the benchmarks, and the clients that ours is measured beside
 #
 # Debian and Ubuntu, as root, are served by apt-get; elsewhere an error lists the exact commands. Servers are installed
 # without being started, now or at the next boot. A second call has nothing to do and takes about a second.
@@ -119,6 +120,17 @@ need_programs() { # of the embedded engine
   done
 }
 
+need_bench() { # k6 is in no distribution: it is measured where it is on the PATH
+  local PATH=$PATH:/usr/sbin:/sbin pair
+  command -v nginx >/dev/null || want nginx 'the server that the benchmarks load'
+  for pair in openssl:openssl taskset:util-linux setpriv:util-linux; do
+    command -v "${pair%%:*}" >/dev/null || want "${pair##*:}" 'a tool of the benchmarks'
+  done
+  for pair in hey:hey wrk:wrk curl:curl; do
+    command -v "${pair%%:*}" >/dev/null || want "${pair##*:}" 'a client that ours is measured beside'
+  done
+}
+
 need_engine() { # what brings stacks up: Docker, or else the embedded engine; the tests need both
   if has_docker; then
     with_docker=yes
@@ -210,9 +222,12 @@ environment() { # .venv, exactly as locked, and this project in it as it stands
 
 main() {
   local target=${1:-}
-  case $target in check | trial | test) ;; *) fail 'usage: provision.sh check|trial|test' ;; esac
+  case $target in check | trial | test | bench) ;; *) fail 'usage: provision.sh check|trial|test|bench' ;; esac
   need_python
-  if [ "$target" != check ]; then need_engine "$target"; fi
+  case $target in
+    bench) need_bench ;;
+    trial | test) need_engine "$target" ;;
+  esac
   install_wanted
   find_python || fail "Python 3.11 or newer with venv is needed; seen: $(python3 --version 2>&1)" \
     'install one and name it: PYTHON=/path/to/python3.12 make trial'

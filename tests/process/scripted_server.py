@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from seatrial.user.client import Client
-from seatrial.user.connection import Network, Timeouts
+from seatrial.user.connection import Timeouts
 from seatrial.user.message import Manners
+from seatrial.user.network import Network
 from seatrial.user.response import Response
 
 GIVE_UP_S = 10.0
+GIVE_UP_BYTES = 65_536
 
 
 class Peer:
@@ -24,6 +26,7 @@ class Peer:
         self._socket = sock
         self._requests = requests
         self._released = released
+        self.address: str = sock.getpeername()[0]
 
     def request(self) -> bytes:
         """Read one request, body included, and log it."""
@@ -36,6 +39,22 @@ class Peer:
             body += self._received()
         self._requests.append(head + b"\r\n\r\n" + body)
         return self._requests[-1]
+
+    def head(self) -> None:
+        """Read one request's head, and log it; what follows it is left to `exactly`."""
+        data = b""
+        while not data.endswith(b"\r\n\r\n"):
+            data += self._socket.recv(1)
+            if len(data) > GIVE_UP_BYTES:
+                raise ConnectionError("no head")
+        self._requests.append(data)
+
+    def exactly(self, count: int) -> None:
+        """Read so many bytes, and log them."""
+        data = b""
+        while len(data) < count:
+            data += self._received()
+        self._requests.append(data)
 
     def send(self, data: bytes) -> None:
         """Send bytes as they are."""

@@ -15,9 +15,10 @@ import pytest
 from process.scripted_server import Peer, Script, client_of, scripted
 
 from seatrial.errors import UsageError
-from seatrial.user.connection import Connection, Network, Timeouts
+from seatrial.user.connection import Connection, Timeouts
 from seatrial.user.exchange import Exchange
 from seatrial.user.message import Wanted
+from seatrial.user.network import Network
 from seatrial.user.response import Response
 from seatrial.wire.streams import NULL
 
@@ -382,10 +383,18 @@ class _Flood:
     def __init__(self, body: bytes) -> None:
         self._left = memoryview(_long(body))
 
-    def send(self, data: bytes, _timeout_s: float) -> int:
+    plain = False
+
+    def send(self, data: bytes, _wait_s: float, _deadline_ns: int) -> int:
         return len(data)
 
-    def receive(self, buffer: bytearray, _timeout_s: float) -> int:
+    def answer(self, buffer: bytearray, due_ns: int) -> int:
+        return self.receive(buffer, due_ns)
+
+    def give_way(self, _due_ns: int) -> None:
+        gevent.sleep(0)
+
+    def receive(self, buffer: bytearray, _due_ns: int) -> int:
         count = min(len(buffer), len(self._left))
         buffer[:count] = self._left[:count]
         self._left = self._left[count:]
@@ -446,12 +455,14 @@ def test_https_with_an_authority_that_is_trusted(certificate: Path) -> None:
     """A CA file makes its servers trusted; the connection is kept as any other."""
     network = Network(ca_file=str(certificate))
     with (
-        scripted(_answers(HI, _long(BIG)), tls=_tls(certificate)) as server,
+        scripted(_answers(HI, _long(BIG), _long(BIG)), tls=_tls(certificate)) as server,
         client_of(server.url, network=network) as (client, book),
     ):
         client.get("/", endpoint="page")
         client.get("/", endpoint="page", digest=_sha256(BIG))
-    assert [(row.outcome, row.connection) for row in book.rows] == [("ok", "new"), ("ok", "reused")]
+        client.get("/", endpoint="page")
+    assert [(row.outcome, row.connection) for row in book.rows] == [("ok", "new"), *[("ok", "reused")] * 2]
+    assert book.rows[2].bytes_received == len(_long(BIG))
 
 
 @pytest.mark.parametrize(("verify", "outcome"), [(True, "protocol"), (False, "ok")])

@@ -9,13 +9,14 @@ from typing import cast
 
 import gevent
 import pytest
-from gevent import GreenletExit, socket
+from gevent import GreenletExit
 from locust.exception import StopUser
 
-from seatrial.user import destination
-from seatrial.user.connection import Connection
+from seatrial.user import buffers
+from seatrial.user.connection import Connection, Stream
 from seatrial.user.flows import Abandoned, Flow, broken_off
 from seatrial.user.gate import Gate
+from seatrial.user.hashing import Gathered
 from seatrial.user.health import CpuShare, LoopLag
 from seatrial.user.http1 import Fault
 from seatrial.user.mistakes import Mistakes
@@ -271,13 +272,13 @@ class _Broken:
     def __init__(self, code: int) -> None:
         self._code = code
 
-    def settimeout(self, _timeout_s: float) -> None:
-        pass
+    def fileno(self) -> int:
+        return 3
 
-    def sendall(self, _data: bytes) -> None:
+    def send(self, _data: bytes) -> None:
         raise OSError(self._code, "of the kernel")
 
-    def recv_into(self, _buffer: bytearray) -> int:
+    def recv_into(self, _buffer: bytearray, _size: int, _flags: int) -> int:
         raise OSError(self._code, "of the kernel")
 
 
@@ -294,31 +295,31 @@ class _Broken:
 )
 def test_a_connection_that_breaks_is_an_outcome(code: int, outcome: str, *, hung_up: bool) -> None:
     """A route that goes away is the network's doing; only a close by the peer counts as one."""
-    connection = Connection(cast("socket.socket", _Broken(code)), Origin("http", "h", 80))
+    connection = Connection(cast("Stream", _Broken(code)), Origin("http", "h", 80))
     with pytest.raises(Fault) as sending:
-        connection.send(b"x", 1.0)
+        connection.send(b"x", 1.0, 1)
     with pytest.raises(Fault) as receiving:
-        connection.receive(bytearray(1), 1.0)
+        connection.receive(bytearray(1), 1)
     for fault in (sending.value, receiving.value):
         assert (fault.outcome, fault.hung_up) == (outcome, hung_up)
 
 
 def test_an_error_of_this_machine_is_no_outcome() -> None:
     """ENOMEM is told as what it is."""
-    connection = Connection(cast("socket.socket", _Broken(errno.ENOMEM)), Origin("http", "h", 80))
+    connection = Connection(cast("Stream", _Broken(errno.ENOMEM)), Origin("http", "h", 80))
     with pytest.raises(OSError, match="of the kernel"):
-        connection.send(b"x", 1.0)
+        connection.send(b"x", 1.0, 1)
 
 
 def test_a_peak_of_bodies_leaves_few_buffers() -> None:
     """Twenty large bodies at once, and eight buffers stay."""
-    bodies = [destination.Hashed("sha256:" + "0" * 64, None) for _ in range(20)]
+    bodies = [Gathered("sha256:" + "0" * 64) for _ in range(20)]
     for body in bodies:
         body.write(memoryview(b"x"))
     for body in bodies:
         body.release()
         body.release()
-    assert len(destination._spare) == 8
+    assert len(buffers.BUFFERS.spare) == 8
 
 
 def test_a_rest_is_no_second() -> None:

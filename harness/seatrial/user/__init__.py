@@ -21,6 +21,7 @@ from seatrial.user.client import Client
 from seatrial.user.connection import Timeouts
 from seatrial.user.flows import Flow, broken_off, current_flow
 from seatrial.user.message import Manners
+from seatrial.user.network import Sockets
 from seatrial.user.parallel import Parallel, side_by_side
 from seatrial.user.session import Session
 
@@ -39,7 +40,9 @@ class LeanUser(User):
     """A Locust user with `client`, `flow`, `parallel` and a random stream of its own.
 
     Class attributes: `endpoints` is the closed list of labels under which requests are recorded; `keep_alive`
-    False opens a connection for each request; `verify_tls` and `ca_file` say whom https trusts.
+    False opens a connection for each request; `verify_tls` and `ca_file` say whom https trusts;
+    `source_address` is an address of this machine to connect from; `receive_buffer_bytes` is the size of its
+    receive buffers (SO_RCVBUF), small for a reader whose slowness the server feels early.
     """
 
     abstract = True
@@ -49,6 +52,8 @@ class LeanUser(User):
     timeouts: ClassVar[Timeouts] = Timeouts()
     verify_tls: ClassVar[bool] = True
     ca_file: ClassVar[str | None] = None
+    source_address: ClassVar[str | None] = None
+    receive_buffer_bytes: ClassVar[int | None] = None
     user_agent: ClassVar[str] = product()
 
     def __init__(self, environment: Environment) -> None:
@@ -123,7 +128,8 @@ class LeanUser(User):
         self.number = self.session.user_number()
         self.random = random.Random(f"{self.session.seed}/{self.number}")  # noqa: S311  (a choice of load)
         manners = Manners(self.user_agent, keep_alive=self.keep_alive, timeouts=self.timeouts)
-        network = self.session.network(verify=self.verify_tls, ca_file=self.ca_file)
+        sockets = Sockets(source=self.source_address, receive_buffer_bytes=self.receive_buffer_bytes)
+        network = self.session.network(verify=self.verify_tls, ca_file=self.ca_file, sockets=sockets)
         ledger = self.session.ledger(self, self.number)
         try:
             self.client = Client(self.host or "", self.endpoints, manners, network, ledger)
@@ -131,7 +137,7 @@ class LeanUser(User):
             raise UsageError(
                 "the host to load is not a URL",
                 seen=repr(self.host or ""),
-                expected="http://HOST[:PORT] or https://HOST[:PORT]",
+                expected="http://HOST[:PORT], https://HOST[:PORT] or http+unix://%2FPATH",
                 hint="give --host, or set `host` on the user class",
             ) from error
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Collection
+from itertools import chain
 from typing import Protocol, Unpack
 
 from seatrial.errors import UsageError
-from seatrial.user.connection import Connection, Network
+from seatrial.user.connection import Connection
 from seatrial.user.exchange import Exchange
 from seatrial.user.flows import broken_off
 from seatrial.user.http1 import Fault
 from seatrial.user.message import Asked, Manners, Wanted, render
+from seatrial.user.network import Network
 from seatrial.user.origin import Origin, split_url
 from seatrial.user.response import Response
 from seatrial.wire.tables import Outcome
 
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 _LATEST_URLS = 1_024
+_LATEST_MESSAGES = 16
+"""Each user has its own: 1,500 of them with a long token in each message hold 24 MiB at most."""
 
 
 class Ledger(Protocol):
@@ -49,8 +54,9 @@ class Client:
         self._manners = manners
         self._network = network
         self._ledger = ledger
-        self._idle: dict[Origin, list[Connection]] = {}
+        self._idle: defaultdict[Origin, list[Connection]] = defaultdict(list)
         self._urls: dict[str, tuple[Origin, str]] = {}
+        self._messages: dict[tuple[object, ...], tuple[Origin, bytes]] = {}
 
     def get(self, target: str, *, endpoint: str, **asked: Unpack[Asked]) -> Response:
         """GET `target`."""
@@ -74,11 +80,12 @@ class Client:
         UsageError for an endpoint that is not in the class's `endpoints`, ValueError for a request that can't be
         written down: both are mistakes of the locustfile, not of the server.
         """
-        asked.setdefault("timeouts", self._manners.timeouts)
+        if "timeouts" not in asked:
+            asked["timeouts"] = self._manners.timeouts
         wanted = Wanted(**asked)
-        self._check(endpoint, wanted)
-        origin, path = self._where(target)
-        message = render(method, origin, path, wanted, self._manners)
+        if endpoint not in self._endpoints or wanted.also:
+            self._check(endpoint, wanted)
+        origin, message = self._written(method, target, wanted)
         response = Response(method, endpoint, time.monotonic_ns())
         self._ledger.begun()
         try:
@@ -92,19 +99,23 @@ class Client:
             self._close_books(response, wanted)
         return response
 
+    def forget_names(self) -> None:
+        """Ask for the addresses of names again, for all users of this process, when they are next connected to."""
+        self._network.refresh()
+
     def close(self) -> None:
         """Close every kept connection."""
-        for connections in self._idle.values():
-            for connection in connections:
-                connection.close()
+        for connection in chain.from_iterable(self._idle.values()):
+            connection.close()
         self._idle.clear()
 
     def _close_books(self, response: Response, wanted: Wanted) -> None:
-        if response.status in wanted.also:
-            response.endpoint = wanted.also[response.status]
-        elif response.status and response.status not in wanted.expect:
-            response.fail(Outcome.STATUS, f"unexpected status {response.status}")
-        if not response.ok or response.t_end_ns < response.t_start_ns:
+        status = response.status
+        if status in wanted.also:
+            response.endpoint = wanted.also[status]
+        elif status and status not in wanted.expect:
+            response.fail(Outcome.STATUS, f"unexpected status {status}")
+        if response.outcome is not Outcome.OK or response.t_end_ns < response.t_start_ns:
             response.t_end_ns = time.monotonic_ns()
         self._ledger.ended(response)
 
@@ -117,7 +128,7 @@ class Client:
                 self._over(exchange, connection, message)
             except Fault as fault:
                 unanswered = fault.hung_up and not response.bytes_received
-                if not unanswered or response.method not in _REPEATABLE:
+                if not unanswered or response.method not in _REPEATABLE or not _repeatable_body(wanted):
                     raise
                 response.connection = "replaced"
             else:
@@ -132,8 +143,7 @@ class Client:
             connection.close()
             raise
         if reusable and self._manners.keep_alive:
-            connection.used = True
-            self._idle.setdefault(connection.origin, []).append(connection)
+            self._idle[connection.origin].append(connection)
         else:
             connection.close()
 
@@ -156,6 +166,20 @@ class Client:
                     hint="add it to the user class's `endpoints`; ids and digests don't belong into a label",
                 )
 
+    def _written(self, method: str, target: str, wanted: Wanted) -> tuple[Origin, bytes]:
+        """Return where a request goes, and its message; the latest ones without a body are remembered."""
+        if wanted.body is not None:
+            origin, path = self._where(target)
+            return origin, render(method, origin, path, wanted, self._manners)
+        key = (method, target, *wanted.headers.items())
+        known = self._messages.get(key)
+        if known is None:
+            if len(self._messages) >= _LATEST_MESSAGES:
+                self._messages.clear()
+            origin, path = self._where(target)
+            known = self._messages[key] = origin, render(method, origin, path, wanted, self._manners)
+        return known
+
     def _where(self, target: str) -> tuple[Origin, str]:
         if target.startswith("/"):
             return self._home, self._prefix + target
@@ -163,5 +187,12 @@ class Client:
         if known is None:
             if len(self._urls) >= _LATEST_URLS:
                 self._urls.clear()
-            known = self._urls[target] = split_url(target)
+            known = split_url(target)
+            if known[0].path and known[0] != self._home:  # a redirect could reach the container engine's socket
+                raise ValueError(f"a Unix socket can only be the user's own host: {target!r}")
+            self._urls[target] = known
         return known
+
+
+def _repeatable_body(wanted: Wanted) -> bool:
+    return wanted.body is None or isinstance(wanted.body, bytes)

@@ -1,26 +1,37 @@
-"""One TCP or TLS connection over gevent, and how it is made; every failure is a Fault with its outcome."""
+"""One open connection, plain or TLS, whose every failure is a Fault; it never blocks the loop."""
 
 from __future__ import annotations
 
 import _socket
 import errno
+import mmap
+import select
 import time
-from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
-from gevent import socket, ssl
+import gevent
+from gevent import monkey, ssl
 
-from seatrial.errors import UsageError
 from seatrial.user.http1 import Fault
 from seatrial.user.origin import Origin
-from seatrial.wire.hosts import may_load
+from seatrial.user.waiting import Waiting
 from seatrial.wire.tables import Outcome
 
+Buffer = bytearray | memoryview | mmap.mmap
 BUFFER_BYTES = 256 * 1024
 SEND_BYTES = 256 * 1024
-_Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
-_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
+SKIP_BYTES = 4 * 1024 * 1024
+_unseen = mmap.mmap(-1, SKIP_BYTES)
+"""Address space only: the kernel asks for a buffer, and writes nothing into it."""
+TURN_BYTES = 1024 * 1024
+"""So much without a wait, and others have their turn: a peer that is always faster would keep them waiting."""
+_NS = 1_000_000_000
+UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
 _HUNG_UP = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ENOTCONN})
+_WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+# A patched `select.poll` would wait in gevent's loop; this one is only asked what is there.
+_poll: Any = monkey.get_original("select", "poll")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,156 +44,119 @@ class Timeouts:
     total_s: float = 600.0
 
 
-class Connection:
-    """An open connection; `used` tells whether it has carried a request before."""
+Stream = _socket.socket | ssl.SSLSocket
+"""A socket that never blocks: a plain one of the C module, or a TLS one of gevent without a timeout."""
 
-    __slots__ = ("_socket", "origin", "used")
 
-    def __init__(self, sock: socket.socket, origin: Origin) -> None:
-        self._socket = sock
+class Connection(Waiting):
+    """An open connection; `plain` tells that its bytes are those of the wire, not those within TLS."""
+
+    __slots__ = ("_polled", "_stream", "_tls", "origin", "plain")
+
+    def __init__(self, stream: Stream, origin: Origin) -> None:
+        super().__init__(stream.fileno())
+        self._stream = stream
         self.origin = origin
-        self.used = False
+        self._tls = stream if isinstance(stream, ssl.SSLSocket) else None
+        self.plain = self._tls is None
+        self._polled: Any = None
 
-    def send(self, data: bytes | memoryview, timeout_s: float) -> int:
-        """Send all of `data`; each piece of 256 KiB may take `timeout_s`. Return the number of bytes."""
-        self._socket.settimeout(timeout_s)
-        try:
-            if len(data) <= SEND_BYTES:
-                self._socket.sendall(data)
-            else:
-                view = memoryview(data)
-                for start in range(0, len(data), SEND_BYTES):
-                    self._socket.sendall(view[start : start + SEND_BYTES])
-        except OSError as error:
-            raise _fault(error, "while sending") from None
+    def send(self, data: bytes | memoryview, wait_s: float, deadline_ns: int) -> int:
+        """Send all of `data`; the peer may take nothing for `wait_s`, until `deadline_ns`. Return the bytes."""
+        sent = self._some(data)
+        if sent < len(data):
+            self._rest(memoryview(data), sent, wait_s, deadline_ns)
         return len(data)
 
-    def receive(self, buffer: bytearray, timeout_s: float) -> int:
-        """Receive into `buffer`, waiting at most `timeout_s`; 0 means that the peer closed."""
-        self._socket.settimeout(timeout_s)
-        try:
-            return self._socket.recv_into(buffer)
-        except OSError as error:
-            raise _fault(error, "while receiving") from None
+    def receive(self, buffer: Buffer, due_ns: int, size: int = 0, flags: int = 0) -> int:
+        """Receive what is there into `buffer`, waiting until `due_ns` for it; 0 means that the peer closed."""
+        while True:  # bounded by due_ns: each turn waits
+            try:
+                if self._tls is not None:
+                    return _records(self._tls, buffer)
+                return self._stream.recv_into(buffer, size, flags)
+            except _WOULD_BLOCK:
+                self.wait_readable(due_ns)
+            except OSError as error:
+                raise fault_of(error, "while receiving") from None
+
+    def answer(self, buffer: bytearray, due_ns: int) -> int:
+        """Receive as `receive` does, but wait before the first try, which right after a request is in vain."""
+        if self.plain:
+            self.wait_readable(due_ns)
+        return self.receive(buffer, due_ns)
+
+    def skip(self, size: int, due_ns: int) -> int:
+        """Receive up to `size` bytes, but have the kernel drop them (tcp(7), MSG_TRUNC); plain TCP only."""
+        return self.receive(_unseen, due_ns, min(size, SKIP_BYTES), _socket.MSG_TRUNC)
+
+    def give_way(self, due_ns: int) -> None:
+        """Let others run, with more to come from the peer.
+
+        Up to fifty greenlets that only sleep(0) run in turns before gevent looks at sockets and timers again.
+        """
+        if self._tls is not None and self._tls.pending():  # which would not make the descriptor readable
+            gevent.sleep(0)
+        else:
+            self.wait_readable(due_ns)
 
     def closed_by_peer(self) -> bool:
         """Whether the peer has already closed, or sent bytes that nobody asked for; never waits."""
-        ours = self._socket
-        # the descriptor itself: gevent's socket would wait
-        peek = _socket.socket(ours.family, ours.type, ours.proto, ours.fileno())
-        try:
-            peek.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        finally:
-            peek.detach()
-        return True
+        if self._polled is None:
+            self._polled = _poll()
+            self._polled.register(self._descriptor, select.POLLIN)
+        return bool(self._polled.poll(0))
 
     def close(self) -> None:
         """Close; a second time does nothing."""
-        self._socket.close()
+        self.stop_watching()
+        self._stream.close()
+
+    def _some(self, data: bytes | memoryview) -> int:
+        try:
+            return self._stream.send(data)
+        except _WOULD_BLOCK:
+            return 0
+        except OSError as error:
+            raise fault_of(error, "while sending") from None
+
+    def _rest(self, view: memoryview, sent: int, wait_s: float, deadline_ns: int) -> None:
+        turn_bytes = 0
+        while sent < len(view):
+            count = self._some(view[sent : sent + SEND_BYTES])
+            sent += count
+            turn_bytes += count
+            if not count:
+                due_ns = min(time.monotonic_ns() + int(wait_s * _NS), deadline_ns)
+                self.wait_writable(due_ns, "while sending")
+            elif turn_bytes >= TURN_BYTES:
+                self.wait_writable(deadline_ns, "while sending")
+                turn_bytes = 0
 
 
-def _fault(error: OSError, when: str) -> Fault:
+def _records(tls: ssl.SSLSocket, buffer: Buffer) -> int:
+    """Read as many TLS records as are there: each is 16 KiB at most, a fraction of what a wait is worth."""
+    view = memoryview(buffer)[:BUFFER_BYTES]
+    count = tls.recv_into(view)
+    while count and count < len(view):
+        try:
+            more = tls.recv_into(view[count:])
+        except OSError:  # nothing more now, or a failure that the next read meets again
+            break
+        if not more:
+            break
+        count += more
+    return count
+
+
+def fault_of(error: OSError, when: str) -> Fault:
+    """Return what a failed call makes of a request; what is this machine's own fault is raised as it is."""
     if isinstance(error, TimeoutError):  # ours, or the kernel's: Python makes one of ETIMEDOUT
         return Fault(Outcome.TIMEOUT, when)
     if isinstance(error, ssl.SSLError):
         return Fault(Outcome.PROTOCOL, f"TLS {when}: {error.reason or 'failed'}")
     if error.errno in _HUNG_UP:
         return Fault(Outcome.RESET, when, hung_up=True)
-    if error.errno in _UNREACHABLE:  # the route went away beneath a connection that stood
+    if error.errno in UNREACHABLE:  # the route went away beneath a connection that stood
         return Fault(Outcome.RESET, f"{when}: {errno.errorcode[error.errno]}")
     raise error
-
-
-class Network:
-    """How one process reaches hosts: resolved names, each asked for once, and one TLS context.
-
-    `verify` False accepts any certificate; `ca_file` trusts the authorities of that file instead of the system's.
-    `hosts` are those that may be reached besides loopback; None permits all, as in plain Locust.
-    """
-
-    def __init__(
-        self, *, verify: bool = True, ca_file: str | None = None, hosts: Collection[str] | None = None
-    ) -> None:
-        self._hosts = hosts
-        self._verify = verify
-        self._ca_file = ca_file
-        self._addresses: dict[tuple[str, int], list[tuple[int, _Address]]] = {}
-        self._tls: ssl.SSLContext | None = None
-
-    def connect(self, origin: Origin, timeout_s: float) -> Connection:
-        """Open a connection within `timeout_s`, TLS handshake included, trying each address of the host in turn.
-
-        Raises OSError for what is this machine's fault (no descriptors or ports left), UsageError for a host that
-        load may not go to.
-        """
-        if self._hosts is not None and not may_load(origin.host, self._hosts):
-            raise UsageError(
-                f"the server sent the load to another host: {origin.host}",
-                expected="loopback, or an address of the stack",
-                hint=f"put {origin.host} under allow_hosts in the scenario and add --yes-load {origin.host}",
-            )
-        deadline = time.monotonic() + timeout_s
-        fault = Fault(Outcome.REFUSED, "no address")
-        for family, address in self._resolve(origin):
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            try:
-                return self._opened(sock, address, origin, deadline)
-            except Fault as failed:
-                sock.close()
-                fault = failed
-            except BaseException:
-                sock.close()
-                raise
-        raise fault
-
-    def _opened(self, sock: socket.socket, address: _Address, origin: Origin, deadline: float) -> Connection:
-        sock.settimeout(_left(deadline))
-        try:
-            sock.connect(address)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except TimeoutError:
-            raise Fault(Outcome.TIMEOUT, "while connecting") from None
-        except OSError as error:
-            if error.errno == errno.ECONNREFUSED or error.errno in _UNREACHABLE:
-                raise Fault(Outcome.REFUSED, errno.errorcode[error.errno]) from None
-            raise _fault(error, "while connecting") from None
-        if origin.scheme == "https":
-            sock = self._wrapped(sock, origin, deadline)
-        return Connection(sock, origin)
-
-    def _wrapped(self, sock: socket.socket, origin: Origin, deadline: float) -> socket.socket:
-        sock.settimeout(_left(deadline))
-        try:
-            return self._context().wrap_socket(sock, server_hostname=origin.host)
-        except OSError as error:
-            raise _fault(error, "handshake") from None
-
-    def _context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            context = ssl.create_default_context(cafile=self._ca_file)
-            if not self._verify:
-                context.check_hostname = False
-                context.verify_mode = ssl.CERT_NONE
-            self._tls = context
-        return self._tls
-
-    def _resolve(self, origin: Origin) -> list[tuple[int, _Address]]:
-        key = (origin.host, origin.port)
-        if key not in self._addresses:
-            try:
-                found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-            except socket.gaierror:
-                raise Fault(Outcome.REFUSED, "the host's name does not resolve") from None
-            self._addresses[key] = [(family, address) for family, _, _, _, address in found]
-        return self._addresses[key]
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise Fault(Outcome.TIMEOUT, "while connecting")
-    return left

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from seatrial.user.http1 import Fault, Head, bad
+from seatrial.user.http1 import BODILESS, DECIMAL, Fault, Head, bad
 from seatrial.wire.tables import Outcome
 
 CHUNK_LINE_LIMIT_BYTES = 4_096
 TRAILER_LIMIT_BYTES = 16_384
 
-_DECIMAL = re.compile(r"[0-9]{1,18}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
-_BODILESS = frozenset({204, 304})
 
 Sink = Callable[[memoryview], object]
 _Step = Callable[[memoryview, Sink], int]
@@ -36,6 +34,11 @@ class LengthBody:
         self.left -= taken
         self.done = self.left == 0
         return taken
+
+    def passed(self, count: int) -> None:
+        """Take note of payload that took another way, never more than `left`."""
+        self.left -= count
+        self.done = self.left == 0
 
     def end(self) -> None:
         """Take the peer's close."""
@@ -141,7 +144,7 @@ Body = LengthBody | CloseBody | ChunkedBody
 
 def body_of(method: str, head: Head) -> Body:
     """Return how the body of this response is framed (RFC 9112 6.3)."""
-    if method == "HEAD" or head.status in _BODILESS:
+    if method == "HEAD" or head.status in BODILESS:
         return LengthBody(0)
     coding = head.fields.get("transfer-encoding")
     length = head.fields.get("content-length")
@@ -163,6 +166,6 @@ def _length(value: str) -> int:
     if len(values) != 1:
         raise bad("conflicting Content-Length")
     number = values.pop()
-    if _DECIMAL.fullmatch(number) is None:
+    if DECIMAL.fullmatch(number) is None:
         raise bad("malformed Content-Length")
     return int(number)

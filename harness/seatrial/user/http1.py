@@ -17,6 +17,8 @@ HEADER_LIMIT = 256
 INTERIM_LIMIT = 8
 _FIRST_BYTE = ord("H")
 
+BODILESS = frozenset({204, 304})
+DECIMAL = re.compile(r"[0-9]{1,18}")
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f\x7f]*)?")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
@@ -46,12 +48,10 @@ class Head:
     minor: int
     status: int
     fields: Mapping[str, str]
-
-    @property
-    def persistent(self) -> bool:
-        """Whether the connection may be kept after this response (RFC 9112 9.3)."""
-        options = [option.strip().lower() for option in self.fields.get("connection", "").split(",")]
-        return "close" not in options if self.minor else "keep-alive" in options
+    persistent: bool
+    """Whether the connection may be kept after this response (RFC 9112 9.3)."""
+    length: int
+    """The length of the body where it is told in the plainest way, by one Content-Length; else -1."""
 
 
 def head_end(data: bytes | bytearray, end: int) -> int:
@@ -81,7 +81,20 @@ def parse_head(block: bytes) -> Head:
         raise bad("malformed status line")
     if len(lines) > HEADER_LIMIT:
         raise bad("too many header fields")
-    return Head(int(match[1]), int(match[2]), _fields(lines))
+    minor, status, fields = int(match[1]), int(match[2]), _fields(lines)
+    return Head(minor, status, fields, _persistent(minor, fields), _plain_length(status, fields))
+
+
+def _persistent(minor: int, fields: Mapping[str, str]) -> bool:
+    options = [option.strip().lower() for option in fields.get("connection", "").split(",")]
+    return "close" not in options if minor else "keep-alive" in options
+
+
+def _plain_length(status: int, fields: Mapping[str, str]) -> int:
+    length = fields.get("content-length", "")
+    if status in BODILESS or "transfer-encoding" in fields or DECIMAL.fullmatch(length) is None:
+        return -1
+    return int(length)
 
 
 def _fields(lines: list[str]) -> dict[str, str]:

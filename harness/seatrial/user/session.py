@@ -17,14 +17,15 @@ from locust import User
 from locust.env import Environment
 
 from seatrial.errors import SeatrialError
-from seatrial.user.connection import Network
 from seatrial.user.control import Message, Steering
 from seatrial.user.flows import Flow
 from seatrial.user.gate import Gate
 from seatrial.user.ledger import UserLedger
 from seatrial.user.mistakes import Mistakes
+from seatrial.user.network import Network, Sockets
 from seatrial.user.recorder import Recorder
 from seatrial.user.seconds import Seconds
+from seatrial.user.statistics import Statistics
 from seatrial.wire.control import PLAN_VARIABLE, Plan
 
 _NS = 1_000_000_000
@@ -46,11 +47,13 @@ class Session:
         self.gate = Gate(open_now=not (plan and plan.control))
         self.recorder = Recorder(Path(plan.records), self.worker, self.endpoints) if plan else None
         self._steering = Steering(plan.control) if plan and plan.control else None
-        self._networks: dict[tuple[bool, str | None], Network] = {}
+        self._networks: dict[tuple[bool, str | None, Sockets], Network] = {}
         self._mistakes = Mistakes(self._tell_error)
         self._user_numbers = itertools.count(self.worker, _workers(environment))
         self._flow_ids = itertools.count(self.worker << _WORKER_SHIFT)
         self._seconds = Seconds()
+        self._statistics = Statistics(environment)
+        gevent.spawn(self._statistics.run)
         self._failed_write = ""
         self._closed = False
         self._drained = False
@@ -72,13 +75,13 @@ class Session:
 
     def ledger(self, user: User, number: int) -> UserLedger:
         """Return where the requests of this user are entered."""
-        return UserLedger(user, number, self._seconds.pulse, self.recorder)
+        return UserLedger(user, number, self._seconds.pulse, self.recorder, self._statistics)
 
-    def network(self, *, verify: bool, ca_file: str | None) -> Network:
-        """Return how this process reaches hosts; users with the same trust share it."""
-        key = (verify, ca_file)
+    def network(self, *, verify: bool, ca_file: str | None, sockets: Sockets) -> Network:
+        """Return how this process reaches hosts; users of the same kind share it."""
+        key = (verify, ca_file, sockets)
         if key not in self._networks:
-            self._networks[key] = Network(verify=verify, ca_file=ca_file, hosts=self._hosts)
+            self._networks[key] = Network(verify=verify, ca_file=ca_file, hosts=self._hosts, sockets=sockets)
         return self._networks[key]
 
     def flow_id(self) -> int:

@@ -1,0 +1,122 @@
+"""The body of a response, read to its end and brought to where it is wanted, counted and stamped."""
+
+from __future__ import annotations
+
+import time
+
+from seatrial.user.buffers import SHARED_VIEW
+from seatrial.user.connection import TURN_BYTES, Connection
+from seatrial.user.destination import Counted, Destination, Dropped, Passed
+from seatrial.user.framing import Body, LengthBody
+from seatrial.user.hashing import INLINE_BYTES, Gathered, Hashed, Kept
+from seatrial.user.http1 import Fault
+from seatrial.user.message import Wanted
+from seatrial.user.response import Response
+from seatrial.user.waiting import due_ns
+from seatrial.wire.tables import Outcome
+
+
+class Intake:
+    """Takes one body."""
+
+    def __init__(self, response: Response, wanted: Wanted, deadline_ns: int) -> None:
+        self._response = response
+        self._wanted = wanted
+        self._deadline_ns = deadline_ns
+
+    def take(self, connection: Connection, body: Body, rest: memoryview) -> bool:
+        """Read the body to its end; return whether the peer sent more than that."""
+        wanted, response = self._wanted, self._response
+        goal = _destination(wanted, body.length, as_wanted=response.status in wanted.expect)
+        try:
+            surplus = self._pour(connection, body, rest, goal)
+            response.body, as_promised = goal.finish()
+        finally:
+            goal.release()
+        if not as_promised:  # the message itself was whole: its connection is as good as before
+            response.fail(Outcome.DIGEST, "the body is not what its digest says")
+        return surplus
+
+    def _pour(self, connection: Connection, body: Body, rest: memoryview, goal: Destination) -> bool:
+        idle_s, limit = self._wanted.timeouts.idle_s, self._wanted.limit
+        if limit is not None and body.length is not None and body.length > limit:
+            raise Fault(Outcome.TOO_LARGE, "body longer than its limit")
+        view = SHARED_VIEW
+        if goal.buffer is not None:
+            view = goal.buffer
+            view[: len(rest)] = rest
+            rest = view[: len(rest)]
+        payload = _Metered(goal, limit)
+        taken = body.feed(rest, payload.write) if rest else 0
+        surplus = taken < len(rest)
+        if isinstance(body, LengthBody):
+            if isinstance(goal, Gathered):
+                self._straight(connection, body, goal)
+            elif connection.plain and isinstance(goal, Dropped):
+                self._straight(connection, body, None)
+        turn_bytes = 0
+        while not body.done:
+            goal.settle()
+            if turn_bytes >= TURN_BYTES:
+                connection.give_way(due_ns(idle_s, self._deadline_ns))
+                turn_bytes = 0
+            count = connection.receive(view, due_ns(idle_s, self._deadline_ns))
+            self._response.t_end_ns = time.monotonic_ns()
+            if count:
+                turn_bytes += count
+                self._response.bytes_received += count
+                surplus = body.feed(view[:count], payload.write) < count
+            else:
+                body.end()
+        return surplus
+
+    def _straight(self, connection: Connection, body: LengthBody, goal: Gathered | None) -> None:
+        """Read a body of known length without framing: into its goal, or have the kernel drop it."""
+        response, idle_s = self._response, self._wanted.timeouts.idle_s
+        turn_bytes = 0
+        while body.left:
+            if turn_bytes >= TURN_BYTES:
+                connection.give_way(due_ns(idle_s, self._deadline_ns))
+                turn_bytes = 0
+            if goal is None:
+                count = connection.skip(body.left, due_ns(idle_s, self._deadline_ns))
+            else:
+                goal.settle()
+                count = connection.receive(goal.room(body.left), due_ns(idle_s, self._deadline_ns))
+                goal.filled(count)
+            response.t_end_ns = time.monotonic_ns()
+            if not count:
+                body.end()
+            turn_bytes += count
+            response.bytes_received += count
+            body.passed(count)
+
+
+class _Metered:
+    """Counts payload on its way, and stops it at a limit."""
+
+    __slots__ = ("_goal", "_left")
+
+    def __init__(self, goal: Destination, limit: int | None) -> None:
+        self._goal = goal
+        self._left = limit
+
+    def write(self, view: memoryview) -> None:
+        if self._left is not None:
+            self._left -= len(view)
+            if self._left < 0:
+                raise Fault(Outcome.TOO_LARGE, "body longer than its limit")
+        self._goal.write(view)
+
+
+def _destination(wanted: Wanted, length: int | None, *, as_wanted: bool) -> Destination:
+    """Return where a body of `length` bytes (None: not known) goes; that of an error is not hashed or shown."""
+    digest, into = (wanted.digest, wanted.into) if as_wanted else (None, None)
+    goal: Destination
+    if wanted.keep:
+        goal = Kept(digest)
+    elif digest:
+        goal = Hashed(digest) if length is not None and length <= INLINE_BYTES else Gathered(digest)
+    else:
+        goal = Counted() if into else Dropped()
+    return Passed(into, goal) if into else goal

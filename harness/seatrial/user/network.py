@@ -1,0 +1,183 @@
+"""How the users of one process reach hosts: names resolved once, connections opened, TLS."""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import os
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+from gevent import socket, ssl
+from gevent.lock import BoundedSemaphore
+
+from seatrial.errors import UsageError
+from seatrial.user.connection import UNREACHABLE, Connection, fault_of
+from seatrial.user.http1 import Fault
+from seatrial.user.origin import Origin
+from seatrial.wire.hosts import may_load
+from seatrial.wire.tables import Outcome
+
+Lookup = Callable[..., Any]
+_Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes] | str
+_REFUSED = frozenset({errno.ECONNREFUSED, errno.ENOENT, errno.EACCES})
+"""Nobody listens there; the latter two are a Unix socket's words for it."""
+_BIND_ADDRESS_NO_PORT = 24
+"""IP_BIND_ADDRESS_NO_PORT of linux/in.h, which Python's module lacks before 3.12."""
+_BACKLOG_S = 0.001
+_CONNECTING = "while connecting"
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sockets:
+    """What is set on each socket before it connects.
+
+    `source` is an address of this machine to connect from; `receive_buffer_bytes` is SO_RCVBUF: a small one lets a
+    slow reader be felt by the server early, and turns the kernel's own sizing off.
+    """
+
+    source: str | None = None
+    receive_buffer_bytes: int | None = None
+
+
+class Network:
+    """How one process reaches hosts: resolved names, each asked for once, and one TLS context.
+
+    `verify` False accepts any certificate; `ca_file` trusts the authorities of that file instead of the system's.
+    `hosts` are those that may be reached besides loopback; None permits all, as in plain Locust.
+    """
+
+    def __init__(
+        self,
+        *,
+        verify: bool = True,
+        ca_file: str | None = None,
+        hosts: Collection[str] | None = None,
+        sockets: Sockets | None = None,
+        lookup: Lookup = socket.getaddrinfo,
+    ) -> None:
+        self._hosts = hosts
+        self._verify = verify
+        self._ca_file = ca_file
+        self._sockets = sockets or Sockets()
+        self._addresses: dict[tuple[str, int], list[tuple[int, _Address]]] = {}
+        self._tls: ssl.SSLContext | None = None
+        self._lookup = lookup
+        self._asking = BoundedSemaphore()
+
+    def connect(self, origin: Origin, timeout_s: float) -> Connection:
+        """Open a connection within `timeout_s`, TLS handshake included, trying each address of the host in turn.
+
+        Raises OSError for what is this machine's fault (no descriptors or ports left), UsageError for a host that
+        load may not go to.
+        """
+        if self._hosts is not None and not origin.path and not may_load(origin.host, self._hosts):
+            raise UsageError(
+                f"the server sent the load to another host: {origin.host}",
+                expected="loopback, or an address of the stack",
+                hint=f"put {origin.host} under allow_hosts in the scenario and add --yes-load {origin.host}",
+            )
+        due_ns = time.monotonic_ns() + int(timeout_s * _NS)
+        fault = Fault(Outcome.REFUSED, "no address")
+        for family, address in self._resolve(origin):
+            try:
+                return self._open(family, address, origin, due_ns)
+            except Fault as failed:
+                fault = failed
+        raise fault
+
+    def refresh(self) -> None:
+        """Forget what names resolved to: the next connection to each asks again."""
+        self._addresses.clear()
+
+    def _open(self, family: int, address: _Address, origin: Origin, due_ns: int) -> Connection:
+        sock = _socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        connection = Connection(sock, origin)
+        try:
+            self._prepare(sock)
+            _establish(connection, sock, address, due_ns)
+            if origin.scheme == "https":
+                connection.stop_watching()
+                return self._secured(sock, origin, due_ns)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, sock: _socket.socket) -> None:
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._sockets.source is not None:
+                # Else the port is taken at once, and 28,000 connections are the limit for all servers together.
+                sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+                sock.bind((self._sockets.source, 0))
+        if self._sockets.receive_buffer_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._sockets.receive_buffer_bytes)
+
+    def _secured(self, sock: _socket.socket, origin: Origin, due_ns: int) -> Connection:
+        ours = socket.socket(sock.family, socket.SOCK_STREAM, 0, fileno=sock.detach())
+        try:
+            ours.settimeout(max((due_ns - time.monotonic_ns()) / _NS, 0.001))
+            secure = self._context().wrap_socket(ours, server_hostname=origin.host)
+        except OSError as error:
+            ours.close()
+            raise fault_of(error, "handshake") from None
+        except BaseException:
+            ours.close()
+            raise
+        secure.settimeout(0.0)
+        return Connection(secure, origin)
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            # Not create_default_context: in a program that is not patched its context would block the loop.
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            if self._ca_file is None:
+                context.load_default_certs()
+            else:
+                context.load_verify_locations(self._ca_file)
+            if not self._verify:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            self._tls = context
+        return self._tls
+
+    def _resolve(self, origin: Origin) -> list[tuple[int, _Address]]:
+        if origin.path:
+            return [(socket.AF_UNIX, origin.path)]
+        key = (origin.host, origin.port)
+        known = self._addresses.get(key)
+        if known is None:
+            with self._asking:  # many users begin at once; one of them asks
+                known = self._addresses.get(key)
+                if known is None:
+                    known = self._addresses[key] = self._asked(origin)
+        return known
+
+    def _asked(self, origin: Origin) -> list[tuple[int, _Address]]:
+        try:
+            found = self._lookup(origin.host, origin.port, type=socket.SOCK_STREAM)
+        except socket.gaierror:
+            raise Fault(Outcome.REFUSED, "the host's name does not resolve") from None
+        return [(family, address) for family, _, _, _, address in found]
+
+
+def _establish(connection: Connection, sock: _socket.socket, address: _Address, due_ns: int) -> None:
+    code = sock.connect_ex(address)
+    while code == errno.EAGAIN and sock.family == socket.AF_UNIX:  # the server's backlog is full
+        if time.monotonic_ns() > due_ns:
+            raise Fault(Outcome.TIMEOUT, _CONNECTING)
+        gevent.sleep(_BACKLOG_S)
+        code = sock.connect_ex(address)
+    if code == errno.EINPROGRESS:
+        connection.wait_writable(due_ns, _CONNECTING)
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if not code:
+        return
+    if code in UNREACHABLE or code in _REFUSED:
+        raise Fault(Outcome.REFUSED, errno.errorcode[code])
+    raise fault_of(OSError(code, os.strerror(code)), _CONNECTING)

@@ -1,0 +1,99 @@
+"""Locust's own statistics, fed once a second: one request at a time they cost as much as sending it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+
+import gevent
+from locust.env import Environment
+from locust.stats import RequestStats, StatsEntry, bucket_response_time
+
+from seatrial.user.response import Response
+from seatrial.wire.tables import Outcome
+
+_NS_PER_MS = 1_000_000
+_NS_PER_S = 1_000_000_000
+_WALL_MINUS_MONOTONIC_NS = time.time_ns() - time.monotonic_ns()
+PERIOD_S = 1.0
+_LOCUSTS_OWN = "locust.runners"
+
+
+class RequestFailed(Exception):
+    """What Locust's statistics and web UI show of a failed request."""
+
+
+class Statistics:
+    """Gathers requests for Locust's statistics; somebody else's listener is told of each at once.
+
+    Where the `request` event has listeners besides that of Locust's statistics, the event is fired for each
+    request, and serves both.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        events: Any = environment.events
+        self._request: Any = events.request
+        self._environment = environment
+        self._gathered: dict[tuple[str, str], list[tuple[int, int, int]]] = {}
+        events.test_stop.add_listener(self._on_end)
+        events.quitting.add_listener(self._on_end)
+
+    def enter(self, response: Response, context: Any) -> None:  # noqa: ANN401  (Locust's `context` method)
+        """Take note of a request; `context` is its user's method of that name."""
+        handlers = self._request._handlers  # noqa: SLF001  (there is no other way to see who listens)
+        if len(handlers) != 1 or handlers[0].__module__ != _LOCUSTS_OWN or response.outcome is not Outcome.OK:
+            self._fire(response, context)
+            return
+        key = (response.endpoint, response.method)
+        rows = self._gathered.get(key)
+        if rows is None:
+            rows = self._gathered[key] = []
+        rows.append((response.t_end_ns, response.t_end_ns - response.t_start_ns, response.bytes_received))
+
+    def run(self) -> None:
+        """Feed Locust until killed."""
+        while True:
+            gevent.sleep(PERIOD_S)
+            self.feed()
+
+    def feed(self) -> None:
+        """Give Locust what was gathered."""
+        gathered, self._gathered = self._gathered, {}
+        stats = self._environment.stats
+        for (endpoint, method), rows in gathered.items():
+            entry = _entry(stats, endpoint, method, rows)
+            stats.get(endpoint, method).extend(entry)
+            stats.total.extend(entry)
+
+    def _fire(self, response: Response, context: Any) -> None:  # noqa: ANN401  (as in enter)
+        self._request.fire(
+            request_type=response.method,
+            name=response.endpoint,
+            response_time=(response.t_end_ns - response.t_start_ns) / _NS_PER_MS,
+            response_length=response.bytes_received,
+            exception=None if response.ok else RequestFailed(f"{response.outcome}: {response.reason}"),
+            context=context(),
+            start_time=(response.t_start_ns + _WALL_MINUS_MONOTONIC_NS) / _NS_PER_S,
+            response=response,
+        )
+
+    def _on_end(self, **_: object) -> None:
+        self.feed()
+
+
+def _entry(stats: RequestStats, endpoint: str, method: str, rows: list[tuple[int, int, int]]) -> Any:  # noqa: ANN401  (Locust declares times as int, and holds floats)
+    """Return what Locust's statistics would say of these requests alone (end, duration, bytes received)."""
+    entry: Any = StatsEntry(stats, endpoint, method)
+    durations_ns = [duration_ns for _, duration_ns, _ in rows]
+    seconds = Counter([(end_ns + _WALL_MINUS_MONOTONIC_NS) // _NS_PER_S for end_ns, _, _ in rows])
+    entry.num_requests = len(rows)
+    entry.num_reqs_per_sec.update(seconds)
+    entry.total_response_time = sum(durations_ns) / _NS_PER_MS
+    entry.min_response_time = min(durations_ns) / _NS_PER_MS
+    entry.max_response_time = max(durations_ns) / _NS_PER_MS
+    entry.total_content_length = sum(size for _, _, size in rows)
+    entry.last_request_timestamp = (max(row[0] for row in rows) + _WALL_MINUS_MONOTONIC_NS) / _NS_PER_S
+    for tenths, count in Counter([duration_ns // 100_000 for duration_ns in durations_ns]).items():
+        entry.response_times[bucket_response_time(tenths / 10)] += count
+    return entry

@@ -1,0 +1,87 @@
+"""Who is measured at what, and how one window of one client is run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from bench.binaries import BINARIES, Binary
+from bench.children import run
+from bench.job import GIVE_UP_S, Job, Measured, accepts
+from bench.works import Work
+
+from seatrial.wire.control import PLAN_VARIABLE, Plan
+
+ROOT = Path(__file__).parents[2]
+PYTHON = ("bare", "seatrial", "fasthttp", "httpuser")
+CLIENTS = (*PYTHON, "hashlib", *BINARIES)
+_CURL_CONNECTIONS = 300
+
+
+def does(client: str, work: Work) -> bool:
+    """Tell whether a client can do this work, and is here.
+
+    Programs read what they throw away, so that they stand at `read` and `tls`; none of them hashes. curl has at
+    most 300 transfers at once (its manual, --parallel-max).
+    """
+    if client == "hashlib":
+        return work.name == "sha256"
+    if client in PYTHON:
+        return True
+    if shutil.which(client) is None or work.conduct == "sha256" or work.name == "drain":
+        return False
+    return client != "curl" or work.connections <= _CURL_CONNECTIONS
+
+
+def measured(job: Job, core: int) -> Measured:
+    """Run one window; BenchFailed if the client failed at anything."""
+    with tempfile.TemporaryDirectory(prefix="seatrial-bench-") as folder:
+        if job.client in BINARIES:
+            return _of_binary(job, BINARIES[job.client], core, Path(folder))
+        return _of_python(job, core, Path(folder))
+
+
+def _of_python(job: Job, core: int, folder: Path) -> Measured:
+    env = {**_environment(), "PYTHONPATH": str(ROOT / "harness")}
+    if job.client == "seatrial":  # no control socket: nobody steers, and the gate is open
+        env[PLAN_VARIABLE] = Plan(records=str(folder), control="").encode()
+    argv = [sys.executable, str(Path(__file__).with_name("python_client.py")), job.encode()]
+    ended = run(core, argv, env, job.seconds + 2 * GIVE_UP_S)
+    return Measured(**json.loads(ended.output.splitlines()[-1]))
+
+
+def _of_binary(job: Job, binary: Binary, core: int, folder: Path) -> Measured:
+    """Run a program; what a start without work costs is not counted, nor the requests of that start."""
+    within_s = job.seconds + 2 * GIVE_UP_S
+    idle_cpu_s, idle_requests = 0.0, 0
+    if binary.idle is not None:
+        idle_cpu_s = run(core, binary.idle(job, folder), _environment(), within_s).cpu_s
+        idle_requests = job.work.connections
+    opened = accepts(job.status_url)
+    ended = run(core, binary.command(job, folder), _environment(), within_s)
+    opened = accepts(job.status_url) - opened - 1
+    requests, body_bytes = binary.counts(job, ended.output, folder)
+    return Measured(
+        requests=requests if job.work.large else max(requests - idle_requests, 1),
+        body_bytes=body_bytes,
+        cpu_s=ended.cpu_s - idle_cpu_s,
+        peak_rss_mib=ended.peak_rss_mib,
+        new_connections=max(opened - job.work.connections, 0) if job.work.keep_alive else opened,
+    )
+
+
+def _environment() -> Mapping[str, str]:
+    """Return the environment without what would change Locust or send a client through a proxy."""
+    dropped = ("LOCUST_", "PYTHON", "SEATRIAL_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith(dropped)}
+
+
+def window(client: str, work: Work, base: Job) -> Job:
+    """Return the job of one client at one work; `base` holds what all have in common."""
+    return replace(base, client=client, work_name=work.name)

@@ -1,0 +1,51 @@
+"""What a benchmark ran on, and with which versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Collection
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.binaries import BINARIES
+from bench.nginx_origin import program
+
+_PACKAGES = ("seatrial", "gevent", "locust", "geventhttpclient", "requests")
+
+
+def facts(clients: Collection[str], cores: Collection[int]) -> dict[str, str]:
+    """Return names and values for people."""
+    programs = {name: _said(BINARIES[name].version) for name in sorted(BINARIES) if name in clients}
+    versions = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in _PACKAGES)]
+    return {
+        "Date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "Processor": _processor(),
+        "Cores": str(len(cores)),
+        "Memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / (1 << 30):.1f} GiB",
+        "Kernel": platform.release(),
+        "Load before": f"{os.getloadavg()[0]:.2f}",
+        "Server": _said((program() or "nginx", "-v")),
+        "Python": ", ".join(versions),
+        "Programs": ", ".join(f"{name} {said}" for name, said in programs.items()) or "none",
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _said(command: Collection[str]) -> str:
+    """Return the first line of what a program says of its version, without its own name."""
+    name = next(iter(command)).rpartition("/")[2]
+    try:
+        done = subprocess.run(list(command), capture_output=True, text=True, timeout=10, check=False)
+    except OSError:
+        return "unknown"
+    words = (done.stdout + done.stderr).strip().partition("\n")[0].split(" [")[0].split(" (")[0]
+    return words.removeprefix(name).strip().removeprefix("version: ") or "unknown"

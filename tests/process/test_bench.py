@@ -1,0 +1,145 @@
+"""The benchmark's own machinery: it measures, and what it says of it is computed as it claims."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bench.binaries import BINARIES
+from bench.figures import Row, rows
+from bench.goals import goals
+from bench.job import BenchFailed, Job, Measured
+from bench.pages import page
+
+RUN = Path(__file__).parents[1] / "bench" / "run.py"
+
+
+def job(client: str, work: str = "small") -> Job:
+    """Return a job that nobody does."""
+    return Job(
+        client=client,
+        work_name=work,
+        url="http://127.0.0.1:1",
+        status_url="http://127.0.0.1:1/status",
+        ca_file="",
+        sha256="",
+        seconds=3.0,
+    )
+
+
+def window(requests: int, cpu_s: float, body_bytes: int = 0) -> Measured:
+    """Return a window's figures."""
+    return Measured(requests=requests, body_bytes=body_bytes, cpu_s=cpu_s, peak_rss_mib=50.0, new_connections=0)
+
+
+ROUNDS = [
+    {("small", "bare"): window(1000, 0.020), ("small", "seatrial"): window(1000, 0.030)},
+    {("small", "bare"): window(1000, 0.010), ("small", "seatrial"): window(1000, 0.040)},
+    {("small", "bare"): window(1000, 0.030), ("small", "seatrial"): window(1000, 0.060)},
+]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
+    """Run one short round with two clients, and read its rows."""
+    path: Path = tmp_path_factory.mktemp("bench") / "rows.json"
+    options = "--rounds 1 --seconds 0.3 --work small --client seatrial --client bare --rows".split()
+    done = subprocess.run(
+        [sys.executable, str(RUN), *options, str(path)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    read: list[Row] = json.loads(path.read_text())
+    return read
+
+
+@pytest.mark.servers
+def test_a_run_writes_a_row_for_each_client(written: list[Row]) -> None:
+    """A request costs both of them some microseconds, and ours is told as a ratio to the bare one."""
+    assert {(row["work"], row["client"]) for row in written} == {("small", "bare"), ("small", "seatrial")}
+    for row in written:
+        assert 1 < row["min"] == row["median"] == row["max"] == row["cpu_us_per_request"] < 5_000
+        assert 5 < row["peak_rss_mib"] < 500
+    assert {row["client"]: row["ratio_to_bare"] for row in written}["seatrial"] != 1
+
+
+@pytest.mark.servers
+def test_a_kept_connection_is_not_counted_as_new(written: list[Row]) -> None:
+    """The server's counts show it, less the questions for them."""
+    assert [row["new_connections"] for row in written] == [0, 0]
+
+
+def test_ratios_are_of_the_same_round() -> None:
+    """1.5, 4 and 2 give 2, where the medians alone, 40 over 20, would give it by chance only."""
+    bare, ours = rows(ROUNDS)
+    assert (ours["min"], ours["median"], ours["max"]) == pytest.approx((30, 40, 60))
+    assert ours["ratio_to_bare"] == pytest.approx(2.0)
+    assert bare["ratio_to_bare"] == 1
+
+
+def test_large_bodies_are_told_by_the_gib() -> None:
+    """A second of CPU for two GiB in 32 requests."""
+    (row,) = rows([{("read", "hey"): window(32, 1.0, 2 << 30)}])
+    assert (row["cpu_s_per_gib"], row["median"], row["cpu_us_per_request"]) == (0.5, 0.5, 31_250)
+    assert row["ratio_to_bare"] is None
+
+
+def test_goals_say_kept_missed_or_not_measured() -> None:
+    """A goal whose peer is absent is not called kept."""
+    words = {goal.text: goal.word for goal in goals(ROUNDS, rows(ROUNDS))}
+    assert words["a small request, over a bare gevent socket's"] == "kept"
+    assert words["a small request, over hey's"] == "not measured"
+    slower = [{**one, ("small", "hey"): window(1000, 0.001)} for one in ROUNDS]
+    assert {goal.word for goal in goals(slower, rows(slower)) if "hey" in goal.text} == {"missed"}
+
+
+def test_the_page_tells_machine_and_figures() -> None:
+    """A figure without its machine and date says nothing."""
+    text = page(
+        rows(ROUNDS), goals(ROUNDS, rows(ROUNDS)), {"Date": "2026-11-21", "Cores": "2"}, rounds=3, seconds=1.0
+    )
+    assert "| Date | 2026-11-21 |" in text
+    assert "| seatrial | 40.0 | 30.0 | 60.0 | 2.00 | 50 | - | 0 |" in text
+
+
+@pytest.mark.parametrize(
+    ("client", "output", "counts"),
+    [
+        ("hey", "Status code distribution:\n  [200]\t70000 responses\n", (70_000, 70_000 * 1024)),
+        ("wrk", "  248346 requests in 3.01s, 312.5MB read\n", (248_346, 248_346 * 1024)),
+        ("curl", "", (15_000, 15_000 * 1024)),
+    ],
+)
+def test_programs_are_read(client: str, output: str, counts: tuple[int, int], tmp_path: Path) -> None:
+    """What a program did stands in what it prints; curl does what it was told, or fails."""
+    assert BINARIES[client].counts(job(client), output, tmp_path) == counts
+
+
+def test_k6_is_read(tmp_path: Path) -> None:
+    """Its summary is a file of JSON."""
+    metrics = {"http_reqs": {"count": 9000, "rate": 3000.0}, "http_req_failed": {"value": 0}}
+    (tmp_path / "k6.json").write_text(json.dumps({"metrics": metrics}))
+    assert BINARIES["k6"].counts(job("k6"), "", tmp_path) == (9_000, 9_000 * 1024)
+
+
+@pytest.mark.parametrize(
+    ("client", "output"),
+    [
+        ("hey", "[200]\t6 responses\n[502]\t1 responses\n"),
+        ("hey", "[200]\t6 responses\nError distribution:\n  [1] EOF"),
+        ("wrk", "7 requests in 3.01s, 8KB read\n  Non-2xx or 3xx responses: 7\n"),
+        ("wrk", "7 requests in 3.01s, 8KB read\n  Socket errors: connect 0, read 7, write 0, timeout 0\n"),
+    ],
+)
+def test_a_program_that_failed_gives_no_figure(client: str, output: str, tmp_path: Path) -> None:
+    """An error page is cheap: its cost would flatter."""
+    with pytest.raises(BenchFailed):
+        BINARIES[client].counts(job(client), output, tmp_path)
+
+
+def test_large_bodies_are_counted_from_the_bytes_of_wrk(tmp_path: Path) -> None:
+    """Its end breaks some off, which were paid for as well."""
+    counts = BINARIES["wrk"].counts(job("wrk", "read"), "40 requests in 3.01s, 2.75GB read", tmp_path)
+    assert counts == (44, 2_952_790_016)
