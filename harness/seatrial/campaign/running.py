@@ -82,12 +82,13 @@ def stack_spec(
 
 def _first_page(request: Request, trial: Trial, choice: Choice) -> RunDocument:
     scenario = request.scenario
-    environment = {"host": facts.host_facts(), "seed": request.seed, "load": plan.resolved(scenario)["load"]}
+    resolved = plan.resolved(scenario)
+    environment = {"host": facts.host_facts(), "seed": request.seed, "load": resolved["load"]}
     return RunDocument(
         status="running",
         scenario_name=scenario.name,
         run_id=new_run_id(),
-        scenario=plan.resolved(scenario),
+        scenario=resolved,
         variant=trial.variant,
         block=trial.block,
         engine=choice.engine,

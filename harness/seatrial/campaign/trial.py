@@ -63,7 +63,7 @@ class TrialRun:
         self.journal.change(
             url_via=stack.via,
             facts={"subject": subject, "environment": environment},
-            services=tuple(dict.fromkeys(service.name for service in stack.services)),
+            services=names(stack.services),
         )
         self.journal.stamp("ready_ns")
         for kind, text in distortions(self.choice, stack):
@@ -110,6 +110,11 @@ def parameters(wanted: Mapping[str, str], catalogue: Path | None) -> dict[str, s
     """Return the load parameters with the catalogue's path in place; without a catalogue they are left out."""
     present = {name: value for name, value in wanted.items() if catalogue is not None or CATALOGUE not in value}
     return {name: value.replace(CATALOGUE, str(catalogue)) for name, value in present.items()}
+
+
+def names(running: tuple[Service, ...]) -> tuple[str, ...]:
+    """Return the services' names, each once, however many containers it has."""
+    return tuple(dict.fromkeys(service.name for service in running))
 
 
 def watches(running: tuple[Service, ...]) -> tuple[Watch, ...]:

@@ -11,7 +11,7 @@ from seatrial.campaign import interrupts
 from seatrial.campaign.journal import Journal
 from seatrial.campaign.request import new_run_id
 from seatrial.campaign.sealing import sealed
-from seatrial.campaign.trial import watches
+from seatrial.campaign.trial import names, watches
 from seatrial.model import EngineName, Phase, Service, Span
 from seatrial.observe import facts
 from seatrial.observe.session import Observer, observing
@@ -45,12 +45,15 @@ def watch(wanted: Watching, progress: Progress, *, sleep: Callable[[float], None
     folder = folders.create_run(experiment, "base", 1, wall_ns)
     journal = Journal(folder, _first_page(wanted, services))
     progress.say(f"watching {', '.join(service.name for service in services)} for {wanted.duration_s:g} s")
-    with interrupts.orderly(progress.say), sealed(journal), guarded(journal.document.run_id) as guard:
-        targets = watches(services)
-        with observing(
-            targets, folder.streams, folder.events, spawn=guard.spawn, project=wanted.project
-        ) as observer:
-            _wait(wanted.duration_s, journal, progress, observer, sleep)
+    with (
+        interrupts.orderly(progress.say),
+        sealed(journal),
+        guarded(journal.document.run_id) as guard,
+        observing(
+            watches(services), folder.streams, folder.events, spawn=guard.spawn, project=wanted.project
+        ) as observer,
+    ):
+        _wait(wanted.duration_s, journal, progress, observer, sleep)
     return folder
 
 
@@ -75,7 +78,7 @@ def _first_page(wanted: Watching, services: tuple[Service, ...]) -> RunDocument:
         status="running",
         scenario_name=f"observe-{wanted.project}",
         run_id=new_run_id(),
-        services=tuple(dict.fromkeys(service.name for service in services)),
+        services=names(services),
         engine=EngineName.ATTACH,
         engine_reason="a stack that was up already, watched without load",
         owner=str(this_owner()),

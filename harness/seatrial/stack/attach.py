@@ -10,9 +10,9 @@ from typing import Any
 import docker
 
 from seatrial.errors import SeatrialError, UsageError
-from seatrial.model import EngineName, Service, Stack
+from seatrial.model import EngineName, Stack
 from seatrial.stack.container_logs import LogKeeper
-from seatrial.stack.containers import Container, View, all_addresses, of_project
+from seatrial.stack.containers import Container, View, all_addresses, as_services, label_of
 from seatrial.stack.daemon import connect, daemon_facts, talking
 from seatrial.stack.front_door import way_to
 from seatrial.stack.readiness import Patience, await_ready
@@ -28,9 +28,10 @@ def attached(project_or_label: str, spec: StackSpec) -> Iterator[Stack]:
     UsageError, with what is up, if nothing matches. At the end only what they logged meanwhile is copied.
     """
     spec.logs.mkdir(parents=True, exist_ok=True)
-    label = project_or_label if "=" in project_or_label else of_project(project_or_label)
     with closing(connect()) as client:
-        view = View(client=client, label=label, once=frozenset(), redactor=Redactor(spec.environment))
+        view = View(
+            client=client, label=label_of(project_or_label), once=frozenset(), redactor=Redactor(spec.environment)
+        )
         stack = _found(view, project_or_label, spec)
         patience = Patience(watch=lambda: None, report=lambda: view.report(spec.front_door.service))
         await_ready(stack.url, spec.probes, patience)
@@ -47,15 +48,16 @@ def _found(view: View, sought: str, spec: StackSpec) -> Stack:
     door = next((one for one in containers if one.service == spec.front_door.service), None)
     if door is None:
         raise _not_found(view, sought, containers, spec.front_door.service)
-    way = way_to(view.client, view.inspect(door.id), spec)
+    inspected = view.inspect(door.id)
+    way = way_to(view.client, inspected, spec)
     return Stack(
         engine=EngineName.ATTACH,
-        project=(view.inspect(door.id)["Config"].get("Labels") or {}).get(PROJECT, ""),
+        project=(inspected["Config"].get("Labels") or {}).get(PROJECT, ""),
         url=way.url,
         via=way.via,
         public_url=way.public_url,
         addresses=all_addresses(containers),
-        services=tuple(Service(name=one.service, container=one.id) for one in containers),
+        services=as_services(containers),
         environment=spec.environment,
         facts={
             "engine": EngineName.ATTACH.value,

@@ -11,6 +11,7 @@ from typing import Any
 import docker
 
 from seatrial.errors import SeatrialError, ServiceExited
+from seatrial.model import Service
 from seatrial.stack.bounded import bounded
 from seatrial.stack.daemon import talking
 from seatrial.stack.redaction import Redactor
@@ -142,6 +143,16 @@ class View:
 def of_project(project: str) -> str:
     """Return the label by which Compose marks what belongs to a project."""
     return f"{PROJECT}={project}"
+
+
+def label_of(project_or_label: str) -> str:
+    """Return the label that a user means by a Compose project's name, or by `label=value`."""
+    return project_or_label if "=" in project_or_label else of_project(project_or_label)
+
+
+def as_services(containers: Iterable[Container]) -> tuple[Service, ...]:
+    """Return the containers as an observer sees them."""
+    return tuple(Service(name=one.service, container=one.id) for one in containers)
 
 
 def all_addresses(containers: Iterable[Container]) -> tuple[str, ...]:
