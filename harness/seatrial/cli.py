@@ -19,6 +19,7 @@ from seatrial.errors import MeasurementInvalid
 from seatrial.host import builds
 from seatrial.host import doctor as doctors
 from seatrial.host import images as image_store
+from seatrial.load import command as load_command
 from seatrial.record import folder as folders
 from seatrial.record.folder import RunFolder
 from seatrial.report import as_json, doctor_text, text
@@ -29,6 +30,7 @@ from seatrial.units import seconds
 F = TypeVar("F", bound=Callable[..., Any])
 ENGINES = click.Choice(["auto", "compose", "local", "attach"])
 _INVALID = MeasurementInvalid.exit_code
+_LOAD_OPTIONS = ("users", "rate", "arrivals", "processes", "warmup", "duration")
 
 
 class _Duration(click.ParamType[float]):
@@ -76,7 +78,10 @@ def seatrial() -> None:
 @seatrial.command()
 @click.argument("scenario")
 @_stack
-@click.option("--users", type=int, help="How many users at once.")
+@click.option("--users", type=int, help="How many users at once; with a rate, at most.")
+@click.option("--rate", metavar="TEXT", help="Arrivals: 50/s, 10/s for 10s, 20/s (steps), 1/s to 9/s for 60s.")
+@click.option("--arrivals", type=click.Choice(["constant", "poisson"]), help="How a rate is spaced.")
+@click.option("--processes", type=int, metavar="N", help="How many processes make the load.")
 @click.option("--warmup", help="How long before the window, such as 10s.")
 @click.option("--duration", help="How long the window is, such as 60s.")
 @click.option(
@@ -206,13 +211,19 @@ def doctor(as_values: bool) -> None:  # noqa: FBT001
 
 
 @seatrial.command()
+def plugin() -> None:
+    """Print the path of the file that gives any locustfile a recorder, a rate and a gate."""
+    click.echo(load_command.plugin())
+
+
+@seatrial.command()
 def schema() -> None:
     """Print the JSON Schema of a scenario, for editors."""
     click.echo(json.dumps(grammar.json_schema(), indent=1))
 
 
 def _request(scenario: str, options: dict[str, Any]) -> Request:
-    named = {f"load.{name}": options.get(name) for name in ("users", "warmup", "duration")}
+    named = {f"load.{name}": options.get(name) for name in _LOAD_OPTIONS}
     settings = overrides.parse(options["settings"]) | {k: str(v) for k, v in named.items() if v is not None}
     engine = "attach" if options.get("attach") else options["engine"]
     return Request(

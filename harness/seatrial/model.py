@@ -12,6 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from seatrial.wire.rates import Rate
+
 
 class Phase(StrEnum):
     """Which part of a run something happened in; only the window is judged."""
@@ -53,8 +55,12 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """How the stack is driven; closed model: `users` at once, each with its own waits.
+    """How the stack is driven.
 
+    Closed model (`rate` is None): `users` at once, each with its own waits. Open model: arrivals at `rate`, served
+    by at most `users` at once; the schedule begins with the window, and until then its first rate holds.
+    `warmup_s` is the length of the warm-up, or its limit if it lasts until latency is `stable`. `processes` share
+    users and rate. `pinning` (auto, on, off) says whether load and stack get cores of their own.
     `parameters` become the locustfile's own options; without `user_classes` Locust runs every concrete one.
     """
 
@@ -63,6 +69,10 @@ class Load:
     warmup_s: float
     duration_s: float
     drain_s: float
+    rate: Rate | None = None
+    stable: bool = False
+    processes: int = 1
+    pinning: str = "auto"
     user_classes: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
 
@@ -193,6 +203,12 @@ class NoteKind(StrEnum):
     LOCAL_ENGINE = "embedded engine"
     PUBLISHED_PORT = "published port"
     GENERATOR_BUSY = "generator busy"
+    GENERATOR_LATE = "generator late"
+    SATURATED = "saturated"
+    LATE_ARRIVALS = "late arrivals"
+    WORKER_LOST = "load process lost"
+    LOCUST_EVENTS = "locust events"
+    WARMUP_UNSTABLE = "warm-up not stable"
     SHARED_CORES = "shared cores"
     LOAD_ENDED_EARLY = "load ended early"
     INTERRUPTED = "interrupted"
@@ -206,6 +222,9 @@ INVALIDATING = frozenset(
         NoteKind.SERVICE_RESTARTED,
         NoteKind.SAMPLES_MISSING,
         NoteKind.GENERATOR_BUSY,
+        NoteKind.GENERATOR_LATE,
+        NoteKind.SATURATED,
+        NoteKind.WORKER_LOST,
         NoteKind.LOAD_ENDED_EARLY,
         NoteKind.INTERRUPTED,
         NoteKind.RECOVERED,

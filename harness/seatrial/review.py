@@ -13,12 +13,12 @@ import numpy as np
 
 from seatrial.judge import latency, memory, validity
 from seatrial.judge.columns import Flows, Generator, Mask, Requests, Samples, rows
-from seatrial.judge.generator import generator
+from seatrial.judge.generator import generator, limit_ns
 from seatrial.judge.memory import ServiceUse
 from seatrial.judge.validity import RESERVED, Sampling
 from seatrial.judge.window import Window, window
 from seatrial.record import read
-from seatrial.record.document import RunDocument, load
+from seatrial.record.document import NO_ENGINE, RunDocument, load
 from seatrial.record.folder import TABLES, RunFolder
 from seatrial.report.contents import About, Happened, Placed, Review, Times
 from seatrial.units import NS_PER_S
@@ -50,7 +50,7 @@ def review(folder: RunFolder) -> Review:
     inside = _inside(recorded, judged)
     total = latency.all_requests(inside.requests, judged.length_ns)
     used = memory.services(inside.samples, judged.length_ns, total.count)
-    load_use = generator(inside.generator)
+    load_use = generator(recorded.generator, _seconds(recorded.generator, judged), limit_ns(total.latency_ns))
     notes = (*document.notes, *validity.of_services(used, _sampling(document, judged), _deaths(inside.events)))
     notes += (
         *validity.of_requests(total.count, loaded="load" in document.scenario),
@@ -59,6 +59,7 @@ def review(folder: RunFolder) -> Review:
     return Review(
         about=_about(folder, document),
         valid=document.status == "complete" and judged.opened and not any(note.invalidates for note in notes),
+        saturated=judged.opened and load_use.saturated,
         window=judged,
         total=total,
         endpoints=latency.endpoints(inside.requests, judged.length_ns),
@@ -91,14 +92,14 @@ def _inside(recorded: _Recorded, judged: Window) -> _Recorded:
         requests=rows(recorded.requests, judged.rows(recorded.requests.phase)),
         flows=rows(recorded.flows, judged.rows(recorded.flows.phase)),
         samples=rows(recorded.samples, judged.rows(recorded.samples.phase)),
-        generator=rows(recorded.generator, judged.rows(recorded.generator.phase) & _whole(recorded, judged)),
+        generator=rows(recorded.generator, _seconds(recorded.generator, judged)),
         events=tuple(event for event in recorded.events if judged.holds(event["t_ns"])),
     )
 
 
-def _whole(recorded: _Recorded, judged: Window) -> Mask:
-    """Return which of the generator's seconds, each stamped at its end, began after the window did."""
-    return np.asarray(recorded.generator.t_ns - NS_PER_S >= judged.from_ns) | (not judged.opened)
+def _seconds(table: Generator, judged: Window) -> Mask:
+    """Return which of the generator's seconds, each stamped at its end, lie in the window from their beginning."""
+    return judged.rows(table.phase) & (np.asarray(table.t_ns - NS_PER_S >= judged.from_ns) | (not judged.opened))
 
 
 def _sampling(document: RunDocument, judged: Window) -> Sampling:
@@ -108,6 +109,7 @@ def _sampling(document: RunDocument, judged: Window) -> Sampling:
         window_ns=judged.length_ns,
         expected=document.services or tuple(document.scenario.get("tiers") or ()),
         sources=told.get("sources") or {},
+        watched=document.engine != NO_ENGINE,
     )
 
 
@@ -146,11 +148,20 @@ def _about(folder: RunFolder, document: RunDocument) -> About:
         error=document.error,
         began_utc=_utc(document.clock.get("wall_ns")),
         users=asked.get("users"),
+        rate=_rate(asked.get("rate")),
+        pinning=(document.facts.get("environment") or {}).get("pinning") or {},
         show=folder.experiment.name if results == Path("results").absolute() else str(folder.root),
         folder=str(folder.root),
         rows=document.rows,
         files=tuple(name for name in names if (folder.root / name).exists()),
     )
+
+
+def _rate(told: Mapping[str, Any] | None) -> str:
+    """Say a schedule of run.json in words; empty in the closed model."""
+    if not told:
+        return ""
+    return f"{told['text']} (at random)" if told["poisson"] else str(told["text"])
 
 
 def _utc(wall_ns: int | None) -> str:

@@ -13,7 +13,7 @@ from seatrial.errors import UsageError
 from seatrial.model import Note, NoteKind
 from seatrial.record import document as documents
 from seatrial.record import folder as folders
-from seatrial.record import seal
+from seatrial.record import recording, seal
 from seatrial.record.folder import RunFolder
 from seatrial.stack import leftovers
 from seatrial.stack.daemon import connect
@@ -46,7 +46,12 @@ def _name(folder: RunFolder, results: Path) -> str:
 
 
 def recover(folder: RunFolder) -> RunFolder:
-    """Seal a run whose harness is gone; UsageError while it is still running."""
+    """Seal a run whose harness is gone, or what plain Locust recorded; UsageError while it is still running."""
+    if recording.is_recording(folder):
+        recording.check_over(folder)
+        seal.seal(folder, recording.document(folder))
+        folder.recording.unlink()
+        return folder
     document = documents.load(folder)
     if document.sealed:
         return folder

@@ -1,4 +1,4 @@
-"""Measure what clients cost: `python tests/bench/run.py [--rounds 5] [--seconds 3] [--work small]`.
+"""Measure what clients cost: `python tests/bench/run.py [--rounds 5] [--seconds 1] [--work small]`.
 
 Every client runs alone, on the first core of this process's affinity, against an nginx on the last one. Prints
 tables, and writes the rows as JSON; `--write-docs` also writes docs/reference/performance.md.
@@ -115,7 +115,7 @@ def _tell(rounds: Sequence[Round], asked: argparse.Namespace, machine: dict[str,
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=_at_most(_ROUNDS_LIMIT, int), default=5)
-    parser.add_argument("--seconds", type=_at_most(_SECONDS_LIMIT, float), default=3.0, help="of each window")
+    parser.add_argument("--seconds", type=_at_most(_SECONDS_LIMIT, float), default=1.0, help="of each window")
     parser.add_argument("--work", action="append", choices=list(WORKS), help="only this; may be repeated")
     parser.add_argument("--client", action="append", choices=CLIENTS, help="only this; may be repeated")
     parser.add_argument("--seed", type=int, default=0, help="of the order")

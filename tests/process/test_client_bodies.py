@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import socket
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import gevent
 import pytest
 from process.scripted_server import Peer, Script, client_of, scripted
 
@@ -170,6 +172,101 @@ def test_a_body_that_is_refused_is_not_sent() -> None:
         client.get("/", endpoint="page")
     assert (row.outcome, row.body, row.bytes_sent) == ("ok", b"no", len(server.requests[0]))
     assert [row.connection for row in book.rows] == ["new", "new"]
+
+
+REFUSAL = b"HTTP/1.1 413 Much\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
+VAST = BIG * 8  # 32 MiB: more than the sockets between two processes ever hold
+
+
+def _parts(body: bytes) -> Iterator[bytes]:
+    return (body[start : start + 8_192] for start in range(0, len(body), 8_192))
+
+
+def _holds(peer: Peer) -> None:
+    peer.head()
+    peer.send(REFUSAL)
+    peer.hold()
+
+
+def _closes(peer: Peer) -> None:
+    peer.head()
+    peer.send(REFUSAL)
+
+
+def _reads_on(peer: Peer) -> None:
+    peer.head()
+    peer.send(REFUSAL)
+    peer._socket.shutdown(socket.SHUT_WR)
+    while True:  # until the client closes, or this server gives up
+        peer.exactly(65_536)
+
+
+@pytest.mark.parametrize("script", [_holds, _closes, _reads_on])
+@pytest.mark.parametrize("framing", ["bytes", "length", "chunked"])
+def test_a_refusal_of_a_body_on_its_way(script: Script, framing: str) -> None:
+    """A 413 after the head is the answer, whether the server reads no further, resets, or lets the rest run out.
+
+    The client stops, and its connection ends with it (RFC 9112 9.5).
+    """
+    asked: dict[str, Any] = {"body": VAST if framing == "bytes" else _parts(VAST)}
+    if framing == "length":
+        asked["body_length"] = len(VAST)
+    with scripted(script, _answers(HI)) as server, client_of(server.url) as (client, book):
+        row = client.put("/", endpoint="page", keep=True, **asked)
+        client.get("/", endpoint="page")
+    assert (row.outcome, row.status, row.body) == ("status", 413, b"no")
+    assert row.bytes_sent < len(VAST)
+    assert [each.connection for each in book.rows] == ["new", "new"]
+
+
+def test_a_refusal_that_was_reset() -> None:
+    """A close with bytes unread is a reset (RFC 9112 9.6): what came before it can be read all the same."""
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.exactly(1)
+        peer.send(REFUSAL)
+        peer.reset()
+
+    def parts() -> Iterator[bytes]:
+        yield b"a" * 100
+        assert server.sent_all.wait(5)
+        gevent.sleep(0.05)  # the RST follows the script's end
+        yield b"b" * 100
+
+    with scripted(script) as server, client_of(server.url) as (client, _):
+        row = client.put("/", endpoint="page", body=parts(), body_length=200, expect=(413,), keep=True)
+    assert (row.outcome, row.body) == ("ok", b"no")
+
+
+def test_a_reset_without_a_word() -> None:
+    """A server that only closes has reset the request, with what it took of it counted."""
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.reset()
+
+    with scripted(script) as server, client_of(server.url) as (client, _):
+        row = client.put("/", endpoint="page", body=_parts(VAST))
+    assert (row.outcome, row.status, row.bytes_received) == ("reset", 0, 0)
+    assert 0 < row.bytes_sent < len(VAST)
+
+
+def test_an_answer_that_does_not_refuse() -> None:
+    """A server that answers 200, or an interim word, and reads on gets all of the body."""
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.send(b"HTTP/1.1 103 Early\r\n\r\n")
+        peer.exactly(1)
+        peer.send(HI)
+        peer.exactly(len(BIG) - len(server.requests[1]))
+
+    with scripted(script) as server, client_of(server.url) as (client, _):
+        row = client.put("/", endpoint="page", body=BIG, keep=True)
+        assert server.sent_all.wait(5)
+    assert (row.outcome, row.body, row.bytes_sent) == ("ok", b"hi", len(server.requests[0]) + len(BIG))
+    assert len(server.requests[1]) + len(server.requests[2]) == len(BIG)
 
 
 def test_a_server_that_does_not_know_the_question() -> None:

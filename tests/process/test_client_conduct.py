@@ -391,6 +391,11 @@ class _Flood:
     def answer(self, buffer: bytearray, due_ns: int) -> int:
         return self.receive(buffer, due_ns)
 
+    def skip(self, size: int, _due_ns: int) -> int:
+        count = min(size, 256 * 1024, len(self._left))
+        self._left = self._left[count:]
+        return count
+
     def give_way(self, _due_ns: int) -> None:
         gevent.sleep(0)
 
@@ -463,6 +468,84 @@ def test_https_with_an_authority_that_is_trusted(certificate: Path) -> None:
         client.get("/", endpoint="page")
     assert [(row.outcome, row.connection) for row in book.rows] == [("ok", "new"), *[("ok", "reused")] * 2]
     assert book.rows[2].bytes_received == len(_long(BIG))
+
+
+def test_surplus_through_tls(certificate: Path) -> None:
+    """Bytes that nobody asked for may lie within TLS, where no poll sees them: they are no answer either."""
+    surplus = _long(b"x" * 100_000) + HI
+    network = Network(ca_file=str(certificate))
+    with (
+        scripted(_answers(surplus), _answers(_long(b"own")), tls=_tls(certificate)) as server,
+        client_of(server.url, network=network) as (client, book),
+    ):
+        client.get("/", endpoint="page")
+        own = client.get("/", endpoint="page", keep=True)
+    assert ([row.connection for row in book.rows], own.body) == (["new", "new"], b"own")
+
+
+@pytest.mark.parametrize("goodbye", [True, False])
+def test_a_close_within_a_body_through_tls(certificate: Path, *, goodbye: bool) -> None:
+    """With or without TLS's own goodbye the body is truncated; one without a length ends there."""
+    cut = _long(BIG)[:-1]
+    network = Network(ca_file=str(certificate))
+
+    def closes(answer: bytes) -> Script:
+        def script(peer: Peer) -> None:
+            peer.answer(answer)
+            if goodbye:
+                cast("ssl.SSLSocket", peer._socket).unwrap()
+
+        return script
+
+    with (
+        scripted(closes(cut), closes(b"HTTP/1.1 200 OK\r\n\r\nall"), tls=_tls(certificate)) as server,
+        client_of(server.url, network=network) as (client, _),
+    ):
+        row = client.get("/", endpoint="page")
+        whole = client.get("/", endpoint="page", keep=True)
+    assert (row.outcome, row.bytes_received) == ("truncated", len(cut))
+    assert (whole.outcome, whole.body) == ("ok", b"all")
+
+
+def test_a_refusal_through_tls(certificate: Path) -> None:
+    """Nobody listens while a body goes out through TLS; a server that takes no more of it has said why."""
+    answer = b"HTTP/1.1 413 Much\r\nContent-Length: 2\r\n\r\nno"
+    network = Network(ca_file=str(certificate))
+
+    def refuses(peer: Peer) -> None:
+        peer.head()
+        peer.send(answer)
+        peer.hold()
+
+    with (
+        scripted(refuses, tls=_tls(certificate)) as server,
+        client_of(server.url, network=network) as (client, _),
+    ):
+        row = client.put("/", endpoint="page", body=BIG * 16, keep=True, timeouts=Timeouts(idle_s=0.5))
+    assert (row.outcome, row.status, row.body) == ("status", 413, b"no")
+
+
+def test_a_large_body_is_sent_whole_through_tls(certificate: Path) -> None:
+    """A body beyond the socket's buffer, which the server takes late: OpenSSL has to be asked the same again."""
+    body = BIG * 8
+    network = Network(ca_file=str(certificate))
+
+    def takes_late(peer: Peer) -> None:
+        peer.head()
+        gevent.sleep(0.1)  # so that the sender runs into the full buffer
+        digest, left = hashlib.sha256(), len(body)
+        while left:
+            piece = peer._received()
+            digest.update(piece)
+            left -= len(piece)
+        peer.send(_long(digest.hexdigest().encode()))
+
+    with (
+        scripted(takes_late, tls=_tls(certificate)) as server,
+        client_of(server.url, network=network) as (client, _),
+    ):
+        row = client.put("/", endpoint="page", body=body, keep=True)
+    assert (row.outcome, row.body.decode()) == ("ok", _sha256(body).removeprefix("sha256:"))
 
 
 @pytest.mark.parametrize(("verify", "outcome"), [(True, "protocol"), (False, "ok")])

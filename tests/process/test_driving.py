@@ -2,105 +2,23 @@
 
 import itertools
 import os
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
 import pytest
+from process.scripted_child import OBEDIENT, Scripted, Told, orders
 
 from seatrial.errors import LoadFailed, ResultsUnwritable, UsageError
-from seatrial.load.channel import Message
 from seatrial.load.driving import drive
-from seatrial.load.orders import Hooks, Orders
-from seatrial.model import Load, Phase, Span
+from seatrial.load.orders import Hooks
+from seatrial.model import Phase, Span
 from seatrial.wire.control import PLAN_VARIABLE
-
-PREAMBLE = """
-import json, os, socket, sys, time
-plan = json.loads(os.environ["SEATRIAL_PLAN"])
-line = socket.socket(socket.AF_UNIX)
-line.connect(plan["control"])
-received = line.makefile("rb")
-def send(**message): line.sendall(json.dumps(message).encode() + b"\\n")
-def await_(kind):
-    while (message := json.loads(received.readline()))["kind"] != kind: pass
-    return message
-"""
-OBEDIENT = """
-send(kind="ready", worker=0)
-gate = await_("gate")
-send(kind="second", completed=5, failed=0, in_flight=1, errors=3)
-stop = await_("stop")
-print("drain", stop["drain_s"])
-send(kind="drained", errors=4)
-"""
-
-
-class Scripted:
-    """A spawn that starts a script in place of Locust, and remembers what it was asked for."""
-
-    def __init__(self, script: str) -> None:
-        self.script = script
-        self.argv: list[str] = []
-        self.children: list[subprocess.Popen[bytes]] = []
-
-    def __call__(
-        self,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdin: int | IO[bytes] | None = None,
-        stdout: int | IO[bytes] | None = None,
-        stderr: int | IO[bytes] | None = None,
-    ) -> subprocess.Popen[bytes]:
-        """Start the script."""
-        self.argv = list(argv)
-        command = [sys.executable, "-c", PREAMBLE + self.script]
-        child = subprocess.Popen(command, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr)
-        self.children.append(child)
-        return child
-
-    def end(self) -> None:
-        """End what was started."""
-        for child in self.children:
-            child.kill()
-            child.wait()
-
-
-class Told:
-    """What the hooks were told."""
-
-    def __init__(self) -> None:
-        self.pids: list[int] = []
-        self.phases: list[tuple[Span, ...]] = []
-        self.seconds: list[tuple[Phase, Message]] = []
-        self.hooks = Hooks(
-            started=self.pids.append,
-            phases=self.phases.append,
-            second=lambda phase, message: self.seconds.append((phase, message)),
-        )
-
-
-def _orders(tmp_path: Path) -> Orders:
-    load = Load(locustfile=tmp_path / "x.py", users=2, warmup_s=0.2, duration_s=0.3, drain_s=0.1)
-    return Orders(
-        load=load,
-        target="http://127.0.0.1:9",
-        folder=tmp_path,
-        streams=tmp_path,
-        log=tmp_path / "locust.log",
-        secrets={"WORD": "w"},
-    )
 
 
 def test_the_phases_follow_each_other_without_a_gap(tmp_path: Path) -> None:
     """Warm-up and window last as long as they were asked to; the drain ends with the child."""
     told = Told()
 
-    warmup, window, drain = drive(_orders(tmp_path), told.hooks, spawn=Scripted(OBEDIENT)).spans
+    warmup, window, drain = drive(orders(tmp_path), told.hooks, spawn=Scripted(OBEDIENT)).spans
 
     assert (warmup.phase, window.phase, drain.phase) == (Phase.WARMUP, Phase.WINDOW, Phase.DRAIN)
     assert warmup.until_ns - warmup.from_ns == 200_000_000
@@ -112,18 +30,18 @@ def test_the_child_is_asked_to_end_over_the_socket(tmp_path: Path) -> None:
     """A signal would end it before it has drained."""
     spawn, told = Scripted(OBEDIENT), Told()
 
-    drive(_orders(tmp_path), told.hooks, spawn=spawn)
+    drive(orders(tmp_path), told.hooks, spawn=spawn)
 
     assert (tmp_path / "locust.log").read_text() == "drain 0.1\n"
     assert spawn.children[0].returncode == 0
-    assert [message["completed"] for _, message in told.seconds] == [5]
+    assert [second.completed for _, second in told.seconds] == [5]
 
 
 def test_phases_are_told_as_soon_as_they_are_known(tmp_path: Path) -> None:
     """A harness that is killed in the window has them on disk."""
     told = Told()
 
-    drive(_orders(tmp_path), told.hooks, spawn=Scripted(OBEDIENT))
+    drive(orders(tmp_path), told.hooks, spawn=Scripted(OBEDIENT))
 
     planned, done = told.phases
     assert planned[:2] == done[:2]
@@ -137,14 +55,14 @@ def test_phases_are_told_as_soon_as_they_are_known(tmp_path: Path) -> None:
 def test_a_child_that_ends_by_itself_fails_the_load_with_its_last_words(tmp_path: Path, script: str) -> None:
     """A typing mistake in the locustfile is in the message, not only in a log."""
     with pytest.raises(LoadFailed, match="ended by itself with exit code 1") as caught:
-        drive(_orders(tmp_path), Told().hooks, spawn=Scripted(script))
+        drive(orders(tmp_path), Told().hooks, spawn=Scripted(script))
 
     assert caught.value.seen == "no such option"
 
 
 def test_exceptions_of_the_user_model_are_counted(tmp_path: Path) -> None:
     """The highest total that was told, whichever message told it."""
-    assert drive(_orders(tmp_path), Told().hooks, spawn=Scripted(OBEDIENT)).errors == 4
+    assert drive(orders(tmp_path), Told().hooks, spawn=Scripted(OBEDIENT)).errors == 4
 
 
 @pytest.mark.parametrize(
@@ -157,13 +75,13 @@ def test_a_child_that_dies_in_the_drain_fails_the_load(tmp_path: Path, ending: s
     script = "send(kind='ready'); await_('stop'); " + ending
 
     with pytest.raises(LoadFailed, match="ended in the drain"):
-        drive(_orders(tmp_path), Told().hooks, spawn=Scripted(script))
+        drive(orders(tmp_path), Told().hooks, spawn=Scripted(script))
 
 
 def test_a_locustfile_that_refuses_its_options_is_a_mistake_of_usage(tmp_path: Path) -> None:
     """Exit code 2 before it was ready: nothing is wrong with the load generator."""
     with pytest.raises(UsageError, match="refuses its options") as caught:
-        drive(_orders(tmp_path), Told().hooks, spawn=Scripted("print('no tag'); sys.exit(2)"))
+        drive(orders(tmp_path), Told().hooks, spawn=Scripted("print('no tag'); sys.exit(2)"))
 
     assert caught.value.seen == "no tag"
 
@@ -173,7 +91,7 @@ def test_records_that_can_not_be_written_end_the_drive_at_once(tmp_path: Path) -
     script = "send(kind='ready'); send(kind='error', what='No space left', fatal=True); await_('stop')"
 
     with pytest.raises(ResultsUnwritable) as caught:
-        drive(_orders(tmp_path), Told().hooks, spawn=Scripted(script))
+        drive(orders(tmp_path), Told().hooks, spawn=Scripted(script))
 
     assert caught.value.seen == "No space left"
 
@@ -192,7 +110,7 @@ def test_a_child_that_does_not_answer_is_given_up(tmp_path: Path, script: str, m
     spawn = Scripted(script)
     try:
         with pytest.raises(LoadFailed, match=message):
-            drive(_orders(tmp_path), Told().hooks, spawn=spawn, clock=lambda: next(ticks))
+            drive(orders(tmp_path), Told().hooks, spawn=spawn, clock=lambda: next(ticks))
     finally:
         spawn.end()
 
@@ -206,7 +124,7 @@ def test_an_interrupt_lets_the_child_write_what_is_in_flight(tmp_path: Path) -> 
 
     hooks = Hooks(started=told.hooks.started, phases=interrupt, second=told.hooks.second)
     with pytest.raises(KeyboardInterrupt):
-        drive(_orders(tmp_path), hooks, spawn=spawn)
+        drive(orders(tmp_path), hooks, spawn=spawn)
 
     assert (tmp_path / "locust.log").read_text() == "drain 0\n"
 
@@ -217,6 +135,6 @@ def test_the_environment_of_this_process_is_passed_on(tmp_path: Path) -> None:
         f"print(os.environ['WORD'], os.environ['PATH'] == {os.environ['PATH']!r}, {PLAN_VARIABLE!r} in os.environ)"
     )
 
-    drive(_orders(tmp_path), Told().hooks, spawn=Scripted(script + OBEDIENT))
+    drive(orders(tmp_path), Told().hooks, spawn=Scripted(script + OBEDIENT))
 
     assert (tmp_path / "locust.log").read_text().startswith("w True True")

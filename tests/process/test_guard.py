@@ -78,8 +78,11 @@ def test_what_is_kept_is_not_ended() -> None:
     with guarded(run_id) as guard:
         guard.spawn(["setsid", "--fork", "sleep", "60"]).wait(timeout=10)
         guard.keep()
-    (left,) = marked(run_id)
-    os.kill(left.pid, signal.SIGKILL)
+    until = time.monotonic() + 10.0
+    while not (found := marked(run_id)):  # in the moment of its exec a process has no environment to read
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    os.kill(found[0].pid, signal.SIGKILL)
 
 
 def test_interrupt_during_a_start_leaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,13 +150,14 @@ def test_second_interrupt_is_dropped() -> None:
 
 
 HARNESS = """
-import sys, time
+import subprocess, sys, time
 from pathlib import Path
 from seatrial.stack.guard import guarded
 with guarded(sys.argv[1]) as guard:
     guard.log_to(Path(sys.argv[2], "deadman.log"))
     guard.litter(Path(sys.argv[2], "litter"))
-    child = guard.spawn([sys.executable, "-c", sys.argv[3]])
+    child = guard.spawn([sys.executable, "-c", sys.argv[3]], stdout=subprocess.PIPE)
+    child.stdout.readline()
     detached = guard.spawn(["setsid", "--fork", "sleep", "60"])
     print(child.pid, guard._deadman.pid, flush=True)
     time.sleep(60)

@@ -83,3 +83,34 @@ def test_what_may_wait_for_the_disk_has_a_limit(tmp_path: Path) -> None:
     for stream in recorder._streams:
         stream.pending.clear()
     recorder.close()
+
+
+def test_the_moment_that_a_schedule_wanted_is_read_back(tmp_path: Path) -> None:
+    """It stands beside the start, not in its place."""
+    recorder = Recorder(tmp_path, 0, ("basket",))
+    recorder.request(_response(), NULL, 0, 42)
+    recorder.close()
+    with (tmp_path / "requests-0.bin").open("rb") as stream:
+        [row] = read_layout(stream).record.iter_unpack(stream.read())
+    assert row[:2] == (42, 100)
+
+
+def test_a_label_that_is_learned_begins_a_file_that_knows_it(tmp_path: Path) -> None:
+    """Also after a kill every file has the labels of its rows; each row is in one of them."""
+    recorder = Recorder(tmp_path, 0, ("front page",))
+    with pytest.raises(KeyError):
+        recorder.request(_response(), NULL, 0)
+    recorder.learn("basket")
+    recorder.request(_response(), NULL, 0)
+    recorder.learn("till")
+    recorder.learn("basket")
+    recorder.request(_response(), NULL, 0)
+    recorder.flush()
+    found = {}
+    for path in tmp_path.glob("requests-0*.bin"):
+        with path.open("rb") as stream:
+            layout = read_layout(stream)
+            codes = [row[9] for row in layout.record.iter_unpack(stream.read())]
+            found[path.name] = [layout.labels["endpoint"][code] for code in codes]
+    assert found == {"requests-0.bin": [], "requests-0.1.bin": ["basket"], "requests-0.2.bin": ["basket"]}
+    recorder.close()

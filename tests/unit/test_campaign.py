@@ -14,9 +14,11 @@ from seatrial.campaign.journal import Journal
 from seatrial.campaign.request import stack_secrets
 from seatrial.campaign.sealing import sealed
 from seatrial.errors import Interrupted, LoadFailed, ResultsUnwritable, UsageError
-from seatrial.model import EngineName, NoteKind
+from seatrial.model import EngineName, Load, NoteKind
 from seatrial.record import document as documents
 from seatrial.scenario import reading
+from seatrial.wire import rates
+from seatrial.wire.rates import Rate
 
 
 def _journal(tmp_path: Path) -> Journal:
@@ -107,3 +109,15 @@ def test_the_command_began_before_now(tmp_path: Path) -> None:
     ago_s = (time.monotonic_ns() - command_began_ns(stat)) / 1e9
 
     assert 2.4 < ago_s < 4.0
+
+
+def test_what_is_about_to_be_done_is_told_in_one_line() -> None:
+    """Users or arrivals, and how long a warm-up may last."""
+    load = Load(locustfile=Path("x.py"), users=8, warmup_s=5, duration_s=30, drain_s=5)
+    rate = Rate(rates.parse("10/s for 5s, 20/s"), poisson=True)
+
+    assert trial.in_words(load) == "8 users; warm-up 5 s; window 30 s"
+    assert trial.in_words(replace(load, rate=rate, processes=2, stable=True, warmup_s=60)) == (
+        "arrivals at 10/s for 5s, 20/s, at random, served by 8 users in 2 processes; "
+        "warm-up until stable, at most 60 s; window 30 s"
+    )

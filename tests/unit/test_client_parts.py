@@ -1,4 +1,4 @@
-"""The small parts beside the client: gate, health, mistakes, flows, URLs."""
+"""The small parts beside the client: health, mistakes, flows, URLs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from gevent import GreenletExit
 from locust.exception import StopUser
 
 from seatrial.user import buffers
+from seatrial.user.arrivals import COUNTS
 from seatrial.user.connection import Connection, Stream
 from seatrial.user.flows import Abandoned, Flow, broken_off
-from seatrial.user.gate import Gate
 from seatrial.user.hashing import Gathered
 from seatrial.user.health import CpuShare, LoopLag
 from seatrial.user.http1 import Fault
@@ -25,30 +25,6 @@ from seatrial.user.parallel import Parallel, side_by_side
 from seatrial.user.response import Response
 from seatrial.user.seconds import Seconds
 from seatrial.wire.tables import FLOW_FIELDS, GENERATOR_FIELDS, Outcome
-
-
-def test_users_wait_for_the_gates_moment() -> None:
-    """A gate that was told its moment lets users in then, not earlier."""
-    slept: list[float] = []
-    gate = Gate(open_now=False, clock=lambda: 1_000_000_000, sleep=slept.append)
-    gate.open_at(1_250_000_000)
-    gate.wait()
-    assert slept == [0.25]
-
-
-def test_a_gate_that_was_not_told_keeps_users_waiting() -> None:
-    """Without a message from the harness nobody begins."""
-    user = gevent.spawn(Gate(open_now=False).wait)
-    gevent.sleep(0)
-    assert not user.ready()
-    user.kill()
-
-
-def test_in_plain_locust_the_gate_is_open() -> None:
-    """Nobody waits."""
-    slept: list[float] = []
-    Gate(open_now=True, sleep=slept.append).wait()
-    assert slept == []
 
 
 def test_loop_lag_is_the_lateness_of_wakes() -> None:
@@ -333,4 +309,5 @@ def test_a_rest_is_no_second() -> None:
     assert [counts["completed"] for counts, _ in taken] == [50, 30, 20]
     assert [row and row["completed"] for _, row in taken] == [50, 30, None]
     assert set(taken[0][1] or {}) == set(GENERATOR_FIELDS)
-    assert set(taken[2][0]) == {"t_ns", "users", "in_flight", "offered", "completed", "failed"}
+    assert set(taken[2][0]) == {"t_ns", "users", "in_flight", "offered", "completed", "failed", *COUNTS}
+    assert {(taken[0][1] or {})[name] for name in (*COUNTS, "slip_p99_ns")} == {None}

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seatrial.judge.latency import all_requests, endpoints, flows, nearest_rank, quantiles
+from seatrial.record import document as documents
 from seatrial.record import read
+from seatrial.record.seal import seal
 from seatrial.units import NS_PER_S
 
 MS = 1_000_000
@@ -76,6 +78,40 @@ def test_latency_counts_from_the_intended_start(tmp_path: Path) -> None:
     asked = [Asked(start_s=12, intended_s=11, took_ms=10)]
     total = all_requests(read.requests(factories.sealed_run(tmp_path, asked)), A_WINDOW_NS)
     assert (total.latency_ns.max, total.first_byte_ns.max) == (1010 * MS, 1005 * MS)
+
+
+def test_service_time_counts_from_the_real_start(tmp_path: Path) -> None:
+    """Beside the latency of an open load; of the closed model it is the same."""
+    asked = [Asked(start_s=12, intended_s=11, took_ms=10), Asked(start_s=13, took_ms=20)]
+    total = all_requests(read.requests(factories.sealed_run(tmp_path, asked)), A_WINDOW_NS)
+    assert (total.service_ns.count, total.service_ns.p50, total.service_ns.max) == (2, 10 * MS, 20 * MS)
+
+
+@given(st.lists(st.integers(0, 10**12), min_size=100, max_size=300), st.integers(1, 1000))
+def test_percentiles_are_ordered_and_scale_with_their_unit(values: list[int], factor: int) -> None:
+    """Milliseconds or nanoseconds: the same observation is the percentile."""
+    small, large = quantiles(np.array(values)), quantiles(np.array(values) * factor)
+    found = [small.p50, small.p95, small.p99, small.max]
+    assert found == sorted(value for value in found if value is not None)
+    assert [large.p50, large.p95, large.p99, large.max] == [(value or 0) * factor for value in found]
+
+
+@given(st.lists(st.integers(0, 10**9), min_size=100, max_size=200), st.integers(0, 10**9))
+def test_waiting_for_the_start_never_makes_a_latency_shorter(services: list[int], wait: int) -> None:
+    """Each percentile grows by what every request waited."""
+    served, seen = quantiles(np.array(services)), quantiles(np.array(services) + wait)
+    assert (seen.p50, seen.p95) == ((served.p50 or 0) + wait, (served.p95 or 0) + wait)
+
+
+def test_a_dropped_arrival_is_a_failure_without_a_latency(tmp_path: Path) -> None:
+    """Nobody served it, however short its record; what was served is judged as before."""
+    folder = factories.run(tmp_path, [])
+    dropped = factories.flow(1, 12, flow="arrival", outcome="dropped", t_intended_ns=factories.at(12), took_ms=0)
+    factories.write_lines(folder.streams, "flows", [dropped], table="flows")
+    seal(folder, documents.load(folder))
+    (row,) = flows(read.flows(folder), A_WINDOW_NS)
+    assert (row.count, row.failures, row.outcomes) == (1, 1, {"dropped": 1})
+    assert (row.latency_ns.count, row.service_ns.count) == (0, 0)
 
 
 def test_endpoints_are_judged_apart(tmp_path: Path) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import factories
+import numpy as np
 import pytest
 
 from seatrial.judge import memory, validity
-from seatrial.judge.generator import generator
+from seatrial.judge.arrivals import Arrivals
+from seatrial.judge.generator import LEAST_LATE_NS, GeneratorUse, Lateness, generator
 from seatrial.judge.memory import ServiceUse
 from seatrial.judge.validity import Sampling
 from seatrial.model import Note, NoteKind
@@ -49,6 +53,12 @@ def test_a_service_without_samples_is_missed(used: tuple[ServiceUse, ...]) -> No
     assert _notes(used, expected=("nginx", "registry", "redis")) == [
         (NoteKind.SAMPLES_MISSING, "redis: 0 samples of 420 expected in the window")
     ]
+
+
+def test_a_run_that_watches_nothing_misses_no_samples() -> None:
+    """A recording of Locust alone has no sampler."""
+    sampling = Sampling(hz=10, window_ns=WINDOW_NS, expected=(), sources={}, watched=False)
+    assert validity.of_services((), sampling, {}) == ()
 
 
 def test_a_window_without_any_samples_is_missed() -> None:
@@ -109,15 +119,27 @@ def _busy(folder: RunFolder, seconds: range, *, workers: int = 1) -> tuple[Note,
         rows = [factories.second(n, cpu_fraction=0.93 if n in busy else 0.3) for n in range(42)]
         factories.write_lines(folder.streams, "generator", rows, table="generator", worker=worker)
     seal(folder, factories.document())
-    return validity.of_generator(generator(read.generator(folder)))
+    return validity.of_generator(_use(folder))
+
+
+def _use(folder: RunFolder) -> GeneratorUse:
+    table = read.generator(folder)
+    return generator(table, np.ones(len(table.t_ns), dtype=np.bool_), LEAST_LATE_NS)
 
 
 def test_a_busy_generator_invalidates(tmp_path: Path) -> None:
     """3 of 42 seconds are more than 5 %; told with their number and the highest."""
     (note,) = _busy(factories.run(tmp_path), range(7, 10))
-    text = "in 3 of 42 seconds a load process used more than 80% of a core, at most 93%"
+    text = "in 3 of 42 seconds a load process used more than 80% of what it may, at most 93%"
     assert note == Note(kind=NoteKind.GENERATOR_BUSY, text=text)
     assert note.invalidates
+
+
+def test_one_second_in_twenty_may_be_busy(tmp_path: Path) -> None:
+    """2 of 40 are exactly 5 %."""
+    use = replace(_use(factories.sealed_run(tmp_path)), seconds=40, busy_seconds=2, cpu_max=0.9)
+    assert validity.of_generator(use) == ()
+    assert [note.kind for note in validity.of_generator(replace(use, busy_seconds=3))] == [NoteKind.GENERATOR_BUSY]
 
 
 def test_a_few_busy_seconds_are_no_note(tmp_path: Path) -> None:
@@ -136,6 +158,80 @@ def test_a_generator_that_tells_nothing_is_unknown(tmp_path: Path) -> None:
     folder = factories.run(tmp_path)
     (folder.streams / "generator-0.jsonl").unlink()
     seal(folder, factories.document())
-    use = generator(read.generator(folder))
+    use = _use(folder)
     assert (use.seconds, use.cpu_max, use.users_max) == (0, None, None)
     assert validity.of_generator(use) == ()
+
+
+def _with(tmp_path: Path, **changes: Any) -> tuple[Note, ...]:  # noqa: ANN401  (fields of GeneratorUse)
+    return validity.of_generator(replace(_use(factories.sealed_run(tmp_path)), **changes))
+
+
+def _late(*, late_ticks: int = 0, slipped: int = 0) -> Lateness:
+    return Lateness(limit_ns=LEAST_LATE_NS, late_ticks=late_ticks, ticks=600, slipped=slipped, arrivals=1000)
+
+
+def _arrivals(*, offered: int = 1500, completed: int, late: int = 0, dropped: int = 0) -> Arrivals:
+    return Arrivals(
+        seconds=30, offered=offered, completed=completed, late=late, dropped=dropped, in_flight=2, rise=0
+    )
+
+
+def test_a_late_loop_invalidates(tmp_path: Path) -> None:
+    """Told with how often, how much, and what is allowed."""
+    (note,) = _with(tmp_path, lateness=_late(late_ticks=11), loop_lag_p99_max_ns=31_400_000)
+    text = "at least 11 of 600 ticks of the event loop came late (p99 of a second at most 31.4 ms)"
+    assert note == Note(kind=NoteKind.GENERATOR_LATE, text=f"{text}; 10.0 ms are allowed")
+    assert note.invalidates
+
+
+def test_a_schedule_that_slipped_invalidates(tmp_path: Path) -> None:
+    """The same note: the generator was late, not the server."""
+    (note,) = _with(tmp_path, lateness=_late(slipped=51), slip_p99_max_ns=12_340_000)
+    assert note.kind is NoteKind.GENERATOR_LATE
+    assert note.text == (
+        "51 of 1000 arrivals fell in seconds whose schedule slipped (p99 of a second at most 12.3 ms); "
+        "10.0 ms are allowed"
+    )
+
+
+def test_a_loop_without_a_single_tick_is_told_without_a_figure(tmp_path: Path) -> None:
+    """Nobody could measure how late it was; both reasons stand in one note."""
+    (note,) = _with(tmp_path, lateness=_late(late_ticks=600, slipped=900), loop_lag_p99_max_ns=None)
+    assert "600 of 600 ticks of the event loop came late (p99 of a second at most unknown), and 900" in note.text
+
+
+def test_a_generator_in_time_has_no_note(tmp_path: Path) -> None:
+    """1 % of the ticks, give or take chance, and 5 % of the arrivals are allowed."""
+    assert _with(tmp_path, lateness=_late(late_ticks=10, slipped=50)) == ()
+
+
+def test_a_backlog_invalidates(tmp_path: Path) -> None:
+    """Offered and completed, in numbers and rates."""
+    (note,) = _with(tmp_path, arrivals=_arrivals(completed=1200))
+    assert note.invalidates
+    assert note == Note(
+        kind=NoteKind.SATURATED,
+        text="1500 arrivals were offered (50.0/s) and 1200 completed (40.0/s): 80.0% where 99% is asked; "
+        "none were dropped in the window; latency would tell the length of the run, and is not shown",
+    )
+
+
+@pytest.mark.parametrize(
+    ("late", "dropped", "text"),
+    [
+        (3, 0, "3 of 1500 arrivals found no idle user at their moment; none were dropped in the window"),
+        (0, 1, "0 of 1500 arrivals found no idle user at their moment; 1 was dropped in the window"),
+        (9, 2, "9 of 1500 arrivals found no idle user at their moment; 2 were dropped in the window"),
+    ],
+)
+def test_late_arrivals_are_told_and_do_not_invalidate(tmp_path: Path, late: int, dropped: int, text: str) -> None:
+    """Their wait is in the latency: it counts from the intended start."""
+    (note,) = _with(tmp_path, arrivals=_arrivals(completed=1500 - dropped, late=late, dropped=dropped))
+    assert note == Note(kind=NoteKind.LATE_ARRIVALS, text=text)
+    assert not note.invalidates
+
+
+def test_an_open_load_that_was_kept_has_no_note(tmp_path: Path) -> None:
+    """Every arrival found its user at its moment."""
+    assert _with(tmp_path, arrivals=_arrivals(completed=1500)) == ()

@@ -1,5 +1,8 @@
 """The Locust child's command line and environment."""
 
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,7 +51,48 @@ def test_flags_and_values_that_look_like_options() -> None:
     assert command.options({"offset": "-5", "fast": "true", "slow": "false"}) == ["--offset=-5", "--fast"]
 
 
-@pytest.mark.parametrize("name", ["run-time", "run-t", "users", "config", "stop-timeout", "locustfile"])
+def test_locust_gets_our_file_beside_the_users_own() -> None:
+    """A locustfile that knows nothing of Seatrial is recorded through it; it is there, and was not imported."""
+    words = command.argv(_load(), "http://127.0.0.1:1", {})
+
+    assert words[words.index("-f") + 1] == f"/x/pull.py,{command.plugin()}"
+    assert command.plugin().is_file()
+
+
+def test_the_harness_names_our_file_without_importing_it() -> None:
+    """Locust patches the whole process that imports it."""
+    script = (
+        "import sys; from seatrial.load import command; command.plugin();"
+        " print({'locust', 'gevent', 'seatrial.user'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+
+    assert done.stdout == "set()\n"
+
+
+def test_a_path_that_locust_would_take_for_two_is_refused() -> None:
+    """It cuts the value of -f at commas."""
+    with pytest.raises(UsageError, match="comma"):
+        command.argv(replace(_load(), locustfile=Path("/x/a,b.py")), "http://127.0.0.1:1", {})
+
+
+def test_several_processes_find_each_other_on_a_port_of_their_own() -> None:
+    """Locust's default is one port for all runs of a machine, on all of its interfaces."""
+    words = command.argv(replace(_load(), processes=2), "http://127.0.0.1:1", {}, master_port=4242)
+
+    assert words[words.index("--processes") + 1] == "2"
+    assert words[words.index("--master-bind-host") + 1] == "127.0.0.1"
+    assert {words[words.index(name) + 1] for name in ("--master-bind-port", "--master-port")} == {"4242"}
+    assert "--processes" not in command.argv(_load(), "http://127.0.0.1:1", {})
+
+
+RESERVED_NAMES = [
+    *("run-time", "run-t", "users", "config", "stop-timeout", "locustfile", "rate", "arrivals", "rate-file"),
+    *("record", "processes", "master-bind-port"),
+]
+
+
+@pytest.mark.parametrize("name", RESERVED_NAMES)
 def test_a_parameter_that_the_harness_sets_is_refused(name: str) -> None:
     """Two values for --users would leave it to Locust which one holds; argparse takes abbreviations, too."""
     with pytest.raises(UsageError, match=name):

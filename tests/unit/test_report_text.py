@@ -13,6 +13,7 @@ from factories import Asked
 from rich.console import Console
 
 from seatrial.model import Note, NoteKind
+from seatrial.record.document import NO_ENGINE
 from seatrial.record.folder import RunFolder
 from seatrial.report import as_json, doctor_text, text
 from seatrial.report.mends import MENDS
@@ -43,6 +44,40 @@ def test_the_verdict_comes_first(tmp_path: Path) -> None:
         " VALID  registry-pull · base · compose engine · 8 users",
         "714 requests and 150 flows in a window of 30.0 s; 72 failed (10.1 %)",
     ]
+
+
+def test_a_recording_without_a_stack_says_so(tmp_path: Path) -> None:
+    """There is no engine whose name would mean anything."""
+    folder = factories.sealed_run(tmp_path, engine=NO_ENGINE)
+    assert _printed(folder).splitlines()[0] == " VALID  registry-pull · base · no stack watched · 8 users"
+
+
+def test_stamps_that_nobody_took_leave_no_line(tmp_path: Path) -> None:
+    """A recording has no command and no teardown."""
+    assert "to first request" in _printed(factories.sealed_run(tmp_path / "a"))
+    assert "to first request" not in _printed(factories.sealed_run(tmp_path / "b", timing={}))
+
+
+def test_a_run_without_load_says_so(tmp_path: Path) -> None:
+    """It was only watched."""
+    folder = factories.sealed_run(tmp_path, [], scenario={})
+    assert _printed(folder).splitlines()[0] == " VALID  registry-pull · base · compose engine · no load"
+
+
+@pytest.mark.parametrize(
+    ("pinning", "said"),
+    [
+        ({"generator": [3], "stack": [0, 1, 2]}, ["cores load on 3, stack on 0, 1, 2: apart"]),
+        ({"generator": [0, 1], "stack": [1, 2]}, ["cores load on 0, 1, stack on 1, 2: shared"]),
+        ({"generator": [0, 1], "stack": None}, []),
+        (None, []),
+    ],
+)
+def test_it_says_who_ran_on_which_cores(tmp_path: Path, pinning: object, said: list[str]) -> None:
+    """Where it is known."""
+    folder = factories.sealed_run(tmp_path, facts={"environment": {"pinning": pinning}})
+    lines = [" ".join(line.split()) for line in _printed(folder).splitlines()]
+    assert [line for line in lines if line.startswith("cores load")] == said
 
 
 def test_an_invalid_run_says_why_in_its_head(tmp_path: Path) -> None:

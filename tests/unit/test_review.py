@@ -12,6 +12,7 @@ from factories import Asked, at
 from seatrial.errors import UsageError
 from seatrial.model import Note, NoteKind
 from seatrial.record import document as documents
+from seatrial.record.document import NO_ENGINE
 from seatrial.record.seal import seal
 from seatrial.review import review
 
@@ -109,6 +110,70 @@ def test_a_run_that_was_watched_without_any_sample_is_invalid(tmp_path: Path) ->
     found = review(folder)
     assert not found.valid
     assert [note.text for note in found.notes] == ["web: 0 samples of 300 expected in the window"]
+
+
+def test_a_recording_of_locust_alone_needs_no_samples(tmp_path: Path) -> None:
+    """Nobody watched a stack, so nothing of it is missing; its requests are judged like any other's."""
+    folder = factories.run(tmp_path, engine=NO_ENGINE, scenario={"load": {"users": 3}}, timing={}, facts={})
+    for path in folder.streams.glob("samples-*"):
+        path.unlink()
+    seal(folder, documents.load(folder))
+    found = review(folder)
+    assert (found.valid, found.notes, found.services, found.total.count) == (True, (), (), 714)
+
+
+def test_a_recording_without_requests_is_invalid(tmp_path: Path) -> None:
+    """Not even the sampler's absence excuses that."""
+    folder = factories.sealed_run(tmp_path, [], engine=NO_ENGINE, scenario={"load": {"users": 3}})
+    assert [note.kind for note in review(folder).notes] == [NoteKind.NO_REQUESTS]
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [
+        (None, ""),
+        ({"text": "5/s for 10s, 7.5/s", "poisson": False}, "5/s for 10s, 7.5/s"),
+        ({"text": "50/s", "poisson": True}, "50/s (at random)"),
+    ],
+)
+def test_the_schedule_is_told_in_words(tmp_path: Path, rate: object, said: str) -> None:
+    """As the scenario could have written it; the closed model has none."""
+    folder = factories.sealed_run(tmp_path, scenario={"load": {"users": 8, "rate": rate}})
+    assert review(folder).about.rate == said
+
+
+def test_a_late_loop_makes_a_run_invalid(tmp_path: Path) -> None:
+    """11 of the 30 whole seconds held a tick that came 20 ms late; the p95 of 50 ms allows no more than 10 ms."""
+    folder = factories.run(tmp_path)
+    rows = [
+        {**factories.second(n), "loop_lag_p99_ns": 20_000_000 if 11 <= n <= 21 else 900_000} for n in range(42)
+    ]
+    factories.write_lines(folder.streams, "generator", rows, table="generator")
+    seal(folder, documents.load(folder))
+    found = review(folder)
+    assert [note.kind for note in found.notes] == [NoteKind.GENERATOR_LATE]
+    assert not found.valid
+
+
+def test_a_slow_stack_may_be_measured_by_a_later_loop(tmp_path: Path) -> None:
+    """The same lag is less than 1 % of a p95 of 3 s."""
+    folder = factories.run(tmp_path, [Asked(start_s=11 + n * 0.1, took_ms=3000) for n in range(100)])
+    rows = [{**factories.second(n), "loop_lag_p99_ns": 20_000_000} for n in range(42)]
+    factories.write_lines(folder.streams, "generator", rows, table="generator")
+    seal(folder, documents.load(folder))
+    assert review(folder).valid
+
+
+def test_a_backlog_outside_of_the_window_is_none(tmp_path: Path) -> None:
+    """A run that never came to its window has nothing to judge."""
+    folder = factories.run(tmp_path, spans=(), status="failed")
+    counts = {"arrivals": 50, "arrivals_completed": 10, "arrivals_late": 40, "arrivals_dropped": 0}
+    rows = [{**factories.second(n), **counts} for n in range(42)]
+    factories.write_lines(folder.streams, "generator", rows, table="generator")
+    seal(folder, documents.load(folder))
+    found = review(folder)
+    assert (found.saturated, found.generator.saturated) == (False, True)
+    assert found.notes == ()
 
 
 def test_every_watched_service_is_expected(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +204,14 @@ def test_failed_step_is_classified(step: str, text: str, kind: type[StackFailed]
 def test_endless_step_is_a_failure() -> None:
     """A step that its deadline ended says so."""
     assert "did not end in time" in failure("start", Ended(code=None, lines=()), where="").what
+
+
+def test_services_are_held_to_the_cores_of_the_stack() -> None:
+    """A service whose cores the user has chosen keeps them; without cores nothing is said of them."""
+    config = {"services": {"web": {"image": "i"}, "mine": {"image": "i", "cpuset": "3"}}}
+
+    held = added(config, replace(spec_of(), cores=(0, 2)))["services"]
+
+    assert held["web"]["cpuset"] == "0,2"
+    assert "cpuset" not in held["mine"]
+    assert "cpuset" not in added(config, spec_of())["services"]["web"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from seatrial.campaign import interrupts
+from seatrial.campaign import cores, interrupts
 from seatrial.campaign.journal import Journal
 from seatrial.campaign.request import Request, new_run_id, stack_secrets
 from seatrial.campaign.sealing import sealed
@@ -39,6 +40,7 @@ def run(request: Request, progress: Progress) -> RunFolder:
     scenario = request.scenario
     trial = plan.single_trial(scenario, request.variant)
     driving.check(scenario.load)
+    pinning = cores.decided(scenario.load)
     choice = engine.choose(request.engine, attach=request.attach)
     secrets = stack_secrets(scenario, choice.engine)
     wall_ns = time.time_ns()
@@ -48,11 +50,17 @@ def run(request: Request, progress: Progress) -> RunFolder:
         folder = folders.create_run(experiment, trial.variant, trial.block, wall_ns)
         journal = Journal(folder, _first_page(request, trial, choice))
         progress.say(f"{scenario.name} ({trial.variant}) on the {choice.engine} engine: {choice.reason}")
-        spec = stack_spec(request, secrets, folder, journal.document.run_id)
+        spec = replace(stack_spec(request, secrets, folder, journal.document.run_id), cores=pinning.stack)
         with sealed(journal), guarded(spec.run_id) as guard:
             guard.log_to(folder.logs / "deadman.log")
             TrialRun(
-                request=request, choice=choice, spec=spec, guard=guard, journal=journal, progress=progress
+                request=request,
+                choice=choice,
+                spec=spec,
+                pinning=pinning,
+                guard=guard,
+                journal=journal,
+                progress=progress,
             ).through()
     return folder
 

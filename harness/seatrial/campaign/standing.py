@@ -65,5 +65,7 @@ def _locust_line(request: Request, url: str, secrets: dict[str, str], catalogue:
     settings = [f"{name}={shlex.quote(value)}" for name, value in secrets.items()]
     words = [sys.executable, "-m", "locust", "-f", str(load.locustfile), "--host", url]
     words += command.options(parameters(load.parameters, catalogue))
+    if load.rate is not None:
+        words += ["--rate", load.rate.text(), "--arrivals", "poisson" if load.rate.poisson else "constant"]
     words += ["--headless", "-u", str(load.users), "-t", f"{load.duration_s:g}s"]
     return " ".join([*settings, shlex.join(words)])

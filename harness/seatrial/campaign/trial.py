@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from seatrial.campaign import cores
 from seatrial.campaign.journal import Journal
 from seatrial.campaign.request import Request
 from seatrial.errors import UsageError
 from seatrial.load import driving, target
-from seatrial.load.channel import Message
 from seatrial.load.orders import Hooks, Orders
-from seatrial.model import EngineName, NoteKind, Phase, Service, Span, Stack, Watch
+from seatrial.load.pinning import Pinning
+from seatrial.load.seconds import Second
+from seatrial.model import EngineName, Load, NoteKind, Phase, Service, Span, Stack, Watch
 from seatrial.observe.session import Observer, observing
 from seatrial.report.progress import Progress
 from seatrial.stack import engine, seeding
+from seatrial.stack.cores import on_cores
 from seatrial.stack.engine import Choice
 from seatrial.stack.guard import Guard
 from seatrial.stack.spec import StackSpec
@@ -32,6 +35,7 @@ class TrialRun:
     request: Request
     choice: Choice
     spec: StackSpec
+    pinning: Pinning
     guard: Guard
     journal: Journal
     progress: Progress
@@ -58,8 +62,9 @@ class TrialRun:
     def _describe(self, stack: Stack) -> None:
         facts = self.journal.document.facts
         subject = {**facts["subject"], "images": stack.facts.get("images", {})}
-        engine = {name: value for name, value in stack.facts.items() if name != "images"}
-        environment = {**facts["environment"], "engine": engine}
+        engine = {name: value for name, value in stack.facts.items() if name not in {"images", "cores"}}
+        used = cores.of(self.pinning, stack)
+        environment = {**facts["environment"], "engine": engine, "pinning": used.facts()}
         self.journal.change(
             url_via=stack.via,
             facts={"subject": subject, "environment": environment},
@@ -68,6 +73,8 @@ class TrialRun:
         self.journal.stamp("ready_ns")
         for kind, text in distortions(self.choice, stack):
             self.journal.note(kind, text)
+        if text := used.shared(self.request.scenario.load.processes):
+            self.journal.note(NoteKind.SHARED_CORES, text)
         self.progress.say(f"ready at {stack.url} ({stack.via})")
 
     def _drive(self, stack: Stack, observer: Observer, catalogue: Path | None) -> None:
@@ -86,12 +93,14 @@ class TrialRun:
         hooks = Hooks(
             started=lambda pid: observer.watch(Watch(service="generator", kind="tree", pid=pid)),
             phases=self._write_phases,
-            second=lambda phase, message: self._each_second(observer, phase, message),
+            second=lambda phase, second: self._each_second(observer, phase, second),
+            noted=self.journal.note,
         )
-        load = scenario.load
-        self.progress.say(f"{load.users} users, {load.warmup_s:g} s warm-up, {load.duration_s:g} s window")
-        driven = driving.drive(orders, hooks, spawn=self.guard.spawn)
-        self.journal.change(rows={"errors": driven.errors})
+        self.progress.say(in_words(scenario.load))
+        driven = driving.drive(orders, hooks, spawn=on_cores(self.guard.spawn, self.pinning.generator))
+        warmup = {} if driven.warmup is None else {"warmup": asdict(driven.warmup)}
+        facts = {**self.journal.document.facts, **warmup}
+        self.journal.change(rows={"errors": driven.errors}, facts=facts)
 
     def _hosts(self, stack: Stack) -> tuple[str, ...]:
         allowed, confirmed = self.request.scenario.allow_hosts, self.request.confirmed_hosts
@@ -100,10 +109,20 @@ class TrialRun:
     def _write_phases(self, spans: tuple[Span, ...]) -> None:
         self.journal.change(spans=spans)
 
-    def _each_second(self, observer: Observer, phase: Phase, message: Message) -> None:
+    def _each_second(self, observer: Observer, phase: Phase, second: Second) -> None:
         observer.check_alive()
-        counts = "{completed} requests/s, {failed} failed, {in_flight} in flight".format_map(message)
-        self.progress.live(f"{phase}: {counts}")
+        self.progress.live(f"{phase}: {second.text()}")
+
+
+def in_words(load: Load) -> str:
+    """Return what is about to be done, in one line."""
+    who = f"{load.users} users"
+    if load.rate is not None:
+        spacing = "at random" if load.rate.poisson else "evenly spaced"
+        who = f"arrivals at {load.rate.text()}, {spacing}, served by {load.users} users"
+    where = f" in {load.processes} processes" if load.processes > 1 else ""
+    until = f"until stable, at most {load.warmup_s:g} s" if load.stable else f"{load.warmup_s:g} s"
+    return f"{who}{where}; warm-up {until}; window {load.duration_s:g} s"
 
 
 def parameters(wanted: Mapping[str, str], catalogue: Path | None) -> dict[str, str]:

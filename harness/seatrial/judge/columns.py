@@ -78,14 +78,22 @@ class Samples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generator:
-    """One second of one worker process a row; NaN where the fraction is unknown."""
+    """One second of one worker process a row; NaN where the fraction is unknown.
+
+    The four columns of arrivals are NULL in the closed model.
+    """
 
     t_ns: Ints
     worker: Ints
     users: Ints
     in_flight: Ints
+    loop_lag_p50_ns: Ints
     loop_lag_p99_ns: Ints
     slip_p99_ns: Ints
+    arrivals: Ints
+    arrivals_completed: Ints
+    arrivals_late: Ints
+    arrivals_dropped: Ints
     cpu_fraction: Floats
     phase: Coded
 

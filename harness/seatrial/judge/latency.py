@@ -17,7 +17,11 @@ from seatrial.wire.streams import NULL
 from seatrial.wire.tables import Outcome
 
 NOT_FAILURES = frozenset({Outcome.OK, Outcome.ABORTED, Outcome.CUT})
-"""`aborted` is the user model's purpose and `cut` the end of the run; neither says anything about the stack."""
+"""`aborted` is the user model's purpose and `cut` the end of the run; neither says anything about the stack.
+
+`dropped`, an arrival that no user was free to serve, is a failure of the load that was asked for: it is counted,
+in flows named `arrival`, and has no latency.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +39,16 @@ class Quantiles:
 class Traffic:
     """One endpoint, or one kind of flow, over the window.
 
-    `latency_ns` holds the successes only, from the intended start (else the start) to the end; `first_byte_ns` is
-    from the same start, and empty for flows. `requests` is the number of requests that it stands for.
+    `latency_ns` holds the successes only, from the intended start (else the start) to the end; `service_ns` is the
+    same from the real start, so that the two differ in an open model only. `first_byte_ns` is from the start of
+    the latency, and empty for flows. `requests` is the number of requests that it stands for.
     """
 
     name: str
     count: int
     outcomes: Mapping[str, int]
     latency_ns: Quantiles
+    service_ns: Quantiles
     first_byte_ns: Quantiles
     requests: int
     bytes_received: int
@@ -99,6 +105,7 @@ def _requests(some: Requests, name: str, window_ns: int) -> Traffic:
         count=len(began),
         outcomes=some.outcome.counts(),
         latency_ns=_spans(began, some.t_end_ns, good),
+        service_ns=_spans(some.t_start_ns, some.t_end_ns, good),
         first_byte_ns=_spans(began, some.t_first_byte_ns, answered),
         requests=len(began),
         bytes_received=_total(some.bytes_received),
@@ -114,6 +121,7 @@ def _flows(some: Flows, name: str, window_ns: int) -> Traffic:
         count=len(began),
         outcomes=some.outcome.counts(),
         latency_ns=_spans(began, some.t_end_ns, good),
+        service_ns=_spans(some.t_start_ns, some.t_end_ns, good),
         first_byte_ns=quantiles(np.empty(0, dtype=np.int64)),
         requests=_total(some.requests),
         bytes_received=_total(some.bytes_received),

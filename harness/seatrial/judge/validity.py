@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from seatrial.judge.arrivals import LEAST_COMPLETED_PERCENT, Arrivals
 from seatrial.judge.generator import BUSY_FRACTION, GeneratorUse
 from seatrial.judge.memory import ServiceUse
 from seatrial.model import Note, NoteKind
@@ -19,18 +20,24 @@ FEW_BUSY_SECONDS = 0.05
 DOCKER_API = "docker api"
 """The source that gives one reading a second, whatever rate was asked for."""
 
+_NS_PER_MS = 1_000_000
+
 RESERVED = frozenset({"generator", "host", "sampler"})
 """What the sampler watches besides the stack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How the services were to be read: how often, over how long, which of them, and from where (by service)."""
+    """How the services were to be read: how often, over how long, which of them, and from where (by service).
+
+    `watched` is false where nobody was to read any: a recording of Locust alone.
+    """
 
     hz: float
     window_ns: int
     expected: tuple[str, ...]
     sources: Mapping[str, str]
+    watched: bool = True
 
 
 def of_requests(count: int, *, loaded: bool) -> tuple[Note, ...]:
@@ -55,14 +62,69 @@ def of_services(used: Sequence[ServiceUse], sampling: Sampling, deaths: Mapping[
 
 
 def of_generator(use: GeneratorUse) -> tuple[Note, ...]:
-    """Return GENERATOR_BUSY if a process was near the limit of its core in more than a few of the seconds."""
+    """Return GENERATOR_BUSY, GENERATOR_LATE, SATURATED and LATE_ARRIVALS, where the load's own numbers say so."""
+    found = [*_busy(use), *_late(use)]
+    if use.arrivals is not None:
+        found += [*_saturated(use.arrivals), *_late_arrivals(use.arrivals)]
+    return tuple(found)
+
+
+def _busy(use: GeneratorUse) -> list[Note]:
     if use.busy_seconds <= use.seconds * FEW_BUSY_SECONDS:
-        return ()
+        return []
     text = (
         f"in {use.busy_seconds} of {use.seconds} seconds a load process used more than {BUSY_FRACTION:.0%} "
-        f"of a core, at most {use.cpu_max or 0:.0%}"
+        f"of what it may, at most {use.cpu_max or 0:.0%}"
     )
-    return (Note(kind=NoteKind.GENERATOR_BUSY, text=text),)
+    return [Note(kind=NoteKind.GENERATOR_BUSY, text=text)]
+
+
+def _late(use: GeneratorUse) -> list[Note]:
+    """Say what was late: the loop (answers are seen late), or the schedule (questions come late)."""
+    late, said = use.lateness, []
+    if late.loop:
+        said.append(
+            f"at least {late.late_ticks} of {late.ticks} ticks of the event loop came late "
+            f"(p99 of a second at most {_ms(use.loop_lag_p99_max_ns)})"
+        )
+    if late.schedule:
+        said.append(
+            f"{late.slipped} of {late.arrivals} arrivals fell in seconds whose schedule slipped "
+            f"(p99 of a second at most {_ms(use.slip_p99_max_ns)})"
+        )
+    if not said:
+        return []
+    return [Note(kind=NoteKind.GENERATOR_LATE, text=f"{', and '.join(said)}; {_ms(late.limit_ns)} are allowed")]
+
+
+def _saturated(seen: Arrivals) -> list[Note]:
+    if not seen.saturated:
+        return []
+    text = (
+        f"{seen.offered} arrivals were offered ({_per_s(seen.offered, seen)}) and {seen.completed} completed "
+        f"({_per_s(seen.completed, seen)}): {seen.completed_share:.1%} where {LEAST_COMPLETED_PERCENT}% is asked; "
+        f"{_dropped(seen)}; latency would tell the length of the run, and is not shown"
+    )
+    return [Note(kind=NoteKind.SATURATED, text=text)]
+
+
+def _late_arrivals(seen: Arrivals) -> list[Note]:
+    if not seen.late and not seen.dropped:
+        return []
+    text = f"{seen.late} of {seen.offered} arrivals found no idle user at their moment; {_dropped(seen)}"
+    return [Note(kind=NoteKind.LATE_ARRIVALS, text=text)]
+
+
+def _dropped(seen: Arrivals) -> str:
+    return f"{seen.dropped or 'none'} {'was' if seen.dropped == 1 else 'were'} dropped in the window"
+
+
+def _per_s(count: int, seen: Arrivals) -> str:
+    return f"{count / max(seen.seconds, 1):.1f}/s"
+
+
+def _ms(value_ns: int | None) -> str:
+    return "unknown" if value_ns is None else f"{value_ns / _NS_PER_MS:.1f} ms"
 
 
 def _restarted(service: ServiceUse, deaths: int) -> list[Note]:
@@ -87,7 +149,7 @@ def _killed(service: ServiceUse) -> list[Note]:
 
 def _missing(used: Sequence[ServiceUse], sampling: Sampling) -> list[Note]:
     seen = {service.service: service.ticks for service in used if service.service not in RESERVED}
-    if sampling.window_ns == 0:
+    if sampling.window_ns == 0 or not sampling.watched:
         return []
     wanted = dict.fromkeys((*sampling.expected, *seen))
     if not wanted:

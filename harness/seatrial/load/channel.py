@@ -13,10 +13,12 @@ from typing import Any
 from seatrial.wire import control
 
 Message = Mapping[str, Any]
+GONE = "gone"
+"""The kind of a message that no worker sends: its connection was closed."""
 
 
 class Channel:
-    """Accepts workers, gathers their messages, sends to all of them."""
+    """Accepts workers, gathers their messages, sends to all of them or to one; numbers connections from 0."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,50 +27,76 @@ class Channel:
         self._listener.listen()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
-        self._torn: dict[socket.socket, bytes] = {}
+        self._connections: dict[int, socket.socket] = {}
+        self._torn: dict[int, bytes] = {}
+        self._next = 0
 
-    def send(self, kind: str, **fields: float) -> None:
-        """Send one message to every worker that is connected; one that is gone is told by its process's exit."""
-        line = control.encode(kind, **fields)
-        for worker in list(self._torn):
+    @property
+    def connected(self) -> bool:
+        """Whether anybody hears what is sent."""
+        return bool(self._connections)
+
+    def send(self, kind: str, **fields: object) -> None:
+        """Send one message to every worker that is connected; of one that is gone `heard` tells."""
+        for connection in list(self._connections):
+            self.send_to(connection, kind, **fields)
+
+    def send_to(self, connection: int, kind: str, **fields: object) -> None:
+        """Send one message to one worker, if it is still connected."""
+        worker = self._connections.get(connection)
+        if worker is not None:
             try:
-                worker.sendall(line)
-            except OSError:
-                self._forget(worker)
+                worker.sendall(control.encode(kind, **fields))
+            except OSError:  # it is read to its end all the same: what it said last may wait there
+                return
+
+    def heard(self, within_s: float) -> Iterator[tuple[int, Message]]:
+        """Wait at most `within_s` for something to arrive, and yield each complete message with its connection.
+
+        A connection that was closed yields one message of the kind `gone`.
+        """
+        for key, _ in self._selector.select(max(within_s, 0.0)):
+            if key.fileobj is self._listener:
+                self._accept()
+            else:
+                yield from ((key.data, message) for message in self._received(key.data))
 
     def messages(self, within_s: float) -> Iterator[Message]:
         """Wait at most `within_s` for something to arrive, and yield the messages that are complete."""
-        for key, _ in self._selector.select(max(within_s, 0.0)):
-            if key.fileobj is self._listener:
-                worker, _ = self._listener.accept()
-                self._torn[worker] = b""
-                self._selector.register(worker, selectors.EVENT_READ)
-            elif isinstance(key.fileobj, socket.socket):
-                yield from self._received(key.fileobj)
+        return (message for _, message in self.heard(within_s) if message["kind"] != GONE)
 
     def close(self) -> None:
         """Close every connection; a worker takes that for the harness's end."""
-        for worker in list(self._torn):
-            self._forget(worker)
+        for connection in list(self._connections):
+            self._forget(connection)
         self._selector.close()
         self._listener.close()
 
-    def _received(self, worker: socket.socket) -> Iterator[Message]:
+    def _accept(self) -> None:
+        worker, _ = self._listener.accept()
+        connection, self._next = self._next, self._next + 1
+        self._connections[connection] = worker
+        self._torn[connection] = b""
+        self._selector.register(worker, selectors.EVENT_READ, connection)
+
+    def _received(self, connection: int) -> Iterator[Message]:
         try:
-            data = worker.recv(1 << 16)
+            data = self._connections[connection].recv(1 << 16)
         except OSError:
             data = b""
         if not data:
-            self._forget(worker)
+            self._forget(connection)
+            yield {"kind": GONE}
             return
-        *lines, self._torn[worker] = (self._torn[worker] + data).split(b"\n")
+        *lines, self._torn[connection] = (self._torn[connection] + data).split(b"\n")
         for line in lines:
             yield control.decode(line)
 
-    def _forget(self, worker: socket.socket) -> None:
+    def _forget(self, connection: int) -> None:
+        worker = self._connections.pop(connection)
         self._selector.unregister(worker)
         worker.close()
-        del self._torn[worker]
+        del self._torn[connection]
 
 
 @contextmanager

@@ -2,33 +2,74 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from seatrial.errors import UsageError
 from seatrial.model import Load
 from seatrial.wire.control import PLAN_VARIABLE, Plan
 
 RESERVED = tuple(
     """
     host users spawn-rate run-time headless processes exit-code-on-error stop-timeout locustfile config
-    master worker expect-workers autostart autoquit logfile loglevel only-summary reset-stats
+    master worker expect-workers expect-workers-max-wait enable-rebalancing autostart autoquit logfile loglevel
+    only-summary reset-stats master-host master-port master-bind-host master-bind-port
+    rate arrivals rate-file record
     """.split()
 )
 """Options that the harness sets itself, or that would take the child out of its hands."""
 
 
-def argv(load: Load, target: str, parameters: Mapping[str, str]) -> list[str]:
-    """Return the child's command; `parameters` are the load's own, with what the run knows filled in."""
+def plugin() -> Path:
+    """Return the file that a Locust process loads after a locustfile, to have its requests recorded and steered.
+
+    It is named, not imported: it imports locust, which patches the whole process.
+    """
+    return Path(__file__).resolve().parents[1] / "user" / "plugin.py"
+
+
+def argv(load: Load, target: str, parameters: Mapping[str, str], *, master_port: int = 0) -> list[str]:
+    """Return the child's command; `parameters` are the load's own, with what the run knows filled in.
+
+    `master_port` is where Locust's workers find their master; it has to be free, and is only used for several
+    processes.
+    """
     return [
-        *(sys.executable, "-m", "locust", "-f", str(load.locustfile), "--headless", "--only-summary"),
+        *(sys.executable, "-m", "locust", "-f", locustfiles(load), "--headless", "--only-summary"),
         # All users are started at once: they wait at the gate, so the ramp is not part of what is measured.
         *("--users", str(load.users), "--spawn-rate", str(load.users)),
         # A failed request is data of the run; the harness judges it, not Locust's exit code.
         *("--host", target, "--exit-code-on-error", "0"),
+        *(_several(load.processes, master_port) if load.processes > 1 else ()),
         *options(parameters),
         *load.user_classes,
     ]
+
+
+def locustfiles(load: Load) -> str:
+    """Return the value of `-f`: the user's file and ours; UsageError for a path that Locust would cut in two."""
+    if "," in str(load.locustfile):
+        raise UsageError(
+            "the path of the locustfile has a comma",
+            seen=str(load.locustfile),
+            expected="a path without one: Locust takes it for two files",
+        )
+    return f"{load.locustfile},{plugin()}"
+
+
+def _several(processes: int, master_port: int) -> list[str]:
+    """Return the options of Locust's master and workers; its default is port 5557 on all interfaces."""
+    place = ("--master-bind-host", "127.0.0.1", "--master-bind-port", str(master_port))
+    return ["--processes", str(processes), *place, "--master-port", str(master_port)]
+
+
+def free_port() -> int:
+    """Return a loopback port on which nobody listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def options(parameters: Mapping[str, str]) -> list[str]:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
-from seatrial.errors import LoadFailed, ResultsUnwritable, UsageError
-from seatrial.load import channel, command
+from seatrial.errors import LoadFailed, UsageError
+from seatrial.load import channel, child, command
 from seatrial.load.channel import Channel
+from seatrial.load.child import Child
+from seatrial.load.hearing import FROM_EVENTS_TEXT, Hearing
 from seatrial.load.orders import Driven, Hooks, Orders, spans_from
-from seatrial.model import Load, Phase, Spawn
+from seatrial.load.seconds import Second
+from seatrial.load.steering import LEAD_NS, Steering, steady
+from seatrial.load.warmup import Spans, Warmup
+from seatrial.model import Load, NoteKind, Phase, Spawn
 from seatrial.units import NS_PER_S
-from seatrial.wire.control import Plan
 
 READY_WITHIN_S = 60.0
 LEAVE_WITHIN_S = 10.0
-ABANDON_WITHIN_S = 5.0
-_LAST_LOOKS = 8
 _GATE_LEAD_NS = 50_000_000
 _TICK_S = 0.25
 
@@ -32,7 +31,7 @@ def check(load: Load) -> None:
             "a load parameter is set by the harness itself",
             where="load.parameters",
             seen=", ".join(refused),
-            hint="users and duration stand under load:, the host comes from the stack",
+            hint="users, rate and duration stand under load:, the host comes from the stack",
         )
 
 
@@ -40,153 +39,150 @@ def drive(orders: Orders, hooks: Hooks, *, spawn: Spawn, clock: Callable[[], int
     """Drive the load through warm-up, window and drain.
 
     Raises LoadFailed if the child ends before it was asked to, or never says that it is ready; UsageError if it
-    refuses its options; ResultsUnwritable if it can't write its records.
+    refuses its options; ResultsUnwritable if it can't write its records. Of several processes some may get lost:
+    that is noted, and the others are driven to the end.
     """
     check(orders.load)
     with channel.opened() as steering, orders.log.open("wb") as log:
-        plan = Plan(records=str(orders.streams), control=str(steering.path), seed=orders.seed, hosts=orders.hosts)
-        child = spawn(
-            command.argv(orders.load, orders.target, orders.parameters),
-            env=command.environment(os.environ, plan, orders.secrets, steering.path.parent),
-            cwd=orders.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+        started = child.start(orders, steering, log, spawn)
         try:
-            hooks.started(child.pid)
-            return _Drive(orders, hooks, steering, child, clock).through()
-        except BaseException:
-            _abandon(steering, child)
+            hooks.started(started.pid)
+            return _Drive(orders, hooks, steering, started, clock).through()
+        except UsageError:
+            started.terminate()
             raise
-
-
-def _abandon(steering: Channel, child: subprocess.Popen[bytes]) -> None:
-    """Let the child write what is in flight as `cut` before its process group is ended."""
-    steering.send("stop", drain_s=0)
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(ABANDON_WITHIN_S)
+        except BaseException:
+            started.abandon(steering)
+            raise
 
 
 class _Drive:
     """The steps of one drive; holds what each of them needs."""
 
     def __init__(
-        self,
-        orders: Orders,
-        hooks: Hooks,
-        steering: Channel,
-        child: subprocess.Popen[bytes],
-        clock: Callable[[], int],
+        self, orders: Orders, hooks: Hooks, channel: Channel, child: Child, clock: Callable[[], int]
     ) -> None:
-        self._orders = orders
+        self._load = orders.load
         self._hooks = hooks
-        self._steering = steering
         self._child = child
         self._clock = clock
-        self._ready = False
-        self._drained = False
-        self._errors = 0
+        self._phase = Phase.WARMUP
+        self._warmup: Spans | None = None
+        self._stable = False
+        self._hearing = Hearing(
+            channel, child, processes=orders.load.processes, second=self._second, noted=hooks.noted, clock=clock
+        )
+        self._steering = Steering(channel, self._hearing.workers, orders.seed, clock=clock)
 
     def through(self) -> Driven:
         self._await_ready()
-        load = self._orders.load
-        opened_ns = self._clock() + _GATE_LEAD_NS
-        self._steering.send("gate", open_ns=opened_ns)
-        window_ns = opened_ns + round(load.warmup_s * NS_PER_S)
+        load = self._load
+        opened_ns = self._let_in()
+        warmed = self._warm_up(opened_ns) if load.stable else None
+        window_ns = opened_ns + round((warmed.after_s if warmed else load.warmup_s) * NS_PER_S)
         drain_ns = window_ns + round(load.duration_s * NS_PER_S)
-        end_ns = drain_ns + round(load.drain_s * NS_PER_S)
-        self._hooks.phases(spans_from(opened_ns, window_ns, drain_ns, end_ns))
+        self._hooks.phases(spans_from(opened_ns, window_ns, drain_ns, drain_ns + round(load.drain_s * NS_PER_S)))
+        if load.rate is not None:
+            self._steering.set_rate(load.rate, window_ns)
         self._pass(Phase.WARMUP, window_ns)
         self._pass(Phase.WINDOW, drain_ns)
-        self._steering.send("stop", drain_s=load.drain_s)
+        self._phase = Phase.DRAIN
+        self._steering.stop(load.drain_s)
         self._leave()
         spans = spans_from(opened_ns, window_ns, drain_ns, self._clock())
         self._hooks.phases(spans)
-        return Driven(spans=spans, errors=self._errors)
+        return Driven(spans=spans, errors=self._hearing.workers.errors, warmup=warmed)
 
-    def _hear(self, phase: Phase, within_s: float) -> None:
-        """Take in what the workers say; what they can't write ends the drive at once."""
-        for message in self._steering.messages(within_s):
-            self._errors = max(self._errors, message.get("errors", 0))
-            match message["kind"]:
-                case "ready":
-                    self._ready = True
-                case "drained":
-                    self._drained = True
-                case "second":
-                    self._hooks.second(phase, message)
-                case "error" if message.get("fatal"):
-                    raise self._unwritable(message["what"])
+    def _second(self, second: Second) -> None:
+        self._hooks.second(self._phase, second)
+        if self._warmup is not None:
+            self._stable = self._warmup.take(second.t_ns, second.latency) or self._stable
 
     def _await_ready(self) -> None:
         deadline_ns = self._clock() + round(READY_WITHIN_S * NS_PER_S)
         while self._clock() < deadline_ns:
-            self._refuse_early_end()
-            self._hear(Phase.WARMUP, _TICK_S)
-            if self._ready:
+            self._hearing.refuse_end()
+            self._hearing.hear(_TICK_S)
+            if self._hearing.ready:
                 return
-        raise LoadFailed(
-            f"the load generator was not ready within {READY_WITHIN_S:.0f} s",
-            where=str(self._orders.load.locustfile),
-            seen=self._last_words() or "no output",
-            expected="at least one user class that builds on seatrial.user.LeanUser",
-        )
+        raise self._child.not_ready(self._hearing.workers.ready, READY_WITHIN_S)
+
+    def _let_in(self) -> int:
+        """Tell the workers their parts, then open the gate; return the moment at which it opens."""
+        load, steering = self._load, self._steering
+        if self._hearing.workers.from_events:
+            self._accept_events()
+        self._hooks.steered(steering)
+        opened_ns = self._hearing.started_ns = self._clock() + _GATE_LEAD_NS
+        steering.share_out(opened_ns)
+        if load.rate is not None:
+            steering.set_rate(steady(load.rate.first_per_s, poisson=load.rate.poisson), opened_ns)
+        steering.gate(opened_ns)
+        return opened_ns
+
+    def _accept_events(self) -> None:
+        """Note what is not known then; UsageError if a rate is asked for, which such users would not follow."""
+        if self._load.rate is not None:
+            raise UsageError(
+                "the users of this locustfile can't follow a rate",
+                where=str(self._load.locustfile),
+                seen=f"rate: {self._load.rate.text()}, and users that are not built on seatrial.user.LeanUser",
+                hint="leave the rate out: they have their own waits; or build them on LeanUser",
+            )
+        self._hooks.noted(NoteKind.LOCUST_EVENTS, FROM_EVENTS_TEXT)
+
+    def _warm_up(self, opened_ns: int) -> Warmup:
+        """Wait until latency is stable, at most as long as the load says; the window begins soon after."""
+        limit_ns = opened_ns + round(self._load.warmup_s * NS_PER_S)
+        drain_ns = limit_ns + round(self._load.duration_s * NS_PER_S)
+        self._hooks.phases(spans_from(opened_ns, limit_ns, drain_ns, drain_ns))
+        self._warmup = spans = Spans(opened_ns)
+        while not self._stable and self._clock() < limit_ns - LEAD_NS:
+            self._step(limit_ns - LEAD_NS)
+        self._warmup = None
+        after_s = (min(self._clock() + LEAD_NS, limit_ns) - opened_ns) / NS_PER_S
+        warmed = Warmup(stable=self._stable, after_s=after_s, medians_ns=tuple(spans.medians_ns))
+        if not warmed.stable:
+            self._hooks.noted(NoteKind.WARMUP_UNSTABLE, warmed.text())
+        return warmed
 
     def _pass(self, phase: Phase, until_ns: int) -> None:
-        while (left_ns := until_ns - self._clock()) > 0:
-            self._refuse_early_end()
-            self._hear(phase, min(left_ns / NS_PER_S, _TICK_S))
+        self._phase = phase
+        while self._clock() < until_ns:
+            self._step(until_ns)
+
+    def _step(self, until_ns: int) -> None:
+        """Listen for a moment; a worker that came, went or has other users changes everybody's share."""
+        self._hearing.refuse_end()
+        self._hearing.hear(min((until_ns - self._clock()) / NS_PER_S, _TICK_S))
+        self._steering.share_out()
 
     def _leave(self) -> None:
         """Wait for the child's end; its users may take `drain_s`, it itself a few seconds more."""
-        deadline_ns = self._clock() + round((self._orders.load.drain_s + LEAVE_WITHIN_S) * NS_PER_S)
-        while self._child.poll() is None:
-            self._hear(Phase.DRAIN, _TICK_S)
+        deadline_ns = self._clock() + round((self._load.drain_s + LEAVE_WITHIN_S) * NS_PER_S)
+        while self._stays():
+            self._hearing.hear(_TICK_S)
+            if self._recorded_without_lost():
+                self._child.terminate()  # Locust's master would wait for the lost worker
+                break
             if self._clock() >= deadline_ns:
-                raise LoadFailed(
-                    "the load generator did not end after it was asked to",
-                    where=f"process {self._child.pid}",
-                    expected=f"its end within {self._orders.load.drain_s + LEAVE_WITHIN_S:.0f} s",
-                    seen=self._last_words(),
-                )
-        for _ in range(_LAST_LOOKS):  # what it said before its end may wait in several pieces
-            self._hear(Phase.DRAIN, 0.0)
-        if not self._drained or self._child.returncode:
+                raise self._child.stays(self._load.drain_s + LEAVE_WITHIN_S)
+        self._hearing.last()
+        workers, code = self._hearing.workers, self._child.code
+        if not workers.drained or (code and not workers.lost and not self._hearing.master_lost):
             raise LoadFailed(
-                f"the load generator ended in the drain with exit code {self._child.returncode}",
-                where=str(self._orders.load.locustfile),
-                seen=self._last_words() or "no output",
+                f"the load generator ended in the drain with exit code {code}",
+                where=str(self._load.locustfile),
+                seen=self._child.last_words() or "no output",
                 expected="that it says that nothing is in flight, and exit code 0: records may be lost",
             )
 
-    def _refuse_early_end(self) -> None:
-        code = self._child.poll()
-        if code == ResultsUnwritable.exit_code:
-            raise self._unwritable(self._last_words())
-        if code == UsageError.exit_code and not self._ready:
-            raise UsageError(
-                "the locustfile refuses its options",
-                where=str(self._orders.load.locustfile),
-                seen=self._last_words(),
-                hint="options stand under load.parameters, or in --set load.parameters.NAME=VALUE",
-            )
-        if code is not None:
-            raise LoadFailed(
-                f"the load generator ended by itself with exit code {code}",
-                where=str(self._orders.load.locustfile),
-                seen=self._last_words() or "no output",
-                hint=f"its log: {self._orders.log}",
-            )
+    def _stays(self) -> bool:
+        if self._hearing.master_lost:
+            return self._hearing.workers.busy
+        return self._child.code is None
 
-    def _unwritable(self, seen: str) -> ResultsUnwritable:
-        return ResultsUnwritable(
-            "the load generator can't write its records",
-            where=str(self._orders.streams),
-            seen=seen,
-            hint="make room, or choose another folder: --results DIR",
-        )
-
-    def _last_words(self, lines: int = 15) -> str:
-        text = self._orders.log.read_text(encoding="utf-8", errors="replace")
-        return "\n".join(text.strip().splitlines()[-lines:])
+    def _recorded_without_lost(self) -> bool:
+        """Return whether all that are left of the workers have said that nothing is in flight, and have ended."""
+        workers = self._hearing.workers
+        return workers.lost and bool(workers.drained) and not workers.connected

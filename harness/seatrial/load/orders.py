@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seatrial.load.channel import Message
-from seatrial.model import Load, Phase, Span
+from seatrial.load.seconds import Second
+from seatrial.load.steering import Steering
+from seatrial.load.warmup import Warmup
+from seatrial.model import Load, NoteKind, Phase, Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,21 +30,35 @@ class Orders:
     hosts: tuple[str, ...] = ()
 
 
+def _nothing(*_: object) -> None:
+    """Heed nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
-    """Whom to tell what: the child's pid, the phases as soon as they are known, and each second's counts."""
+    """Whom to tell what: the child's pid, the phases as soon as they are known, and each second's counts.
+
+    `noted` takes warnings when they arise. `steered` gets the reins before the gate opens, and may keep them: what
+    it changes holds until the drive itself changes it, as it does at the beginning of the window of an open load.
+    """
 
     started: Callable[[int], None]
     phases: Callable[[tuple[Span, ...]], None]
-    second: Callable[[Phase, Message], None]
+    second: Callable[[Phase, Second], None]
+    noted: Callable[[NoteKind, str], None] = _nothing
+    steered: Callable[[Steering], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Driven:
-    """How a drive went: its phases as they were, and how many exceptions the user model raised."""
+    """How a drive went: its phases as they were, and how many exceptions the user model raised.
+
+    `warmup` tells of a warm-up that lasted until latency was stable.
+    """
 
     spans: tuple[Span, ...]
     errors: int
+    warmup: Warmup | None = None
 
 
 def spans_from(opened_ns: int, window_ns: int, drain_ns: int, end_ns: int) -> tuple[Span, ...]:

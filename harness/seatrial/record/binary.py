@@ -17,6 +17,7 @@ from seatrial.model import Span
 from seatrial.record.phases import PHASES, phase_codes
 from seatrial.record.schema import CODED, Arrow, start_column
 from seatrial.wire.streams import NULL, Layout, read_layout
+from seatrial.wire.tables import UNKNOWN_USER
 
 _NUMPY_CODES = {
     "q": "<i8",
@@ -29,6 +30,9 @@ _NUMPY_CODES = {
     "B": "u1",
     "d": "<f8",
 }
+
+
+_NULLS = {np.dtype(np.int64): NULL, np.dtype(np.uint32): UNKNOWN_USER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class Columns:
         if field.type == CODED:
             return self._labelled(field.name, chunk)
         values = np.ascontiguousarray(chunk.rows[field.name])
-        missing = values == NULL if values.dtype == np.int64 else None
+        missing = values == _NULLS[values.dtype] if values.dtype in _NULLS else None
         return pa.array(values, field.type, mask=missing if missing is not None and missing.any() else None)
 
     def _moments(self, chunk: Chunk) -> NDArray[np.int64]:
@@ -118,7 +122,7 @@ class Columns:
         return pa.array(np.array(values)[chunk.part], field.type)
 
     def _labelled(self, name: str, chunk: Chunk) -> Arrow:
-        """Translate each part's own codes; a code without a label (a damaged record) becomes null."""
+        """Translate each part's own codes; one without a label (nobody could tell, or damage) becomes null."""
         labels = tuple(dict.fromkeys(label for part in self._parts for label in part.layout.labels[name]))
         codes = np.full(len(chunk.rows), -1, dtype=np.int32)
         for index in np.unique(chunk.part):

@@ -14,6 +14,9 @@ from seatrial.record.durable import replacing, writing
 from seatrial.record.folder import RunFolder
 from seatrial.wire.streams import SCHEMA_VERSION
 
+NO_ENGINE = "none"
+"""The engine of a run that nobody brought a stack up for, or watched one: plain Locust with --record."""
+
 Status = Literal["running", "complete", "interrupted", "failed", "recovered"]
 
 
@@ -94,6 +97,13 @@ def _values(folder: RunFolder) -> dict[str, Any]:
     try:
         values = json.loads(folder.document.read_bytes())
     except FileNotFoundError as error:
+        if folder.recording.exists():
+            raise UsageError(
+                "this recording was not sealed",
+                where=str(folder.root),
+                seen="recording.json, which Locust's first process leaves to be sealed when it ends",
+                hint=f"seatrial recover {folder.root}",
+            ) from error
         raise UsageError(
             "this folder has no run.json",
             where=str(folder.root),

@@ -39,6 +39,11 @@ class RunFolder:
         return self.root / "run.json"
 
     @property
+    def recording(self) -> Path:
+        """What a recording of plain Locust was, until it is sealed."""
+        return self.root / "recording.json"
+
+    @property
     def catalogue(self) -> Path:
         """What was seeded."""
         return self.root / "catalogue.json"
@@ -130,7 +135,8 @@ def _run_at(root: Path) -> RunFolder | None:
 
 
 def _is_run(root: Path) -> bool:
-    return (root / "run.json").is_file()
+    folder = RunFolder(root)
+    return folder.document.is_file() or folder.recording.is_file()
 
 
 def _utc(wall_ns: int) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import pyarrow.parquet as pq
 from seatrial.errors import UsageError
 from seatrial.judge.columns import Coded, Flows, Generator, Requests, Samples
 from seatrial.record.folder import RunFolder
-from seatrial.record.schema import CODED, SCHEMAS, Arrow
+from seatrial.record.schema import CODED, LATER, SCHEMAS, Arrow
 from seatrial.wire.streams import NULL
 
 _LABELS_OF_SAMPLES = ("service", "container", "phase")
@@ -40,7 +42,7 @@ def samples(folder: RunFolder) -> Samples:
 
 def generator(folder: RunFolder) -> Generator:
     """Read the generator's seconds; UsageError if the run has no sealed tables."""
-    names = "t_ns worker users in_flight loop_lag_p99_ns slip_p99_ns cpu_fraction phase".split()
+    names = [column.name for column in fields(Generator)]
     return Generator(**_columns(folder, "generator", names))
 
 
@@ -70,10 +72,19 @@ def _columns(folder: RunFolder, table: str, names: Sequence[str]) -> dict[str, A
             hint=f"seatrial recover {folder.root}",
         )
     try:
-        read = pq.read_table(path, columns=list(names))
+        read = _read(path, table, names)
         return {name: _array(read[name]) for name in names}
     except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise UsageError(f"{path.name} can't be read", where=str(path), seen=str(error)) from error
+
+
+def _read(path: Path, table: str, names: Sequence[str]) -> Arrow:
+    """Read the columns; those that folders of before don't have are all null."""
+    lacking = set(LATER.get(table, ())).difference(pq.read_schema(path).names).intersection(names)
+    read = pq.read_table(path, columns=[name for name in names if name not in lacking])
+    for name in lacking:
+        read = read.append_column(name, pa.nulls(read.num_rows, SCHEMAS[table].field(name).type))
+    return read
 
 
 def _array(column: Arrow) -> Any:  # noqa: ANN401  (an array, or a coded column)

@@ -65,6 +65,10 @@ GENERATOR = pa.schema(
         ("loop_lag_p50_ns", pa.int64()),
         ("loop_lag_p99_ns", pa.int64()),
         ("slip_p99_ns", pa.int64()),
+        ("arrivals", pa.int64()),
+        ("arrivals_completed", pa.int64()),
+        ("arrivals_late", pa.int64()),
+        ("arrivals_dropped", pa.int64()),
     ]
 )
 TIERS = pa.schema([("t_ns", pa.int64()), ("service", CODED), ("counter", CODED), ("value", pa.float64())])
@@ -76,6 +80,9 @@ SCHEMAS: dict[str, Arrow] = {
     "generator": GENERATOR,
     "tiers": TIERS,
 }
+LATER = {"generator": ("arrivals", "arrivals_completed", "arrivals_late", "arrivals_dropped")}
+"""Columns that schema 1 had not from its beginning; where a folder has none of them, they read as null."""
+
 _FEW_VALUES = frozenset({"status", "bytes_received", "bytes_sent", "user", "worker", "users", "limit_bytes"})
 
 

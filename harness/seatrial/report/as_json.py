@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
+from seatrial.judge.generator import GeneratorUse
 from seatrial.judge.latency import Traffic
 from seatrial.model import Note
 from seatrial.report.contents import Placed, Review
 from seatrial.report.mends import mend
 from seatrial.wire.streams import SCHEMA_VERSION
+
+_SPANS = ("latency_ns", "service_ns", "first_byte_ns")
+"""What a saturated run can't tell of the server."""
 
 
 def render(review: Review) -> dict[str, Any]:
@@ -22,19 +26,31 @@ def render(review: Review) -> dict[str, Any]:
         "run": about,
         "windowed": review.window.opened,
         "window_ns": review.window.length_ns,
-        "requests": _traffic(review.total),
-        "endpoints": [_traffic(row) for row in review.endpoints],
-        "flows": [_traffic(row) for row in review.flows],
+        "saturated": review.saturated,
+        "requests": _traffic(review.total, saturated=review.saturated),
+        "endpoints": [_traffic(row, saturated=review.saturated) for row in review.endpoints],
+        "flows": [_traffic(row, saturated=review.saturated) for row in review.flows],
         "services": [_service(placed) for placed in review.services],
-        "generator": asdict(review.generator),
+        "generator": _generator(review.generator),
         "events": [_plain(asdict(event)) for event in review.events],
         "notes": [_note(note) for note in review.notes],
         "times": asdict(review.times),
     }
 
 
-def _traffic(row: Traffic) -> dict[str, Any]:
-    return {**_plain(asdict(row)), "failures": row.failures}
+def _traffic(row: Traffic, *, saturated: bool) -> dict[str, Any]:
+    values = {**_plain(asdict(row)), "failures": row.failures, "saturated": saturated}
+    for name in _SPANS if saturated else ():
+        values[name] = {key: value if key == "count" else None for key, value in values[name].items()}
+    return values
+
+
+def _generator(use: GeneratorUse) -> dict[str, Any]:
+    values = asdict(use)
+    if use.arrivals is not None:
+        seen = use.arrivals
+        values["arrivals"] |= {"completed_share": seen.completed_share, "growth": seen.growth}
+    return values
 
 
 def _service(placed: Placed) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,9 @@ from seatrial.model import Note
 class About:
     """What was run, how, and where its data lies.
 
-    `users` is None for a run without load; `show` is the word by which `seatrial show` finds the run again; `rows`
-    counts the rows of each table.
+    `users` is None for a run without load; `rate` is the schedule of the open model, which at most `users` served
+    at once, and empty in the closed one. `show` is the word by which `seatrial show` finds the run again; `rows`
+    counts the rows of each table. `pinning` has the cores of `generator` and `stack`, as far as they are known.
     """
 
     scenario: str
@@ -32,6 +33,8 @@ class About:
     error: str
     began_utc: str
     users: int | None
+    rate: str
+    pinning: Mapping[str, Sequence[int] | None]
     show: str
     folder: str
     files: tuple[str, ...]
@@ -66,10 +69,14 @@ class Times:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """One run, judged over its window."""
+    """One run, judged over its window.
+
+    If it was `saturated`, latency and service time tell how long the run was, and no report shows them.
+    """
 
     about: About
     valid: bool
+    saturated: bool
     window: Window
     total: Traffic
     endpoints: tuple[Traffic, ...]
@@ -79,3 +86,8 @@ class Review:
     events: tuple[Happened, ...]
     notes: tuple[Note, ...]
     times: Times
+
+    @property
+    def open_model(self) -> bool:
+        """Whether requests came by a schedule, so that latency and service time differ."""
+        return self.generator.arrivals is not None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from rich.box import Box
 from rich.table import Table
 from rich.text import Text
 
 from seatrial.judge.latency import NOT_FAILURES, Traffic
-from seatrial.judge.memory import Level
 from seatrial.report import numbers
 from seatrial.report.contents import Placed
 
@@ -44,18 +44,31 @@ class _Column:
     left: bool = False
 
 
-def endpoints(total: Traffic, rows: Sequence[Traffic], width: int) -> Table:
-    """Return one row for each endpoint, and one for all; a narrow one leaves failures to the table of outcomes."""
+class Spans(Enum):
+    """Which durations a run can tell: those of its model, or none."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    SATURATED = "saturated"
+
+
+def endpoints(total: Traffic, rows: Sequence[Traffic], spans: Spans, width: int) -> Table:
+    """Return one row for each endpoint, and one for all; a narrow one leaves failures to the table of outcomes.
+
+    In the open model the service time takes the place of the first byte.
+    """
     shown = [*rows, total] if len(rows) > 1 else list(rows)
-    latency = [column for column in _latency("endpoint", shown) if width >= WIDE or column.head != "failed"]
-    first_byte = [numbers.duration(row.first_byte_ns.p50) for row in shown]
-    return _table([*latency, _Column("first byte", first_byte), *_rates(shown, width)])
+    counts = [column for column in _counts("endpoint", shown) if width >= WIDE or column.head != "failed"]
+    first_byte = _Column("first byte", [numbers.duration(row.first_byte_ns.p50) for row in shown])
+    last = [first_byte] if spans is Spans.CLOSED else []
+    return _table([*counts, *_spans(shown, spans), *last, *_rates(shown, width)])
 
 
-def flows(rows: Sequence[Traffic], width: int) -> Table:
-    """Return one row for each kind of flow."""
+def flows(rows: Sequence[Traffic], spans: Spans, width: int) -> Table:
+    """Return one row for each kind of flow; a narrow one of the open model leaves their requests out."""
     asked = _Column("requests", [numbers.count(row.requests) for row in rows])
-    return _table([*_latency("flow", rows), asked, *_rates(rows, width)])
+    last = [asked] if width >= WIDE or spans is not Spans.OPEN else []
+    return _table([*_counts("flow", rows), *_spans(rows, spans), *last, *_rates(rows, width)])
 
 
 def failures(rows: Sequence[Traffic]) -> Table:
@@ -81,7 +94,7 @@ def memory(services: Sequence[Placed], width: int) -> Table:
     table = _headed([("service", True), ("MiB", True), *((head, False) for _, head in shown)])
     for placed in services:
         for moment in _MOMENTS:
-            cells = [_moment(placed.use.memory[name], moment) for name, _ in shown]
+            cells = [numbers.mebibytes(getattr(placed.use.memory[name], moment)) for name, _ in shown]
             first = moment == _MOMENTS[0]
             table.add_row(
                 Text(_named(placed) if first else ""),
@@ -135,16 +148,26 @@ def pairs(rows: Sequence[tuple[str, str]]) -> Table:
     return table
 
 
-def _latency(head: str, rows: Sequence[Traffic]) -> list[_Column]:
+def _counts(head: str, rows: Sequence[Traffic]) -> list[_Column]:
     return [
         _Column(head, [row.name for row in rows], left=True),
         _Column("count", [numbers.count(row.count) for row in rows]),
         _Column("failed", [numbers.count(row.failures) for row in rows]),
+    ]
+
+
+def _spans(rows: Sequence[Traffic], spans: Spans) -> list[_Column]:
+    if spans is Spans.SATURATED:
+        return [_Column("latency", [spans.value for _ in rows])]
+    columns = [
         _Column("p50", [numbers.duration(row.latency_ns.p50) for row in rows]),
         _Column("p95", [numbers.duration(row.latency_ns.p95) for row in rows]),
         _Column("p99", [numbers.duration(row.latency_ns.p99) for row in rows]),
         _Column("max", [numbers.duration(row.latency_ns.max) for row in rows]),
     ]
+    if spans is Spans.OPEN:
+        columns.append(_Column("service p95", [numbers.duration(row.service_ns.p95) for row in rows]))
+    return columns
 
 
 def _rates(rows: Sequence[Traffic], width: int) -> list[_Column]:
@@ -166,10 +189,6 @@ def _headed(heads: Sequence[tuple[str, bool]]) -> Table:
     for head, left in heads:
         table.add_column(head, justify="left" if left else "right", no_wrap=not left, overflow="fold")
     return table
-
-
-def _moment(level: Level, moment: str) -> str:
-    return numbers.mebibytes(getattr(level, moment))
 
 
 def _as_word(value: object) -> str:

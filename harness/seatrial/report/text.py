@@ -11,10 +11,12 @@ from rich.text import Text
 from seatrial.judge.latency import Traffic
 from seatrial.judge.validity import RESERVED
 from seatrial.model import Note
-from seatrial.report import numbers, tables
+from seatrial.report import numbers, run_lines, tables
 from seatrial.report.console import standard_output
 from seatrial.report.contents import Happened, Review
 from seatrial.report.mends import mend
+from seatrial.report.tables import Spans
+from seatrial.wire.tables import Outcome
 
 _MOST_EVENTS = 20
 
@@ -46,13 +48,14 @@ def render(review: Review, console: Console) -> None:
 
 def _parts(review: Review, width: int) -> Iterator[RenderableType]:
     yield _verdict(review)
+    spans = _spans(review)
     if review.endpoints:
         yield _section(
-            "Requests", _traffic_explained(review), tables.endpoints(review.total, review.endpoints, width)
+            "Requests", _traffic_explained(review), tables.endpoints(review.total, review.endpoints, spans, width)
         )
     if review.flows:
         yield _section(
-            "Flows", "a flow is one task of a user, such as a whole pull", tables.flows(review.flows, width)
+            "Flows", "a flow is one task of a user, such as a whole pull", tables.flows(review.flows, spans, width)
         )
     ended_otherwise = [row for row in (*review.endpoints, *review.flows) if set(row.outcomes) - {"ok"}]
     if ended_otherwise:
@@ -63,14 +66,13 @@ def _parts(review: Review, width: int) -> Iterator[RenderableType]:
         yield _section("Events", "from the start of the window", _events(review.events))
     if review.notes:
         yield _section("Notes", "what to keep in mind, and what to do about it", _notes(review.notes))
-    yield _section("Run", "", _run(review))
+    yield _section("Run", "", tables.pairs(run_lines.lines(review)))
 
 
 def _verdict(review: Review) -> RenderableType:
     about, total = review.about, review.total
     word = Text(" VALID " if review.valid else " INVALID ", style="bold reverse " + _colour(review.valid))
-    parts = [about.scenario, about.variant, f"{about.engine} engine"]
-    parts += [f"{about.users} users"] if about.users is not None else ["no load"]
+    parts = [about.scenario, about.variant, run_lines.place(about), run_lines.load_model(about)]
     first = Text.assemble(word, " ", (" · ".join(parts), "bold"))
     where = (
         f"in a window of {numbers.duration(review.window.length_ns)}"
@@ -88,10 +90,20 @@ def _verdict(review: Review) -> RenderableType:
     return Group(*lines)
 
 
+def _spans(review: Review) -> Spans:
+    if review.saturated:
+        return Spans.SATURATED
+    return Spans.OPEN if review.open_model else Spans.CLOSED
+
+
 def _traffic_explained(review: Review) -> str:
-    if review.total.failures:
-        return "latency of the successes, start to last byte; first byte: p50; - : too few to tell"
-    return "latency from start to last byte; first byte: p50; - : too few to tell"
+    if review.saturated:
+        return "no latency: arrivals piled up, and waited as long as the run let them"
+    whose = "latency of the successes, " if review.total.failures else "latency "
+    if review.open_model:
+        return f"{whose}from the scheduled start; service: from the real"
+    begin = "start" if review.total.failures else "from start"
+    return f"{whose}{begin} to last byte; first byte: p50; - : too few to tell"
 
 
 def _services(review: Review, width: int) -> Iterator[RenderableType]:
@@ -128,49 +140,9 @@ def _notes(notes: Sequence[Note]) -> RenderableType:
     return tables.pairs(rows)
 
 
-def _run(review: Review) -> RenderableType:
-    about, times = review.about, review.times
-    rows = [
-        ("question", about.question),
-        ("began", about.began_utc),
-        ("engine", f"{about.engine}: {about.engine_reason}" if about.engine_reason else about.engine),
-        ("load went by", about.url_via),
-        ("generator", _generator(review)),
-        ("sampler", _sampler(review)),
-        ("to first request", f"{numbers.duration(times.command_to_first_request_ns)} from the command"),
-        (
-            "to the end",
-            f"{numbers.duration(times.last_request_to_end_ns)} from the last request, with teardown",
-        ),
-        ("data", about.folder),
-        ("", f"{', '.join(about.files)}; pandas, polars and DuckDB open the tables"),
-        ("see it again", f"seatrial show {about.show}"),
-    ]
-    return tables.pairs([(name, text) for name, text in rows if text])
-
-
-def _generator(review: Review) -> str:
-    use = review.generator
-    if not use.seconds:
-        return ""
-    processes = "1 process" if use.workers == 1 else f"{numbers.count(use.workers)} processes"
-    usual, most = numbers.percent(use.cpu_median), numbers.percent(use.cpu_max)
-    lag = numbers.duration(use.loop_lag_p99_max_ns)
-    return f"{processes}, CPU {usual} of a core (at most {most}), loop lag p99 at most {lag}"
-
-
-def _sampler(review: Review) -> str:
-    own = [placed.use for placed in review.services if placed.use.service == "sampler"]
-    reading = [placed.use.reading_ns.p50 for placed in review.services if placed.use.service not in RESERVED]
-    told = [took for took in reading if took is not None]
-    if not own or not told:
-        return ""
-    least, most = numbers.duration(min(told)), numbers.duration(max(told))
-    return f"{numbers.percent(own[0].cpu_cores)} of a core; {least} to {most} for one reading of a service (p50)"
-
-
 def _flow_count(flows: Sequence[Traffic]) -> str:
-    return numbers.count(sum(flow.count for flow in flows))
+    """Say how many ran: an arrival that was dropped is counted as a failure, but nothing was done."""
+    return numbers.count(sum(flow.count - flow.outcomes.get(Outcome.DROPPED, 0) for flow in flows))
 
 
 def _failed(total: Traffic) -> str:

@@ -4,49 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import Field
 
-from seatrial.units import seconds
-
-
-def _duration(value: object) -> object:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ValueError(f"{value} has no unit: write {value}s, {value}m or {value}ms")  # noqa: TRY004  (pydantic reports ValueError)
-    return seconds(value) if isinstance(value, str) else value
+from seatrial.scenario.load_grammar import LoadText
+from seatrial.scenario.words import Duration, Grammar, Word
 
 
-def _parameter(value: object) -> object:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if not isinstance(value, str):
-        raise ValueError("must be one value: text, a number, true or false")  # noqa: TRY004  (pydantic reports ValueError)
-    return value
-
-
-_PATTERN = r"^\d+(\.\d+)?\s*(ms|s|m|min|h)$"
-Duration = Annotated[
-    float, BeforeValidator(_duration), WithJsonSchema({"type": "string", "pattern": _PATTERN, "examples": ["30s"]})
-]
-Parameter = Annotated[
-    str,
-    BeforeValidator(_parameter),
-    WithJsonSchema({"anyOf": [{"type": kind} for kind in ("string", "integer", "number", "boolean")]}),
-]
-Word = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
-
-
-class _Grammar(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class FrontDoorText(_Grammar):
+class FrontDoorText(Grammar):
     """Where the load goes: a service of the Compose file and its port inside the network."""
 
     service: Word
     port: Annotated[int, Field(ge=1, le=65535)]
 
 
-class ProbeText(_Grammar):
+class ProbeText(Grammar):
     """One request that has to be answered as expected, three times in a row, before the load starts."""
 
     get: Annotated[str, Field(pattern="^/")]
@@ -54,32 +25,20 @@ class ProbeText(_Grammar):
     within: Duration = 60.0
 
 
-class TierText(_Grammar):
+class TierText(Grammar):
     """A service's place on the request's way."""
 
     place: Literal["proxy", "app", "store"]
 
 
-class LoadText(_Grammar):
-    """Who drives the stack, how hard, and for how long; `parameters` are text when they come here (`plain`)."""
-
-    locustfile: str
-    user_classes: tuple[Word, ...] = Field(default=(), strict=False)
-    users: Annotated[int, Field(ge=1, le=100_000)]
-    warmup: Duration = 5.0
-    duration: Annotated[Duration, Field(gt=0)] = 30.0
-    drain: Duration = 5.0
-    parameters: dict[Word, Parameter] = Field(default_factory=dict)
-
-
-class VariantText(_Grammar):
+class VariantText(Grammar):
     """The stack with named changes."""
 
     compose: dict[str, Any] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)
 
 
-class ScenarioText(_Grammar):
+class ScenarioText(Grammar):
     """One question."""
 
     question: Annotated[str, Field(min_length=1)]

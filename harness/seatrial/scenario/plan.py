@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import math
 from pathlib import Path
 from typing import Any
 
 from seatrial.errors import UsageError
 from seatrial.model import Scenario, Trial, Variant
+from seatrial.wire.rates import Rate
 
 
 def single_trial(scenario: Scenario, variant: str) -> Trial:
@@ -54,7 +56,11 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
             "locustfile": str(load.locustfile),
             "user_classes": list(load.user_classes),
             "users": load.users,
+            "rate": None if load.rate is None else _rate(load.rate),
+            "processes": load.processes,
+            "pinning": load.pinning,
             "warmup_s": load.warmup_s,
+            "stable": load.stable,
             "duration_s": load.duration_s,
             "drain_s": load.drain_s,
             "parameters": dict(load.parameters),
@@ -62,6 +68,15 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
         "variants": {name: _variant(v, scenario.compose_file.parent) for name, v in scenario.variants.items()},
         "allow_hosts": list(scenario.allow_hosts),
     }
+
+
+def _rate(rate: Rate) -> dict[str, Any]:
+    """Return a schedule as people write it, and as numbers: null lasts for ever."""
+    stretches = [
+        [one.lasts_s if math.isfinite(one.lasts_s) else None, one.begin_per_s, one.end_per_s]
+        for one in rate.stretches
+    ]
+    return {"text": rate.text(), "poisson": rate.poisson, "stretches": stretches}
 
 
 def _variant(variant: Variant, folder: Path) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -13,6 +14,7 @@ from pydantic_core import ErrorDetails
 from seatrial.errors import ScenarioInvalid
 from seatrial.scenario import wording
 from seatrial.scenario.document import Document, Place
+from seatrial.scenario.load_grammar import TAGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ def _told(found: ErrorDetails, place: Place, grammar: type[BaseModel]) -> str:
 
 def _place(loc: tuple[int | str, ...]) -> Place:
     """Return where a problem stands; pydantic tells a bad key as the place of its value and one step more."""
-    return (*loc[:-2], str(loc[-2])) if loc[-1:] == (wording.KEY,) else loc
+    bare = tuple(step for step in loc if step not in TAGS)
+    return (*bare[:-2], str(bare[-2])) if bare[-1:] == (wording.KEY,) else bare
 
 
 def refuse(document: Document, problems: Iterable[Problem]) -> None:
@@ -87,4 +90,13 @@ def _keys_at(place: Place, grammar: type[BaseModel]) -> list[str]:
             model = known.annotation if known else None
         else:
             model = get_args(model)[-1 if get_origin(model) is dict else 0]
+        model = _mapping_among(model)
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _mapping_among(model: Any) -> Any:  # noqa: ANN401  (any annotation)
+    """Return, of a value that may be written in several ways, the way that has keys; else what was given."""
+    if get_origin(model) not in {Union, UnionType}:
+        return model
+    ways = [get_args(way)[0] if get_origin(way) is Annotated else way for way in get_args(model)]
+    return next((way for way in ways if isinstance(way, type) and issubclass(way, BaseModel)), model)

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from seatrial.model import FrontDoor, Load, Probe, Scenario, Variant
-from seatrial.scenario import document, overrides, shipped
+from seatrial.model import FrontDoor, Probe, Scenario, Variant
+from seatrial.scenario import document, load_rules, overrides, shipped
 from seatrial.scenario.grammar import ScenarioText
 from seatrial.scenario.problems import Problem, of_grammar, refuse
 
@@ -54,22 +54,9 @@ def _meaning(text: ScenarioText, path: Path) -> Scenario:
         seed=text.seed,
         secrets=text.secrets,
         tiers={name: tier.place for name, tier in text.tiers.items()},
-        load=_load(text, path),
+        load=load_rules.meaning(text.load, _locustfile(path, text.load.locustfile), path.parent),
         variants=variants,
         allow_hosts=text.allow_hosts,
-    )
-
-
-def _load(text: ScenarioText, path: Path) -> Load:
-    load = text.load
-    return Load(
-        locustfile=_locustfile(path, load.locustfile),
-        user_classes=load.user_classes,
-        users=load.users,
-        warmup_s=load.warmup,
-        duration_s=load.duration,
-        drain_s=load.drain,
-        parameters=load.parameters,
     )
 
 
@@ -88,6 +75,8 @@ def _file_problems(source: document.Document) -> Iterator[Problem]:
     """Yield what is wrong with the files that a scenario names, as far as its words can be read at all."""
     values = source.values if isinstance(source.values, dict) else {}
     load = values.get("load")
+    if isinstance(load, dict):
+        yield from load_rules.problems(load, source.path.parent)
     locustfile = load.get("locustfile") if isinstance(load, dict) else None
     if isinstance(locustfile, str) and not _locustfile(source.path, locustfile).is_file():
         yield Problem(

@@ -13,6 +13,7 @@ from seatrial.errors import SeatrialError, UsageError
 from seatrial.model import EngineName, Stack
 from seatrial.stack.container_logs import LogKeeper
 from seatrial.stack.containers import Container, View, all_addresses, as_services, label_of
+from seatrial.stack.cores import shares_this_host
 from seatrial.stack.daemon import connect, daemon_facts, talking
 from seatrial.stack.front_door import way_to
 from seatrial.stack.readiness import Patience, await_ready
@@ -64,6 +65,7 @@ def _found(view: View, sought: str, spec: StackSpec) -> Stack:
             "via": way.via,
             **daemon_facts(view.client),
             "images": {one.service: one.image for one in containers},
+            "cores": [] if shares_this_host(view.client) else None,
         },
     )
 

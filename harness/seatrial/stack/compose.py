@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import docker
@@ -21,6 +21,7 @@ from seatrial.stack.compose_version import compose_version
 from seatrial.stack.compose_yaml import Config, dump, parsed
 from seatrial.stack.container_logs import LogKeeper
 from seatrial.stack.containers import View, all_addresses, of_project
+from seatrial.stack.cores import shares_this_host
 from seatrial.stack.daemon import connect, daemon_facts
 from seatrial.stack.front_door import Way, way_to
 from seatrial.stack.guard import Guard, shielded
@@ -50,7 +51,8 @@ def running(spec: StackSpec, guard: Guard, say: Say) -> Iterator[Stack]:
     for folder in (spec.work, spec.logs):
         folder.mkdir(parents=True, exist_ok=True)
     with closing(connect()) as client:
-        engine = _prepare(spec, guard, say, client)
+        here = shares_this_host(client)
+        engine = _prepare(spec if here else replace(spec, cores=()), guard, say, client, here=here)
         guard.owe_removal(spec.run_id)
         stays = False
         try:
@@ -64,7 +66,7 @@ def running(spec: StackSpec, guard: Guard, say: Say) -> Iterator[Stack]:
                     engine.take_down()
 
 
-def _prepare(spec: StackSpec, guard: Guard, say: Say, client: docker.DockerClient) -> _Engine:
+def _prepare(spec: StackSpec, guard: Guard, say: Say, client: docker.DockerClient, *, here: bool) -> _Engine:
     redactor = Redactor(spec.environment)
     project = Project(spec=spec, guard=guard, redactor=redactor, files=(spec.compose_file,))
     if spec.variant.compose:
@@ -87,7 +89,7 @@ def _prepare(spec: StackSpec, guard: Guard, say: Say, client: docker.DockerClien
         redactor=redactor,
         expected=expected_services(config),
     )
-    return _Engine(project=with_files(project, ours), config=config, view=view, say=say)
+    return _Engine(project=with_files(project, ours), config=config, view=view, say=say, here=here)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,7 @@ class _Engine:
     config: Config
     view: View
     say: Say
+    here: bool
     sleep: Callable[[float], None] = time.sleep
 
     def bring_up(self) -> Stack:
@@ -191,5 +194,6 @@ class _Engine:
             "via": via,
             **daemon_facts(self.view.client),
             "compose": compose_version(),
+            "cores": list(self.project.spec.cores) if self.here else None,
             "images": {one.service: one.image for one in self.view.containers()},
         }

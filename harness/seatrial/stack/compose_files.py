@@ -10,6 +10,7 @@ from typing import Any
 from seatrial.errors import UsageError
 from seatrial.stack.built_images import image_changes
 from seatrial.stack.compose_yaml import Config, Instead, escaped
+from seatrial.stack.cores import cpuset
 from seatrial.stack.spec import StackSpec
 
 
@@ -22,7 +23,7 @@ class Addition:
     labels: Mapping[str, str]
 
     def services(self) -> dict[str, Any]:
-        """Add to each service the labels, a name of this project, and the replaced files."""
+        """Add to each service the labels, a name of this project, the replaced files, and its cores."""
         added: dict[str, Any] = {}
         images = image_changes(self.spec.compose_file, self.spec.variant.compose, self.config)
         for name, service in self.config["services"].items():
@@ -31,6 +32,8 @@ class Addition:
                 entry["container_name"] = f"{self.spec.project}-{name}-1"
             if mounts := self._replaced_mounts(service):
                 entry["volumes"] = mounts
+            if self.spec.cores and not service.get("cpuset"):  # the user's own choice of cores stands
+                entry["cpuset"] = cpuset(self.spec.cores)
             added[name] = entry
         if self.spec.port:
             added[self.spec.front_door.service]["ports"] = self._ports()

@@ -13,6 +13,7 @@ from pathlib import Path
 from seatrial.errors import EngineUnavailable, NotReady, PortTaken, ServiceExited
 from seatrial.model import EngineName, Service, Stack
 from seatrial.stack.container_logs import write_clean
+from seatrial.stack.cores import on_cores
 from seatrial.stack.guard import Guard, shielded
 from seatrial.stack.local_files import Place, door_port, free_ports, place
 from seatrial.stack.local_plan import LocalService, plan
@@ -99,7 +100,7 @@ class _Engine:
         home = str(place.data.absolute())
         output = place.data.parent.parent / f"{service.name}.out"
         with output.open("wb") as out:
-            child = self.guard.spawn(
+            child = on_cores(self.guard.spawn, self.spec.cores)(
                 command,
                 # As in a container: nothing of our own environment, which may hold anything.
                 env={"PATH": f"{os.environ['PATH']}:{_MORE_PATH}", "HOME": home, "LANG": "C.UTF-8"}
@@ -140,12 +141,8 @@ class _Engine:
                 if not one.place.service.is_once
             ),
             environment=self.spec.environment,
-            facts={
-                "engine": EngineName.LOCAL.value,
-                "project": self.spec.project,
-                "via": "loopback",
-                "programs": programs,
-            },
+            facts={"engine": EngineName.LOCAL.value, "project": self.spec.project, "via": "loopback"}
+            | {"programs": programs, "cores": list(self.spec.cores)},
         )
 
     def take_down(self) -> None:

@@ -18,7 +18,8 @@ class StackSpec:
 
     `environment` holds the stack's settings and secrets; its values never reach a log. `work` is private to the
     run and may be deleted with it. `port` is the published port that is wanted (0: as the Compose file says).
-    What is created counts as late `deadline_s` seconds after its creation.
+    What is created counts as late `deadline_s` seconds after its creation. On `cores` of this host the services
+    are to run; without any they may run on all.
     """
 
     run_id: str
@@ -33,6 +34,7 @@ class StackSpec:
     deadline_s: float
     port: int = 0
     kept: bool = False
+    cores: tuple[int, ...] = ()
 
     @property
     def folder(self) -> Path:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from gevent import Greenlet
 from gevent.pool import Group
@@ -22,8 +22,11 @@ from seatrial.user.connection import Timeouts
 from seatrial.user.flows import Flow, broken_off, current_flow
 from seatrial.user.message import Manners
 from seatrial.user.network import Sockets
+from seatrial.user.open_model import check_drivable
+from seatrial.user.options import offer
+from seatrial.user.pace import Pace
 from seatrial.user.parallel import Parallel, side_by_side
-from seatrial.user.session import Session
+from seatrial.user.session import Session, refuse_options
 
 _ON_PURPOSE = (StopUser, StopTest, InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately)
 
@@ -56,6 +59,10 @@ class LeanUser(User):
     receive_buffer_bytes: ClassVar[int | None] = None
     user_agent: ClassVar[str] = product()
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401  (whatever a subclass's bases take)
+        super().__init_subclass__(**kwargs)
+        offer()
+
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         try:
@@ -64,6 +71,7 @@ class LeanUser(User):
         except SeatrialError as error:
             if getattr(environment.parsed_options, "headless", False):  # in the web UI one may try again
                 environment.process_exit_code = error.exit_code
+                refuse_options(environment, error)
             raise StopTest(str(error)) from None
 
     def prepare(self) -> None:
@@ -79,15 +87,18 @@ class LeanUser(User):
     def flow(self, name: str, profile: str = "", *, since_ns: int | None = None) -> Iterator[Flow]:
         """Record the block as one flow; its requests carry its id.
 
-        `since_ns` dates its start back, to the request that made it necessary. Once the run ends no new flow
-        begins: the user ends instead. An exception that is not Locust's own way of steering is a mistake of the
-        user model: the flow becomes `aborted`, and the exception goes on.
+        `since_ns` dates its start back, to the request that made it necessary. In an open model the first flow of
+        a task takes the moment for which the arrival was intended. While the gate is shut no new flow begins, and
+        once the run ends none at all: the user ends instead. An exception that is not Locust's own way of steering
+        is a mistake of the user model: the flow becomes `aborted`, and the exception goes on.
         """
         outer = current_flow.get()
-        if outer is None and self.session.gate.shut:
-            raise StopUser
+        if outer is None and not self.session.gate.wide_open:
+            self.session.gate.enter()
         start_ns = time.monotonic_ns() if since_ns is None else since_ns
         flow = Flow(self.session.flow_id(), name, profile, start_ns, user=self.number, outer=outer)
+        if outer is None and self._pace is not None:
+            flow.t_intended_ns = self._pace.take_due_ns()
         token = current_flow.set(flow)
         try:
             yield flow
@@ -131,6 +142,12 @@ class LeanUser(User):
         sockets = Sockets(source=self.source_address, receive_buffer_bytes=self.receive_buffer_bytes)
         network = self.session.network(verify=self.verify_tls, ca_file=self.ca_file, sockets=sockets)
         ledger = self.session.ledger(self, self.number)
+        open_model = self.session.open_model
+        self._pace: Pace | None = None
+        if open_model.arrivals.on:
+            check_drivable(type(self))
+        if open_model.paces:
+            self._pace = Pace(self, ledger, open_model.arrivals, self.session.gate)
         try:
             self.client = Client(self.host or "", self.endpoints, manners, network, ledger)
         except ValueError as error:
@@ -144,8 +161,13 @@ class LeanUser(User):
 
 def _live(user: LeanUser) -> None:
     """Run one user; Locust finds the user as this greenlet's first argument."""
-    user.session.gate.wait()
+    try:
+        user.session.gate.enter()
+    except StopUser:
+        return
     try:
         user.run()  # type: ignore[no-untyped-call]
     finally:
         user.client.close()
+        if user._pace is not None:  # noqa: SLF001  (this function is the user's own greenlet)
+            user._pace.end()  # noqa: SLF001

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from seatrial.user.connection import BUFFER_BYTES
 
-LARGE_BYTES = 7 * BUFFER_BYTES
+LARGE_BYTES = 6 * BUFFER_BYTES
 SMALL_BYTES = 2 * BUFFER_BYTES
 LARGE_LIMIT = 8
-"""So many large ones at most, lent or spare: 14 MiB. A peak makes do with small ones, which do not stay."""
+"""So many large ones at most, lent or spare: 12 MiB. A peak makes do with small ones, which do not stay."""
 
 SHARED = bytearray(BUFFER_BYTES)
 """One for the whole process: used between a read and the next switch to another greenlet, never across one."""

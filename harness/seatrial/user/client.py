@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Collection
-from itertools import chain
 from typing import Protocol, Unpack
 
 from seatrial.errors import UsageError
@@ -19,10 +18,12 @@ from seatrial.user.origin import Origin, split_url
 from seatrial.user.response import Response
 from seatrial.wire.tables import Outcome
 
-_REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 _LATEST_URLS = 1_024
 _LATEST_MESSAGES = 16
 """Each user has its own: 1,500 of them with a long token in each message hold 24 MiB at most."""
+
+_Way = tuple[Origin, bytes, list[Connection]]
+"""Where a request goes, its message, and the idle connections to there."""
 
 
 class Ledger(Protocol):
@@ -56,23 +57,23 @@ class Client:
         self._ledger = ledger
         self._idle: defaultdict[Origin, list[Connection]] = defaultdict(list)
         self._urls: dict[str, tuple[Origin, str]] = {}
-        self._messages: dict[tuple[object, ...], tuple[Origin, bytes]] = {}
+        self._messages: dict[tuple[object, ...], _Way] = {}
 
     def get(self, target: str, *, endpoint: str, **asked: Unpack[Asked]) -> Response:
         """GET `target`."""
-        return self.request("GET", target, endpoint=endpoint, **asked)
+        return self._do("GET", target, endpoint, asked)
 
     def head(self, target: str, *, endpoint: str, **asked: Unpack[Asked]) -> Response:
         """HEAD `target`."""
-        return self.request("HEAD", target, endpoint=endpoint, **asked)
+        return self._do("HEAD", target, endpoint, asked)
 
     def post(self, target: str, *, endpoint: str, **asked: Unpack[Asked]) -> Response:
         """POST to `target`."""
-        return self.request("POST", target, endpoint=endpoint, **asked)
+        return self._do("POST", target, endpoint, asked)
 
     def put(self, target: str, *, endpoint: str, **asked: Unpack[Asked]) -> Response:
         """PUT to `target`."""
-        return self.request("PUT", target, endpoint=endpoint, **asked)
+        return self._do("PUT", target, endpoint, asked)
 
     def request(self, method: str, target: str, *, endpoint: str, **asked: Unpack[Asked]) -> Response:
         """Do one request, record it, and return what became of it; a failure is a Response whose `ok` is False.
@@ -80,16 +81,30 @@ class Client:
         UsageError for an endpoint that is not in the class's `endpoints`, ValueError for a request that can't be
         written down: both are mistakes of the locustfile, not of the server.
         """
+        return self._do(method, target, endpoint, asked)
+
+    def forget_names(self) -> None:
+        """Ask for the addresses of names again, for all users of this process, when they are next connected to."""
+        self._network.refresh()
+
+    def close(self) -> None:
+        """Close every kept connection."""
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.close()
+            connections.clear()
+
+    def _do(self, method: str, target: str, endpoint: str, asked: Asked) -> Response:
         if "timeouts" not in asked:
             asked["timeouts"] = self._manners.timeouts
         wanted = Wanted(**asked)
         if endpoint not in self._endpoints or wanted.also:
             self._check(endpoint, wanted)
-        origin, message = self._written(method, target, wanted)
+        way = self._written(method, target, wanted)
         response = Response(method, endpoint, time.monotonic_ns())
         self._ledger.begun()
         try:
-            self._exchange(response, wanted, origin, message)
+            self._exchange(Exchange(response, wanted), *way)
         except Fault as fault:
             response.fail(fault.outcome, fault.reason)
         except BaseException as error:
@@ -98,16 +113,6 @@ class Client:
         finally:
             self._close_books(response, wanted)
         return response
-
-    def forget_names(self) -> None:
-        """Ask for the addresses of names again, for all users of this process, when they are next connected to."""
-        self._network.refresh()
-
-    def close(self) -> None:
-        """Close every kept connection."""
-        for connection in chain.from_iterable(self._idle.values()):
-            connection.close()
-        self._idle.clear()
 
     def _close_books(self, response: Response, wanted: Wanted) -> None:
         status = response.status
@@ -119,42 +124,34 @@ class Client:
             response.t_end_ns = time.monotonic_ns()
         self._ledger.ended(response)
 
-    def _exchange(self, response: Response, wanted: Wanted, origin: Origin, message: bytes) -> None:
-        exchange = Exchange(response, wanted)
-        connection = self._kept(origin)
-        if connection is not None:
-            response.connection = "reused"
+    def _exchange(self, exchange: Exchange, origin: Origin, message: bytes, idle: list[Connection]) -> None:
+        while idle:
+            connection = idle.pop()
+            if connection.speaks():
+                connection.close()
+                continue
+            exchange.response.connection = "reused"
             try:
-                self._over(exchange, connection, message)
+                self._over(exchange, connection, message, idle)
             except Fault as fault:
-                unanswered = fault.hung_up and not response.bytes_received
-                if not unanswered or response.method not in _REPEATABLE or not _repeatable_body(wanted):
+                if not fault.hung_up or not exchange.repeatable:
                     raise
-                response.connection = "replaced"
-            else:
-                return
-        connection = self._network.connect(origin, min(wanted.timeouts.connect_s, wanted.timeouts.total_s))
-        self._over(exchange, connection, message)
+                exchange.response.connection = "replaced"
+                break
+            return
+        connection = self._network.connect(origin, exchange.connect_s)
+        self._over(exchange, connection, message, idle)
 
-    def _over(self, exchange: Exchange, connection: Connection, message: bytes) -> None:
+    def _over(self, exchange: Exchange, connection: Connection, message: bytes, idle: list[Connection]) -> None:
         try:
             reusable = exchange.over(connection, message)
         except BaseException:
             connection.close()
             raise
         if reusable and self._manners.keep_alive:
-            self._idle[connection.origin].append(connection)
+            idle.append(connection)
         else:
             connection.close()
-
-    def _kept(self, origin: Origin) -> Connection | None:
-        idle = self._idle.get(origin)
-        while idle:
-            connection = idle.pop()
-            if not connection.closed_by_peer():
-                return connection
-            connection.close()
-        return None
 
     def _check(self, endpoint: str, wanted: Wanted) -> None:
         for label in (endpoint, *wanted.also.values()):
@@ -166,18 +163,19 @@ class Client:
                     hint="add it to the user class's `endpoints`; ids and digests don't belong into a label",
                 )
 
-    def _written(self, method: str, target: str, wanted: Wanted) -> tuple[Origin, bytes]:
-        """Return where a request goes, and its message; the latest ones without a body are remembered."""
+    def _written(self, method: str, target: str, wanted: Wanted) -> _Way:
+        """Return the way of a request; the latest ones without a body are remembered."""
         if wanted.body is not None:
             origin, path = self._where(target)
-            return origin, render(method, origin, path, wanted, self._manners)
-        key = (method, target, *wanted.headers.items())
+            return origin, render(method, origin, path, wanted, self._manners), self._idle[origin]
+        key = (method, target, *wanted.headers.items()) if wanted.headers else (method, target)
         known = self._messages.get(key)
         if known is None:
             if len(self._messages) >= _LATEST_MESSAGES:
                 self._messages.clear()
             origin, path = self._where(target)
-            known = self._messages[key] = origin, render(method, origin, path, wanted, self._manners)
+            message = render(method, origin, path, wanted, self._manners)
+            known = self._messages[key] = origin, message, self._idle[origin]
         return known
 
     def _where(self, target: str) -> tuple[Origin, str]:
@@ -192,7 +190,3 @@ class Client:
                 raise ValueError(f"a Unix socket can only be the user's own host: {target!r}")
             self._urls[target] = known
         return known
-
-
-def _repeatable_body(wanted: Wanted) -> bool:
-    return wanted.body is None or isinstance(wanted.body, bytes)

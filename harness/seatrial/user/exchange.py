@@ -11,68 +11,121 @@ from seatrial.user.http1 import INTERIM_LIMIT, Fault, Head, head_end, parse_head
 from seatrial.user.intake import Intake
 from seatrial.user.message import Wanted
 from seatrial.user.response import Response
-from seatrial.user.upload import pieces
-from seatrial.user.waiting import due_ns
+from seatrial.user.upload import Upload
+from seatrial.user.waiting import due_ns as due_after
 from seatrial.wire.tables import Outcome
 
 ASK_FIRST_S = 1.0
 """As curl: a server of HTTP/1.0, or one that does not know the field, says nothing (RFC 9110 10.1.1)."""
+LAST_WORDS_S = 0.1
+"""What a server said before it closed stands in the socket's buffer by the time that sending fails."""
 _CONTINUE = 100
 _SWITCHING = 101
 _FIRST_FINAL = 200
+_FIRST_UNWILLING = 300
 _NS = 1_000_000_000
+_REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 
 
 class Exchange:
     """Sends one message and reads its response into `response`; Fault if that can't be done."""
 
+    __slots__ = ("_deadline_ns", "_wanted", "response")
+
     def __init__(self, response: Response, wanted: Wanted) -> None:
-        self._response = response
+        self.response = response
         self._wanted = wanted
-        self._deadline_ns = response.t_start_ns + int(wanted.timeouts.total_s * _NS)
+        self._deadline_ns = response.t_start_ns + wanted.timeouts.total_ns
+
+    @property
+    def connect_s(self) -> float:
+        """How long a connection for it may take to be opened."""
+        return min(self._wanted.timeouts.connect_s, self._wanted.timeouts.total_s)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it may be sent once more: nothing was answered, and twice is no more than once."""
+        body, response = self._wanted.body, self.response
+        return (
+            not response.bytes_received
+            and response.method in _REPEATABLE
+            and (body is None or isinstance(body, bytes))
+        )
 
     def over(self, connection: Connection, message: bytes) -> bool:
         """Do the exchange; return whether the connection may carry another one."""
-        response = self._response
-        response.bytes_sent += connection.send(message, self._wanted.timeouts.idle_s, self._deadline_ns)
-        held, whole = b"", True
-        if self._wanted.body is not None:
-            held, whole = self._upload(connection)
-        head, rest = self._head(connection, held)
+        response, wanted, whole = self.response, self._wanted, True
+        if wanted.body is None:
+            response.bytes_sent += connection.send(message, wanted.timeouts.idle_s, self._deadline_ns)
+            head, rest = self._promptly(connection)
+        else:
+            held, whole = self._upload(connection, message)
+            head, rest = self._head(connection, held)
         response.status = head.status
         response.headers = head.fields
-        if head.length == len(rest) and self._plainly(head.length):
-            return head.persistent and whole
+        if head.length == len(rest) and wanted.unseen and response.method != "HEAD":
+            return head.persistent and whole  # a short body mostly is there already, and only has to be counted
         body = body_of(response.method, head)
-        surplus = Intake(response, self._wanted, self._deadline_ns).take(connection, body, rest)
+        surplus = Intake(response, wanted, self._deadline_ns).take(connection, body, rest)
         return head.persistent and body.reusable and whole and not surplus
 
-    def _upload(self, connection: Connection) -> tuple[bytes, bool]:
-        """Send what of the body did not go with the head, unless the server was asked and answers otherwise.
+    def _promptly(self, connection: Connection) -> tuple[Head, memoryview]:
+        """Read the final head, as `_head` does, where it comes at once and alone, as nearly all do."""
+        response = self.response
+        due_ns = time.monotonic_ns() + self._wanted.timeouts.first_byte_ns
+        count = connection.answer(SHARED, min(due_ns, self._deadline_ns))
+        response.t_end_ns = time.monotonic_ns()
+        if not count:
+            raise Fault(Outcome.RESET, "closed without a response", hung_up=True)
+        response.t_first_byte_ns = response.t_end_ns
+        response.bytes_received = count
+        end = head_end(SHARED, count)
+        if end > 0:
+            head = parse_head(bytes(SHARED_VIEW[:end]))
+            if head.status >= _FIRST_FINAL:
+                return head, SHARED_VIEW[end:count]
+        return self._head(connection, bytes(SHARED_VIEW[:count]))
 
-        Return what of the answer has been read, and whether the message is whole.
+    def _upload(self, connection: Connection, message: bytes) -> tuple[bytes, bool]:
+        """Send a message with its body, unless the server answers otherwise before.
+
+        Return what of the answer has been read, and whether the message is whole. An early answer of 300 or more
+        ends the sending; after any other one the rest is sent, unlistening: the server goes on reading.
         """
-        wanted, held = self._wanted, b""
-        if wanted.ask_first and connection.readable_within(ASK_FIRST_S):
-            block, rest = self._block(connection, b"")
-            held = bytes(rest)
-            if parse_head(block).status != _CONTINUE:
-                return block + held, False
-        for piece in pieces(wanted):
-            self._response.bytes_sent += connection.send(piece, wanted.timeouts.idle_s, self._deadline_ns)
-        return held, True
+        upload, held = Upload(self.response, self._wanted, message, self._deadline_ns), b""
+        if self._wanted.ask_first:
+            upload.head(connection)
+            if upload.broken is None and connection.readable_within(ASK_FIRST_S):
+                block, rest = self._block(connection, b"")
+                held = bytes(rest)
+                if parse_head(block).status != _CONTINUE:
+                    return block + held, False
+        if upload.broken is None and upload.go_on(connection, listening=not held):
+            return held, True
+        if upload.broken is None:
+            block, rest = self._block(connection, held)
+            held = block + bytes(rest)
+            if parse_head(block).status >= _FIRST_UNWILLING:
+                return held, False
+            if upload.go_on(connection, listening=False):
+                return held, True
+        return self._last_words(connection, held, upload), False
 
-    def _plainly(self, length: int) -> bool:
-        """Whether a body that is there already, as short ones mostly are, only has to be counted."""
-        wanted = self._wanted
-        if wanted.keep or wanted.digest is not None or wanted.into is not None or self._response.method == "HEAD":
-            return False
-        return wanted.limit is None or length <= wanted.limit
+    def _last_words(self, connection: Connection, held: bytes, upload: Upload) -> bytes:
+        """Return what the server said before it closed; its Fault where that is nothing."""
+        if held or upload.broken is None:
+            return held
+        self._deadline_ns = min(self._deadline_ns, time.monotonic_ns() + int(LAST_WORDS_S * _NS))
+        try:
+            block, rest = self._block(connection, b"")
+        except Fault:
+            raise upload.broken from None
+        return block + bytes(rest)
 
     def _head(self, connection: Connection, held: bytes) -> tuple[Head, memoryview]:
         """Read the final head, past interim ones; return it with the bytes that came after it.
 
-        Those lie in the process's buffer: they are to be used before anything else is received.
+        Those may lie in the process's buffer: they are to be used before anything else is received.
         """
         for _ in range(INTERIM_LIMIT + 1):
             block, rest = self._block(connection, held)
@@ -86,32 +139,25 @@ class Exchange:
 
     def _block(self, connection: Connection, held: bytes) -> tuple[bytes, memoryview]:
         """Return the next head's bytes, its blank line included, and what follows it."""
-        wait_s = self._wanted.timeouts.first_byte_s
+        wait_s = self._wanted.timeouts.first_byte_s if not held else self._wanted.timeouts.idle_s
         while True:  # bounded: head_end refuses a head that grows beyond its limit
             end = head_end(held, len(held)) if held else -1
             if end > 0:
                 return held[:end], memoryview(held)[end:]
-            first = not held
             count = self._more(connection, wait_s)
-            if first:  # else its first bytes came with an interim response, whose stamp stands
-                self._response.t_first_byte_ns = self._response.t_end_ns
-                end = head_end(SHARED, count)
-                if end > 0:
-                    return bytes(SHARED_VIEW[:end]), SHARED_VIEW[end:count]
             held += SHARED_VIEW[:count]
             wait_s = self._wanted.timeouts.idle_s
 
     def _more(self, connection: Connection, wait_s: float) -> int:
         """Receive more of a head; the peer's close is a Fault."""
-        response = self._response
-        if response.bytes_received:
-            count = connection.receive(SHARED, due_ns(wait_s, self._deadline_ns))
-        else:
-            count = connection.answer(SHARED, due_ns(wait_s, self._deadline_ns))
+        response = self.response
+        count = connection.receive(SHARED, due_after(wait_s, self._deadline_ns))
         response.t_end_ns = time.monotonic_ns()
         if count:
+            if not response.bytes_received:
+                response.t_first_byte_ns = response.t_end_ns
             response.bytes_received += count
             return count
-        if self._response.bytes_received:
+        if response.bytes_received:
             raise Fault(Outcome.TRUNCATED, "closed within the head")
         raise Fault(Outcome.RESET, "closed without a response", hung_up=True)

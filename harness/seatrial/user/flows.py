@@ -8,7 +8,7 @@ from typing import Any
 from gevent import GreenletExit
 
 from seatrial.user.response import Response
-from seatrial.wire.tables import Outcome
+from seatrial.wire.tables import UNKNOWN_USER, Outcome
 
 _END = (GreenletExit, KeyboardInterrupt, SystemExit)
 """How the end of a run reaches a greenlet; gevent raises Ctrl-C in whichever one happens to be running."""
@@ -101,3 +101,10 @@ class Flow:
             "user": self.user,
             "detail": self.detail,
         }
+
+
+def dropped_row(flow_id: int, due_ns: int, t_ns: int) -> dict[str, Any]:
+    """Return the record of an arrival that no user came to serve: due at one moment, given up at another."""
+    flow = Flow(flow_id, "arrival", "", t_ns, user=UNKNOWN_USER, outer=None)
+    flow.t_intended_ns, flow.outcome = due_ns, Outcome.DROPPED
+    return {**flow.row(t_ns), "user": None}

@@ -1,4 +1,4 @@
-"""How well the generator itself is doing: its share of a core, and how late its event loop is."""
+"""How well the generator itself is doing: the share that it uses of its core, and how late its event loop is."""
 
 from __future__ import annotations
 
@@ -45,19 +45,24 @@ class LoopLag:
 
 
 class CpuShare:
-    """CPU time of this process, its threads included, over wall time."""
+    """CPU time of this process, its threads included, over the time that it may use: `allowed` cores (`quota`)."""
 
     def __init__(
-        self, *, clock: Callable[[], int] = time.monotonic_ns, cpu: Callable[[], int] = time.process_time_ns
+        self,
+        allowed: float = 1.0,
+        *,
+        clock: Callable[[], int] = time.monotonic_ns,
+        cpu: Callable[[], int] = time.process_time_ns,
     ) -> None:
+        self._allowed = allowed
         self._clock = clock
         self._cpu = cpu
         self._at_ns = clock()
         self._used_ns = cpu()
 
     def take(self) -> float:
-        """Return the share since the last call; 1.0 is one core."""
+        """Return the share since the last call; 1.0 is all that the process may use."""
         at_ns, used_ns = self._clock(), self._cpu()
         share = (used_ns - self._used_ns) / max(at_ns - self._at_ns, 1)
         self._at_ns, self._used_ns = at_ns, used_ns
-        return round(share, 4)
+        return round(share / self._allowed, 4)

@@ -52,7 +52,7 @@ class Intake:
         if isinstance(body, LengthBody):
             if isinstance(goal, Gathered):
                 self._straight(connection, body, goal)
-            elif connection.plain and isinstance(goal, Dropped):
+            elif isinstance(goal, Dropped):
                 self._straight(connection, body, None)
         turn_bytes = 0
         while not body.done:
@@ -71,7 +71,7 @@ class Intake:
         return surplus
 
     def _straight(self, connection: Connection, body: LengthBody, goal: Gathered | None) -> None:
-        """Read a body of known length without framing: into its goal, or have the kernel drop it."""
+        """Read a body of known length without framing: into its goal, or have it dropped."""
         response, idle_s = self._response, self._wanted.timeouts.idle_s
         turn_bytes = 0
         while body.left:

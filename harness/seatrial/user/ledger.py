@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from locust import User
@@ -36,9 +37,18 @@ class Pulse:
 
 
 class UserLedger:
-    """Enters the requests of one user."""
+    """Enters the requests of one user; the first one that a task begins takes the moment of the task's arrival."""
 
-    __slots__ = ("_number", "_pulse", "_recorder", "_statistics", "_user")
+    __slots__ = (
+        "_due_ns",
+        "_first_by_ns",
+        "_first_due_ns",
+        "_number",
+        "_pulse",
+        "_recorder",
+        "_statistics",
+        "_user",
+    )
 
     def __init__(
         self, user: User, number: int, pulse: Pulse, recorder: Recorder | None, statistics: Statistics
@@ -48,11 +58,22 @@ class UserLedger:
         self._statistics = statistics
         self._pulse = pulse
         self._recorder = recorder
+        self._due_ns: int | None = None
+        self._first_due_ns: int | None = None
+        self._first_by_ns = 0
+
+    def intend(self, due_ns: int | None) -> None:
+        """Say for when the next request was intended; None: for no moment."""
+        self._due_ns = due_ns
+        self._first_due_ns = None
 
     def begun(self) -> None:
         """Count a request that is on its way."""
         self._pulse.in_flight += 1
         self._pulse.offered += 1
+        if self._due_ns is not None:
+            self._first_due_ns, self._due_ns = self._due_ns, None
+            self._first_by_ns = time.monotonic_ns()
 
     def ended(self, response: Response) -> None:
         """Enter what became of it."""
@@ -63,7 +84,16 @@ class UserLedger:
         flow = current_flow.get()
         if flow is not None:
             flow.ended(response)
+        due_ns = NULL if self._first_due_ns is None else self._intended_ns(response)
         if self._recorder is not None:
-            self._recorder.request(response, NULL if flow is None else flow.flow_id, self._number)
+            self._recorder.request(response, NULL if flow is None else flow.flow_id, self._number, due_ns)
         if response.outcome is not Outcome.CUT:  # Locust drops what is cut at the end of a test
-            self._statistics.enter(response, self._user.context)
+            self._statistics.enter(response, self._user.context, due_ns)
+
+    def _intended_ns(self, response: Response) -> int:
+        """Return the arrival's moment if this is the task's first request, which others may have overtaken."""
+        due_ns = self._first_due_ns
+        if due_ns is None or response.t_start_ns > self._first_by_ns:
+            return NULL
+        self._first_due_ns = None
+        return due_ns

@@ -50,7 +50,10 @@ class Asked(TypedDict, total=False):
 
 
 class Wanted:
-    """The same, with every default filled in; `limit` is the largest body that is taken, None: any."""
+    """The same, with every default filled in; `limit` is the largest body that is taken, None: any.
+
+    `unseen` tells that a body only has to be counted.
+    """
 
     __slots__ = (
         "also",
@@ -64,6 +67,7 @@ class Wanted:
         "keep",
         "limit",
         "timeouts",
+        "unseen",
     )
 
     def __init__(  # noqa: PLR0913  (the fields of Asked, taken apart by Python itself: 1 us less a request)
@@ -92,6 +96,7 @@ class Wanted:
         self.keep = keep
         self.limit = KEEP_LIMIT_BYTES if keep and limit_bytes is None else limit_bytes
         self.timeouts = timeouts
+        self.unseen = not keep and digest is None and into is None and limit_bytes is None
 
 
 class Manners:

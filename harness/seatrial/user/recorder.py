@@ -5,20 +5,22 @@ Rows are gathered in memory and written once a second, so that a kill loses at m
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seatrial.errors import ResultsUnwritable
+from seatrial.errors import ResultsUnwritable, UsageError
 from seatrial.user.response import Response
 from seatrial.wire.streams import NULL, line_header
-from seatrial.wire.tables import CONNECTIONS, METHODS, OUTCOMES, requests_layout
+from seatrial.wire.tables import CONNECTIONS, LABEL_LIMIT, METHODS, OUTCOMES, UNKNOWN_CODE, requests_layout
 
 _METHOD_CODES = {method: code for code, method in enumerate(METHODS)}
 _OUTCOME_CODES = {outcome: code for code, outcome in enumerate(OUTCOMES)}
-_CONNECTION_CODES = {word: code for code, word in enumerate(CONNECTIONS)}
+_CONNECTION_CODES = {word: code for code, word in enumerate(CONNECTIONS)} | {"": UNKNOWN_CODE}
+_SHOWN_LABELS = 4
 
 PENDING_LIMIT_BYTES = 64 * 1024 * 1024
 """About a million requests: minutes of a disk that takes nothing, and no load generator that eats the memory."""
@@ -60,22 +62,31 @@ class Stream:
 
 
 class Recorder:
-    """Writes the four streams of worker `worker` into `folder`; `endpoints` are the labels that can occur."""
+    """Writes the streams of worker `worker` into `folder`; `endpoints` are the labels known from the beginning.
+
+    A label that is learned later begins a next file, `requests-<worker>.<n>.bin`, whose header has all labels
+    known by then: a file that a kill leaves behind can always be read.
+    """
 
     def __init__(self, folder: Path, worker: int, endpoints: Sequence[str]) -> None:
-        layout = requests_layout(tuple(endpoints), worker)
+        self._folder = folder
+        self._worker = worker
         self._endpoint_codes = {label: code for code, label in enumerate(endpoints)}
-        self._pack = layout.record.pack
-        self._requests = Stream(folder / f"requests-{worker}.bin", layout.header())
+        self._pack = requests_layout((), worker).record.pack
+        self._numbers = itertools.count()
+        self._full: list[Stream] = []
+        self._requests = self._opened()
         self._flows = _lines(folder, "flows", worker)
         self._generator = _lines(folder, "generator", worker)
         self._errors = _lines(folder, "errors", worker)
-        self._streams = (self._requests, self._flows, self._generator, self._errors)
 
-    def request(self, response: Response, flow_id: int, user: int) -> None:
-        """Append one row; the closed model has no intended start."""
+    def request(self, response: Response, flow_id: int, user: int, intended_ns: int = NULL) -> None:
+        """Append one row; KeyError for a label that is neither declared nor learned.
+
+        `intended_ns` is when an open schedule wanted the request; the closed model has no such moment.
+        """
         self._requests.pending += self._pack(
-            NULL,
+            intended_ns,
             response.t_start_ns,
             response.t_first_byte_ns,
             response.t_end_ns,
@@ -89,6 +100,22 @@ class Recorder:
             _OUTCOME_CODES[response.outcome],
             _CONNECTION_CODES[response.connection],
         )
+
+    def learn(self, label: str) -> None:
+        """Know a label from now on; UsageError if there are more than `LABEL_LIMIT` of them."""
+        codes = self._endpoint_codes
+        if label in codes:
+            return
+        if len(codes) >= LABEL_LIMIT:
+            raise UsageError(
+                f"the locustfile has more than {LABEL_LIMIT} request names",
+                seen=", ".join(repr(name) for name in [*codes, label][-_SHOWN_LABELS:]),
+                expected="names that say what is asked for, not which one of many",
+                hint='name them in the client call: self.client.get(f"/item/{number}", name="/item/[id]")',
+            )
+        codes[label] = len(codes)
+        self._full.append(self._requests)
+        self._requests = self._opened()
 
     def flow(self, row: Mapping[str, Any]) -> None:
         """Append one flow (`wire.tables.FLOW_FIELDS`)."""
@@ -109,6 +136,9 @@ class Recorder:
 
     def flush(self) -> None:
         """Write what was gathered; ResultsUnwritable if that fails."""
+        while self._full:
+            self._full[0].flush()
+            self._full.pop(0).close()
         for stream in self._streams:
             stream.flush()
 
@@ -122,6 +152,16 @@ class Recorder:
                 failures.append(failure)
         if failures:
             raise failures[0]
+
+    @property
+    def _streams(self) -> tuple[Stream, ...]:
+        return (*self._full, self._requests, self._flows, self._generator, self._errors)
+
+    def _opened(self) -> Stream:
+        layout = requests_layout(tuple(self._endpoint_codes), self._worker)
+        number = next(self._numbers)
+        name = f"requests-{self._worker}.{number}.bin" if number else f"requests-{self._worker}.bin"
+        return Stream(self._folder / name, layout.header())
 
 
 def _lines(folder: Path, table: str, worker: int) -> Stream:

@@ -15,8 +15,8 @@ class Response:
 
     `status` is 0 and `headers` empty if no head arrived; `headers` has lower-case names; `body` is empty unless it
     was asked for with `keep=True`. Byte counts are those of the application's bytes: under TLS, before encryption.
-    `bytes_sent` counts each message that was sent whole: two where `connection` (a word of
-    `wire.tables.CONNECTIONS`) is `replaced`. Stamps are CLOCK_MONOTONIC nanoseconds, NULL where it did not happen.
+    `bytes_sent` counts what went out: two messages where `connection` (a word of `wire.tables.CONNECTIONS`) is
+    `replaced`. Stamps are CLOCK_MONOTONIC nanoseconds, NULL where it did not happen.
     """
 
     __slots__ = (

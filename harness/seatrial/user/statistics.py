@@ -11,6 +11,8 @@ from locust.env import Environment
 from locust.stats import RequestStats, StatsEntry, bucket_response_time
 
 from seatrial.user.response import Response
+from seatrial.wire.buckets import bucket
+from seatrial.wire.streams import NULL
 from seatrial.wire.tables import Outcome
 
 _NS_PER_MS = 1_000_000
@@ -28,28 +30,33 @@ class Statistics:
     """Gathers requests for Locust's statistics; somebody else's listener is told of each at once.
 
     Where the `request` event has listeners besides that of Locust's statistics, the event is fired for each
-    request, and serves both.
+    request, and serves both. A duration is from the intended start where there is one, else from the start. With
+    `buckets` those of successes are kept by bucket, too.
     """
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, *, buckets: bool = False) -> None:
         events: Any = environment.events
         self._request: Any = events.request
         self._environment = environment
         self._gathered: dict[tuple[str, str], list[tuple[int, int, int]]] = {}
+        self._buckets = buckets
+        self._fired: dict[str, list[int]] = {}
+        self._latency: dict[str, Counter[int]] = {}
         events.test_stop.add_listener(self._on_end)
         events.quitting.add_listener(self._on_end)
 
-    def enter(self, response: Response, context: Any) -> None:  # noqa: ANN401  (Locust's `context` method)
+    def enter(self, response: Response, context: Any, intended_ns: int = NULL) -> None:  # noqa: ANN401  (Locust's `context` method)
         """Take note of a request; `context` is its user's method of that name."""
+        begun_ns = response.t_start_ns if intended_ns == NULL else intended_ns
         handlers = self._request._handlers  # noqa: SLF001  (there is no other way to see who listens)
         if len(handlers) != 1 or handlers[0].__module__ != _LOCUSTS_OWN or response.outcome is not Outcome.OK:
-            self._fire(response, context)
+            self._fire(response, context, begun_ns)
             return
         key = (response.endpoint, response.method)
         rows = self._gathered.get(key)
         if rows is None:
             rows = self._gathered[key] = []
-        rows.append((response.t_end_ns, response.t_end_ns - response.t_start_ns, response.bytes_received))
+        rows.append((response.t_end_ns, response.t_end_ns - begun_ns, response.bytes_received))
 
     def run(self) -> None:
         """Feed Locust until killed."""
@@ -65,16 +72,37 @@ class Statistics:
             entry = _entry(stats, endpoint, method, rows)
             stats.get(endpoint, method).extend(entry)
             stats.total.extend(entry)
+            if self._buckets:
+                self._count(endpoint, [duration_ns for _, duration_ns, _ in rows])
 
-    def _fire(self, response: Response, context: Any) -> None:  # noqa: ANN401  (as in enter)
+    def note(self, response: Response) -> None:
+        """Keep the duration of a request that Locust itself was told of; unknown if its end is."""
+        if self._buckets and response.ok and response.t_end_ns != NULL:
+            self._fired.setdefault(response.endpoint, []).append(response.t_end_ns - response.t_start_ns)
+
+    def latency(self) -> dict[str, dict[int, int]]:
+        """Return, for each endpoint, the successes by bucket (`wire.buckets`) since the last call."""
+        self.feed()
+        fired, self._fired = self._fired, {}
+        for endpoint, durations_ns in fired.items():
+            self._count(endpoint, durations_ns)
+        latency, self._latency = self._latency, {}
+        return {endpoint: dict(counts) for endpoint, counts in latency.items()}
+
+    def _count(self, endpoint: str, durations_ns: list[int]) -> None:
+        self._latency.setdefault(endpoint, Counter()).update(map(bucket, durations_ns))
+
+    def _fire(self, response: Response, context: Any, begun_ns: int) -> None:  # noqa: ANN401  (as in enter)
+        if self._buckets and response.ok:
+            self._fired.setdefault(response.endpoint, []).append(response.t_end_ns - begun_ns)
         self._request.fire(
             request_type=response.method,
             name=response.endpoint,
-            response_time=(response.t_end_ns - response.t_start_ns) / _NS_PER_MS,
+            response_time=(response.t_end_ns - begun_ns) / _NS_PER_MS,
             response_length=response.bytes_received,
             exception=None if response.ok else RequestFailed(f"{response.outcome}: {response.reason}"),
             context=context(),
-            start_time=(response.t_start_ns + _WALL_MINUS_MONOTONIC_NS) / _NS_PER_S,
+            start_time=(begun_ns + _WALL_MINUS_MONOTONIC_NS) / _NS_PER_S,
             response=response,
         )
 

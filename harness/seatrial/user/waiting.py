@@ -14,7 +14,7 @@ import gevent
 from seatrial.user.http1 import Fault
 from seatrial.wire.tables import Outcome
 
-_READ, _WRITE = 1, 2
+_READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
 _NS = 1_000_000_000
 _READY: Final = object()
 _EXPIRED: Final = object()
@@ -31,10 +31,11 @@ def due_ns(wait_s: float, deadline_ns: int) -> int:
 class Waiting:
     """Lets one greenlet at a time wait for a descriptor."""
 
-    __slots__ = ("_descriptor", "_due_ns", "_reader", "_timer", "_timer_ns", "_waiter")
+    __slots__ = ("_descriptor", "_due_ns", "_hub", "_reader", "_timer", "_timer_ns", "_waiter")
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._hub: Any = gevent.get_hub()
         self._reader: Any = None
         self._timer: Any = None
         self._timer_ns = 0
@@ -44,7 +45,7 @@ class Waiting:
     def wait_readable(self, due_ns: int) -> None:
         """Let others run until there is something to read; Fault if that is not so by `due_ns`."""
         if self._reader is None:
-            self._reader = gevent.get_hub().loop.io(self._descriptor, _READ)
+            self._reader = self._hub.loop.io(self._descriptor, _READ)
         self._wait(self._reader, due_ns, "while receiving")
 
     def readable_within(self, wait_s: float) -> bool:
@@ -55,9 +56,9 @@ class Waiting:
             return False
         return True
 
-    def wait_writable(self, due_ns: int, when: str) -> None:
-        """Let others run until something can be written, or a connect has ended."""
-        watcher = gevent.get_hub().loop.io(self._descriptor, _WRITE)
+    def wait_writable(self, due_ns: int, when: str, *, or_readable: bool = False) -> None:
+        """Let others run until something can be written, or a connect has ended; or read, if that is asked for."""
+        watcher = self._hub.loop.io(self._descriptor, _WRITE | _READ if or_readable else _WRITE)
         try:
             self._wait(watcher, due_ns, when)
         finally:
@@ -80,7 +81,7 @@ class Waiting:
         self._waiter = me
         watcher.start(me.switch, _READY)
         try:
-            told = gevent.get_hub().switch()
+            told = self._hub.switch()
         finally:
             self._waiter = None
             watcher.stop()
@@ -93,7 +94,7 @@ class Waiting:
             self._timer.close()
         self._timer_ns = due_ns
         after_s = max(due_ns - time.monotonic_ns(), 0) / _NS
-        self._timer = gevent.get_hub().loop.timer(after_s)
+        self._timer = self._hub.loop.timer(after_s)
         self._timer.start(self._on_timer, update=True)
 
     def _on_timer(self) -> None:

@@ -1,8 +1,22 @@
 """The messages between the harness and the load generator: JSON lines over one Unix socket.
 
-Harness to child: `gate` (users may begin at `open_ns`), `stop` (no new flow; what runs may end within `drain_s`).
-Child to harness: `ready` (users may be let in), `second` (counts of the last second), `error` (an exception in a
-task: ours, not the server's; `fatal` if records can't be written), `drained` (nothing is in flight any more).
+Harness to child, to every worker process:
+- `gate`: users may begin at `open_ns` and, unless it is null, begin nothing from `until_ns` on; may come again.
+- `rate`: arrivals from `from_ns` on, counted from `origin_ns`: `stretches` (lists of lasts_s or null for ever,
+  begin_per_s, end_per_s), `poisson`, `seed`. Every worker makes the same sequence of arrivals.
+- `share`: from `from_ns` on this worker serves the arrivals whose place in the unit interval lies in `low` to
+  `high`.
+- `stop`: no new flow; what runs may end within `drain_s`.
+
+Child to harness, from each worker process:
+- `ready`: users may be let in (`worker pid endpoints users`, and `source`: `client` or `locust events`).
+- `second`: counts of the last second (`worker t_ns users in_flight offered completed failed errors`, in an open
+  model `arrivals arrivals_completed arrivals_late arrivals_dropped`), and `latency`: for each endpoint the
+  successes by bucket (`wire.buckets`), as an object of bucket number to count.
+- `error`: an exception in a task (ours, not the server's), or with `fatal` records that can't be written.
+- `refused`: the locustfile refuses its options (`what`, `exit_code`); the process ends.
+- `drained`: nothing is in flight any more.
+
 The environment variable `SEATRIAL_PLAN` tells the child where to record and whom to call.
 """
 

@@ -25,11 +25,22 @@ class Outcome(StrEnum):
     TOO_LARGE = "too_large"
     ABORTED = "aborted"
     CUT = "cut"
+    DROPPED = "dropped"
+    REJECTED = "rejected"
 
 
 OUTCOMES = tuple(Outcome)
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER")
 CONNECTIONS = ("new", "reused", "replaced")
+
+UNKNOWN_CODE = 255
+"""Stands for "this source can't tell" in a column of labels; sealing makes null of it."""
+
+UNKNOWN_USER = 2**32 - 1
+"""The same for the number of a user."""
+
+LABEL_LIMIT = 200
+"""So many endpoints a person can still read as a table; more are one for each object that was asked for."""
 
 REQUEST_COLUMNS = {
     "t_intended_ns": "q",
@@ -64,6 +75,7 @@ FLOW_FIELDS = tuple(
 GENERATOR_FIELDS = tuple(
     """
     t_ns users in_flight offered completed cpu_fraction loop_lag_p50_ns loop_lag_p99_ns slip_p99_ns
+    arrivals arrivals_completed arrivals_late arrivals_dropped
     """.split()
 )
 

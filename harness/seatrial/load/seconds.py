@@ -1,0 +1,83 @@
+"""A second of the whole load: what its processes counted, summed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from seatrial.load.channel import Message
+from seatrial.units import NS_PER_S
+from seatrial.wire import buckets
+
+_SUMMED = (
+    "users in_flight offered completed failed arrivals arrivals_completed arrivals_late arrivals_dropped".split()
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Second:
+    """Counts of one second over all processes; `latency` has the successes of all endpoints by bucket."""
+
+    t_ns: int
+    users: int = 0
+    in_flight: int = 0
+    offered: int = 0
+    completed: int = 0
+    failed: int = 0
+    arrivals: int = 0
+    arrivals_completed: int = 0
+    arrivals_late: int = 0
+    arrivals_dropped: int = 0
+    latency: Mapping[int, int] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """Return the counts in words, for a line that is replaced each second."""
+        p95_ns = buckets.percentile_ns(self.latency, 95)
+        parts = [f"{self.completed} requests/s"]
+        if p95_ns is not None:
+            parts.append(f"p95 {milliseconds(p95_ns)}")
+        parts += [f"{self.failed} failed", f"{self.in_flight} in flight"]
+        late, dropped = self.arrivals_late, self.arrivals_dropped
+        parts += [f"{late} late"] if late else []
+        parts += [f"{dropped} dropped"] if dropped else []
+        return ", ".join(parts)
+
+
+def milliseconds(value_ns: int) -> str:
+    """Return a latency in words, as exact as a bucket is."""
+    value_ms = value_ns * 1000 / NS_PER_S
+    return f"{value_ms:.{0 if value_ms >= 100 else 1 if value_ms >= 10 else 2}f} ms"  # noqa: PLR2004  (three digits)
+
+
+class Gathering:
+    """Puts together what several workers say of about the same second; their clocks tick at different moments."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, Message] = {}
+
+    def take(self, connection: int, message: Message, living: Collection[int]) -> Second | None:
+        """Take one worker's second; return the sum once every living worker has told, or one tells again."""
+        if connection in self._held:
+            done = _sum(self._held.values())
+            self._held = {connection: message}
+            return done
+        self._held[connection] = message
+        if set(living) <= self._held.keys():
+            done = _sum(self._held.values())
+            self._held = {}
+            return done
+        return None
+
+
+def _sum(messages: Iterable[Message]) -> Second:
+    latency: Counter[int] = Counter()
+    counts = dict.fromkeys(_SUMMED, 0)
+    t_ns = 0
+    for message in messages:
+        t_ns = max(t_ns, message.get("t_ns", 0))
+        for name in _SUMMED:
+            counts[name] += message.get(name) or 0
+        for found in (message.get("latency") or {}).values():
+            latency.update({int(number): count for number, count in found.items()})
+    return Second(t_ns=t_ns, latency=dict(latency), **counts)

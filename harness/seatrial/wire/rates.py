@@ -1,0 +1,123 @@
+"""Schedules of arrivals: a rate that holds, steps, or ramps; what the harness and its load generator both read.
+
+As text: `50/s`; steps `10/s for 10s, 50/s for 20s`; ramps `10/s to 100/s for 60s`. A rate may be per `s`, `m` (or
+`min`) or `h`. After the last stretch its end rate holds. A file of `second,rate` lines gives steps.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from seatrial.units import seconds
+
+_PER_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_RATE = r"(\d+(?:\.\d+)?)\s*/\s*(s|min|m|h)"
+_STRETCH = re.compile(rf"^\s*{_RATE}(?:\s+to\s+{_RATE})?(?:\s+for\s+(\S+))?\s*$")
+EXPECTED = "50/s, or 10/s for 10s, 20/s for 20s (steps), or 10/s to 100/s for 60s (a ramp)"
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """For `lasts_s` the rate goes evenly from `begin_per_s` to `end_per_s` (arrivals a second)."""
+
+    lasts_s: float
+    begin_per_s: float
+    end_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A schedule; without `poisson` arrivals are evenly spaced, with it they are independent of each other."""
+
+    stretches: tuple[Stretch, ...]
+    poisson: bool = False
+
+    @property
+    def first_per_s(self) -> float:
+        """The rate at the beginning."""
+        return self.stretches[0].begin_per_s
+
+    @property
+    def last_per_s(self) -> float:
+        """The rate that holds after the last stretch."""
+        return self.stretches[-1].end_per_s
+
+    @property
+    def steady(self) -> bool:
+        """Whether it is one rate all the time."""
+        return all(one.begin_per_s == one.end_per_s == self.first_per_s for one in self.stretches)
+
+    def at(self, second: float) -> float:
+        """Return the rate at a moment after the beginning (seconds; arrivals a second)."""
+        for one in self.stretches:
+            if second < one.lasts_s:
+                return one.begin_per_s + (one.end_per_s - one.begin_per_s) * max(second, 0.0) / one.lasts_s
+            second -= one.lasts_s
+        return self.last_per_s
+
+    def text(self) -> str:
+        """Return the schedule as it may be written."""
+        return ", ".join(_written(one) for one in self.stretches)
+
+
+def parse(text: str) -> tuple[Stretch, ...]:
+    """Read a schedule; ValueError says what is wrong. Only the last stretch may lack `for`, and only if steady."""
+    pieces = text.split(",")
+    found = [_stretch(piece, last=index == len(pieces) - 1) for index, piece in enumerate(pieces)]
+    if not any(one.begin_per_s or one.end_per_s for one in found):
+        raise ValueError(f"{text!r} has no arrivals: {EXPECTED} is expected")
+    return tuple(found)
+
+
+def parse_lines(lines: Iterable[str]) -> tuple[Stretch, ...]:
+    """Read `second,rate` lines: from each second on its rate (a second) holds; ValueError names the line."""
+    steps: list[tuple[float, float]] = []
+    for number, row in enumerate(csv.reader(lines), start=1):
+        if not row or row[0].lstrip().startswith("#") or (number == 1 and row[0].strip() == "second"):
+            continue
+        steps.append(_step(row, number, after=steps[-1][0] if steps else None))
+    if not steps or not any(rate for _, rate in steps):
+        raise ValueError("it has no line `second,rate` with a rate above zero")
+    return _from_steps(steps)
+
+
+def _step(row: Sequence[str], number: int, *, after: float | None) -> tuple[float, float]:
+    try:
+        second, rate = (float(cell) for cell in row)
+    except ValueError as error:
+        raise ValueError(f"line {number}: {','.join(row)!r} is not `second,rate`") from error
+    if not (math.isfinite(second) and math.isfinite(rate)) or rate < 0:
+        raise ValueError(f"line {number}: {','.join(row)!r} has no rate that can be kept")
+    if second != 0 if after is None else second <= after:
+        raise ValueError(f"line {number}: seconds begin at 0 and rise, {second:g} does not")
+    return second, rate
+
+
+def _from_steps(steps: Sequence[tuple[float, float]]) -> tuple[Stretch, ...]:
+    ends = [second for second, _ in steps[1:]]
+    lasts = [end - begin for (begin, _), end in zip(steps, ends, strict=False)]
+    return tuple(Stretch(length, rate, rate) for (_, rate), length in zip(steps, [*lasts, math.inf], strict=True))
+
+
+def _stretch(piece: str, *, last: bool) -> Stretch:
+    match = _STRETCH.match(piece)
+    if match is None:
+        raise ValueError(f"{piece.strip()!r} is not a rate: {EXPECTED} is expected")
+    begin, unit, end, end_unit, lasts = match.groups()
+    begin_per_s = float(begin) / _PER_S[unit]
+    end_per_s = float(end) / _PER_S[end_unit] if end else begin_per_s
+    if lasts is None and (end or not last):
+        raise ValueError(f"{piece.strip()!r} does not say how long: {EXPECTED} is expected")
+    lasts_s = seconds(lasts) if lasts else math.inf
+    if lasts_s <= 0:
+        raise ValueError(f"{piece.strip()!r} lasts no time")
+    return Stretch(lasts_s, begin_per_s, end_per_s)
+
+
+def _written(one: Stretch) -> str:
+    ramp = f" to {one.end_per_s:g}/s" if one.end_per_s != one.begin_per_s else ""
+    return f"{one.begin_per_s:g}/s{ramp}" + (f" for {one.lasts_s:g}s" if math.isfinite(one.lasts_s) else "")

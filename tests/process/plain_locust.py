@@ -1,0 +1,48 @@
+"""Plain Locust as a person starts it, in a folder of a test, without the harness."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from seatrial.load.command import free_port
+
+ROOT = Path(__file__).parents[2]
+
+
+def environment(**more: str) -> Mapping[str, str]:
+    """Return a person's environment: nothing of Locust's own, and our package."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+    return {**kept, "PYTHONPATH": str(ROOT / "harness"), "COLUMNS": "120", **more}
+
+
+@contextmanager
+def plain_locust(folder: Path, text: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start Locust with a locustfile of this text; what is left of it at the end is killed. Its log is `log`."""
+    file = folder / "load.py"
+    file.write_text(text)
+    argv = [sys.executable, "-m", "locust", "-f", str(file), *options]
+    if "--processes" in options:
+        port = str(free_port())
+        argv += ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            argv,
+            cwd=folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

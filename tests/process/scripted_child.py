@@ -1,0 +1,109 @@
+"""A drive with a child that is scripted: a process that speaks on the control socket as Locust's workers would."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+from seatrial.load.orders import Hooks, Orders
+from seatrial.load.seconds import Second
+from seatrial.load.steering import Steering
+from seatrial.model import Load, NoteKind, Phase, Span
+
+PREAMBLE = """
+import json, os, socket, sys, time
+plan = json.loads(os.environ["SEATRIAL_PLAN"])
+class Worker:
+    def __init__(self):
+        self.heard, self.last = [], None
+        self.line = socket.socket(socket.AF_UNIX)
+        self.line.connect(plan["control"])
+        self.received = self.line.makefile("rb")
+    def send(self, **message): self.line.sendall(json.dumps(message).encode() + b"\\n")
+    def await_(self, kind):
+        while not self.heard or self.heard[-1]["kind"] != kind or self.last is self.heard[-1]:
+            self.heard.append(json.loads(self.received.readline()))
+        self.last = self.heard[-1]
+        return self.last
+    def close(self):
+        self.received.close()
+        self.line.close()
+first = Worker()
+send, await_ = first.send, first.await_
+"""
+OBEDIENT = """
+send(kind="ready", worker=0)
+gate = await_("gate")
+send(kind="second", completed=5, failed=0, in_flight=1, errors=3)
+stop = await_("stop")
+print("drain", stop["drain_s"])
+send(kind="drained", errors=4)
+"""
+
+
+class Scripted:
+    """A spawn that starts a script in place of Locust, and remembers what it was asked for."""
+
+    def __init__(self, script: str) -> None:
+        self.script = script
+        self.argv: list[str] = []
+        self.children: list[subprocess.Popen[bytes]] = []
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdin: int | IO[bytes] | None = None,
+        stdout: int | IO[bytes] | None = None,
+        stderr: int | IO[bytes] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start the script."""
+        self.argv = list(argv)
+        command = [sys.executable, "-c", PREAMBLE + self.script]
+        child = subprocess.Popen(command, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr)
+        self.children.append(child)
+        return child
+
+    def end(self) -> None:
+        """End what was started."""
+        for child in self.children:
+            child.kill()
+            child.wait()
+
+
+class Told:
+    """What the hooks were told."""
+
+    def __init__(self) -> None:
+        self.pids: list[int] = []
+        self.phases: list[tuple[Span, ...]] = []
+        self.seconds: list[tuple[Phase, Second]] = []
+        self.notes: list[tuple[NoteKind, str]] = []
+        self.reins: list[Steering] = []
+        self.hooks = Hooks(
+            started=self.pids.append,
+            phases=self.phases.append,
+            second=lambda phase, second: self.seconds.append((phase, second)),
+            noted=lambda kind, text: self.notes.append((kind, text)),
+            steered=self.reins.append,
+        )
+
+
+def orders(tmp_path: Path, **load: Any) -> Orders:  # noqa: ANN401  (fields of Load)
+    """Return the orders of a short drive."""
+    short = Load(locustfile=tmp_path / "x.py", users=2, warmup_s=0.2, duration_s=0.3, drain_s=0.1)
+    return Orders(
+        load=replace(short, **load),
+        target="http://127.0.0.1:9",
+        folder=tmp_path,
+        streams=tmp_path,
+        log=tmp_path / "locust.log",
+        secrets={"WORD": "w"},
+        seed=5,
+    )

@@ -1,0 +1,49 @@
+"""The client's page: its example runs, and it names everything that can be set."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from process.locust_child import started
+from process.scripted_server import Peer, scripted
+
+from seatrial.user import LeanUser
+from seatrial.user.connection import Timeouts
+from seatrial.user.message import Asked
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "client.md").read_text(encoding="utf-8")
+HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+
+def _answers_for_ever(peer: Peer) -> None:
+    while True:
+        peer.answer(HI)
+
+
+def test_the_example_runs(tmp_path: Path) -> None:
+    """Copied into a file it is a locustfile that does what it says, without a failure."""
+    [example] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "reader.py").write_text(example)
+    with scripted(_answers_for_ever) as server:
+        options = ("--run-time", "1", "--stop-timeout", "2")
+        process = started(server.url, options, tmp_path / "reader.py", 1, {}, subprocess.PIPE)
+        output = process.communicate(timeout=20)[0].decode()
+        asked = {request.split(b" HTTP")[0] for request in server.requests}
+    assert process.returncode == 0, output
+    assert asked == {b"GET /", b"PUT /copy"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *Asked.__annotations__,
+        *(name for name in LeanUser.__annotations__ if name in vars(LeanUser)),
+        *(name for name in Timeouts.__annotations__ if name.endswith("_s")),
+    ],
+)
+def test_everything_that_can_be_set_is_documented(name: str) -> None:
+    """An option stands in a table of the page."""
+    assert f"\n| `{name}` |" in PAGE

@@ -1,0 +1,207 @@
+"""Drives with several load processes and with a rate; the child is scripted, so that each can be lost on cue."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from process.scripted_child import Scripted, Told, orders
+
+from seatrial.errors import LoadFailed, UsageError
+from seatrial.load.driving import drive
+from seatrial.load.hearing import FROM_EVENTS_TEXT
+from seatrial.model import NoteKind, Phase
+from seatrial.wire.rates import Rate, Stretch
+
+TWO = """
+second = Worker()
+send(kind="ready", worker=0, pid=70, users=3)
+second.send(kind="ready", worker=1, pid=71, users=1)
+"""
+LAST_WORD = """
+stop = await_("stop")
+send(kind="drained", worker=0, errors=0)
+print(json.dumps(first.heard))
+"""
+
+
+def _heard(tmp_path: Path) -> list[dict[str, Any]]:
+    """Return what the first worker of the script was told, in its order."""
+    found: list[dict[str, Any]] = json.loads((tmp_path / "locust.log").read_text().splitlines()[-1])
+    return found
+
+
+def test_users_are_let_in_once_every_process_is_ready(tmp_path: Path) -> None:
+    """The first one waits for the second, which takes half a second longer."""
+    script = """
+send(kind="ready", worker=0, users=1)
+time.sleep(0.5)
+second, asked_ns = Worker(), time.monotonic_ns()
+second.send(kind="ready", worker=1, users=1)
+assert await_("gate")["open_ns"] > asked_ns
+second.await_("stop"); second.send(kind="drained", worker=1)
+"""
+    drive(orders(tmp_path, processes=2), Told().hooks, spawn=Scripted(script + LAST_WORD))
+
+
+def test_a_second_process_that_never_comes_is_told(tmp_path: Path) -> None:
+    """The message counts who was ready; the clock of this test runs fast."""
+    spawn = Scripted('send(kind="ready", worker=0, users=1); time.sleep(30)')
+    ticks = iter(range(0, 10**15, 4_000_000_000))
+    try:
+        with pytest.raises(LoadFailed, match="was not ready within 60 s") as caught:
+            drive(orders(tmp_path, processes=2), Told().hooks, spawn=spawn, clock=lambda: next(ticks))
+    finally:
+        spawn.end()
+
+    assert caught.value.seen.startswith("1 of 2 load processes were")
+
+
+def test_shares_and_the_first_rate_are_told_before_the_gate_opens(tmp_path: Path) -> None:
+    """The warm-up holds the schedule's first rate; the schedule itself begins with the window."""
+    told = Told()
+    rate = Rate((Stretch(10.0, 4.0, 4.0), Stretch(math.inf, 9.0, 9.0)), poisson=True)
+    script = TWO + 'second.await_("stop"); second.send(kind="drained", worker=1)' + LAST_WORD
+
+    drive(orders(tmp_path, processes=2, rate=rate), told.hooks, spawn=Scripted(script))
+
+    share, steady, gate, schedule, _ = _heard(tmp_path)
+    warmup, window, _ = told.phases[-1]
+    assert [one["kind"] for one in (share, steady, gate, schedule)] == ["share", "rate", "gate", "rate"]
+    assert (share["low"], share["high"], share["from_ns"]) == (0.0, 0.75, warmup.from_ns)
+    assert (steady["stretches"], steady["poisson"], steady["seed"]) == ([[None, 4.0, 4.0]], True, 5)
+    assert (gate["open_ns"], gate["until_ns"]) == (warmup.from_ns, None)
+    assert schedule["stretches"] == [[10.0, 4.0, 4.0], [None, 9.0, 9.0]]
+    assert (schedule["from_ns"], schedule["origin_ns"]) == (window.from_ns, window.from_ns)
+
+
+def test_users_that_move_change_the_shares_ahead_of_time(tmp_path: Path) -> None:
+    """What a worker says of its users is what counts; the change holds for both from one moment on."""
+    script = (
+        TWO
+        + """
+await_("gate")
+second.send(kind="second", worker=1, users=3, t_ns=1)
+share = await_("share")
+assert share["from_ns"] > time.monotonic_ns() + 100_000_000
+second.await_("stop"); second.send(kind="drained", worker=1)
+"""
+        + LAST_WORD
+    )
+
+    drive(orders(tmp_path, processes=2), Told().hooks, spawn=Scripted(script))
+
+    shares = [(one["low"], one["high"]) for one in _heard(tmp_path) if one["kind"] == "share"]
+    assert shares == [(0.0, 0.75), (0.0, 0.5)]
+
+
+def test_a_lost_process_is_noted_and_the_other_serves_all(tmp_path: Path) -> None:
+    """The run goes on to its end; the note says which one was lost, and when."""
+    told = Told()
+    script = TWO + 'await_("gate"); second.close()' + LAST_WORD
+
+    driven = drive(orders(tmp_path, processes=2, duration_s=0.6), told.hooks, spawn=Scripted(script))
+
+    ((kind, text),) = told.notes
+    assert kind is NoteKind.WORKER_LOST
+    assert text.startswith("load process 1 (pid 71) was gone 0.")
+    assert text.endswith("s after the load began; 1 of 2 went on")
+    assert [one["high"] for one in _heard(tmp_path) if one["kind"] == "share"] == [0.75, 1.0]
+    assert [span.phase for span in driven.spans] == [Phase.WARMUP, Phase.WINDOW, Phase.DRAIN]
+
+
+def test_without_any_process_the_load_has_failed(tmp_path: Path) -> None:
+    """Locust's master may live on; nobody drives the stack."""
+    spawn = Scripted(TWO + 'await_("gate"); second.close(); first.close(); time.sleep(30)')
+    try:
+        with pytest.raises(LoadFailed, match="processes are gone") as caught:
+            drive(orders(tmp_path, processes=2, duration_s=20), Told().hooks, spawn=spawn)
+    finally:
+        spawn.end()
+
+    assert "1 (pid 71)" in caught.value.seen
+
+
+def test_a_lost_master_is_noted_while_the_workers_go_on(tmp_path: Path) -> None:
+    """Its workers are processes of their own, and have a socket each; the end of the run waits for their word."""
+    script = (
+        "over, leave = os.pipe()\nif os.fork():\n    os.read(over, 1)\n    os._exit(3)\n"
+        + TWO
+        + 'await_("gate"); os.write(leave, b"x"); second.await_("stop"); second.send(kind="drained", worker=1)'
+        + LAST_WORD
+    )
+    told = Told()
+
+    drive(orders(tmp_path, processes=2), told.hooks, spawn=Scripted(script))
+
+    ((kind, text),) = told.notes
+    assert kind is NoteKind.WORKER_LOST
+    assert text.startswith("Locust's master ended with exit code 3")
+
+
+def test_a_refusal_ends_the_child_at_once(tmp_path: Path) -> None:
+    """It says what it refuses; its master would wait for ever."""
+    spawn = Scripted('send(kind="refused", worker=0, what="no tag", exit_code=2); time.sleep(30)')
+
+    with pytest.raises(UsageError, match="refuses its options") as caught:
+        drive(orders(tmp_path, processes=2), Told().hooks, spawn=spawn)
+
+    assert caught.value.seen == "no tag"
+    assert spawn.children[0].returncode == -15
+
+
+def test_records_made_from_locusts_events_are_told_of(tmp_path: Path) -> None:
+    """A locustfile that was not written for Seatrial leaves columns empty."""
+    told = Told()
+    script = 'send(kind="ready", worker=0, source="locust events")' + LAST_WORD
+
+    drive(orders(tmp_path), told.hooks, spawn=Scripted(script))
+
+    assert told.notes == [(NoteKind.LOCUST_EVENTS, FROM_EVENTS_TEXT)]
+
+
+def test_users_that_can_not_follow_a_rate_are_refused(tmp_path: Path) -> None:
+    """They would come at a pace of their own, under the name of the rate."""
+    script = 'send(kind="ready", worker=0, source="locust events"); time.sleep(30)'
+    rate = Rate((Stretch(math.inf, 9.0, 9.0),))
+
+    with pytest.raises(UsageError, match="can't follow a rate"):
+        drive(orders(tmp_path, rate=rate), Told().hooks, spawn=Scripted(script))
+
+
+SECONDS = """
+send(kind="ready", worker=0)
+begun_ns = await_("gate")["open_ns"]
+for second in range(1, {count}):
+    send(kind="second", t_ns=begun_ns + second * 10**9, users=2, latency={{"x": {{str({bucket}): 9}}}})
+"""
+
+
+def test_a_stable_latency_opens_the_window(tmp_path: Path) -> None:
+    """Ten even seconds are told at once; the spans are written as they were, not as they were planned."""
+    told = Told()
+    script = SECONDS.format(count=12, bucket="1000") + LAST_WORD
+
+    driven = drive(orders(tmp_path, stable=True, warmup_s=60.0), told.hooks, spawn=Scripted(script))
+
+    assert driven.warmup is not None
+    assert (driven.warmup.stable, len(driven.warmup.medians_ns), told.notes) == (True, 2, [])
+    planned, known = told.phases[0][0], driven.spans[0]
+    assert planned.until_ns - planned.from_ns == 60_000_000_000
+    assert known.until_ns - known.from_ns == round(driven.warmup.after_s * 1e9) < 20_000_000_000
+
+
+def test_a_warm_up_that_never_becomes_stable_ends_at_its_limit(tmp_path: Path) -> None:
+    """With a note; the window is as long as was asked."""
+    told = Told()
+    script = SECONDS.format(count=12, bucket="1000 + 20 * second") + LAST_WORD
+
+    driven = drive(orders(tmp_path, stable=True, warmup_s=1.0), told.hooks, spawn=Scripted(script))
+
+    assert driven.warmup is not None
+    assert (driven.warmup.stable, [kind for kind, _ in told.notes]) == (False, [NoteKind.WARMUP_UNSTABLE])
+    assert 0.9 < driven.warmup.after_s <= 1.0
+    assert driven.spans[1].until_ns - driven.spans[1].from_ns == 300_000_000

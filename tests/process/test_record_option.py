@@ -1,0 +1,243 @@
+"""`--record DIR` in plain Locust: the tables of a run, sealed at the end or after a kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from process.counting_server import Counting, counting_server
+
+from seatrial.load.command import free_port, plugin
+from seatrial.record import document as documents
+from seatrial.record.folder import RunFolder
+
+ROOT = Path(__file__).parents[2]
+GIVE_UP_S = 30.0
+SECRET = "sesame-open"
+THEIRS = """
+from locust import FastHttpUser, constant, task
+
+class Theirs(FastHttpUser):
+    wait_time = constant(0.02)
+
+    @task
+    def ask(self):
+        self.client.get("/ok")
+        self.client.get("/missing?token=sesame-open")
+"""
+OURS = """
+from locust import constant, task
+from seatrial.user import LeanUser
+
+class Ours(LeanUser):
+    endpoints = ("page",)
+    wait_time = constant(0.02)
+
+    @task
+    def ask(self):
+        with self.flow("visit"):
+            self.client.get("/ok", endpoint="page")
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[Counting]:
+    """Serve on port 0."""
+    with counting_server() as started:
+        yield started
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+    return {**kept, "PYTHONPATH": str(ROOT / "harness"), "COLUMNS": "120"}
+
+
+def _with_secret(url: str) -> str:
+    return url.replace("//", f"//me:{SECRET}@")
+
+
+@contextmanager
+def _locust(folder: Path, text: str, server: Counting, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start plain Locust in `folder`; whatever is left of it at the end is killed."""
+    file = folder / "theirs.py"
+    file.write_text(text)
+    files = str(file) if text is OURS else f"{file},{plugin()}"
+    argv = [sys.executable, "-m", "locust", "-f", files, "--headless", "--only-summary", *options]
+    argv += [
+        "--users",
+        "4",
+        "--spawn-rate",
+        "4",
+        "--host",
+        server.url if text is OURS else _with_secret(server.url),
+    ]
+    if "--processes" in options:
+        port = str(free_port())
+        argv += ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            argv,
+            cwd=folder,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(GIVE_UP_S)
+
+
+def _until(condition: Callable[[], bool], folder: Path) -> None:
+    deadline = time.monotonic() + GIVE_UP_S
+    while not condition():
+        assert time.monotonic() < deadline, (folder / "log").read_text()
+        time.sleep(0.02)
+
+
+def _stopped(process: subprocess.Popen[bytes], folder: Path) -> int:
+    """End it as a person does, with Ctrl-C; return its exit code."""
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(GIVE_UP_S)
+    except subprocess.TimeoutExpired:
+        raise AssertionError((folder / "log").read_text()) from None
+
+
+def _seatrial(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    argv: Sequence[str] = [sys.executable, "-m", "seatrial", *words]
+    return subprocess.run(
+        argv, cwd=folder, env=_environment(), capture_output=True, text=True, check=False, timeout=GIVE_UP_S
+    )
+
+
+def _requests(folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(folder / "rec" / "requests.parquet")
+
+
+def test_a_foreign_locustfile_is_recorded_and_sealed(server: Counting, tmp_path: Path) -> None:
+    """Its end is clean: the same tables, a window, and a report that does not miss a stack."""
+    with _locust(tmp_path, THEIRS, server, "--record", "rec") as process:
+        _until(lambda: server.asked["/ok"] > 60, tmp_path)
+        _stopped(process, tmp_path)
+    document = documents.load(RunFolder(tmp_path / "rec"))
+    assert (document.status, document.sealed, document.engine) == ("complete", True, "none")
+    assert [note.kind for note in document.notes] == ["locust events"]
+    rows = _requests(tmp_path)
+    assert document.rows["requests"] == len(rows)
+    assert 0 <= server.asked["/ok"] - (rows["endpoint"] == "/ok").sum() <= 4  # in flight at the end: not told
+    assert set(rows["endpoint"]) == {"/ok", "/missing?token=..."}
+    assert set(rows["phase"]) == {"window"}
+    assert sorted(path.name for path in (tmp_path / "rec").iterdir()) == [
+        "flows.parquet",
+        "generator.parquet",
+        "requests.parquet",
+        "run.json",
+        "samples.parquet",
+        "tiers.parquet",
+    ]
+    assert SECRET not in (tmp_path / "rec" / "run.json").read_text()
+
+
+def test_what_plain_locust_recorded_is_shown(server: Counting, tmp_path: Path) -> None:
+    """No stack was watched, and nothing is missing because of that."""
+    with _locust(tmp_path, OURS, server, "--record", "rec") as process:
+        _until(lambda: server.asked["/ok"] > 100, tmp_path)
+        assert _stopped(process, tmp_path) == 0
+    shown = _seatrial(tmp_path, "show", "rec")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "VALID" in shown.stdout
+    assert "INVALID" not in shown.stdout
+    assert "visit" in shown.stdout
+    assert len(_requests(tmp_path)) == server.asked["/ok"]
+
+
+def test_several_processes_are_sealed_together(server: Counting, tmp_path: Path) -> None:
+    """Also one that is killed in the middle: what it had recorded until its last second is there."""
+    with _locust(tmp_path, OURS, server, "--record", "rec", "--processes", "2") as process:
+        _until(lambda: server.asked["/ok"] > 100, tmp_path)
+        streams = tmp_path / "rec" / "streams"
+        _until(lambda: all(len(_lines(streams / f"generator-{n}.jsonl")) > 2 for n in (0, 1)), tmp_path)
+        victim = _children(process.pid)[0]
+        killed_ns = time.monotonic_ns()
+        os.kill(victim, signal.SIGKILL)
+        asked = server.asked["/ok"]
+        _until(lambda: server.asked["/ok"] > asked + 100, tmp_path)
+        _stopped(process, tmp_path)
+    rows = _requests(tmp_path)
+    last_ns = rows.groupby("worker")["t_end_ns"].max()
+    assert list(last_ns.index) == [0, 1]
+    assert killed_ns - last_ns.min() < 2_000_000_000
+    assert last_ns.max() > killed_ns
+    flows = pd.read_parquet(tmp_path / "rec" / "flows.parquet")
+    assert flows["flow_id"].is_unique
+    assert rows.groupby("user")["worker"].nunique().max() == 1
+    assert documents.load(RunFolder(tmp_path / "rec")).status == "complete"
+
+
+def test_a_killed_recording_is_recovered(server: Counting, tmp_path: Path) -> None:
+    """`show` says how, `recover` does it, once nobody writes any more."""
+    with _locust(tmp_path, THEIRS, server, "--record", "rec") as process:
+        _until(lambda: len(_lines(tmp_path / "rec" / "streams" / "generator-0.jsonl")) > 2, tmp_path)
+        refused = _seatrial(tmp_path, "recover", "rec")
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(GIVE_UP_S)
+    assert (refused.returncode, "still going on" in refused.stderr) == (2, True)
+    shown = _seatrial(tmp_path, "show", "rec")
+    assert (shown.returncode, "seatrial recover rec" in shown.stderr) == (2, True)
+    recovered = _seatrial(tmp_path, "recover", "rec")
+    assert (recovered.returncode, "recovered" in recovered.stdout) == (5, True)
+    assert len(_requests(tmp_path)) > 50
+    document = documents.load(RunFolder(tmp_path / "rec"))
+    assert (document.status, [span.phase for span in document.spans]) == ("recovered", ["window"])
+
+
+def test_a_folder_that_is_not_empty_is_refused(server: Counting, tmp_path: Path) -> None:
+    """Exit code 2 before anything is asked, and nothing in the folder is touched."""
+    (tmp_path / "rec").mkdir()
+    (tmp_path / "rec" / "thesis.txt").write_text("the only copy")
+    for text in (THEIRS, OURS):
+        with _locust(tmp_path, text, server, "--record", "rec") as process:
+            assert process.wait(GIVE_UP_S) == 2
+        assert "is not empty" in (tmp_path / "log").read_text()
+        assert "Traceback" not in (tmp_path / "log").read_text()
+    assert not server.asked
+    assert [path.name for path in (tmp_path / "rec").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("more", [(), ("--processes", "2")])
+def test_too_many_names_end_plain_locust(server: Counting, tmp_path: Path, more: tuple[str, ...]) -> None:
+    """Exit code 2, a log line with the hint, and the records until then."""
+    text = THEIRS.replace('"/ok"', 'f"/item/{id(self)}/{self.environment.stats.total.num_requests}"')
+    with _locust(tmp_path, text, server, "--record", "rec", *more) as process:
+        assert process.wait(GIVE_UP_S) == 2
+    assert 'name="/item/[id]"' in (tmp_path / "log").read_text()
+    assert _requests(tmp_path)["endpoint"].nunique() >= 200
+
+
+def test_without_the_option_the_plugin_does_nothing(server: Counting, tmp_path: Path) -> None:
+    """It may stand in every command line."""
+    with _locust(tmp_path, THEIRS, server, "--run-time", "1") as process:
+        process.wait(GIVE_UP_S)
+    assert server.asked["/ok"] > 10
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == ["log", "theirs.py"]
+
+
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines() if path.exists() else []
+
+
+def _children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -1,0 +1,254 @@
+"""The reins and the processes of a real load: what is changed while it runs, and a process that is killed."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from process.scripted_child import Told
+from spawning import spawn
+
+from seatrial.load.driving import drive
+from seatrial.load.orders import Driven, Hooks, Orders
+from seatrial.load.seconds import Second
+from seatrial.load.steering import steady
+from seatrial.model import Load, NoteKind, Phase
+from seatrial.stack.cores import on_cores
+from seatrial.wire.rates import Rate, Stretch
+from seatrial.wire.streams import read_layout
+
+S = 1_000_000_000
+FOREVER = math.inf
+LEAN = """
+from locust import constant, task
+from seatrial.user import LeanUser
+
+class Asking(LeanUser):
+    endpoints = ("page",)
+    wait_time = constant(0.02)
+
+    @task
+    def ask(self):
+        with self.flow("ask"):
+            self.client.request("GET", "/", endpoint="page")
+"""
+PLAIN = """
+from locust import HttpUser, constant, task
+
+class Asking(HttpUser):
+    wait_time = constant(0.05)
+
+    @task
+    def ask(self):
+        self.client.get("/", name="page")
+"""
+
+
+class _Answer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Serve two bytes on a free port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Answer) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def _orders(folder: Path, url: str, locustfile: str, **load: Any) -> Orders:  # noqa: ANN401  (fields of Load)
+    path = folder / "asking.py"
+    path.write_text(locustfile)
+    short = Load(locustfile=path, users=4, warmup_s=1.0, duration_s=4.0, drain_s=1.0)
+    return Orders(
+        load=replace(short, **load),
+        target=url,
+        folder=folder,
+        streams=folder,
+        log=folder / "locust.log",
+        secrets={"PYTHONPATH": str(Path(__file__).parents[2] / "harness")},
+        seed=5,
+    )
+
+
+def _drive(orders: Orders, told: Told, each: Callable[[int], None]) -> Driven:
+    """Drive, and call `each` with the number of every second of the window."""
+    seconds = count()
+
+    def second(phase: Phase, counts: Second) -> None:
+        told.hooks.second(phase, counts)
+        if phase is Phase.WINDOW:
+            each(next(seconds))
+
+    ended = []
+
+    def watched(*words: Any, **named: Any) -> Any:  # noqa: ANN401  (as spawn takes them)
+        ended.append(spawn(*words, **named))
+        return ended[-1]
+
+    hooks = Hooks(
+        started=told.hooks.started,
+        phases=told.hooks.phases,
+        second=second,
+        noted=told.hooks.noted,
+        steered=told.hooks.steered,
+    )
+    try:
+        return drive(orders, hooks, spawn=watched)
+    finally:
+        for child in ended:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+def _begun(folder: Path, worker: int = 0) -> list[int]:
+    """Return the start of every recorded request of one worker, in order; it may have begun several files."""
+    found: list[int] = []
+    for part in folder.glob(f"requests-{worker}*.bin"):
+        with part.open("rb") as stream:
+            layout = read_layout(stream)
+            data = stream.read()
+        whole = data[: len(data) - len(data) % layout.record.size]
+        column = list(layout.columns).index("t_start_ns")
+        found += [row[column] for row in layout.record.iter_unpack(whole)]
+    return sorted(found)
+
+
+def _between(moments: list[int], from_ns: int, until_ns: int) -> int:
+    return sum(from_ns <= one < until_ns for one in moments)
+
+
+def test_arrivals_follow_a_rate_that_is_changed_while_they_come(tmp_path: Path, url: str) -> None:
+    """Ten a second until the change, forty from it on, to the arrival: the moment is told ahead."""
+    told, changed = Told(), []
+
+    def each(second: int) -> None:
+        if second == 1:
+            changed.append(told.phases[-1][1].from_ns + 2 * S + S // 2)
+            told.reins[0].set_rate(steady(40.0, poisson=False), changed[0])
+
+    rate = Rate((Stretch(FOREVER, 10.0, 10.0),))
+    driven = _drive(_orders(tmp_path, url, LEAN, rate=rate), told, each)
+
+    begun, window = _begun(tmp_path), driven.spans[1]
+    # A user's start follows its arrival by a few milliseconds, so one more or less may fall across an edge.
+    assert _between(begun, window.from_ns, changed[0]) == pytest.approx(25, abs=2)
+    assert _between(begun, changed[0], window.until_ns) == pytest.approx(60, abs=4)
+
+
+def test_nothing_begins_while_the_gate_is_shut(tmp_path: Path, url: str) -> None:
+    """A second without any request, and requests before and after it."""
+    told, shut = Told(), []
+
+    def each(second: int) -> None:
+        if second == 0:
+            shut.append(told.phases[-1][1].from_ns + 2 * S)
+            told.reins[0].gate(told.phases[-1][0].from_ns, shut[0])
+        elif second == 2:
+            told.reins[0].gate(shut[0] + S)
+
+    driven = _drive(_orders(tmp_path, url, LEAN, duration_s=5.0), told, each)
+
+    begun, window = _begun(tmp_path), driven.spans[1]
+    opened_ns = shut[0] + S
+    assert _between(begun, window.from_ns, shut[0]) > 20
+    assert _between(begun, shut[0], opened_ns) == 0
+    assert _between(begun, opened_ns, window.until_ns) > 20
+
+
+def test_two_processes_serve_one_schedule(tmp_path: Path, url: str) -> None:
+    """Together they make the arrivals of the rate, none twice; each serves about its part."""
+    told = Told()
+    rate = Rate((Stretch(FOREVER, 40.0, 40.0),))
+
+    driven = _drive(_orders(tmp_path, url, LEAN, rate=rate, processes=2), told, lambda _second: None)
+
+    window = driven.spans[1]
+    counts = [_between(_begun(tmp_path, worker), window.from_ns, window.until_ns) for worker in (0, 1)]
+    assert sum(counts) == pytest.approx(160, abs=4)
+    assert min(counts) > 40
+    assert told.notes == []
+
+
+def test_a_killed_process_is_noted_and_what_it_wrote_stays(tmp_path: Path, url: str) -> None:
+    """Locust's master waits a minute before it gives a worker up; the run ends in time all the same."""
+    told, killed = Told(), []
+    rate = Rate((Stretch(FOREVER, 40.0, 40.0),))
+
+    def each(second: int) -> None:
+        if second == 1:
+            killed.append(_worker_pids(told.pids[0])[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    orders = _orders(tmp_path, url, LEAN, rate=rate, processes=2, duration_s=5.0)
+    driven = _drive(orders, told, each)
+
+    window, drain = driven.spans[1], driven.spans[2]
+    ((kind, text),) = told.notes
+    assert kind is NoteKind.WORKER_LOST
+    assert f"(pid {killed[0]}) was gone" in text
+    assert drain.until_ns - drain.from_ns < 8 * S
+    counts = sorted(
+        _between(_begun(tmp_path, worker), window.from_ns + 3 * S, window.until_ns) for worker in (0, 1)
+    )
+    assert counts[0] == 0
+    assert counts[1] == pytest.approx(80, abs=8)
+    assert min(len(_begun(tmp_path, worker)) for worker in (0, 1)) > 20
+
+
+def test_a_locustfile_that_knows_nothing_of_us_is_driven(tmp_path: Path, url: str) -> None:
+    """Its requests are recorded from Locust's own events, and the run says so."""
+    told = Told()
+
+    driven = _drive(_orders(tmp_path, url, PLAIN, duration_s=2.0), told, lambda _second: None)
+
+    assert [kind for kind, _ in told.notes] == [NoteKind.LOCUST_EVENTS]
+    window = driven.spans[1]
+    assert _between(_begun(tmp_path), window.from_ns, window.until_ns) > 20
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_all_processes_of_the_load_run_on_its_core(tmp_path: Path, url: str) -> None:
+    """Locust's workers are forked after the affinity was set."""
+    told, seen = Told(), set()
+    core = max(os.sched_getaffinity(0))
+
+    def each(phase: Phase, _counts: Second) -> None:
+        pids = [told.pids[0], *_worker_pids(told.pids[0])]
+        if phase is Phase.WINDOW:
+            seen.add(json.dumps([sorted(os.sched_getaffinity(pid)) for pid in pids]))
+
+    hooks = Hooks(started=told.hooks.started, phases=told.hooks.phases, second=each)
+    orders = _orders(tmp_path, url, LEAN, processes=2, duration_s=2.0)
+    drive(orders, hooks, spawn=on_cores(spawn, (core,)))
+
+    assert seen == {json.dumps([[core]] * 3)}
+
+
+def _worker_pids(master: int) -> list[int]:
+    children = Path(f"/proc/{master}/task/{master}/children").read_text()
+    return [int(pid) for pid in children.split()]

@@ -1,0 +1,199 @@
+"""Arrivals and users: in time, late, dropped, never forgotten; time is the test's, users are greenlets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import gevent
+import pytest
+from gevent import Greenlet
+
+from seatrial.user.arrivals import Arrivals
+from seatrial.user.feed import Feed
+from seatrial.user.gate import Gate
+from seatrial.user.schedule import Schedule
+from seatrial.wire.rates import Rate, parse
+
+S = 1_000_000_000
+
+
+class Pool:
+    """Arrivals at a rate, one clock that stands still until it is moved, and what was dropped."""
+
+    def __init__(self, rate: str, *, gate: Gate | None = None) -> None:
+        self.now_ns = 0
+        self.dropped: list[tuple[float, float]] = []
+        self.begun: list[float] = []
+        self.users: list[Greenlet[[], None]] = []
+        self._gate = gate or Gate(open_now=True)
+        feed = Feed(low=0.0, high=1.0, since_ns=0)
+        feed.follow(Schedule(Rate(parse(rate)), origin_ns=0), 0)
+        self.arrivals = Arrivals(
+            feed,
+            self._gate,
+            lambda due_ns, t_ns: self.dropped.append((due_ns / S, t_ns / S)),
+            clock=lambda: self.now_ns,
+            late_limit_s=2.0,
+        )
+        self.arrivals.begin()
+
+    def idle(self, count: int = 1) -> None:
+        """Let users wait, each for one arrival."""
+        self.users += [gevent.spawn(self._serve) for _ in range(count)]
+        gevent.sleep(0)
+
+    def at(self, second: float) -> None:
+        """Move the clock, and let the pool look."""
+        self.now_ns = round(second * S)
+        self.arrivals.tick(self.now_ns)
+        gevent.sleep(0)
+        gevent.sleep(0)
+
+    def counts(self) -> tuple[int | None, ...]:
+        """Return due, completed, late, dropped."""
+        return tuple(self.arrivals.take()[0].values())
+
+    def _serve(self) -> None:
+        self.begun.append(self.arrivals.wait() / S)
+        self.arrivals.completed()
+
+
+@pytest.fixture
+def pool() -> Iterator[Pool]:
+    """Give a pool at 2/s, and end its users."""
+    made = Pool("2/s")
+    yield made
+    gevent.killall(made.users)
+
+
+def test_idle_users_serve_what_is_due_in_time(pool: Pool) -> None:
+    """Nothing is late; the slip is how late the pool itself was."""
+    pool.idle(3)
+    pool.at(0)
+    pool.at(0.51)
+    pool.at(1.0)
+    assert pool.begun == [0.0, 0.5, 1.0]
+    assert pool.arrivals.take() == (
+        {"arrivals": 3, "arrivals_completed": 3, "arrivals_late": 0, "arrivals_dropped": 0},
+        10_000_000,
+    )
+
+
+def test_an_arrival_without_a_user_is_late_and_served_in_its_order(pool: Pool) -> None:
+    """It waits for whoever becomes free; its moment stays its own, and the generator is not to blame."""
+    pool.at(1.0)
+    assert pool.counts() == (3, 0, 3, 0)
+    pool.idle(2)
+    assert pool.begun == [0.0, 0.5]
+    assert pool.arrivals.take()[1] is None
+
+
+def test_who_waits_too_long_is_dropped_and_told(pool: Pool) -> None:
+    """After 2 s here, with its moment and that of giving up; the others are served."""
+    pool.at(1.0)
+    pool.at(2.2)
+    assert pool.dropped == [(0.0, 2.2)]
+    pool.idle()
+    assert pool.begun == [0.5]
+    assert pool.counts() == (5, 1, 5, 1)
+
+
+def test_a_user_does_not_begin_what_has_waited_too_long(pool: Pool) -> None:
+    """Also if the pool has not looked since."""
+    pool.at(0.0)
+    pool.now_ns = 3 * S
+    pool.idle()
+    assert (pool.begun, pool.dropped) == ([], [(0.0, 3.0)])
+
+
+def test_the_end_forgets_nothing(pool: Pool) -> None:
+    """What was due and not begun is dropped, though the pool had not looked yet; then nothing comes any more."""
+    pool.at(0.0)
+    pool.now_ns = S
+    pool.arrivals.end()
+    assert pool.dropped == [(0.0, 1.0), (0.5, 1.0), (1.0, 1.0)]
+    pool.at(9.0)
+    assert pool.counts() == (3, 0, 3, 3)
+
+
+def test_an_arrival_outlives_the_user_it_was_given_to(pool: Pool) -> None:
+    """A user that is killed before it runs gives it back: the next one gets it."""
+    pool.idle(2)
+    pool.users[0].kill(block=False)
+    pool.arrivals.tick(0)
+    gevent.sleep(0)
+    gevent.sleep(0)
+    gevent.sleep(0)
+    assert pool.begun == [0.0]
+    assert pool.counts()[3] == 0
+
+
+def test_an_arrival_given_back_at_the_end_is_dropped(pool: Pool) -> None:
+    """Its user was killed by the end of the run, before it began."""
+    pool.idle()
+    pool.users[0].kill(block=False)
+    pool.arrivals.tick(0)
+    pool.arrivals.end()
+    gevent.sleep(0)
+    assert pool.dropped == [(0.0, 0.0)]
+    assert pool.begun == []
+
+
+def test_a_killed_user_is_given_nothing(pool: Pool) -> None:
+    """It left the row of those that wait."""
+    pool.idle()
+    pool.users[0].kill()
+    pool.at(0.0)
+    assert pool.counts() == (1, 0, 1, 0)
+
+
+def test_what_is_due_while_the_gate_is_shut_does_not_exist() -> None:
+    """Neither counted nor served later; what waited before is served when it opens again."""
+    gate = Gate(open_now=False, clock=lambda: 0)
+    gate.open_between(0, 1 * S)
+    gate.open_between(2 * S, 3 * S)
+    pool = Pool("2/s", gate=gate)
+    pool.at(0.0)
+    pool.at(1.9)
+    pool.idle()
+    assert (pool.begun, pool.counts()) == ([], (2, 0, 2, 0))
+    pool.at(2.0)
+    assert pool.begun == [0.0]
+    assert pool.counts() == (1, 1, 1, 0)
+    gevent.killall(pool.users)
+
+
+def test_the_pool_runs_by_itself() -> None:
+    """With the real clock: 40 arrivals of 200/s within 0.2 s, and each one begun."""
+    feed = Feed(low=0.0, high=1.0, since_ns=0)
+    arrivals = Arrivals(feed, Gate(open_now=True), lambda _due, _now: None)
+    begun: list[int] = []
+
+    def serve() -> None:
+        while True:
+            begun.append(arrivals.wait())
+            arrivals.completed()
+
+    greenlets = [gevent.spawn(arrivals.run), gevent.spawn(serve), gevent.spawn(serve)]
+    gevent.sleep(0)
+    now_ns = time.monotonic_ns()
+    feed.follow(Schedule(Rate(parse("200/s for 200ms, 0/s")), origin_ns=now_ns), now_ns)
+    arrivals.begin()
+    deadline_ns = now_ns + 5 * S
+    while len(begun) < 40 and time.monotonic_ns() < deadline_ns:
+        gevent.sleep(0.01)
+    gevent.killall(greenlets)
+    assert len(begun) == 40
+    assert begun == sorted(begun)
+    counts, slip_ns = arrivals.take()
+    assert (counts["arrivals"], counts["arrivals_completed"]) == (40, 40)
+    assert slip_ns is not None
+    assert slip_ns >= 0
+
+
+def test_in_the_closed_model_there_is_nothing_to_tell() -> None:
+    """Null, not zero: there were no arrivals that could have been late."""
+    arrivals = Arrivals(Feed(low=0.0, high=1.0, since_ns=0), Gate(open_now=True), lambda _due, _now: None)
+    counts, slip_ns = arrivals.take()
+    assert set(counts.values()) | {slip_ns} == {None}

@@ -1,0 +1,88 @@
+"""What worker processes share: arrivals, numbers of users, a core."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seatrial.user.health import CpuShare
+from seatrial.user.quota import allowed_cores, parse_cfs, parse_max, quota_cores
+from seatrial.user.sharing import order_of, read_rate, shares_of, written
+from seatrial.wire.rates import Rate, parse
+
+
+@given(st.dictionaries(st.text(max_size=3), st.integers(0, 50), min_size=1, max_size=6))
+def test_shares_fill_the_unit_interval(users: dict[str, int]) -> None:
+    """Side by side, from 0 to 1, each as long as its part of the users."""
+    shares = shares_of(users)
+    total = sum(users.values())
+    ends = sorted(shares.values())
+    assert [low for low, _ in ends] == [0.0, *(high for _, high in ends[:-1])]
+    assert ends[-1][1] == (1.0 if total else 0.0)
+    assert all(high - low == pytest.approx(users[name] / max(total, 1)) for name, (low, high) in shares.items())
+
+
+def test_a_rate_goes_through_a_message() -> None:
+    """Also one that holds for ever."""
+    rate = Rate(parse("1/s to 5/s for 3s, 7/s"), poisson=True)
+    assert read_rate(written(rate)) == rate
+
+
+def test_users_go_round_the_hosts() -> None:
+    """The order of Locust's dispatcher: the first worker of each host, then the second ones."""
+    assert order_of(["b_2", "a_9", "a_1", "b_1", "a_5"]) == ["a_1", "b_1", "a_5", "b_2", "a_9"]
+
+
+@pytest.mark.parametrize(
+    ("quota", "affinity", "processes", "expected"),
+    [(math.inf, 4, 2, 1.0), (math.inf, 1, 2, 0.5), (1.5, 4, 1, 1.0), (0.5, 4, 1, 0.5), (1.5, 8, 3, 0.5)],
+)
+def test_a_process_may_use_its_part_of_what_is_there(
+    quota: float, affinity: int, processes: int, expected: float
+) -> None:
+    """Never more than one core: Python runs on no more."""
+    assert allowed_cores(quota, affinity, processes) == expected
+
+
+def test_cpu_is_told_of_what_may_be_used() -> None:
+    """A quarter of a core, where half a core is allowed, is a half."""
+    wall, cpu = iter([0, 1_000_000_000]), iter([0, 250_000_000])
+    assert CpuShare(0.5, clock=lambda: next(wall), cpu=lambda: next(cpu)).take() == 0.5
+
+
+def test_quotas_are_read_as_the_kernel_writes_them() -> None:
+    """Both versions, with and without a limit."""
+    assert (parse_max("150000 100000\n"), parse_max("max 100000\n")) == (1.5, math.inf)
+    assert (parse_cfs("50000\n", "100000\n"), parse_cfs("-1\n", "100000\n")) == (0.5, math.inf)
+
+
+def _files(folder: Path, **texts: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / name.replace("__", ".")).write_text(text)
+    return folder
+
+
+def test_the_smallest_quota_on_the_way_up_counts(tmp_path: Path) -> None:
+    """Version 2: a parent may allow less than the group itself."""
+    own = _files(tmp_path, cgroup="0::/slice/job\n") / "cgroup"
+    root = tmp_path / "fs"
+    _files(root / "slice" / "job", cpu__max="200000 100000\n")
+    _files(root / "slice", cpu__max="30000 100000\n")
+    assert quota_cores(own, root) == 0.3
+
+
+def test_version_1_and_a_path_that_cannot_be_seen(tmp_path: Path) -> None:
+    """A container without a namespace is told its path on the host: what is mounted is its own group."""
+    own = _files(tmp_path, cgroup="4:cpu,cpuacct:/docker/af\n3:memory:/docker/af\n0::/\n") / "cgroup"
+    _files(tmp_path / "fs" / "cpu,cpuacct", cpu__cfs_quota_us="70000\n", cpu__cfs_period_us="100000\n")
+    assert quota_cores(own, tmp_path / "fs") == 0.7
+
+
+def test_without_groups_there_is_no_quota(tmp_path: Path) -> None:
+    """Nothing to read is no limit, and no error."""
+    assert quota_cores(tmp_path / "none", tmp_path) == math.inf

@@ -1,0 +1,71 @@
+"""Schedules as people write them, in a line or in a file."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from seatrial.wire.rates import Rate, Stretch, parse, parse_lines
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("50/s", [(math.inf, 50, 50)]),
+        ("90/min", [(math.inf, 1.5, 1.5)]),
+        ("3600/h", [(math.inf, 1, 1)]),
+        ("10/s for 10s, 50/s for 1m", [(10, 10, 10), (60, 50, 50)]),
+        ("10/s to 100/s for 60s", [(60, 10, 100)]),
+        ("0/s for 250ms, 7.5/s", [(0.25, 0, 0), (math.inf, 7.5, 7.5)]),
+    ],
+)
+def test_a_schedule_is_read(text: str, expected: list[tuple[float, float, float]]) -> None:
+    """Rates, steps and ramps, in each unit."""
+    assert parse(text) == tuple(Stretch(*one) for one in expected)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "50", "fast", "-5/s", "50/day", "10/s, 20/s", "10/s to 20/s", "10/s for 0s", "0/s", "1/s for ten"]
+)
+def test_what_is_no_schedule_is_refused(text: str) -> None:
+    """No unit, no length where one is needed, no arrivals at all."""
+    with pytest.raises(ValueError, match=r"rate|long|lasts|duration|arrivals"):
+        parse(text)
+
+
+def test_a_schedule_is_written_as_it_is_read() -> None:
+    """The text that a report shows is one that a scenario takes."""
+    text = "10/s for 10s, 10/s to 50/s for 20s, 50/s"
+    assert Rate(parse(text)).text() == text
+
+
+def test_the_rate_at_a_moment() -> None:
+    """Within a ramp, at a step, before the beginning and after the end."""
+    rate = Rate(parse("0/s to 10/s for 10s, 4/s for 5s"))
+    assert [rate.at(second) for second in (-1, 5, 10, 99)] == [0, 5, 4, 4]
+    assert (rate.first_per_s, rate.last_per_s, rate.steady, Rate(parse("5/s")).steady) == (0, 4, False, True)
+
+
+def test_a_file_gives_steps() -> None:
+    """From each second on its rate holds; a heading, comments and blank lines are passed over."""
+    lines = ["second,rate", "0,10", "# lunch", "", "60,2.5"]
+    assert parse_lines(lines) == (Stretch(60, 10, 10), Stretch(math.inf, 2.5, 2.5))
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["0,10", "5"], "line 2"),
+        (["0,10", "0,5"], "line 2"),
+        (["3,10"], "line 1"),
+        (["0,-1"], "line 1"),
+        (["0,inf"], "line 1"),
+        (["0,0"], "above zero"),
+        ([], "above zero"),
+    ],
+)
+def test_a_file_that_is_none_is_refused_by_its_line(lines: list[str], words: str) -> None:
+    """So that one finds it among thousands."""
+    with pytest.raises(ValueError, match=words):
+        parse_lines(lines)

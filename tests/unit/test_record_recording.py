@@ -1,0 +1,115 @@
+"""What plain Locust left behind becomes a run: its windows, how it ended, and what nobody could tell."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from factories import at
+
+from seatrial import upkeep
+from seatrial.errors import UsageError
+from seatrial.record import document as documents
+from seatrial.record import read
+from seatrial.record.folder import RunFolder, find_run
+from seatrial.review import review
+from seatrial.user.recorder import Recorder
+from seatrial.user.response import Response
+from seatrial.wire.streams import NULL
+from seatrial.wire.tables import UNKNOWN_USER
+
+CLEAN: list[dict[str, int | None]] = [
+    {"from_ns": at(0), "stopping_ns": at(10), "until_ns": at(11)},
+    {"from_ns": at(20), "stopping_ns": at(30), "until_ns": at(31)},
+]
+
+
+def _recording(root: Path, tests: Sequence[Mapping[str, int | None]] = CLEAN, *, ended: bool = True) -> RunFolder:
+    """Make the folder of a recording with 60 requests, one at each half second."""
+    folder = RunFolder(root)
+    folder.streams.mkdir(parents=True)
+    (folder.streams / "lock").touch()
+    recorder = Recorder(folder.streams, 0, ())
+    for half_seconds in range(60):
+        response = Response("OTHER", f"name {half_seconds % 3}", at(half_seconds / 2))
+        response.t_end_ns = response.t_start_ns + 1_000_000
+        response.bytes_received, response.bytes_sent, response.connection = 7, NULL, ""
+        recorder.learn(response.endpoint)
+        recorder.request(response, NULL, UNKNOWN_USER if half_seconds % 2 else half_seconds)
+    recorder.close()
+    told: dict[str, Any] = {"clock": {"wall_ns": 1, "monotonic_ns": 0}, "locustfile": "theirs.py", "locust": "2"}
+    told |= {"host": "http://h", "users": 4, "user_classes": ["U"], "options": ["-f"], "source": "locust events"}
+    folder.recording.write_text(json.dumps(told | {"tests": tests, "ended": ended}))
+    return folder
+
+
+def test_each_test_of_the_web_ui_is_a_window(tmp_path: Path) -> None:
+    """What lies between two tests belongs to neither."""
+    folder = upkeep.recover(_recording(tmp_path))
+    phases = pd.read_parquet(folder.table("requests"))["phase"].value_counts().to_dict()
+    assert {name: count for name, count in phases.items() if count} == {"window": 40, "drain": 2, "idle": 18}
+    found = review(folder)
+    assert (found.valid, found.total.count, found.window.length_ns) == (True, 40, 20_000_000_000)
+    assert not folder.recording.exists()
+
+
+def test_a_recording_whose_process_was_killed_ends_with_its_last_stamp(tmp_path: Path) -> None:
+    """Nobody wrote when its last test ended."""
+    tests = [CLEAN[0], {"from_ns": at(20), "stopping_ns": None, "until_ns": None}]
+    folder = upkeep.recover(_recording(tmp_path, tests, ended=False))
+    document = documents.load(folder)
+    assert (document.status, document.spans[-1].until_ns) == ("recovered", at(29.5) + 1_000_001)
+    assert "recovered" in {note.kind for note in document.notes}
+
+
+def test_what_an_event_does_not_tell_is_null_in_the_table(tmp_path: Path) -> None:
+    """Not zero, which would be a measured value; each third name began a file of its own."""
+    assert len(list(_recording(tmp_path).streams.glob("requests-0*.bin"))) == 4
+    upkeep.recover(RunFolder(tmp_path))
+    table = pd.read_parquet(tmp_path / "requests.parquet")
+    unknown = ["t_intended_ns", "t_first_byte_ns", "bytes_sent", "connection", "flow_id"]
+    assert table[unknown].isna().all().all()
+    assert table["user"].isna().sum() == 30
+    assert table["endpoint"].value_counts().to_dict() == {"name 0": 20, "name 1": 20, "name 2": 20}
+
+
+def test_a_recording_is_found_and_says_how_to_seal_it(tmp_path: Path) -> None:
+    """`show` of one that was not sealed names the command."""
+    _recording(tmp_path / "rec")
+    folder = find_run(tmp_path / "results", str(tmp_path / "rec"))
+    with pytest.raises(UsageError) as raised:
+        review(folder)
+    assert raised.value.hint == f"seatrial recover {tmp_path / 'rec'}"
+
+
+def test_a_recording_that_goes_on_is_left_alone(tmp_path: Path) -> None:
+    """Each process that may still write holds the lock."""
+    folder = _recording(tmp_path)
+    with (folder.streams / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        with pytest.raises(UsageError, match="still going on"):
+            upkeep.recover(folder)
+    assert folder.streams.exists()
+
+
+def test_a_damaged_recording_says_what_is_wrong(tmp_path: Path) -> None:
+    """Its streams stay as they are."""
+    folder = _recording(tmp_path)
+    folder.recording.write_text('{"clock": ')
+    with pytest.raises(UsageError, match=r"recording\.json can't be read"):
+        upkeep.recover(folder)
+    assert folder.streams.exists()
+
+
+def test_columns_that_came_later_read_as_null(tmp_path: Path) -> None:
+    """A table of before has no counts of arrivals."""
+    folder = upkeep.recover(_recording(tmp_path))
+    before = pd.DataFrame({"t_ns": [1], "worker": [0], "users": [3], "in_flight": [0], "offered": [1]})
+    before = before.assign(completed=1, cpu_fraction=0.1, loop_lag_p50_ns=1, loop_lag_p99_ns=1, slip_p99_ns=1)
+    before.assign(phase=pd.Categorical(["window"])).to_parquet(folder.table("generator"))
+    assert read.generator(folder).arrivals_dropped.tolist() == [NULL]
