@@ -42,15 +42,51 @@ class Access:
         return {"Authorization": f"Bearer {self.token.value}"}
 
 
-def password_form(challenge: Bearer, user: str, password: str) -> bytes:
-    """Return the body of the POST that exchanges a password for a token."""
+@dataclass(slots=True)
+class Credentials:
+    """Who logs in, and with what: the password, or (`renews`) a refresh token once there is one."""
+
+    user: str
+    password: str
+    renews: bool = False
+    refresh_token: str = ""
+
+    def form(self, challenge: Bearer) -> bytes:
+        """Return the body of the POST that buys a token."""
+        if self.refresh_token:
+            return refresh_form(challenge, self.refresh_token)
+        return password_form(challenge, self.user, self.password, offline=self.renews)
+
+    def learn(self, body: bytes) -> None:
+        """Keep the refresh token of the realm's answer, if there is one; Nonsense if it is no text."""
+        value = json_object(body, "the token answer").get("refresh_token", "")
+        if not isinstance(value, str):
+            raise Nonsense("the refresh token is no text")
+        self.refresh_token = value if self.renews else ""
+
+
+def password_form(challenge: Bearer, user: str, password: str, *, offline: bool = False) -> bytes:
+    """Return the body of the POST that exchanges a password for a token, and for a refresh token if `offline`."""
     fields = {
+        **({"access_type": "offline"} if offline else {}),
         "client_id": CLIENT_ID,
         "grant_type": "password",
         "password": password,
         "scope": challenge.scope,
         "service": challenge.service,
         "username": user,
+    }
+    return urlencode(fields).encode()
+
+
+def refresh_form(challenge: Bearer, refresh_token: str) -> bytes:
+    """Return the body of the POST that exchanges a refresh token for a token."""
+    fields = {
+        "client_id": CLIENT_ID,
+        "grant_type": "refresh_token",
+        "refresh_token": refresh_token,
+        "scope": challenge.scope,
+        "service": challenge.service,
     }
     return urlencode(fields).encode()
 

@@ -41,6 +41,7 @@ def _options(parser: Any) -> None:  # noqa: ANN401  (Locust's parser class is no
         ("tag", "latest", "the tag to pull"),
         ("catalogue", "", "a catalogue.json to choose from"),
         ("wait", 1.0, "seconds between pulls"),
+        ("login", "password", "what buys a token: password, or refresh (a refresh token that it bought once)"),
         ("platform", "linux/amd64", "os/architecture[/variant]"),
     ):
         variable = f"LOCUST_REGISTRY_{name.upper()}"
@@ -60,8 +61,10 @@ class ContainerdPull(LeanUser):
     def prepare(self) -> None:
         """Read the options."""
         options: Any = self.environment.parsed_options
-        self._login_name: str = options.registry_user
-        self._password = os.environ.get("REGISTRY_PASSWORD", "")
+        if options.registry_login not in {"password", "refresh"}:
+            self.refuse("there is no such login", seen=options.registry_login, expected="password or refresh")
+        renews = options.registry_login == "refresh"
+        self._login = _token.Credentials(options.registry_user, os.environ.get("REGISTRY_PASSWORD", ""), renews)
         self._platform: str = options.registry_platform
         self._wait_s: float = options.registry_wait
         self._one_exchange = BoundedSemaphore(1)  # for a token that ran out while several downloads run
@@ -74,13 +77,12 @@ class ContainerdPull(LeanUser):
                 expected="--registry-repository NAME (and --registry-tag TAG), or --registry-catalogue FILE",
                 hint="locust -f registry_pull.py --host http://127.0.0.1:5000 --registry-repository library/app",
             )
-        chosen: tuple[Image, ...] = (Image(repository, tag),)
-        if not repository:
-            try:
-                chosen = _read(catalogue, Path(catalogue).stat().st_mtime_ns)
-            except (OSError, ValueError) as error:
-                self.refuse("the catalogue can't be used", where=catalogue, seen=str(error))
-        return chosen
+        if repository:
+            return (Image(repository, tag),)
+        try:
+            return _read(catalogue, Path(catalogue).stat().st_mtime_ns)
+        except (OSError, ValueError) as error:
+            self.refuse("the catalogue can't be used", where=catalogue, seen=str(error))
 
     def wait_time(self) -> float:
         """Seconds between two pulls."""
@@ -118,8 +120,8 @@ class ContainerdPull(LeanUser):
 
     def _resolve(self, path: str) -> _manifest.Descriptor | None:
         """Ask what a tag stands for."""
-        accept = {"Accept": _manifest.RESOLVE_ACCEPT}
-        response = self._ask("HEAD", path, _token.Access(), endpoint="manifest by tag", headers=accept)
+        asked: dict[str, Any] = {"endpoint": "manifest by tag", "headers": {"Accept": _manifest.RESOLVE_ACCEPT}}
+        response = self._ask("HEAD", path, _token.Access(), **asked)
         if not _arrived(response):
             return None
         return _manifest.top(response.header("content-type"), response.header("docker-content-digest"))
@@ -167,6 +169,7 @@ class ContainerdPull(LeanUser):
             if response.ok:
                 try:
                     access.token = _token.parse(response.body, time.monotonic())
+                    self._login.learn(response.body)
                 except Nonsense as error:
                     flow.fail("protocol")
                     flow.detail["reason"] = str(error)
@@ -174,18 +177,18 @@ class ContainerdPull(LeanUser):
 
     def _token_response(self, challenge: _challenge.Bearer) -> Response:
         """Ask by POST; where the server does not know that (`token refused`), or nobody logs in, by GET."""
-        if self._login_name:
+        if self._login.user:
             response = self.client.post(
                 challenge.realm,
                 endpoint="token",
                 headers={"Content-Type": _token.FORM},
-                body=_token.password_form(challenge, self._login_name, self._password),
+                body=self._login.form(challenge),
                 also=dict.fromkeys(_token.TRY_GET_AFTER, "token refused"),
                 keep=True,
             )
             if response.status not in _token.TRY_GET_AFTER:
                 return response
-        credentials = _token.basic(self._login_name, self._password)
+        credentials = _token.basic(self._login.user, self._login.password)
         return self.client.get(_token.get_url(challenge), endpoint="token", headers=credentials, keep=True)
 
 

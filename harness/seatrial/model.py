@@ -79,14 +79,42 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """The stack with named changes: a Compose override, and files that replace a mounted file.
+    """The stack with named changes: a Compose override, files that replace a mounted file, load parameters.
 
-    `files` maps a file of the stack folder to the file that takes its place, both absolute.
+    `files` maps a file of the stack folder to the file that takes its place, both absolute; `parameters` stand
+    above the load's own.
     """
 
     name: str
     compose: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[Path, Path] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+class Design(StrEnum):
+    """How an experiment is made: a fresh stack for each run, or all variants up and loaded by turns."""
+
+    RUNS = "runs"
+    SLICES = "slices"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparing:
+    """How variants are to be compared; `design` None: slices where all variants fit in memory and latency gates.
+
+    `blocks` is the most that will be run, `time_s` the budget of time (None: only the blocks count). `variants`
+    are those compared with `base`; empty: all. A slice lasts `slice_s`, of which the first `settle_s` are not
+    judged; a block of slices has `slices` of them for each variant.
+    """
+
+    design: Design | None = None
+    blocks: int = 10
+    base: str = "base"
+    variants: tuple[str, ...] = ()
+    time_s: float | None = None
+    slice_s: float = 1.0
+    settle_s: float = 0.15
+    slices: int = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +133,10 @@ class Scenario:
     load: Load
     variants: Mapping[str, Variant]
     allow_hosts: tuple[str, ...]
+    gate: tuple[str, ...] = ()
+    budgets: tuple[str, ...] = ()
+    stop_when: tuple[str, ...] = ()
+    comparing: Comparing = field(default_factory=lambda: Comparing())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +145,49 @@ class Trial:
 
     variant: str
     block: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedLook:
+    """After so many blocks the verdicts are found, at this level for the whole gate family."""
+
+    blocks: int
+    alpha: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentPlan:
+    """What plan.json holds: all that was decided before anything started.
+
+    `command` is the verb (run, compare, selfcheck, capacity); `blocks` the order of the variants in every block;
+    `resolved` the scenario as JSON values (`scenario.plan.resolved`), which a resumed experiment must still have.
+    `gate`, `budgets` in their languages; `against` names the stored experiment that stands for the base.
+    """
+
+    command: str
+    scenario: str
+    question: str
+    seed: int
+    blocks: tuple[tuple[str, ...], ...]
+    base: str = "base"
+    design: Design = Design.RUNS
+    gate: tuple[str, ...] = ()
+    budgets: tuple[str, ...] = ()
+    looks: tuple[PlannedLook, ...] = ()
+    alpha: float = 0.05
+    time_s: float | None = None
+    slice_s: float | None = None
+    settle_s: float | None = None
+    slices: int | None = None
+    shared_cores: bool = False
+    against: str = ""
+    resolved: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """All variants that occur, the base first."""
+        names = dict.fromkeys(name for block in self.blocks for name in block)
+        return (*(name for name in names if name == self.base), *(name for name in names if name != self.base))
 
 
 # --- what runs ---

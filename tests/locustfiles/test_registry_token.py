@@ -7,7 +7,7 @@ import json
 import pytest
 
 from _challenge import Bearer
-from _token import Access, Token, basic, get_url, parse, password_form
+from _token import Access, Credentials, Token, basic, get_url, parse, password_form, refresh_form
 from _untrusted import Nonsense
 
 CHALLENGE = Bearer("http://h/token", "svc", "repository:a:pull repository:b:pull")
@@ -19,6 +19,34 @@ def test_the_form_is_containerds() -> None:
         b"client_id=containerd-client&grant_type=password&password=p%26w"
         b"&scope=repository%3Aa%3Apull+repository%3Ab%3Apull&service=svc&username=me"
     )
+
+
+def test_a_refresh_token_is_asked_for_and_used() -> None:
+    """`access_type` asks for one; with it neither name nor password is sent."""
+    offline = password_form(CHALLENGE, "me", "p&w", offline=True)
+    assert offline == b"access_type=offline&" + password_form(CHALLENGE, "me", "p&w")
+    assert refresh_form(CHALLENGE, "r") == (
+        b"client_id=containerd-client&grant_type=refresh_token&refresh_token=r"
+        b"&scope=repository%3Aa%3Apull+repository%3Ab%3Apull&service=svc"
+    )
+
+
+def test_a_refresh_token_takes_the_place_of_the_password() -> None:
+    """Only where it is wanted and was given; a server that gives none is asked with the password again."""
+    each, once = Credentials("me", "p"), Credentials("me", "p", renews=True)
+    for one in (each, once):
+        one.learn(b'{"refresh_token": "r"}')
+
+    assert each.form(CHALLENGE) == password_form(CHALLENGE, "me", "p")
+    assert once.form(CHALLENGE) == refresh_form(CHALLENGE, "r")
+    once.learn(b'{"token": "t"}')
+    assert once.form(CHALLENGE) == password_form(CHALLENGE, "me", "p", offline=True)
+
+
+def test_a_refresh_token_that_is_no_text_is_nonsense() -> None:
+    """It could not be sent."""
+    with pytest.raises(Nonsense, match="refresh token"):
+        Credentials("me", "p", renews=True).learn(b'{"refresh_token": 1}')
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import time
 import bcrypt
 
 from auth import app, users
-from auth.refresh import RefreshTokens
+from auth.refresh import RefreshTokens, opener
 from auth.settings import from_environment
 from auth.signing import Signer
 from auth.tokens import TokenService
@@ -20,9 +20,8 @@ application = app.create(
         settings=_settings,
         users=users.load(_settings.users_file, matches=bcrypt.checkpw),
         refresh=RefreshTokens(
-            _settings.redis_url,
+            opener(_settings.redis_url, connections=_settings.redis_connections),
             life_s=_settings.refresh_expires_in_s,
-            connections=_settings.redis_connections,
         ),
         sign=Signer(_settings.key_file, _settings.certificate_file).sign,
         now_s=time.time,

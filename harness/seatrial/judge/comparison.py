@@ -1,0 +1,153 @@
+"""A whole comparison: from blocks of runs to a verdict for each variant and metric, a word, and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from seatrial.judge import categories, failing, families, pairing, verdicts
+from seatrial.judge.categories import FINISHED, Ending
+from seatrial.judge.metric import Metric
+from seatrial.judge.pairing import FAILURES, MOST_LOST, Block, Paired
+from seatrial.judge.verdicts import Verdict
+from seatrial.judge.words import Word
+
+
+class Overall(StrEnum):
+    """What a comparison as a whole comes to."""
+
+    KEPT = "KEPT"
+    REGRESSION = "REGRESSION"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    INVALID = "INVALID"
+
+
+_OPEN = frozenset({Word.INCONCLUSIVE, Word.LIKELY_REGRESSION, Word.INVALID})
+_EXIT = {Overall.KEPT: 0, Overall.INCONCLUSIVE: 0, Overall.REGRESSION: 1, Overall.INVALID: 5}
+_EXIT_STRICT = {**_EXIT, Overall.INCONCLUSIVE: 7}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """All that is said about an experiment; `gated` decides, `exploratory` is to look at.
+
+    `discoveries` are the (variant, metric text) of the exploratory table that Benjamini and Hochberg's procedure
+    points out. `host_limited`: generator and stack share cores, so that latency is shown and not gated. `lost`
+    maps each variant to why its blocks can't be used, one reason a block.
+    """
+
+    base: str
+    alpha: float
+    blocks: int
+    lost: Mapping[str, tuple[str, ...]]
+    gated: tuple[Verdict, ...]
+    exploratory: tuple[Verdict, ...]
+    discoveries: frozenset[tuple[str, str]]
+    endings: tuple[Ending, ...]
+    host_limited: bool
+    overall: Overall
+    reason: str
+
+    def exit_code(self, *, strict: bool = False) -> int:
+        """Return 0 kept, 1 regression, 5 invalid; inconclusive is 7 if `strict`, else 0."""
+        return (_EXIT_STRICT if strict else _EXIT)[self.overall]
+
+
+def compare(
+    blocks: Sequence[Block],
+    *,
+    base: str,
+    gate: Sequence[Metric],
+    shown: Sequence[Metric] = (),
+    alpha: float = 0.05,
+    shared_cores: bool = False,
+) -> Comparison:
+    """Judge all variants that occur in the blocks against the base.
+
+    `alpha` is that of the look. Failures always gate; a run that did not finish counts in `endings`, and its block
+    in nothing else. ValueError if the base or every other variant is in no block, or for more than six metrics.
+    """
+    variants = pairing.variants_of(blocks, base)
+    gating, moved = pairing.gated_metrics(gate, shared_cores=shared_cores)
+    taken = {one.text for one in gating}
+    others = list({one.text: one for one in (*moved, *shown) if one.text not in taken}.values())
+    family = [pairing.paired(blocks, base, one, each) for one in variants for each in gating]
+    table = [pairing.paired(blocks, base, one, each) for one in variants for each in others]
+    found, discovery_level = families.benjamini_hochberg([one.p_value for one in table])
+    levels = families.holm([one.p_value for one in family], alpha)
+    gated = [_judged(one, level, alpha, gated=True) for one, level in zip(family, levels, strict=True)]
+    exploratory = [_judged(one, discovery_level, alpha, gated=False) for one in table]
+    endings = categories.endings(_ways(blocks, base, variants), base, alpha)
+    lost = {one: tuple(pairing.lost(blocks, base, one)) for one in variants}
+    gated = _failures_first(gated, family)
+    overall, reason = _overall(gated, endings, lost, len(blocks))
+    return Comparison(
+        base=base,
+        alpha=alpha,
+        blocks=len(blocks),
+        lost=lost,
+        gated=tuple(gated),
+        exploratory=tuple(_failures_first(exploratory, family)),
+        discoveries=frozenset(
+            (one.variant, one.metric.text) for one, hit in zip(table, found, strict=True) if hit
+        ),
+        endings=endings,
+        host_limited=shared_cores,
+        overall=overall,
+        reason=reason,
+    )
+
+
+def _judged(one: Paired, level: float, alpha: float, *, gated: bool) -> Verdict:
+    if one.effect is None:
+        return verdicts.invalid(one.variant, one.metric, one.reason, gated=gated, blocks=one.blocks)
+    return verdicts.verdict(one.variant, one.metric, one.effect, alpha=level, equivalence_alpha=alpha, gated=gated)
+
+
+def _failures_first(judged: Sequence[Verdict], family: Sequence[Paired]) -> list[Verdict]:
+    found: list[Verdict] = []
+    for one in family:
+        if one.metric.text == FAILURES.text:
+            mine = [each for each in judged if each.variant == one.variant]
+            found += failing.withheld(mine, one.effect, one.metric.threshold)
+    return found
+
+
+def _ways(blocks: Sequence[Block], base: str, variants: Sequence[str]) -> dict[str, list[str]]:
+    """Return how the runs of each variant ended; of a run that can't be trusted only how it failed."""
+    return {
+        name: [
+            run.ended
+            for block in blocks
+            if (run := block.get(name)) is not None and (not run.invalid or run.ended != FINISHED)
+        ]
+        for name in (base, *variants)
+    }
+
+
+def _overall(
+    gated: Sequence[Verdict], endings: Sequence[Ending], lost: Mapping[str, Sequence[str]], blocks: int
+) -> tuple[Overall, str]:
+    for variant, reasons in lost.items():
+        if len(reasons) > MOST_LOST * blocks:
+            return Overall.INVALID, f"{variant}: {len(reasons)} of {blocks} blocks are invalid: {reasons[0]}"
+    if not endings[0].base_counts.get(FINISHED, 0):
+        return Overall.INVALID, "the base never finished"
+    worse = [f"{one.variant}: {one.text}" for one in endings if one.word is Word.REGRESSION]
+    worse += [_named(one) for one in gated if one.word is Word.REGRESSION]
+    if worse:
+        return Overall.REGRESSION, "; ".join(worse)
+    unfinished = {one.variant for one in endings if one.word in (Word.LIKELY_REGRESSION, Word.INCONCLUSIVE)}
+    blind = [
+        one for one in gated if one.word is Word.INVALID and not one.withheld and one.variant not in unfinished
+    ]
+    if blind:
+        return Overall.INVALID, "; ".join(_named(one) for one in blind)
+    undecided = [f"{one.variant}: {one.text}" for one in endings if one.variant in unfinished]
+    undecided += [_named(one) for one in gated if one.word in _OPEN]
+    return (Overall.INCONCLUSIVE, "; ".join(undecided)) if undecided else (Overall.KEPT, "")
+
+
+def _named(one: Verdict) -> str:
+    return f"{one.variant}, {one.metric.text}: {one.text}"

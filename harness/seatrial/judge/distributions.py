@@ -1,0 +1,46 @@
+"""Quantiles and tails of the distributions that the judging needs: scipy's, with types."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special  # type: ignore[import-untyped]
+
+
+def t_quantile(probability: float, freedom: int) -> float:
+    """Return the quantile of Student's t."""
+    return float(special.stdtrit(freedom, probability))
+
+
+def t_quantiles(probability: float, freedom: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the same quantile of Student's t for many degrees of freedom."""
+    return np.asarray(special.stdtrit(freedom, probability), dtype=np.float64)
+
+
+def t_both_tails(statistic: float, freedom: int) -> float:
+    """Return the probability of a t at least so far from zero."""
+    return float(2 * special.stdtr(freedom, -abs(statistic)))
+
+
+def normal_quantile(probability: float) -> float:
+    """Return the quantile of the standard normal distribution."""
+    return float(special.ndtri(probability))
+
+
+def beta_quantile(probability: float, a: float, b: float) -> float:
+    """Return the quantile of the beta distribution; 0 or 1 where a parameter is not above zero."""
+    if a <= 0:
+        return 0.0
+    return 1.0 if b <= 0 else float(special.betaincinv(a, b, probability))
+
+
+def fisher_p(ours: tuple[int, int], theirs: tuple[int, int]) -> float:
+    """Return the two-sided p of Fisher's exact test of two rows of counts.
+
+    All tables with the same sums that are at most as probable as the one seen (hypergeometric), exactly.
+    """
+    first, second, hits = sum(ours), sum(theirs), ours[0] + theirs[0]
+    ways = [math.comb(first, one) * math.comb(second, hits - one) for one in range(hits + 1)]
+    return sum(way for way in ways if way <= ways[ours[0]]) / sum(ways)

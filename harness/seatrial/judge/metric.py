@@ -1,0 +1,190 @@
+"""The language of metrics, as `gate:` and `budgets:` of a scenario write them.
+
+    p95 of "manifest by tag"          latency of an endpoint's or a flow's successes; also p50 and p99
+    throughput, throughput of pull    requests (or flows) a second that ended well
+    failures, failures of "token"     the share of requests (or flows) that failed
+    cpu per request [of auth]         processor time of the stack (or a service) for each request
+    unreclaimable memory [of auth]    the median over the window
+    peak unreclaimable [of auth]      the highest value
+    stall ratio [of play]             the mean of what the flows tell about themselves
+
+A name of several words stands in quotes. An endpoint and a flow of one name: the endpoint is meant. Each may end
+with its own practical threshold: `p95 of "token" within 5%`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from seatrial.judge.effects import Scale
+
+
+class Kind(StrEnum):
+    """What is measured."""
+
+    LATENCY = "latency"
+    THROUGHPUT = "throughput"
+    FAILURES = "failures"
+    CPU = "cpu per request"
+    MEMORY = "unreclaimable memory"
+    PEAK = "peak unreclaimable"
+    DETAIL = "detail"
+
+
+class Unit(StrEnum):
+    """What a value counts; a share is a fraction of one."""
+
+    NS = "ns"
+    PER_S = "per_s"
+    SHARE = "share"
+    BYTES = "bytes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric; `text` is its canonical form, without the threshold.
+
+    `worse` is `higher` or `lower`. `threshold` is the smallest change that matters: of a ratio (0.05: 5 %), or, on
+    the difference scale, of the value itself (0.001: 0.1 percentage points). `key` names a flow's own detail.
+    """
+
+    text: str
+    kind: Kind
+    unit: Unit
+    threshold: float
+    of: str | None = None
+    percent: int | None = None
+    worse: str = "higher"
+    scale: Scale = Scale.RATIO
+    key: str = ""
+
+
+EXPECTED = (
+    'p95 of "NAME", throughput, failures, cpu per request, unreclaimable memory, peak unreclaimable, stall ratio'
+)
+_PERCENTILES = {50: 0.05, 95: 0.10, 99: 0.20}
+_PLAIN: dict[str, Metric] = {
+    "throughput": Metric(text="throughput", kind=Kind.THROUGHPUT, unit=Unit.PER_S, threshold=0.03, worse="lower"),
+    "failures": Metric(
+        text="failures", kind=Kind.FAILURES, unit=Unit.SHARE, threshold=0.001, scale=Scale.DIFFERENCE
+    ),
+    "cpu per request": Metric(text="cpu per request", kind=Kind.CPU, unit=Unit.NS, threshold=0.05),
+    "unreclaimable memory": Metric(text="unreclaimable memory", kind=Kind.MEMORY, unit=Unit.BYTES, threshold=0.03),
+    "peak unreclaimable": Metric(text="peak unreclaimable", kind=Kind.PEAK, unit=Unit.BYTES, threshold=0.03),
+    "stall ratio": Metric(
+        text="stall ratio",
+        kind=Kind.DETAIL,
+        unit=Unit.SHARE,
+        threshold=0.01,
+        scale=Scale.DIFFERENCE,
+        key="stall_ratio",
+    ),
+}
+_ALSO = {
+    "peak unreclaimable memory": "peak unreclaimable",
+    "unreclaimable": "unreclaimable memory",
+    "failure": "failures",
+}
+_WORD = re.compile(r"[^\s\"'<>=]+\Z")
+_WHOLE = re.compile(r"\A(?P<what>[A-Za-z0-9 ]+?)(?:\s+of\s+(?P<of>\"[^\"]*\"|.+?))?\Z")
+_WITHIN = re.compile(r"\A(?P<metric>.*\S)\s+within\s+(?P<share>\S+?)\s*%\s*\Z")
+_OF_SERVICE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})
+
+
+def parse(text: str) -> Metric:
+    """Read a metric with its optional `within N%`; ValueError says what is expected."""
+    match = _WITHIN.match(text.strip())
+    if match is None:
+        return bare(text)
+    return replace(bare(match["metric"]), threshold=share(match["share"], text))
+
+
+def bare(text: str) -> Metric:
+    """Read a metric without a threshold; ValueError says what is expected."""
+    match = _WHOLE.match(" ".join(_outside_quotes(text)))
+    if match is None:
+        raise ValueError(f"{text.strip()!r} is not a metric: {EXPECTED} is expected")
+    what = _ALSO.get(match["what"].lower(), match["what"].lower())
+    name = _name(match["of"], text)
+    if re.fullmatch(r"p\d+(\.\d+)?", what):
+        return _latency(what, name, text)
+    if what not in _PLAIN:
+        raise ValueError(f"{text.strip()!r} is not a metric: {_meant(what) or EXPECTED + ' is expected'}")
+    metric = _PLAIN[what]
+    if name is None:
+        return metric
+    shown = name if metric.kind in _OF_SERVICE and _WORD.match(name) else f'"{name}"'
+    return replace(metric, of=name, text=f"{metric.text} of {shown}")
+
+
+def share(number: str, text: str) -> float:
+    """Read the number of a percentage above zero as a fraction; ValueError with the whole `text` otherwise."""
+    try:
+        percent = float(number)
+    except ValueError as error:
+        raise ValueError(f"{text.strip()!r}: {number!r} is not a number of per cent") from error
+    if not 0 < percent < float("inf"):
+        hint = "no measurement can show that two things are exactly equal; more than 0% is expected"
+        raise ValueError(f"{text.strip()!r}: a threshold of {percent:g}% can't be judged; {hint}")
+    return percent / 100
+
+
+def _latency(what: str, name: str | None, text: str) -> Metric:
+    percent = float(what[1:])
+    if percent not in _PERCENTILES:
+        raise ValueError(f"{text.strip()!r}: {what} is not measured; p50, p95 or p99 is expected")
+    if name is None:
+        raise ValueError(f'{text.strip()!r} does not say of what: {what} of "NAME" is expected')
+    return Metric(
+        text=f'{what} of "{name}"',
+        kind=Kind.LATENCY,
+        unit=Unit.NS,
+        threshold=_PERCENTILES[int(percent)],
+        of=name,
+        percent=int(percent),
+    )
+
+
+def _name(written: str | None, text: str) -> str | None:
+    if written is None:
+        return None
+    if written.startswith('"'):
+        name = written[1:-1]
+        if not name or not written.endswith('"') or len(written) < len('""'):
+            raise ValueError(f"{text.strip()!r}: the name between the quotes is missing")
+        return name
+    if not _WORD.match(written):
+        raise ValueError(f"{text.strip()!r}: a name of several words stands in quotes")
+    return written
+
+
+def _outside_quotes(text: str) -> list[str]:
+    """Return the words of a text; what stands in quotes is one word, with its spaces as they are."""
+    return re.findall(r'"[^"]*"?|[^\s"]+', text)
+
+
+def _meant(what: str) -> str:
+    close = difflib.get_close_matches(what, [*_PLAIN, *_ALSO, *(f"p{one}" for one in _PERCENTILES)], n=1)
+    return f"did you mean {_ALSO.get(close[0], close[0])}?" if close else ""
+
+
+_HARDWARE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})
+_SURVIVORS = {
+    "host": _HARDWARE,
+    "engine": frozenset({Kind.MEMORY, Kind.PEAK}),
+    "storage driver": _HARDWARE,
+    "load": frozenset(Kind) - {Kind.THROUGHPUT},
+    "seed": frozenset(Kind),
+}
+
+
+def survives(metric: Metric, differing: str) -> bool:
+    """Tell whether a metric can be compared although this environment fact differs between the sides.
+
+    Across hosts processor time for each request and memory can; latency can't. A fact that is not known here (a
+    schema version) leaves nothing comparable.
+    """
+    return metric.kind in _SURVIVORS.get(differing, frozenset())

@@ -1,0 +1,63 @@
+"""The noise floor of a machine: what a comparison of the base with itself could have seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+from seatrial.judge import distributions, effects
+from seatrial.judge.effects import Effect
+from seatrial.judge.metric import Metric
+from seatrial.judge.pairing import Paired
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floor:
+    """One metric on this machine: `scatter` between blocks (sd of the differences), and what a budget can see.
+
+    `smallest_seen` is as people read it (ratio - 1, or a difference); None where scatter can't be told.
+    """
+
+    metric: Metric
+    blocks: int
+    scatter: float | None
+    smallest_seen: float | None
+
+    @property
+    def refusal(self) -> str:
+        """Why the metric's threshold can't be used with this budget; empty if it can."""
+        unit = "%" if self.metric.scale is effects.Scale.RATIO else "points"
+        asked = f"{self.metric.text}: a threshold of {100 * self.metric.threshold:.3g} {unit}"
+        if self.smallest_seen is None:
+            return f"{asked} can't be checked: {self.blocks} blocks don't tell the scatter"
+        if self.smallest_seen <= self.metric.threshold:
+            return ""
+        return f"{asked} can't be seen here: the smallest that can is {100 * self.smallest_seen:.3g} {unit}"
+
+
+def floors(compared: Sequence[Paired], budget_blocks: int, alpha: float = 0.05) -> tuple[Floor, ...]:
+    """Return what a comparison of `budget_blocks` blocks sees at `alpha` (Holm's first level: alpha / family)."""
+    return tuple(
+        _floor(one.metric, one.effect or Effect(differences=()), budget_blocks, alpha) for one in compared
+    )
+
+
+def refused(found: Sequence[Floor]) -> tuple[str, ...]:
+    """Return the refusals of all thresholds that are below what can be seen."""
+    return tuple(one.refusal for one in found if one.refusal)
+
+
+def _floor(metric: Metric, effect: Effect, budget_blocks: int, alpha: float) -> Floor:
+    if effects.smallest_seen(effect, alpha) is None or budget_blocks < 2:  # noqa: PLR2004  (one has no scatter)
+        return Floor(metric=metric, blocks=effect.blocks, scatter=None, smallest_seen=None)
+    freedom = budget_blocks - 1
+    sum_t = distributions.t_quantile(1 - alpha / 2, freedom) + distributions.t_quantile(effects.POWER, freedom)
+    least = effect.floor * effect.blocks / budget_blocks
+    seen = max(sum_t * effect.sd / sqrt(budget_blocks), least)
+    return Floor(
+        metric=metric,
+        blocks=effect.blocks,
+        scatter=effect.sd,
+        smallest_seen=effects.shown(seen, effect.scale),
+    )

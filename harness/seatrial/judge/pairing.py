@@ -1,0 +1,147 @@
+"""From the runs of an experiment to the effect of each variant on each metric, or the reason why there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from seatrial.judge import effects, metric
+from seatrial.judge.categories import FINISHED
+from seatrial.judge.effects import Effect, NoRatio
+from seatrial.judge.metric import Kind, Metric
+
+MOST_LOST = 0.25
+"""The share of blocks that may be lost before the rest can't stand for the whole."""
+
+MOST_GATED = 6
+FAILURES = metric.parse("failures")
+DEFAULT_GATE = (metric.parse("cpu per request"), metric.parse("unreclaimable memory"))
+ON_SHARED_CORES = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK, Kind.FAILURES})
+"""What can gate where generator and stack share cores: latency and throughput are then those of the host."""
+
+_NO_FAILURE = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run: `values` by a metric's text, None (or left out) for what was not measured.
+
+    `ended` is how it ended (`finished`, else the reason in a few words); `invalid` says why the measurement can't
+    be trusted, from covariates only, or nothing; `requests` is how many there were.
+    """
+
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    ended: str = FINISHED
+    invalid: str = ""
+    requests: int = 0
+
+
+Block = Mapping[str, Run]
+"""The runs of one block, by variant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paired:
+    """The effect of a variant on a metric; without one, `reason` says why."""
+
+    variant: str
+    metric: Metric
+    effect: Effect | None = None
+    reason: str = ""
+    blocks: int = 0
+
+    @property
+    def p_value(self) -> float:
+        """The p of no effect; 1 where there is nothing to judge, so that it still counts in its family."""
+        return 1.0 if self.effect is None else effects.p_value(self.effect)
+
+
+def gated_metrics(gate: Sequence[Metric], *, shared_cores: bool) -> tuple[list[Metric], list[Metric]]:
+    """Return which metrics gate, and which of those named are only shown.
+
+    Failures always gate. On shared cores latency and throughput don't; if nothing else is named, processor time
+    for each request and unreclaimable memory do. ValueError for more than six names.
+    """
+    named = list({one.text: one for one in gate}.values())
+    if len(named) > MOST_GATED:
+        raise ValueError(
+            f"{len(named)} metrics in the gate: at most {MOST_GATED} are expected, as each costs sight"
+        )
+    kept = [one for one in named if not shared_cores or one.kind in ON_SHARED_CORES]
+    moved = [one for one in named if one not in kept]
+    if not [one for one in kept if one.kind is not Kind.FAILURES]:
+        kept += DEFAULT_GATE
+    if FAILURES.text not in {one.text for one in kept}:
+        kept.append(FAILURES)
+    return kept, moved
+
+
+def variants_of(blocks: Sequence[Block], base: str) -> list[str]:
+    """Return the variants besides the base, in the order of their first run; ValueError if there is none."""
+    names = list(dict.fromkeys(name for block in blocks for name in block))
+    if base not in names:
+        raise ValueError(f"the base {base!r} is in no block: {', '.join(names) or 'there is no run at all'}")
+    if names == [base]:
+        raise ValueError(f"there is nothing to compare: all runs are of the base {base!r}")
+    return [name for name in names if name != base]
+
+
+def lost(blocks: Sequence[Block], base: str, variant: str) -> list[str]:
+    """Return why blocks can't be used for this variant, one reason a block; how a run ended is not one of them."""
+    return [reason for block in blocks if (reason := _invalid(block, base) or _invalid(block, variant))]
+
+
+def paired(blocks: Sequence[Block], base: str, variant: str, asked: Metric) -> Paired:
+    """Return the effect over the blocks in which both runs finished and are valid."""
+    gone = lost(blocks, base, variant)
+    if len(gone) > MOST_LOST * len(blocks):
+        reason = f"{len(gone)} of {len(blocks)} blocks are invalid: {gone[0]}"
+        return Paired(variant=variant, metric=asked, reason=reason)
+    usable = [
+        (block[base], block[variant]) for block in blocks if _usable(block, base) and _usable(block, variant)
+    ]
+    theirs = [_number(run, asked) for run, _ in usable]
+    ours = [_number(run, asked) for _, run in usable]
+    reason = _unmeasured(theirs, ours, base, variant)
+    if reason:
+        return Paired(variant=variant, metric=asked, reason=reason, blocks=len(usable))
+    floor = _floor(usable) if asked.kind is Kind.FAILURES else 0.0
+    try:
+        effect = effects.of(theirs, ours, asked.scale, floor)
+    except NoRatio as error:
+        return Paired(variant=variant, metric=asked, reason=str(error), blocks=len(usable))
+    return Paired(variant=variant, metric=asked, effect=effect, blocks=effect.blocks)
+
+
+def _number(run: Run, asked: Metric) -> float | None:
+    found = run.values.get(asked.text)
+    return None if found is None or not math.isfinite(found) else found
+
+
+def _unmeasured(theirs: Sequence[float | None], ours: Sequence[float | None], base: str, variant: str) -> str:
+    if not ours:
+        return "there is no block in which both finished"
+    counts = [sum(one is not None for one in side) for side in (theirs, ours)]
+    if 0 in counts:
+        return "never measured" if counts == [0, 0] else f"never measured with {(base, variant)[counts.index(0)]}"
+    both = sum(one is not None and other is not None for one, other in zip(theirs, ours, strict=True))
+    if len(ours) - both > MOST_LOST * len(ours):
+        return f"measured on both sides in only {both} of {len(ours)} blocks"
+    return ""
+
+
+def _floor(usable: Sequence[tuple[Run, Run]]) -> float:
+    """Return 3/n for the side with fewer requests: what no failure at all would still leave open."""
+    fewest = min(sum(run.requests for run in side) for side in zip(*usable, strict=True))
+    return _NO_FAILURE / fewest if fewest else 0.0
+
+
+def _invalid(block: Block, name: str) -> str:
+    run = block.get(name)
+    return run.invalid if run is not None else ""
+
+
+def _usable(block: Block, name: str) -> bool:
+    run = block.get(name)
+    return run is not None and run.ended == FINISHED and not run.invalid

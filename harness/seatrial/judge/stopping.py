@@ -1,0 +1,101 @@
+"""The language of `stop_when:`, which ends a run early, and its reckoning second by second.
+
+    failures > 20% for 10s
+    p99 of "token" > 2s for 30s
+    memory of host > 90%
+    swap of host > 1GiB
+
+The metrics are those of `seatrial.judge.metric`, and `memory` and `swap` of the host or of a service: in bytes, or
+as a share of what there is (of the service's limit).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from seatrial.judge import limits, metric
+from seatrial.judge.metric import Metric, Unit
+from seatrial.units import seconds
+
+EXAMPLE = "failures > 20% for 10s, or memory of host > 90%"
+_FOR = re.compile(r"\A(?P<rest>.*\S)\s+for\s+(?P<span>\S+)\Z")
+_HELD = re.compile(r"\A(?P<what>memory|swap)(?:\s+of\s+(?P<of>\S+))?\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRule:
+    """One rule: ends the run once `signal` has been beyond `limit` for so many seconds.
+
+    `signal` is the canonical text of a metric, or `memory of NAME` or `swap of NAME`, then `metric` is None and
+    `of` the service or `host`. `unit` is that of `limit` and of the values that are asked for.
+    """
+
+    text: str
+    signal: str
+    unit: Unit
+    op: str
+    limit: float
+    lasts_s: int
+    of: str | None = None
+    metric: Metric | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """For how many seconds a rule's condition has held without one in which it did not, and the worst value."""
+
+    seconds: int = 0
+    worst: float | None = None
+
+
+def parse(text: str) -> StopRule:
+    """Read one rule; ValueError says what is expected."""
+    text = " ".join(text.split())
+    match = _FOR.match(text)
+    rest, lasts_s = (match["rest"], _whole_seconds(match["span"], text)) if match else (text, 1)
+    parts = limits.compared(rest, EXAMPLE)
+    held = _HELD.match(parts.metric)
+    if held is None:
+        meant = metric.bare(parts.metric)
+        signal, unit, of = meant.text, meant.unit, meant.of
+    elif held["of"] is None:
+        raise ValueError(f"{text!r} does not say of what: {held['what']} of host, or of a service, is expected")
+    else:
+        meant, of = None, held["of"].strip('"')
+        signal, unit = f"{held['what']} of {of}", Unit.SHARE if parts.limit.endswith("%") else Unit.BYTES
+    most = limits.limit(parts.limit, unit)
+    return StopRule(
+        text=text, signal=signal, unit=unit, op=parts.op, limit=most, lasts_s=lasts_s, of=of, metric=meant
+    )
+
+
+def advance(rule: StopRule, so_far: Held, value: float | None) -> Held:
+    """Reckon one more second; a second whose value nobody could tell neither counts nor ends the span."""
+    if value is None:
+        return so_far
+    beyond = {
+        "<": value < rule.limit,
+        "<=": value <= rule.limit,
+        ">": value > rule.limit,
+        ">=": value >= rule.limit,
+    }[rule.op]
+    if not beyond:
+        return Held()
+    worst = min if rule.op.startswith("<") else max
+    return Held(so_far.seconds + 1, value if so_far.worst is None else worst(so_far.worst, value))
+
+
+def fired(rule: StopRule, held: Held) -> str:
+    """Return what was seen if the run has to end, else nothing."""
+    if held.seconds < rule.lasts_s or held.worst is None:
+        return ""
+    span = "in one second" if held.seconds == 1 else f"for {held.seconds} s"
+    return f"{rule.text}: {rule.signal} was at {limits.written(held.worst, rule.unit)} {span}"
+
+
+def _whole_seconds(span: str, text: str) -> int:
+    lasts_s = seconds(span)
+    if lasts_s < 1 or lasts_s != int(lasts_s):
+        raise ValueError(f"{text!r}: values come once a second, so whole seconds from 1s on are expected")
+    return int(lasts_s)

@@ -1,0 +1,181 @@
+"""Error rates of every verdict word on simulated series whose truth is known; prints tables.
+
+    .venv/bin/python tests/trials/simulated.py [--draws 2000] [--seed 1]
+
+Each draw makes the latencies of base and variant in R blocks (noise of 4 % between runs, besides the kind named)
+and asks the judge for its word, at a threshold of 10 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seatrial.judge import effects, looks, metric
+from seatrial.judge.effects import Effect
+from seatrial.judge.looks import Next
+from seatrial.judge.verdicts import Verdict, verdict
+from seatrial.judge.words import BETTER, WORSE, Word
+
+Numbers = NDArray[np.float64]
+Noise = Callable[[np.random.Generator, int], tuple[Numbers, Numbers]]
+
+NOISE = 0.04
+BLOCKS = (3, 5, 6, 8, 10, 20)
+P95 = metric.parse('p95 of "x" within 10%')
+_SHORT = {
+    Word.REGRESSION: "REGR",
+    Word.LIKELY_REGRESSION: "likely",
+    Word.WORSE_BUT_SMALL: "worse,s",
+    Word.EQUIVALENT: "EQUIV",
+    Word.BETTER_BUT_SMALL: "better,s",
+    Word.LIKELY_IMPROVEMENT: "likely+",
+    Word.IMPROVEMENT: "IMPR",
+    Word.INCONCLUSIVE: "inconcl",
+    Word.INVALID: "INVALID",
+}
+
+
+def independent(random: np.random.Generator, blocks: int) -> tuple[Numbers, Numbers]:
+    """Draw log-latencies with normal noise."""
+    return random.normal(0, NOISE, blocks), random.normal(0, NOISE, blocks)
+
+
+def autocorrelated(random: np.random.Generator, blocks: int) -> tuple[Numbers, Numbers]:
+    """Draw a series base, variant, base, ... (order random in each block) with alike neighbours: AR(1), 0.7."""
+    series = random.normal(0, NOISE / math.sqrt(1 - 0.7**2), 2 * blocks)
+    shocks = random.normal(0, NOISE, 2 * blocks)
+    for place in range(1, 2 * blocks):
+        series[place] = 0.7 * series[place - 1] + shocks[place]
+    return _shuffled(random, series)
+
+
+def heavy_tailed(random: np.random.Generator, blocks: int) -> tuple[Numbers, Numbers]:
+    """Draw noise of Student's t with three degrees of freedom, scaled to the same standard deviation."""
+    scale = NOISE / math.sqrt(3)
+    return random.standard_t(3, blocks) * scale, random.standard_t(3, blocks) * scale
+
+
+def drifting(random: np.random.Generator, blocks: int) -> tuple[Numbers, Numbers]:
+    """Draw a machine that slows down by 40 % over the experiment; the order in each block is random."""
+    series = random.normal(0, NOISE, 2 * blocks) + np.linspace(0, math.log(1.4), 2 * blocks)
+    return _shuffled(random, series)
+
+
+def with_outliers(random: np.random.Generator, blocks: int) -> tuple[Numbers, Numbers]:
+    """Draw normal noise, and one run in ten that is slower by half."""
+    drawn = [random.normal(0, NOISE, blocks) + 0.4 * (random.random(blocks) < 0.1) for _ in range(2)]
+    return drawn[0], drawn[1]
+
+
+def with_missing(random: np.random.Generator, blocks: int) -> tuple[Numbers, Numbers]:
+    """Draw normal noise, and one block in six that is lost."""
+    base, variant = independent(random, blocks)
+    variant[random.random(blocks) < 1 / 6] = math.nan
+    return base, variant
+
+
+KINDS: Mapping[str, Noise] = {
+    "normal": independent,
+    "autocorrelated": autocorrelated,
+    "heavy-tailed": heavy_tailed,
+    "drifting": drifting,
+    "outliers": with_outliers,
+    "missing blocks": with_missing,
+}
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How often each word was said."""
+
+    draws: int
+    words: Counter[Word] = field(default_factory=Counter)
+
+    def of(self, *words: Word) -> float:
+        """Return the share of draws with one of these words."""
+        return sum(self.words[word] for word in words) / self.draws
+
+
+def judged(effect: Effect, alpha: float = 0.05) -> Verdict:
+    """Judge as a comparison with a single gated metric does."""
+    return verdict("variant", P95, effect, alpha=alpha, equivalence_alpha=alpha, gated=True)
+
+
+def drawn(random: np.random.Generator, noise: Noise, blocks: int, true_ratio: float) -> Effect:
+    """Draw the effect of one experiment."""
+    base, variant = noise(random, blocks)
+    theirs, ours = (np.exp(side).tolist() for side in (base, variant + math.log(true_ratio)))
+    return effects.of(theirs, ours)
+
+
+def rates(noise: Noise, blocks: int, true_ratio: float, draws: int, seed: int) -> Rates:
+    """Judge so many experiments."""
+    random = np.random.default_rng(seed)
+    found = Counter(judged(drawn(random, noise, blocks, true_ratio)).word for _ in range(draws))
+    return Rates(draws, found)
+
+
+def with_looks(noise: Noise, true_ratio: float, draws: int, seed: int) -> tuple[Rates, float]:
+    """Judge so many experiments with planned looks in a budget of 20 blocks; return the mean number used, too."""
+    random = np.random.default_rng(seed)
+    found: Counter[Word] = Counter()
+    used = 0
+    for _ in range(draws):
+        whole = drawn(random, noise, 20, true_ratio)
+        for look in looks.planned(20):
+            part = Effect(differences=whole.differences[: look.blocks], scale=whole.scale)
+            said = judged(part, look.alpha)
+            if looks.advice([said], look.blocks, 20) is not Next.GO_ON:
+                break
+        found[said.word] += 1
+        used += look.blocks
+    return Rates(draws, found), used / draws
+
+
+def _shuffled(random: np.random.Generator, series: Numbers) -> tuple[Numbers, Numbers]:
+    pairs = random.permuted(series.reshape(-1, 2), axis=1)
+    return pairs[:, 0].copy(), pairs[:, 1].copy()
+
+
+def _line(name: str, blocks: str, true_ratio: float, found: Rates) -> str:
+    cells = "".join(f"{100 * found.of(word):>9.1f}" for word in _SHORT)
+    worse, better = 100 * found.of(*WORSE), 100 * found.of(*BETTER)
+    return f"{name:<16}{blocks:>4}{100 * (true_ratio - 1):>+7.0f} %{cells}{worse:>9.1f}{better:>9.1f}\n"
+
+
+def _print_head(title: str) -> None:
+    heads = "".join(f"{head:>9}" for head in (*_SHORT.values(), "any worse", "any bett."))
+    sys.stdout.write(f"\n{title}\n{'noise':<16}{'R':>4}{'truth':>9}{heads}\n")
+
+
+def main() -> None:
+    """Print the tables."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    options.add_argument("--draws", type=int, default=2000)
+    options.add_argument("--seed", type=int, default=1)
+    asked = options.parse_args()
+    bound = 196 * math.sqrt(0.05 * 0.95 / asked.draws)
+    sys.stdout.write(f"{asked.draws} draws each, seed {asked.seed}: 5 % is told within ±{bound:.1f} points\n")
+    for true_ratio in (1.0, 1.05, 1.1, 1.2):
+        _print_head(f"truth {100 * (true_ratio - 1):+.0f} %, threshold 10 %, alpha 5 %: words in per cent")
+        for name, noise in KINDS.items():
+            for blocks in BLOCKS:
+                found = rates(noise, blocks, true_ratio, asked.draws, asked.seed)
+                sys.stdout.write(_line(name, str(blocks), true_ratio, found))
+    _print_head("planned looks in a budget of 20 blocks (R: mean number used)")
+    for name, noise in KINDS.items():
+        for true_ratio in (1.0, 1.05, 1.1, 1.2):
+            found, used = with_looks(noise, true_ratio, asked.draws, asked.seed)
+            sys.stdout.write(_line(name, f"{used:.1f}", true_ratio, found))
+
+
+if __name__ == "__main__":
+    main()

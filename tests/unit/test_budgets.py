@@ -1,0 +1,315 @@
+"""The language of budgets and of stop rules, and what is said about them, on both sides of each limit."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seatrial.judge import budgets, effects, limits, stopping
+from seatrial.judge.budgets import Kept
+from seatrial.judge.effects import Effect, Scale
+from seatrial.judge.metric import Unit
+from seatrial.judge.stopping import Held
+from seatrial.judge.within_run import Reading
+
+MS = 1_000_000
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "op", "limit", "within"),
+    [
+        ('p95 of "manifest by tag" < 150ms', 'p95 of "manifest by tag"', "<", 150 * MS, None),
+        ('p95 of "a < b" <= 1s', 'p95 of "a < b"', "<=", 1000 * MS, None),
+        ("p50 of token<2.5ms", 'p50 of "token"', "<", 2.5 * MS, None),
+        ("failures < 0.1%", "failures", "<", 0.001, None),
+        ("peak unreclaimable of auth < 200MiB", "peak unreclaimable of auth", "<", 200 * MIB, None),
+        ("stall ratio < 1%", "stall ratio", "<", 0.01, None),
+        ("cpu per request < 3ms", "cpu per request", "<", 3 * MS, None),
+        ("throughput > 100/s", "throughput", ">", 100, None),
+        ("throughput of pull >= 60/m", 'throughput of "pull"', ">=", 1, None),
+        ("p99 of pull within 10% of base", 'p99 of "pull"', "<", None, 0.1),
+        ("failures  within 0.5 %  of base", "failures", "<", None, 0.005),
+    ],
+)
+def test_what_can_be_written(text: str, name: str, op: str, limit: float | None, within: float | None) -> None:
+    """Metric, direction, and the limit in the metric's unit."""
+    found = budgets.parse(text)
+    assert (found.metric.text, found.op, found.limit, found.within) == (
+        name,
+        op,
+        limit and pytest.approx(limit),
+        within,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "has no comparison"),
+        ("p95 of token", "has no comparison"),
+        ("p95 of token = 5ms", "has no comparison"),
+        ("p95 of token < 150", "is not a duration"),
+        ("p95 of token < 10MiB", "is not a duration"),
+        ("failures < 0.001", "a number of per cent such as 0.1% is expected"),
+        ("failures < 101%", "is not a share"),
+        ("failures < 0%", "more than 0 is expected"),
+        ("peak unreclaimable of auth < 200ms", "is not a size"),
+        ("throughput > 100", "such as 100/s is expected"),
+        ("throughput < 100/s", "would be broken by a good result: throughput > 100/s is expected"),
+        ("p95 of token > 1ms", "would be broken by a good result"),
+        ("p95 of token within 0% of base", "can't be judged"),
+        ("trouhgput > 1/s", "did you mean throughput"),
+        ("p95 of token < 5ms for 10s", "is not a duration"),
+    ],
+)
+def test_what_can_not_be_written(text: str, said: str) -> None:
+    """The message says what is expected."""
+    with pytest.raises(ValueError, match=said):
+        budgets.parse(text)
+
+
+@given(st.text(alphabet='pfailures95 of"<>=%.0123msMiB for', max_size=30))
+def test_no_text_is_more_than_a_value_error(text: str) -> None:
+    """Whatever stands in a scenario file is read or refused in words."""
+    for parse in (budgets.parse, stopping.parse):
+        try:
+            parse(text)
+        except ValueError as error:
+            assert str(error)  # noqa: PT017  (most texts are refused, a few are read)
+
+
+def reading(value: float, low: float | None, high: float | None, count: int = 1000) -> Reading:
+    """Make a reading in milliseconds."""
+    ends = [None if one is None else one * MS for one in (low, high)]
+    return Reading(value=value * MS, low=ends[0], high=ends[1], count=count)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [
+        (140, 149.9, Kept.KEPT),
+        (140, 150, Kept.NOT_DECIDED),
+        (149.9, 160, Kept.NOT_DECIDED),
+        (150, 160, Kept.BROKEN),
+        (151, None, Kept.BROKEN),
+        (140, None, Kept.NOT_DECIDED),
+        (None, None, Kept.NOT_DECIDED),
+    ],
+)
+def test_one_run_is_judged_by_its_own_interval(low: float | None, high: float | None, word: Kept) -> None:
+    """Kept if all of the interval is below the limit, broken if none of it is."""
+    found = budgets.judge(budgets.parse("p95 of token < 150ms"), [reading(145, low, high)])
+    assert found.word is word
+
+
+def test_the_figures_say_what_their_interval_is_about() -> None:
+    """One run knows nothing of the next; an end that nobody can tell is a question mark."""
+    budget = budgets.parse("p95 of token < 150ms")
+    alone = budgets.judge(budget, [reading(145, 140, None)])
+    assert alone.text == "p95 of token < 150ms: not decided: 145 ms (95 % within this run: 140 ms to ?)"
+    several = budgets.judge(budget, [reading(100, 99, 101), reading(110, 109, 111), reading(105, 104, 106)])
+    assert several.reason == "104.9 ms (95 % over 3 blocks: 93.21 ms to 118.1 ms)"
+
+
+def test_at_most_is_not_below() -> None:
+    """`<=` holds at the limit itself."""
+    for op, word in (("<", Kept.BROKEN), ("<=", Kept.KEPT)):
+        assert budgets.judge(budgets.parse(f"p95 of token {op} 150ms"), [reading(150, 150, 150)]).word is word
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"), [(101, 120, Kept.KEPT), (90, 99, Kept.BROKEN), (90, 101, Kept.NOT_DECIDED)]
+)
+def test_throughput_has_its_good_side_above(low: float, high: float, word: Kept) -> None:
+    """The lower end decides about keeping."""
+    found = budgets.judge(budgets.parse("throughput > 100/s"), [Reading(value=100, low=low, high=high)])
+    assert found.word is word
+
+
+def test_what_was_never_measured_breaks_its_budget() -> None:
+    """A renamed endpoint is not a kept budget."""
+    found = budgets.judge(budgets.parse("p95 of token < 150ms"), [Reading(value=None, never=True)])
+    assert found.text == 'p95 of token < 150ms: broken: p95 of "token" was never measured'
+
+
+def test_too_few_do_not_decide() -> None:
+    """Twelve requests tell no p95, but they were asked."""
+    found = budgets.judge(budgets.parse("p95 of token < 150ms"), [Reading(value=None, count=12)])
+    assert (found.word, found.reason) == (Kept.NOT_DECIDED, "12 successes are too few to tell it")
+
+
+def test_several_blocks_are_judged_between_blocks() -> None:
+    """Each run is sure of itself, but they differ: Student's interval of the logarithms decides."""
+    budget = budgets.parse("p95 of token < 150ms")
+    far = [reading(one, one - 1, one + 1) for one in (100, 180, 110)]
+    near = [reading(one, one - 1, one + 1) for one in (100, 104, 102)]
+    assert [budgets.judge(budget, some).word for some in (far, near)] == [Kept.NOT_DECIDED, Kept.KEPT]
+    assert budgets.judge(budget, [reading(one, 1, 2) for one in (200, 204, 202)]).word is Kept.BROKEN
+
+
+def test_the_order_of_blocks_does_not_matter() -> None:
+    """The same blocks, the same figures."""
+    budget = budgets.parse("p95 of token < 150ms")
+    some = [reading(one, one - 1, one + 1) for one in (100.1, 137.7, 111.3)]
+    assert budgets.judge(budget, some) == budgets.judge(budget, some[::-1])
+
+
+def test_no_failures_are_no_proof_of_none() -> None:
+    """Three in n over all blocks: 3 x 900 requests leave 0.11 %, 3 x 1100 leave 0.09 %."""
+    budget = budgets.parse("failures < 0.1%")
+    words = [
+        budgets.judge(budget, [Reading(value=0.0, low=0, high=0.004, count=count)] * 3).word
+        for count in (900, 1100)
+    ]
+    assert words == [Kept.NOT_DECIDED, Kept.KEPT]
+
+
+def test_the_highest_peak_counts() -> None:
+    """A peak that was seen once is over the limit, whatever the other blocks say."""
+    budget = budgets.parse("peak unreclaimable of auth < 200MiB")
+    peaks = [Reading(value=one * MIB, low=one * MIB, high=one * MIB) for one in (150, 201, 150)]
+    assert budgets.judge(budget, peaks).text == "peak unreclaimable of auth < 200MiB: broken: 201 MiB"
+    assert budgets.judge(budget, peaks[:1]).word is Kept.KEPT
+
+
+def test_a_block_that_lacks_it_keeps_it_open() -> None:
+    """Kept in two blocks and not measured in the third is not kept; broken stays broken."""
+    budget = budgets.parse("p95 of token < 150ms")
+    none = Reading(value=None, never=True)
+    good, bad = [[reading(one + place, 1, 1) for place in range(3)] for one in (100, 200)]
+    assert budgets.judge(budget, [*good, none]).reason == "measured in only 3 of 4 blocks"
+    assert [budgets.judge(budget, [*some, none]).word for some in (good, bad)] == [Kept.NOT_DECIDED, Kept.BROKEN]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "word"),
+    [(0.5, Kept.KEPT), (1.0, Kept.KEPT), (1.09, Kept.KEPT), (1.1, Kept.NOT_DECIDED), (1.2, Kept.BROKEN)],
+)
+def test_within_a_share_of_the_base(ratio: float, word: Kept) -> None:
+    """Better than the base is within; at the limit nothing is decided."""
+    budget = budgets.parse("p99 of pull within 10% of base")
+    effect = effects.of([100, 100, 100, 100], [100 * ratio * one for one in (0.998, 1.002, 0.999, 1.001)])
+    assert budgets.judge_within(budget, effect).word is word
+
+
+def test_within_for_throughput_is_mirrored() -> None:
+    """A fifth less throughput is worse, a fifth more is not."""
+    budget = budgets.parse("throughput within 10% of base")
+    words = [
+        budgets.judge_within(budget, Effect(differences=(mean - 0.01, mean, mean + 0.01))).word
+        for mean in (-0.2, 0.2)
+    ]
+    assert words == [Kept.BROKEN, Kept.KEPT]
+
+
+@pytest.mark.parametrize("effect", [None, Effect(differences=()), Effect(differences=(0.1,))])
+def test_without_a_base_or_scatter_nothing_is_decided(effect: Effect | None) -> None:
+    """One block against one proves nothing."""
+    budget = budgets.parse("p99 of pull within 10% of base")
+    assert budgets.judge_within(budget, effect).word is Kept.NOT_DECIDED
+
+
+def test_shares_within_the_base_are_told_in_points() -> None:
+    """0.5 % more that fail is half a point."""
+    effect = Effect(differences=(0.004, 0.005, 0.006), scale=Scale.DIFFERENCE)
+    found = budgets.judge_within(budgets.parse("failures within 0.1% of base"), effect)
+    assert (found.word, found.reason[:10]) == (Kept.BROKEN, "+0.5 point")
+
+
+def test_each_kind_has_its_own_judge() -> None:
+    """A limit is not relative, and the other way round."""
+    with pytest.raises(ValueError, match="needs a comparison"):
+        budgets.judge(budgets.parse("p99 of pull within 10% of base"), [])
+    with pytest.raises(ValueError, match="limit of its own"):
+        budgets.judge_within(budgets.parse("failures < 1%"), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "signal", "unit", "limit", "lasts_s"),
+    [
+        ("failures > 20% for 10s", "failures", Unit.SHARE, 0.2, 10),
+        ("failures > 0%", "failures", Unit.SHARE, 0.0, 1),
+        ("memory of host > 90%", "memory of host", Unit.SHARE, 0.9, 1),
+        ("memory of auth >= 1GiB for 1m", "memory of auth", Unit.BYTES, 1 << 30, 60),
+        ("swap of host > 1GiB", "swap of host", Unit.BYTES, 1 << 30, 1),
+        ('p99 of "manifest for x" > 2s for 30s', 'p99 of "manifest for x"', Unit.NS, 2000 * MS, 30),
+        ("throughput < 1/s for 20s", "throughput", Unit.PER_S, 1.0, 20),
+    ],
+)
+def test_stop_rules(text: str, signal: str, unit: Unit, limit: float, lasts_s: int) -> None:
+    """What is watched, in which unit, and for how long."""
+    found = stopping.parse(text)
+    assert (found.signal, found.unit, found.limit, found.lasts_s) == (signal, unit, limit, lasts_s)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("memory > 90%", "memory of host, or of a service, is expected"),
+        ("failures > 20% for 10", "is not a duration"),
+        ("failures > 20% for 500ms", "whole seconds from 1s on"),
+        ("failures > 20% for 1.5s", "whole seconds from 1s on"),
+        ("failures within 5% of base", "has no comparison"),
+        ("disk of host > 90%", "is not a metric"),
+        ("memory of host > 90", "is not a size"),
+    ],
+)
+def test_stop_rules_that_can_not_be_written(text: str, said: str) -> None:
+    """The message says what is expected."""
+    with pytest.raises(ValueError, match=said):
+        stopping.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "after"),
+    [
+        ([0.3, 0.3, 0.3], 3),
+        ([0.3, 0.3], None),
+        ([0.3, 0.3, 0.2, 0.3, 0.3], None),
+        ([0.3, 0.3, 0.2, 0.3, 0.3, 0.3], 6),
+        ([0.3, None, 0.3, None, 0.3], 5),
+        ([None] * 9, None),
+    ],
+)
+def test_a_rule_fires_after_an_unbroken_span(seconds: list[float | None], after: int | None) -> None:
+    """Three seconds in which it held; where it did not it begins anew, what nobody could tell does neither."""
+    rule, held, fired = stopping.parse("failures > 20% for 3s"), Held(), None
+    for number, value in enumerate(seconds, start=1):
+        held = stopping.advance(rule, held, value)
+        if stopping.fired(rule, held) and fired is None:
+            fired = number
+    assert fired == after
+
+
+def test_a_fired_rule_tells_what_it_saw() -> None:
+    """The worst value of the span, in the rule's unit."""
+    rule, held = stopping.parse("failures > 20% for 3s"), Held()
+    for value in (0.3, 0.5, 0.25):
+        held = stopping.advance(rule, held, value)
+    assert stopping.fired(rule, held) == "failures > 20% for 3s: failures was at 50 % for 3 s"
+    rule = stopping.parse("throughput < 10/s")
+    assert (
+        stopping.fired(rule, stopping.advance(rule, Held(), 2.0))
+        == "throughput < 10/s: throughput was at 2/s in one second"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (1.5e9, Unit.NS, "1.5 s"),
+        (123_456_789, Unit.NS, "123.5 ms"),
+        (12_000, Unit.NS, "12 µs"),
+        (5, Unit.NS, "5 ns"),
+        (0, Unit.NS, "0 ns"),
+        (3 * 2**30, Unit.BYTES, "3 GiB"),
+        (512, Unit.BYTES, "512 B"),
+        (0.00123, Unit.SHARE, "0.123 %"),
+        (123.456, Unit.PER_S, "123.5/s"),
+    ],
+)
+def test_values_as_people_read_them(value: float, unit: Unit, text: str) -> None:
+    """Three or four figures and the largest unit that fits."""
+    assert limits.written(value, unit) == text

@@ -1,0 +1,312 @@
+"""Whole comparisons: who is judged on what, what comes first, which exit code follows; bad input gets words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seatrial.judge import metric, noise, pairing
+from seatrial.judge.comparison import Comparison, Overall, compare
+from seatrial.judge.effects import Effect
+from seatrial.judge.pairing import Block, Paired, Run
+from seatrial.judge.verdicts import Verdict
+from seatrial.judge.words import Word
+
+P95, CPU, MEMORY = (metric.parse(text) for text in ('p95 of "token"', "cpu per request", "unreclaimable memory"))
+FAILURES = pairing.FAILURES
+NOISE = (1.0, 1.01, 0.99, 1.005, 0.995, 1.002, 0.998, 1.0)
+
+
+def run(p95: float | None = 100, failures: float | None = 0.0, cpu: float | None = 10, **more: object) -> Run:
+    """Make a finished run of 10,000 requests."""
+    values = {P95.text: p95, CPU.text: cpu, FAILURES.text: failures, MEMORY.text: 50.0}
+    return Run(values=values, requests=10_000, **more)  # type: ignore[arg-type]
+
+
+def blocks(*, count: int = 6, **variants: Mapping[str, float | None]) -> list[Block]:
+    """Make blocks of a base and variants; the values of the variants are slightly noisy."""
+    return [
+        {"base": run()}
+        | {
+            name: run(**{key: value if not value else value * NOISE[number % 8] for key, value in values.items()})
+            for name, values in variants.items()
+        }
+        for number in range(count)
+    ]
+
+
+def judged(some: Sequence[Block], gate: Sequence[metric.Metric] = (P95,), **more: object) -> Comparison:
+    """Compare with the base."""
+    return compare(some, base="base", gate=gate, **more)  # type: ignore[arg-type]
+
+
+def of(found: Comparison, text: str, variant: str = "v") -> Verdict:
+    """Return one verdict."""
+    return next(
+        one for one in (*found.gated, *found.exploratory) if (one.variant, one.metric.text) == (variant, text)
+    )
+
+
+@pytest.mark.parametrize(
+    ("p95", "word", "overall", "code", "strict"),
+    [
+        (130, Word.REGRESSION, Overall.REGRESSION, 1, 1),
+        (105, Word.WORSE_BUT_SMALL, Overall.KEPT, 0, 0),
+        (100, Word.EQUIVALENT, Overall.KEPT, 0, 0),
+        (70, Word.IMPROVEMENT, Overall.KEPT, 0, 0),
+        (110.1, Word.LIKELY_REGRESSION, Overall.INCONCLUSIVE, 0, 7),
+    ],
+)
+def test_one_variant_one_metric(p95: float, word: Word, overall: Overall, code: int, strict: int) -> None:
+    """The word, the word for all, and the exit codes."""
+    found = judged(blocks(v={"p95": p95}))
+    assert (of(found, P95.text).word, found.overall) == (word, overall)
+    assert (found.exit_code(), found.exit_code(strict=True)) == (code, strict)
+
+
+def test_a_variant_that_is_fast_by_failing_is_no_improvement() -> None:
+    """One request in a hundred fails, all others take half the time and half the processor."""
+    found = judged(blocks(v={"failures": 0.01, "p95": 50, "cpu": 5}), (P95, CPU))
+    assert of(found, FAILURES.text).word is Word.REGRESSION
+    assert [of(found, one.text).word for one in (P95, CPU)] == [Word.INVALID] * 2
+    assert of(found, P95.text).reason == "not comparable: it fails more, by 1 points"
+    assert found.exit_code() == 1
+
+
+def test_failures_that_are_not_certain_still_forbid_praise() -> None:
+    """Failures in one block of six: not significant, but what is faster for it stays unsaid."""
+    some = blocks(v={"p95": 50})
+    some[2] = {**some[2], "v": run(p95=50, failures=0.2)}
+    found = judged(some)
+    assert of(found, FAILURES.text).word is Word.INCONCLUSIVE
+    assert of(found, P95.text).withheld
+    assert (found.overall, found.exit_code(strict=True)) == (Overall.INCONCLUSIVE, 7)
+
+
+def test_a_failing_base_makes_nobody_slow() -> None:
+    """The mirror: that the base was faster by refusing is no regression of the variant."""
+    some = [{"base": run(p95=50 * one, failures=0.02), "v": run()} for one in NOISE[:6]]
+    found = judged(some)
+    assert (of(found, FAILURES.text).word, of(found, P95.text).withheld) == (Word.IMPROVEMENT, True)
+    assert found.overall is Overall.INCONCLUSIVE
+
+
+def test_the_exploratory_table_is_shown_and_not_gated() -> None:
+    """A worse metric that was not named is pointed out, and the comparison is kept."""
+    found = judged(blocks(v={"cpu": 20, "p95": 100}), shown=[CPU, MEMORY, P95])
+    assert [one.metric.text for one in found.exploratory] == [CPU.text, MEMORY.text]
+    assert found.discoveries == {("v", CPU.text)}
+    assert (of(found, CPU.text).word, of(found, CPU.text).gated) == (Word.REGRESSION, False)
+    assert found.overall is Overall.KEPT
+
+
+def test_failing_takes_back_praise_in_the_exploratory_table_too() -> None:
+    """Whatever is shown beside the gate is read as well."""
+    found = judged(blocks(v={"failures": 0.01, "cpu": 5}), shown=[CPU])
+    assert of(found, CPU.text).withheld
+
+
+def test_on_shared_cores_latency_is_shown_and_not_gated() -> None:
+    """Generator and stack take each other's time: CPU and memory gate instead, and it is said."""
+    found = judged(blocks(v={"p95": 200}), shared_cores=True)
+    assert found.host_limited
+    assert {one.metric.text for one in found.gated} == {CPU.text, MEMORY.text, FAILURES.text}
+    assert of(found, P95.text).word is Word.REGRESSION
+    assert found.overall is Overall.KEPT
+
+
+def test_the_family_makes_each_test_stricter() -> None:
+    """Two variants with two metrics and their failures are six tests: the first is judged at 5 % / 6."""
+    found = judged(blocks(v={"p95": 130}, w={"p95": 100}), (P95, CPU))
+    assert len(found.gated) == 6
+    assert min(one.alpha for one in found.gated) == pytest.approx(0.05 / 6)
+    assert of(found, P95.text).alpha == pytest.approx(0.05 / 6)
+
+
+@pytest.mark.parametrize(("bad", "overall"), [(2, Overall.KEPT), (3, Overall.INVALID)])
+def test_a_quarter_of_the_blocks_may_be_lost(bad: int, overall: Overall) -> None:
+    """Two of eight are a quarter; three are more, and whatever the rest says is not said."""
+    some = blocks(count=8, v={"p95": 100})
+    for number in range(bad):
+        some[number] = {**some[number], "v": run(p95=900, invalid="foreign CPU 31 %")}
+    found = judged(some)
+    assert found.overall is overall
+    assert found.lost["v"] == ("foreign CPU 31 %",) * bad
+    assert of(found, P95.text).blocks == (8 - bad if overall is Overall.KEPT else 0)
+    assert found.exit_code() == (0 if overall is Overall.KEPT else 5)
+
+
+def test_a_base_that_can_not_be_trusted_loses_the_block_for_all() -> None:
+    """Without its base a run has nothing to be compared with."""
+    some = blocks(count=8, v={"p95": 130}, w={"p95": 100})
+    some[0] = {**some[0], "base": run(invalid="generator busy")}
+    found = judged(some)
+    assert [of(found, P95.text, name).blocks for name in ("v", "w")] == [7, 7]
+
+
+def test_a_variant_that_is_killed_is_a_regression_and_no_lost_block() -> None:
+    """Six kills of six against none: there is no latency to compare, and no need for it."""
+    some = [{"base": run(), "v": Run(ended="killed for memory")} for _ in range(6)]
+    found = judged(some)
+    assert found.endings[0].word is Word.REGRESSION
+    assert of(found, P95.text).reason == "there is no block in which both finished"
+    assert (found.overall, found.exit_code()) == (Overall.REGRESSION, 1)
+
+
+def test_three_kills_of_three_are_not_enough_to_be_sure() -> None:
+    """By p = 0.1: likely, and inconclusive as a whole, rather than invalid."""
+    some = [{"base": run(), "v": Run(ended="killed for memory")} for _ in range(3)]
+    found = judged(some)
+    assert (found.endings[0].word, found.overall) == (Word.LIKELY_REGRESSION, Overall.INCONCLUSIVE)
+
+
+def test_a_kill_that_is_also_noted_as_invalid_is_counted() -> None:
+    """The note about an out-of-memory kill invalidates the run; how it ended still counts."""
+    some = [{"base": run(), "v": Run(ended="killed for memory", invalid="restart")} for _ in range(6)]
+    assert judged(some).endings[0].counts == {"killed for memory": 6}
+
+
+def test_a_base_that_never_comes_up_compares_with_nothing() -> None:
+    """The variants did not improve: there was no base."""
+    some = [{"base": Run(ended="did not come up"), "v": run()} for _ in range(6)]
+    found = judged(some)
+    assert (found.overall, found.reason) == (Overall.INVALID, "the base never finished")
+
+
+def test_different_endpoints_are_told() -> None:
+    """An endpoint that only one side has can't be compared; one that lacks here and there can't either."""
+    found = judged(blocks(v={"p95": None}))
+    assert of(found, P95.text).text == "INVALID: never measured with v"
+    assert found.overall is Overall.INVALID
+    some = blocks(count=8, v={"p95": 100})
+    for number in range(3):
+        some[number] = {**some[number], "v": run(p95=None)}
+    assert of(judged(some), P95.text).reason == "measured on both sides in only 5 of 8 blocks"
+    some[2] = {**some[2], "v": run(p95=100)}
+    assert of(judged(some), P95.text).missing == 2
+
+
+def test_all_requests_failed() -> None:
+    """With the variant: a regression in failures. On both sides: nothing was measured."""
+    assert judged(blocks(v={"p95": None, "failures": 1.0})).overall is Overall.REGRESSION
+    dead = {"base": run(p95=None, failures=1.0), "v": run(p95=None, failures=1.0)}
+    found = judged([dead] * 6)
+    assert (found.overall, of(found, P95.text).reason) == (Overall.INVALID, "never measured")
+
+
+def test_one_block_is_inconclusive() -> None:
+    """However large the difference."""
+    found = judged(blocks(count=1, v={"p95": 500}))
+    assert of(found, P95.text).word is Word.INCONCLUSIVE
+    assert found.overall is Overall.INCONCLUSIVE
+
+
+def test_variants_that_differ_in_nothing_are_equivalent() -> None:
+    """The same numbers in each block."""
+    found = judged([{"base": run(), "v": run()}] * 4, (P95, CPU, MEMORY))
+    assert {one.word for one in found.gated} == {Word.EQUIVALENT}
+    assert found.overall is Overall.KEPT
+
+
+def test_few_requests_without_a_failure_do_not_show_equal_failures() -> None:
+    """4 blocks of 100 requests: the share may still be 0.75 %, which is not within 0.1 points."""
+    few = Run(values={FAILURES.text: 0.0, P95.text: 100.0}, requests=100)
+    assert of(judged([{"base": few, "v": few}] * 4), FAILURES.text).word is Word.INCONCLUSIVE
+
+
+def test_a_zero_is_no_ratio_and_no_traceback() -> None:
+    """CPU that reads 0 on one side is a meter that failed."""
+    found = judged(blocks(v={"cpu": 0.0}), (CPU,))
+    assert of(found, CPU.text).text == "INVALID: 0 or less in some block: there is no ratio to it"
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_no_number_was_not_measured(bad: float) -> None:
+    """A clock that stepped gives no figure to average."""
+    found = judged([{"base": run(), "v": run(p95=bad)}] * 4)
+    assert of(found, P95.text).word is Word.INVALID
+
+
+def test_a_variant_that_some_blocks_lack_is_compared_where_it_ran() -> None:
+    """An interrupted experiment: the last block has only the base."""
+    found = judged([*blocks(v={"p95": 130}), {"base": run()}])
+    assert (of(found, P95.text).word, of(found, P95.text).blocks) == (Word.REGRESSION, 6)
+
+
+def test_thirty_variants_are_one_family() -> None:
+    """Each at 5 % / 58; a gross difference is still seen, the others are equivalent."""
+    others = {f"v{number}": {"p95": 100.0} for number in range(28)}
+    found = judged(blocks(count=8, slow={"p95": 200}, **others))
+    assert len(found.gated) == 58
+    assert [one.variant for one in found.gated if one.word is Word.REGRESSION] == ["slow"]
+
+
+@pytest.mark.parametrize(
+    ("some", "said"),
+    [
+        ([], "there is no run at all"),
+        ([{"v": run()}], "the base 'base' is in no block: v"),
+        ([{"base": run()}], "there is nothing to compare"),
+    ],
+)
+def test_what_is_no_experiment(some: Sequence[Block], said: str) -> None:
+    """An error in words."""
+    with pytest.raises(ValueError, match=said):
+        judged(some)
+
+
+def test_more_than_six_metrics_are_refused() -> None:
+    """Each one costs the others sight."""
+    with pytest.raises(ValueError, match="at most 6"):
+        judged(blocks(v={}), [metric.parse(f"p95 of x{number}") for number in range(7)])
+
+
+@given(
+    st.lists(st.tuples(st.floats(50, 150), st.floats(50, 150)), min_size=1, max_size=8),
+    st.randoms(use_true_random=False),
+)
+def test_blocks_in_any_order_and_sides_in_either_place(pairs: list[tuple[float, float]], random: object) -> None:
+    """The same words for the blocks shuffled; the mirrored ones with base and variant exchanged."""
+    some = [{"base": run(p95=one), "v": run(p95=other)} for one, other in pairs]
+    shuffled = list(some)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    swapped = [{"base": block["v"], "v": block["base"]} for block in some]
+    words = [one.word for one in judged(some).gated]
+    assert [one.word for one in judged(shuffled).gated] == words
+    assert [one.word.mirrored for one in judged(swapped).gated] == words
+
+
+def test_a_family_of_equal_metrics_seldom_raises_an_alarm() -> None:
+    """300 equal experiments of 2 variants x 3 metrics: a word but equal or open in at most 5 % (9 %: 3 sigma)."""
+    random = np.random.default_rng(4)
+    alarms = 0
+    for _ in range(300):
+        some = [
+            {name: run(p95=float(p95), cpu=float(cpu)) for name, p95, cpu in zip("abc", *draw, strict=True)}
+            for draw in np.exp(random.normal(0, 0.04, (6, 2, 3)))
+        ]
+        found = compare(some, base="a", gate=(P95, CPU, MEMORY))
+        alarms += any(one.word not in (Word.EQUIVALENT, Word.INCONCLUSIVE) for one in found.gated)
+    assert alarms / 300 <= 0.09
+
+
+def test_the_noise_floor_refuses_what_can_not_be_seen() -> None:
+    """Scatter of 10 % and six blocks see 15 % or more: a threshold of 10 % is refused with that number."""
+    scatter = Effect(differences=(-0.1, 0.1, -0.1, 0.1, 0.0, 0.0))
+    pairs = [Paired(variant="base", metric=one, effect=scatter) for one in (P95, metric.parse("p99 of token"))]
+    found = noise.floors(pairs, 6)
+    assert [one.smallest_seen for one in found] == pytest.approx([0.1356] * 2, abs=1e-3)
+    assert noise.refused(found) == (
+        'p95 of "token": a threshold of 10 % can\'t be seen here: the smallest that can is 13.6 %',
+    )
+    assert noise.refused(noise.floors(pairs, 20)) == ()
+
+
+def test_a_floor_that_nobody_knows_is_told() -> None:
+    """One block of self-check has no scatter."""
+    (told,) = noise.refused(noise.floors([Paired(variant="base", metric=P95, reason="never measured")], 6))
+    assert told == "p95 of \"token\": a threshold of 10 % can't be checked: 0 blocks don't tell the scatter"

@@ -1,0 +1,144 @@
+"""The search for capacity, on simulated queues whose ceiling is known."""
+
+import heapq
+import random
+import statistics
+
+import pytest
+
+from seatrial.judge.capacity import Effort, Measure, Trial, search
+
+WORKERS, SERVICE_S, LIMIT_S = 2, 0.02, 0.1
+CEILING_PER_S = WORKERS / SERVICE_S
+
+
+def _queue(seed: int, *, jitter: float = 0.0) -> Measure:
+    """First come, first served by two workers; `jitter` is the spread of the machine's speed between trials."""
+    rng = random.Random(seed)  # noqa: S311  (a simulated queue)
+
+    def measure(rate_per_s: float, duration_s: float) -> Trial:
+        speed = rng.lognormvariate(0.0, jitter)
+        free = [0.0] * WORKERS
+        late = done = 0
+        count = max(int(rate_per_s * duration_s), 1)
+        for number in range(count):
+            due_s = number / rate_per_s
+            end_s = max(due_s, heapq.heappop(free)) + SERVICE_S / speed
+            heapq.heappush(free, end_s)
+            late += end_s - due_s > LIMIT_S
+            done += end_s <= duration_s
+        return Trial(
+            rate_per_s=rate_per_s,
+            duration_s=duration_s,
+            excess=late / count / 0.05,
+            completed_per_s=done / duration_s,
+        )
+
+    return measure
+
+
+def test_finds_the_ceiling_of_a_quiet_stack() -> None:
+    """Within the width of the search, W workers of a known service time carry W over that time."""
+    found = search(_queue(1))
+
+    assert found.lower_per_s == pytest.approx(CEILING_PER_S, rel=0.05)
+    assert found.upper_per_s is not None
+    assert found.upper_per_s > CEILING_PER_S * 0.99
+    assert found.limited_by == ""
+
+
+def test_repeats_within_four_per_cent_on_a_noisy_machine_in_two_minutes() -> None:
+    """Trials whose speed differs by 3 % still give one answer: the median decides, not the worst trial."""
+    found = [search(_queue(seed, jitter=0.03)) for seed in range(20)]
+    rates = [one.lower_per_s or 0.0 for one in found]
+
+    assert statistics.stdev(rates) / statistics.mean(rates) < 0.04
+    assert statistics.median(rates) == pytest.approx(CEILING_PER_S, rel=0.05)
+    assert statistics.median(one.trial_s for one in found) < 120
+
+
+def test_never_floods_the_stack_far_above_its_ceiling() -> None:
+    """A stack that is flooded may need long to recover, and spoils the trials after."""
+    found = search(_queue(1))
+
+    assert max(trial.rate_per_s for trial in found.trials) <= 2.6 * CEILING_PER_S
+
+
+def test_a_generator_that_is_the_limit_is_told_and_its_trials_are_not_bad() -> None:
+    """What the generator can't send says nothing about the stack."""
+    honest = _queue(1)
+
+    def measure(rate_per_s: float, duration_s: float) -> Trial:
+        if rate_per_s <= 40:
+            return honest(rate_per_s, duration_s)
+        return Trial(
+            rate_per_s=rate_per_s,
+            duration_s=duration_s,
+            excess=50.0,
+            completed_per_s=40.0,
+            invalid="CPU at 100 %",
+        )
+
+    found = search(measure)
+
+    assert found.limited_by == "CPU at 100 %"
+    assert (found.lower_per_s, found.upper_per_s) == (32.0, None)
+
+
+def test_one_disturbed_trial_is_made_again() -> None:
+    """An invalid trial is no verdict; the next try at the same rate is."""
+    honest = _queue(1)
+    tries: list[float] = []
+
+    def measure(rate_per_s: float, duration_s: float) -> Trial:
+        tries.append(rate_per_s)
+        trial = honest(rate_per_s, duration_s)
+        if len(tries) != 3:
+            return trial
+        return Trial(rate_per_s=rate_per_s, duration_s=duration_s, excess=0, completed_per_s=0, invalid="late")
+
+    found = search(measure)
+
+    assert tries[2] == tries[3]
+    assert found.lower_per_s == pytest.approx(CEILING_PER_S, rel=0.05)
+
+
+def test_a_stack_that_nothing_breaks_is_said_to_be_so() -> None:
+    """Without a rate that was too much there is only a lower bound."""
+    effort = Effort(most_per_s=1000.0)
+
+    found = search(
+        lambda rate, duration: Trial(rate_per_s=rate, duration_s=duration, excess=0.0, completed_per_s=rate),
+        effort,
+    )
+
+    assert (found.lower_per_s, found.upper_per_s) == (1000.0, None)
+    assert "1000/s" in found.limited_by
+
+
+def test_a_stack_that_keeps_no_budget_has_no_lower_bound() -> None:
+    """Where even the lowest rate breaks the budgets, there is no capacity to tell."""
+    found = search(
+        lambda rate, duration: Trial(rate_per_s=rate, duration_s=duration, excess=20.0, completed_per_s=0.0)
+    )
+
+    assert found.lower_per_s is None
+    assert found.upper_per_s is not None
+
+
+def test_the_search_ends_in_bounded_time() -> None:
+    """A stack that is good one time and bad the next never gives bounds; the search ends all the same."""
+    rng = random.Random(5)  # noqa: S311  (a simulated stack)
+
+    def measure(rate_per_s: float, duration_s: float) -> Trial:
+        bad = rng.random() < 0.5
+        return Trial(
+            rate_per_s=rate_per_s,
+            duration_s=duration_s,
+            excess=5.0 if bad else 0.5,
+            completed_per_s=rate_per_s / 2,
+        )
+
+    found = search(measure, Effort(limit_s=200.0))
+
+    assert found.trial_s <= 200.0

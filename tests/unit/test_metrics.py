@@ -1,0 +1,366 @@
+"""The metric language, the values behind it, and how far the value of a single run can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seatrial.judge import metric, within_run
+from seatrial.judge.columns import Coded, Flows, Requests, Samples
+from seatrial.judge.effects import Scale
+from seatrial.judge.measured import Tables, slices, value
+from seatrial.judge.metric import Kind, Unit, survives
+from seatrial.judge.within_run import Reading, quantile_interval, reading, share_interval
+from seatrial.units import NS_PER_S
+from seatrial.wire.streams import NULL
+from seatrial.wire.tables import OUTCOMES, SAMPLE_COLUMNS
+
+MS = 1_000_000
+MIB = 1 << 20
+OK, STATUS, ABORTED, CUT = (OUTCOMES.index(one) for one in ("ok", "status", "aborted", "cut"))
+
+
+def coded(codes: Sequence[int], labels: tuple[str, ...]) -> Coded:
+    """Make a column of labels."""
+    return Coded(np.array(codes, dtype=np.int32), labels)
+
+
+def requests(took_ms: Sequence[float], *, endpoint: str = "token", outcomes: Sequence[int] = ()) -> Requests:
+    """Make requests that begin 10 ms after each other."""
+    start = np.arange(len(took_ms), dtype=np.int64) * 10 * MS
+    took = (np.array(took_ms, dtype=np.float64) * MS).astype(np.int64)
+    return Requests(
+        t_intended_ns=np.full(len(start), NULL),
+        t_start_ns=start,
+        t_first_byte_ns=start + took // 2,
+        t_end_ns=start + took,
+        bytes_received=np.full(len(start), 100),
+        endpoint=coded([1] * len(start), ("never asked", endpoint)),
+        outcome=coded(list(outcomes) or [OK] * len(start), tuple(OUTCOMES)),
+        phase=coded([0] * len(start), ("window",)),
+    )
+
+
+def flows(took_ms: Sequence[float], *, flow: str = "pull", late_ms: float = 0) -> Flows:
+    """Make flows that begin `late_ms` after they should have."""
+    intended = np.arange(len(took_ms), dtype=np.int64) * 10 * MS
+    start = intended + round(late_ms * MS)
+    return Flows(
+        t_intended_ns=intended,
+        t_start_ns=start,
+        t_end_ns=start + (np.array(took_ms, dtype=np.float64) * MS).astype(np.int64),
+        requests=np.full(len(start), 4),
+        bytes_received=np.full(len(start), 400),
+        flow=coded([0] * len(start), (flow,)),
+        outcome=coded([OK] * len(start), tuple(OUTCOMES)),
+        phase=coded([0] * len(start), ("window",)),
+    )
+
+
+def samples(held_mib: dict[str, Sequence[float]], cores: float = 0.5) -> Samples:
+    """Make readings ten times a second of services that use so many cores each."""
+    names = tuple(held_mib)
+    rows = sorted(
+        (tick * NS_PER_S // 10 + place * 1000, place, mib)
+        for place, name in enumerate(names)
+        for tick, mib in enumerate(held_mib[name])
+    )
+    stamps = np.array([row[0] for row in rows], dtype=np.int64)
+    codes = [row[1] for row in rows]
+    numbers = {column: np.zeros(len(rows), dtype=np.int64) for column in SAMPLE_COLUMNS}
+    numbers["t_ns"], numbers["t_after_ns"] = stamps, stamps + 20_000
+    numbers["anon_bytes"] = np.array([round(row[2] * MIB) for row in rows], dtype=np.int64)
+    numbers["cpu_ns"] = ((stamps // (NS_PER_S // 10)) * NS_PER_S / 10 * cores).astype(np.int64)
+    return Samples(
+        service=coded(codes, names),
+        container=coded(codes, tuple(f"c-{name}" for name in names)),
+        phase=coded([0] * len(rows), ("window",)),
+        numbers=numbers,
+    )
+
+
+def tables(
+    some: Requests | None = None,
+    more: Flows | None = None,
+    held: Samples | None = None,
+    **details: Sequence[float],
+) -> Tables:
+    """Make the tables of a window of 10 s."""
+    return Tables(
+        requests=some or requests([]),
+        flows=more or flows([]),
+        samples=held or samples({}),
+        window_ns=10 * NS_PER_S,
+        details={key: np.array(numbers, dtype=np.float64) for key, numbers in details.items()},
+    )
+
+
+def of(text: str, *parts: object, **details: Sequence[float]) -> float | None:
+    """Return the value of a metric."""
+    return value(metric.parse(text), tables(*parts, **details))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical", "threshold"),
+    [
+        ('p50 of "token"', 'p50 of "token"', 0.05),
+        ("p95 of token", 'p95 of "token"', 0.10),
+        ('  p99  of   "manifest by  tag" ', 'p99 of "manifest by  tag"', 0.20),
+        ('P95 of "token" within 5%', 'p95 of "token"', 0.05),
+        ('p95 of "a within 3% of b"', 'p95 of "a within 3% of b"', 0.10),
+        ("throughput", "throughput", 0.03),
+        ("throughput of pull within 2.5 %", 'throughput of "pull"', 0.025),
+        ("failures", "failures", 0.001),
+        ('failures of "token" within 0.5%', 'failures of "token"', 0.005),
+        ("cpu per request", "cpu per request", 0.05),
+        ("cpu per request of auth within 2%", "cpu per request of auth", 0.02),
+        ("unreclaimable memory", "unreclaimable memory", 0.03),
+        ("unreclaimable memory of auth", "unreclaimable memory of auth", 0.03),
+        ("peak unreclaimable of auth", "peak unreclaimable of auth", 0.03),
+        ("peak unreclaimable memory", "peak unreclaimable", 0.03),
+        ("stall ratio", "stall ratio", 0.01),
+    ],
+)
+def test_what_can_be_written(text: str, canonical: str, threshold: float) -> None:
+    """Each form has one canonical text, which is read as itself, and a threshold."""
+    found = metric.parse(text)
+    assert (found.text, found.threshold) == (canonical, threshold)
+    assert metric.parse(canonical).text == canonical
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is not a metric"),
+        ("p95", "does not say of what"),
+        ("p90 of x", "p90 is not measured; p50, p95 or p99 is expected"),
+        ("trouhgput", "did you mean throughput?"),
+        ("cpu of auth", "is not a metric"),
+        ("memory of auth", "is not a metric"),
+        ("p95 of manifest by tag", "a name of several words stands in quotes"),
+        ('p95 of ""', "the name between the quotes is missing"),
+        ('p95 of "token', "the name between the quotes is missing"),
+        ("p95 of token within 0%", "a threshold of 0% can't be judged"),
+        ("p95 of token within -5%", "can't be judged"),
+        ("p95 of token within nan%", "can't be judged"),
+        ("p95 of token within five%", "is not a number of per cent"),
+        ("p95 of token < 5ms", "is not a metric|stands in quotes"),
+    ],
+)
+def test_what_can_not_be_written(text: str, said: str) -> None:
+    """The message says what is expected, and what may have been meant."""
+    with pytest.raises(ValueError, match=said):
+        metric.parse(text)
+
+
+@given(st.text(max_size=40))
+def test_no_text_is_more_than_a_value_error(text: str) -> None:
+    """Whatever stands in a scenario file is a metric or a message."""
+    try:
+        metric.parse(text)
+    except ValueError as error:
+        assert str(error)  # noqa: PT017  (most texts are refused, a few are metrics)
+
+
+def test_directions_and_scales() -> None:
+    """Only throughput is better higher; only shares are subtracted."""
+    found = [metric.parse(one) for one in ("throughput", "failures", "stall ratio", "cpu per request", "p50 of x")]
+    assert [one.worse for one in found] == ["lower", "higher", "higher", "higher", "higher"]
+    assert [one.scale is Scale.DIFFERENCE for one in found] == [False, True, True, False, False]
+    assert [one.unit for one in found] == [Unit.PER_S, Unit.SHARE, Unit.SHARE, Unit.NS, Unit.NS]
+
+
+@pytest.mark.parametrize(
+    ("fact", "text", "survived"),
+    [
+        ("host", "cpu per request", True),
+        ("host", "peak unreclaimable of auth", True),
+        ("host", "p95 of token", False),
+        ("host", "failures", False),
+        ("engine", "cpu per request", False),
+        ("engine", "unreclaimable memory", True),
+        ("load", "throughput", False),
+        ("load", "p95 of token", True),
+        ("schema", "cpu per request", False),
+    ],
+)
+def test_what_survives_a_different_environment(fact: str, text: str, *, survived: bool) -> None:
+    """Across hosts processor time and memory can be compared, latency can't; an unknown fact leaves nothing."""
+    assert survives(metric.parse(text), fact) is survived
+
+
+def test_percentiles_of_endpoints_and_flows() -> None:
+    """Nearest rank of the successes; a flow's from its intended start."""
+    assert of("p95 of token", requests(range(1, 101))) == 95 * MS
+    assert of("p50 of pull", None, flows([10] * 20, late_ms=5)) == 15 * MS
+
+
+def test_an_endpoint_goes_before_a_flow_of_its_name() -> None:
+    """The same name twice means what was asked over HTTP."""
+    assert of("p50 of pull", requests([7] * 10, endpoint="pull"), flows([99] * 10)) == 7 * MS
+
+
+@pytest.mark.parametrize(
+    "text", ["p99 of token", "p95 of nothing", "throughput of nothing", "failures of nothing"]
+)
+def test_too_few_or_none_is_no_value(text: str) -> None:
+    """99 requests tell no p99; what was never asked has no share of failures."""
+    assert of(text, requests([1] * 99)) is None
+
+
+def test_an_empty_run_has_no_values() -> None:
+    """Nothing asked, nothing read: nothing told."""
+    texts = (
+        "throughput",
+        "failures",
+        "cpu per request",
+        "unreclaimable memory",
+        "peak unreclaimable",
+        "stall ratio",
+    )
+    assert [of(text) for text in texts] == [None] * 6
+
+
+def test_failures_and_throughput_share_their_requests() -> None:
+    """What failed is no throughput; what the user broke off on purpose is; what the end cut off is neither."""
+    some = requests([1] * 10, outcomes=[OK] * 6 + [STATUS] * 2 + [ABORTED, CUT])
+    assert of("failures", some) == pytest.approx(0.2)
+    assert of("failures of token", some) == pytest.approx(0.2)
+    assert of("throughput", some) == pytest.approx(0.7)
+
+
+def test_details_of_flows() -> None:
+    """The mean over the flows that tell it; of one flow only where it is named."""
+    assert of("stall ratio", None, flows([1] * 4), stall_ratio=[0.1, 0.3, np.nan, 0.2]) == pytest.approx(0.2)
+    assert of("stall ratio of other", None, flows([1] * 4), stall_ratio=[0.1] * 4) is None
+    assert of("stall ratio", None, flows([1] * 2), stall_ratio=[np.nan] * 2) is None
+
+
+def test_the_stack_is_its_services_and_not_what_watches_it() -> None:
+    """The peak of the sum is that of one moment: 30 MiB, not 20 + 20; generator, host and sampler are left out."""
+    swinging = samples(
+        {
+            "nginx": [10, 20] * 10,
+            "auth": [20, 10] * 10,
+            "host": [900] * 20,
+            "generator": [99] * 20,
+            "sampler": [9] * 20,
+        }
+    )
+    assert of("peak unreclaimable", None, None, swinging) == 30 * MIB
+    assert of("unreclaimable memory", None, None, swinging) == 30 * MIB
+    assert of("peak unreclaimable of auth", None, None, swinging) == 20 * MIB
+    assert of("unreclaimable memory of auth", None, None, swinging) == 10 * MIB
+    assert of("peak unreclaimable of nobody", None, None, swinging) is None
+
+
+def test_processor_time_is_that_of_the_stack() -> None:
+    """Two services at half a core over 10 s and 100 requests are 100 ms each."""
+    both = samples({"nginx": [1] * 100, "auth": [1] * 100, "host": [1] * 100})
+    some = requests([1] * 100)
+    assert of("cpu per request", some, None, both) == pytest.approx(100 * MS)
+    assert of("cpu per request of auth", some, None, both) == pytest.approx(50 * MS)
+    assert of("cpu per request", None, None, both) is None
+
+
+def test_slices_share_the_window_out() -> None:
+    """Each request is in exactly one part, and the parts are in the order of time."""
+    parts = slices(tables(requests([1] * 100), flows([1] * 50)), 10)
+    assert [len(part.requests.t_start_ns) for part in parts] == [10] * 10
+    assert sum(len(part.flows.t_start_ns) for part in parts) == 50
+    assert {part.window_ns for part in parts} == {NS_PER_S}
+    assert slices(tables(), 10) == []
+
+
+@pytest.mark.parametrize(("percent", "correlation"), [(50, 0.0), (95, 0.0), (95, 0.8), (99, 0.8)])
+def test_a_percentile_lies_in_its_interval_as_often_as_promised(percent: int, correlation: float) -> None:
+    """In 300 simulated runs of 3,000 requests whose neighbours are alike; 95 % nominal."""
+    random = np.random.default_rng(percent)
+    truth = {50: 0.0, 95: 1.6449, 99: 2.3263}[percent]
+    hits = 0
+    for _ in range(300):
+        low, high = quantile_interval(_alike(random, 3000, correlation), percent)
+        hits += low <= round(truth * 1e6) and (high is None or round(truth * 1e6) <= high)
+    assert hits / 300 >= 0.91
+
+
+def test_independent_ranks_would_miss_it() -> None:
+    """What the effective count is for: taking 3,000 alike requests as independent, 95 % is less than 80 %."""
+    random = np.random.default_rng(3)
+    hits = 0
+    for _ in range(300):
+        ordered = np.sort(_alike(random, 3000, 0.8))
+        ranks = [round(3000 * (0.5 + side * 1.96 * 0.5 / np.sqrt(3000))) for side in (-1, 1)]
+        hits += ordered[ranks[0]] <= 0 <= ordered[ranks[1]]
+    assert hits / 300 < 0.8
+
+
+def test_a_share_lies_in_its_interval_as_often_as_promised() -> None:
+    """1 % failures among 2,000 requests, in clusters."""
+    random = np.random.default_rng(11)
+    hits = 0
+    for _ in range(300):
+        low, high = share_interval(_alike(random, 2000, 0.8) > 2_326_300)
+        hits += low <= 0.01 <= high
+    assert hits / 300 >= 0.91
+
+
+def _alike(random: np.random.Generator, count: int, correlation: float) -> np.ndarray:
+    shocks = random.normal(0, np.sqrt(1 - correlation**2), count)
+    found = np.empty(count)
+    found[0] = random.normal()
+    for place in range(1, count):
+        found[place] = correlation * found[place - 1] + shocks[place]
+    return np.round(found * 1e6).astype(np.int64)
+
+
+def test_too_few_values_leave_the_upper_end_open() -> None:
+    """0.95^71 is above 2.5 %: so often would all of 71 lie below the true p95."""
+    shuffled = np.random.default_rng(2).permutation
+    assert quantile_interval(shuffled(71), 95)[1] is None
+    assert quantile_interval(shuffled(1000), 95)[1] is not None
+
+
+def test_a_trend_is_no_thousand_observations() -> None:
+    """Latency that only rises tells next to nothing about its p95: no upper end."""
+    assert quantile_interval(np.arange(1000), 95)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("p95 of nothing", Reading(value=None, never=True)),
+        ("p99 of token", Reading(value=None, count=50)),
+        ("failures of nothing", Reading(value=None, never=True)),
+        ("peak unreclaimable", Reading(value=MIB, low=MIB, high=MIB, count=20)),
+    ],
+)
+def test_readings_without_doubt(text: str, found: Reading) -> None:
+    """Never asked, too few, or simply seen."""
+    held = samples({"auth": [1] * 20})
+    assert reading(metric.parse(text), tables(requests([1] * 50), None, held)) == found
+
+
+def test_readings_with_doubt() -> None:
+    """All others have both ends, around the value."""
+    both = samples({"auth": [*range(1, 100)]})
+    some = requests(
+        [1 + one % 7 for one in range(1000)], outcomes=[STATUS if one % 50 == 0 else OK for one in range(1000)]
+    )
+    for text in ("p95 of token", "failures", "throughput", "cpu per request", "unreclaimable memory"):
+        found = reading(metric.parse(text), tables(some, None, both))
+        assert found.value is not None
+        assert found.low is not None
+        assert found.high is not None
+        assert found.low <= found.value <= found.high
+
+
+def test_kinds_are_all_reachable() -> None:
+    """No kind without a form that means it."""
+    texts = ("p50 of x", "throughput", "failures", "cpu per request", "unreclaimable memory", "peak unreclaimable")
+    assert {metric.parse(text).kind for text in (*texts, "stall ratio")} == set(Kind)
+    assert within_run.ALPHA == 0.05
