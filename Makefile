@@ -21,10 +21,10 @@ test: ## every check and every test, with real containers and real servers
 	@$(MAKE) --no-print-directory static
 	$(bin)/pytest
 
-check: ## the fast part of test: lint, types, layers, and the tests that need no engine
+check: ## the fast part of test: lint, types, layers, and the tests that need neither engine nor browser
 	@./provision.sh check
 	@$(MAKE) --no-print-directory static
-	$(bin)/pytest -m "not docker and not servers"
+	$(bin)/pytest -m "not docker and not servers and not browser"
 
 static: # of .venv as it stands
 	$(bin)/ruff check .

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from functools import cache
 
+import chromium
 import pytest
 
 SERVERS = ("nginx", "docker-registry", "redis-server", "gunicorn")
@@ -20,6 +21,8 @@ def _lacking(marker: str) -> str:
         path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin"])
         missing = [name for name in SERVERS if shutil.which(name, path=path) is None]
         return f"not installed: {', '.join(missing)}" if missing else ""
+    if marker == "browser":
+        return "" if chromium.found() else f"none of these is on the PATH: {', '.join(chromium.NAMES)}"
     for command in (["docker", "version"], ["docker", "compose", "version"]):
         try:
             done = subprocess.run(command, capture_output=True, timeout=20, check=False)
@@ -32,7 +35,7 @@ def _lacking(marker: str) -> str:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what can't run here, with the reason; where CI promises the parts, their absence is a failure."""
-    for marker in ("docker", "servers"):
+    for marker in ("docker", "servers", "browser"):
         if item.get_closest_marker(marker) is None or not (reason := _lacking(marker)):
             continue
         if os.environ.get("SEATRIAL_REQUIRE_ALL") == "1":

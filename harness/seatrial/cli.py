@@ -124,6 +124,21 @@ def show(wanted: str, results: Path, as_values: bool, quiet: bool) -> int:  # no
     return _show(folders.find_run(results, wanted), as_values=as_values)
 
 
+@seatrial.command()
+@click.argument("wanted", metavar="RUN", default="latest")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the page goes (default: report.html in the experiment's folder).",
+)
+@_results
+def report(wanted: str, output: Path | None, results: Path) -> None:
+    """Make the page of a stored run: tables and charts in one file that needs no network; print its path."""
+    from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second to import, which no other verb should)
+
+    click.echo(paging.write(folders.find_run(results, wanted), output))
+
+
 @seatrial.command("list")
 @click.option("--scenarios", is_flag=True, help="The shipped scenarios instead of the runs.")
 @_results

@@ -136,7 +136,7 @@ class Scenario:
     gate: tuple[str, ...] = ()
     budgets: tuple[str, ...] = ()
     stop_when: tuple[str, ...] = ()
-    comparing: Comparing = field(default_factory=lambda: Comparing())
+    comparing: Comparing = field(default_factory=Comparing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,43 +12,63 @@ from typing import Any
 import numpy as np
 
 from seatrial.judge import latency, memory, validity
-from seatrial.judge.columns import Flows, Generator, Mask, Requests, Samples, rows
+from seatrial.judge.columns import Flows, Generator, Ints, Mask, Samples, rows
 from seatrial.judge.generator import generator, limit_ns
-from seatrial.judge.memory import ServiceUse
-from seatrial.judge.validity import RESERVED, Sampling
+from seatrial.judge.tally import Tally, gathered
+from seatrial.judge.validity import Sampling
 from seatrial.judge.window import Window, window
-from seatrial.record import read
+from seatrial.record import pieces, read
 from seatrial.record.document import NO_ENGINE, RunDocument, load
 from seatrial.record.folder import TABLES, RunFolder
-from seatrial.report.contents import About, Happened, Placed, Review, Times
+from seatrial.report.contents import About, Happened, Review, Times
+from seatrial.report.placing import placed
 from seatrial.units import NS_PER_S
-from seatrial.wire.streams import NULL
 
 SAMPLE_HZ = 10.0
 """The sampler's rate unless `facts` says another."""
 
-_PLACES = ("proxy", "app", "store")
 _DEATHS = frozenset({"die"})
 """What the daemon tells when a container has ended; a restart begins with one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Recorded:
-    """Everything that was recorded."""
+class Recorded:
+    """Everything that was recorded; of the requests, which can be millions, first and last stamp (`stamps`)."""
 
-    requests: Requests
+    stamps: Ints
     flows: Flows
     samples: Samples
     generator: Generator
     events: tuple[Mapping[str, Any], ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One run, judged, with all that it was judged from."""
+
+    document: RunDocument
+    recorded: Recorded
+    tally: Tally
+    review: Review
+
+
 def review(folder: RunFolder) -> Review:
     """Judge the run in `folder`; UsageError if it can't be read or was not sealed."""
+    return judge(folder).review
+
+
+def judge(folder: RunFolder) -> Judged:
+    """Judge the run in `folder`, and keep what it was judged from; UsageError as for `review`."""
     document, recorded = load(folder), _recorded(folder)
-    judged = _window(document, recorded)
+    judged = window(document.spans, recorded.stamps, recorded.samples.numbers["t_ns"])
+    tally = _tally(folder, document, recorded, judged)
+    found = _review(folder, document, recorded, judged, tally)
+    return Judged(document=document, recorded=recorded, tally=tally, review=found)
+
+
+def _review(folder: RunFolder, document: RunDocument, recorded: Recorded, judged: Window, tally: Tally) -> Review:
     inside = _inside(recorded, judged)
-    total = latency.all_requests(inside.requests, judged.length_ns)
+    total = tally.total()
     used = memory.services(inside.samples, judged.length_ns, total.count)
     load_use = generator(recorded.generator, _seconds(recorded.generator, judged), limit_ns(total.latency_ns))
     notes = (*document.notes, *validity.of_services(used, _sampling(document, judged), _deaths(inside.events)))
@@ -62,19 +82,19 @@ def review(folder: RunFolder) -> Review:
         saturated=judged.opened and load_use.saturated,
         window=judged,
         total=total,
-        endpoints=latency.endpoints(inside.requests, judged.length_ns),
+        endpoints=tally.endpoints(),
         flows=latency.flows(inside.flows, judged.length_ns),
-        services=_placed(used, document.scenario.get("tiers") or {}),
+        services=placed(used, document.scenario.get("tiers") or {}),
         generator=load_use,
         events=tuple(_happened(event, judged.from_ns) for event in recorded.events),
         notes=notes,
-        times=_times(document.timing, recorded.requests),
+        times=_times(document.timing, tally),
     )
 
 
-def _recorded(folder: RunFolder) -> _Recorded:
-    return _Recorded(
-        requests=read.requests(folder),
+def _recorded(folder: RunFolder) -> Recorded:
+    return Recorded(
+        stamps=pieces.stamps(folder),
         flows=read.flows(folder),
         samples=read.samples(folder),
         generator=read.generator(folder),
@@ -82,14 +102,15 @@ def _recorded(folder: RunFolder) -> _Recorded:
     )
 
 
-def _window(document: RunDocument, recorded: _Recorded) -> Window:
-    requests = recorded.requests
-    return window(document.spans, requests.t_start_ns, requests.t_end_ns, recorded.samples.numbers["t_ns"])
+def _tally(folder: RunFolder, document: RunDocument, recorded: Recorded, judged: Window) -> Tally:
+    edges = [edge for span in document.spans for edge in (span.from_ns, span.until_ns - 1)]
+    stamps = (np.array(edges, dtype=np.int64), recorded.stamps, recorded.samples.numbers["t_ns"])
+    return gathered(pieces.requests(folder), judged, (*stamps, recorded.generator.t_ns), pieces.count(folder))
 
 
-def _inside(recorded: _Recorded, judged: Window) -> _Recorded:
-    return _Recorded(
-        requests=rows(recorded.requests, judged.rows(recorded.requests.phase)),
+def _inside(recorded: Recorded, judged: Window) -> Recorded:
+    return Recorded(
+        stamps=recorded.stamps,
         flows=rows(recorded.flows, judged.rows(recorded.flows.phase)),
         samples=rows(recorded.samples, judged.rows(recorded.samples.phase)),
         generator=rows(recorded.generator, _seconds(recorded.generator, judged)),
@@ -115,21 +136,6 @@ def _sampling(document: RunDocument, judged: Window) -> Sampling:
 
 def _deaths(events: Sequence[Mapping[str, Any]]) -> Counter[str]:
     return Counter(str(event.get("service", "")) for event in events if event.get("event") in _DEATHS)
-
-
-def _placed(used: Sequence[ServiceUse], tiers: Mapping[str, Any]) -> tuple[Placed, ...]:
-    """Order the services along the request's way, the stack's others after them, what is not the stack last."""
-    places = {name: tier.get("place", "") if isinstance(tier, Mapping) else tier for name, tier in tiers.items()}
-    order = list(places)
-
-    def rank(placed: Placed) -> tuple[int, int, str]:
-        name = placed.use.service
-        if name in RESERVED:
-            return (len(_PLACES) + 1, ("generator", "host", "sampler").index(name), "")
-        where = _PLACES.index(placed.place) if placed.place in _PLACES else len(_PLACES)
-        return (where, order.index(name) if name in order else len(order), name)
-
-    return tuple(sorted((Placed(place=places.get(use.service, ""), use=use) for use in used), key=rank))
 
 
 def _about(folder: RunFolder, document: RunDocument) -> About:
@@ -179,13 +185,13 @@ def _happened(event: Mapping[str, Any], from_ns: int) -> Happened:
     )
 
 
-def _times(timing: Mapping[str, int], requests: Requests) -> Times:
+def _times(timing: Mapping[str, int], tally: Tally) -> Times:
     """Measure what lies around the load; the end is the last stamp that the harness wrote."""
-    sent, ended = requests.t_start_ns, requests.t_end_ns[requests.t_end_ns != NULL]
+    sent_ns, ended_ns = tally.first_start_ns, tally.last_end_ns
     end_ns = timing.get("exit_ns", timing.get("torn_down_ns"))
     return Times(
-        command_to_first_request_ns=int(sent.min()) - timing["command_ns"]
-        if len(sent) and "command_ns" in timing
+        command_to_first_request_ns=sent_ns - timing["command_ns"]
+        if sent_ns is not None and "command_ns" in timing
         else None,
-        last_request_to_end_ns=end_ns - int(ended.max()) if len(ended) and end_ns is not None else None,
+        last_request_to_end_ns=end_ns - ended_ns if ended_ns is not None and end_ns is not None else None,
     )

@@ -8,15 +8,12 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from seatrial.judge.latency import Traffic
 from seatrial.judge.validity import RESERVED
 from seatrial.model import Note
-from seatrial.report import numbers, run_lines, tables
+from seatrial.report import numbers, run_lines, tables, words
 from seatrial.report.console import standard_output
 from seatrial.report.contents import Happened, Review
 from seatrial.report.mends import mend
-from seatrial.report.tables import Spans
-from seatrial.wire.tables import Outcome
 
 _MOST_EVENTS = 20
 
@@ -48,10 +45,12 @@ def render(review: Review, console: Console) -> None:
 
 def _parts(review: Review, width: int) -> Iterator[RenderableType]:
     yield _verdict(review)
-    spans = _spans(review)
+    spans = words.spans(review)
     if review.endpoints:
         yield _section(
-            "Requests", _traffic_explained(review), tables.endpoints(review.total, review.endpoints, spans, width)
+            "Requests",
+            words.traffic_explained(review),
+            tables.endpoints(review.total, review.endpoints, spans, width),
         )
     if review.flows:
         yield _section(
@@ -70,40 +69,10 @@ def _parts(review: Review, width: int) -> Iterator[RenderableType]:
 
 
 def _verdict(review: Review) -> RenderableType:
-    about, total = review.about, review.total
     word = Text(" VALID " if review.valid else " INVALID ", style="bold reverse " + _colour(review.valid))
-    parts = [about.scenario, about.variant, run_lines.place(about), run_lines.load_model(about)]
-    first = Text.assemble(word, " ", (" · ".join(parts), "bold"))
-    where = (
-        f"in a window of {numbers.duration(review.window.length_ns)}"
-        if review.window.opened
-        else "in all; no window was opened"
-    )
-    said = f"{numbers.count(total.count)} requests and {_flow_count(review.flows)} flows {where}; {_failed(total)}"
-    lines = [first, Text(said)]
-    reasons = [note for note in review.notes if note.invalidates]
-    lines += [Text(f"not to be trusted: {note.kind}: {note.text}", style="red") for note in reasons]
-    if about.status != "complete" and not reasons:
-        lines.append(Text(f"the run did not come to its end: {about.status}", style="red"))
-    if about.error:
-        lines.append(Text(about.error, style="red"))
-    return Group(*lines)
-
-
-def _spans(review: Review) -> Spans:
-    if review.saturated:
-        return Spans.SATURATED
-    return Spans.OPEN if review.open_model else Spans.CLOSED
-
-
-def _traffic_explained(review: Review) -> str:
-    if review.saturated:
-        return "no latency: arrivals piled up, and waited as long as the run let them"
-    whose = "latency of the successes, " if review.total.failures else "latency "
-    if review.open_model:
-        return f"{whose}from the scheduled start; service: from the real"
-    begin = "start" if review.total.failures else "from start"
-    return f"{whose}{begin} to last byte; first byte: p50; - : too few to tell"
+    first = Text.assemble(word, " ", (words.title(review), "bold"))
+    reasons = [Text(reason, style="red") for reason in words.reasons(review)]
+    return Group(first, Text(words.result(review)), *reasons)
 
 
 def _services(review: Review, width: int) -> Iterator[RenderableType]:
@@ -119,16 +88,12 @@ def _services(review: Review, width: int) -> Iterator[RenderableType]:
 
 def _events(events: Sequence[Happened]) -> RenderableType:
     rows = [
-        (numbers.moment(event.after_ns), " ".join((event.service, event.event, *_detail(event))))
+        (numbers.moment(event.after_ns), " ".join((event.service, event.event, *words.detail(event))))
         for event in events[:_MOST_EVENTS]
     ]
     if len(events) > _MOST_EVENTS:
         rows.append(("...", f"{len(events) - _MOST_EVENTS} more in events.jsonl"))
     return tables.pairs(rows)
-
-
-def _detail(event: Happened) -> list[str]:
-    return [f"{name}={value}" for name, value in event.detail.items() if name != "image"]
 
 
 def _notes(notes: Sequence[Note]) -> RenderableType:
@@ -138,19 +103,6 @@ def _notes(notes: Sequence[Note]) -> RenderableType:
         if advice := mend(note.kind):
             rows.append(("", f"-> {advice}"))
     return tables.pairs(rows)
-
-
-def _flow_count(flows: Sequence[Traffic]) -> str:
-    """Say how many ran: an arrival that was dropped is counted as a failure, but nothing was done."""
-    return numbers.count(sum(flow.count - flow.outcomes.get(Outcome.DROPPED, 0) for flow in flows))
-
-
-def _failed(total: Traffic) -> str:
-    if not total.count:
-        return "nothing was asked"
-    if not total.failures:
-        return "no failures"
-    return f"{numbers.count(total.failures)} failed ({numbers.percent(total.failures / total.count)})"
 
 
 def _section(title: str, said: str, body: RenderableType) -> RenderableType:

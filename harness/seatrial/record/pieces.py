@@ -1,0 +1,87 @@
+"""The requests of a sealed run in pieces: ten million of them are not held as whole columns at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from seatrial.errors import UsageError
+from seatrial.judge.columns import Coded, Ints, Requests
+from seatrial.record.folder import RunFolder
+from seatrial.record.schema import Arrow
+from seatrial.wire.streams import NULL
+
+_STAMPS = ("t_intended_ns", "t_start_ns", "t_first_byte_ns", "t_end_ns")
+_LABELS = ("endpoint", "outcome", "phase")
+_ROWS = 1 << 18
+
+
+def requests(folder: RunFolder) -> Iterator[Requests]:
+    """Read the requests piece by piece, in the table's order; UsageError if the table is missing or unreadable.
+
+    The codes of a label are the same in every piece; later pieces may know more labels.
+    """
+    known: dict[str, dict[str, int]] = {name: {} for name in _LABELS}
+    names = [*_STAMPS, "bytes_received", *_LABELS]
+    with _opened(folder) as file:
+        try:
+            for batch in file.iter_batches(batch_size=_ROWS, columns=names):
+                yield _piece(batch, known)
+        except (OSError, KeyError, pa.ArrowInvalid) as error:
+            raise _unreadable(folder, error) from error
+
+
+def count(folder: RunFolder) -> int:
+    """Return the number of requests, without reading them."""
+    with _opened(folder) as file:
+        return int(file.metadata.num_rows)
+
+
+def stamps(folder: RunFolder) -> Ints:
+    """Return the lowest and highest of starts and ends, from the table's own statistics; empty without a row."""
+    with _opened(folder) as file:
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+    told = [column.statistics for column in columns if column.path_in_schema in ("t_start_ns", "t_end_ns")]
+    ends = [end for one in told if one is not None and one.has_min_max for end in (one.min, one.max)]
+    return np.array([min(ends), max(ends)] if ends else [], dtype=np.int64)
+
+
+def _opened(folder: RunFolder) -> Any:  # noqa: ANN401  (pyarrow has no types)
+    path = folder.table("requests")
+    if not path.exists():
+        raise UsageError(
+            f"this run has no {path.name}",
+            where=str(folder.root),
+            expected="a run that was sealed",
+            hint=f"seatrial recover {folder.root}",
+        )
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(folder: RunFolder, error: Exception) -> UsageError:
+    path = folder.table("requests")
+    return UsageError(f"{path.name} can't be read", where=str(path), seen=str(error))
+
+
+def _piece(batch: Arrow, known: dict[str, dict[str, int]]) -> Requests:
+    columns: dict[str, Any] = {name: _coded(batch[name], known[name]) for name in _LABELS}
+    for name in (*_STAMPS, "bytes_received"):
+        columns[name] = batch[name].fill_null(NULL).to_numpy(zero_copy_only=False)
+    return Requests(**columns)
+
+
+def _coded(column: Arrow, known: dict[str, int]) -> Coded:
+    # a dictionary that is not one in the file (an empty table, or another writer's) becomes one here
+    column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    mine = [known.setdefault(label, len(known)) for label in column.dictionary.to_pylist()]
+    table = np.array([*mine, -1], dtype=np.int32)  # the last one is what a null's code, -1, finds
+    codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return Coded(table[codes], tuple(known))

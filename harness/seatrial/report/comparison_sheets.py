@@ -1,0 +1,53 @@
+"""The table of verdicts."""
+
+from __future__ import annotations
+
+from seatrial.report import numbers
+from seatrial.report.comparison import Comparison, Verdict
+from seatrial.report.sheets import Sheet
+
+_HEADS = ("variant", "metric", "verdict", "effect", "interval", "threshold", "could see", "blocks", "more", "why")
+
+
+def verdicts(comparison: Comparison) -> Sheet:
+    """Return a row for each verdict, what is gated first, in the order given."""
+    ordered = sorted(comparison.verdicts, key=lambda verdict: not verdict.gated)
+    return Sheet(
+        name="verdicts",
+        title="Verdicts",
+        said=f"change against {comparison.base}; * is exploratory: shown, but nothing fails by it",
+        heads=_HEADS,
+        rows=tuple(_row(verdict) for verdict in ordered),
+        words=3,
+        told=1,
+        bold=tuple(index for index, verdict in enumerate(ordered) if verdict.gated),
+    )
+
+
+def _row(verdict: Verdict) -> tuple[str, ...]:
+    return (
+        verdict.variant,
+        verdict.metric if verdict.gated else f"{verdict.metric}*",
+        verdict.word,
+        change(verdict.effect),
+        interval(verdict),
+        f"±{numbers.percent(verdict.threshold)}",
+        f"±{numbers.percent(verdict.seen)}" if verdict.seen is not None else numbers.UNKNOWN,
+        numbers.count(verdict.blocks),
+        numbers.count(verdict.more_blocks),
+        verdict.why,
+    )
+
+
+def change(effect: float | None) -> str:
+    """Return `+4.2 %`."""
+    if effect is None:
+        return numbers.UNKNOWN
+    return f"+{numbers.percent(effect)}" if effect > 0 else numbers.percent(effect)
+
+
+def interval(verdict: Verdict) -> str:
+    """Return `+1.0 % to +7.4 %`."""
+    if verdict.low is None or verdict.high is None:
+        return numbers.UNKNOWN
+    return f"{change(verdict.low)} to {change(verdict.high)}"
