@@ -1,0 +1,1 @@
+"""From a stored experiment to its verdict: reads through `record`, asks `judge`."""
