@@ -12,6 +12,8 @@
     │   └── SeedFailed            3   the stack's seeding command failed
     ├── LoadFailed                4   the load generator ended early, or never started
     ├── MeasurementInvalid        5   what was measured can't be trusted
+    │   └── StoppedEarly          5   a rule of `stop_when` ended the run
+    ├── Incomparable              6   the environment of a stored experiment was another one
     ├── ResultsUnwritable         8   the run folder can't be written (disk full, no permission)
     └── Interrupted             130   Ctrl-C; the stack was torn down and the data kept
 
@@ -102,6 +104,16 @@ class MeasurementInvalid(SeatrialError):
     """What was measured can't be trusted."""
 
     exit_code = 5
+
+
+class StoppedEarly(MeasurementInvalid):
+    """A rule of `stop_when` ended the run before its time."""
+
+
+class Incomparable(SeatrialError):
+    """What was stored was measured in another environment."""
+
+    exit_code = 6
 
 
 class ResultsUnwritable(SeatrialError):

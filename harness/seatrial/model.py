@@ -104,7 +104,8 @@ class Comparing:
 
     `blocks` is the most that will be run, `time_s` the budget of time (None: only the blocks count). `variants`
     are those compared with `base`; empty: all. A slice lasts `slice_s`, of which the first `settle_s` are not
-    judged; a block of slices has `slices` of them for each variant.
+    judged; a block of slices has `slices` of them for each variant. `varies` names environment facts that may
+    differ from a stored experiment; then only what survives the difference is judged.
     """
 
     design: Design | None = None
@@ -115,6 +116,7 @@ class Comparing:
     slice_s: float = 1.0
     settle_s: float = 0.15
     slices: int = 20
+    varies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +163,9 @@ class ExperimentPlan:
 
     `command` is the verb (run, compare, selfcheck, capacity); `blocks` the order of the variants in every block;
     `resolved` the scenario as JSON values (`scenario.plan.resolved`), which a resumed experiment must still have.
-    `gate`, `budgets` in their languages; `against` names the stored experiment that stands for the base.
+    `gate`, `budgets` in their languages. `against` is the folder of the stored experiment of which the variant
+    `stored` stands for the base, and then the base is in none of the blocks; `varies` are the environment facts
+    that may differ from it.
     """
 
     command: str
@@ -171,6 +175,7 @@ class ExperimentPlan:
     blocks: tuple[tuple[str, ...], ...]
     base: str = "base"
     design: Design = Design.RUNS
+    design_reason: str = ""
     gate: tuple[str, ...] = ()
     budgets: tuple[str, ...] = ()
     looks: tuple[PlannedLook, ...] = ()
@@ -181,6 +186,8 @@ class ExperimentPlan:
     slices: int | None = None
     shared_cores: bool = False
     against: str = ""
+    stored: str = ""
+    varies: tuple[str, ...] = ()
     resolved: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -284,8 +291,10 @@ class NoteKind(StrEnum):
     WORKER_LOST = "load process lost"
     LOCUST_EVENTS = "locust events"
     WARMUP_UNSTABLE = "warm-up not stable"
+    LONG_FLOWS = "long flows"
     SHARED_CORES = "shared cores"
     LOAD_ENDED_EARLY = "load ended early"
+    STOPPED_EARLY = "stopped early"
     INTERRUPTED = "interrupted"
     RECOVERED = "recovered"
 
@@ -301,6 +310,7 @@ INVALIDATING = frozenset(
         NoteKind.SATURATED,
         NoteKind.WORKER_LOST,
         NoteKind.LOAD_ENDED_EARLY,
+        NoteKind.STOPPED_EARLY,
         NoteKind.INTERRUPTED,
         NoteKind.RECOVERED,
     }

@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from seatrial.judge import latency, memory, validity
-from seatrial.judge.columns import Flows, Generator, Ints, Mask, Samples, rows
+from seatrial.errors import UsageError
+from seatrial.judge import budgets, keeping, latency, memory, turns, validity
+from seatrial.judge.columns import Flows, Generator, Ints, Samples, rows
 from seatrial.judge.generator import generator, limit_ns
 from seatrial.judge.tally import Tally, gathered
+from seatrial.judge.turns import Seen
 from seatrial.judge.validity import Sampling
 from seatrial.judge.window import Window, window
-from seatrial.record import pieces, read
+from seatrial.record import pieces, read, windowed
 from seatrial.record.document import NO_ENGINE, RunDocument, load
 from seatrial.record.folder import TABLES, RunFolder
 from seatrial.report.contents import About, Happened, Review, Times
@@ -61,20 +63,29 @@ def judge(folder: RunFolder) -> Judged:
     """Judge the run in `folder`, and keep what it was judged from; UsageError as for `review`."""
     document, recorded = load(folder), _recorded(folder)
     judged = window(document.spans, recorded.stamps, recorded.samples.numbers["t_ns"])
-    tally = _tally(folder, document, recorded, judged)
-    found = _review(folder, document, recorded, judged, tally)
+    seen = Seen(document.spans)
+    tally = _tally(folder, document, recorded, judged, seen)
+    found = _review(folder, document, recorded, judged, tally, seen)
     return Judged(document=document, recorded=recorded, tally=tally, review=found)
 
 
-def _review(folder: RunFolder, document: RunDocument, recorded: Recorded, judged: Window, tally: Tally) -> Review:
+def _review(
+    folder: RunFolder, document: RunDocument, recorded: Recorded, judged: Window, tally: Tally, seen: Seen
+) -> Review:
     inside = _inside(recorded, judged)
     total = tally.total()
     used = memory.services(inside.samples, judged.length_ns, total.count)
-    load_use = generator(recorded.generator, _seconds(recorded.generator, judged), limit_ns(total.latency_ns))
+    flows = latency.flows(inside.flows, judged.length_ns)
+    if seen.turns is not None:
+        used = turns.services(used, recorded.samples, seen.turns)
+    seconds = judged.seconds(recorded.generator.phase, recorded.generator.t_ns)
+    told = turns.while_open(recorded.generator, document.spans)
+    load_use = generator(told, seconds, limit_ns(total.latency_ns))
     notes = (*document.notes, *validity.of_services(used, _sampling(document, judged), _deaths(inside.events)))
     notes += (
         *validity.of_requests(total.count, loaded="load" in document.scenario),
         *(validity.of_generator(load_use) if judged.opened else ()),
+        *(validity.of_turns(flows or (total,), document.spans) if seen.turns is not None else ()),
     )
     return Review(
         about=_about(folder, document),
@@ -83,13 +94,30 @@ def _review(folder: RunFolder, document: RunDocument, recorded: Recorded, judged
         window=judged,
         total=total,
         endpoints=tally.endpoints(),
-        flows=latency.flows(inside.flows, judged.length_ns),
+        flows=flows,
         services=placed(used, document.scenario.get("tiers") or {}),
         generator=load_use,
         events=tuple(_happened(event, judged.from_ns) for event in recorded.events),
         notes=notes,
         times=_times(document.timing, tally),
+        budgets=_budgets(folder, document, recorded, judged),
     )
+
+
+def _budgets(
+    folder: RunFolder, document: RunDocument, recorded: Recorded, judged: Window
+) -> tuple[budgets.Judged, ...]:
+    texts = document.scenario.get("budgets") or ()
+    if not texts:
+        return ()
+    try:
+        asked = [budgets.parse(text) for text in texts]
+    except ValueError as error:
+        raise UsageError("a budget can't be read", where=str(folder.document), seen=str(error)) from error
+    keys = sorted({one.metric.key for one in asked if one.metric.key})
+    spans, flows, samples = document.spans, recorded.flows, recorded.samples
+    tables = windowed.tables(folder, judged, flows=flows, samples=samples, spans=spans, keys=keys)
+    return keeping.of_run(asked, tables)
 
 
 def _recorded(folder: RunFolder) -> Recorded:
@@ -102,10 +130,11 @@ def _recorded(folder: RunFolder) -> Recorded:
     )
 
 
-def _tally(folder: RunFolder, document: RunDocument, recorded: Recorded, judged: Window) -> Tally:
+def _tally(folder: RunFolder, document: RunDocument, recorded: Recorded, judged: Window, seen: Seen) -> Tally:
     edges = [edge for span in document.spans for edge in (span.from_ns, span.until_ns - 1)]
     stamps = (np.array(edges, dtype=np.int64), recorded.stamps, recorded.samples.numbers["t_ns"])
-    return gathered(pieces.requests(folder), judged, (*stamps, recorded.generator.t_ns), pieces.count(folder))
+    asked = seen.passing(pieces.requests(folder))
+    return gathered(asked, judged, (*stamps, recorded.generator.t_ns), pieces.count(folder))
 
 
 def _inside(recorded: Recorded, judged: Window) -> Recorded:
@@ -113,14 +142,9 @@ def _inside(recorded: Recorded, judged: Window) -> Recorded:
         stamps=recorded.stamps,
         flows=rows(recorded.flows, judged.rows(recorded.flows.phase)),
         samples=rows(recorded.samples, judged.rows(recorded.samples.phase)),
-        generator=rows(recorded.generator, _seconds(recorded.generator, judged)),
+        generator=rows(recorded.generator, judged.seconds(recorded.generator.phase, recorded.generator.t_ns)),
         events=tuple(event for event in recorded.events if judged.holds(event["t_ns"])),
     )
-
-
-def _seconds(table: Generator, judged: Window) -> Mask:
-    """Return which of the generator's seconds, each stamped at its end, lie in the window from their beginning."""
-    return judged.rows(table.phase) & (np.asarray(table.t_ns - NS_PER_S >= judged.from_ns) | (not judged.opened))
 
 
 def _sampling(document: RunDocument, judged: Window) -> Sampling:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from seatrial import weighing
 from seatrial.errors import UsageError
 from seatrial.model import Note, NoteKind
 from seatrial.record import document as documents
 from seatrial.record import folder as folders
-from seatrial.record import recording, seal
+from seatrial.record import plans, recording, seal
 from seatrial.record.folder import RunFolder
 from seatrial.stack import leftovers
 from seatrial.stack.daemon import connect
@@ -21,8 +23,31 @@ from seatrial.stack.ownership import Life, Owner, life
 
 
 def stored_runs(results: Path) -> list[dict[str, Any]]:
-    """Return a row for each stored run, newest first; one that can't be read is a row, too."""
-    return [{"run": _name(folder, results), **_described(folder)} for folder in folders.list_runs(results)]
+    """Return a row for each stored run, newest first, and one for all runs of a comparison.
+
+    A run that can't be read is a row, too.
+    """
+    rows: dict[Path, dict[str, Any]] = {}
+    for folder in folders.list_runs(results):
+        described = _described(folder)
+        if weighing.compares(folder.experiment):
+            row = rows.setdefault(
+                folder.experiment, {"run": folder.experiment.name, **_compared(folder, described)}
+            )
+            row["requests"] += described["requests"]
+        else:
+            rows[folder.root] = {"run": _name(folder, results), **described}
+    return list(rows.values())
+
+
+def _compared(folder: RunFolder, newest: dict[str, Any]) -> dict[str, Any]:
+    """Describe the comparison that a run belongs to; what was said of it is in its verdict.json."""
+    names = plans.load(folder.experiment).variants
+    try:
+        verdict = json.loads((folder.experiment / "verdict.json").read_bytes())["verdict"]
+    except (OSError, ValueError, KeyError, TypeError):
+        verdict = "unfinished"
+    return {**newest, "variant": f"{len(names)} variants", "status": str(verdict), "requests": 0}
 
 
 def _described(folder: RunFolder) -> dict[str, Any]:

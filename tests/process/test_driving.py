@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,23 @@ def test_an_interrupt_lets_the_child_write_what_is_in_flight(tmp_path: Path) -> 
         drive(orders(tmp_path), hooks, spawn=spawn)
 
     assert (tmp_path / "locust.log").read_text() == "drain 0\n"
+
+
+@pytest.mark.parametrize(("phase", "least_ns"), [(Phase.WARMUP, 0), (Phase.WINDOW, 200_000_000)])
+def test_what_is_enough_ends_in_order(tmp_path: Path, phase: Phase, least_ns: int) -> None:
+    """The load drains as at its planned end, and the phases say how long they truly were."""
+    told = Told()
+
+    def enough() -> bool:
+        window = told.phases[0][1]
+        return phase is Phase.WARMUP or time.monotonic_ns() > window.from_ns + least_ns
+
+    hooks = Hooks(started=told.hooks.started, phases=told.hooks.phases, second=told.hooks.second, enough=enough)
+    warmup, window, drain = drive(orders(tmp_path, duration_s=20.0), hooks, spawn=Scripted(OBEDIENT)).spans
+
+    assert (tmp_path / "locust.log").read_text() == "drain 0.1\n"
+    assert (warmup.until_ns, window.until_ns) == (window.from_ns, drain.from_ns)
+    assert least_ns <= window.until_ns - window.from_ns < least_ns + 10_000_000_000
 
 
 def test_the_environment_of_this_process_is_passed_on(tmp_path: Path) -> None:

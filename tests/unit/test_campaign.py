@@ -11,10 +11,10 @@ import pytest
 from seatrial.campaign import trial
 from seatrial.campaign.clock import command_began_ns
 from seatrial.campaign.journal import Journal
-from seatrial.campaign.request import stack_secrets
+from seatrial.campaign.request import Request, of_variant, stack_secrets
 from seatrial.campaign.sealing import sealed
-from seatrial.errors import Interrupted, LoadFailed, ResultsUnwritable, UsageError
-from seatrial.model import EngineName, Load, NoteKind
+from seatrial.errors import Interrupted, LoadFailed, ResultsUnwritable, StoppedEarly, UsageError
+from seatrial.model import EngineName, Load, NoteKind, Variant
 from seatrial.record import document as documents
 from seatrial.scenario import reading
 from seatrial.wire import rates
@@ -42,6 +42,22 @@ def test_secrets_that_the_user_has_set_are_kept() -> None:
     assert stack_secrets(scenario, EngineName.ATTACH, {"REGISTRY_PASSWORD": "w"}) == {"REGISTRY_PASSWORD": "w"}
     with pytest.raises(UsageError, match="was not given"):
         stack_secrets(scenario, EngineName.ATTACH, {})
+
+
+def test_a_variant_has_its_parameters_above_those_of_the_load(tmp_path: Path) -> None:
+    """The load of the run that is recorded is the one that was driven."""
+    scenario = reading.read("known-cpu")
+    changed = {"other": Variant(name="other", parameters={"known-wait": "0.5", "known-action": "wait"})}
+    scenario = replace(scenario, variants={**scenario.variants, **changed})
+    request = Request(scenario=scenario, results=tmp_path, command_ns=1)
+
+    found = of_variant(request, "other")
+
+    assert found.variant == "other"
+    assert found.scenario.load.parameters == {"known-wait": "0.5", "known-action": "wait"}
+    assert of_variant(request, "base").scenario.load == scenario.load
+    with pytest.raises(UsageError, match="no variant 'othr'"):
+        of_variant(request, "othr")
 
 
 def test_the_catalogue_stands_in_the_parameters() -> None:
@@ -86,6 +102,20 @@ def test_every_failure_is_sealed_and_goes_on(tmp_path: Path, error: Exception) -
 
     document = documents.load(journal.folder)
     assert (document.status, document.sealed, document.error) == ("failed", True, "it fell over")
+
+
+def test_a_run_that_a_rule_ended_says_what_was_seen(tmp_path: Path) -> None:
+    """In its notes; sealed as failed, because in a comparison this is how it ended."""
+    journal = _journal(tmp_path)
+
+    with pytest.raises(StoppedEarly), sealed(journal):
+        raise StoppedEarly("the run was stopped early", seen="failures > 20%: failures was at 50 % in one second")
+
+    document = documents.load(journal.folder)
+    assert document.status == "failed"
+    assert [note.text for note in document.notes if note.kind is NoteKind.STOPPED_EARLY] == [
+        "failures > 20%: failures was at 50 % in one second"
+    ]
 
 
 def test_a_full_disk_is_told_as_such_whoever_ran_into_it(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import heapq
 import random
 import statistics
+from dataclasses import replace
 
 import pytest
 
@@ -142,3 +143,37 @@ def test_the_search_ends_in_bounded_time() -> None:
     found = search(measure, Effort(limit_s=200.0))
 
     assert found.trial_s <= 200.0
+
+
+def test_a_probe_that_breaks_by_chance_is_made_again() -> None:
+    """At 8 a second one stall of the machine breaks a budget; it must not become the highest rate searched."""
+    honest = _queue(1)
+    rates: list[float] = []
+
+    def measure(rate_per_s: float, duration_s: float) -> Trial:
+        rates.append(rate_per_s)
+        broken = rates == [4.0, 8.0]
+        trial = honest(rate_per_s, duration_s)
+        return replace(trial, excess=9.0) if broken else trial
+
+    found = search(measure)
+
+    assert rates[:4] == [4.0, 8.0, 8.0, 16.0]
+    assert found.lower_per_s == pytest.approx(CEILING_PER_S, rel=0.05)
+
+
+def test_a_search_below_the_ceiling_goes_on_above() -> None:
+    """Two bad probes end the doubling too early; where nothing breaks then, it is taken up again."""
+    honest = _queue(1)
+    made: list[float] = []
+
+    def measure(rate_per_s: float, duration_s: float) -> Trial:
+        made.append(rate_per_s)
+        trial = honest(rate_per_s, duration_s)
+        return replace(trial, excess=9.0) if made in ([4.0, 8.0], [4.0, 8.0, 8.0]) else trial
+
+    found = search(measure)
+
+    assert found.lower_per_s == pytest.approx(CEILING_PER_S, rel=0.05)
+    assert found.upper_per_s is not None
+    assert found.limited_by == ""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seatrial.errors import UsageError
 from seatrial.model import EngineName, Scenario
+from seatrial.scenario import plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,17 @@ class Request:
     seed: int = 1
     port: int = 0
     confirmed_hosts: tuple[str, ...] = ()
+
+
+def of_variant(request: Request, variant: str) -> Request:
+    """Return the request for one variant, whose load parameters stand above the load's own.
+
+    UsageError if the scenario has no such variant.
+    """
+    scenario = request.scenario
+    changed = scenario.variants[plan.single_trial(scenario, variant).variant].parameters
+    load = replace(scenario.load, parameters={**scenario.load.parameters, **changed})
+    return replace(request, variant=variant, scenario=replace(scenario, load=load))
 
 
 def new_run_id() -> str:

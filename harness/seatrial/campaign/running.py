@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seatrial.campaign import cores, interrupts
 from seatrial.campaign.journal import Journal
-from seatrial.campaign.request import Request, new_run_id, stack_secrets
+from seatrial.campaign.request import Request, new_run_id, of_variant, stack_secrets
 from seatrial.campaign.sealing import sealed
-from seatrial.campaign.trial import TrialRun
+from seatrial.campaign.trial import Perform, TrialRun
 from seatrial.load import driving
-from seatrial.model import Trial
+from seatrial.load import pinning as pinnings
+from seatrial.load.pinning import Pinning
+from seatrial.model import ExperimentPlan, Trial
 from seatrial.observe import checkout, facts
-from seatrial.record import document as documents
 from seatrial.record import folder as folders
+from seatrial.record import plans
 from seatrial.record.document import RunDocument
 from seatrial.record.folder import RunFolder
 from seatrial.report.progress import Progress
@@ -31,38 +34,127 @@ _BUILD_S = 900.0
 """For images that have yet to be built, on a slow mirror; a deadline of the labels, not a wait."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What is decided once for all runs of a command: where the services run, and who gets which cores."""
+
+    request: Request
+    choice: Choice
+    pinning: Pinning
+
+    @property
+    def shared_cores(self) -> bool:
+        """Whether the load and the stack may run on the same cores."""
+        generator, stack = (held or self.pinning.usable for held in (self.pinning.generator, self.pinning.stack))
+        return bool(pinnings.shared(generator, stack, self.request.scenario.load.processes))
+
+
+def prepared(request: Request) -> Setting:
+    """Check the load and choose the engine; UsageError or EngineUnavailable before anything is made."""
+    load = request.scenario.load
+    driving.check(load)
+    return Setting(
+        request=request,
+        choice=engine.choose(request.engine, attach=request.attach),
+        pinning=cores.decided(load),
+    )
+
+
 def run(request: Request, progress: Progress) -> RunFolder:
     """Run the scenario once and return its sealed folder.
 
     Whatever happens after the folder was made, the stack is torn down, the data up to that moment is sealed, and
     only then the error is raised.
     """
-    scenario = request.scenario
-    trial = plan.single_trial(scenario, request.variant)
-    driving.check(scenario.load)
-    pinning = cores.decided(scenario.load)
-    choice = engine.choose(request.engine, attach=request.attach)
-    secrets = stack_secrets(scenario, choice.engine)
-    wall_ns = time.time_ns()
+    request = of_variant(request, request.variant)
+    scenario, trial = request.scenario, Trial(variant=request.variant, block=1)
+    setting = prepared(request)
+    stack_secrets(scenario, setting.choice.engine)  # what is missing is told before there is a folder
     with interrupts.orderly(progress.say):
-        experiment = folders.create_experiment(request.results, scenario.name, wall_ns)
-        documents.save_plan(experiment, plan.plan(scenario, (trial,), request.seed))
-        folder = folders.create_run(experiment, trial.variant, trial.block, wall_ns)
-        journal = Journal(folder, _first_page(request, trial, choice))
+        experiment = folders.create_experiment(request.results, scenario.name, time.time_ns())
+        plans.save(experiment, _plan(setting, trial))
+        choice = setting.choice
         progress.say(f"{scenario.name} ({trial.variant}) on the {choice.engine} engine: {choice.reason}")
-        spec = replace(stack_spec(request, secrets, folder, journal.document.run_id), cores=pinning.stack)
-        with sealed(journal), guarded(spec.run_id) as guard:
-            guard.log_to(folder.logs / "deadman.log")
-            TrialRun(
-                request=request,
-                choice=choice,
-                spec=spec,
-                pinning=pinning,
-                guard=guard,
-                journal=journal,
-                progress=progress,
-            ).through()
-    return folder
+        return one_trial(setting, experiment, trial, progress, command_ns=request.command_ns)
+
+
+def one_trial(
+    setting: Setting,
+    experiment: Path,
+    trial: Trial,
+    progress: Progress,
+    *,
+    command_ns: int,
+    built: bool = False,
+    perform: Perform = driving.drive,
+    words: str = "",
+) -> RunFolder:
+    """Do one trial of an experiment in a folder of its own and return it, sealed.
+
+    `command_ns` is when its work began; with `built` the images of its stack are taken as they are; `perform`
+    drives the load, and `words` say how. The error of a trial that fails is raised once it is torn down and
+    sealed; its folder stays.
+    """
+    with opened(
+        setting, experiment, trial, progress, command_ns=command_ns, built=built, perform=perform, words=words
+    ) as one:
+        one.through()
+    return one.journal.folder
+
+
+@contextmanager
+def opened(  # noqa: PLR0913  (as one_trial)
+    setting: Setting,
+    experiment: Path,
+    trial: Trial,
+    progress: Progress,
+    *,
+    command_ns: int,
+    built: bool = False,
+    perform: Perform = driving.drive,
+    words: str = "",
+    longer_s: float = 0.0,
+) -> Iterator[TrialRun]:
+    """Make the folder of a trial and give what does it; at the end, whatever that is, it is sealed.
+
+    As `one_trial`; the stack may stand `longer_s` than its own load takes.
+    """
+    request = of_variant(setting.request, trial.variant)
+    driving.check(request.scenario.load)
+    secrets = stack_secrets(request.scenario, setting.choice.engine)
+    folder = folders.create_run(experiment, trial.variant, trial.block, time.time_ns())
+    journal = Journal(folder, first_page(replace(request, command_ns=command_ns), trial, setting.choice))
+    spec = stack_spec(request, secrets, folder, journal.document.run_id)
+    spec = replace(spec, cores=setting.pinning.stack, built=built, deadline_s=spec.deadline_s + longer_s)
+    with sealed(journal), guarded(spec.run_id) as guard:
+        guard.log_to(folder.logs / "deadman.log")
+        yield TrialRun(
+            request=request,
+            choice=setting.choice,
+            spec=spec,
+            pinning=setting.pinning,
+            guard=guard,
+            journal=journal,
+            progress=progress,
+            perform=perform,
+            words=words,
+        )
+
+
+def _plan(setting: Setting, trial: Trial) -> ExperimentPlan:
+    request = setting.request
+    return ExperimentPlan(
+        command="run",
+        scenario=request.scenario.name,
+        question=request.scenario.question,
+        seed=request.seed,
+        blocks=((trial.variant,),),
+        base=trial.variant,
+        gate=request.scenario.gate,
+        budgets=request.scenario.budgets,
+        shared_cores=setting.shared_cores,
+        resolved=plan.resolved(request.scenario),
+    )
 
 
 def stack_spec(
@@ -88,7 +180,8 @@ def stack_spec(
     )
 
 
-def _first_page(request: Request, trial: Trial, choice: Choice) -> RunDocument:
+def first_page(request: Request, trial: Trial, choice: Choice) -> RunDocument:
+    """Return run.json as it is before anything has started."""
     scenario = request.scenario
     resolved = plan.resolved(scenario)
     environment = {"host": facts.host_facts(), "seed": request.seed, "load": resolved["load"]}

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from seatrial.campaign.journal import Journal
-from seatrial.errors import Interrupted, LoadFailed, ResultsUnwritable, SeatrialError
+from seatrial.errors import Interrupted, LoadFailed, ResultsUnwritable, SeatrialError, StoppedEarly
 from seatrial.model import NoteKind
 from seatrial.stack.guard import shielded
 
@@ -39,6 +39,8 @@ def sealed(journal: Journal) -> Iterator[None]:
         with shielded(), suppress(SeatrialError, OSError):  # the first failure is the one to tell
             if isinstance(failure, LoadFailed):
                 journal.note(NoteKind.LOAD_ENDED_EARLY, failure.what)
+            if isinstance(failure, StoppedEarly):
+                journal.note(NoteKind.STOPPED_EARLY, failure.seen)
             journal.seal("failed", str(failure))
         if failure is error:
             raise

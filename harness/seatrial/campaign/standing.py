@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seatrial.campaign import interrupts
-from seatrial.campaign.request import Request, new_run_id, stack_secrets
+from seatrial.campaign.request import Request, new_run_id, of_variant, stack_secrets
 from seatrial.campaign.running import stack_spec
 from seatrial.campaign.trial import parameters, provide_catalogue
 from seatrial.errors import EngineUnavailable
@@ -35,6 +35,7 @@ def up(request: Request, kept_s: float, progress: Progress) -> Standing:
 
     Only containers can be left: a process of the embedded engine ends with its parent.
     """
+    request = of_variant(request, request.variant)
     choice = engine.choose(request.engine, attach=request.attach)
     if choice.engine is not EngineName.COMPOSE:
         raise EngineUnavailable(

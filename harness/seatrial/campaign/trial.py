@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from seatrial.campaign import cores
 from seatrial.campaign.journal import Journal
 from seatrial.campaign.request import Request
+from seatrial.campaign.seconds import Watching, refuse_stopped
+from seatrial.campaign.stopwatch import Stopwatch
 from seatrial.errors import UsageError
 from seatrial.load import driving, target
-from seatrial.load.orders import Hooks, Orders
+from seatrial.load.orders import Driven, Hooks, Orders
 from seatrial.load.pinning import Pinning
-from seatrial.load.seconds import Second
-from seatrial.model import EngineName, Load, NoteKind, Phase, Service, Span, Stack, Watch
+from seatrial.model import EngineName, Load, NoteKind, Service, Span, Spawn, Stack, Watch
+from seatrial.observe.glance import glancing
 from seatrial.observe.session import Observer, observing
 from seatrial.report.progress import Progress
 from seatrial.stack import engine, seeding
@@ -28,9 +33,17 @@ CATALOGUE = "${catalogue}"
 """In a load parameter: the path of what was seeded."""
 
 
+class Perform(Protocol):
+    """Drives a load through its phases, as `load.driving.drive` does."""
+
+    def __call__(self, orders: Orders, hooks: Hooks, *, spawn: Spawn) -> Driven:
+        """Drive it to its end."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRun:
-    """One trial with everything it needs."""
+    """One trial with everything it needs; `perform` drives its load, `words` say how."""
 
     request: Request
     choice: Choice
@@ -39,9 +52,20 @@ class TrialRun:
     guard: Guard
     journal: Journal
     progress: Progress
+    perform: Perform = driving.drive
+    words: str = ""
 
     def through(self) -> None:
         """Do the trial; the stack is torn down when this returns or raises, and what was recorded stays."""
+        with self.ready() as drive:
+            drive()
+
+    @contextmanager
+    def ready(self, live: Progress | None = None) -> Iterator[Callable[[], None]]:
+        """Bring the stack up, seed and watch it, and give what drives its load; tear it down at the end.
+
+        `live` is told of the load, in place of `progress`.
+        """
         folder = self.journal.folder
         with engine.running(self.choice, self.spec, self.guard, self.progress.say) as stack:
             self._describe(stack)
@@ -55,7 +79,7 @@ class TrialRun:
                 spawn=self.guard.spawn,
                 project=stack.project,
             ) as observer:
-                self._drive(stack, observer, catalogue)
+                yield partial(self._drive, stack, observer, catalogue, live or self.progress)
             self.journal.stamp("drained_ns")
         self.journal.stamp("torn_down_ns")
 
@@ -77,7 +101,7 @@ class TrialRun:
             self.journal.note(NoteKind.SHARED_CORES, text)
         self.progress.say(f"ready at {stack.url} ({stack.via})")
 
-    def _drive(self, stack: Stack, observer: Observer, catalogue: Path | None) -> None:
+    def _drive(self, stack: Stack, observer: Observer, catalogue: Path | None, live: Progress) -> None:
         scenario, folder = self.request.scenario, self.journal.folder
         orders = Orders(
             load=scenario.load,
@@ -90,17 +114,22 @@ class TrialRun:
             seed=self.request.seed,
             hosts=self._hosts(stack),
         )
-        hooks = Hooks(
-            started=lambda pid: observer.watch(Watch(service="generator", kind="tree", pid=pid)),
-            phases=self._write_phases,
-            second=lambda phase, second: self._each_second(observer, phase, second),
-            noted=self.journal.note,
-        )
-        self.progress.say(in_words(scenario.load))
-        driven = driving.drive(orders, hooks, spawn=on_cores(self.guard.spawn, self.pinning.generator))
+        live.say(self.words or in_words(scenario.load))
+        stopwatch = Stopwatch(scenario.stop_when)
+        with glancing(stack.services, trees=stopwatch.of_services) as glance:
+            watching = Watching(observer=observer, glance=glance, stopwatch=stopwatch, progress=live)
+            hooks = Hooks(
+                started=lambda pid: observer.watch(Watch(service="generator", kind="tree", pid=pid)),
+                phases=self._write_phases,
+                second=watching.second,
+                noted=self.journal.note,
+                enough=lambda: bool(stopwatch.fired),
+            )
+            driven = self.perform(orders, hooks, spawn=on_cores(self.guard.spawn, self.pinning.generator))
         warmup = {} if driven.warmup is None else {"warmup": asdict(driven.warmup)}
         facts = {**self.journal.document.facts, **warmup}
         self.journal.change(rows={"errors": driven.errors}, facts=facts)
+        refuse_stopped(stopwatch, live.say)
 
     def _hosts(self, stack: Stack) -> tuple[str, ...]:
         allowed, confirmed = self.request.scenario.allow_hosts, self.request.confirmed_hosts
@@ -108,10 +137,6 @@ class TrialRun:
 
     def _write_phases(self, spans: tuple[Span, ...]) -> None:
         self.journal.change(spans=spans)
-
-    def _each_second(self, observer: Observer, phase: Phase, second: Second) -> None:
-        observer.check_alive()
-        self.progress.live(f"{phase}: {second.text()}")
 
 
 def in_words(load: Load) -> str:

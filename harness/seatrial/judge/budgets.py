@@ -19,7 +19,7 @@ from enum import StrEnum
 
 from seatrial.judge import effects, limits, metric
 from seatrial.judge.effects import Effect, Scale
-from seatrial.judge.metric import Kind, Metric
+from seatrial.judge.metric import Kind, Metric, Unit
 from seatrial.judge.within_run import Reading
 
 EXAMPLE = 'p95 of "manifest by tag" < 150ms, or p99 of pull within 10% of base'
@@ -157,6 +157,8 @@ def _over_blocks(asked: Metric, told: Sequence[Reading]) -> Reading:
     span = effects.interval(effect, ALPHA)
     back = math.exp if logs else float
     low, high = (None, None) if span is None else (back(span.low), back(span.high))
+    if low is not None and asked.unit is Unit.SHARE:
+        low = max(low, 0.0)
     return Reading(value=back(effect.mean), low=low, high=high, count=count)
 
 

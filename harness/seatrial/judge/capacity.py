@@ -120,28 +120,38 @@ class _Measurer(AbstractMeasurer):  # type: ignore[misc]
 def search(measure: Measure, effort: Effort | None = None) -> Capacity:
     """Search the highest rate at which `measure` keeps the budgets.
 
-    The rate is doubled in short probes until one breaks, so that the search proper begins at no more than about
-    twice the ceiling: a stack that is flooded may need long to recover.
+    The rate is doubled in short probes until one breaks twice, so that the search proper begins at no more than
+    about twice the ceiling: a stack that is flooded may need long to recover.
     """
     effort = effort or Effort()
     measurer = _Measurer(measure, effort)
+    first = effort.first_per_s
     try:
-        low, high = _doubled(measurer, effort)
-        if high is None:
-            return _found(measurer, low, None, f"nothing broke up to {low:g}/s, the highest rate tried")
-        lower, upper = _searched(measurer, effort, high)
+        while True:
+            low, high = _doubled(measurer, effort, first)
+            if high is None:
+                return _found(measurer, low, None, f"nothing broke up to {low:g}/s, the highest rate tried")
+            lower, upper = _searched(measurer, effort, high)
+            if upper is not None or lower is None or lower >= effort.most_per_s:
+                return _found(measurer, lower, upper)
+            first = lower  # what broke a probe was not the stack: go on from there
     except _Limited as reason:
         return _of_trials(measurer, str(reason))
-    return _found(measurer, lower, upper)
 
 
-def _doubled(measurer: _Measurer, effort: Effort) -> tuple[float, float | None]:
-    low, rate = 0.0, effort.first_per_s
-    while measurer.once(rate, effort.probe_s).kept:
+def _doubled(measurer: _Measurer, effort: Effort, first_per_s: float) -> tuple[float, float | None]:
+    """Return the highest rate that was kept, and the one above that broke twice: None if none did."""
+    low, rate = 0.0, first_per_s
+    while _kept_once(measurer, rate, effort.probe_s):
         if rate >= effort.most_per_s:
             return rate, None
         low, rate = rate, min(2 * rate, effort.most_per_s)
     return low, rate
+
+
+def _kept_once(measurer: _Measurer, rate_per_s: float, duration_s: float) -> bool:
+    """Try a second time where the first breaks: at 8 requests a second one stall of the machine is enough."""
+    return any(measurer.once(rate_per_s, duration_s).kept for _ in range(2))
 
 
 def _searched(measurer: _Measurer, effort: Effort, high: float) -> tuple[float | None, float | None]:

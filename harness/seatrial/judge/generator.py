@@ -63,7 +63,8 @@ class Lateness:
 class GeneratorUse:
     """The worker processes over the window; None where nobody could tell.
 
-    `seconds` counts those of the process that told most of them, `busy_seconds` those in which any was busy;
+    `seconds` counts those of the process that told its CPU in most of them (or, where nobody did, has most of
+    them), `busy_seconds` those in which any was busy;
     `arrivals` is None in the closed model.
     """
 
@@ -93,10 +94,11 @@ def generator(whole: Generator, inside: Mask, limit_ns: int) -> GeneratorUse:
     table = rows(whole, inside)
     cpu = np.sort(table.cpu_fraction[~np.isnan(table.cpu_fraction)])
     workers = [table.worker == number for number in np.unique(table.worker)]
+    told = ~np.isnan(table.cpu_fraction) if len(cpu) else np.ones(len(table.worker), dtype=np.bool_)
     busy = [np.flatnonzero(table.cpu_fraction[mine] > BUSY_FRACTION) for mine in workers]
     return GeneratorUse(
         workers=len(workers),
-        seconds=max((int(mine.sum()) for mine in workers), default=0),
+        seconds=max((int((mine & told).sum()) for mine in workers), default=0),
         busy_seconds=len(set().union(*(second.tolist() for second in busy))),
         cpu_median=float(cpu[(len(cpu) - 1) // 2]) if len(cpu) else None,
         cpu_max=float(cpu[-1]) if len(cpu) else None,

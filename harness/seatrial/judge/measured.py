@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from seatrial.judge import memory, replicas
+from seatrial.judge import memory, replicas, turns
 from seatrial.judge.columns import Coded, Floats, Flows, Ints, Mask, Requests, Samples, rows
 from seatrial.judge.latency import NOT_FAILURES, nearest_rank, quantiles
 from seatrial.judge.metric import Kind, Metric
+from seatrial.judge.turns import Turns
 from seatrial.judge.validity import RESERVED
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
@@ -25,6 +26,7 @@ class Tables:
     """One run's window; samples stand in the order of time.
 
     `details` maps the key of a flow's numeric detail to one number for each row of `flows`, NaN where it has none.
+    Where the load came by turns, `turns` are its own, and `around` the samples of the whole run.
     """
 
     requests: Requests
@@ -32,6 +34,8 @@ class Tables:
     samples: Samples
     window_ns: int
     details: Mapping[str, Floats] = field(default_factory=dict)
+    turns: Turns | None = None
+    around: Samples | None = None
 
 
 def value(metric: Metric, tables: Tables) -> float | None:
@@ -89,7 +93,12 @@ def slices(tables: Tables, count: int) -> list[Tables]:
         return []
     edges = np.linspace(stamps.min(), stamps.max(), count + 1)[1:-1]
     places = [np.searchsorted(edges, when, side="right") for when in (begun, flows_begun, read_ns)]
-    return [_slice(tables, [place == number for place in places], count) for number in range(count)]
+    found = [_slice(tables, [place == number for place in places], count) for number in range(count)]
+    if tables.turns is None:
+        return found
+    ends = [-np.inf, *edges.tolist(), np.inf]
+    own = [tables.turns.part(ends[number], ends[number + 1]) for number in range(count)]
+    return [replace(part, turns=mine, around=tables.around) for part, mine in zip(found, own, strict=True)]
 
 
 def _slice(tables: Tables, masks: list[Mask], count: int) -> Tables:
@@ -108,7 +117,8 @@ def _of_services(metric: Metric, tables: Tables) -> float | None:
     if not samples.count:
         return None
     if metric.kind is Kind.CPU:
-        return _cpu_per_request_ns(samples, tables)
+        whole = tables.around and replace(tables, around=_of_stack(metric.of, tables.around))
+        return _cpu_per_request_ns(samples, whole or tables)
     held = np.sort(_held(samples))
     if not len(held):
         return None
@@ -119,6 +129,9 @@ def _cpu_per_request_ns(samples: Samples, tables: Tables) -> float | None:
     requests = len(tables.requests.t_start_ns)
     if not requests:
         return None
+    if tables.turns is not None and tables.around is not None:
+        used_ns = turns.cpu_ns(tables.around, tables.turns)
+        return None if used_ns is None or not tables.turns.count else used_ns / tables.turns.count
     cores = [one.cpu_cores for one in memory.services(samples, tables.window_ns, requests)]
     if any(one is None for one in cores):
         return None

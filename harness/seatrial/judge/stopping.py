@@ -64,6 +64,8 @@ def parse(text: str) -> StopRule:
     else:
         meant, of = None, held["of"].strip('"')
         signal, unit = f"{held['what']} of {of}", Unit.SHARE if parts.limit.endswith("%") else Unit.BYTES
+        if held["what"] == "swap" and unit is Unit.SHARE:
+            raise ValueError(f"{text!r}: how much swap there is is not told: an amount such as 1GiB is expected")
     most = limits.limit(parts.limit, unit)
     return StopRule(
         text=text, signal=signal, unit=unit, op=parts.op, limit=most, lasts_s=lasts_s, of=of, metric=meant

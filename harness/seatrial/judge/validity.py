@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from seatrial.judge.arrivals import LEAST_COMPLETED_PERCENT, Arrivals
 from seatrial.judge.generator import BUSY_FRACTION, GeneratorUse
+from seatrial.judge.latency import Traffic
 from seatrial.judge.memory import ServiceUse
-from seatrial.model import Note, NoteKind
+from seatrial.model import Note, NoteKind, Phase, Span
 from seatrial.units import NS_PER_S
 
 ENOUGH_SAMPLES = 0.9
@@ -67,6 +68,21 @@ def of_generator(use: GeneratorUse) -> tuple[Note, ...]:
     if use.arrivals is not None:
         found += [*_saturated(use.arrivals), *_late_arrivals(use.arrivals)]
     return tuple(found)
+
+
+def of_turns(work: Sequence[Traffic], spans: Sequence[Span]) -> tuple[Note, ...]:
+    """Return LONG_FLOWS if one in twenty of some `work`, flows or requests, takes longer than a turn settles."""
+    longest = max(((one.service_ns.p95, one.name) for one in work if one.service_ns.p95 is not None), default=None)
+    settles = [span.until_ns - span.from_ns for span in spans if span.phase is Phase.SETTLE]
+    settle_ns = min(settles, default=0)
+    if longest is None or longest[0] <= settle_ns:
+        return ()
+    text = (
+        f"one in twenty of {longest[1]!r} takes longer than {_ms(longest[0])}, and after each change of turns "
+        f"{_ms(settle_ns)} are not judged: what one variant began ends in the next one's time, so that they look "
+        "more alike than they are"
+    )
+    return (Note(kind=NoteKind.LONG_FLOWS, text=text),)
 
 
 def _busy(use: GeneratorUse) -> list[Note]:

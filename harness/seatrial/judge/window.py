@@ -9,6 +9,7 @@ import numpy as np
 
 from seatrial.judge.columns import Coded, Ints, Mask
 from seatrial.model import Phase, Span
+from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
 
 
@@ -16,17 +17,30 @@ from seatrial.wire.streams import NULL
 class Window:
     """From when until when; `length_ns` is shorter where the run has several windows with other phases between.
 
-    `opened` is false if the run never came to its window: then this is all that was recorded.
+    `opened` is false if the run never came to its window: then this is all that was recorded. `windows` says how
+    many there are.
     """
 
     opened: bool
     from_ns: int
     until_ns: int
     length_ns: int
+    windows: int = 1
 
     def rows(self, phase: Coded) -> Mask:
         """Return which rows of a table count, by their phase."""
         return phase.is_(Phase.WINDOW) if self.opened else np.ones(len(phase.codes), dtype=np.bool_)
+
+    def seconds(self, phase: Coded, t_ns: Ints) -> Mask:
+        """Return which seconds, each stamped at its end, lie in the window from their beginning.
+
+        Of several windows a second holds parts, and parts of what lies between: all from the first to the last
+        count.
+        """
+        whole = np.asarray(t_ns - NS_PER_S >= self.from_ns)
+        if self.windows > 1:
+            return whole & np.asarray(t_ns <= self.until_ns)
+        return self.rows(phase) & (whole | (not self.opened))
 
     def holds(self, stamp_ns: int) -> bool:
         """Tell whether a moment lies between the first begin and the last end."""
@@ -42,6 +56,7 @@ def window(spans: Sequence[Span], *recorded: Ints) -> Window:
             from_ns=min(span.from_ns for span in windows),
             until_ns=max(span.until_ns for span in windows),
             length_ns=sum(span.until_ns - span.from_ns for span in windows),
+            windows=len(windows),
         )
     stamps = np.concatenate(recorded)
     told = stamps[stamps != NULL]

@@ -34,12 +34,18 @@ def _nothing(*_: object) -> None:
     """Heed nothing."""
 
 
+def _never() -> bool:
+    """Let the load go on to its end."""
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
     """Whom to tell what: the child's pid, the phases as soon as they are known, and each second's counts.
 
     `noted` takes warnings when they arise. `steered` gets the reins before the gate opens, and may keep them: what
     it changes holds until the drive itself changes it, as it does at the beginning of the window of an open load.
+    Once `enough` says so, warm-up and window end where they are, and the load drains.
     """
 
     started: Callable[[int], None]
@@ -47,6 +53,7 @@ class Hooks:
     second: Callable[[Phase, Second], None]
     noted: Callable[[NoteKind, str], None] = _nothing
     steered: Callable[[Steering], None] = _nothing
+    enough: Callable[[], bool] = _never
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

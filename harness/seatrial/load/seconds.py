@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from seatrial.load.channel import Message
 from seatrial.units import NS_PER_S
 from seatrial.wire import buckets
 
+_HEALTH = ("cpu_fraction", "loop_lag_p50_ns", "loop_lag_p99_ns", "slip_p99_ns")
 _SUMMED = (
     "users in_flight offered completed failed arrivals arrivals_completed arrivals_late arrivals_dropped".split()
 )
@@ -17,9 +19,15 @@ _SUMMED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Second:
-    """Counts of one second over all processes; `latency` has the successes of all endpoints by bucket."""
+    """Counts of one second over all processes, the last of which told them at `t_ns`, the first at `t_least_ns`.
+
+    `latency` has the successes of all endpoints by bucket, `by_endpoint` those of each; `failures` counts those
+    that failed. `cpu_fraction` is that of the busiest process, lags and slip (p99) are those of the latest; None
+    where no process could tell.
+    """
 
     t_ns: int
+    t_least_ns: int = 0
     users: int = 0
     in_flight: int = 0
     offered: int = 0
@@ -30,6 +38,12 @@ class Second:
     arrivals_late: int = 0
     arrivals_dropped: int = 0
     latency: Mapping[int, int] = field(default_factory=dict)
+    by_endpoint: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    failures: Mapping[str, int] = field(default_factory=dict)
+    cpu_fraction: float | None = None
+    loop_lag_p50_ns: int | None = None
+    loop_lag_p99_ns: int | None = None
+    slip_p99_ns: int | None = None
 
     def text(self) -> str:
         """Return the counts in words, for a line that is replaced each second."""
@@ -72,12 +86,28 @@ class Gathering:
 
 def _sum(messages: Iterable[Message]) -> Second:
     latency: Counter[int] = Counter()
-    counts = dict.fromkeys(_SUMMED, 0)
-    t_ns = 0
-    for message in messages:
-        t_ns = max(t_ns, message.get("t_ns", 0))
-        for name in _SUMMED:
-            counts[name] += message.get(name) or 0
-        for found in (message.get("latency") or {}).values():
-            latency.update({int(number): count for number, count in found.items()})
-    return Second(t_ns=t_ns, latency=dict(latency), **counts)
+    by_endpoint: dict[str, Counter[int]] = {}
+    failures: Counter[str] = Counter()
+    told = list(messages)
+    for message in told:
+        failures.update(message.get("failures") or {})
+        for endpoint, found in (message.get("latency") or {}).items():
+            numbers = {int(number): count for number, count in found.items()}
+            latency.update(numbers)
+            by_endpoint.setdefault(endpoint, Counter()).update(numbers)
+    stamps = [message.get("t_ns", 0) for message in told]
+    counts = {name: sum(message.get(name) or 0 for message in told) for name in _SUMMED}
+    return Second(
+        t_ns=max(stamps),
+        t_least_ns=min(stamps),
+        latency=dict(latency),
+        by_endpoint={endpoint: dict(found) for endpoint, found in by_endpoint.items()},
+        failures=dict(failures),
+        **counts,
+        **{name: _most(told, name) for name in _HEALTH},
+    )
+
+
+def _most(messages: Iterable[Message], name: str) -> Any:  # noqa: ANN401  (a share, or nanoseconds)
+    told = [message[name] for message in messages if message.get(name) is not None]
+    return max(told, default=None)

@@ -34,8 +34,11 @@ class Steering:
         """Let users begin flows from `open_ns` on and, where `until_ns` is given, none from then on."""
         self._channel.send("gate", open_ns=open_ns, until_ns=until_ns)
 
-    def set_rate(self, rate: Rate, from_ns: int | None = None) -> None:
-        """Let arrivals follow `rate` from a moment on, which is also where its schedule begins."""
+    def set_rate(self, rate: Rate, from_ns: int | None = None, *, seed: int | None = None) -> None:
+        """Let arrivals follow `rate` from a moment on, which is also where its schedule begins.
+
+        A `seed` of its own gives other random arrivals than those that were made before.
+        """
         begin_ns = self._clock() + LEAD_NS if from_ns is None else from_ns
         self._channel.send(
             "rate",
@@ -43,7 +46,7 @@ class Steering:
             origin_ns=begin_ns,
             stretches=[_values(one) for one in rate.stretches],
             poisson=rate.poisson,
-            seed=self._seed,
+            seed=self._seed if seed is None else seed,
         )
 
     def share_out(self, from_ns: int | None = None) -> None:

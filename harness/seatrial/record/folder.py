@@ -121,6 +121,15 @@ def find_run(results: Path, wanted: str) -> RunFolder:
     )
 
 
+def find_experiment(results: Path, wanted: str) -> Path | None:
+    """Return the experiment that `wanted` means, the newest one's for `latest`; None if it names one run."""
+    if wanted == "latest":
+        runs = list_runs(results)
+        return runs[0].experiment if runs else None
+    named = next((root for root in (results / wanted, Path(wanted)) if root.is_dir()), None)
+    return named if named is not None and not _is_run(named) and (named / "runs").is_dir() else None
+
+
 def _candidates(results: Path, wanted: str, runs: list[RunFolder]) -> Iterator[Path]:
     yield results / wanted
     yield Path(wanted)

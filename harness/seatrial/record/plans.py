@@ -51,6 +51,7 @@ def _plan(values: Mapping[str, Any]) -> ExperimentPlan:
         "design": Design(told.get("design", Design.RUNS)),
         "gate": tuple(told.get("gate", ())),
         "budgets": tuple(told.get("budgets", ())),
+        "varies": tuple(told.get("varies", ())),
         "looks": tuple(PlannedLook(**look) for look in told.get("looks", ())),
     }
     return ExperimentPlan(**told)

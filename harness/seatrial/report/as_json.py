@@ -9,6 +9,7 @@ from typing import Any
 from seatrial.judge.generator import GeneratorUse
 from seatrial.judge.latency import Traffic
 from seatrial.model import Note
+from seatrial.report import experiment_json
 from seatrial.report.contents import Placed, Review
 from seatrial.report.mends import mend
 from seatrial.wire.streams import SCHEMA_VERSION
@@ -32,6 +33,7 @@ def render(review: Review) -> dict[str, Any]:
         "flows": [_traffic(row, saturated=review.saturated) for row in review.flows],
         "services": [_service(placed) for placed in review.services],
         "generator": _generator(review.generator),
+        "budgets": [experiment_json.budget(one) for one in review.budgets],
         "events": [_plain(asdict(event)) for event in review.events],
         "notes": [_note(note) for note in review.notes],
         "times": asdict(review.times),

@@ -17,7 +17,8 @@ class Verdict:
 
     `word` is the verdict, `effect` with `low` and `high` its estimate and interval, `threshold` the change that
     matters, `seen` the smallest change that these `blocks` could have shown, `more_blocks` how many would decide;
-    None where nobody can tell. A metric that is not `gated` is exploratory.
+    None where nobody can tell. With `points` these are differences of shares, and no ratios. A metric that is not
+    `gated` is exploratory.
     """
 
     variant: str
@@ -32,6 +33,7 @@ class Verdict:
     seen: float | None = None
     more_blocks: int | None = None
     why: str = ""
+    points: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from bokeh.plotting import figure
 
 from seatrial.report import charts, numbers, palette
 from seatrial.report.comparison import Carried, Comparison, Course, Step, Verdict
-from seatrial.report.comparison_sheets import change, interval
+from seatrial.report.comparison_sheets import interval
 from seatrial.report.curves import Chart, Key
 from seatrial.report.timeline import logarithmic, nearest, plain
 
@@ -65,7 +65,7 @@ def forest(verdicts: Sequence[Verdict], base: str) -> Chart:
             "most": [verdict.threshold for verdict in verdicts],
             "colour": [_colour(verdict.word) for verdict in verdicts],
             "who": [f"{verdict.variant}: {verdict.metric}" for verdict in verdicts],
-            "said": [f"{verdict.word}: {change(verdict.effect)} ({interval(verdict)})" for verdict in verdicts],
+            "said": [f"{verdict.word}: {_change(verdict)} ({interval(verdict)})" for verdict in verdicts],
         }
     )
     chart.hbar("row", left="least", right="most", height=0.3, source=source, color=palette.GREY, alpha=0.3)
@@ -181,6 +181,10 @@ def capacity(carried: Sequence[Carried]) -> Chart:
         keys=tuple(keys),
         figure=chart,
     )
+
+
+def _change(verdict: Verdict) -> str:
+    return numbers.change(verdict.effect, points=verdict.points)
 
 
 def _colour(word: str) -> str:

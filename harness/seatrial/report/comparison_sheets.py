@@ -29,25 +29,25 @@ def _row(verdict: Verdict) -> tuple[str, ...]:
         verdict.variant,
         verdict.metric if verdict.gated else f"{verdict.metric}*",
         verdict.word,
-        change(verdict.effect),
+        numbers.change(verdict.effect, points=verdict.points),
         interval(verdict),
-        f"±{numbers.percent(verdict.threshold)}",
-        f"±{numbers.percent(verdict.seen)}" if verdict.seen is not None else numbers.UNKNOWN,
+        size(verdict.threshold, verdict),
+        size(verdict.seen, verdict),
         numbers.count(verdict.blocks),
         numbers.count(verdict.more_blocks),
         verdict.why,
     )
 
 
-def change(effect: float | None) -> str:
-    """Return `+4.2 %`."""
-    if effect is None:
-        return numbers.UNKNOWN
-    return f"+{numbers.percent(effect)}" if effect > 0 else numbers.percent(effect)
-
-
 def interval(verdict: Verdict) -> str:
-    """Return `+1.0 % to +7.4 %`."""
+    """Return `+1.0 to +7.4 %`."""
     if verdict.low is None or verdict.high is None:
         return numbers.UNKNOWN
-    return f"{change(verdict.low)} to {change(verdict.high)}"
+    return numbers.between(verdict.low, verdict.high, points=verdict.points)
+
+
+def size(amount: float | None, verdict: Verdict) -> str:
+    """Return a change without its sign: `±4.2 %`."""
+    if amount is None:
+        return numbers.UNKNOWN
+    return "±" + numbers.change(amount, points=verdict.points).lstrip("+")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from seatrial.judge.budgets import Judged, Kept
 from seatrial.judge.generator import GeneratorUse
 from seatrial.judge.latency import Traffic
 from seatrial.judge.memory import ServiceUse
@@ -86,6 +87,16 @@ class Review:
     events: tuple[Happened, ...]
     notes: tuple[Note, ...]
     times: Times
+    budgets: tuple[Judged, ...] = ()
+
+    def exit_code(self, *, strict: bool = False) -> int:
+        """Return 5 if the run can't be trusted, 1 if a budget is broken, 7 if one is not decided and `strict`."""
+        words = {one.word for one in self.budgets}
+        if not self.valid:
+            return 5
+        if Kept.BROKEN in words:
+            return 1
+        return 7 if strict and Kept.NOT_DECIDED in words else 0
 
     @property
     def open_model(self) -> bool:

@@ -22,8 +22,10 @@ MENDS = {
     NoteKind.WORKER_LOST: "look at logs/locust.log: a load process was killed (for want of memory?) or crashed",
     NoteKind.LOCUST_EVENTS: "build the users on seatrial.user for exact bytes, first byte, and outcomes",
     NoteKind.WARMUP_UNSTABLE: "raise the limit of the warm-up, or look for what still changes in the stack",
+    NoteKind.LONG_FLOWS: "let them settle for longer (compare: {slice: 2s, settle: 500ms}), or compare by runs",
     NoteKind.SHARED_CORES: "a machine with more cores lets load and stack have their own",
     NoteKind.LOAD_ENDED_EARLY: "look at logs/locust.log; a locustfile must not stop or quit its runner by itself",
+    NoteKind.STOPPED_EARLY: "look at what the rule saw; if it is too strict, change stop_when",
     NoteKind.INTERRUPTED: "run it again to the end; what was recorded until then is shown",
     NoteKind.RECOVERED: "run it again; what was recorded until the kill is shown",
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from seatrial.judge.metric import Unit
+
 UNKNOWN = "-"
 """Stands where nobody could tell; a zero that was measured is shown as 0."""
 
@@ -10,6 +12,9 @@ _SIZES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")
 _MINUTES_FROM_NS = 120_000_000_000
 _DECIMALS = ((99.95, 0), (9.995, 1), (0.00995, 2))
 """From which size on how many decimals are shown; the limits are where rounding would add a digit."""
+
+_NOTHING = 5e-6
+"""A change of less than 0.0005 % is rounding."""
 
 _MIB = 1 << 20
 _MB = 1_000_000
@@ -62,6 +67,30 @@ def cores(value: float | None) -> str:
 def percent(fraction: float | None) -> str:
     """Return `4.2 %`."""
     return UNKNOWN if fraction is None else f"{_digits(fraction * 100)} %"
+
+
+def change(effect: float | None, *, points: bool = False) -> str:
+    """Return `+4.2 %`, or `+0.3 pts`, percentage points, where shares are set against each other."""
+    if effect is None:
+        return UNKNOWN
+    shown = effect if abs(effect) >= _NOTHING else 0.0
+    return f"{'+' if shown > 0 else ''}{_digits(shown * 100)} {'pts' if points else '%'}"
+
+
+def between(low: float, high: float, *, points: bool = False) -> str:
+    """Return `+1.2 to +4.2 %`."""
+    return f"{change(low, points=points).rpartition(' ')[0]} to {change(high, points=points)}"
+
+
+def measured(value: float | None, unit: Unit) -> str:
+    """Return a metric's value: `12.3 ms`, `14.2 MiB`, `0.3 %`, `207/s`."""
+    if value is None:
+        return UNKNOWN
+    if unit is Unit.PER_S:
+        return f"{_digits(value)}/s"
+    if unit is Unit.SHARE:
+        return percent(value)
+    return duration(round(value)) if unit is Unit.NS else size(round(value))
 
 
 def moment(after_ns: int) -> str:

@@ -35,7 +35,7 @@ def render(shown: Shown, comparison: Comparison | None = None) -> str:
     timed = list(charts.of_time(shown.curves))
     spread = [chart for chart in (charts.distribution(shown.curves.rises),) if chart and shown.curves.latency_told]
     drawn = embedding.drawn([*compared, *timed, *spread])
-    text: str = _template().render(
+    text: str = template("page.html.j2").render(
         review=review,
         title=words.title(review),
         result=words.result(review),
@@ -67,7 +67,8 @@ def _ends(timed: Sequence[Chart], curves: Curves) -> tuple[float, float] | None:
     return 0.0, charts.axis_of(curves).at(window.until_ns)
 
 
-def _template() -> Any:  # noqa: ANN401  (jinja2's own type is a Template)
+def template(name: str) -> Any:  # noqa: ANN401  (jinja2's own type is a Template)
+    """Return one of the templates, in which everything is taken for text."""
     environment = Environment(
         loader=PackageLoader("seatrial.report", "templates"),
         autoescape=True,
@@ -75,4 +76,4 @@ def _template() -> Any:  # noqa: ANN401  (jinja2's own type is a Template)
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.j2")
+    return environment.get_template(name)

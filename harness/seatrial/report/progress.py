@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +12,8 @@ from rich.status import Status
 from rich.text import Text
 
 _HEARTBEAT_S = 10.0
+_MIB = 1 << 20
+_MINUTE_S = 60
 
 
 class Progress:
@@ -70,3 +72,31 @@ class Progress:
         if self._status is not None:
             self._status.stop()
             self._status = None
+
+
+class Steps(Progress):
+    """The progress of one part of a whole: all it says is the whole's running line, after a word of its own."""
+
+    def __init__(self, whole: Progress, prefix: str) -> None:
+        super().__init__(quiet=True)
+        self._whole = whole
+        self._prefix = prefix
+
+    def say(self, text: str) -> None:
+        """Show one step in the running line."""
+        self._whole.live(f"{self._prefix} · {text}")
+
+    def live(self, text: str) -> None:
+        """Show what is going on now in the running line."""
+        self._whole.live(f"{self._prefix} · {text}")
+
+
+def memory_line(held: Mapping[str, int | None]) -> str:
+    """Return how much each service holds, for the end of the running line; empty if nobody can tell."""
+    told = [f"{name} {value / _MIB:.0f}" for name, value in held.items() if value is not None]
+    return f" · MiB: {', '.join(told)}" if told else ""
+
+
+def duration_text(lasts_s: float) -> str:
+    """Return a time that is still to come, as exact as such a guess can be."""
+    return f"{lasts_s:.0f} s" if lasts_s < 2 * _MINUTE_S else f"{lasts_s / _MINUTE_S:.0f} min"

@@ -30,6 +30,8 @@ class Sheet:
 def of_run(review: Review) -> Iterator[Sheet]:
     """Yield the tables of one run, those that have rows."""
     wide = tables.WIDE
+    if review.budgets:
+        yield _sheet("budgets", "Budgets", "judged by this run alone, with 95 %", tables.budgets(review.budgets))
     if review.endpoints:
         yield _sheet(
             "requests",

@@ -10,6 +10,7 @@ from rich.box import Box
 from rich.table import Table
 from rich.text import Text
 
+from seatrial.judge.budgets import Judged
 from seatrial.judge.latency import NOT_FAILURES, Traffic
 from seatrial.report import numbers
 from seatrial.report.contents import Placed
@@ -91,7 +92,7 @@ def memory(services: Sequence[Placed], width: int) -> Table:
     if not any(placed.use.memory["swap_bytes"].peak for placed in services):
         left_out.add("swap_bytes")
     shown = [(name, head) for name, head, _ in _MEMORY if name not in left_out]
-    table = _headed([("service", True), ("MiB", True), *((head, False) for _, head in shown)])
+    table = headed([("service", True), ("MiB", True), *((head, False) for _, head in shown)])
     for placed in services:
         for moment in _MOMENTS:
             cells = [numbers.mebibytes(getattr(placed.use.memory[name], moment)) for name, _ in shown]
@@ -132,10 +133,21 @@ def work(services: Sequence[Placed], width: int) -> tuple[Table, str]:
 def listed(rows: Sequence[Mapping[str, object]]) -> Table:
     """Return rows of named values as they are, numbers to the right."""
     heads = list(rows[0]) if rows else []
-    table = _headed([(head, not isinstance(rows[0][head], int)) for head in heads])
+    table = headed([(head, not isinstance(rows[0][head], int)) for head in heads])
     for row in rows:
         table.add_row(*(Text(_as_word(row[head])) for head in heads))
     return table
+
+
+def budgets(judged: Sequence[Judged]) -> Table:
+    """Return one row for each budget: the word, and what was measured with its interval."""
+    return _table(
+        [
+            _Column("budget", [one.budget.text for one in judged], left=True),
+            _Column("", [str(one.word).upper() for one in judged], left=True),
+            _Column("measured", [one.reason for one in judged], left=True),
+        ]
+    )
 
 
 def pairs(rows: Sequence[tuple[str, str]]) -> Table:
@@ -178,13 +190,14 @@ def _rates(rows: Sequence[Traffic], width: int) -> list[_Column]:
 
 
 def _table(columns: Sequence[_Column]) -> Table:
-    table = _headed([(column.head, column.left) for column in columns])
+    table = headed([(column.head, column.left) for column in columns])
     for cells in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*(Text(cell) for cell in cells))
     return table
 
 
-def _headed(heads: Sequence[tuple[str, bool]]) -> Table:
+def headed(heads: Sequence[tuple[str, bool]]) -> Table:
+    """Return an empty table; of each head whether its column holds words, which go to the left and may wrap."""
     table = Table(box=_RULED, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for head, left in heads:
         table.add_column(head, justify="left" if left else "right", no_wrap=not left, overflow="fold")

@@ -46,6 +46,8 @@ def render(review: Review, console: Console) -> None:
 def _parts(review: Review, width: int) -> Iterator[RenderableType]:
     yield _verdict(review)
     spans = words.spans(review)
+    if review.budgets:
+        yield _section("Budgets", "judged by this run alone, with 95 %", tables.budgets(review.budgets))
     if review.endpoints:
         yield _section(
             "Requests",

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from seatrial.scenario.compare_grammar import CompareText, RuleText, VariantName
 from seatrial.scenario.load_grammar import LoadText
-from seatrial.scenario.words import Duration, Grammar, Word
+from seatrial.scenario.words import Duration, Grammar, Parameter, Word
 
 
 class FrontDoorText(Grammar):
@@ -31,11 +32,18 @@ class TierText(Grammar):
     place: Literal["proxy", "app", "store"]
 
 
+class VariantLoadText(Grammar):
+    """What a variant changes of the load."""
+
+    parameters: dict[Word, Parameter] = Field(default_factory=dict)
+
+
 class VariantText(Grammar):
     """The stack with named changes."""
 
     compose: dict[str, Any] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)
+    load: VariantLoadText = Field(default_factory=VariantLoadText)
 
 
 class ScenarioText(Grammar):
@@ -49,9 +57,12 @@ class ScenarioText(Grammar):
     secrets: tuple[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], ...] = Field(default=(), strict=False)
     tiers: dict[Word, TierText] = Field(default_factory=dict)
     load: LoadText
-    variants: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")], VariantText] = Field(
-        default_factory=dict
-    )
+    variants: dict[VariantName, VariantText] = Field(default_factory=dict)
+    grid: dict[VariantName, dict[VariantName, VariantText]] = Field(default_factory=dict)
+    compare: CompareText = Field(default_factory=CompareText)
+    gate: tuple[RuleText, ...] = Field(default=(), strict=False)
+    budgets: tuple[RuleText, ...] = Field(default=(), strict=False)
+    stop_when: tuple[RuleText, ...] = Field(default=(), strict=False)
     allow_hosts: tuple[str, ...] = Field(default=(), strict=False)
 
 

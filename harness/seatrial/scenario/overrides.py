@@ -43,7 +43,7 @@ def _set(values: dict[str, Any], key: str, text: str) -> None:
         if not isinstance(inner, dict):
             raise UsageError("--set names a key inside a value that has none", where=key, seen=repr(inner))
         node = inner
-    node[place[-1]] = text if place[:-1] == plain.PARAMETERS else _value(place, text)
+    node[place[-1]] = text if plain.is_parameter(place) else _value(place, text)
 
 
 def _value(place: tuple[str, ...], text: str) -> Any:  # noqa: ANN401  (any YAML value)

@@ -6,8 +6,13 @@ from typing import Any
 
 import yaml
 
-PARAMETERS = ("load", "parameters")
-"""Below this place every value is text, as it goes to the command line of the load generator."""
+_ANY = "*"
+_PARAMETERS = (
+    ("load", "parameters"),
+    ("variants", _ANY, "load", "parameters"),
+    ("grid", _ANY, _ANY, "load", "parameters"),
+)
+"""Below these places every value is text, as it goes to the command line of the load generator."""
 
 _TEXT = "tag:yaml.org,2002:str"
 _NOTHING = "tag:yaml.org,2002:null"
@@ -21,9 +26,20 @@ def values(root: yaml.Node | None, place: tuple[str, ...] = ()) -> Any:  # noqa:
     """
     if root is None:
         return None
-    if PARAMETERS[: len(place)] == place:
-        _keep_text(root, PARAMETERS[len(place) :])
+    for path in _PARAMETERS:
+        if _within(place, path):
+            _keep_text(root, path[len(place) :])
     return yaml.constructor.SafeConstructor().construct_document(root)
+
+
+def is_parameter(place: tuple[str, ...]) -> bool:
+    """Tell whether a place of the scenario is a load parameter's."""
+    return any(len(place) == len(path) + 1 and _within(place[:-1], path) for path in _PARAMETERS)
+
+
+def _within(place: tuple[str, ...], path: tuple[str, ...]) -> bool:
+    """Tell whether `place` is the path, or leads to it."""
+    return len(place) <= len(path) and all(step in (_ANY, here) for here, step in zip(place, path, strict=False))
 
 
 def _keep_text(node: yaml.Node, path: tuple[str, ...]) -> None:
@@ -32,7 +48,7 @@ def _keep_text(node: yaml.Node, path: tuple[str, ...]) -> None:
     for index, (key, value) in enumerate(node.value):
         if not path:
             node.value[index] = (key, _text(value))
-        elif key.value == path[0]:
+        elif path[0] in (_ANY, key.value):
             _keep_text(value, path[1:])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.errors import UsageError
-from seatrial.model import Scenario, Trial, Variant
+from seatrial.model import Comparing, Scenario, Trial, Variant
 from seatrial.wire.rates import Rate
 
 
@@ -23,20 +23,6 @@ def single_trial(scenario: Scenario, variant: str) -> Trial:
             hint=f"did you mean {close[0]}?" if close else "",
         )
     return Trial(variant=variant, block=1)
-
-
-def plan(scenario: Scenario, trials: tuple[Trial, ...], seed: int) -> dict[str, Any]:
-    """Return the content of plan.json: the order of the trials and the seed of every choice."""
-    return {
-        "schema_version": 1,
-        "scenario": scenario.name,
-        "question": scenario.question,
-        "seed": seed,
-        "blocks": [
-            [trial.variant for trial in trials if trial.block == block]
-            for block in sorted({trial.block for trial in trials})
-        ],
-    }
 
 
 def resolved(scenario: Scenario) -> dict[str, Any]:
@@ -67,6 +53,24 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
         },
         "variants": {name: _variant(v, scenario.compose_file.parent) for name, v in scenario.variants.items()},
         "allow_hosts": list(scenario.allow_hosts),
+        "gate": list(scenario.gate),
+        "budgets": list(scenario.budgets),
+        "stop_when": list(scenario.stop_when),
+        "compare": _comparing(scenario.comparing),
+    }
+
+
+def _comparing(comparing: Comparing) -> dict[str, Any]:
+    return {
+        "design": None if comparing.design is None else comparing.design.value,
+        "blocks": comparing.blocks,
+        "base": comparing.base,
+        "variants": list(comparing.variants),
+        "time_s": comparing.time_s,
+        "slice_s": comparing.slice_s,
+        "settle_s": comparing.settle_s,
+        "slices": comparing.slices,
+        "varies": list(comparing.varies),
     }
 
 
@@ -81,4 +85,5 @@ def _rate(rate: Rate) -> dict[str, Any]:
 
 def _variant(variant: Variant, folder: Path) -> dict[str, Any]:
     files = {str(old.relative_to(folder)): str(new.relative_to(folder)) for old, new in variant.files.items()}
-    return {"compose": dict(variant.compose), "files": files}
+    changed = {"compose": dict(variant.compose), "files": files}
+    return {**changed, "load": {"parameters": dict(variant.parameters)}} if variant.parameters else changed

@@ -11,8 +11,8 @@ import yaml
 from pydantic import ValidationError
 
 from seatrial.model import FrontDoor, Probe, Scenario, Variant
-from seatrial.scenario import document, load_rules, overrides, shipped
-from seatrial.scenario.grammar import ScenarioText
+from seatrial.scenario import compare_rules, document, grid, load_rules, overrides, shipped
+from seatrial.scenario.grammar import ScenarioText, VariantText
 from seatrial.scenario.problems import Problem, of_grammar, refuse
 
 COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
@@ -36,14 +36,6 @@ def read(wanted: str, settings: Mapping[str, str] | None = None) -> Scenario:
 def _meaning(text: ScenarioText, path: Path) -> Scenario:
     compose_file = _compose_file(path, text.stack)
     folder = compose_file.parent
-    variants = {"base": Variant(name="base")} | {
-        name: Variant(
-            name=name,
-            compose=variant.compose,
-            files={_in_stack(folder, old): _in_stack(folder, new) for old, new in variant.files.items()},
-        )
-        for name, variant in text.variants.items()
-    }
     return Scenario(
         name=path.stem,
         path=path,
@@ -55,8 +47,31 @@ def _meaning(text: ScenarioText, path: Path) -> Scenario:
         secrets=text.secrets,
         tiers={name: tier.place for name, tier in text.tiers.items()},
         load=load_rules.meaning(text.load, _locustfile(path, text.load.locustfile), path.parent),
-        variants=variants,
+        variants=_variants(text, folder),
         allow_hosts=text.allow_hosts,
+        gate=text.gate,
+        budgets=text.budgets,
+        stop_when=text.stop_when,
+        comparing=compare_rules.meaning(text.compare),
+    )
+
+
+def _variants(text: ScenarioText, folder: Path) -> dict[str, Variant]:
+    """Return the base, the listed variants, and the grid's; a combination that changes nothing is the base."""
+    axes = {axis: {name: one.model_dump() for name, one in levels.items()} for axis, levels in text.grid.items()}
+    combined = grid.combinations(axes) if axes else {}
+    found = dict(text.variants) | {
+        name: VariantText.model_validate(level) for name, level in combined.items() if compare_rules.changes(level)
+    }
+    return {"base": Variant(name="base")} | {name: _variant(name, one, folder) for name, one in found.items()}
+
+
+def _variant(name: str, text: VariantText, folder: Path) -> Variant:
+    return Variant(
+        name=name,
+        compose=text.compose,
+        files={_in_stack(folder, old): _in_stack(folder, new) for old, new in text.files.items()},
+        parameters=text.load.parameters,
     )
 
 
@@ -77,6 +92,7 @@ def _file_problems(source: document.Document) -> Iterator[Problem]:
     load = values.get("load")
     if isinstance(load, dict):
         yield from load_rules.problems(load, source.path.parent)
+    yield from compare_rules.problems(values, _all_services(source.path, values))
     locustfile = load.get("locustfile") if isinstance(load, dict) else None
     if isinstance(locustfile, str) and not _locustfile(source.path, locustfile).is_file():
         yield Problem(
@@ -117,12 +133,32 @@ def _service_problems(values: Mapping[str, Any], services: list[str]) -> Iterato
 
 
 def _replaced_files(values: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
-    variants = values.get("variants")
-    for name, variant in variants.items() if isinstance(variants, dict) else ():
-        files = variant.get("files") if isinstance(variant, dict) else None
+    for place, level in _levels(values):
+        files = level.get("files")
         for old, new in files.items() if isinstance(files, dict) else ():
-            place = ("variants", str(name), "files", str(old))
-            yield from (Problem(place, text) for text in _of_files(folder, old, new))
+            yield from (Problem((*place, "files", str(old)), text) for text in _of_files(folder, old, new))
+
+
+def _levels(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """Yield every variant, and every level of the grid, with its place, as far as they can be read."""
+    axes = values.get("grid")
+    groups: list[tuple[tuple[str, ...], Any]] = [(("variants",), values.get("variants"))]
+    groups += [(("grid", str(axis)), levels) for axis, levels in axes.items()] if isinstance(axes, dict) else []
+    for place, group in groups:
+        for name, level in group.items() if isinstance(group, dict) else ():
+            if isinstance(level, dict):
+                yield (*place, str(name)), level
+
+
+def _all_services(path: Path, values: Mapping[str, Any]) -> list[str] | None:
+    """Return the services of the stack, and those that variants add; None if the stack can't be read."""
+    stack = values.get("stack")
+    services = _services(_compose_file(path, stack)) if isinstance(stack, str) else None
+    if services is None:
+        return None
+    changes = [level.get("compose") for _, level in _levels(values)]
+    added = [one["services"] for one in changes if isinstance(one, dict) and isinstance(one.get("services"), dict)]
+    return list(dict.fromkeys([*services, *(str(name) for one in added for name in one)]))
 
 
 def _of_files(folder: Path, *names: object) -> Iterator[str]:

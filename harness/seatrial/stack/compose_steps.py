@@ -113,6 +113,8 @@ class BringUp:
         self._step("start", ended)
 
     def _images(self) -> None:
+        if self.project.spec.built:
+            return
         services = self.config["services"]
         if any("build" in service for service in services.values()):
             self.say("building the images")

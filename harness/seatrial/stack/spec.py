@@ -19,7 +19,7 @@ class StackSpec:
     `environment` holds the stack's settings and secrets; its values never reach a log. `work` is private to the
     run and may be deleted with it. `port` is the published port that is wanted (0: as the Compose file says).
     What is created counts as late `deadline_s` seconds after its creation. On `cores` of this host the services
-    are to run; without any they may run on all.
+    are to run; without any they may run on all. With `built` the images are known to be there.
     """
 
     run_id: str
@@ -35,6 +35,7 @@ class StackSpec:
     port: int = 0
     kept: bool = False
     cores: tuple[int, ...] = ()
+    built: bool = False
 
     @property
     def folder(self) -> Path:

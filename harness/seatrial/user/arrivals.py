@@ -1,9 +1,9 @@
 """The open model in one process: arrivals come when they are due, whatever the server does, and users serve them.
 
 An arrival that finds an idle user is begun at once. One that finds none waits, first come, first served: it is
-late. One that has waited LATE_LIMIT_S is dropped, and so is all that waits when the run ends: both are recorded,
-none is forgotten. What would be due while the gate is shut does not exist: it is neither counted nor served later.
-What waits already when the gate shuts goes on waiting.
+late. One that has waited LATE_LIMIT_S is dropped, and so is all that waits when the gate shuts or the run ends:
+each is recorded, none is forgotten. What would be due while the gate is shut does not exist: it is neither counted
+nor served later. So every arrival is served, or given up, in the turn of the gate in which it was due.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Arrivals:
         """Take back an arrival whose user ends before it begun; it is the next one's."""
         now_ns = self._clock()
         self._waiting.appendleft(due_ns)
-        if self.on:
+        if self.on and self._gate.open_at(now_ns):
             self._serve(now_ns)
         else:
             self._drop(now_ns)
@@ -149,21 +149,25 @@ class Arrivals:
                 timer.close()
 
     def tick(self, now_ns: int) -> None:
-        """Hand out, or let wait, what is due by now; give up what has waited too long."""
+        """Hand out, or let wait, what is due by now; give up what has waited too long, or longer than the gate.
+
+        What was due before the gate shut is begun although the loop only looks now, if a user is idle.
+        """
         if not self.on:
             return
         self._drop_late(now_ns)
         self._serve(now_ns)
-        open_now = self._gate.open_at(now_ns)
         for due_ns in self.feed.due(now_ns):
             if not self._gate.open_at(due_ns):
                 continue
             self._counts["arrivals"] += 1
-            if self._idle and not self._waiting and open_now:
+            if self._idle and not self._waiting:
                 self._hand(due_ns)
             else:
                 self._counts["arrivals_late"] += 1
                 self._waiting.append(due_ns)
+        while self._waiting and not self._gate.open_at(now_ns):
+            self._drop(now_ns)
 
     def _serve(self, now_ns: int) -> None:
         """Give what waits to who is idle: users that the gate has held back."""
@@ -189,6 +193,6 @@ class Arrivals:
             return math.inf
         next_ns = self.feed.next_ns(now_ns)
         if self._waiting:
-            opening_ns = self._gate.next_opening_ns(now_ns)
-            next_ns = min(next_ns, self._waiting[0] + self._limit_ns + 1, opening_ns or math.inf)
+            closing_ns = self._gate.next_closing_ns(now_ns)
+            next_ns = min(next_ns, self._waiting[0] + self._limit_ns + 1, closing_ns or math.inf)
         return next_ns

@@ -54,6 +54,10 @@ class Gate:
         """Return when it opens next; None if nobody has said so."""
         return min((begin for begin, _ in self._windows if begin > now_ns), default=None)
 
+    def next_closing_ns(self, now_ns: int) -> int | None:
+        """Return when the window ends that is the next one to end; None if there is none."""
+        return min((end for _, end in self._windows if end > now_ns), default=None)
+
     def enter(self) -> None:
         """Wait until it is open; StopUser once it is shut for good."""
         while not (self.shut or self.open_at(now_ns := self._clock())):

@@ -12,6 +12,7 @@ from seatrial.user.ledger import Pulse
 from seatrial.wire.tables import GENERATOR_FIELDS
 
 _CLOSED: Mapping[str, int | None] = dict.fromkeys(COUNTS)
+HEALTH = ("cpu_fraction", "loop_lag_p50_ns", "loop_lag_p99_ns", "slip_p99_ns")
 LEAST_NS = 500_000_000
 """A rest shorter than this, as the end of a run leaves one, is no second: its rates would say little."""
 
@@ -47,3 +48,8 @@ class Seconds:
         row: dict[str, Any] = {name: value for name, value in counts.items() if name not in requests_tell}
         row |= {**own, "slip_p99_ns": slip_p99_ns}
         return counts, {name: row[name] for name in GENERATOR_FIELDS}
+
+
+def health(row: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what a row tells of the process itself; nothing of a rest that was no second."""
+    return {} if row is None else {name: row[name] for name in HEALTH}

@@ -28,7 +28,7 @@ from seatrial.user.network import Network, Sockets
 from seatrial.user.open_model import OpenModel
 from seatrial.user.recorder import Recorder
 from seatrial.user.response import Response
-from seatrial.user.seconds import Seconds
+from seatrial.user.seconds import Seconds, health
 from seatrial.user.sharing import Inbox
 from seatrial.user.statistics import Statistics
 from seatrial.wire.control import PLAN_VARIABLE, Plan
@@ -221,6 +221,7 @@ class Session:
         counts, row = self._seconds.take(self._user_count(), *self.open_model.arrivals.take())
         if self._steering is not None:
             told = {**counts, "errors": self._mistakes.count, "latency": self._statistics.latency()}
+            told |= {"failures": self._statistics.failures(), **health(row)}
             self._steering.send("second", worker=self.worker, **told)
         if self.recorder is None:
             return

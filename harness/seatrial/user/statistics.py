@@ -20,6 +20,8 @@ _NS_PER_S = 1_000_000_000
 _WALL_MINUS_MONOTONIC_NS = time.time_ns() - time.monotonic_ns()
 PERIOD_S = 1.0
 _LOCUSTS_OWN = "locust.runners"
+_NOT_FAILURES = frozenset({Outcome.OK, Outcome.ABORTED, Outcome.CUT})
+"""As in every report: `aborted` is the user model's purpose, `cut` the end of the run."""
 
 
 class RequestFailed(Exception):
@@ -31,7 +33,7 @@ class Statistics:
 
     Where the `request` event has listeners besides that of Locust's statistics, the event is fired for each
     request, and serves both. A duration is from the intended start where there is one, else from the start. With
-    `buckets` those of successes are kept by bucket, too.
+    `buckets` those of successes are kept by bucket, and failures are counted, too.
     """
 
     def __init__(self, environment: Environment, *, buckets: bool = False) -> None:
@@ -42,6 +44,7 @@ class Statistics:
         self._buckets = buckets
         self._fired: dict[str, list[int]] = {}
         self._latency: dict[str, Counter[int]] = {}
+        self._failures: Counter[str] = Counter()
         events.test_stop.add_listener(self._on_end)
         events.quitting.add_listener(self._on_end)
 
@@ -77,6 +80,7 @@ class Statistics:
 
     def note(self, response: Response) -> None:
         """Keep the duration of a request that Locust itself was told of; unknown if its end is."""
+        self._failures[response.endpoint] += response.outcome not in _NOT_FAILURES
         if self._buckets and response.ok and response.t_end_ns != NULL:
             self._fired.setdefault(response.endpoint, []).append(response.t_end_ns - response.t_start_ns)
 
@@ -89,10 +93,16 @@ class Statistics:
         latency, self._latency = self._latency, {}
         return {endpoint: dict(counts) for endpoint, counts in latency.items()}
 
+    def failures(self) -> dict[str, int]:
+        """Return how many requests of each endpoint have failed since the last call, without those of none."""
+        failures, self._failures = self._failures, Counter()
+        return {endpoint: count for endpoint, count in failures.items() if count}
+
     def _count(self, endpoint: str, durations_ns: list[int]) -> None:
         self._latency.setdefault(endpoint, Counter()).update(map(bucket, durations_ns))
 
     def _fire(self, response: Response, context: Any, begun_ns: int) -> None:  # noqa: ANN401  (as in enter)
+        self._failures[response.endpoint] += response.outcome not in _NOT_FAILURES
         if self._buckets and response.ok:
             self._fired.setdefault(response.endpoint, []).append(response.t_end_ns - begun_ns)
         self._request.fire(

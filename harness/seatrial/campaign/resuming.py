@@ -1,0 +1,125 @@
+"""An interrupted experiment again: what is finished in it, and whether it is still the same question."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seatrial.campaign.request import Request
+from seatrial.errors import UsageError
+from seatrial.model import ExperimentPlan
+from seatrial.record import document as documents
+from seatrial.record import folder as folders
+from seatrial.record import plans
+from seatrial.record.document import RunDocument
+from seatrial.record.folder import RunFolder
+from seatrial.scenario import compared
+
+LATEST = "latest"
+_FINISHED = frozenset({"complete", "failed"})
+_DECIDED = ("gate", "budgets", "time_s", "design", "base", "against", "stored", "slices", "slice_s", "settle_s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """An experiment to go on with: what is `finished` is kept; `base_failed` are the blocks without a base."""
+
+    folder: Path
+    plan: ExperimentPlan
+    finished: frozenset[tuple[str, int]]
+    base_failed: frozenset[int]
+
+
+def find(request: Request, wanted: str, command: str) -> Left:
+    """Return the experiment: a folder, a name, or the latest of this command and scenario; UsageError if none."""
+    results, scenario = request.results, request.scenario.name
+    folder = _folder(results, wanted, scenario, command)
+    plan = plans.load(folder)
+    if (plan.scenario, plan.command) != (scenario, command):
+        raise UsageError(
+            "this experiment can't be resumed here",
+            where=str(folder),
+            seen=f"seatrial {plan.command} {plan.scenario}",
+            expected=f"seatrial {command} {scenario}",
+        )
+    runs = [document for _, document in stored(folder) if document.status in _FINISHED]
+    failed = {one.block for one in runs if one.variant == plan.base and one.status == "failed"}
+    return Left(
+        folder=folder,
+        plan=plan,
+        finished=frozenset((one.variant, one.block) for one in runs),
+        base_failed=frozenset(failed),
+    )
+
+
+def refuse_another(left: Left, now: ExperimentPlan, engine: str) -> None:
+    """Raise UsageError if what is asked now is not what was planned then, with all that differs."""
+    differing = compared.differing(_plain(left.plan.resolved), _plain(now.resolved))
+    if left.plan.seed != now.seed:
+        differing.append(f"seed: {left.plan.seed} then, {now.seed} now")
+    for name in _DECIDED:
+        then, here = getattr(left.plan, name), getattr(now, name)
+        if then != here and not any(line.startswith(name.removesuffix("_s")) for line in differing):
+            differing.append(f"{name}: {then!r} then, {here!r} now")
+    engines = {document.engine for _, document in stored(left.folder)} - {engine}
+    if engines:
+        differing.append(f"engine: {', '.join(sorted(engines))} then, {engine} now")
+    if differing:
+        raise UsageError(
+            "the experiment asked another question",
+            where=str(left.folder),
+            seen="\n".join(differing),
+            expected="the same scenario and options as when it began",
+            hint="give the options of that command again, or begin anew without --resume",
+        )
+
+
+def stored(experiment: Path) -> Iterator[tuple[RunFolder, RunDocument]]:
+    """Yield every sealed run of an experiment that can be read."""
+    for folder in (RunFolder(root) for root in sorted((experiment / "runs").glob("*"))):
+        try:
+            document = documents.load(folder)
+        except UsageError:
+            continue  # begun and killed before its first page, or not ours
+        if document.sealed:
+            yield folder, document
+
+
+def without_resume(argv: Sequence[str]) -> str:
+    """Return the words of this process as a user would type them, without `--resume` and its value."""
+    words = ["seatrial", *argv[1:]]
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if word == "--resume" or word.startswith("--resume="):
+            skip = word == "--resume"
+            continue
+        if not skip or word.startswith("-"):
+            kept.append(word)
+        skip = False
+    return shlex.join(kept)
+
+
+def _folder(results: Path, wanted: str, scenario: str, command: str) -> Path:
+    if wanted != LATEST:
+        found = next((one for one in (Path(wanted), results / wanted) if (one / "plan.json").is_file()), None)
+        return found or folders.find_run(results, wanted).experiment
+    for experiment in sorted(results.glob("*/plan.json"), reverse=True):
+        plan = plans.load(experiment.parent)
+        if (plan.scenario, plan.command) == (scenario, command):
+            return experiment.parent
+    raise UsageError(
+        f"there is no experiment of `seatrial {command} {scenario}` to resume",
+        where=str(results.absolute()),
+        hint="seatrial list",
+    )
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as they are once they were written and read."""
+    found: dict[str, Any] = json.loads(json.dumps(values, default=str))
+    return found

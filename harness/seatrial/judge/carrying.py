@@ -1,0 +1,136 @@
+"""What a search for capacity found of one variant, and the words for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from seatrial.judge.budgets import Kept
+from seatrial.judge.growth import Slope
+
+
+class Word(StrEnum):
+    """What is said of a capacity."""
+
+    VALIDATED = "VALIDATED"
+    NOT_VALIDATED = "NOT VALIDATED"
+    NOT_DECIDED = "NOT DECIDED"
+    BOUNDS_ONLY = "BOUNDS ONLY"
+    NO_RATE = "NO RATE KEEPS THE BUDGETS"
+    NO_BOUNDS = "NO BOUNDS"
+    GENERATOR_LIMITED = "GENERATOR-LIMITED"
+    INVALID = "INVALID"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One trial: what was offered, and what came of it.
+
+    `after_s` is when it began, from the first; `latency_ns` the percentile of the curve, None where it is not
+    known; `excess` as in `judge.excess`, `text` names the budget that was exceeded most; `invalid` why the trial
+    says nothing of the stack.
+    """
+
+    after_s: float
+    rate_per_s: float
+    duration_s: float
+    arrivals: int
+    completed_per_s: float
+    failed: int
+    lost: int
+    latency_ns: int | None
+    excess: float
+    text: str
+    invalid: str = ""
+    carried: int = 0
+
+    @property
+    def kept(self) -> bool:
+        """Whether all budgets were kept."""
+        return self.excess <= 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What is said of one budget in the validation, in one sentence."""
+
+    budget: str
+    word: Kept
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """The long window below the lower bound: its budgets and its memory.
+
+    `invalid` says why the window can't be trusted, `saturated` that arrivals piled up in it. `strained` says that
+    the generator was late or busy although all budgets were kept: that can only have made the figures worse.
+    """
+
+    rate_per_s: float
+    duration_s: float
+    budgets: tuple[Said, ...] = ()
+    memory: tuple[Slope, ...] = ()
+    saturated: str = ""
+    strained: str = ""
+    invalid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carries:
+    """What one variant carries: the highest rate that kept the budgets, and one that did not.
+
+    `percentile` and `of` name the latency of the curve (`of` None: of all requests); `limited_by` is why the
+    search did not come to its end, and `generator` whether that was the generator; `shared` names the cores that
+    load and stack had in common. `search_s` is how long the trials took, with the rests between them.
+    """
+
+    variant: str
+    budgets: tuple[str, ...]
+    percentile: int
+    of: str | None
+    lower_per_s: float | None
+    upper_per_s: float | None
+    trials: tuple[Tried, ...]
+    search_s: float
+    trial_s: float
+    users: int
+    limited_by: str = ""
+    generator: bool = False
+    shared: str = ""
+    validation: Validation | None = None
+
+    @property
+    def word(self) -> Word:
+        """What is said of it, the gravest first."""
+        validation = self.validation
+        said = () if validation is None else tuple(one.word for one in validation.budgets)
+        saturated = validation is not None and bool(validation.saturated)
+        cases = (
+            (self.generator, Word.GENERATOR_LIMITED),
+            (validation is not None and bool(validation.invalid), Word.INVALID),
+            (self.lower_per_s is None and self.upper_per_s is not None, Word.NO_RATE),
+            (saturated or Kept.BROKEN in said, Word.NOT_VALIDATED),
+            (None in (self.lower_per_s, self.upper_per_s) or bool(self.limited_by), Word.NO_BOUNDS),
+            (validation is None, Word.BOUNDS_ONLY),
+            (Kept.NOT_DECIDED in said, Word.NOT_DECIDED),
+        )
+        return next((word for holds, word in cases if holds), Word.VALIDATED)
+
+
+EXIT_CODES = {
+    Word.VALIDATED: 0,
+    Word.BOUNDS_ONLY: 0,
+    Word.NOT_VALIDATED: 1,
+    Word.NO_RATE: 1,
+    Word.GENERATOR_LIMITED: 5,
+    Word.INVALID: 5,
+}
+_STRICT = 7
+_GRAVEST_FIRST = (5, 1, _STRICT, 0)
+
+
+def exit_code(found: tuple[Carries, ...], *, strict: bool) -> int:
+    """Return the exit code of all variants: the gravest; what was not decided counts only under `strict`."""
+    codes = {EXIT_CODES.get(one.word, _STRICT if strict else 0) for one in found}
+    return next((code for code in _GRAVEST_FIRST if code in codes), 0)

@@ -1,0 +1,151 @@
+"""How far a short trial was beyond its budgets: the share of requests that broke one, over the share that may.
+
+`p95 of "x" < 150ms`   of x: successes slower than 150 ms, failures and arrivals that nobody served; 5 % may
+`p99 of "x" < 1s`      the same; 1 % may
+`failures < 0.1%`      failures and arrivals that nobody served, of all that was asked; 0.1 % may
+`failures of "x" < 1%` the same of x
+
+One request among others may always break a budget: of the 500 of a trial one alone would be twice the 0.1 % that
+may fail, and would decide by chance. What one more means, MLRsearch decides by the median of the trials
+(`judge.capacity`). Where all of them break it, be it a single one, it is broken.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from seatrial.judge.budgets import Budget
+from seatrial.judge.metric import Kind
+from seatrial.units import NS_PER_S
+from seatrial.wire import buckets
+
+_EXAMPLE = "budgets: ['p95 of \"NAME\" < 150ms', 'failures < 0.1%'], or --budget"
+_SEARCHED = frozenset({Kind.LATENCY, Kind.FAILURES})
+_NO_LATENCY_NS = NS_PER_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """All that came of the arrivals of one trial.
+
+    `lost` counts the arrivals that no user served, or that had not ended when the trial was closed; `failures` the
+    requests that failed, by endpoint; `latency` the successes by endpoint and bucket (`wire.buckets`), from their
+    intended start.
+    """
+
+    arrivals: int
+    lost: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
+    latency: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+
+    @property
+    def successes(self) -> int:
+        """How many requests ended well."""
+        return sum(sum(found.values()) for found in self.latency.values())
+
+    @property
+    def failed(self) -> int:
+        """How many requests failed."""
+        return sum(self.failures.values())
+
+    def of(self, endpoint: str | None) -> dict[int, int]:
+        """Return the successes of an endpoint, or of all, by bucket."""
+        if endpoint is not None:
+            return dict(self.latency.get(endpoint, {}))
+        whole: Counter[int] = Counter()
+        for found in self.latency.values():
+            whole.update(found)
+        return dict(whole)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excess:
+    """The budget that was exceeded most: up to a `value` of 1.0 all are kept. `text` says it in words."""
+
+    value: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Divided:
+    """Budgets by where they can be judged: those that the search keeps, and all, for the validation."""
+
+    searched: tuple[Budget, ...]
+    validated: tuple[Budget, ...]
+
+    @property
+    def latency(self) -> Budget | None:
+        """The first budget of a latency."""
+        return next((one for one in self.searched if one.metric.kind is Kind.LATENCY), None)
+
+    @property
+    def strictest_ns(self) -> int:
+        """The lowest latency that a budget asks for; a second where none does."""
+        limits = [one.limit for one in self.searched if one.metric.kind is Kind.LATENCY and one.limit is not None]
+        return round(min(limits, default=_NO_LATENCY_NS))
+
+    @property
+    def share(self) -> float:
+        """The smallest share of requests that may break a budget of latency; 5 % where there is none."""
+        latencies = [one for one in self.searched if one.metric.kind is Kind.LATENCY]
+        return min((allowed(one) for one in latencies), default=0.05)
+
+
+def divided(budgets: Sequence[Budget]) -> Divided:
+    """Divide the budgets; ValueError for one that a search can't keep, or if there is none that it could.
+
+    Memory and processor time need longer than a trial: they are judged in the validation alone.
+    """
+    for one in budgets:
+        if one.metric.kind is Kind.THROUGHPUT:
+            raise ValueError(f"{one.text!r} can't be kept by a search: the rate is what it searches")
+        if one.limit is None:
+            raise ValueError(f"{one.text!r} needs a comparison: a search has no base beside it")
+    searched = tuple(one for one in budgets if one.metric.kind in _SEARCHED)
+    if not searched:
+        raise ValueError(f"there is no budget of latency or failures that a rate could break: {_EXAMPLE}")
+    return Divided(searched=searched, validated=tuple(budgets))
+
+
+def unknown(budgets: Sequence[Budget], endpoints: Sequence[str]) -> list[str]:
+    """Return the names in these budgets that are no endpoint."""
+    named = [one.metric.of for one in budgets if one.metric.kind in _SEARCHED and one.metric.of is not None]
+    return [name for name in dict.fromkeys(named) if name not in endpoints]
+
+
+def allowed(budget: Budget) -> float:
+    """Return the share of requests that may break the budget."""
+    if budget.metric.kind is Kind.LATENCY:
+        return (100 - (budget.metric.percent or 50)) / 100
+    return budget.limit or 0.0
+
+
+def excess(budgets: Sequence[Budget], seen: Observed) -> Excess:
+    """Return the largest excess over the budgets; one request may always break one."""
+    found = [_excess(one, seen) for one in budgets]
+    return max(found, key=lambda one: one.value)
+
+
+def _excess(budget: Budget, seen: Observed) -> Excess:
+    broke, asked = _broke(budget, seen)
+    may = allowed(budget) * asked if broke == asked else max(allowed(budget) * asked, 1.0)
+    return Excess(
+        value=broke / may if broke else 0.0, text=f"{budget.text}: {broke} of {asked} broke it, {may:.3g} may"
+    )
+
+
+def _broke(budget: Budget, seen: Observed) -> tuple[int, int]:
+    """Return how many requests broke the budget, and how many there were."""
+    name = budget.metric.of
+    took = seen.of(name)
+    bad = (seen.failed if name is None else seen.failures.get(name, 0)) + seen.lost
+    asked = sum(took.values()) + bad
+    if budget.metric.kind is Kind.FAILURES:
+        return bad, asked
+    return bad + sum(_above(took, budget.limit or 0.0)), asked
+
+
+def _above(took: Mapping[int, int], limit_ns: float) -> Iterator[int]:
+    return (count for number, count in took.items() if buckets.middle_ns(number) > limit_ns)

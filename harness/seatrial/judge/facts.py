@@ -1,0 +1,136 @@
+"""What two runs must have in common to be compared, and what may differ and is then told.
+
+Environment facts are where and with what was measured: host, engine, storage driver, load, seed, schema. Subject
+facts are what was under test: images, variant, Compose file, commit. A fact that one side does not know is taken
+as equal: "unknown" is no value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+ENVIRONMENT = ("host", "engine", "storage driver", "load", "seed", "schema")
+"""The environment facts; all but the schema can be declared to vary."""
+
+_HOST = (
+    *("architecture", "kernel", "cpu_model", "cores", "cores_usable", "memory_total_bytes"),
+    *("cgroup_version", "governor", "virtual"),
+)
+_ENGINE = (
+    "engine_version",
+    "compose",
+    "cgroup_driver",
+    "engine_cgroup_version",
+    "engine_cores",
+    "rootless",
+    "via",
+)
+_GENERATOR = ("locust", "gevent", "greenlet")
+_LONGEST = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One fact that differs, each side in words; `fact` is the name of `ENVIRONMENT`, or of the subject."""
+
+    fact: str
+    detail: str
+    there: str
+    here: str
+
+    @property
+    def name(self) -> str:
+        """The fact, with what of it differs where it has parts."""
+        return f"{self.fact}: {self.detail}" if self.detail else self.fact
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The facts of one run: by name, each a mapping of its details."""
+
+    environment: Mapping[str, Mapping[str, Any]]
+    subject: Mapping[str, Mapping[str, Any]]
+
+
+def of(values: Mapping[str, Any]) -> Facts:
+    """Read the facts of a run from the values of its run.json."""
+    told = values.get("facts") or {}
+    environment, subject = told.get("environment") or {}, told.get("subject") or {}
+    host, engine = environment.get("host") or {}, environment.get("engine") or {}
+    scenario = values.get("scenario") or {}
+    packages = host.get("packages") or {}
+    variant = (scenario.get("variants") or {}).get(values.get("variant"), {})
+    load = _load(environment.get("load") or scenario.get("load") or {})
+    seeded = " ".join(scenario.get("seed") or ()) if scenario else None
+    return Facts(
+        environment={
+            "host": {name: host.get(name) for name in _HOST},
+            "engine": {"name": values.get("engine") or None} | {name: engine.get(name) for name in _ENGINE},
+            "storage driver": {"": engine.get("storage_driver")},
+            "load": {
+                **load,
+                "python": host.get("python"),
+                **{name: packages.get(name) for name in _GENERATOR},
+                "cores of the generator": (environment.get("pinning") or {}).get("generator"),
+                "cores of the stack": (environment.get("pinning") or {}).get("stack"),
+            },
+            "seed": {"": environment.get("seed"), "seeding": seeded},
+            "schema": {"": values.get("schema_version")},
+        },
+        subject={
+            "commit": {"": subject.get("git_commit")},
+            "image": dict(subject.get("images") or {}),
+            "variant": {"": values.get("variant")} | _flat(variant),
+            "Seatrial": {"": packages.get("seatrial")},
+        },
+    )
+
+
+def environment(there: Facts, here: Facts) -> tuple[Difference, ...]:
+    """Return the environment facts that both sides know and that differ."""
+    return tuple(_differing(there.environment, here.environment, one_sided=False))
+
+
+def subject(there: Facts, here: Facts) -> tuple[Difference, ...]:
+    """Return what differs of what is under test; an image or a change that only one side has counts too."""
+    return tuple(_differing(there.subject, here.subject, one_sided=True))
+
+
+def _differing(
+    there: Mapping[str, Mapping[str, Any]], here: Mapping[str, Mapping[str, Any]], *, one_sided: bool
+) -> Iterator[Difference]:
+    for fact, details in there.items():
+        other = here.get(fact, {})
+        for detail in dict.fromkeys((*details, *other)):
+            ours, theirs = other.get(detail), details.get(detail)
+            if ours == theirs or (not one_sided and (ours is None or theirs is None)):
+                continue
+            yield Difference(fact, detail, _said(theirs), _said(ours))
+
+
+def _load(load: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a load's details; of its file the name: two checkouts lie in two places."""
+    found = {name: value for name, value in load.items() if name not in {"locustfile", "parameters", "rate"}}
+    rate = load.get("rate")
+    found["rate"] = None if rate is None else f"{rate['text']}{' at random' if rate.get('poisson') else ''}"
+    if not load:
+        return {}
+    found["model"] = "closed" if rate is None else "open"
+    found["locustfile"] = PurePath(str(load.get("locustfile", ""))).name
+    return found | {f"parameter {name}": value for name, value in (load.get("parameters") or {}).items()}
+
+
+def _flat(node: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        place = f"{at}.{key}" if at else str(key)
+        found |= _flat(value, place) if isinstance(value, Mapping) else {place: value}
+    return found
+
+
+def _said(value: object) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

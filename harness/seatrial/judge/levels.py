@@ -1,0 +1,42 @@
+"""What a metric was over the blocks of one variant, as a value with its interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from seatrial.judge import effects
+from seatrial.judge.categories import FINISHED
+from seatrial.judge.effects import Effect, Scale
+from seatrial.judge.metric import Metric
+from seatrial.judge.pairing import Block
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """The mean over so many `blocks` in the metric's unit, geometric where ratios count; ends None if untold."""
+
+    value: float
+    low: float | None
+    high: float | None
+    blocks: int
+
+
+def level(asked: Metric, blocks: Sequence[Block], variant: str) -> Level | None:
+    """Return the level over the runs that finished and are valid; None where nothing was measured.
+
+    Student's interval with 95 %, of logarithms for a ratio scale without a zero.
+    """
+    usable = [run for block in blocks if (run := block.get(variant)) and run.ended == FINISHED and not run.invalid]
+    told = [value for run in usable if (value := run.values.get(asked.text)) is not None and math.isfinite(value)]
+    if not told:
+        return None
+    logs = asked.scale is Scale.RATIO and min(told) > 0
+    effect = Effect(differences=tuple(math.log(value) if logs else value for value in told))
+    span = effects.interval(effect, ALPHA)
+    back = math.exp if logs else float
+    low, high = (None, None) if span is None else (back(span.low), back(span.high))
+    return Level(value=back(effect.mean), low=low, high=high, blocks=len(told))

@@ -1,0 +1,174 @@
+"""A drive of many trials on one stack: the gate opens for each, and everything comes to rest in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+
+from seatrial.load import driving
+from seatrial.load.book import Book
+from seatrial.load.driving import Drive
+from seatrial.load.orders import Driven, Hooks, Orders
+from seatrial.load.seconds import Second
+from seatrial.load.steering import LEAD_NS, steady
+from seatrial.model import Phase, Span, Spawn
+from seatrial.units import NS_PER_S
+
+REST_WITHIN_S = 4.0
+"""How long a stack may take to end what is in flight when a trial is over: 200 requests at 50 a second."""
+
+CALM_WITHIN_S = 40.0
+"""How long the next trial waits for what did not end by then: 100 pulls in flight on two cores took 15 s."""
+
+SETTLE_S = 1.0
+_GATE_LEAD_NS = LEAD_NS
+_SECOND_S = 1.5
+"""A second of the load is told when it is over, and may be late."""
+
+
+class _Enough(Exception):
+    """Ends a play where the hooks have seen enough."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """What a play may do with the load: trials that begin and end at rest, and one window at the end.
+
+    Rates are arrivals a second, `poisson` says how they are spaced.
+    """
+
+    drive: Drive
+    hooks: Hooks
+    poisson: bool
+    seed: int
+    clock: Callable[[], int]
+    spans: list[Span]
+    book: Book | None = None
+    phase: Phase = Phase.WARMUP
+
+    def second(self, _phase: Phase, second: Second) -> None:
+        """Take in a second of the load."""
+        if self.book is not None:
+            self.book.take(second)
+        self.hooks.second(self.phase, second)
+
+    def trial(self, rate_per_s: float, duration_s: float, phase: Phase = Phase.SETTLE) -> Book:
+        """Open the gate for so long at this rate, and wait for rest.
+
+        What still waits for a user when the gate shuts is dropped; what is in flight may end within REST_WITHIN_S,
+        and is lost to the trial after that. The next trial waits for it all the same, at most CALM_WITHIN_S: what
+        a flood has left would break the budgets of any rate.
+        """
+        begin_ns = self._at_rate(rate_per_s)
+        end_ns = begin_ns + round(duration_s * NS_PER_S)
+        self.book = book = Book(begin_ns=begin_ns, end_ns=end_ns, carried=self._under_way())
+        self.drive.steering.gate(begin_ns, end_ns)
+        self._began(phase, begin_ns, end_ns)
+        self._pass(end_ns)
+        limit_ns = end_ns + round((REST_WITHIN_S + _SECOND_S) * NS_PER_S)
+        while not book.idle and self.clock() < limit_ns and not self._rested_long(book):
+            self._step(limit_ns)
+        book.close()
+        calm_ns = end_ns + round(CALM_WITHIN_S * NS_PER_S)
+        while not book.idle and self.clock() < calm_ns:
+            self._step(calm_ns)
+        return book
+
+    def window(self, rate_per_s: float, duration_s: float) -> None:
+        """Let the load run at this rate: it settles first, then comes the window. The gate stays open."""
+        begin_ns = self._at_rate(rate_per_s)
+        window_ns = begin_ns + round(SETTLE_S * NS_PER_S)
+        end_ns = window_ns + round(duration_s * NS_PER_S)
+        self.book = None
+        self.drive.steering.gate(begin_ns)
+        self._began(Phase.SETTLE, begin_ns, window_ns)
+        self._pass(window_ns)
+        self._began(Phase.WINDOW, window_ns, end_ns)
+        self._pass(end_ns)
+
+    def end(self, drain_s: float) -> Driven:
+        """Ask the load to end, and return how the drive went."""
+        begin_ns = self.clock()
+        self.phase = Phase.DRAIN
+        self.drive.steering.stop(drain_s)
+        self.drive.leave()
+        self._began(Phase.DRAIN, begin_ns, self.clock())
+        return Driven(spans=tuple(self.spans), errors=self.drive.hearing.workers.errors)
+
+    def _at_rate(self, rate_per_s: float) -> int:
+        """Tell the rate; return the moment from which it holds. Each time other random arrivals come."""
+        begin_ns = self.clock() + _GATE_LEAD_NS
+        rate = steady(rate_per_s, poisson=self.poisson)
+        self.drive.steering.set_rate(rate, begin_ns, seed=self.seed + len(self.spans))
+        return begin_ns
+
+    def _under_way(self) -> int:
+        return 0 if self.book is None else max(self.book.under_way, 0)
+
+    def _rested_long(self, book: Book) -> bool:
+        last = book.seconds[-1].t_least_ns if book.seconds else 0
+        return last >= book.end_ns + round(REST_WITHIN_S * NS_PER_S)
+
+    def _began(self, phase: Phase, from_ns: int, until_ns: int) -> None:
+        self.phase = phase
+        self.spans.append(Span(phase=phase, from_ns=from_ns, until_ns=max(until_ns, from_ns)))
+        self.hooks.phases(tuple(self.spans))
+
+    def _pass(self, until_ns: int) -> None:
+        while self.clock() < until_ns:
+            self._step(until_ns)
+
+    def _step(self, until_ns: int) -> None:
+        if self.hooks.enough():
+            raise _Enough
+        self.drive.step(until_ns)
+
+
+Play = Callable[[Stage], None]
+"""What is done on a stage, once all users are ready and nothing was begun yet."""
+
+
+def perform(
+    orders: Orders, hooks: Hooks, *, spawn: Spawn, play: Play, clock: Callable[[], int] = time.monotonic_ns
+) -> Driven:
+    """Drive the load as the play wants it; raises what `driving.drive` does.
+
+    The users must be able to follow a rate: `orders.load` has one, whose spacing is kept. Once `enough` of the
+    hooks says so, the play ends where it is, and the load drains.
+    """
+    stages: list[Stage] = []
+
+    def second(phase: Phase, counts: Second) -> None:
+        for stage in stages:
+            stage.second(phase, counts)
+
+    heard = replace(hooks, second=second)
+    course = partial(_course, orders=orders, hooks=hooks, stages=stages, play=play, clock=clock)
+    return driving.drive(orders, heard, spawn=spawn, clock=clock, course=course)
+
+
+def _course(
+    drive: Drive,
+    *,
+    orders: Orders,
+    hooks: Hooks,
+    stages: list[Stage],
+    play: Play,
+    clock: Callable[[], int],
+) -> Driven:
+    drive.await_ready()
+    rate = orders.load.rate
+    stage = Stage(drive, hooks, rate is not None and rate.poisson, orders.seed, clock, [])
+    stages.append(stage)
+    drive.prepare(clock() + _GATE_LEAD_NS)
+    with suppress(_Enough):
+        play(stage)
+    return stage.end(orders.load.drain_s)
+
+
+def spans_of(spans: Sequence[Span], phase: Phase) -> list[Span]:
+    """Return those of one phase."""
+    return [span for span in spans if span.phase is phase]

@@ -1,0 +1,108 @@
+"""Load by turns: several stacks are up at once, each with its own load process, and one at a time is loaded.
+
+A turn ends GAP_NS before the next one begins. That is longer than a load process takes to begin what it was let in
+for, so that nothing of one variant is begun in the turn of another. What runs then may end: the next turn's first
+part, in which things settle, is not judged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from seatrial.model import Phase, Span
+from seatrial.units import NS_PER_S
+
+GAP_NS = 10_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slicing:
+    """Whose turn each slice is, the first `warm` of them in the warm-up.
+
+    A slice lasts `slice_s`, of which the first `settle_s` are not judged.
+    """
+
+    order: tuple[str, ...]
+    warm: int
+    slice_s: float
+    settle_s: float
+
+    @property
+    def lasts_s(self) -> float:
+        """How long all slices take."""
+        return len(self.order) * self.slice_s
+
+    def text(self) -> str:
+        """Return in one line what is about to be done."""
+        names = dict.fromkeys(self.order)
+        each, warm = len(self.order) // len(names), self.warm // len(names)
+        return (
+            f"{len(names)} variants by turns of {self.slice_s:g} s, each {each - warm} times after {warm} for the "
+            f"warm-up; {self.lasts_s:.0f} s in all"
+        )
+
+    def turns(self, name: str, start_ns: int) -> Turns:
+        """Return one variant's turns, if the first slice begins at `start_ns`."""
+        slice_ns = round(self.slice_s * NS_PER_S)
+        windows = tuple(
+            (start_ns + number * slice_ns, start_ns + (number + 1) * slice_ns - GAP_NS)
+            for number, whose in enumerate(self.order)
+            if whose == name
+        )
+        return Turns(
+            start_ns=start_ns,
+            windows=windows,
+            warm=self.order[: self.warm].count(name),
+            settle_ns=round(self.settle_s * NS_PER_S),
+            end_ns=start_ns + len(self.order) * slice_ns,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turns:
+    """When one variant's gate is open, (from, until), the first `warm` times for its warm-up.
+
+    `start_ns` and `end_ns` are those of the whole block.
+    """
+
+    start_ns: int
+    windows: tuple[tuple[int, int], ...]
+    warm: int
+    settle_ns: int
+    end_ns: int
+
+    def spans(self) -> tuple[Span, ...]:
+        """Return the phases from start to end, each beginning where the one before ends; the drain comes after.
+
+        A turn settles and is then judged; until the next own one the stack idles. All up to the first turn that is
+        judged is warm-up.
+        """
+        judged = self.windows[self.warm :]
+        edges = [(Phase.WARMUP, self.start_ns)]
+        for from_ns, until_ns in judged:
+            settled_ns = min(from_ns + self.settle_ns, until_ns)
+            edges += [(Phase.SETTLE, from_ns), (Phase.WINDOW, settled_ns), (Phase.IDLE, until_ns)]
+        return _spans(edges, self.end_ns)
+
+    def phase(self, from_ns: int, until_ns: int) -> Phase:
+        """Return the phase of a second of the load: that of the turn in it, if there is any."""
+        held = [number for number, one in enumerate(self.windows) if one[0] < until_ns and from_ns < one[1]]
+        if until_ns <= self.end_ns and not held:
+            return Phase.IDLE
+        return Phase.DRAIN if not held else Phase.WARMUP if held[0] < self.warm else Phase.WINDOW
+
+
+def ended(spans: tuple[Span, ...], drain_ns: int, end_ns: int) -> tuple[Span, ...]:
+    """Return the phases of a block whose drain began at one moment and ended at another."""
+    kept = [replace(one, until_ns=min(one.until_ns, drain_ns)) for one in spans if one.from_ns < drain_ns]
+    return (*kept, Span(phase=Phase.DRAIN, from_ns=drain_ns, until_ns=max(end_ns, drain_ns)))
+
+
+def _spans(edges: list[tuple[Phase, int]], end_ns: int) -> tuple[Span, ...]:
+    """Return a span from each edge to the next, without those of no length."""
+    ends = [from_ns for _, from_ns in edges[1:]] + [end_ns]
+    return tuple(
+        Span(phase=phase, from_ns=from_ns, until_ns=until_ns)
+        for (phase, from_ns), until_ns in zip(edges, ends, strict=True)
+        if until_ns > from_ns
+    )

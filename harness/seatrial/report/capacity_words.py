@@ -1,0 +1,109 @@
+"""What is said of a capacity, in the same words for a terminal, a page and a log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seatrial.judge.carrying import Carries, Tried, Word
+from seatrial.judge.growth import Growth, Slope
+from seatrial.report import numbers
+from seatrial.report.comparison import Carried, Comparison, Step
+
+_MINUTE_S = 60
+
+
+def first(found: Carries) -> str:
+    """Return the result of one variant in one sentence."""
+    if found.lower_per_s is None:
+        if found.upper_per_s is None:
+            return f"{found.variant}: nothing is known of its capacity"
+        return f"{found.variant}: no rate that was tried keeps the budgets; {per_s(found.upper_per_s)} breaks them"
+    held = f"{found.variant}: {per_s(found.lower_per_s)} keeps the budgets"
+    if found.upper_per_s is not None:
+        held += f", {per_s(found.upper_per_s)} does not"
+    return f"{held}; {validated(found)}"
+
+
+def validated(found: Carries) -> str:
+    """Return at which rate the validation was, and whether it is one."""
+    validation = found.validation
+    if validation is None:
+        return "not validated"
+    what = "validated" if found.word is Word.VALIDATED else "validation tried"
+    return f"{what} at {per_s(validation.rate_per_s)} for {validation.duration_s:g} s"
+
+
+def reasons(found: Carries) -> list[str]:
+    """Return what stands behind the word, the gravest first."""
+    said = []
+    if found.word is Word.GENERATOR_LIMITED:
+        said.append(f"the load generator was the limit, not the stack: {found.limited_by}")
+    elif found.limited_by:
+        said.append(f"the search did not come to its end: {found.limited_by}")
+    validation = found.validation
+    if validation is not None and validation.invalid:
+        said.append(f"the validation can't be trusted: {validation.invalid}")
+    if validation is not None and validation.saturated:
+        said.append(f"in the validation arrivals piled up: {validation.saturated}")
+    if validation is not None and validation.strained:
+        said.append(f"the budgets were kept although the load generator lagged: {validation.strained}")
+    if found.shared:
+        said.append(f"HOST-LIMITED: {found.shared}; on a host with more cores the stack may carry more")
+    return said
+
+
+def memory(slope: Slope) -> str:
+    """Return what is said of one service's memory in the validation."""
+    if slope.per_s is None or slope.low is None or slope.high is None:
+        why = "it could not be read" if slope.word is Growth.UNTOLD else f"{slope.seconds:.0f} s tell nothing"
+        return f"{slope.service}: {slope.word}: {why}"
+    ends = [numbers.size(round(end * _MINUTE_S)) for end in (slope.per_s, slope.low, slope.high)]
+    return (
+        f"{slope.service}: {slope.word}: {ends[0]} a minute (95 %: {ends[1]} to {ends[2]}) on "
+        f"{numbers.size(slope.level_bytes)}; from {numbers.size(slope.matters_bytes)} on in {slope.seconds:.0f} s "
+        "it would matter"
+    )
+
+
+def per_s(rate: float) -> str:
+    """Return a rate with its unit, to three digits after which a search can't tell."""
+    return f"{rate:.4g}/s" if rate < 1000 else f"{rate:.0f}/s"  # noqa: PLR2004  (no exponent is wanted)
+
+
+def curve(found: Carries) -> str:
+    """Return which latency the curve shows."""
+    return f"p{found.percentile} of {found.of}" if found.of else f"p{found.percentile}"
+
+
+def carried(found: Carries) -> Carried:
+    """Return the curve of the page; trials that the generator spoiled are left out."""
+    return Carried(
+        variant=found.variant,
+        low_per_s=found.lower_per_s,
+        high_per_s=found.upper_per_s,
+        steps=tuple(_step(one) for one in sorted(found.trials, key=lambda one: one.rate_per_s) if not one.invalid),
+        percentile=curve(found),
+    )
+
+
+def comparison(title: str, found: Sequence[Carries]) -> Comparison:
+    """Return what the page shows above the run: each variant's sentence and its curve."""
+    said = [f"{one.word}: {line}" for one in found for line in (first(one),)]
+    said += [f"{one.variant}: {line}" for one in found for line in (*reasons(one), *_minute(one))]
+    return Comparison(
+        title=title,
+        base=found[0].variant if found else "base",
+        said=tuple(said),
+        verdicts=(),
+        carried=tuple(carried(one) for one in found),
+    )
+
+
+def _minute(found: Carries) -> list[str]:
+    if found.validation is None:
+        return []
+    return [*(one.text for one in found.validation.budgets), *(memory(one) for one in found.validation.memory)]
+
+
+def _step(one: Tried) -> Step:
+    return Step(rate_per_s=one.rate_per_s, latency_ns=one.latency_ns, kept=one.kept)

@@ -1,0 +1,156 @@
+"""From a scenario to the plan of an experiment: which variants, in which order, with which looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+from seatrial.errors import UsageError
+from seatrial.judge import looks
+from seatrial.model import Design, ExperimentPlan, PlannedLook, Scenario, Variant
+from seatrial.scenario import order, plan
+
+AGAIN = "again"
+"""The base under another name, in a check of a machine."""
+
+STORED = "stored"
+"""The name of the base where stored runs stand for it."""
+
+_IN_WORDS = {"path", "compose_file"}
+"""Where a scenario lies is no part of what it asks: a checkout may have been moved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """The stored experiment that stands for the base: its folder, the variant, and how many blocks there are."""
+
+    folder: str
+    variant: str
+    blocks: int
+
+
+def comparison(
+    scenario: Scenario, *, seed: int, shared_cores: bool, design: Design, against: Baseline | None = None
+) -> ExperimentPlan:
+    """Plan a comparison; UsageError if there is nothing to compare, or two variants that differ in nothing.
+
+    Against a baseline the variants that were named run, else the base as it stands now, in as many blocks as are
+    stored.
+    """
+    comparing = scenario.comparing
+    names = _named(scenario) if against is None else comparing.variants or (comparing.base,)
+    blocks = comparing.blocks if against is None else min(comparing.blocks, against.blocks)
+    told = names if against is not None else (comparing.base, *names)
+    _refuse_equals([scenario.variants[name] for name in told], scenario)
+    made = _plan("compare", scenario, told, blocks, seed)
+    made = replace(
+        made,
+        base=comparing.base,
+        shared_cores=shared_cores,
+        looks=tuple(PlannedLook(blocks=one.blocks, alpha=one.alpha) for one in looks.planned(blocks)),
+    )
+    made = _designed(made, scenario, design)
+    if against is None:
+        return made
+    return replace(made, base=STORED, against=against.folder, stored=against.variant, varies=comparing.varies)
+
+
+def selfcheck(
+    scenario: Scenario, *, seed: int, shared_cores: bool, design: Design = Design.RUNS
+) -> ExperimentPlan:
+    """Plan the base against itself: one look, at the end."""
+    base, blocks = scenario.comparing.base, scenario.comparing.blocks
+    made = _plan("selfcheck", scenario, (base, AGAIN), blocks, seed)
+    last = PlannedLook(blocks=blocks, alpha=made.alpha)
+    return _designed(replace(made, base=base, shared_cores=shared_cores, looks=(last,)), scenario, design)
+
+
+def with_again(scenario: Scenario) -> Scenario:
+    """Return the scenario with its base a second time, under the name `again`, and no other variant."""
+    base = scenario.variants[scenario.comparing.base]
+    variants = {base.name: base, AGAIN: replace(base, name=AGAIN)}
+    return replace(scenario, variants=variants, comparing=replace(scenario.comparing, variants=()))
+
+
+def differing(there: Mapping[str, Any], here: Mapping[str, Any], at: str = "") -> list[str]:
+    """Return, one line each, where two resolved scenarios differ, with both values."""
+    found = []
+    for key in dict.fromkeys((*there, *here)):
+        if not at and key in _IN_WORDS:
+            continue
+        place = f"{at}.{key}" if at else key
+        one, other = there.get(key), here.get(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            found += differing(one, other, place)
+        elif one != other:
+            found.append(f"{place}: {one!r} then, {other!r} now")
+    return found
+
+
+def _plan(command: str, scenario: Scenario, names: tuple[str, ...], blocks: int, seed: int) -> ExperimentPlan:
+    return ExperimentPlan(
+        command=command,
+        scenario=scenario.name,
+        question=scenario.question,
+        seed=seed,
+        blocks=order.orders(names, blocks, seed),
+        gate=scenario.gate,
+        budgets=scenario.budgets,
+        time_s=scenario.comparing.time_s,
+        resolved={**plan.resolved(scenario), "files": _digests(scenario)},
+    )
+
+
+def _digests(scenario: Scenario) -> dict[str, str]:
+    """Return the digests of the files that a scenario names: whoever resumes must not mix two versions of them."""
+    folder = scenario.compose_file.parent
+    replaced = [file for variant in scenario.variants.values() for file in variant.files.values()]
+    found = {}
+    for file in dict.fromkeys((scenario.compose_file, scenario.load.locustfile, *replaced)):
+        with suppress(OSError):  # what is missing is told by whoever needs it
+            name = str(file.relative_to(folder)) if file.is_relative_to(folder) else file.name
+            found[name] = sha256(file.read_bytes()).hexdigest()
+    return found
+
+
+def _designed(made: ExperimentPlan, scenario: Scenario, design: Design) -> ExperimentPlan:
+    one = scenario.comparing
+    if design is not Design.SLICES:
+        return replace(made, design=design)
+    return replace(made, design=design, slice_s=one.slice_s, settle_s=one.settle_s, slices=one.slices)
+
+
+def _named(scenario: Scenario) -> tuple[str, ...]:
+    base = scenario.comparing.base
+    wanted = scenario.comparing.variants or tuple(scenario.variants)
+    names = tuple(dict.fromkeys(name for name in wanted if name != base))
+    if not names:
+        raise UsageError(
+            "there is nothing to compare",
+            where=str(scenario.path),
+            seen=f"only the base, {base!r}",
+            expected="at least one more variant, under `variants` or `grid`",
+            hint=f"seatrial selfcheck {scenario.name} compares the base with itself",
+        )
+    return names
+
+
+def _refuse_equals(variants: list[Variant], scenario: Scenario) -> None:
+    """Raise UsageError for two variants that differ in nothing: no comparison of them can say anything."""
+    for index, one in enumerate(variants):
+        for other in variants[:index]:
+            if _changes(one, scenario) == _changes(other, scenario):
+                raise UsageError(
+                    f"the variants {other.name!r} and {one.name!r} differ in nothing",
+                    where=str(scenario.path),
+                    expected="a Compose override, replaced files, or load parameters that differ",
+                    hint=f"seatrial selfcheck {scenario.name} compares the base with itself",
+                )
+
+
+def _changes(variant: Variant, scenario: Scenario) -> tuple[Any, ...]:
+    files = {old: new for old, new in variant.files.items() if old != new}
+    return variant.compose, files, {**scenario.load.parameters, **variant.parameters}

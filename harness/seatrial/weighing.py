@@ -1,1 +1,0 @@
-"""From a stored experiment to its verdict: reads through `record`, asks `judge`."""

@@ -1,0 +1,63 @@
+"""The metrics of one run: those that were asked for, and all that its tables tell of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from seatrial.judge import measured, metric
+from seatrial.judge.columns import rows
+from seatrial.judge.measured import Tables
+from seatrial.judge.metric import Kind, Metric
+from seatrial.judge.validity import RESERVED
+
+_PERCENTS = (50, 95, 99)
+_OF_ALL = ("failures", "throughput", "cpu per request", "unreclaimable memory", "peak unreclaimable")
+_OF_SERVICE = ("cpu per request", "unreclaimable memory", "peak unreclaimable")
+
+
+def told_by(tables: Tables) -> list[Metric]:
+    """Return what can be shown of a run: each endpoint, each flow, each service, and the whole."""
+    found = [metric.bare(text) for text in _OF_ALL]
+    for name in _names(tables):
+        found += [_named(f"p{percent}", name) for percent in _PERCENTS]
+    for service in tables.samples.service.counts():
+        if service not in RESERVED:
+            found += [_named(text, service) for text in _OF_SERVICE]
+    return found
+
+
+def values(asked: Iterable[Metric], tables: Tables) -> Mapping[str, float | None]:
+    """Return the values by the metrics' texts; what is asked of one endpoint is read from its rows alone."""
+    wanted = list({one.text: one for one in asked}.values())
+    found: dict[str, float | None] = {}
+    for name, mine in _by_name(wanted):
+        part = _narrowed(name, tables) if name is not None else tables
+        found |= {one.text: measured.value(one, part) for one in mine}
+    return {one.text: found[one.text] for one in wanted}
+
+
+def _names(tables: Tables) -> list[str]:
+    return [*dict.fromkeys((*tables.requests.endpoint.counts(), *tables.flows.flow.counts()))]
+
+
+def _named(what: str, name: str) -> Metric:
+    try:
+        return metric.bare(f'{what} of "{name}"')
+    except ValueError:  # a name with quotes in it, which the language can't write
+        return replace(metric.bare(f"{what} of x"), of=name, text=f"{what} of {name}")
+
+
+def _by_name(wanted: Sequence[Metric]) -> Iterator[tuple[str | None, list[Metric]]]:
+    timed = [one for one in wanted if one.kind is Kind.LATENCY]
+    yield None, [one for one in wanted if one.kind is not Kind.LATENCY]
+    for name in dict.fromkeys(one.of for one in timed):
+        yield name, [one for one in timed if one.of == name]
+
+
+def _narrowed(name: str, tables: Tables) -> Tables:
+    """Return tables that hold the requests of one name only, or its flows."""
+    mine = tables.requests.endpoint.is_(name)
+    if mine.any():
+        return replace(tables, requests=rows(tables.requests, mine))
+    return replace(tables, flows=rows(tables.flows, tables.flows.flow.is_(name)))

@@ -1,0 +1,102 @@
+"""A stored experiment in the base's place: its runs, and what differs between then and now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from seatrial.errors import UsageError
+from seatrial.judge import facts, metric
+from seatrial.judge.budgets import Budget
+from seatrial.judge.facts import Difference
+from seatrial.judge.metric import Metric
+from seatrial.judge.pairing import Block, Run
+from seatrial.model import ExperimentPlan
+from seatrial.record import document as documents
+from seatrial.record import plans
+from seatrial.record.folder import RunFolder
+from seatrial.report.weighed import Against
+from seatrial.weighing import runs
+from seatrial.weighing.runs import Found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """The stored runs that stand for the base, in the order of their blocks; none without `--against`."""
+
+    name: str
+    runs: tuple[Run, ...] = ()
+    shown: tuple[Metric, ...] = ()
+    told: Against | None = None
+    kinds: tuple[str, ...] = ()
+
+    def beside(self, block: Block, place: int) -> Block:
+        """Return a block with the base's run in its place, if there is one for it."""
+        return block if place >= len(self.runs) else {self.name: self.runs[place], **block}
+
+    def survivors(self, asked: Sequence[Metric]) -> list[Metric]:
+        """Return the metrics that can be compared although the environments differ."""
+        return [one for one in asked if all(metric.survives(one, kind) for kind in self.kinds)]
+
+
+def base(
+    experiment: Path,
+    plan: ExperimentPlan,
+    found: Sequence[Found],
+    gate: Sequence[Metric],
+    budgets: Sequence[Budget],
+) -> Base:
+    """Return what stands for the base; UsageError if the plan names an experiment that is not there."""
+    if not plan.against:
+        return Base(name=plan.base)
+    place, variant = _place(experiment, plan)
+    theirs = [
+        runs.found(folder, document, gate, budgets)
+        for folder, document in runs.newest(place)[0]
+        if document.variant == variant
+    ]
+    if not theirs:
+        raise UsageError("the stored experiment has no run that counts", where=str(place), hint="seatrial list")
+    differ = _differing(theirs[-1], found[-1]) if found else ((), ())
+    kinds = tuple(dict.fromkeys(one.fact for one in differ[0]))
+    here = [one for each in found for one in each.shown]
+    lost = [one.text for one in (*gate, *here) if not all(metric.survives(one, kind) for kind in kinds)]
+    return Base(
+        name=plan.base,
+        runs=tuple(one.taken.run for one in theirs),
+        shown=tuple(one for each in theirs for one in each.shown),
+        told=Against(
+            experiment=place.name,
+            environment=tuple((one.name, one.there, one.here) for one in differ[0]),
+            subject=tuple((one.name, one.there, one.here) for one in differ[1]),
+            left_out=tuple(dict.fromkeys(lost)),
+        ),
+        kinds=kinds,
+    )
+
+
+def _differing(there: Found, here: Found) -> tuple[tuple[Difference, ...], tuple[Difference, ...]]:
+    """Return what differs of the environment, and of what was under test."""
+    sides = [facts.of(asdict(one.document)) for one in (there, here)]
+    return facts.environment(*sides), facts.subject(*sides)
+
+
+def commit(found: Sequence[Found]) -> str:
+    """Return the commit of the checkout that the newest run was made in; empty if nobody knows."""
+    told = [str((one.document.facts.get("subject") or {}).get("git_commit") or "") for one in found]
+    return next((one for one in reversed(told) if one), "")
+
+
+def _place(experiment: Path, plan: ExperimentPlan) -> tuple[Path, str]:
+    """Return the stored experiment and the variant that stands for the base; the plan may name one of its runs."""
+    named = Path(plan.against)
+    place = named if named.is_dir() else experiment.parent / named.name
+    if not place.is_dir():
+        raise UsageError(
+            "the stored experiment is not there", where=str(place), expected="the folder that --against named"
+        )
+    folder = RunFolder(place)
+    if folder.document.is_file():
+        return folder.experiment, plan.stored or documents.load(folder).variant
+    return place, plan.stored or plans.load(place).base

@@ -1,0 +1,115 @@
+"""Comparisons on real containers: interrupted and resumed, a stored base, and a rule that ends a run."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trials
+from trials import SEATRIAL
+
+pytestmark = pytest.mark.docker
+
+SHORT = ("--warmup", "1s", "--duration", "2s", "--variants", "plus20mem", "--blocks", "2")
+RUNS = ("--engine", "compose", "--design", "runs")
+
+
+def _command(results: Path, *words: str) -> list[str]:
+    return [*SEATRIAL, "compare", "known-cpu", "--results", str(results), *SHORT, *RUNS, *words]
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def _documents(results: Path) -> list[dict[str, Any]]:
+    found = [json.loads(path.read_text()) for path in sorted(results.glob("*/runs/*/run.json"))]
+    return [one for one in found if one["sealed"]]
+
+
+def _kept(results: Path) -> set[str]:
+    return {path.name for path in results.glob("*/runs/*")}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compare two variants in two blocks: interrupted after the first run, and resumed."""
+    results = tmp_path_factory.mktemp("compare") / "results"
+    with subprocess.Popen(_command(results), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as harness:
+        try:
+            trials.wait_until(lambda: harness.poll() is not None or len(_documents(results)) == 1, 200)
+            trials.wait_until(lambda: harness.poll() is not None or len(_kept(results)) == 2, 30)
+            os.kill(harness.pid, signal.SIGINT)
+            _, said = harness.communicate(timeout=60)
+        finally:
+            harness.kill()
+    assert harness.returncode == 130, said
+    assert f"--resume {next(results.iterdir())}" in said
+    before = [one for one in _documents(results) if one["status"] == "complete"]
+    assert all(trials.labelled(one["run_id"]) == [] for one in _documents(results))
+    assert len(before) == 1
+
+    again = _run(_command(results, "--resume"))
+
+    assert again.returncode in {0, 1, 5}, again.stderr
+    assert before[0]["run_id"] in {one["run_id"] for one in _documents(results)}
+    (results.parent / "said.txt").write_text(again.stdout)
+    return results
+
+
+def test_every_pair_is_there_once_and_complete(results: Path) -> None:
+    """The interrupted run stays in its folder, and does not count."""
+    complete = [(one["variant"], one["block"]) for one in _documents(results) if one["status"] == "complete"]
+
+    assert sorted(complete) == [("base", 1), ("base", 2), ("plus20mem", 1), ("plus20mem", 2)]
+
+
+def test_a_run_of_a_built_stack_costs_little_beside_its_load(results: Path) -> None:
+    """At most five seconds are asked for; twice that, so that a busy machine does not fail it."""
+    for one in _documents(results):
+        if one["status"] == "complete" and one["block"] == 2:
+            load_ns = one["spans"][-1]["until_ns"] - one["spans"][0]["from_ns"]
+            assert one["timing"]["exit_ns"] - one["timing"]["command_ns"] - load_ns < 10e9
+
+
+def test_twenty_per_cent_of_memory_is_seen_and_written_down(results: Path) -> None:
+    """In the words on the terminal, in verdict.json and in course.json."""
+    (experiment,) = results.iterdir()
+    course = json.loads((experiment / "course.json").read_text())
+    verdict = json.loads((experiment / "verdict.json").read_text())
+
+    assert "unreclaimable memory" in (results.parent / "said.txt").read_text()
+    assert (course["blocks"], bool(course["stopped"])) == (2, True)
+    assert verdict["compared"] is True
+
+
+def test_a_stored_experiment_stands_for_the_base(results: Path, tmp_path: Path) -> None:
+    """The other side of the same machine is comparable; another load is not."""
+    (stored,) = results.iterdir()
+    words = ["--against", str(stored), "--blocks", "1"]
+
+    same = _run(_command(tmp_path / "results", *words))
+    other = _run(_command(tmp_path / "results", *words, "--users", "3"))
+
+    assert same.returncode in {0, 1, 5}, same.stderr
+    assert [(one["variant"]) for one in _documents(tmp_path / "results")] == ["plus20mem"]
+    assert other.returncode == 6
+    assert "load: users: 2 there, 3 here" in other.stderr
+
+
+def test_a_rule_ends_a_run_early(tmp_path: Path) -> None:
+    """Every hundredth request fails, and the rule allows none: exit code 5, the data is kept and sealed."""
+    rule = "stop_when=[failures > 0.01%]"
+    command = [*SEATRIAL, "run", "known-cpu", "--variant", "flaky", "--results", str(tmp_path), "--set", rule]
+
+    done = _run([*command, "--warmup", "1s", "--duration", "60s", "--engine", "compose"])
+
+    assert done.returncode == 5, done.stderr
+    assert "the run was stopped early" in done.stderr
+    (document,) = _documents(tmp_path)
+    assert "stopped early" in {note["kind"] for note in document["notes"]}
+    assert document["rows"]["requests"] > 20
+    assert trials.labelled(document["run_id"]) == []

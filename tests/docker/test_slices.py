@@ -1,0 +1,141 @@
+"""Comparisons by turns on real containers: all variants of a block up at once, each in a run of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import trials
+import yaml
+from trials import SEATRIAL
+
+from seatrial.record.folder import RunFolder
+from seatrial.review import review
+
+pytestmark = pytest.mark.docker
+
+STACK = Path(__file__).parents[2] / "scenarios" / "stacks" / "known"
+BROKEN = {"compose": {"services": {"app": {"command": ["false"]}}}}
+FLAKY = {"compose": {"services": {"app": {"environment": {"WORK_ROUNDS": "3200", "FAIL_EVERY": "10"}}}}}
+
+
+def _scenario(folder: Path, variants: Mapping[str, Any], slices: int) -> Path:
+    path = folder / "by-turns.yaml"
+    values = {
+        "question": "Do turns work?",
+        "stack": str(STACK),
+        "front_door": {"service": "nginx", "port": 80},
+        "ready": [{"get": "/work", "expect": 200, "within": "20s"}],
+        "load": {
+            "locustfile": "known_request.py",
+            "users": 2,
+            "warmup": "1s",
+            "drain": "2s",
+            "parameters": {"known-wait": "0.01"},
+        },
+        "variants": variants,
+        "gate": ['p95 of "work"'],
+        "compare": {"slices": slices, "settle": "200ms"},
+    }
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
+
+
+def _compare(folder: Path, scenario: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [*SEATRIAL, "compare", str(scenario), "--results", str(folder / "results"), *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, check=False)
+
+
+def _runs(folder: Path) -> dict[tuple[int, str], tuple[Path, dict[str, Any]]]:
+    found = {}
+    for path in (folder / "results").glob("*/runs/*/run.json"):
+        document = json.loads(path.read_text())
+        found[document["block"], document["variant"]] = (path.parent, document)
+    return found
+
+
+def test_two_blocks_of_turns_are_valid_and_their_loads_never_meet(tmp_path: Path) -> None:
+    """Slices are what auto takes where latency is gated; every run is sealed, valid, and has every phase."""
+    done = _compare(tmp_path, _scenario(tmp_path, {"flaky": FLAKY}, slices=5), "--blocks", "2")
+
+    assert done.returncode in {0, 1}, done.stderr
+    assert "slices (latency is gated, and all 2 variants fit in memory at once)" in done.stderr
+    runs = _runs(tmp_path)
+    assert sorted(runs) == [(1, "base"), (1, "flaky"), (2, "base"), (2, "flaky")]
+    for folder, document in runs.values():
+        found = review(RunFolder(folder))
+        assert found.valid, found.notes
+        assert document["status"] == "complete"
+        assert trials.labelled(document["run_id"]) == []
+        requests = pd.read_parquet(folder / "requests.parquet")
+        phases = requests.groupby("phase", observed=True).t_start_ns.count()
+        assert {"warmup", "settle", "window"} <= set(phases.index)
+        assert phases["window"] > 50
+        samples = pd.read_parquet(folder / "samples.parquet")
+        assert {"settle", "window", "idle", "drain"} <= set(samples.phase.unique())
+        app = next(one.use for one in found.services if one.use.service == "app")
+        assert app.cpu_per_request_ns is not None
+        assert 200_000 < app.cpu_per_request_ns < 20_000_000
+    for block in (1, 2):
+        one, other = (pd.read_parquet(runs[block, name][0] / "requests.parquet") for name in ("base", "flaky"))
+        assert runs[block, "base"][1]["spans"][0]["from_ns"] == runs[block, "flaky"][1]["spans"][0]["from_ns"]
+        for span in runs[block, "base"][1]["spans"]:
+            if span["phase"] == "window":
+                assert other.t_start_ns.between(span["from_ns"], span["until_ns"]).sum() == 0
+        assert (one.outcome == "ok").all()
+        assert 0.05 < (other.outcome == "status").mean() < 0.15
+
+
+def test_a_variant_that_never_comes_up_does_not_take_the_block_with_it(tmp_path: Path) -> None:
+    """Its run has failed, the other's is complete; nothing of either is left."""
+    words = ("--design", "slices", "--blocks", "1")
+    done = _compare(tmp_path, _scenario(tmp_path, {"broken": BROKEN}, slices=2), *words)
+
+    runs = _runs(tmp_path)
+    assert runs[1, "base"][1]["status"] == "complete", done.stderr
+    assert runs[1, "broken"][1]["status"] == "failed"
+    for _, document in runs.values():
+        assert document["sealed"]
+        assert trials.labelled(document["run_id"]) == []
+        assert trials.processes_of(document["run_id"]) == []
+
+
+def test_ctrl_c_between_turns_seals_all_runs_and_takes_all_down(tmp_path: Path) -> None:
+    """Exit code 130; nothing that was interrupted is mixed in later."""
+    scenario = _scenario(tmp_path, {"flaky": FLAKY}, slices=100)
+    results = tmp_path / "results"
+    command = [*SEATRIAL, "compare", str(scenario), "--design", "slices", "--results", str(results)]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as one:
+        try:
+            trials.wait_until(lambda: one.poll() is not None or _judging(tmp_path), 90)
+            os.kill(one.pid, signal.SIGINT)
+            said, _ = one.communicate(timeout=60)
+        finally:
+            one.kill()
+
+    assert one.returncode == 130, said
+    runs = _runs(tmp_path)
+    assert len(runs) == 2
+    for _, document in runs.values():
+        assert (document["status"], document["sealed"]) == ("interrupted", True)
+        assert trials.labelled(document["run_id"]) == []
+        assert trials.processes_of(document["run_id"]) == []
+
+
+def _judging(folder: Path) -> bool:
+    """Tell whether a window of each of two runs has begun."""
+    begun = [
+        any(one["phase"] == "window" and one["from_ns"] < time.monotonic_ns() for one in document["spans"])
+        for _, document in _runs(folder).values()
+    ]
+    return len(begun) == 2 and all(begun)

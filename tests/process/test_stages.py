@@ -1,0 +1,160 @@
+"""Trials of a real load on a real server: each arrival belongs to one trial, and each trial begins at rest."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from process.scripted_child import Told
+from spawning import spawn
+
+from seatrial.errors import UsageError
+from seatrial.load.book import Book
+from seatrial.load.orders import Driven, Orders
+from seatrial.load.stages import Stage, perform
+from seatrial.load.steering import steady
+from seatrial.model import Load, Phase
+
+LEAN = """
+from locust import constant, task
+from seatrial.user import LeanUser
+
+class Asking(LeanUser):
+    endpoints = ("page",)
+
+    @task
+    def ask(self):
+        self.client.request("GET", "/", endpoint="page")
+"""
+PLAIN = """
+from locust import HttpUser, constant, task
+
+class Asking(HttpUser):
+    @task
+    def ask(self):
+        self.client.get("/", name="page")
+"""
+
+
+@contextmanager
+def _serving(takes_s: float) -> Iterator[str]:
+    class _Answer(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            time.sleep(takes_s)  # the service time of this server, not a wait for something
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Answer) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def _perform(
+    folder: Path, url: str, play: Callable[[Stage], None], told: Told, *, locustfile: str = LEAN, users: int = 20
+) -> Driven:
+    path = folder / "asking.py"
+    path.write_text(locustfile)
+    rate = steady(4.0, poisson=False)
+    load = Load(locustfile=path, users=users, rate=rate, warmup_s=1.0, duration_s=1.0, drain_s=1.0)
+    orders = Orders(
+        load=load,
+        target=url,
+        folder=folder,
+        streams=folder,
+        log=folder / "locust.log",
+        secrets={"PYTHONPATH": str(Path(__file__).parents[2] / "harness")},
+        seed=5,
+    )
+    ended: list[Any] = []
+
+    def watched(*words: Any, **named: Any) -> Any:  # noqa: ANN401  (as spawn takes them)
+        ended.append(spawn(*words, **named))
+        return ended[-1]
+
+    try:
+        return perform(orders, told.hooks, spawn=watched, play=play)
+    finally:
+        for child in ended:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+def test_every_arrival_belongs_to_its_trial(tmp_path: Path) -> None:
+    """As many as rate and time make, none lost, all seen in the latency; the window comes after a settling."""
+    told, books = Told(), []
+
+    def play(stage: Stage) -> None:
+        books.extend([stage.trial(20.0, 1.0, Phase.WARMUP), stage.trial(50.0, 1.0), stage.trial(10.0, 2.0)])
+        stage.window(20.0, 1.0)
+
+    with _serving(0.002) as url:
+        driven = _perform(tmp_path, url, play, told)
+
+    assert [book.arrivals for book in books] == [20, 50, 20]
+    assert [sum(book.latency["page"].values()) for book in books] == [20, 50, 20]
+    assert [(book.lost, book.idle, dict(book.failures)) for book in books] == [(0, True, {})] * 3
+    assert [span.phase for span in driven.spans] == ["warmup", "settle", "settle", "settle", "window", "drain"]
+    assert all(one.until_ns <= two.from_ns for one, two in zip(driven.spans, driven.spans[1:], strict=False))
+    seconds = [second for _, second in told.seconds]
+    assert any(second.cpu_fraction is not None and second.loop_lag_p99_ns is not None for second in seconds)
+
+
+def test_a_trial_after_a_flood_begins_with_nothing_that_waits(tmp_path: Path) -> None:
+    """Two users on a server of 100 ms serve 20 of 200 arrivals; those of the next trial are served all."""
+    books: list[Book] = []
+
+    def play(stage: Stage) -> None:
+        books.extend([stage.trial(200.0, 1.0), stage.trial(10.0, 1.0)])
+
+    with _serving(0.1) as url:
+        _perform(tmp_path, url, play, Told(), users=2)
+
+    flooded, calm = books
+    assert (flooded.arrivals, flooded.idle) == (200, True)
+    assert flooded.lost == pytest.approx(180, abs=8)
+    assert flooded.completed_per_s < 30
+    assert (calm.arrivals, calm.lost, calm.late, calm.carried) == (10, 0, 0, 0)
+
+
+def test_a_play_ends_where_the_hooks_have_seen_enough(tmp_path: Path) -> None:
+    """The load drains, and what was recorded is whole; no trial after that is begun."""
+    told = Told()
+    books: list[Book] = []
+
+    def play(stage: Stage) -> None:
+        while len(books) < 20:
+            books.append(stage.trial(20.0, 1.0))
+
+    told.hooks = replace(told.hooks, enough=lambda: bool(books))
+    with _serving(0.002) as url:
+        driven = _perform(tmp_path, url, play, told)
+
+    assert len(books) == 1
+    assert [span.phase for span in driven.spans] == ["settle", "settle", "drain"]
+
+
+def test_users_that_can_not_follow_a_rate_are_refused(tmp_path: Path) -> None:
+    """Before any trial: their own waits would be taken for the stack's limit."""
+    with _serving(0.0) as url, pytest.raises(UsageError, match="can't follow a rate"):
+        _perform(tmp_path, url, lambda _stage: None, Told(), locustfile=PLAIN)

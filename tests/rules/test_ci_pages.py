@@ -1,0 +1,42 @@
+"""What the pages about CI tell people to copy can be read by the program that they copy it for."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import ci_pages
+import click
+import pytest
+
+from seatrial import cli
+from seatrial.scenario import reading
+
+
+@pytest.mark.parametrize("page", ci_pages.PAGES)
+def test_every_command_is_known_with_its_options(page: str) -> None:
+    """A verb or an option that was renamed breaks the page, not the job of whoever copied it."""
+    lines = ci_pages.commands(page)
+    assert lines
+
+    for line in lines:
+        words = shlex.split(line.split(" >")[0].split(" || ")[0])[1:]
+        command: click.Command = cli.seatrial
+        while isinstance(command, click.Group):
+            command = command.commands[words.pop(0)]
+        command.make_context(line, words, resilient_parsing=False)
+
+
+def test_the_scenario_is_valid(tmp_path: Path) -> None:
+    """In the layout that the page describes: two checkouts side by side."""
+    for side in ("base", "head"):
+        (tmp_path / side / "deploy").mkdir(parents=True)
+        (tmp_path / side / "deploy" / "compose.yaml").write_text("services: {nginx: {image: a}, app: {image: b}}")
+    file = tmp_path / "head" / "ci" / "loadtest.yaml"
+    file.parent.mkdir()
+    file.write_text(ci_pages.scenario(), encoding="utf-8")
+
+    found = reading.read(str(file))
+
+    assert set(found.variants) == {"base", "head"}
+    assert len(found.gate) == 3

@@ -1,0 +1,99 @@
+"""Repeats a search for capacity where the ceiling is known, and prints how far the answers lie apart, and off.
+
+    python tests/trials/capacity.py --repetitions 5 --results results
+
+The ceiling of `known-capacity` is 2 workers / 20 ms = 100 requests per second, less what a worker does before and
+after (scenarios/stacks/known/README.md): 95 to 98 per second. `--truth` is what the bias is reckoned against;
+without it, the median rate that was completed in the trials that broke, which is what the stack really carried
+on that day. A repetition takes some 110 s without validation. What is in the folder already is counted, too: a
+series may span days.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from seatrial.judge.carrying import Carries
+from seatrial.record import capacities
+from seatrial.record.folder import RunFolder
+
+_GOAL_S = 120
+_GOAL_SD = 0.04
+_HEAD = "repetition  lower  upper  carried  search_s  trial_s  trials  word"
+
+
+def main() -> None:
+    """Repeat, then print the table of all that is in the folder."""
+    options = _options()
+    for number in range(options.repetitions):
+        if number:
+            time.sleep(options.pause_s)
+        _repeat(options.scenario, options.results, options.more)
+    found = stored(options.results)
+    if not found:
+        raise SystemExit("no search came to its end")
+    sys.stdout.writelines(f"{line}\n" for line in table(found, options.truth))
+
+
+def stored(results: Path) -> list[Carries]:
+    """Return every search below the folder, in the order in which they were made."""
+    folders = [RunFolder(path.parent) for path in sorted(results.glob("*/runs/*/capacity.json"))]
+    return [one for one in map(capacities.load, folders) if one is not None]
+
+
+def table(found: list[Carries], truth_per_s: float | None) -> list[str]:
+    """Return the lines of the table; a search without a lower bound is shown and not counted."""
+    lines = [_HEAD]
+    for number, one in enumerate(found, start=1):
+        lower, upper = (
+            f"{rate:5.1f}" if rate is not None else "    -" for rate in (one.lower_per_s, one.upper_per_s)
+        )
+        lines.append(
+            f"{number:10d}  {lower}  {upper}  {carried(one):7.1f}  {one.search_s:8.0f}  {one.trial_s:7.0f}"
+            f"  {len(one.trials):6d}  {one.word}"
+        )
+    bounds = [one.lower_per_s for one in found if one.lower_per_s is not None]
+    if not bounds:
+        return lines
+    median, took_s = statistics.median(bounds), statistics.median(one.search_s for one in found)
+    truth = truth_per_s or statistics.median(carried(one) for one in found)
+    sd = statistics.stdev(bounds) / statistics.mean(bounds) if len(bounds) > 1 else float("nan")
+    lines.append(f"lower bound: median {median:.1f}/s, sd {sd:.1%} (goal {_GOAL_SD:.0%}) over {len(bounds)}")
+    lines.append(f"bias: {median / truth - 1:+.1%} against {truth:.1f}/s")
+    lines.append(f"time of a search: median {took_s:.0f} s (goal {_GOAL_S} s)")
+    return lines
+
+
+def carried(one: Carries) -> float:
+    """Return the rate that was completed at most in the trials that broke: the ceiling as it was on that day."""
+    rates = [tried.completed_per_s for tried in one.trials if not tried.kept and not tried.invalid]
+    return statistics.median(rates) if rates else float("nan")
+
+
+def _repeat(scenario: str, results: Path, more: list[str]) -> None:
+    command = [sys.executable, "-m", "seatrial", "capacity", scenario, "--validate", "0s", "--quiet"]
+    done = subprocess.run(
+        [*command, "--results", str(results), *more], capture_output=True, text=True, check=False, timeout=900
+    )
+    sys.stdout.write(f"{done.stdout.splitlines()[0] if done.stdout else done.stderr}\n")
+    sys.stdout.flush()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenario", default="known-capacity")
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--pause-s", type=float, default=5.0)
+    parser.add_argument("--results", type=Path, default=Path("results/capacity"))
+    parser.add_argument("--truth", type=float, help="requests per second")
+    parser.add_argument("more", nargs="*", help="further options of `seatrial capacity`, after --")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

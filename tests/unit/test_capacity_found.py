@@ -1,0 +1,194 @@
+"""What is said of a capacity, in which words, with which exit code, and stored how."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import factories
+import pytest
+from rich.console import Console
+
+from seatrial import paging
+from seatrial.errors import UsageError
+from seatrial.judge import carrying
+from seatrial.judge.budgets import Kept
+from seatrial.judge.carrying import Carries, Said, Tried, Validation, Word
+from seatrial.judge.growth import Growth, Slope
+from seatrial.record import capacities
+from seatrial.record.folder import RunFolder
+from seatrial.report import capacity_text, capacity_words
+
+MIB = 1 << 20
+
+
+def _tried(rate_per_s: float, *, excess: float = 0.2, invalid: str = "") -> Tried:
+    return Tried(
+        after_s=1.0,
+        rate_per_s=rate_per_s,
+        duration_s=5.0,
+        arrivals=500,
+        completed_per_s=min(rate_per_s, 97.0),
+        failed=0,
+        lost=0,
+        latency_ns=25_000_000,
+        excess=excess,
+        text='p95 of "wait" < 100ms: 5 of 500 broke it, 25 may',
+        invalid=invalid,
+    )
+
+
+KEPT = Said(budget='p95 of "wait" < 100ms', word=Kept.KEPT, text='p95 of "wait" < 100ms: kept: 25 ms')
+GROWN = Slope(
+    service="app",
+    word=Growth.GROWING,
+    seconds=59.9,
+    level_bytes=50 * MIB,
+    matters_bytes=MIB,
+    per_s=0.1 * MIB,
+    low=0.09 * MIB,
+    high=0.12 * MIB,
+)
+VALIDATION = Validation(rate_per_s=92.0, duration_s=60.0, budgets=(KEPT,), memory=(GROWN,))
+FOUND = Carries(
+    variant="base",
+    budgets=('p95 of "wait" < 100ms',),
+    percentile=95,
+    of="wait",
+    lower_per_s=97.0,
+    upper_per_s=100.0,
+    trials=(_tried(97.0), _tried(100.0, excess=3.0), _tried(50.0, excess=9.0, invalid="CPU at 100 %")),
+    search_s=90.0,
+    trial_s=77.0,
+    users=200,
+    validation=VALIDATION,
+)
+
+
+def _said(text: str, word: Kept) -> Validation:
+    return replace(VALIDATION, budgets=(KEPT, Said(budget="failures < 1%", word=word, text=text)))
+
+
+@pytest.mark.parametrize(
+    ("found", "word", "code", "strict"),
+    [
+        (FOUND, Word.VALIDATED, 0, 0),
+        (replace(FOUND, validation=_said("it was", Kept.BROKEN)), Word.NOT_VALIDATED, 1, 1),
+        (replace(FOUND, validation=replace(VALIDATION, saturated="they did")), Word.NOT_VALIDATED, 1, 1),
+        (replace(FOUND, validation=_said("who knows", Kept.NOT_DECIDED)), Word.NOT_DECIDED, 0, 7),
+        (replace(FOUND, validation=None), Word.BOUNDS_ONLY, 0, 0),
+        (replace(FOUND, validation=replace(VALIDATION, invalid="it restarted")), Word.INVALID, 5, 5),
+        (replace(FOUND, limited_by="CPU at 100 %", generator=True), Word.GENERATOR_LIMITED, 5, 5),
+        (replace(FOUND, lower_per_s=None, validation=None), Word.NO_RATE, 1, 1),
+        (replace(FOUND, upper_per_s=None), Word.NO_BOUNDS, 0, 7),
+        (replace(FOUND, limited_by="more than 360 s of trials"), Word.NO_BOUNDS, 0, 7),
+    ],
+)
+def test_each_outcome_has_its_word_and_its_exit_code(found: Carries, word: Word, code: int, strict: int) -> None:
+    """Under --strict what was not decided is no success."""
+    assert found.word is word
+    assert (carrying.exit_code((found,), strict=False), carrying.exit_code((found,), strict=True)) == (
+        code,
+        strict,
+    )
+
+
+def test_of_several_variants_the_gravest_decides() -> None:
+    """An invalid measurement before a broken budget, that before what is not decided."""
+    broken = replace(FOUND, lower_per_s=None, validation=None)
+    limited = replace(FOUND, limited_by="CPU", generator=True)
+
+    assert carrying.exit_code((FOUND, broken, limited), strict=False) == 5
+    assert carrying.exit_code((FOUND, broken), strict=False) == 1
+    assert carrying.exit_code((replace(FOUND, upper_per_s=None), FOUND), strict=True) == 7
+
+
+def test_what_was_found_can_be_read_again(tmp_path: Path) -> None:
+    """All of it, and the file is plain JSON with the word in it."""
+    folder = RunFolder(tmp_path)
+    for found in (FOUND, replace(FOUND, validation=None, lower_per_s=None)):
+        capacities.save(folder, found)
+        assert capacities.load(folder) == found
+    assert json.loads((tmp_path / "capacity.json").read_text())["word"] == "NO RATE KEEPS THE BUDGETS"
+
+
+def test_a_file_that_is_missing_torn_or_newer_is_told_apart(tmp_path: Path) -> None:
+    """No search was made; or a clear error."""
+    folder = RunFolder(tmp_path)
+    assert capacities.load(folder) is None
+    (tmp_path / "capacity.json").write_text('{"schema_version": 1}')
+    with pytest.raises(UsageError, match="can't be read"):
+        capacities.load(folder)
+    (tmp_path / "capacity.json").write_text('{"schema_version": 99}')
+    with pytest.raises(UsageError, match="newer"):
+        capacities.load(folder)
+
+
+def _printed(*found: Carries) -> str:
+    stream = io.StringIO()
+    capacity_text.show(found, Console(file=stream, width=120))
+    return stream.getvalue()
+
+
+def test_the_text_says_the_result_first_and_then_what_it_rests_on() -> None:
+    """Word, bounds, validation; then each trial, the budgets, and the memory of the minute."""
+    text = _printed(replace(FOUND, shared="2 cores carry 1 load process and the stack"))
+    lines = text.splitlines()
+
+    assert lines[0] == " VALIDATED  base: 97/s keeps the budgets, 100/s does not; validated at 92/s for 60 s"
+    assert lines[1].startswith("HOST-LIMITED: 2 cores carry")
+    assert "invalid: CPU at 100 %" in text
+    assert "app: GROWING: 6.00 MiB a minute (95 %: 5.40 MiB to 7.20 MiB) on 50.0 MiB" in text
+
+
+def test_several_variants_have_a_table_first() -> None:
+    """One row for each."""
+    lines = _printed(FOUND, replace(FOUND, variant="workers4", lower_per_s=195.0, upper_per_s=200.0)).splitlines()
+
+    assert lines[0].split() == ["variant", "lower", "upper", "validated", "word"]
+    assert lines[3].split() == ["workers4", "195/s", "200/s", "92/s", "VALIDATED"]
+
+
+def test_the_curve_of_the_page_leaves_out_what_the_generator_spoiled() -> None:
+    """In the order of the rates, with whether budgets were kept."""
+    curve = capacity_words.carried(FOUND)
+
+    assert [(step.rate_per_s, step.kept) for step in curve.steps] == [(97.0, True), (100.0, False)]
+    assert curve.percentile == "p95 of wait"
+
+
+def test_the_page_of_the_run_shows_the_capacity(tmp_path: Path) -> None:
+    """From the stored file alone, above the tables of the validation."""
+    folder = factories.sealed_run(tmp_path)
+    assert "Capacity" not in paging.page_of(folder)
+
+    capacities.save(folder, FOUND)
+    page = paging.page_of(folder)
+
+    assert "VALIDATED: base: 97/s keeps the budgets" in page
+    assert ">Capacity<" in page
+    assert 'href="#verdicts"' not in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"lower_per_s": None, "upper_per_s": 4.0, "validation": None},
+            "no rate that was tried keeps the budgets",
+        ),
+        ({"lower_per_s": None, "upper_per_s": None, "validation": None}, "nothing is known"),
+        (
+            {"upper_per_s": None, "limited_by": "nothing broke up to 20000/s"},
+            "did not come to its end: nothing broke",
+        ),
+        ({"validation": replace(VALIDATION, invalid="a restart")}, "can't be trusted: a restart"),
+        ({"validation": replace(VALIDATION, saturated="300 of 500")}, "arrivals piled up: 300 of 500"),
+        ({"generator": True, "limited_by": "CPU"}, "the load generator was the limit, not the stack: CPU"),
+    ],
+)
+def test_every_reason_is_told(changes: dict[str, object], words: str) -> None:
+    """In plain words."""
+    assert words in " ".join(_printed(replace(FOUND, **changes)).split())  # type: ignore[arg-type]

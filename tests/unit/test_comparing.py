@@ -1,0 +1,335 @@
+"""A whole comparison with scripted stacks: plan, folders, resuming, a stored base, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from seatrial.campaign import comparing, resuming
+from seatrial.campaign.comparing import Asked, Seams
+from seatrial.campaign.designs import Ground
+from seatrial.campaign.experiment import Block, Done
+from seatrial.campaign.journal import Journal
+from seatrial.campaign.request import Request
+from seatrial.campaign.running import Setting, first_page
+from seatrial.campaign.runs import Runs
+from seatrial.errors import EngineUnavailable, Incomparable, Interrupted, NotReady, UsageError
+from seatrial.load.pinning import Pinning
+from seatrial.model import Design, EngineName, Trial
+from seatrial.record import folder as folders
+from seatrial.record import plans
+from seatrial.record.document import Status
+from seatrial.record.folder import RunFolder
+from seatrial.report.progress import Progress
+from seatrial.scenario import overrides, reading
+from seatrial.stack.engine import Choice
+
+QUIET = Progress(quiet=True)
+SCENARIO = """\
+question: Does it leak?
+stack: st
+front_door: {service: web, port: 80}
+load: {locustfile: drive.py, users: 3}
+gate: [cpu per request, 'p95 of "x"']
+variants: {a: {compose: {x-a: 1}}, b: {load: {parameters: {depth: 2}}}}
+compare: {blocks: 3, design: runs}
+"""
+
+
+@dataclass
+class Script:
+    """Stacks that never start: each trial is a sealed folder, or what `does` makes of it."""
+
+    does: Callable[[Trial], Status] = lambda _: "complete"
+    engine: EngineName = EngineName.LOCAL
+    facts: dict[str, object] = field(default_factory=dict)
+    done: list[tuple[str, int]] = field(default_factory=list)
+    built: list[bool] = field(default_factory=list)
+
+    def prepare(self, request: Request) -> Setting:
+        """Choose nothing of this host."""
+        choice = Choice(engine=self.engine, reason="made up")
+        return Setting(request=request, choice=choice, pinning=Pinning(usable=(0, 1)))
+
+    @contextmanager
+    def conduct(self, ground: Ground) -> Iterator[Block]:
+        """Do trials on paper."""
+
+        def do(trial: Trial, _: Progress, built: bool) -> RunFolder:  # noqa: FBT001  (the shape of Do)
+            folder = folders.create_run(ground.folder, trial.variant, trial.block, 1_795_241_700_000_000_000)
+            journal = Journal(folder, first_page(ground.setting.request, trial, ground.setting.choice))
+            facts = journal.document.facts
+            journal.change(facts={**facts, "environment": {**facts["environment"], "engine": self.facts}})
+            self.built.append(built)
+            self.done.append((trial.variant, trial.block))
+            status = self.does(trial)
+            if status != "running":
+                journal.seal(status, "no" if status == "failed" else "")
+            if status == "failed":
+                raise NotReady("no")
+            return folder
+
+        yield Runs(do=do, progress=ground.progress, sealed=ground.sealed)
+
+    def seams(self) -> Seams:
+        """Return all of it in place of the host."""
+        weigh = lambda _path, _alpha: SimpleNamespace(comparison=None)  # noqa: E731
+        return Seams(weigh=weigh, conducts={Design.RUNS: self.conduct}, prepare=self.prepare)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Make a scenario of three variants."""
+    (tmp_path / "st").mkdir()
+    (tmp_path / "st" / "compose.yaml").write_text("services: {web: {image: w}}\n")
+    (tmp_path / "drive.py").touch()
+    (tmp_path / "one.yaml").write_text(SCENARIO)
+    return tmp_path / "one.yaml"
+
+
+def _asked(file: Path, *settings: str, **more: str) -> Asked:
+    request = Request(
+        scenario=reading.read(str(file), overrides.parse(settings)),
+        results=file.parent / "results",
+        command_ns=1,
+    )
+    return Asked(request=request, again="seatrial compare one", **more)
+
+
+def _compare(script: Script, asked: Asked) -> Done:
+    return comparing.compare(asked, QUIET, script.seams())
+
+
+def _interrupting(at: tuple[str, int] | int) -> Callable[[Trial], Status]:
+    """Return what ends the experiment as Ctrl-C does: in the n-th trial."""
+    counted = []
+
+    def does(trial: Trial) -> Status:
+        counted.append(trial)
+        if len(counted) == at:
+            raise KeyboardInterrupt
+        return "complete"
+
+    return does
+
+
+def test_the_plan_stands_before_anything_starts(file: Path) -> None:
+    """An experiment that is killed in its first run has its plan."""
+    seen = []
+
+    def does(_: Trial) -> Status:
+        (place,) = (file.parent / "results").glob("*/plan.json")
+        seen.append(json.loads(place.read_text())["gate"])
+        return "complete"
+
+    done = _compare(Script(does=does), _asked(file))
+
+    assert seen == [["cpu per request", 'p95 of "x"']] * 9
+    assert plans.load(done.folder) == done.plan
+
+
+def test_every_run_has_a_folder_of_its_own(file: Path) -> None:
+    """In the order of the plan, with the block in its name, and its images are built only once."""
+    script = Script()
+
+    done = _compare(script, _asked(file))
+
+    assert script.done == [(name, block) for block, names in enumerate(done.plan.blocks, 1) for name in names]
+    assert script.built == [False] * 3 + [True] * 6
+    assert {root.name[17:] for root in (done.folder / "runs").iterdir()} == {
+        f"{name}-b{block}" for name, block in script.done
+    }
+
+
+def test_an_interrupted_experiment_says_how_to_go_on_and_goes_on(file: Path) -> None:
+    """What was finished is kept, what was begun is done anew, in the order that was planned."""
+    first, second = Script(does=_interrupting(5)), Script()
+    with pytest.raises(Interrupted) as caught:
+        _compare(first, _asked(file))
+    assert caught.value.hint == f"seatrial compare one --resume {caught.value.where}"
+
+    done = _compare(second, _asked(file, resume="latest"))
+
+    assert first.done[:4] + second.done == [(n, b) for b, names in enumerate(done.plan.blocks, 1) for n in names]
+    assert str(done.folder) == caught.value.where
+    assert len(list((file.parent / "results").iterdir())) == 1
+
+
+def test_a_run_that_failed_is_an_ending_and_is_not_done_again(file: Path) -> None:
+    """It would be thrown again until it comes out well."""
+    first = Script(does=lambda trial: "failed" if trial.variant == "a" else "complete")
+    done = _compare(first, _asked(file))
+    again = Script()
+
+    _compare(again, _asked(file, resume=str(done.folder)))
+
+    assert len(first.done) == 9
+    assert again.done == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("load.users=4", "load.users: 3 then, 4 now"),
+        ("compare.blocks=5", "compare.blocks: 3 then, 5 now"),
+        ("gate=[throughput]", "gate: ['cpu per request', 'p95 of \"x\"'] then, ['throughput'] now"),
+    ],
+)
+def test_another_question_is_not_resumed(file: Path, setting: str, told: str) -> None:
+    """Half of one and half of the other would be one verdict."""
+    with pytest.raises(Interrupted):
+        _compare(Script(does=_interrupting(2)), _asked(file))
+
+    with pytest.raises(UsageError) as caught:
+        _compare(Script(), _asked(file, setting, resume="latest"))
+
+    assert caught.value.exit_code == 2
+    assert told in caught.value.seen.splitlines()
+
+
+def test_a_stack_that_was_changed_meanwhile_is_not_resumed(file: Path) -> None:
+    """The blocks before and after would be of two stacks."""
+    with pytest.raises(Interrupted):
+        _compare(Script(does=_interrupting(2)), _asked(file))
+    (file.parent / "st" / "compose.yaml").write_text("services: {web: {image: x}}\n")
+
+    with pytest.raises(UsageError) as caught:
+        _compare(Script(), _asked(file, resume="latest"))
+
+    assert caught.value.seen.startswith("files.compose.yaml: ")
+
+
+def test_another_seed_or_engine_is_not_resumed(file: Path) -> None:
+    """Both are part of what was planned."""
+    with pytest.raises(Interrupted):
+        _compare(Script(does=_interrupting(2)), _asked(file))
+    asked = _asked(file, resume="latest")
+
+    with pytest.raises(UsageError) as caught:
+        _compare(Script(engine=EngineName.COMPOSE), replace(asked, request=replace(asked.request, seed=2)))
+
+    assert "seed: 1 then, 2 now" in caught.value.seen
+    assert "engine: local then, compose now" in caught.value.seen
+
+
+def test_there_has_to_be_something_to_resume(file: Path) -> None:
+    """Of this scenario and of this verb."""
+    with pytest.raises(UsageError, match="no experiment of `seatrial compare one` to resume"):
+        _compare(Script(), _asked(file, resume="latest"))
+    _compare(Script(), _asked(file, command="selfcheck"))
+    with pytest.raises(UsageError, match="no experiment of `seatrial compare one` to resume"):
+        _compare(Script(), _asked(file, resume="latest"))
+
+
+def test_a_base_that_never_comes_up_is_told_with_what_there_is(file: Path) -> None:
+    """After two blocks; the other variants' runs are kept."""
+    script = Script(does=lambda trial: "failed" if trial.variant == "base" else "complete")
+
+    done = _compare(script, _asked(file))
+
+    assert isinstance(done.failure, NotReady)
+    assert len(script.done) == 6
+
+
+def test_an_engine_that_goes_away_ends_it(file: Path) -> None:
+    """No later run would do better."""
+
+    def does(_: Trial) -> Status:
+        raise EngineUnavailable("the Docker daemon went away")
+
+    script = Script(does=does)
+    with pytest.raises(EngineUnavailable):
+        _compare(script, _asked(file))
+
+    assert len(script.done) == 1
+
+
+def test_a_stored_experiment_stands_for_the_base(file: Path) -> None:
+    """Only what is new runs, in as many blocks as are stored."""
+    stored = _compare(Script(), _asked(file, "compare.blocks=2"))
+    script = Script()
+
+    done = _compare(script, _asked(file, against=str(stored.folder)))
+
+    assert script.done == [("base", 1), ("base", 2)]
+    assert (done.plan.base, done.plan.stored, done.plan.against) == ("stored", "base", str(stored.folder))
+
+
+def test_a_stored_run_stands_with_its_own_variant(file: Path) -> None:
+    """A run's folder is named, not its experiment's."""
+    stored = _compare(Script(), _asked(file, "compare.blocks=2"))
+    run = next((stored.folder / "runs").glob("*-a-b1"))
+
+    done = _compare(Script(), _asked(file, against=str(run)))
+
+    assert done.plan.stored == "a"
+
+
+def test_another_load_than_the_stored_one_is_refused_before_anything_starts(file: Path) -> None:
+    """Exit code 6, and no experiment is left behind."""
+    stored = _compare(Script(), _asked(file))
+    script = Script()
+
+    with pytest.raises(Incomparable, match="another environment") as caught:
+        _compare(script, _asked(file, "load.users=4", against=str(stored.folder)))
+
+    assert caught.value.seen == "load: users: 3 there, 4 here"
+    assert script.done == []
+    assert len(list((file.parent / "results").iterdir())) == 1
+
+
+def test_an_engine_that_differs_is_seen_once_a_stack_was_up(file: Path) -> None:
+    """The storage driver is known only then: the first run ends it."""
+    stored = _compare(Script(facts={"storage_driver": "overlay2"}), _asked(file))
+    script = Script(facts={"storage_driver": "vfs"})
+
+    with pytest.raises(Incomparable) as caught:
+        _compare(script, _asked(file, against=str(stored.folder)))
+
+    assert caught.value.seen == "storage driver: overlay2 there, vfs here"
+    assert len(script.done) == 1
+
+
+def test_a_declared_difference_runs_if_a_metric_survives_it(file: Path) -> None:
+    """Another engine leaves memory; this gate has none."""
+    stored = _compare(Script(), _asked(file))
+    declared = "compare.varies=[engine, load]"
+
+    with pytest.raises(Incomparable, match="no metric of the gate"):
+        _compare(Script(engine=EngineName.COMPOSE), _asked(file, declared, against=str(stored.folder)))
+    gate = "gate=[unreclaimable memory]"
+    done = _compare(Script(engine=EngineName.COMPOSE), _asked(file, declared, gate, against=str(stored.folder)))
+
+    assert done.plan.varies == ("engine", "load")
+
+
+def test_nothing_complete_can_not_stand_for_a_base(file: Path) -> None:
+    """An experiment in which the base always failed."""
+    script = Script(does=lambda trial: "failed" if trial.variant == "base" else "complete")
+    stored = _compare(script, _asked(file))
+
+    with pytest.raises(UsageError, match="no complete run to compare with"):
+        _compare(Script(), _asked(file, against=str(stored.folder)))
+
+
+def test_a_check_of_a_machine_runs_the_base_twice(file: Path) -> None:
+    """Under two names, in every block."""
+    script = Script()
+
+    done = _compare(script, _asked(file, command="selfcheck"))
+
+    assert {name for name, _ in script.done} == {"base", "again"}
+    assert (done.plan.command, len(script.done)) == ("selfcheck", 6)
+
+
+def test_the_words_that_resume_are_those_of_the_command_without_its_resume() -> None:
+    """`--resume` stands there once, whatever it was given before."""
+    words = ["/x/seatrial", "compare", "one", "--resume", "latest", "--set", "load.parameters.a=b c", "--resume"]
+
+    assert resuming.without_resume(words) == "seatrial compare one --set 'load.parameters.a=b c'"

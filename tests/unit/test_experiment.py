@@ -1,0 +1,230 @@
+"""When an experiment goes on, when it stops, and what it keeps: with scripted blocks and looks."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from seatrial.campaign.experiment import Done, Experiment, Turn
+from seatrial.errors import EngineUnavailable, LoadFailed, NotReady, ResultsUnwritable, SeatrialError, UsageError
+from seatrial.judge import comparison, metric
+from seatrial.judge.comparison import Comparison
+from seatrial.judge.pairing import Block, Run
+from seatrial.model import ExperimentPlan, PlannedLook
+from seatrial.record import courses
+from seatrial.report.progress import Progress
+
+GATE = (metric.parse("cpu per request"),)
+
+
+@dataclass
+class Weighed:
+    """What a look is told."""
+
+    comparison: Comparison | None
+
+
+@dataclass
+class Script:
+    """A stack that fails where it is told to, on a clock of its own: each run takes ten seconds."""
+
+    fails: Mapping[tuple[str, int], SeatrialError] = field(default_factory=dict)
+    values: Callable[[str, int], float] = lambda _variant, _block: 1.0
+    now_s: float = 0.0
+    done: list[tuple[str, int]] = field(default_factory=list)
+    looked: list[tuple[int, float]] = field(default_factory=list)
+
+    def clock(self) -> float:
+        """Tell the time."""
+        return self.now_s
+
+    def block(self, turn: Turn) -> dict[str, SeatrialError]:
+        """Do a block."""
+        failed = {}
+        for name in turn.variants:
+            self.now_s += 10
+            error = self.fails.get((name, turn.number))
+            if isinstance(error, EngineUnavailable | UsageError | ResultsUnwritable):
+                raise error
+            if error is not None:
+                failed[name] = error
+            self.done.append((name, turn.number))
+        return failed
+
+    def weigh(self, _: Path, alpha: float) -> Weighed:
+        """Judge the blocks so far."""
+        numbers = sorted({number for _, number in self.done})
+        self.looked.append((len(numbers), alpha))
+        blocks: Sequence[Block] = [
+            {name: Run(values=self._values(name, number), requests=10_000) for name in ("base", "new")}
+            for number in numbers
+        ]
+        return Weighed(comparison.compare(blocks, base="base", gate=GATE, alpha=alpha))
+
+    def _values(self, name: str, number: int) -> dict[str, float | None]:
+        return {"cpu per request": self.values(name, number), "failures": 0.0}
+
+
+def _plan(blocks: int, looks: Sequence[int] = (), time_s: float | None = None) -> ExperimentPlan:
+    return ExperimentPlan(
+        command="compare",
+        scenario="one",
+        question="?",
+        seed=1,
+        blocks=(("base", "new"),) * blocks,
+        looks=tuple(PlannedLook(blocks=number, alpha=0.05 / len(looks)) for number in looks),
+        time_s=time_s,
+    )
+
+
+def _through(script: Script, plan: ExperimentPlan, folder: Path, **more: object) -> Done:
+    progress = Progress(console=Console(file=io.StringIO()))
+    one = Experiment(folder=folder, plan=plan, progress=progress, clock=script.clock, **more)  # type: ignore[arg-type]
+    return one.through(script.block, script.weigh)
+
+
+def _noisy(name: str, number: int) -> float:
+    return 1.0 + 0.03 * (number % 3) * (1 if name == "new" else -1)
+
+
+def test_every_block_is_done_where_nothing_decides(tmp_path: Path) -> None:
+    """In the plan's order, and course.json says why it ended."""
+    script = Script(values=_noisy)
+
+    done = _through(script, _plan(5, (5,)), tmp_path)
+
+    assert script.done == [(name, number) for number in range(1, 6) for name in ("base", "new")]
+    assert done.stopped == "the budget is used up"
+    assert courses.load(tmp_path).stopped == done.stopped
+    assert courses.load(tmp_path).blocks == 5
+
+
+def test_a_look_that_decides_ends_it(tmp_path: Path) -> None:
+    """Twice the processor time is seen after four blocks; the others are saved."""
+    script = Script(values=lambda name, number: (2.0 if name == "new" else 1.0) + 0.001 * number)
+
+    done = _through(script, _plan(20, (4, 10, 20)), tmp_path)
+
+    assert done.stopped == "decided"
+    assert script.looked == [(4, 0.05 / 3)]
+    assert [one.advice for one in courses.load(tmp_path).looks] == ["decided"]
+
+
+def test_a_block_that_would_not_fit_is_not_begun(tmp_path: Path) -> None:
+    """20 s a block: three fit in 70 s."""
+    script = Script(values=_noisy)
+
+    done = _through(script, _plan(9, (9,), time_s=70), tmp_path)
+
+    assert len(script.done) == 6
+    assert done.stopped == "the budget of 70 s is used up"
+
+
+def test_one_block_is_done_however_small_the_budget_of_time(tmp_path: Path) -> None:
+    """Nobody knows how long a block takes before there was one."""
+    script = Script()
+
+    _through(script, _plan(9, (9,), time_s=1), tmp_path)
+
+    assert len(script.done) == 2
+
+
+def test_a_run_that_fails_is_an_ending_and_the_others_go_on(tmp_path: Path) -> None:
+    """Also one of the base, and also a load that fell over."""
+    fails = {("new", 1): NotReady("no"), ("base", 2): NotReady("no"), ("base", 3): LoadFailed("no")}
+    script = Script(fails=fails)
+
+    done = _through(script, _plan(4), tmp_path)
+
+    assert len(script.done) == 8
+    assert done.failure is None
+
+
+def test_a_base_that_never_comes_up_ends_it_after_two_blocks(tmp_path: Path) -> None:
+    """With its error, which has the exit code."""
+    fails: dict[tuple[str, int], SeatrialError] = {("base", number): NotReady("no") for number in range(1, 9)}
+    script = Script(fails=fails)
+
+    done = _through(script, _plan(8), tmp_path)
+
+    assert len(script.done) == 4
+    assert isinstance(done.failure, NotReady)
+    assert done.stopped == "the base never came up"
+
+
+def test_a_base_that_fails_in_the_only_block_is_told(tmp_path: Path) -> None:
+    """One block is all there is to try."""
+    done = _through(Script(fails={("base", 1): NotReady("no")}), _plan(1), tmp_path)
+
+    assert isinstance(done.failure, NotReady)
+
+
+def test_a_base_that_failed_before_the_interruption_counts(tmp_path: Path) -> None:
+    """Resumed after a first block without a base: the second such block is the last."""
+    script = Script(fails={("base", 2): NotReady("no")})
+
+    done = _through(script, _plan(8), tmp_path, finished={("base", 1), ("new", 1)}, base_failed={1})
+
+    assert script.done == [("base", 2), ("new", 2)]
+    assert isinstance(done.failure, NotReady)
+
+
+@pytest.mark.parametrize("error", [EngineUnavailable("gone"), UsageError("no"), ResultsUnwritable("full")])
+def test_what_would_fail_again_ends_it_at_once(tmp_path: Path, error: SeatrialError) -> None:
+    """No further stack is tried without an engine, a disk, or a right usage."""
+    script = Script(fails={("new", 1): error})
+
+    with pytest.raises(type(error)):
+        _through(script, _plan(8), tmp_path)
+
+    assert script.done == [("base", 1)]
+
+
+def test_what_is_finished_is_not_done_again(tmp_path: Path) -> None:
+    """Only the pairs that are left, in their order; looks that were taken are not taken twice."""
+    script = Script(values=_noisy)
+    course = courses.Course(blocks=2, looks=(courses.Looked(blocks=2, alpha=0.01, advice="go on"),), lasted_s=45.0)
+    finished = {("base", 1), ("new", 1), ("base", 2), ("new", 2), ("new", 3)}
+
+    _through(script, _plan(4, (2, 4), time_s=300), tmp_path, finished=finished, course=course)
+
+    assert script.done == [("base", 3), ("base", 4), ("new", 4)]
+    assert [blocks for blocks, _ in script.looked] == [2]
+    assert courses.load(tmp_path).lasted_s == pytest.approx(75)
+
+
+def test_the_time_before_an_interruption_counts(tmp_path: Path) -> None:
+    """A budget of time that is used up lets nothing more begin."""
+    script = Script()
+
+    done = _through(script, _plan(4, time_s=30), tmp_path, course=courses.Course(blocks=2, lasted_s=31))
+
+    assert script.done == []
+    assert done.stopped == "the budget of 30 s is used up"
+
+
+def test_only_planned_looks_are_taken_and_without_a_comparison_none_decides(tmp_path: Path) -> None:
+    """A look after each block would raise a false alarm in one of six equal pairs."""
+    script = Script()
+    looked = []
+
+    def weigh(_: Path, alpha: float) -> Weighed:
+        looked.append((len(script.done) // 2, alpha))
+        return Weighed(None)
+
+    one = Experiment(folder=tmp_path, plan=_plan(6, (4, 6)), progress=Progress(quiet=True), clock=script.clock)
+
+    assert one.through(script.block, weigh).stopped == "the budget is used up"
+    assert looked == [(4, 0.025), (6, 0.025)]
+    assert len(script.done) == 12
+
+
+def test_the_line_of_progress_says_where_it_is() -> None:
+    """Block, variant, and how long it may still take."""
+    assert Turn(number=2, of=6, variants=("a",), left_s=300).text("a") == "block 2 of 6 · 5 min left · a"
+    assert Turn(number=1, of=6, variants=("a",)).text("a") == "block 1 of 6 · a"

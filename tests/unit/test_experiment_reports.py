@@ -1,0 +1,286 @@
+"""One experiment in every form: the same numbers, each in a shape that its readers take."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import experiments
+import json_schema
+import pytest
+from click.testing import CliRunner
+from experiments import Truth, experiment
+from rich.console import Console
+
+from seatrial import cli, paging, upkeep, weighing
+from seatrial.model import NoteKind
+from seatrial.report import experiment_json, experiment_markdown, experiment_text, junit, series_files
+from seatrial.report.weighed import Weighed
+from seatrial.weighing import files
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "verdict.schema.json").read_text())
+HOSTILE = "a|b</script><b>"
+TRUTHS = {
+    "base": Truth(),
+    "slow": Truth(took_ms=26),
+    "flaky": Truth(fails=3, took_ms=15),
+    "killed": Truth(changes={"status": "failed", "error": "service 'app' exited: out of memory", "spans": ()}),
+    HOSTILE: Truth(took_ms=20.4, scatter=0.08),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make an experiment in which everything happens."""
+    return experiment(tmp_path_factory.mktemp("results"), TRUTHS, spoiled=[("slow", 4)])
+
+
+@pytest.fixture(scope="module")
+def weighed(folder: Path) -> Weighed:
+    """Weigh it once."""
+    return weighing.weigh(folder)
+
+
+def printed(weighed: Weighed, width: int = 120) -> str:
+    """Return what a terminal would show."""
+    out = io.StringIO()
+    experiment_text.render(weighed, Console(file=out, width=width))
+    return out.getvalue()
+
+
+def test_text_begins_with_the_verdict(weighed: Weighed) -> None:
+    """Who reads one line has read what it came to; what is gravest comes next."""
+    lines = printed(weighed).splitlines()
+
+    assert lines[0].split()[0] == "REGRESSION"
+    assert lines[2].startswith("- killed: REGRESSION: killed for memory in 6 of 6")
+    assert any(line.startswith("- flaky, failures: REGRESSION") for line in lines)
+
+
+@pytest.mark.parametrize(
+    "words", ["Verdicts", "Budgets", "Endings", "Left out", "Exploratory", "seed 7", "more: blocks"]
+)
+def test_text_has_every_part(weighed: Weighed, words: str) -> None:
+    """What was not used, what is only to look at, and how it was measured."""
+    assert words in printed(weighed)
+
+
+def test_text_in_a_narrow_terminal(weighed: Weighed) -> None:
+    """Eighty columns are enough for the words of the verdict."""
+    assert "LIKELY" not in printed(weighed, 80) or max(map(len, printed(weighed, 80).splitlines())) <= 80
+    assert "EQUIVALENT" in printed(weighed, 80)
+
+
+def test_host_limited_is_said(tmp_path: Path) -> None:
+    """On two cores the report says what it can't say."""
+    found = weighing.weigh(experiment(tmp_path, blocks=3, pinning={"generator": [0], "stack": [0]}))
+
+    assert "HOST-LIMITED" in printed(found)
+    assert "HOST-LIMITED" in experiment_markdown.render(found)
+
+
+def test_inconclusive_says_what_it_takes(tmp_path: Path) -> None:
+    """How small an effect could have been seen, and how many more blocks would decide."""
+    noisy = {"base": Truth(scatter=0.08), "again": Truth(scatter=0.08)}
+
+    text = " ".join(printed(weighing.weigh(experiment(tmp_path, noisy, blocks=4))).split())
+
+    assert "INCONCLUSIVE" in text
+    assert "can only see" in text
+    assert "more blocks would decide" in text
+
+
+def test_json_keeps_its_schema(weighed: Weighed, tmp_path: Path) -> None:
+    """A program that was written against the schema goes on working; of other kinds of experiment, too."""
+    kinds = [weighed, weighing.weigh(experiment(tmp_path / "check", blocks=3, command="selfcheck"))]
+    kinds.append(weighing.weigh(experiment(tmp_path / "run", {"base": Truth()}, blocks=1, command="run")))
+    stored = experiment(tmp_path / "old", {"base": Truth()}, blocks=2, command="run")
+    kinds.append(weighing.weigh(experiment(tmp_path / "new", {"head": Truth()}, blocks=2, against=str(stored))))
+
+    assert [list(json_schema.problems(json.loads(experiment_json.text(one)), SCHEMA)) for one in kinds] == [[]] * 4
+
+
+def test_the_schema_refuses_what_is_wrong(weighed: Weighed) -> None:
+    """Else the test above could not fail."""
+    values = experiment_json.render(weighed)
+
+    assert list(json_schema.problems({**values, "verdict": "GOOD"}, SCHEMA))
+    assert list(json_schema.problems({**values, "more": 1}, SCHEMA))
+    assert list(json_schema.problems({name: one for name, one in values.items() if name != "runs"}, SCHEMA))
+
+
+def test_markdown_begins_with_the_verdict_and_folds_the_rest(weighed: Weighed) -> None:
+    """A pull request shows the words; whoever wants more unfolds it."""
+    text = experiment_markdown.render(weighed)
+
+    assert text.startswith("## ❌ REGRESSION: made-up")
+    assert text.index("| variant |") < text.index("<details>")
+    assert text.count("<details>") == text.count("</details>")
+    assert HOSTILE not in text
+
+
+@pytest.mark.parametrize("most_bytes", [700, 3000, 6000])
+def test_markdown_is_cut_before_it_is_refused(weighed: Weighed, most_bytes: int) -> None:
+    """GitHub drops a summary that is too long as a whole."""
+    text = experiment_markdown.render(weighed, most_bytes)
+
+    assert len(text.encode()) <= most_bytes
+    assert text.count("<details>") == text.count("</details>")
+    assert "verdict.json" in text
+
+
+def test_junit_fails_for_regressions_alone(weighed: Weighed) -> None:
+    """INVALID is an error, what is not decided is skipped with its reason."""
+    cases = list(ET.fromstring(junit.render(weighed)).iter("testcase"))  # noqa: S314  (our own)
+    came = {(one.get("classname"), one.get("name")): one[0] for one in cases}
+
+    assert came["made-up.slow", 'p95 of "blob"'].tag == "failure"
+    assert came["made-up.killed", "runs come to their end"].tag == "failure"
+    assert came["made-up.killed", 'p95 of "blob"'].tag == "error"
+    skipped = came["made-up.flaky", 'p95 of "blob"']
+    assert (skipped.tag, "fails more" in (skipped.get("message") or "")) == ("skipped", True)
+
+
+def test_junit_has_the_order_of_the_common_schema(weighed: Weighed) -> None:
+    """Properties before cases; in a case its result before what it printed; counts that add up."""
+    suite = ET.fromstring(junit.render(weighed))[0]  # noqa: S314  (our own)
+    tags = [one.tag for one in suite]
+    cases = [[inner.tag for inner in one] for one in suite.iter("testcase")]
+
+    assert tags == ["properties"] + ["testcase"] * (len(tags) - 1)
+    assert all(one[-1] == "system-out" and len(one) <= 2 for one in cases)
+    for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        assert suite.get(name) == str(sum(tag in one for one in cases))
+    assert suite.get("tests") == str(len(cases))
+
+
+def test_junit_of_text_that_xml_can_not_hold(weighed: Weighed) -> None:
+    """A control character in an error message breaks no upload."""
+    bad = replace(weighed, plan=replace(weighed.plan, scenario="a\x00b"))
+
+    assert ET.fromstring(junit.render(bad)).tag == "testsuites"  # noqa: S314  (our own)
+
+
+def test_benchmark_has_ranges_and_nothing_of_which_more_is_better(tmp_path: Path) -> None:
+    """The chart page draws every value as smaller is better."""
+    found = weighing.weigh(experiment(tmp_path, blocks=3, gate=("throughput", 'p95 of "blob"')))
+    rows: list[dict[str, Any]] = json.loads(series_files.benchmark(found))
+
+    assert {one["name"] for one in rows} == {
+        f"{name}: {metric}" for name in ("base", "again") for metric in ('p95 of "blob"', "failures")
+    }
+    assert all(set(one) == {"name", "unit", "value", "range", "extra"} for one in rows)
+    assert 20 < rows[0]["value"] < 40
+
+
+def test_csv_has_a_row_for_each_block(weighed: Weighed) -> None:
+    """Time and commit, then a column for each figure; what was not used is empty."""
+    rows = list(csv.DictReader(io.StringIO(series_files.changes(weighed))))
+
+    assert len(rows) == 6
+    assert rows[0]["time"] == "2026-11-21T06:16:00Z"
+    assert rows[0]["commit"] == "c" * 40
+    assert float(rows[0]["base_p95_of_blob_ns"]) > 1e7
+    assert rows[3]["slow_p95_of_blob_ns"] == ""
+
+
+@pytest.mark.parametrize("form", ["text", *files.FORMS])
+def test_show_prints_every_form(folder: Path, form: str) -> None:
+    """From the stored tables alone, with the exit code of the comparison."""
+    done = CliRunner().invoke(
+        cli.seatrial,
+        ["show", folder.name, "--results", str(folder.parent), "--format", form],
+        standalone_mode=False,
+    )
+
+    assert done.exception is None
+    assert done.return_value == 1
+    assert len(done.output) > 100
+
+
+def test_show_of_one_run_of_it(folder: Path) -> None:
+    """A run of a comparison can still be looked at alone, and be turned into JUnit."""
+    run = next((folder / "runs").glob("*-base-b1"))
+    done = CliRunner().invoke(
+        cli.seatrial, ["show", str(run), "--results", str(folder.parent)], standalone_mode=False
+    )
+
+    assert done.exception is None
+    assert "Requests" in done.output
+
+
+def test_list_tells_a_comparison_in_one_line(folder: Path) -> None:
+    """Thirty runs of one experiment are one thing."""
+    weighing.save(weighing.weigh(folder), folder)
+
+    rows = upkeep.stored_runs(folder.parent)
+
+    assert [(row["run"], row["variant"], row["status"]) for row in rows] == [
+        (folder.name, "5 variants", "REGRESSION")
+    ]
+
+
+def test_the_page_has_every_variant_over_time(folder: Path, weighed: Weighed, tmp_path: Path) -> None:
+    """One representative run of each that was measured, and it says which; nothing is taken for HTML."""
+    text = paging.write_experiment(weighed, folder, tmp_path / "page.html").read_text(encoding="utf-8")
+
+    assert text.index("REGRESSION") < text.index("<script")
+    assert 'id="chart-latency-0"' in text
+    assert "runs that with the middle value of p95" in text
+    assert HOSTILE not in text
+    assert "of 6 blocks are not used" in text
+
+
+def test_the_page_of_what_can_not_be_compared(tmp_path: Path) -> None:
+    """Without one run that was judged there are words, and no traceback."""
+    failed = Truth(changes={"status": "failed", "error": "the stack is not ready after 3 s", "spans": ()})
+    folder = experiment(tmp_path, {"base": failed, "again": failed}, blocks=2)
+    found = weighing.weigh(folder)
+
+    assert found.exit_code() == 5
+    assert "the base never finished" in printed(found) or "never became ready" in printed(found)
+    assert "INVALID" in paging.write_experiment(found, folder).read_text(encoding="utf-8")
+
+
+def test_budgets_of_a_plain_run(tmp_path: Path) -> None:
+    """Kept, broken, or not decided: in the text, in JSON, and in the exit code."""
+    budgets = ['p95 of "blob" < 1s', "failures < 0.1%", 'p99 of "blob" within 10% of base']
+    scenario = {"question": "?", "tiers": {"nginx": "proxy"}, "load": {"users": 8}, "budgets": budgets}
+    folder = experiment(
+        tmp_path, {"base": Truth(fails=5, changes={"scenario": scenario})}, blocks=1, command="run"
+    )
+    argv = ["show", folder.name, "--results", str(folder.parent)]
+
+    text = CliRunner().invoke(cli.seatrial, argv, standalone_mode=False)
+    values = CliRunner().invoke(cli.seatrial, [*argv, "--json"], standalone_mode=False)
+
+    assert (text.return_value, values.return_value) == (1, 1)
+    assert [one["word"] for one in json.loads(values.output)["budgets"]] == ["kept", "broken", "not decided"]
+    assert "BROKEN" in text.output
+
+
+def test_strict_asks_for_a_decision(tmp_path: Path) -> None:
+    """A budget that one run can't decide is 7 under --strict, and 0 without."""
+    scenario = {"question": "?", "load": {"users": 8}, "budgets": ['p99 of "blob" within 10% of base']}
+    folder = experiment(tmp_path, {"base": Truth(changes={"scenario": scenario})}, blocks=1, command="run")
+    argv = ["show", folder.name, "--results", str(folder.parent)]
+
+    codes = [
+        CliRunner().invoke(cli.seatrial, one, standalone_mode=False).return_value
+        for one in (argv, [*argv, "--strict"])
+    ]
+
+    assert codes == [0, 7]
+
+
+def test_a_saturated_run_tells_no_latency(tmp_path: Path) -> None:
+    """What piled up is an outcome of the variant, and none of its figures is compared."""
+    note = {"notes": (experiments.note(NoteKind.SATURATED, "80 % completed"),)}
+    found = weighing.weigh(experiment(tmp_path, {"base": Truth(), "late": Truth(changes=note)}))
+
+    assert "late: REGRESSION: did not keep up with the rate in 6 of 6" in " ".join(printed(found).split())

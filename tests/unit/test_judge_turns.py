@@ -1,0 +1,227 @@
+"""A run of many short windows: what it cost, and how fast its load process was, against a known truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import factories
+import numpy as np
+import pytest
+
+from seatrial.judge import measured, metric, turns
+from seatrial.judge.columns import Coded, Flows, Generator, Ints, Requests, Samples, rows
+from seatrial.judge.latency import Quantiles, Traffic
+from seatrial.judge.measured import Tables
+from seatrial.judge.turns import Seen
+from seatrial.judge.validity import of_turns
+from seatrial.judge.window import window
+from seatrial.load.turns import Slicing, ended
+from seatrial.model import NoteKind, Phase
+from seatrial.review import review
+from seatrial.wire.streams import NULL
+
+S = 1_000_000_000
+MS = 1_000_000
+COST_NS = 2 * MS
+SLICING = Slicing(order=("a", "b") * 20, warm=0, slice_s=1.0, settle_s=0.15)
+SPANS = SLICING.turns("a", 0).spans()
+
+
+def _coded(count: int, label: str) -> Coded:
+    return Coded(np.zeros(count, dtype=np.int32), (label,))
+
+
+def _requests(start_ns: Ints, took_ns: int) -> Requests:
+    count = len(start_ns)
+    return Requests(
+        t_intended_ns=np.full(count, NULL),
+        t_start_ns=start_ns,
+        t_first_byte_ns=start_ns,
+        t_end_ns=start_ns + took_ns,
+        bytes_received=np.zeros(count, dtype=np.int64),
+        endpoint=_coded(count, "work"),
+        outcome=_coded(count, "ok"),
+        phase=_coded(count, Phase.WINDOW),
+    )
+
+
+def _asked(per_s: int) -> Ints:
+    """Return the starts of requests, evenly spread over each of the turns."""
+    own = turns.opened(SPANS)
+    return np.concatenate([np.arange(begin, end, S // per_s, dtype=np.int64) for begin, end in own])
+
+
+def _samples(start_ns: Ints, took_ns: int, idle_cores: float, hz: float = 10.0) -> Samples:
+    """Return readings of a stack that spends COST_NS on each request, evenly while it lasts, and idles besides."""
+    stamps = np.arange(-63 * MS, 40 * S, round(S / hz), dtype=np.int64)
+    used = [
+        round(idle_cores * now + COST_NS * np.clip((now - start_ns) / took_ns, 0, 1).sum())
+        for now in stamps.tolist()
+    ]
+    return Samples(
+        service=_coded(len(stamps), "app"),
+        container=_coded(len(stamps), "c"),
+        phase=_coded(len(stamps), Phase.WINDOW),
+        numbers={"t_ns": stamps, "cpu_ns": np.array(used, dtype=np.int64)},
+    )
+
+
+def _tables(took_ns: int, idle_cores: float = 0.0, per_s: int = 50) -> Tables:
+    start_ns = _asked(per_s)
+    seen = Seen(SPANS)
+    (requests,) = seen.passing([_requests(start_ns, took_ns)])
+    inside = window(SPANS)
+    judged = np.array(
+        [any(s.from_ns <= t < s.until_ns for s in SPANS if s.phase is Phase.WINDOW) for t in start_ns]
+    )
+    samples = _samples(start_ns, took_ns, idle_cores)
+    return Tables(
+        requests=_requests(requests.t_start_ns[judged], took_ns),
+        flows=_no_flows(),
+        samples=samples,
+        window_ns=inside.length_ns,
+        turns=seen.turns,
+        around=samples,
+    )
+
+
+def _no_flows() -> Flows:
+    none = np.empty(0, dtype=np.int64)
+    no = Coded(np.empty(0, dtype=np.int32), ())
+    return Flows(
+        t_intended_ns=none,
+        t_start_ns=none,
+        t_end_ns=none,
+        requests=none,
+        bytes_received=none,
+        flow=no,
+        outcome=no,
+        phase=no,
+    )
+
+
+CPU = metric.parse("cpu per request")
+
+
+@pytest.mark.parametrize("took_ms", [1, 20, 150, 400])
+def test_cpu_per_request_is_what_each_costs_however_long_it_takes(took_ms: int) -> None:
+    """Summed inside the windows alone it would be wrong by the share of the turn that a request lasts."""
+    assert measured.value(CPU, _tables(took_ms * MS)) == pytest.approx(COST_NS, rel=0.002)
+
+
+def test_what_a_stack_uses_while_others_have_their_turns_is_not_the_requests_cost() -> None:
+    """At 2 % of a core idle, and 10 % loaded, over the whole time a request would seem to cost 40 % more."""
+    told = measured.value(CPU, _tables(10 * MS, idle_cores=0.02))
+    loaded_only = COST_NS + 0.02 * S / 50
+
+    assert told == pytest.approx(loaded_only, rel=0.04)
+
+
+def test_parts_of_the_window_cost_the_same() -> None:
+    """An interval within a run is made of them."""
+    parts = measured.slices(_tables(10 * MS), 5)
+
+    told = [measured.value(CPU, part) for part in parts]
+
+    assert told == pytest.approx([COST_NS] * 5, rel=0.002)
+
+
+def test_without_two_readings_nothing_is_told() -> None:
+    """A run that was too short, or a source without the counter."""
+    whole = _tables(10 * MS)
+    once = rows(whole.samples, np.arange(whole.samples.count) == 3)
+
+    assert measured.value(CPU, replace(whole, samples=once, around=once)) is None
+
+
+def test_settling_belongs_to_the_turn_and_one_window_alone_is_none() -> None:
+    """A plain run, and one whose trials settle before a single window, are judged as ever."""
+    assert turns.opened(SPANS)[:2] == [(0, S - 10 * MS), (2 * S, 3 * S - 10 * MS)]
+    assert turns.opened(factories.SPANS) == []
+    assert Seen(factories.SPANS).turns is None
+
+
+def _generator(cpu_fraction: float) -> Generator:
+    """Return seconds that straddle the turns, of a process that works only while its gate is open."""
+    stamps = np.arange(S + S // 3, 40 * S, S, dtype=np.int64)
+    count = len(stamps)
+    own = turns.opened(SPANS)
+    open_ns = [sum(max(min(t, e) - max(t - S, b), 0) for b, e in own) for t in stamps.tolist()]
+    none = np.full(count, NULL)
+    return Generator(
+        t_ns=stamps,
+        worker=np.zeros(count, dtype=np.int64),
+        users=none,
+        in_flight=none,
+        loop_lag_p50_ns=none,
+        loop_lag_p99_ns=none,
+        slip_p99_ns=none,
+        arrivals=none,
+        arrivals_completed=none,
+        arrivals_late=none,
+        arrivals_dropped=none,
+        cpu_fraction=np.array(open_ns) / S * cpu_fraction,
+        phase=_coded(count, Phase.IDLE),
+    )
+
+
+def test_a_load_process_is_as_busy_as_while_its_gate_was_open() -> None:
+    """A second holds a third of a turn, or two: 90 % busy in it looks like 30 or 60 %."""
+    table = turns.while_open(_generator(0.9), SPANS)
+
+    told = table.cpu_fraction[~np.isnan(table.cpu_fraction)]
+
+    assert told == pytest.approx(np.full(len(told), 0.9))
+    assert len(told) > 20
+    assert turns.while_open(table, factories.SPANS) is table
+
+
+def test_seconds_between_turns_count_with_those_in_them() -> None:
+    """From the first window to the last, whatever phase a second's end falls into."""
+    table = _generator(0.5)
+    mask = window(SPANS).seconds(table.phase, table.t_ns)
+
+    assert table.t_ns[mask].tolist() == [
+        t for t in table.t_ns.tolist() if t - S >= 150 * MS and t <= 39 * S - 10 * MS
+    ]
+
+
+def _work(p95_ns: int | None) -> Traffic:
+    told = Quantiles(count=100, p50=None, p95=p95_ns, p99=None, max=None)
+    return Traffic(
+        name="pull",
+        count=100,
+        outcomes={},
+        latency_ns=told,
+        service_ns=told,
+        first_byte_ns=told,
+        requests=0,
+        bytes_received=0,
+        per_s=0.0,
+        bytes_per_s=0.0,
+    )
+
+
+def test_work_that_outlasts_settling_is_told() -> None:
+    """It ends in the judged time of the next variant."""
+    (note,) = of_turns([_work(200 * MS), _work(None)], SPANS)
+
+    assert note.kind is NoteKind.LONG_FLOWS
+    assert not note.invalidates
+    assert "'pull' takes longer than 200.0 ms" in note.text
+    assert of_turns([_work(100 * MS)], SPANS) == ()
+
+
+def test_a_run_by_turns_is_reviewed_as_valid(tmp_path: Path) -> None:
+    """Rows that straddle turns make neither samples nor seconds missing; idle time is no fault."""
+    spans = ended(SLICING.turns("a", factories.at(2)).spans(), factories.at(42), factories.at(43))
+    folder = factories.sealed_run(tmp_path, spans=spans)
+
+    found = review(folder)
+
+    assert found.valid, found.notes
+    assert found.window.length_ns == 20 * (S - 160 * MS)
+    assert found.generator.seconds == 18  # the first and the last lie in part outside
+    registry = next(one.use for one in found.services if one.use.service == "registry")
+    assert registry.cpu_cores == pytest.approx(0.4, rel=0.15)

@@ -1,0 +1,120 @@
+"""Whose turn it is, and what phase that makes of every moment of a run."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seatrial.load.meeting import Meeting
+from seatrial.load.turns import GAP_NS, Slicing, ended
+from seatrial.model import Phase
+from seatrial.record.phases import PHASES, phase_codes
+from seatrial.scenario import order
+
+S = 1_000_000_000
+SLICING = Slicing(order=("a", "b", "b", "a", "a", "b"), warm=2, slice_s=1.0, settle_s=0.25)
+
+
+def test_a_turn_settles_and_is_judged_and_all_before_the_first_is_warm_up() -> None:
+    """The next turn of the same variant begins anew, so that all turns are alike."""
+    spans = SLICING.turns("a", 100 * S).spans()
+
+    shut = S - GAP_NS
+    assert [(one.phase, one.from_ns - 100 * S, one.until_ns - 100 * S) for one in spans] == [
+        (Phase.WARMUP, 0, 3 * S),
+        (Phase.SETTLE, 3 * S, 3 * S + S // 4),
+        (Phase.WINDOW, 3 * S + S // 4, 3 * S + shut),
+        (Phase.IDLE, 3 * S + shut, 4 * S),
+        (Phase.SETTLE, 4 * S, 4 * S + S // 4),
+        (Phase.WINDOW, 4 * S + S // 4, 4 * S + shut),
+        (Phase.IDLE, 4 * S + shut, 6 * S),
+    ]
+
+
+@given(
+    st.integers(1, 4), st.integers(0, 3), st.integers(1, 6), st.floats(0.1, 3), st.floats(0, 0.9), st.integers(0)
+)
+def test_phases_leave_no_gap_and_are_never_the_window_of_two(
+    variants: int, warm: int, count: int, slice_s: float, settled: float, seed: int
+) -> None:
+    """Every moment has one phase, every variant as many windows, and no two of them at once."""
+    names = tuple("abcd"[:variants])
+    turns = order.turns(names, warm + count, seed)
+    slicing = Slicing(order=turns, warm=warm * variants, slice_s=slice_s, settle_s=settled * slice_s)
+    windows = []
+    for name in names:
+        own = slicing.turns(name, 7 * S)
+        spans = own.spans()
+        assert (spans[0].from_ns, spans[-1].until_ns) == (own.start_ns, own.end_ns)
+        assert all(one.until_ns == next_.from_ns for one, next_ in itertools.pairwise(spans))
+        mine = [(one.from_ns, one.until_ns) for one in spans if one.phase is Phase.WINDOW]
+        assert len(mine) in {0, count}  # none, where settling takes the whole turn
+        windows += mine
+    windows.sort()
+    assert all(one[1] < next_[0] for one, next_ in itertools.pairwise(windows))
+
+
+def test_the_phases_of_the_run_are_those_of_its_turns() -> None:
+    """What began in another's turn is idle, what began while the gate had just opened is settling."""
+    spans = ended(SLICING.turns("b", 0).spans(), 6 * S, 7 * S)
+
+    moments = np.array([S // 2, 2 * S + 1, 2 * S + S // 2, 3 * S, 5 * S, 6 * S - 1, 6 * S, 8 * S], dtype=np.int64)
+
+    assert [PHASES[code] for code in phase_codes(moments, spans)] == [
+        *(Phase.WARMUP, Phase.SETTLE, Phase.WINDOW, Phase.IDLE),
+        *(Phase.SETTLE, Phase.IDLE, Phase.DRAIN, Phase.DRAIN),
+    ]
+
+
+def test_a_block_that_ends_early_is_cut_there() -> None:
+    """A window that was not over ends with it, what was still to come does not exist."""
+    spans = ended(SLICING.turns("a", 0).spans(), 3 * S + S // 2, 5 * S)
+
+    assert [one.phase for one in spans] == [Phase.WARMUP, Phase.SETTLE, Phase.WINDOW, Phase.DRAIN]
+    assert (spans[2].until_ns, spans[3].until_ns) == (3 * S + S // 2, 5 * S)
+
+
+def test_a_second_of_the_load_belongs_to_the_turn_in_it() -> None:
+    """Seconds of the load don't begin where turns do; a rule that counts them needs those with load."""
+    turns = SLICING.turns("a", 0)
+
+    halves = [turns.phase(half * S // 2 - S, half * S // 2) for half in (1, 3, 5, 7, 11, 15)]
+
+    assert halves == [Phase.WARMUP, Phase.WARMUP, Phase.IDLE, Phase.WINDOW, Phase.WINDOW, Phase.DRAIN]
+
+
+def test_one_moment_is_set_once_all_are_ready() -> None:
+    """Who is ready first waits; the moment lies ahead of all."""
+    meeting = Meeting(SLICING, "ab", clock=lambda: 5 * S)
+    meeting.arrive("a")
+    assert (meeting.start_ns, meeting.now()) == (None, (0, ""))
+    meeting.arrive("b")
+    assert meeting.start_ns is not None
+    assert meeting.start_ns > 5 * S
+
+
+def test_who_failed_is_not_waited_for() -> None:
+    """The others go on without it, also if it leaves while they wait; nobody at all begins nothing."""
+    meeting = Meeting(SLICING, "ab")
+    meeting.arrive("a")
+    meeting.leave("b")
+    assert meeting.start_ns is not None
+
+    deserted = Meeting(SLICING, "ab")
+    deserted.leave("a")
+    deserted.leave("b")
+    assert deserted.start_ns is None
+
+
+@pytest.mark.parametrize(("after_s", "seen"), [(-0.1, (0, "")), (0, (1, "a")), (2.5, (3, "b")), (6, (0, ""))])
+def test_the_slice_that_is_on_is_known(after_s: float, seen: tuple[int, str]) -> None:
+    """For the line that is shown; before the first and after the last there is none."""
+    now_ns = [0]
+    meeting = Meeting(SLICING, "a", clock=lambda: now_ns[0])
+    meeting.arrive("a")
+    assert meeting.start_ns is not None
+    now_ns[0] = meeting.start_ns + round(after_s * S)
+
+    assert meeting.now() == seen

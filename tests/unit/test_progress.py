@@ -1,0 +1,46 @@
+"""What is said while an experiment goes on: one running line for each run, with the memory of its services."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from seatrial.report.progress import Progress, Steps, duration_text, memory_line
+
+
+def test_the_steps_of_a_run_are_the_running_line_of_the_whole() -> None:
+    """Eight steps of twenty runs would push the looks out of sight; in a log one in ten seconds stays."""
+    out, now = io.StringIO(), [0.0]
+    whole = Progress(console=Console(file=out, width=200), clock=lambda: now[0])
+    steps = Steps(whole, "block 2 of 6 · base")
+
+    steps.say("creating the containers")
+    steps.say("starting the containers")
+    now[0] = 11.0
+    steps.live("window: 9 requests/s")
+
+    assert out.getvalue().splitlines() == [
+        "block 2 of 6 · base · creating the containers",
+        "block 2 of 6 · base · window: 9 requests/s",
+    ]
+
+
+def test_a_quiet_whole_has_quiet_steps() -> None:
+    """`--quiet` is asked of the command, not of its parts."""
+    out = io.StringIO()
+
+    Steps(Progress(quiet=True, console=Console(file=out)), "block 1").say("starting")
+
+    assert out.getvalue() == ""
+
+
+def test_memory_stands_at_the_end_of_the_line_where_it_can_be_told() -> None:
+    """A service that only the Docker API could tell is left out."""
+    assert memory_line({"auth": 41 << 20, "nginx": None, "redis": 5 << 20}) == " · MiB: auth 41, redis 5"
+    assert memory_line({"auth": None}) == ""
+
+
+def test_a_time_to_come_is_a_guess() -> None:
+    """Seconds up to two minutes, minutes from there on."""
+    assert [duration_text(lasts_s) for lasts_s in (7.4, 119, 130, 3600)] == ["7 s", "119 s", "2 min", "60 min"]

@@ -1,0 +1,229 @@
+"""How a scenario says what is compared, what gates, and what ends a run early; and its plan."""
+
+# ruff: noqa: E501  (a message stands in one piece)
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from seatrial.errors import ScenarioInvalid, UsageError
+from seatrial.judge import metric
+from seatrial.model import Design, ExperimentPlan, Scenario
+from seatrial.record import plans
+from seatrial.scenario import compared, overrides, plan, reading, shipped
+from seatrial.scenario.compared import Baseline
+
+GOOD = """\
+question: Does it leak?
+stack: st
+front_door: {service: web, port: 80}
+load: {locustfile: drive.py, users: 3, parameters: {depth: 1.10}}
+"""
+MISTAKES = {
+    "gate: [p96 of x]": "5: gate: 'p96 of x': p96 is not measured; p50, p95 or p99 is expected",
+    "gate: [cpu per requst]": "5: gate: 'cpu per requst' is not a metric: did you mean cpu per request?",
+    "gate: [unreclaimable memory of wep]": "5: gate: the stack has no service 'wep'; did you mean web?",
+    "gate:\n- throughput\n- throughput within 5%": "7: gate: throughput stands twice",
+    "gate: [p50 of a, p95 of a, p99 of a, p50 of b, p95 of b, p99 of b, p50 of c]": "5: gate has 7 metrics: at most 6 "
+    "can be told apart from chance; what is not gated is still shown",
+    "gate: [throughput within 0%]": "5: gate: 'throughput within 0%': a threshold of 0% can't be judged; no "
+    "measurement can show that two things are exactly equal; more than 0% is expected",
+    "gate: p50 of a": "5: gate must be a list (seen: 'p50 of a')",
+    "budgets: [failures > 1%]": "5: budgets: 'failures > 1%' would be broken by a good result: failures < 1% is expected",
+    "budgets: [peak unreclaimable of db < 1MiB]": "5: budgets: the stack has no service 'db'; its services: web",
+    "stop_when: [failures > 20% for 1.5s]": "5: stop_when: 'failures > 20% for 1.5s': values come once a second, so "
+    "whole seconds from 1s on are expected",
+    "stop_when: [cpu per request > 5ms]": "5: stop_when: 'cpu per request > 5ms': cpu per request is told only after "
+    "the run; latency, failures and memory are told each second",
+    "stop_when: [peak unreclaimable of web > 1GiB]": "5: stop_when: 'peak unreclaimable of web > 1GiB': peak "
+    "unreclaimable of web is told only after the run; memory of web is told each second",
+    "stop_when: [memory of db > 90%]": "5: stop_when: the stack has no service 'db'; its services: web",
+    "stop_when: [swap of host > 9%]": "5: stop_when: 'swap of host > 9%': how much swap there is is not told: an amount "
+    "such as 1GiB is expected",
+    "compare: {blocks: 0}": "5: compare.blocks must be at least 1 (seen: 0)",
+    "compare: {block: 3}": "5: compare.block is not a key of a scenario; did you mean blocks?",
+    "compare: {base: big}": "5: there is no variant 'big'; there are: base",
+    "compare: {time: 10}": "5: compare.time: 10 has no unit: write 10s, 10m or 10ms (seen: 10)",
+    "compare: {settle: 1s}": "5: compare.settle (1 s) leaves nothing of a slice of 1 s",
+    "compare: {design: sliced}": "5: compare.design must be 'auto', 'runs' or 'slices' (seen: 'sliced')",
+    "compare: {varies: [weather]}": "5: compare.varies.0 must be 'host', 'engine', 'storage driver', 'load' or 'seed' "
+    "(seen: 'weather')",
+    "variants: {a: {compose: {x-a: 1}}}\ncompare: {variants: [b]}": "6: there is no variant 'b'; there are: base, a",
+    "variants: {a: {load: {users: 3}}}": "5: variants.a.load.users is not a key of a scenario; known here: parameters",
+    "grid: {one: {a: {compose: {x-a: 1}}}}\nvariants: {a: {}}": "5: the grid makes a variant 'a', and there is one "
+    "already",
+    "grid: {one: {a: {files: {x: y}}}}": "5: the stack has no file 'x'\n  {file}:5: the stack has no file 'y'",
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Make what the scenario names, and return where it stands."""
+    (tmp_path / "st").mkdir()
+    (tmp_path / "st" / "compose.yaml").write_text("services: {web: {image: w}}\n")
+    (tmp_path / "drive.py").touch()
+    return tmp_path / "one.yaml"
+
+
+def _read(file: Path, more: str, *settings: str) -> Scenario:
+    file.write_text(GOOD + more)
+    return reading.read(str(file), overrides.parse(settings))
+
+
+def _plan(scenario: Scenario, against: Baseline | None = None) -> ExperimentPlan:
+    return compared.comparison(scenario, seed=1, shared_cores=True, design=Design.RUNS, against=against)
+
+
+@pytest.mark.parametrize(("more", "told"), MISTAKES.items(), ids=MISTAKES)
+def test_a_mistake_is_told_with_its_line_and_what_is_meant(file: Path, more: str, told: str) -> None:
+    """One message for each, in the words of the language that it is written in."""
+    with pytest.raises(ScenarioInvalid) as caught:
+        _read(file, more)
+
+    lines = caught.value.what.splitlines()[1:]
+    assert "\n".join(lines) == f"  {file}:{told.replace('{file}', str(file))}"
+
+
+def test_thirty_variants_are_the_most(file: Path) -> None:
+    """The base counts; with more, nothing could be told apart in any time that people have."""
+    more = [f"v{number}: {{compose: {{x-a: {number}}}}}" for number in range(30)]
+
+    assert len(_read(file, f"variants: {{{', '.join(more[:29])}}}").variants) == 30
+    with pytest.raises(ScenarioInvalid, match="31 variants with the base: at most 30 can be compared"):
+        _read(file, f"variants: {{{', '.join(more)}}}")
+
+
+def test_a_grid_of_many_axes_is_refused_without_being_made(file: Path) -> None:
+    """Twenty axes of ten levels would be more variants than fit in memory."""
+    levels = ", ".join(f"l{number}: {{}}" for number in range(10))
+    axes = ", ".join(f"a{number}: {{{levels}}}" for number in range(20))
+
+    with pytest.raises(ScenarioInvalid, match="100000000000000000000 combinations; at most 30"):
+        _read(file, f"grid: {{{axes}}}")
+
+
+def test_a_grid_makes_variants_beside_those_that_are_listed(file: Path) -> None:
+    """What changes nothing is the base, and does not stand there a second time."""
+    found = _read(
+        file,
+        "variants: {own: {compose: {x-c: 1}}}\n"
+        "grid:\n"
+        "  workers: {two: {}, four: {compose: {x-a: 4}}}\n"
+        "  depth: {flat: {}, deep: {load: {parameters: {depth: 2.50}}}}\n",
+    )
+
+    assert list(found.variants) == ["base", "own", "two-deep", "four-flat", "four-deep"]
+    assert found.variants["four-deep"].compose == {"x-a": 4}
+    assert found.variants["four-deep"].parameters == {"depth": "2.50"}
+
+
+def test_parameters_of_a_variant_stay_text(file: Path) -> None:
+    """1.10 is not 1.1, in the file and on the command line alike."""
+    found = _read(
+        file, "variants: {a: {load: {parameters: {depth: 2.10}}}}", "variants.a.load.parameters.width=3.0"
+    )
+
+    assert found.variants["a"].parameters == {"depth": "2.10", "width": "3.0"}
+    assert plan.resolved(found)["variants"]["a"]["load"] == {"parameters": {"depth": "2.10", "width": "3.0"}}
+
+
+def test_the_resolved_scenario_shows_all_of_it(file: Path) -> None:
+    """Whoever resumes is compared with this."""
+    found = plan.resolved(_read(file, "gate: [throughput]\nstop_when: [failures > 5%]\ncompare: {time: 2m}"))
+
+    assert (found["gate"], found["stop_when"], found["budgets"]) == (["throughput"], ["failures > 5%"], [])
+    assert found["compare"]["time_s"] == 120
+    assert found["compare"]["blocks"] == 10
+
+
+def test_a_plan_says_everything_before_anything_starts(file: Path, tmp_path: Path) -> None:
+    """Order, looks, seed, gate and budget of time; and it is the same once it was written and read."""
+    scenario = _read(
+        file, "variants: {a: {compose: {x-a: 1}}, b: {compose: {x-a: 2}}}\ncompare: {time: 2m, blocks: 20}"
+    )
+
+    made = _plan(scenario)
+    plans.save(tmp_path, made)
+
+    assert made.variants == ("base", "a", "b")
+    assert [sorted(block) for block in made.blocks] == [["a", "b", "base"]] * 20
+    assert [look.blocks for look in made.looks] == [6, 10, 20]
+    assert [look.alpha for look in made.looks] == pytest.approx([0.01, 0.015, 0.025])
+    assert (made.time_s, made.seed, made.shared_cores) == (120, 1, True)
+    assert compared.differing(plans.load(tmp_path).resolved, made.resolved) == []
+    assert set(made.resolved["files"]) == {"compose.yaml", "drive.py"}
+
+
+def test_only_the_named_variants_are_compared(file: Path) -> None:
+    """With their own base, which is not compared with itself."""
+    scenario = _read(
+        file,
+        "variants: {a: {compose: {x-a: 1}}, b: {compose: {x-a: 2}}}\ncompare: {base: a, variants: [a, b], blocks: 1}",
+    )
+
+    assert _plan(scenario).variants == ("a", "b")
+    assert [look.blocks for look in _plan(scenario).looks] == [1]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "variants: {same: {}}",
+        "variants: {same: {load: {parameters: {depth: 1.10}}}}",
+        "variants: {a: {compose: {x-a: 1}}, b: {compose: {x-a: 1}}}",
+    ],
+)
+def test_variants_that_differ_in_nothing_are_refused(file: Path, more: str) -> None:
+    """A comparison of them could only raise a false alarm; the check of a machine is another verb."""
+    with pytest.raises(UsageError, match="differ in nothing") as caught:
+        _plan(_read(file, more))
+
+    assert "seatrial selfcheck" in caught.value.hint
+
+
+def test_nothing_to_compare_is_told(file: Path) -> None:
+    """A scenario without variants."""
+    with pytest.raises(UsageError, match="there is nothing to compare"):
+        _plan(_read(file, ""))
+
+
+def test_a_stored_base_is_in_no_block(file: Path) -> None:
+    """What runs is the stack as it stands now, in as many blocks as are stored."""
+    made = _plan(_read(file, ""), Baseline(folder="/r/old", variant="base", blocks=4))
+
+    assert (made.base, made.stored, made.against) == ("stored", "base", "/r/old")
+    assert made.blocks == (("base",),) * 4
+
+
+def test_a_check_of_a_machine_is_the_base_under_two_names(file: Path) -> None:
+    """One look, at the end: what scatters is to be seen, nothing is to be decided early."""
+    scenario = compared.with_again(_read(file, "compare: {blocks: 8}\nvariants: {a: {compose: {x-a: 1}}}"))
+    made = compared.selfcheck(scenario, seed=3, shared_cores=False)
+
+    assert set(scenario.variants) == {"base", "again"}
+    assert (made.command, made.variants, [look.blocks for look in made.looks]) == (
+        "selfcheck",
+        ("base", "again"),
+        [8],
+    )
+
+
+def test_what_differs_between_two_scenarios_is_told_line_by_line(file: Path) -> None:
+    """Place and both values; where it lies on the disk is no difference."""
+    there = plan.resolved(_read(file, ""))
+    here = plan.resolved(_read(file, "", "load.users=4")) | {"path": "/elsewhere"}
+
+    assert compared.differing(there, here) == ["load.users: 3 then, 4 now"]
+
+
+@pytest.mark.parametrize("name", shipped.names())
+def test_the_gates_of_shipped_scenarios_can_be_planned(name: str) -> None:
+    """Each shipped comparison has a plan, and its gate names services that are there."""
+    scenario = reading.read(name)
+
+    assert all(metric.parse(text) for text in scenario.gate)
+    if len(scenario.variants) > 1:
+        assert _plan(replace(scenario, comparing=replace(scenario.comparing, blocks=2))).blocks

@@ -1,0 +1,199 @@
+"""A block of slices: its turns, the room it needs, and that one variant's failure is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from seatrial.campaign import room
+from seatrial.campaign.slicing import _end_all, _Kept, _Side, sliced
+from seatrial.campaign.trial import TrialRun
+from seatrial.errors import Interrupted, LoadFailed, StackFailed
+from seatrial.load.meeting import Meeting
+from seatrial.load.turning import CalledOff
+from seatrial.model import Design, EngineName, ExperimentPlan
+from seatrial.scenario import reading
+from seatrial.scenario.design import SERVICE_BYTES
+from seatrial.stack.engine import Choice
+
+PLAN = ExperimentPlan(
+    command="compare",
+    scenario="s",
+    question="",
+    seed=3,
+    blocks=(("base", "other"), ("other", "base")),
+    design=Design.SLICES,
+    slice_s=2.0,
+    settle_s=0.3,
+    slices=5,
+)
+
+
+def test_the_warm_up_is_covered_by_whole_rounds() -> None:
+    """Each variant gets as many turns to warm up as cover it, and as many judged ones as the plan says."""
+    one = sliced(PLAN, 1, warmup_s=5.0)
+
+    assert (one.warm, len(one.order), one.slice_s, one.settle_s) == (6, 16, 2.0, 0.3)
+    assert one.order[:6].count("base") == 3
+    assert one.order[6:].count("other") == 5
+
+
+def test_blocks_have_orders_of_their_own_that_the_seed_tells() -> None:
+    """The same plan does the same again; another block does not."""
+    orders = [sliced(PLAN, block, warmup_s=10.0).order for block in (1, 1, 2)]
+
+    assert orders[0] == orders[1] != orders[2]
+
+
+class _Trial:
+    """Stands for a trial: `ready` gives its load, and says when it is torn down."""
+
+    def __init__(self, said: list[str], load: Callable[[], None], up: BaseException | None = None) -> None:
+        self.said, self.load, self.up = said, load, up
+
+    @contextmanager
+    def ready(self, live: object) -> Iterator[Callable[[], None]]:
+        """Stand up, or fail to."""
+        assert isinstance(live, _Kept)
+        if self.up is not None:
+            raise self.up
+        try:
+            yield self.load
+        finally:
+            self.said.append("down")
+
+
+def _opening(said: list[str], trial: _Trial) -> Any:  # noqa: ANN401  (a context, as `running.opened` gives it)
+    @contextmanager
+    def opened(**_: object) -> Iterator[TrialRun]:
+        try:
+            yield cast("TrialRun", trial)
+        except KeyboardInterrupt as error:
+            said.append("sealed as interrupted")
+            raise Interrupted("stopped") from error
+        except BaseException as error:
+            said.append(f"sealed as failed: {error}")
+            raise
+        said.append("sealed as complete")
+
+    return opened
+
+
+def _side(name: str = "base") -> _Side:
+    return _Side(name=name, meeting=Meeting(sliced(PLAN, 1, 0.0), ("base", "other")), kept=_Kept())
+
+
+def _nothing() -> None:
+    """Drive no load."""
+
+
+def _fails() -> None:
+    raise LoadFailed("no load")
+
+
+def test_what_ends_well_is_torn_down_and_sealed() -> None:
+    """In this order: logs and the last samples belong to the run."""
+    side, said = _side(), list[str]()
+
+    side.bring_up(_opening(said, _Trial(said, _nothing)))
+    side.drive()
+    side.close()
+
+    assert (said, side.error) == (["down", "sealed as complete"], None)
+
+
+def test_a_load_that_fails_in_its_thread_fails_its_run_alone() -> None:
+    """The error goes through the variant's own contexts, and no further; the others don't wait for it."""
+    side, said = _side(), list[str]()
+    side.bring_up(_opening(said, _Trial(said, _fails)))
+    side.meeting.arrive("other")
+
+    side.drive()
+    assert side.meeting.start_ns is not None
+    side.close()
+
+    assert said == ["down", "sealed as failed: no load"]
+    assert isinstance(side.error, LoadFailed)
+
+
+def test_a_stack_that_does_not_come_up_is_sealed_at_once() -> None:
+    """Its containers must not stand beside those that are measured."""
+    side, said = _side(), list[str]()
+
+    side.bring_up(_opening(said, _Trial(said, _nothing, up=StackFailed("fell over"))))
+
+    assert (said, side.stands) == (["sealed as failed: fell over"], False)
+    assert isinstance(side.error, StackFailed)
+
+
+def test_an_interrupt_seals_what_stands_as_interrupted_and_no_run_twice() -> None:
+    """What has failed stays failed; who was not brought up yet has nothing to seal."""
+    said: dict[str, list[str]] = {"up": [], "failed": [], "not yet": []}
+    sides = {name: _side(name) for name in said}
+    sides["up"].bring_up(_opening(said["up"], _Trial(said["up"], _nothing)))
+    sides["failed"].bring_up(
+        _opening(said["failed"], _Trial(said["failed"], _nothing, up=StackFailed("fell over")))
+    )
+
+    told = _end_all(list(sides.values()))
+
+    assert isinstance(told, Interrupted)
+    assert said == {
+        "up": ["down", "sealed as interrupted"],
+        "failed": ["sealed as failed: fell over"],
+        "not yet": [],
+    }
+
+
+def test_a_load_that_was_called_off_has_not_failed() -> None:
+    """What called it off is why the run ended: Ctrl-C is no error of ours."""
+
+    def called_off() -> None:
+        raise CalledOff
+
+    side, said = _side(), list[str]()
+    side.bring_up(_opening(said, _Trial(said, called_off)))
+    side.drive()
+
+    assert isinstance(_end_all([side]), Interrupted)
+    assert said == ["down", "sealed as interrupted"]
+
+
+def test_a_bug_in_a_load_is_not_hidden() -> None:
+    """It is no error of ours on purpose: it goes on to whoever prints tracebacks."""
+
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    side, said = _side(), list[str]()
+    side.bring_up(_opening(said, _Trial(said, broken)))
+    side.drive()
+
+    with pytest.raises(ZeroDivisionError):
+        side.close()
+
+
+def test_the_room_is_what_the_host_and_the_compose_file_say(tmp_path: Path) -> None:
+    """The shipped stack has two services without a limit; a host without the line knows nothing."""
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 9 kB\nMemAvailable:    2048 kB\n")
+    scenario = reading.read("known-cpu")
+
+    found = room.memory(scenario, ("base", "plus5"), meminfo=meminfo)
+
+    assert found.available_bytes == 2 << 20
+    assert found.stacks_bytes == {"base": 2 * SERVICE_BYTES, "plus5": 2 * SERVICE_BYTES}
+    assert room.memory(scenario, (), meminfo=tmp_path / "none").available_bytes is None
+
+
+def test_only_containers_without_a_fixed_port_can_be_up_together() -> None:
+    """Two stacks can't publish one port; the embedded engine has one stack at a time."""
+    compose, local = (Choice(engine=one, reason="") for one in (EngineName.COMPOSE, EngineName.LOCAL))
+
+    assert room.hindrance(compose, 0) == ""
+    assert "port 5000" in room.hindrance(compose, 5000)
+    assert "local" in room.hindrance(local, 0)

@@ -1,0 +1,154 @@
+"""Rules that end a run early: what they are told each second, and when they fire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from seatrial.campaign.seconds import refuse_stopped
+from seatrial.campaign.stopwatch import Stopwatch
+from seatrial.errors import StoppedEarly
+from seatrial.load.seconds import Second
+from seatrial.observe.glance import Glance, Held
+from seatrial.observe.reading import Reading
+from seatrial.units import NS_PER_S
+from seatrial.wire.buckets import bucket
+
+NOTHING: Mapping[str, Held] = {}
+
+
+def _second(*, good: int = 0, failed: int = 0, took_s: float = 0.01, endpoint: str = "token") -> Second:
+    counts = {bucket(round(took_s * NS_PER_S)): good} if good else {}
+    return Second(
+        t_ns=0, latency=counts, by_endpoint={endpoint: counts}, failures={endpoint: failed} if failed else {}
+    )
+
+
+def _held(memory: int | None = None, swap: int | None = None, limit: int | None = None) -> Held:
+    return Held(memory_bytes=memory, swap_bytes=swap, limit_bytes=limit)
+
+
+def test_failures_fire_after_their_span() -> None:
+    """Half of all requests fail: the third second in a row is the last."""
+    watch = Stopwatch(["failures > 20% for 3s"])
+
+    seen = []
+    for _ in range(3):
+        watch.take(_second(good=5, failed=5), NOTHING)
+        seen.append(bool(watch.fired))
+
+    assert seen == [False, False, True]
+    assert watch.fired == "failures > 20% for 3s: failures was at 50 % for 3 s"
+
+
+def test_a_good_second_begins_the_span_anew_and_an_idle_one_does_not() -> None:
+    """Nothing was asked in the idle second, so it says nothing."""
+    watch = Stopwatch(["failures > 20% for 2s"])
+
+    for second in (_second(failed=5), _second(good=5), _second(failed=5), _second()):
+        watch.take(second, NOTHING)
+    assert watch.fired == ""
+    watch.take(_second(failed=1), NOTHING)
+
+    assert watch.fired
+
+
+def test_failures_of_one_endpoint_are_its_own() -> None:
+    """Another endpoint's do not count."""
+    watch = Stopwatch(['failures of "token" > 20%'])
+
+    watch.take(_second(failed=9, endpoint="blob"), NOTHING)
+    assert not watch.fired
+    watch.take(_second(failed=9), NOTHING)
+
+    assert watch.fired
+
+
+def test_a_percentile_is_that_of_the_whole_span() -> None:
+    """Ten requests a second: their p95 can be told from the second second on, over twenty."""
+    watch = Stopwatch(['p95 of "token" > 2s for 2s'])
+
+    told = []
+    for _ in range(3):
+        watch.take(_second(good=10, took_s=3), NOTHING)
+        told.append(watch.fired)
+
+    assert told[:2] == ["", ""]
+    assert told[2].startswith('p95 of "token" > 2s for 2s: p95 of "token" was at 3')
+
+
+def test_throughput_that_is_too_low_fires_too() -> None:
+    """The worst is the lowest."""
+    watch = Stopwatch(["throughput < 10/s for 2s"])
+
+    for good in (4, 6):
+        watch.take(_second(good=good), NOTHING)
+
+    assert watch.fired == "throughput < 10/s for 2s: throughput was at 4/s for 2 s"
+
+
+@pytest.mark.parametrize(
+    ("rule", "held", "fires"),
+    [
+        ("memory of host > 90%", {"host": _held(95, 0, 100)}, True),
+        ("memory of host > 90%", {"host": _held(80, 0, 100)}, False),
+        ("swap of host > 1KiB", {"host": _held(80, 2048, 100)}, True),
+        ("memory of auth > 1KiB", {"auth": _held(2048)}, True),
+        ("memory of auth > 50%", {"auth": _held(2048)}, False),
+        ("memory of auth > 1KiB", {}, False),
+    ],
+)
+def test_memory_and_swap_are_read_while_it_lasts(rule: str, held: Mapping[str, Held], fires: bool) -> None:  # noqa: FBT001
+    """In bytes, or as a share of the limit; without a limit there is no share."""
+    watch = Stopwatch([rule])
+
+    watch.take(_second(good=1), held)
+
+    assert bool(watch.fired) is fires
+
+
+def test_a_rule_without_a_value_is_told() -> None:
+    """An endpoint that is never asked would otherwise look like a limit that was kept."""
+    watch = Stopwatch(['p50 of "tokn" > 1s', "failures > 50%"])
+    said: list[str] = []
+
+    watch.take(_second(good=10), NOTHING)
+    refuse_stopped(watch, said.append)
+
+    assert said == ['stop_when: p50 of "tokn" > 1s: there was never a value to judge']
+
+
+def test_what_fired_is_raised_with_what_was_seen() -> None:
+    """Exit code 5: the run is kept, and is no whole run."""
+    watch = Stopwatch(["failures > 20%"])
+    watch.take(_second(failed=1), NOTHING)
+
+    with pytest.raises(StoppedEarly) as caught:
+        refuse_stopped(watch, print)
+
+    assert caught.value.exit_code == 5
+    assert caught.value.seen == "failures > 20%: failures was at 100 % in one second"
+
+
+class _Source:
+    kind = "cgroup v2"
+
+    def __init__(self, reading: Reading | OSError) -> None:
+        self._reading = reading
+
+    def read(self) -> Reading:
+        if isinstance(self._reading, OSError):
+            raise self._reading
+        return self._reading
+
+    def close(self) -> None:
+        pass
+
+
+def test_replicas_are_summed_and_what_has_ended_is_left_out() -> None:
+    """A service's limit is that of all its containers; cache that can go at any time does not count."""
+    one = Reading(usage_bytes=100, working_set_bytes=60, swap_bytes=0, limit_bytes=200)
+    sources = [("web", _Source(one)), ("web", _Source(one)), ("gone", _Source(ProcessLookupError(3, "no")))]
+
+    assert Glance(sources).held() == {"web": _held(120, 0, 400)}

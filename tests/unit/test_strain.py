@@ -1,0 +1,64 @@
+"""Whether the generator was what broke a trial."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from seatrial.judge import strain
+from seatrial.judge.strain import Health
+
+MS = 1_000_000
+WELL = Health(arrivals=100, cpu_fraction=0.2, loop_lag_p50_ns=MS // 10, loop_lag_p99_ns=2 * MS, slip_p99_ns=MS)
+
+
+def _said(*seconds: Health, share: float = 0.05) -> str:
+    return strain.strained(seconds, 200 * MS, share)
+
+
+def test_a_generator_that_does_well_is_not_blamed() -> None:
+    """Nor for one late tick in five seconds, nor for one second in which it slipped."""
+    late = replace(WELL, loop_lag_p99_ns=40 * MS)
+    slipped = replace(WELL, slip_p99_ns=40 * MS)
+
+    assert _said(*[WELL] * 5) == ""
+    assert _said(WELL, WELL, late, slipped, WELL) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"cpu_fraction": 0.95}, "95% of what it may"),
+        ({"loop_lag_p99_ns": 400 * MS}, "ticks of the event loop"),
+        ({"loop_lag_p50_ns": 30 * MS, "loop_lag_p99_ns": 40 * MS}, "ticks of the event loop"),
+        ({"loop_lag_p50_ns": None, "loop_lag_p99_ns": None}, "100 of 100 ticks"),
+        ({"slip_p99_ns": 100 * MS}, "500 of 500 arrivals"),
+    ],
+)
+def test_what_was_wrong_is_named(change: dict[str, float | None], word: str) -> None:
+    """CPU, the loop's lag, the schedule's slip; a loop that never ticked was blocked."""
+    assert word in _said(*[replace(WELL, **change)] * 5)  # type: ignore[arg-type]
+
+
+def test_what_may_be_late_follows_from_the_budgets() -> None:
+    """A tenth of the strictest latency, at least 10 ms, and as many as may break it."""
+    assert strain.limit_ns(200 * MS) == 20 * MS
+    assert strain.limit_ns(50 * MS) == 10 * MS
+    four_late = [replace(WELL, loop_lag_p99_ns=21 * MS)] * 4 + [WELL]
+    assert _said(*four_late) == ""
+    assert "4 of 100 ticks" in _said(*four_late, share=0.01)
+
+
+def test_silence_is_no_good_sign() -> None:
+    """A load process that tells of no second can't be trusted with a verdict."""
+    assert _said() != ""
+
+
+def test_a_pool_that_is_too_small_for_the_rate_is_told() -> None:
+    """2,000/s at 200 ms are 400 in flight; with as many users it is the stack that is slow."""
+    asked = {"rate_per_s": 2000.0, "strictest_ns": 200 * MS}
+
+    assert "--users" in strain.pool_short(late=5, users=200, **asked)  # type: ignore[arg-type]
+    assert strain.pool_short(late=5, users=400, **asked) == ""  # type: ignore[arg-type]
+    assert strain.pool_short(late=0, users=200, **asked) == ""  # type: ignore[arg-type]

@@ -1,0 +1,61 @@
+"""The validation of a capacity, from a sealed run: budgets, memory, and what a late generator can't spoil."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import factories
+import pytest
+
+from seatrial.campaign import validating
+from seatrial.judge import budgets, excess
+from seatrial.judge.budgets import Kept
+from seatrial.judge.carrying import Validation
+from seatrial.judge.growth import Growth
+from seatrial.record import document as documents
+from seatrial.record.seal import seal
+
+
+def _judged(folder: Path, *texts: str, cpu_fraction: float = 0.3, **changes: object) -> Validation:
+    run = factories.run(folder, [factories.Asked(start_s=index * 0.042) for index in range(1000)], **changes)
+    seconds = (factories.second(number, cpu_fraction=cpu_fraction) for number in range(42))
+    factories.write_lines(run.streams, "generator", seconds, table="generator")
+    seal(run, documents.load(run))
+    asked = excess.divided([budgets.parse(text) for text in texts])
+    return validating.judged(asked, run, 23.0, 30.0)
+
+
+def test_budgets_and_memory_of_the_window_are_judged(tmp_path: Path) -> None:
+    """Each budget in words, those of memory, too; the registry of this run grows by 0.5 MiB a second."""
+    found = _judged(tmp_path, 'p95 of "blob" < 100ms', "peak unreclaimable of registry < 10MiB")
+    slopes = {slope.service: slope for slope in found.memory}
+
+    assert [one.word for one in found.budgets] == [Kept.KEPT, Kept.BROKEN]
+    assert "peak unreclaimable of registry" in found.budgets[1].text
+    assert (found.invalid, found.saturated, found.strained) == ("", "", "")
+    assert set(slopes) == {"nginx", "registry"}
+    assert slopes["nginx"].word is not Growth.GROWING
+    assert slopes["registry"].per_s is None or slopes["registry"].per_s == pytest.approx(0.5 * (1 << 20), rel=0.1)
+
+
+def test_a_busy_generator_does_not_question_budgets_that_were_kept(tmp_path: Path) -> None:
+    """Its lateness is in the latency from the intended start: without it the figures would be better still."""
+    found = _judged(tmp_path, 'p95 of "blob" < 100ms', cpu_fraction=0.97)
+
+    assert found.invalid == ""
+    assert "generator busy" in found.strained
+
+
+def test_a_busy_generator_may_be_why_a_budget_broke(tmp_path: Path) -> None:
+    """Then nothing is said of the stack."""
+    found = _judged(tmp_path, 'p95 of "blob" < 5ms', cpu_fraction=0.97)
+
+    assert "generator busy" in found.invalid
+    assert found.strained == ""
+
+
+def test_without_a_window_there_is_no_validation(tmp_path: Path) -> None:
+    """Of a search that was broken off."""
+    found = _judged(tmp_path, 'p95 of "blob" < 100ms', spans=factories.SPANS[:1])
+
+    assert found.invalid == "the window was never opened"

@@ -1,0 +1,341 @@
+"""From stored runs to words: what is said of made-up experiments whose truth is known, and of bad ones."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import experiments
+import factories
+import pytest
+from experiments import Truth, experiment
+
+from seatrial import weighing
+from seatrial.errors import UsageError
+from seatrial.judge.budgets import Kept
+from seatrial.judge.comparison import Overall
+from seatrial.judge.pairing import FAILURES
+from seatrial.judge.verdicts import Verdict
+from seatrial.judge.words import Word
+from seatrial.model import Note, NoteKind, Phase, PlannedLook, Span
+from seatrial.record import plans
+from seatrial.record.folder import RunFolder
+from seatrial.report.weighed import Weighed
+from seatrial.weighing import endings
+
+P95 = 'p95 of "blob"'
+
+
+def of(weighed: Weighed, variant: str, metric: str) -> Verdict:
+    """Return the verdict on one gated metric."""
+    assert weighed.comparison
+    return next(one for one in weighed.comparison.gated if (one.variant, one.metric.text) == (variant, metric))
+
+
+def test_a_slower_variant_is_a_regression(tmp_path: Path) -> None:
+    """The whole way from tables to a word, with the planted effect inside the interval."""
+    weighed = weighing.weigh(experiment(tmp_path, {"base": Truth(), "slow": Truth(took_ms=26)}))
+
+    verdict = of(weighed, "slow", P95)
+    assert verdict.word is Word.REGRESSION
+    assert verdict.low is not None
+    assert verdict.high is not None
+    assert verdict.low < 0.3 < verdict.high
+    assert (weighed.word, weighed.exit_code()) == ("REGRESSION", 1)
+    assert of(weighed, "slow", "cpu per request").word is not Word.REGRESSION
+
+
+def test_equal_variants_are_kept(tmp_path: Path) -> None:
+    """Variants that differ in nothing, without any scatter: equal, and nothing is divided by zero."""
+    same = {"base": Truth(scatter=0, requests=1000), "again": Truth(scatter=0, requests=1000)}
+
+    weighed = weighing.weigh(experiment(tmp_path, same))
+
+    assert (weighed.word, weighed.exit_code(strict=True)) == ("KEPT", 0)
+
+
+def test_one_block_decides_nothing(tmp_path: Path) -> None:
+    """A single pair has no scatter: however far apart, no word is said."""
+    weighed = weighing.weigh(
+        experiment(tmp_path, {"base": Truth(), "slow": Truth(took_ms=80)}, blocks=1, budgets=())
+    )
+
+    assert weighed.comparison
+    assert weighed.comparison.overall is Overall.INCONCLUSIVE
+    assert (weighed.exit_code(), weighed.exit_code(strict=True)) == (0, 7)
+
+
+def test_more_failures_come_before_lower_latency(tmp_path: Path) -> None:
+    """Who fails sooner is not faster."""
+    weighed = weighing.weigh(experiment(tmp_path, {"base": Truth(), "flaky": Truth(took_ms=10, fails=3)}))
+
+    assert of(weighed, "flaky", FAILURES.text).word is Word.REGRESSION
+    assert of(weighed, "flaky", P95).withheld
+
+
+def test_all_requests_failed(tmp_path: Path) -> None:
+    """Without one success there is no latency, and that is said; failures decide."""
+    weighed = weighing.weigh(experiment(tmp_path, {"base": Truth(), "dead": Truth(fails=100)}))
+
+    assert of(weighed, "dead", FAILURES.text).word is Word.REGRESSION
+    assert of(weighed, "dead", P95).word is Word.INVALID
+    assert [one.word for one in weighed.budgets["dead"]] == [Kept.BROKEN, Kept.BROKEN]
+
+
+def test_nothing_but_failures_on_both_sides(tmp_path: Path) -> None:
+    """Two dead stacks are not equal stacks."""
+    weighed = weighing.weigh(experiment(tmp_path, {"base": Truth(fails=100), "dead": Truth(fails=100)}))
+
+    assert weighed.exit_code() in (1, 5)
+    assert of(weighed, "dead", P95).word is Word.INVALID
+
+
+def test_different_endpoints(tmp_path: Path) -> None:
+    """A label that one side never used can't be compared, and the sentence says whose."""
+    weighed = weighing.weigh(experiment(tmp_path, {"base": Truth(), "other": Truth(endpoint="token")}))
+
+    assert of(weighed, "other", P95).text == "INVALID: never measured with other"
+
+
+def test_disturbed_blocks_are_kept_and_not_used(tmp_path: Path) -> None:
+    """One of six is left out; with two the rest can't stand for the whole."""
+    truths = {"base": Truth(), "slow": Truth(took_ms=26)}
+
+    one = weighing.weigh(experiment(tmp_path / "one", truths, spoiled=[("slow", 2)]))
+    two = weighing.weigh(experiment(tmp_path / "two", truths, spoiled=[("slow", 2), ("base", 5)]))
+
+    assert of(one, "slow", P95).blocks == 5
+    assert [taken.block for taken in one.taken if taken.run.invalid] == [2]
+    assert (two.word, two.exit_code()) == ("INVALID", 5)
+
+
+def test_a_run_that_died_is_an_outcome(tmp_path: Path) -> None:
+    """A variant that is killed each time has regressed, though nothing of it was measured."""
+    killed = {
+        "status": "failed",
+        "error": "the front door 'nginx' is not running\n  seen: exited (137)",
+        "spans": (),
+    }
+
+    weighed = weighing.weigh(experiment(tmp_path, {"base": Truth(), "small": Truth(changes=killed)}))
+
+    assert weighed.comparison
+    assert weighed.comparison.endings[0].counts == {endings.KILLED: 6}
+    assert weighed.exit_code() == 1
+
+
+def test_an_unfinished_block_is_not_mixed_in(tmp_path: Path) -> None:
+    """An interrupted run does not count, and neither does what stands beside it."""
+    folder = experiment(tmp_path, blocks=3)
+    plans.save(folder, replace(plans.load(folder), blocks=(("base", "again"),) * 4))
+    stopped = Truth(changes={"status": "interrupted"})
+    experiments.run(folder, "base", 4, Truth())
+    experiments.run(folder, "again", 4, stopped)
+
+    weighed = weighing.weigh(folder)
+
+    assert weighed.numbers == (1, 2, 3)
+    assert weighed.unfinished == (("again", 4),)
+
+
+def test_the_newest_run_of_a_place_counts(tmp_path: Path) -> None:
+    """Also where the wall clock was set back in between: within one boot the monotonic clock orders them."""
+    folder = experiment(tmp_path, blocks=1)
+    clock = {"wall_ns": factories.WALL_NS - 10**15, "monotonic_ns": factories.BEGIN_NS + 10**15}
+    experiments.run(folder, "base", 1, Truth(took_ms=90, changes={"clock": clock}))
+
+    values = next(one.run.values for one in weighing.weigh(folder).taken if one.variant == "base")
+
+    assert (values[P95] or 0.0) > 90e6
+
+
+def test_tables_that_are_gone(tmp_path: Path) -> None:
+    """A run without its tables is left out with the reason; a folder without run.json is passed over."""
+    folder = experiment(tmp_path)
+    broken = sorted((folder / "runs").iterdir())
+    (broken[0] / "requests.parquet").unlink()
+    (broken[3] / "run.json").write_text("{")
+
+    weighed = weighing.weigh(folder)
+
+    assert [one.run.invalid for one in weighed.taken if one.run.invalid] == ["this run has no requests.parquet"]
+    assert len(weighed.numbers) == 5
+    assert "run.json can't be read" in weighed.notes[0]
+
+
+def test_before_the_first_block_has_ended(tmp_path: Path) -> None:
+    """Whoever looks too early is told so."""
+    weighed = weighing.weigh(_planned_only(tmp_path))
+
+    assert weighed.comparison is None
+    assert weighed.why_not == "no block has come to its end yet"
+    assert (weighed.word, weighed.exit_code()) == ("INVALID", 5)
+
+
+def _planned_only(results: Path) -> Path:
+    folder = experiment(results, blocks=1)
+    for run in (folder / "runs").iterdir():
+        (run / "run.json").unlink()
+    return folder
+
+
+def test_without_a_plan_there_is_nothing_to_weigh(tmp_path: Path) -> None:
+    """A folder that is no experiment is a mistake of the command line."""
+    with pytest.raises(UsageError, match=r"no plan\.json"):
+        weighing.weigh(tmp_path)
+
+
+def test_a_rule_that_nobody_can_read(tmp_path: Path) -> None:
+    """A plan that was edited by hand ends in words, not in a traceback."""
+    with pytest.raises(UsageError, match=r"a rule of plan\.json can't be read"):
+        weighing.weigh(experiment(tmp_path, blocks=1, gate=("p12 of x",)))
+
+
+def test_shared_cores_gate_no_latency(tmp_path: Path) -> None:
+    """From the cores of the runs: a plan of before does not tell."""
+    weighed = weighing.weigh(experiment(tmp_path, pinning={"generator": [0, 1], "stack": [0, 1]}))
+
+    assert weighed.comparison
+    assert weighed.comparison.host_limited
+    assert P95 not in {one.metric.text for one in weighed.comparison.gated}
+    assert P95 in {one.metric.text for one in weighed.comparison.exploratory}
+
+
+@pytest.mark.parametrize(("blocks", "alpha"), [(3, 0.01), (6, 0.01), (7, 0.015), (20, 0.025), (30, 0.025)])
+def test_the_level_is_that_of_the_look(blocks: int, alpha: float) -> None:
+    """Between two looks the next one's level is spent: it was planned for more."""
+    looks = tuple(PlannedLook(blocks=at, alpha=level) for at, level in ((6, 0.01), (10, 0.015), (20, 0.025)))
+    plan = replace(experiments.planned(experiments.SAME, 20), looks=looks)
+
+    assert weighing.level(plan, blocks) == alpha
+
+
+def test_a_selfcheck_tells_the_noise_floor(tmp_path: Path) -> None:
+    """For each gated metric what the planned blocks can see."""
+    weighed = weighing.weigh(experiment(tmp_path, command="selfcheck"))
+
+    told = {one.metric.text: one.smallest_seen for one in weighed.floors}
+    assert 0.005 < (told[P95] or 0.0) < 0.1
+
+
+def test_budgets_over_blocks(tmp_path: Path) -> None:
+    """Absolute ones for each variant, the base's too; relative ones for the others alone."""
+    budgets = ('p95 of "blob" < 40ms', 'p95 of "blob" within 10% of base', 'p95 of "token" < 1s')
+
+    weighed = weighing.weigh(experiment(tmp_path, {"base": Truth(), "slow": Truth(took_ms=40)}, budgets=budgets))
+
+    assert [one.word for one in weighed.budgets["base"]] == [Kept.KEPT, Kept.BROKEN]
+    assert [one.word for one in weighed.budgets["slow"]] == [Kept.BROKEN, Kept.BROKEN, Kept.BROKEN]
+    assert weighed.budgets["base"][1].reason.endswith("was never measured")
+
+
+def test_a_broken_budget_without_a_regression(tmp_path: Path) -> None:
+    """Nothing got worse, and yet a promise is broken: exit code 1, under its own word."""
+    weighed = weighing.weigh(experiment(tmp_path, budgets=('p95 of "blob" < 1ms',)))
+
+    assert (weighed.word, weighed.exit_code()) == ("BUDGET BROKEN", 1)
+
+
+def test_a_plain_run_has_nothing_to_compare(tmp_path: Path) -> None:
+    """Its budgets are judged all the same."""
+    weighed = weighing.weigh(experiment(tmp_path, {"base": Truth()}, blocks=1, command="run"))
+
+    assert weighed.comparison is None
+    assert [one.word for one in weighed.budgets["base"]] == [Kept.KEPT, Kept.KEPT]
+    assert weighed.exit_code() == 0
+
+
+def test_against_a_stored_experiment(tmp_path: Path) -> None:
+    """The stored base stands for the base, and what differs is told."""
+    stored = experiment(tmp_path / "old", {"base": Truth()}, blocks=5, command="run")
+    new = experiment(tmp_path / "new", {"head": Truth(took_ms=26)}, blocks=5, against=str(stored))
+
+    weighed = weighing.weigh(new)
+
+    assert of(weighed, "head", P95).word is Word.REGRESSION
+    assert weighed.against
+    assert weighed.against.experiment == stored.name
+
+
+def test_what_it_is_compared_with_is_gone(tmp_path: Path) -> None:
+    """A baseline that was deleted is told by name."""
+    with pytest.raises(UsageError, match="stored experiment is not there"):
+        weighing.weigh(experiment(tmp_path, blocks=1, against="yesterday"))
+
+
+def test_thirty_variants(tmp_path: Path) -> None:
+    """So many share one level, and nothing of it takes long."""
+    truths = {"base": Truth(requests=200), **{f"v{n}": Truth(requests=200) for n in range(29)}}
+
+    weighed = weighing.weigh(experiment(tmp_path, truths, blocks=2))
+
+    assert weighed.comparison
+    assert len({one.variant for one in weighed.comparison.gated}) == 29
+
+
+def test_processor_time_of_turns(tmp_path: Path) -> None:
+    """What a stack uses while another one has its turn is not charged to its requests."""
+    spans = (
+        Span(phase=Phase.WINDOW, from_ns=factories.at(0), until_ns=factories.at(1)),
+        Span(phase=Phase.IDLE, from_ns=factories.at(1), until_ns=factories.at(3)),
+        Span(phase=Phase.WINDOW, from_ns=factories.at(3), until_ns=factories.at(4)),
+        Span(phase=Phase.IDLE, from_ns=factories.at(4), until_ns=factories.at(6)),
+    )
+    truth = Truth(cores=0.5, scatter=0, changes={"spans": spans})
+
+    weighed = weighing.weigh(experiment(tmp_path, {"base": truth, "again": truth}, blocks=1))
+
+    requests, value = weighed.taken[0].run.requests, weighed.taken[0].run.values["cpu per request"]
+    assert value == pytest.approx(0.5 * 2e9 / requests, rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("error", "ended"),
+    [
+        ("service 'app' exited\n  seen: Out of memory", "killed for memory"),
+        ("seeding failed with exit code 1\n  seen: No space left on device", "ran out of space"),
+        ("the stack is not ready after 30 s", "never became ready"),
+        ("the images could not be built", "could not be built"),
+        ("something else", "failed"),
+    ],
+)
+def test_how_a_run_failed(error: str, ended: str) -> None:
+    """In words that are the same in every block, so that they can be counted."""
+    assert endings.of("failed", error, ()).ended == ended
+
+
+def test_what_befell_the_harness_is_no_outcome() -> None:
+    """A daemon that went away says nothing about the variant."""
+    assert endings.of("failed", "no Docker daemon answers", ()).invalid == "no Docker daemon answers"
+    busy = Note(kind=NoteKind.GENERATOR_BUSY, text="95 %")
+    slow = Note(kind=NoteKind.SATURATED, text="80 % completed")
+    assert endings.of("complete", "", (busy, slow)).invalid == "generator busy: 95 %"
+    assert endings.of("complete", "", (slow,)).ended == "did not keep up with the rate"
+
+
+def test_what_is_saved_is_what_is_said(tmp_path: Path) -> None:
+    """All files appear beside plan.json."""
+    folder = experiment(tmp_path, blocks=2)
+
+    weighed = weighing.weigh(folder)
+    weighing.save(weighed, folder)
+
+    assert json.loads((folder / "verdict.json").read_text())["verdict"] == weighed.word
+    assert {"verdict.md", "junit.xml", "benchmark.json", "changes.csv"} <= {one.name for one in folder.iterdir()}
+
+
+def test_the_golden_run_is_weighed(tmp_path: Path) -> None:
+    """A run of the first schema, in an experiment with a plan of the first version."""
+    golden = RunFolder(Path(__file__).parents[1] / "golden" / "run-v1")
+    runs = tmp_path / "old" / "runs" / "one"
+    runs.mkdir(parents=True)
+    for file in golden.root.iterdir():
+        (runs / file.name).write_bytes(file.read_bytes())
+    old = {"schema_version": 1, "scenario": "registry-pull", "question": "", "seed": 1, "blocks": [["base"]]}
+    (tmp_path / "old" / "plan.json").write_text(json.dumps(old))
+
+    weighed = weighing.weigh(tmp_path / "old")
+
+    assert weighed.taken[0].run.values["failures"] is not None
+    assert weighed.comparison is None
