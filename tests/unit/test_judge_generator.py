@@ -148,3 +148,11 @@ def test_what_the_warm_up_left_in_flight_is_known() -> None:
     use = generator(_table(3, **counts), np.array([False, True, True]), LIMIT_NS)
     assert use.arrivals is not None
     assert (use.arrivals.in_flight, use.arrivals.offered) == (5, 20)
+
+
+def test_users_of_several_processes_are_added_up() -> None:
+    """Second by second; a process that ended early, or can't tell, adds nothing."""
+    table = _table(5, users=[4, 4, 4, 3, 5], in_flight=[1, 2, NULL, NULL, NULL], worker=[0, 0, 0, 1, 1])
+    found = generator(table, np.ones(5, dtype=np.bool_), LIMIT_NS)
+
+    assert (found.users_max, found.in_flight_max) == (9, 2)

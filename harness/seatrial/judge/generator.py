@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +65,7 @@ class GeneratorUse:
     """The worker processes over the window; None where nobody could tell.
 
     `seconds` counts those of the process that told most of them, `busy_seconds` those in which any was busy;
-    `arrivals` is None in the closed model.
+    `users_max` and `in_flight_max` are sums over the processes; `arrivals` is None in the closed model.
     """
 
     workers: int
@@ -102,8 +103,8 @@ def generator(whole: Generator, inside: Mask, limit_ns: int) -> GeneratorUse:
         cpu_max=float(cpu[-1]) if len(cpu) else None,
         loop_lag_p99_max_ns=_highest(table.loop_lag_p99_ns),
         slip_p99_max_ns=_highest(table.slip_p99_ns),
-        users_max=_highest(table.users),
-        in_flight_max=_highest(table.in_flight),
+        users_max=_most_together(table.users, workers),
+        in_flight_max=_most_together(table.in_flight, workers),
         lateness=lateness(table, limit_ns),
         arrivals=arrivals(whole, inside),
     )
@@ -136,6 +137,17 @@ def lateness(table: Generator, limit_ns: int) -> Lateness:
         slipped=int(offered[table.slip_p99_ns > limit_ns].sum()),
         arrivals=int(offered.sum()),
     )
+
+
+def _most_together(values: Ints, workers: Sequence[Mask]) -> int | None:
+    """Return the largest sum over the processes, their seconds side by side; None where none of them told."""
+    told = [np.where(mine == NULL, 0, mine) for worker in workers if np.any((mine := values[worker]) != NULL)]
+    if not told:
+        return None
+    together = np.zeros(max(len(mine) for mine in told), dtype=np.int64)
+    for mine in told:
+        together[: len(mine)] += mine
+    return int(together.max())
 
 
 def _highest(values: Ints) -> int | None:

@@ -10,18 +10,19 @@ from seatrial.load.channel import Message
 from seatrial.units import NS_PER_S
 from seatrial.wire import buckets
 
-_SUMMED = (
-    "users in_flight offered completed failed arrivals arrivals_completed arrivals_late arrivals_dropped".split()
-)
+_SUMMED = "users offered completed failed arrivals arrivals_completed arrivals_late arrivals_dropped".split()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Second:
-    """Counts of one second over all processes; `latency` has the successes of all endpoints by bucket."""
+    """Counts of one second over all processes; `latency` has the successes of all endpoints by bucket.
+
+    `in_flight` is None where nobody can tell, as of requests that Locust's own events tell of.
+    """
 
     t_ns: int
     users: int = 0
-    in_flight: int = 0
+    in_flight: int | None = None
     offered: int = 0
     completed: int = 0
     failed: int = 0
@@ -37,7 +38,8 @@ class Second:
         parts = [f"{self.completed} requests/s"]
         if p95_ns is not None:
             parts.append(f"p95 {milliseconds(p95_ns)}")
-        parts += [f"{self.failed} failed", f"{self.in_flight} in flight"]
+        parts.append(f"{self.failed} failed")
+        parts += [f"{self.in_flight} in flight"] if self.in_flight is not None else []
         late, dropped = self.arrivals_late, self.arrivals_dropped
         parts += [f"{late} late"] if late else []
         parts += [f"{dropped} dropped"] if dropped else []
@@ -73,11 +75,13 @@ class Gathering:
 def _sum(messages: Iterable[Message]) -> Second:
     latency: Counter[int] = Counter()
     counts = dict.fromkeys(_SUMMED, 0)
-    t_ns = 0
+    t_ns, in_flight = 0, None
     for message in messages:
         t_ns = max(t_ns, message.get("t_ns", 0))
+        if (flying := message.get("in_flight")) is not None:
+            in_flight = flying + (in_flight or 0)
         for name in _SUMMED:
             counts[name] += message.get(name) or 0
         for found in (message.get("latency") or {}).values():
             latency.update({int(number): count for number, count in found.items()})
-    return Second(t_ns=t_ns, latency=dict(latency), **counts)
+    return Second(t_ns=t_ns, latency=dict(latency), in_flight=in_flight, **counts)

@@ -132,7 +132,8 @@ def work(services: Sequence[Placed], width: int) -> tuple[Table, str]:
 def listed(rows: Sequence[Mapping[str, object]]) -> Table:
     """Return rows of named values as they are, numbers to the right."""
     heads = list(rows[0]) if rows else []
-    table = _headed([(head, not isinstance(rows[0][head], int)) for head in heads])
+    words = {head for head in heads if any(isinstance(row[head], str) for row in rows)}
+    table = _headed([(head, head in words) for head in heads])
     for row in rows:
         table.add_row(*(Text(_as_word(row[head])) for head in heads))
     return table
@@ -192,6 +193,8 @@ def _headed(heads: Sequence[tuple[str, bool]]) -> Table:
 
 
 def _as_word(value: object) -> str:
+    if value is None:
+        return "-"
     return numbers.count(value) if isinstance(value, int) else str(value)
 
 
