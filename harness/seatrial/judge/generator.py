@@ -89,10 +89,11 @@ class GeneratorUse:
 def generator(whole: Generator, inside: Mask, limit_ns: int) -> GeneratorUse:
     """Judge the seconds where `inside` holds; `limit_ns` is how late loop and schedule may be.
 
-    The processes' seconds are put side by side by their order, not by their stamps.
+    The processes' seconds are put side by side by their order, not by their stamps. The rest of a second that a
+    process's end leaves has counts, but no health: it is no second.
     """
-    table = rows(whole, inside)
-    cpu = np.sort(table.cpu_fraction[~np.isnan(table.cpu_fraction)])
+    table = rows(whole, inside & whole.seconds)
+    cpu = np.sort(table.cpu_fraction)
     workers = [table.worker == number for number in np.unique(table.worker)]
     busy = [np.flatnonzero(table.cpu_fraction[mine] > BUSY_FRACTION) for mine in workers]
     return GeneratorUse(

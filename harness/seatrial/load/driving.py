@@ -54,6 +54,8 @@ def drive(orders: Orders, hooks: Hooks, *, spawn: Spawn, clock: Callable[[], int
         except BaseException:
             started.abandon(steering)
             raise
+        finally:
+            started.mask_log()
 
 
 class _Drive:

@@ -10,9 +10,10 @@ from rich.box import Box
 from rich.table import Table
 from rich.text import Text
 
-from seatrial.judge.latency import NOT_FAILURES, Traffic
+from seatrial.judge.latency import Traffic
 from seatrial.report import numbers
 from seatrial.report.contents import Placed
+from seatrial.wire.tables import NOT_FAILURES
 
 WIDE = 100
 """The width, in characters, from which every column is shown."""
