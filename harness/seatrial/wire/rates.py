@@ -19,6 +19,10 @@ _RATE = r"(\d+(?:\.\d+)?)\s*/\s*(s|min|m|h)"
 _STRETCH = re.compile(rf"^\s*{_RATE}(?:\s+to\s+{_RATE})?(?:\s+for\s+(\S+))?\s*$")
 MOST_PER_S = 100_000.0
 """Arrivals alone take up to a tenth of a core there (`user.schedule`: 1 us each); more is a slip of the finger."""
+ENCODING = "utf-8-sig"
+"""Of a file of rates: spreadsheets put a byte-order mark before the first line."""
+
+EXPECTED_LINES = "lines `second,rate`, such as 0,50 and then 30,100"
 EXPECTED = "50/s, or 10/s for 10s, 20/s for 20s (steps), or 10/s to 100/s for 60s (a ramp)"
 
 
