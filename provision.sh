@@ -4,7 +4,7 @@
 #   check   .venv from requirements.lock, and nothing of the system but Python
 #   trial   .venv; with a Docker daemon: Compose v2 and a way to the base image; without one: the programs of the
 #           embedded engine
-#   test    the same, and the embedded engine's programs always, because the tests use both engines; and a browser
+#   test    the same, the embedded engine's programs always, because the tests use both engines, and a browser
 #   bench   .venv, the server of the benchmarks, and the clients that ours is measured beside
 #
 # Debian and Ubuntu, as root, are served by apt-get; elsewhere an error lists the exact commands. Servers are installed
@@ -120,17 +120,6 @@ need_programs() { # of the embedded engine
   done
 }
 
-need_browser() { # the report's page is tested in a real one; Ubuntu's is a snap, which no container can install
-  local name
-  for name in chromium chromium-browser google-chrome google-chrome-stable; do
-    if command -v "$name" >/dev/null; then return 0; fi
-  done
-  case $distribution in
-    ubuntu) say "no Chromium on the PATH: the tests of the report's page in a browser will be skipped" ;;
-    *) want chromium "the browser that the report's page is tested in" ;;
-  esac
-}
-
 need_bench() { # k6 is in no distribution: it is measured where it is on the PATH
   local PATH=$PATH:/usr/sbin:/sbin pair
   command -v nginx >/dev/null || want nginx 'the server that the benchmarks load'
@@ -140,6 +129,15 @@ need_bench() { # k6 is in no distribution: it is measured where it is on the PAT
   for pair in hey:hey wrk:wrk curl:curl; do
     command -v "${pair%%:*}" >/dev/null || want "${pair##*:}" 'a client that ours is measured beside'
   done
+}
+
+need_browser() {
+  if command -v chromium >/dev/null || command -v google-chrome >/dev/null; then return 0; fi
+  if [ "$distribution" = ubuntu ]; then # its chromium is a snap, which a container can't start
+    say "no chromium or google-chrome: the test of Locust's web page can't run"
+  else
+    want chromium "the browser of the test of Locust's web page"
+  fi
 }
 
 need_engine() { # what brings stacks up: Docker, or else the embedded engine; the tests need both
@@ -237,8 +235,11 @@ main() {
   need_python
   case $target in
     bench) need_bench ;;
-    trial | test) need_engine "$target" ;;&
-    test) need_browser ;;
+    trial) need_engine trial ;;
+    test)
+      need_engine test
+      need_browser
+      ;;
   esac
   install_wanted
   find_python || fail "Python 3.11 or newer with venv is needed; seen: $(python3 --version 2>&1)" \

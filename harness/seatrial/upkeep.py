@@ -54,13 +54,13 @@ def _described(folder: RunFolder) -> dict[str, Any]:
     try:
         document = documents.load(folder)
     except UsageError as error:
-        return {"scenario": "", "variant": "", "engine": "", "status": error.what, "requests": 0}
+        return {"scenario": "", "variant": "", "engine": "", "status": error.what, "requests": None}
     return {
         "scenario": document.scenario_name,
         "variant": document.variant,
         "engine": document.engine,
         "status": document.status if document.sealed else "unfinished",
-        "requests": document.rows.get("requests", 0),
+        "requests": document.rows.get("requests") if document.sealed else None,
     }
 
 

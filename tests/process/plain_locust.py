@@ -22,10 +22,13 @@ def environment(**more: str) -> Mapping[str, str]:
 
 
 @contextmanager
-def plain_locust(folder: Path, text: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start Locust with a locustfile of this text; what is left of it at the end is killed. Its log is `log`."""
-    file = folder / "load.py"
-    file.write_text(text)
+def plain_locust(
+    folder: Path, load: str | Path, *options: str, variables: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start Locust with a locustfile, or with one of this text; kill what is left of it at the end. Log: `log`."""
+    file = load if isinstance(load, Path) else folder / "load.py"
+    if isinstance(load, str):
+        file.write_text(load)
     argv = [sys.executable, "-m", "locust", "-f", str(file), *options]
     if "--processes" in options:
         port = str(free_port())
@@ -34,7 +37,7 @@ def plain_locust(folder: Path, text: str, *options: str) -> Iterator[subprocess.
         process = subprocess.Popen(
             argv,
             cwd=folder,
-            env=environment(),
+            env=environment(**(variables or {})),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
+import pytest
 from process.locust_child import Child, locust_child, started
 from process.scripted_server import Peer, scripted
 
@@ -96,10 +103,14 @@ Visitor.wait_time = constant(0.02)
 """
 
 
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
 def _two_processes() -> tuple[str, ...]:
     """Return options for two workers, and a master on a port that nobody uses."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(_free_port())
     return ("--processes", "2", "--master-bind-port", port, "--master-port", port)
 
 
@@ -377,3 +388,79 @@ def test_a_new_start_begins_the_schedule_anew(tmp_path: Path) -> None:
     moments = _moments(tmp_path)
     assert len(moments) == 40
     assert {gap_ns for gap_ns in _gaps_ns(moments) if gap_ns < S // 2} == {S // 40}
+
+
+class WebUi:
+    """Locust's web UI, as a browser asks it; its figures are up to 2 s old, the state in its page is not."""
+
+    def __init__(self, port: int, log: Path) -> None:
+        self._port = port
+        self.log = log
+
+    def ask(self, path: str, **form: object) -> str:
+        """Return an answer; empty while nobody listens yet."""
+        data = urlencode(form).encode() if form else None
+        try:
+            with urlopen(f"http://127.0.0.1:{self._port}{path}", data, timeout=WITHIN_S) as answer:
+                return str(answer.read().decode())
+        except HTTPError:
+            raise
+        except URLError:
+            return ""
+
+    def comes_to(self, condition: Callable[[], bool]) -> None:
+        """Wait until something is so."""
+        deadline = time.monotonic() + WITHIN_S
+        while not condition():
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.1)
+
+    def is_in(self, state: str, workers: int) -> bool:
+        """Tell whether the runner is in this state, and has so many workers that take a test."""
+        if not re.search(rf'"state": "{state}"', self.ask("/")):
+            return False
+        told = json.loads(self.ask("/stats/requests")).get("workers", [])
+        return [one["state"] for one in told] == ["ready"] * workers
+
+
+@contextmanager
+def _web_ui(folder: Path, url: str, *options: str) -> Iterator[WebUi]:
+    port, log = _free_port(), folder / "log"
+    argv = [sys.executable, "-m", "locust", "-f", str(_locustfile(folder)), "--host", url, "--web-port", str(port)]
+    argv += ["--web-host", "127.0.0.1", *options]
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            argv, env=variables, cwd=folder, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        yield WebUi(port, log)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(WITHIN_S)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_rate_typed_wrong_into_the_web_ui_ends_that_test_only(tmp_path: Path, workers: int) -> None:
+    """No closed load in its place, though a test went before; the next test keeps its rate, in all processes."""
+    asked: list[int] = []
+
+    def answers(peer: Peer) -> None:
+        while True:
+            peer.answer(HI)
+            asked.append(1)
+
+    options = _two_processes() if workers else ()
+    with scripted(*[answers] * 8) as server, _web_ui(tmp_path, server.url, *options) as page:
+        page.comes_to(lambda: page.is_in("ready", workers))
+        for rate in ("20/s", "fast", "20/s"):
+            before = len(asked)
+            page.ask("/swarm", user_count=2, spawn_rate=10, host=server.url, arrival_rate=rate)
+            if rate == "fast":
+                page.comes_to(lambda: "'fast' is not a rate" in page.log.read_text())
+            else:
+                page.comes_to(lambda: len(asked) > before + 40)  # noqa: B023  (asked within the turn)
+                page.ask("/stop", sure="yes")
+            page.comes_to(lambda: page.is_in("stopped", workers))
+            assert (len(asked) > before) is (rate != "fast")

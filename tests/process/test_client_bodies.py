@@ -158,6 +158,58 @@ def test_a_body_that_is_asked_for() -> None:
     assert server.requests[1] == b"abc"
 
 
+EARLY = b"HTTP/1.1 102 Wait\r\n\r\n"
+
+
+def test_a_server_that_says_more_than_continue() -> None:
+    """102 and 103 are no answer to the question; they may come together with one, or before it (RFC 9110 15.2)."""
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.send(EARLY)
+        peer.send(EARLY + b"HTTP/1.1 103 Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n")
+        peer.exactly(3)
+        peer.send(HI)
+
+    with scripted(script) as server, client_of(server.url) as (client, _):
+        row = client.put("/", endpoint="page", body=b"abc", ask_first=True)
+    assert (row.outcome, server.requests[1]) == ("ok", b"abc")
+
+
+def test_a_server_that_only_says_wait() -> None:
+    """After a second of silence the body goes out; a refusal after the 102 is the answer all the same."""
+
+    def waits(peer: Peer) -> None:
+        peer.head()
+        peer.send(EARLY)
+        peer.exactly(3)
+        peer.send(HI)
+
+    def refuses(peer: Peer) -> None:
+        peer.head()
+        peer.send(EARLY + b"HTTP/1.1 417 No\r\nContent-Length: 2\r\n\r\nno")
+        assert peer.gone()
+
+    with scripted(waits, refuses) as server, client_of(server.url, keep_alive=False) as (client, book):
+        for _ in range(2):
+            client.put("/", endpoint="page", body=b"abc", ask_first=True)
+    assert [(row.outcome, row.status) for row in book.rows] == [("ok", 200), ("status", 417)]
+    assert b"abc" not in server.requests[2]
+
+
+def test_a_server_that_never_comes_to_the_point() -> None:
+    """Nine interim responses are no conversation."""
+
+    def script(peer: Peer) -> None:
+        peer.head()
+        peer.send(EARLY * 9)
+        peer.hold()
+
+    with scripted(script) as server, client_of(server.url) as (client, _):
+        row = client.put("/", endpoint="page", body=b"abc", ask_first=True)
+    assert (row.outcome, row.reason) == ("protocol", "too many interim responses")
+
+
 def test_a_body_that_is_refused_is_not_sent() -> None:
     """A final answer instead of `100 Continue` is the response; the connection, on which a body is due, ends."""
     answer = b"HTTP/1.1 417 No\r\nContent-Length: 2\r\n\r\nno"

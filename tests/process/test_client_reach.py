@@ -65,8 +65,36 @@ def test_a_unix_socket_where_nobody_listens(tmp_path: Path) -> None:
 
 def test_a_redirect_does_not_reach_a_unix_socket() -> None:
     """A server that names one, such as the container engine's, is not followed there."""
-    with client_of("http://127.0.0.1:1") as (client, book), pytest.raises(ValueError, match="own host"):
-        client.get("http+unix://%2Frun%2Fdocker.sock/containers/json", endpoint="page")
+    with client_of("http://127.0.0.1:1") as (client, book):
+        row = client.get("http+unix://%2Frun%2Fdocker.sock/containers/json", endpoint="page")
+    assert (row.outcome, row.bytes_sent, book.rows) == ("protocol", 0, [row])
+    assert "own host" in row.reason
+
+
+@pytest.mark.parametrize(
+    ("location", "outcome"),
+    [
+        ("http://a..b/", "refused"),
+        (f"http://{'a' * 64}/", "refused"),
+        ("http://127.0.0.1:0/", "refused"),
+        ("http://[::1", "protocol"),
+        ("http://127.0.0.1:99999/", "protocol"),
+    ],
+)
+def test_a_location_that_leads_nowhere_is_an_outcome(location: str, outcome: str) -> None:
+    """It is recorded as what it is: the server's doing, not a mistake of the locustfile."""
+    moved = b"HTTP/1.1 307 There\r\nContent-Length: 0\r\nLocation: " + location.encode() + b"\r\n\r\n"
+    with scripted(lambda peer: peer.answer(moved)) as server, client_of(server.url) as (client, book):
+        there = client.get("/", endpoint="page", expect=(307,)).location
+        row = client.get(there or "", endpoint="other")
+    assert (row.outcome, row.status, row.endpoint, len(book.rows), book.open) == (outcome, 0, "other", 2, 0)
+    assert row.t_end_ns >= row.t_start_ns
+
+
+def test_a_method_without_a_code_is_a_mistake_wherever_it_goes() -> None:
+    """The row of a target that can't be asked for could not be written."""
+    with client_of("http://127.0.0.1:1") as (client, book), pytest.raises(ValueError, match="method"):
+        client.request("BREW", "http://[::1", endpoint="page")
     assert book.rows == []
 
 
@@ -81,7 +109,7 @@ def test_a_source_address_and_a_small_buffer() -> None:
     network = Network(sockets=Sockets(source="127.0.0.9", receive_buffer_bytes=8_192))
     with scripted(script) as server, client_of(server.url, network=network) as (client, _):
         row = client.get("/", endpoint="page")
-        connection = client._idle[client._home][0]
+        connection = client._idle[client._targets.home][0]
         size = socket.socket(fileno=os.dup(connection._stream.fileno()))
     with size:
         assert size.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 16_384
@@ -115,7 +143,7 @@ def test_more_than_1024_descriptors() -> None:
     try:
         with scripted(_answers_twice) as server, client_of(server.url) as (client, book):
             client.get("/", endpoint="page")
-            assert client._idle[client._home][0]._stream.fileno() > 1_024
+            assert client._idle[client._targets.home][0]._stream.fileno() > 1_024
             client.get("/", endpoint="page")
     finally:
         for descriptor in taken:

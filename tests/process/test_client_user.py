@@ -119,6 +119,17 @@ def test_a_host_that_is_no_url_ends_the_test(tmp_path: Path) -> None:
     assert b"expected: http://HOST[:PORT]" in output
 
 
+def test_the_words_on_a_host_hold_no_password(tmp_path: Path) -> None:
+    """A URL with credentials is refused, and they don't reach a log."""
+    (tmp_path / "shop.py").write_text(SHOPPER)
+    for host in ("http://me:TOPSECRET@localhost:80", "http://me:TOPSECRET/@localhost"):
+        process = started(host, (), tmp_path / "shop.py", 1, {}, subprocess.PIPE)
+        output, _ = process.communicate(timeout=20)
+        assert process.returncode == 2
+        assert b"localhost" in output
+        assert b"TOPSECRET" not in output
+
+
 def test_the_first_failed_write_is_fatal(tmp_path: Path) -> None:
     """The harness is told at once, and that it is fatal; the child itself goes on until it is stopped."""
     (tmp_path / "talk.py").write_text(FULL_DISK.replace("size", "200_000"))

@@ -87,6 +87,28 @@ def test_a_locustfile_that_refuses_its_options_is_a_mistake_of_usage(tmp_path: P
     assert caught.value.seen == "no tag"
 
 
+def test_a_refusal_that_says_what_to_do_is_told_as_it_is(tmp_path: Path) -> None:
+    """A hint on options beside its own one would lead astray."""
+    said = "the locustfile has more than 200 request names\\n  hint:     name them"
+    spawn = Scripted(f'send(kind="refused", worker=0, what="{said}", exit_code=2); time.sleep(30)')
+
+    with pytest.raises(UsageError, match="can't be driven") as caught:
+        drive(orders(tmp_path), Told().hooks, spawn=spawn)
+
+    assert (caught.value.seen, caught.value.hint) == (said.replace("\\n", "\n"), "")
+
+
+def test_the_log_of_the_load_holds_no_secret(tmp_path: Path) -> None:
+    """What a locustfile prints past Locust's log, such as a URL, is masked at the end, and in an error at once."""
+    script = "print('GET http://me:TOPSECRET@host/?page=1&token=TOPSECRET done'); " + "sys.exit(7)"
+
+    with pytest.raises(LoadFailed) as caught:
+        drive(orders(tmp_path), Told().hooks, spawn=Scripted(script))
+
+    assert caught.value.seen == "GET http://host/?page=1&token=... done"
+    assert orders(tmp_path).log.read_text().strip() == caught.value.seen
+
+
 def test_records_that_can_not_be_written_end_the_drive_at_once(tmp_path: Path) -> None:
     """A window of an hour on a full disk would measure nothing."""
     script = "send(kind='ready'); send(kind='error', what='No space left', fatal=True); await_('stop')"

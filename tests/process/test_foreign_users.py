@@ -245,3 +245,28 @@ class Theirs(HttpUser):
         child.until(lambda: server.asked["/ok"] > 2)
         assert child.stop(drain_s=2) == 0
         assert {row["endpoint"] for row in _rows(child)} == {"theirs"}
+
+
+SPEAKING = """
+class Speaking(HttpUser):
+    wait_time = constant(0.02)
+
+    @task
+    def ask(self):
+        self.client.get("/ok?page=2&token=TOPSECRET")
+        answer = self.client.get("/missing?Signature=TOPSECRET")
+        answer.raise_for_status()
+"""
+
+
+def test_the_log_has_each_traceback_once_and_no_secret(server: Counting, tmp_path: Path) -> None:
+    """Locust writes URLs into its summary, and a traceback with the whole URL for every exception of a task."""
+    with locust_child(server.url, locustfile=_beside(tmp_path, SPEAKING)) as child:
+        child.open_gate()
+        child.until(lambda: server.asked["/missing?Signature=TOPSECRET"] > 20)
+        assert child.stop(1.0) == 0
+        errors, drained, log = child.lines("errors"), child.wait_for("drained"), child.log
+    assert drained["errors"] > 10
+    assert log.count("raise_for_status()") == len(errors) == 1
+    assert "/ok?page=2&token=..." in log
+    assert "TOPSECRET" not in log + str(errors)

@@ -65,7 +65,9 @@ def _with_secret(url: str) -> str:
 
 
 @contextmanager
-def _locust(folder: Path, text: str, server: Counting, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+def _locust(
+    folder: Path, text: str, server: Counting, *options: str, host: str = ""
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start plain Locust in `folder`; whatever is left of it at the end is killed."""
     file = folder / "theirs.py"
     file.write_text(text)
@@ -77,7 +79,7 @@ def _locust(folder: Path, text: str, server: Counting, *options: str) -> Iterato
         "--spawn-rate",
         "4",
         "--host",
-        server.url if text is OURS else _with_secret(server.url),
+        host or (server.url if text is OURS else _with_secret(server.url)),
     ]
     if "--processes" in options:
         port = str(free_port())
@@ -184,7 +186,8 @@ def test_several_processes_are_sealed_together(server: Counting, tmp_path: Path)
     flows = pd.read_parquet(tmp_path / "rec" / "flows.parquet")
     assert flows["flow_id"].is_unique
     assert rows.groupby("user")["worker"].nunique().max() == 1
-    assert documents.load(RunFolder(tmp_path / "rec")).status == "complete"
+    document = documents.load(RunFolder(tmp_path / "rec"))
+    assert (document.status, "load process lost" in {note.kind for note in document.notes}) == ("complete", True)
 
 
 def test_a_killed_recording_is_recovered(server: Counting, tmp_path: Path) -> None:
@@ -225,6 +228,16 @@ def test_too_many_names_end_plain_locust(server: Counting, tmp_path: Path, more:
         assert process.wait(GIVE_UP_S) == 2
     assert 'name="/item/[id]"' in (tmp_path / "log").read_text()
     assert _requests(tmp_path)["endpoint"].nunique() >= 200
+
+
+@pytest.mark.parametrize("text", [OURS, THEIRS], ids=["ours", "theirs"])
+def test_a_host_that_is_no_url_leaves_no_streams(server: Counting, tmp_path: Path, text: str) -> None:
+    """It is written down before anybody asks it for anything: no traceback, and a folder that can be shown."""
+    with _locust(tmp_path, text, server, "--record", "rec", "--run-time", "2", host="http://[bad") as process:
+        assert process.wait(GIVE_UP_S) == 2
+    assert "seatrial/user/diary.py" not in (tmp_path / "log").read_text()
+    assert not (tmp_path / "rec" / "streams").exists()
+    assert "http://[bad" in (tmp_path / "rec" / "run.json").read_text()
 
 
 def test_without_the_option_the_plugin_does_nothing(server: Counting, tmp_path: Path) -> None:

@@ -61,6 +61,34 @@ def test_a_new_message_replaces_what_comes_after_its_beginning() -> None:
     assert (gate.open_at(14), gate.open_at(15)) == (True, False)
 
 
+def test_windows_that_touch_are_one() -> None:
+    """Nothing shuts between them: what waits goes on waiting, and there is no opening to wait for."""
+    gate = _gate(12)
+    gate.open_between(10, 20)
+    gate.open_between(20, 30)
+    assert [gate.shuts_ns(t_ns) for t_ns in (9, 10, 20, 30)] == [None, 30, 30, None]
+    gate.open_between(5, 7)
+    assert gate.shuts_ns(10) is None
+    assert gate.next_opening_ns(0) is None
+
+
+def test_a_gate_that_was_never_told_in_plain_locust_never_shuts() -> None:
+    """There what waits has only its own limit."""
+    shuts_ns = Gate(open_now=True).shuts_ns(0)
+    assert shuts_ns is not None
+    assert shuts_ns > time.monotonic_ns() * 1000
+
+
+def test_listeners_hear_before_and_after_a_change() -> None:
+    """Before: while the old windows stand, from which something may still be due."""
+    gate, heard = _gate(15), []
+    gate.open_between(10, 20)
+    gate.on_change(before=lambda: heard.append(gate.shuts_ns(12)), after=lambda: heard.append(gate.shuts_ns(12)))
+    gate.open_between(14, 14)
+    gate.close()
+    assert heard == [20, None, None, None]
+
+
 def test_who_waits_goes_on_when_it_opens_again() -> None:
     """A later message wakes users that had no moment to wait for."""
     gate = Gate(open_now=False)

@@ -14,6 +14,7 @@ from seatrial.user.response import Response
 from seatrial.user.statistics import Statistics
 from seatrial.wire.buckets import bucket
 from seatrial.wire.streams import NULL
+from seatrial.wire.tables import Outcome
 
 MS = 1_000_000
 
@@ -64,6 +65,18 @@ def test_the_first_begun_has_the_moment_also_if_it_ends_last() -> None:
     fourth.t_end_ns = 101
     ledger.ended(fourth)
     assert rows.intended == [("second", NULL), ("first", 5), ("third", NULL), ("fourth", NULL)]
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_what_the_report_calls_no_failure_is_none_while_it_runs(outcome: Outcome) -> None:
+    """Given up by the user model, or cut by the end: the line of each second and the report agree."""
+    pulse = Pulse()
+    ledger = UserLedger(cast("User", Someone()), 0, pulse, None, _statistics())
+    response = _begin(ledger, "page", 100)
+    response.t_end_ns, response.outcome = 101, outcome
+    ledger.ended(response)
+    counted = pulse.take()
+    assert (counted["completed"], counted["failed"]) == (1, int(outcome not in {"ok", "aborted", "cut"}))
 
 
 @pytest.mark.parametrize("fired", [False, True])

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seatrial.user.health import CpuShare
+from seatrial.user.numbering import order_of
 from seatrial.user.quota import allowed_cores, parse_cfs, parse_max, quota_cores
-from seatrial.user.sharing import order_of, read_rate, shares_of, written
+from seatrial.user.sharing import read_rate, shares_of, written
 from seatrial.wire.rates import Rate, parse
 
 
@@ -51,7 +52,7 @@ def test_a_process_may_use_its_part_of_what_is_there(
 def test_cpu_is_told_of_what_may_be_used() -> None:
     """A quarter of a core, where half a core is allowed, is a half."""
     wall, cpu = iter([0, 1_000_000_000]), iter([0, 250_000_000])
-    assert CpuShare(0.5, clock=lambda: next(wall), cpu=lambda: next(cpu)).take() == 0.5
+    assert CpuShare(0.5, clock=lambda: next(wall), cpu=lambda: next(cpu), waited=lambda: 0).take() == 0.5
 
 
 def test_quotas_are_read_as_the_kernel_writes_them() -> None:

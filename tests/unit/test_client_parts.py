@@ -13,17 +13,17 @@ from gevent import GreenletExit
 from locust.exception import StopUser
 
 from seatrial.user import buffers
-from seatrial.user.arrivals import COUNTS
 from seatrial.user.connection import Connection, Stream
 from seatrial.user.flows import Abandoned, Flow, broken_off
 from seatrial.user.hashing import Gathered
-from seatrial.user.health import CpuShare, LoopLag
+from seatrial.user.health import CpuShare, LoopLag, waited_ns
 from seatrial.user.http1 import Fault
 from seatrial.user.mistakes import Mistakes
 from seatrial.user.origin import Origin, split_url
 from seatrial.user.parallel import Parallel, side_by_side
 from seatrial.user.response import Response
 from seatrial.user.seconds import Seconds
+from seatrial.user.tally import COUNTS
 from seatrial.wire.tables import FLOW_FIELDS, GENERATOR_FIELDS, Outcome
 
 
@@ -40,7 +40,19 @@ def test_loop_lag_is_the_lateness_of_wakes() -> None:
 def test_cpu_share_is_between_two_calls() -> None:
     """A quarter of a core for a second."""
     wall, cpu = iter([0, 1_000_000_000]), iter([500, 250_000_500])
-    assert CpuShare(clock=lambda: next(wall), cpu=lambda: next(cpu)).take() == 0.25
+    assert CpuShare(clock=lambda: next(wall), cpu=lambda: next(cpu), waited=lambda: 0).take() == 0.25
+
+
+def test_waiting_for_a_core_is_being_busy() -> None:
+    """A process that is never idle is as busy on a core that it has for 70 % of the time."""
+    wall, cpu, waited = iter([0, 1_000_000_000]), iter([0, 700_000_000]), iter([100, 290_000_100])
+    share = CpuShare(clock=lambda: next(wall), cpu=lambda: next(cpu), waited=lambda: next(waited))
+    assert share.take() == 0.99
+
+
+def test_the_kernel_tells_how_long_a_thread_has_waited() -> None:
+    """It never falls; on a kernel that does not tell it stays 0."""
+    assert 0 <= waited_ns() <= waited_ns()
 
 
 def test_each_mistake_is_told_once() -> None:
@@ -299,7 +311,7 @@ def test_a_peak_of_bodies_leaves_few_buffers() -> None:
 
 
 def test_a_rest_is_no_second() -> None:
-    """1 s and 0.6 s are rows of `generator`; 0.4 s at the end stands in the counts only."""
+    """1 s and 0.6 s tell how well the process did; 0.4 s at the end has its counts alone."""
     stamps = iter([0, 1_000_000_000, 1_600_000_000, 2_000_000_000])
     seconds = Seconds(clock=lambda: next(stamps))
     taken = []
@@ -307,7 +319,8 @@ def test_a_rest_is_no_second() -> None:
         seconds.pulse.completed = completed
         taken.append(seconds.take(4))
     assert [counts["completed"] for counts, _ in taken] == [50, 30, 20]
-    assert [row and row["completed"] for _, row in taken] == [50, 30, None]
-    assert set(taken[0][1] or {}) == set(GENERATOR_FIELDS)
+    assert [row["completed"] for _, row in taken] == [50, 30, 20]
+    assert [row["cpu_fraction"] is None for _, row in taken] == [False, False, True]
+    assert set(taken[0][1]) == set(GENERATOR_FIELDS)
     assert set(taken[2][0]) == {"t_ns", "users", "in_flight", "offered", "completed", "failed", *COUNTS}
-    assert {(taken[0][1] or {})[name] for name in (*COUNTS, "slip_p99_ns")} == {None}
+    assert {taken[0][1][name] for name in (*COUNTS, "slip_p99_ns")} == {None}

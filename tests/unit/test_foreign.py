@@ -17,9 +17,10 @@ from geventhttpclient.useragent import BadStatusCode
 from locust.exception import CatchResponseError
 
 from seatrial.user.diary import option_names, without_secrets
-from seatrial.user.foreign import Events, label
+from seatrial.user.foreign import Events
 from seatrial.user.outcomes import outcome_of
 from seatrial.user.response import Response
+from seatrial.wire.masking import masked, masked_url
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import UNKNOWN_USER
 
@@ -87,7 +88,20 @@ def test_words_of_the_locustfile_do_not_hide_what_happened() -> None:
 )
 def test_a_label_holds_no_secret(name: str, kept: str) -> None:
     """Locust names a request after its whole URL, and tables are shown to others."""
-    assert label(name) == kept
+    assert masked_url(name) == kept
+
+
+def test_a_log_holds_no_secret() -> None:
+    """The text around a URL stays: a table of Locust's, a traceback, a word with an `@`."""
+    log = """GET      /item?page=2&token=TOPSECRET      10     0(0.00%)
+    url = "http://me:word@host/x?Sig=0a1b", mail me@home? the key = 7
+"""
+    assert (
+        masked(log)
+        == """GET      /item?page=2&token=...      10     0(0.00%)
+    url = "http://host/x?Sig=...", mail me@home? the key = 7
+"""
+    )
 
 
 def test_only_the_names_of_options_are_kept() -> None:
@@ -98,7 +112,23 @@ def test_only_the_names_of_options_are_kept() -> None:
         "--password",
         "--user",
     ]
-    assert without_secrets("http://me:word@host:80/v2/?key=1") == "http://host:80/v2/"
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("http://me:word@host:80/v2/?key=1", "http://host:80/v2/"),
+        ("http://[bad", "http://[bad"),
+        ("http://me:word@[bad", "[bad"),
+        ("http://me:wo/rd@host", "host"),
+        ("me:word@host:80", "host:80"),
+        ("localhost", "localhost"),
+        ("", ""),
+    ],
+)
+def test_a_host_is_kept_without_secrets(url: str, kept: str) -> None:
+    """Also where it is no URL: it is written down before anybody finds that out."""
+    assert without_secrets(url) == kept
 
 
 class _Recorder:

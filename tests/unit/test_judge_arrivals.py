@@ -31,7 +31,7 @@ def _seconds(offered: Ints, completed: Ints, *, dropped: int = 0, worker: int = 
         arrivals_completed=completed,
         arrivals_late=np.ones(count, dtype=np.int64),
         arrivals_dropped=last,
-        cpu_fraction=np.full(count, np.nan),
+        cpu_fraction=np.full(count, 0.3),
         phase=Coded(np.zeros(count, dtype=np.int32), ("window",)),
     )
 

@@ -148,3 +148,30 @@ def test_what_the_warm_up_left_in_flight_is_known() -> None:
     use = generator(_table(3, **counts), np.array([False, True, True]), LIMIT_NS)
     assert use.arrivals is not None
     assert (use.arrivals.in_flight, use.arrivals.offered) == (5, 20)
+
+
+def test_users_of_several_processes_are_added_up() -> None:
+    """Second by second; a process that ended early, or can't tell, adds nothing."""
+    table = _table(5, users=[4, 4, 4, 3, 5], in_flight=[1, 2, NULL, NULL, NULL], worker=[0, 0, 0, 1, 1])
+    found = generator(table, np.ones(5, dtype=np.bool_), LIMIT_NS)
+
+    assert (found.users_max, found.in_flight_max) == (9, 2)
+
+
+def test_the_rest_of_a_second_counts_and_is_no_health() -> None:
+    """A process's end leaves it without CPU and lag: no second, but its arrivals are there."""
+    counts = {"arrivals": [10, 10, 3], "arrivals_completed": 10, "arrivals_dropped": [0, 0, 3]}
+    rest = {"cpu_fraction": [0.3, 0.3, np.nan], "loop_lag_p50_ns": [0, 0, NULL], "loop_lag_p99_ns": [0, 0, NULL]}
+    found = generator(_table(3, **counts, **rest, arrivals_late=0), np.ones(3, dtype=np.bool_), LIMIT_NS)
+    assert (found.seconds, found.cpu_max, found.lateness.late_ticks, found.lateness.ticks) == (2, 0.3, 0, 40)
+    assert found.arrivals is not None
+    assert (found.arrivals.seconds, found.arrivals.offered, found.arrivals.dropped) == (2, 23, 3)
+
+
+def test_a_window_that_holds_but_a_rest_is_not_judged() -> None:
+    """There is no median of nothing."""
+    counts = {"arrivals": 5, "arrivals_completed": 5, "arrivals_dropped": 0, "arrivals_late": 0}
+    found = generator(_table(1, **counts, cpu_fraction=[np.nan]), np.ones(1, dtype=np.bool_), LIMIT_NS)
+    assert (found.seconds, found.cpu_median, found.workers) == (0, None, 0)
+    assert found.arrivals is not None
+    assert (found.arrivals.offered, found.arrivals.in_flight) == (5, 0)

@@ -212,7 +212,7 @@ def test_a_backlog_invalidates(tmp_path: Path) -> None:
     assert note.invalidates
     assert note == Note(
         kind=NoteKind.SATURATED,
-        text="1500 arrivals were offered (50.0/s) and 1200 completed (40.0/s): 80.0% where 99% is asked; "
+        text="1,500 arrivals were offered (50.0/s) and 1,200 completed (40.0/s): 80.0%, 99% is asked; "
         "none were dropped in the window; latency would tell the length of the run, and is not shown",
     )
 
@@ -220,9 +220,9 @@ def test_a_backlog_invalidates(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("late", "dropped", "text"),
     [
-        (3, 0, "3 of 1500 arrivals found no idle user at their moment; none were dropped in the window"),
-        (0, 1, "0 of 1500 arrivals found no idle user at their moment; 1 was dropped in the window"),
-        (9, 2, "9 of 1500 arrivals found no idle user at their moment; 2 were dropped in the window"),
+        (3, 0, "3 of 1,500 arrivals found no idle user at their moment; none were dropped in the window"),
+        (0, 1, "0 of 1,500 arrivals found no idle user at their moment; 1 was dropped in the window"),
+        (9, 2, "9 of 1,500 arrivals found no idle user at their moment; 2 were dropped in the window"),
     ],
 )
 def test_late_arrivals_are_told_and_do_not_invalidate(tmp_path: Path, late: int, dropped: int, text: str) -> None:

@@ -16,6 +16,16 @@ from seatrial.model import EngineName, Load, Stack
 from seatrial.stack.cores import cpuset, on_cores
 
 
+def _alone(core: int) -> frozenset[int]:
+    """Tell of a machine without threads beside each other."""
+    return frozenset({core})
+
+
+def _in_pairs(core: int) -> frozenset[int]:
+    """Tell of a machine of eight numbers, on which 0 and 4, 1 and 5, ... are a core each."""
+    return frozenset({core % 4, core % 4 + 4})
+
+
 @pytest.mark.parametrize(
     ("wanted", "usable", "processes", "generator", "stack"),
     [
@@ -32,19 +42,53 @@ def test_the_load_gets_the_last_cores_where_enough_are_left(
     wanted: str, usable: set[int], processes: int, generator: tuple[int, ...], stack: tuple[int, ...]
 ) -> None:
     """`auto` leaves the stack two, `on` one; numbers are those that this process may use, not a count from 0."""
-    found = pinning.decide(wanted, usable, processes)
+    found = pinning.decide(wanted, usable, processes, _alone)
 
     assert (found.generator, found.stack) == (generator, stack)
     assert set(found.usable) == usable
 
 
+@pytest.mark.parametrize(
+    ("wanted", "usable", "processes", "generator", "stack"),
+    [
+        ("auto", set(range(8)), 1, (3, 7), (0, 1, 2, 4, 5, 6)),
+        ("auto", set(range(8)), 2, (3, 7), (0, 1, 2, 4, 5, 6)),
+        ("auto", set(range(8)), 3, (2, 3, 6, 7), (0, 1, 4, 5)),
+        ("auto", {0, 4}, 1, (), ()),
+        ("auto", {0, 4, 5}, 1, (5,), (0, 4)),
+        ("on", {0, 4, 5}, 1, (5,), (0, 4)),
+    ],
+)
+def test_threads_of_one_core_are_not_held_apart(
+    wanted: str, usable: set[int], processes: int, generator: tuple[int, ...], stack: tuple[int, ...]
+) -> None:
+    """Two numbers of one physical core share its units: both go to the load, or both to the stack."""
+    found = pinning.decide(wanted, usable, processes, _in_pairs)
+
+    assert (found.generator, found.stack) == (generator, stack)
+
+
+def test_one_core_with_two_threads_is_not_enough() -> None:
+    """The stack would run beside the load on the other one."""
+    with pytest.raises(UsageError, match="not enough cores"):
+        pinning.decide("on", {0, 4}, 1, _in_pairs)
+
+
+def test_the_kernel_tells_which_threads_share_a_core() -> None:
+    """A number shares a core with itself at least; one that there is not is alone."""
+    core = max(os.sched_getaffinity(0))
+    assert core in pinning.threads_beside(core)
+    assert pinning.threads_beside(1_000_000) == {1_000_000}
+    assert list(pinning._span("2-4")) == [2, 3, 4]
+
+
 def test_to_insist_without_a_core_for_the_stack_is_a_mistake() -> None:
     """Two processes on two cores leave it nothing."""
     with pytest.raises(UsageError, match="not enough cores") as caught:
-        pinning.decide("on", {0, 1}, 2)
+        pinning.decide("on", {0, 1}, 2, _alone)
 
     assert caught.value.seen == "2 cores, 2 of them wanted for the load"
-    assert caught.value.expected == "at least 3"
+    assert caught.value.expected.startswith("at least 3,")
 
 
 def test_shared_cores_are_told_with_their_number() -> None:
@@ -77,7 +121,7 @@ def test_the_facts_say_what_became_of_the_plan(held: list[int] | None, expected:
     )
     load = Load(locustfile=Path("x.py"), users=1, warmup_s=1, duration_s=1, drain_s=1, pinning="on")
 
-    found = cores.of(cores.decided(load, affinity=lambda _pid: {0, 1}), stack)
+    found = cores.of(cores.decided(load, affinity=lambda _pid: {0, 1}, siblings=_alone), stack)
 
     assert found.facts() == expected
     assert (found.shared(1) == "") is (held != [])

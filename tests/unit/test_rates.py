@@ -26,10 +26,14 @@ def test_a_schedule_is_read(text: str, expected: list[tuple[float, float, float]
 
 
 @pytest.mark.parametrize(
-    "text", ["", "50", "fast", "-5/s", "50/day", "10/s, 20/s", "10/s to 20/s", "10/s for 0s", "0/s", "1/s for ten"]
+    "text",
+    [
+        *("", "50", "fast", "-5/s", "50/day", "10/s, 20/s", "10/s to 20/s", "10/s for 0s", "0/s", "1/s for ten"),
+        *("100001/s", "1/s to 100001/s for 5s", "6000060/min"),
+    ],
 )
 def test_what_is_no_schedule_is_refused(text: str) -> None:
-    """No unit, no length where one is needed, no arrivals at all."""
+    """No unit, no length where one is needed, no arrivals at all, or more than 100,000 a second."""
     with pytest.raises(ValueError, match=r"rate|long|lasts|duration|arrivals"):
         parse(text)
 
@@ -63,6 +67,8 @@ def test_a_file_gives_steps() -> None:
         (["0,inf"], "line 1"),
         (["0,0"], "above zero"),
         ([], "above zero"),
+        (["0,10", "1," + "9" * 131_073], "line 2"),
+        (["0,100000", "1,100000.5"], "line 2: .*highest rate"),
     ],
 )
 def test_a_file_that_is_none_is_refused_by_its_line(lines: list[str], words: str) -> None:

@@ -14,6 +14,7 @@ from factories import at
 
 from seatrial import upkeep
 from seatrial.errors import UsageError
+from seatrial.model import NoteKind
 from seatrial.record import document as documents
 from seatrial.record import read
 from seatrial.record.folder import RunFolder, find_run
@@ -29,8 +30,10 @@ CLEAN: list[dict[str, int | None]] = [
 ]
 
 
-def _recording(root: Path, tests: Sequence[Mapping[str, int | None]] = CLEAN, *, ended: bool = True) -> RunFolder:
-    """Make the folder of a recording with 60 requests, one at each half second."""
+def _recording(
+    root: Path, tests: Sequence[Mapping[str, int | None]] = CLEAN, *, ended: bool = True, killed: bool = False
+) -> RunFolder:
+    """Make the folder of a recording with 60 requests, one at each half second; a second process asked nothing."""
     folder = RunFolder(root)
     folder.streams.mkdir(parents=True)
     (folder.streams / "lock").touch()
@@ -41,7 +44,9 @@ def _recording(root: Path, tests: Sequence[Mapping[str, int | None]] = CLEAN, *,
         response.bytes_received, response.bytes_sent, response.connection = 7, NULL, ""
         recorder.learn(response.endpoint)
         recorder.request(response, NULL, UNKNOWN_USER if half_seconds % 2 else half_seconds)
-    recorder.close()
+    recorder.end()
+    other = Recorder(folder.streams, 1, ())
+    other.close() if killed else other.end()
     told: dict[str, Any] = {"clock": {"wall_ns": 1, "monotonic_ns": 0}, "locustfile": "theirs.py", "locust": "2"}
     told |= {"host": "http://h", "users": 4, "user_classes": ["U"], "options": ["-f"], "source": "locust events"}
     folder.recording.write_text(json.dumps(told | {"tests": tests, "ended": ended}))
@@ -65,6 +70,15 @@ def test_a_recording_whose_process_was_killed_ends_with_its_last_stamp(tmp_path:
     document = documents.load(folder)
     assert (document.status, document.spans[-1].until_ns) == ("recovered", at(29.5) + 1_000_001)
     assert "recovered" in {note.kind for note in document.notes}
+
+
+def test_a_process_that_was_killed_invalidates_a_recording_that_ended(tmp_path: Path) -> None:
+    """Its arrivals from then on are nowhere; whoever comes to its own end leaves a mark."""
+    folder = upkeep.recover(_recording(tmp_path, killed=True))
+    document = documents.load(folder)
+    (lost,) = (note for note in document.notes if note.kind is NoteKind.WORKER_LOST)
+    assert (document.status, lost.text.endswith("load processes 1")) == ("complete", True)
+    assert not review(folder).valid
 
 
 def test_what_an_event_does_not_tell_is_null_in_the_table(tmp_path: Path) -> None:

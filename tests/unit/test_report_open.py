@@ -93,7 +93,7 @@ def test_what_was_kept_of_the_schedule_is_told(tmp_path: Path) -> None:
     """29 whole seconds of the window; one late and none dropped in each."""
     lines = _lines(_open_run(tmp_path, late=1), 200)
     told = "1,450 offered (50.0/s), 1,450 completed (50.0/s); 29 found no idle user, 0 dropped in the window"
-    assert f"arrivals {told}" in lines
+    assert f"arrivals in 29 whole seconds of 30.0 s: {told}" in lines
     assert any(line.endswith("loop lag p99 at most 900 µs, schedule slip p99 at most 1.25 ms") for line in lines)
 
 
@@ -102,7 +102,7 @@ def test_a_saturated_run_shows_no_latency(tmp_path: Path) -> None:
     lines = _lines(_open_run(tmp_path, completed=40), 120)
     assert lines[0].startswith("INVALID")
     assert lines[2].startswith(
-        "not to be trusted: saturated: 1450 arrivals were offered (50.0/s) and 1160 completed"
+        "not to be trusted: saturated: 1,450 arrivals were offered (50.0/s) and 1,160 completed"
     )
     assert _after(lines, "endpoint count failed latency per s MB/s")[2] == "blob 1,500 0 saturated 50.0 0.05"
     assert _after(lines, "flow count failed latency requests per s MB/s")[2].startswith("pull 150 0 saturated 600")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from seatrial.load import pinning
-from seatrial.load.pinning import Pinning
+from seatrial.load.pinning import Pinning, Siblings
 from seatrial.model import Load, Stack
 
 
@@ -27,9 +27,14 @@ class Cores:
         return pinning.shared(self.generator, self.stack or (), processes)
 
 
-def decided(load: Load, *, affinity: Callable[[int], Collection[int]] = os.sched_getaffinity) -> Pinning:
+def decided(
+    load: Load,
+    *,
+    affinity: Callable[[int], Collection[int]] = os.sched_getaffinity,
+    siblings: Siblings = pinning.threads_beside,
+) -> Pinning:
     """Decide for the cores that this process may use; UsageError if the load asks for more than there are."""
-    return pinning.decide(load.pinning, affinity(0), load.processes)
+    return pinning.decide(load.pinning, affinity(0), load.processes, siblings)
 
 
 def of(plan: Pinning, stack: Stack) -> Cores:

@@ -66,10 +66,10 @@ def arrivals(table: Generator, inside: Mask) -> Arrivals | None:
     if not np.any((table.arrivals != NULL) & inside):
         return None
     mine = [table.worker == number for number in np.unique(table.worker[inside])]
-    each = [_of_process(rows(table, one), inside[one]) for one in mine]
+    each = [_of_process(rows(table, one), (inside & table.seconds)[one]) for one in mine]
     judged = rows(table, inside)
     return Arrivals(
-        seconds=max(int((inside & one).sum()) for one in mine),
+        seconds=max(int((inside & one & table.seconds).sum()) for one in mine),
         offered=_total(judged.arrivals),
         completed=_total(judged.arrivals_completed),
         late=_total(judged.arrivals_late),
@@ -85,6 +85,8 @@ def _of_process(table: Generator, inside: Mask) -> tuple[float, float]:
         np.where(column == NULL, 0, column)
         for column in (table.arrivals, table.arrivals_completed, table.arrivals_dropped)
     )
+    if not np.any(inside):
+        return 0.0, 0.0
     in_flight = np.maximum(np.cumsum(offered - completed - dropped), 0)[inside].astype(np.float64)
     return float(np.median(in_flight)), _rise(in_flight, offered[inside].astype(np.float64))
 

@@ -78,7 +78,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generator:
-    """One second of one worker process a row; NaN where the fraction is unknown.
+    """One second of one worker process a row, or the rest of one at its end, whose CPU fraction is NaN.
 
     The four columns of arrivals are NULL in the closed model.
     """
@@ -96,6 +96,11 @@ class Generator:
     arrivals_dropped: Ints
     cpu_fraction: Floats
     phase: Coded
+
+    @property
+    def seconds(self) -> Mask:
+        """Which rows are a second, and so tell how well the process did; a rest tells counts only."""
+        return ~np.isnan(self.cpu_fraction)
 
 
 _Table = TypeVar("_Table", Requests, Flows, Samples, Generator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +65,7 @@ class GeneratorUse:
     """The worker processes over the window; None where nobody could tell.
 
     `seconds` counts those of the process that told its CPU in most of them (or, where nobody did, has most of
-    them), `busy_seconds` those in which any was busy;
+    them), `busy_seconds` those in which any was busy; `users_max` and `in_flight_max` are sums over the processes;
     `arrivals` is None in the closed model.
     """
 
@@ -89,10 +90,11 @@ class GeneratorUse:
 def generator(whole: Generator, inside: Mask, limit_ns: int) -> GeneratorUse:
     """Judge the seconds where `inside` holds; `limit_ns` is how late loop and schedule may be.
 
-    The processes' seconds are put side by side by their order, not by their stamps.
+    The processes' seconds are put side by side by their order, not by their stamps. The rest of a second that a
+    process's end leaves has counts, but no health: it is no second.
     """
-    table = rows(whole, inside)
-    cpu = np.sort(table.cpu_fraction[~np.isnan(table.cpu_fraction)])
+    table = rows(whole, inside & whole.seconds)
+    cpu = np.sort(table.cpu_fraction)
     workers = [table.worker == number for number in np.unique(table.worker)]
     told = ~np.isnan(table.cpu_fraction) if len(cpu) else np.ones(len(table.worker), dtype=np.bool_)
     busy = [np.flatnonzero(table.cpu_fraction[mine] > BUSY_FRACTION) for mine in workers]
@@ -104,8 +106,8 @@ def generator(whole: Generator, inside: Mask, limit_ns: int) -> GeneratorUse:
         cpu_max=float(cpu[-1]) if len(cpu) else None,
         loop_lag_p99_max_ns=_highest(table.loop_lag_p99_ns),
         slip_p99_max_ns=_highest(table.slip_p99_ns),
-        users_max=_highest(table.users),
-        in_flight_max=_highest(table.in_flight),
+        users_max=_most_together(table.users, workers),
+        in_flight_max=_most_together(table.in_flight, workers),
         lateness=lateness(table, limit_ns),
         arrivals=arrivals(whole, inside),
     )
@@ -138,6 +140,17 @@ def lateness(table: Generator, limit_ns: int) -> Lateness:
         slipped=int(offered[table.slip_p99_ns > limit_ns].sum()),
         arrivals=int(offered.sum()),
     )
+
+
+def _most_together(values: Ints, workers: Sequence[Mask]) -> int | None:
+    """Return the largest sum over the processes, their seconds side by side; None where none of them told."""
+    told = [np.where(mine == NULL, 0, mine) for worker in workers if np.any((mine := values[worker]) != NULL)]
+    if not told:
+        return None
+    together = np.zeros(max(len(mine) for mine in told), dtype=np.int64)
+    for mine in told:
+        together[: len(mine)] += mine
+    return int(together.max())
 
 
 def _highest(values: Ints) -> int | None:

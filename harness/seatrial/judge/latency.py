@@ -14,14 +14,7 @@ import numpy as np
 from seatrial.judge.columns import Coded, Flows, Ints, Mask, Requests, rows
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
-from seatrial.wire.tables import Outcome
-
-NOT_FAILURES = frozenset({Outcome.OK, Outcome.ABORTED, Outcome.CUT})
-"""`aborted` is the user model's purpose and `cut` the end of the run; neither says anything about the stack.
-
-`dropped`, an arrival that no user was free to serve, is a failure of the load that was asked for: it is counted,
-in flows named `arrival`, and has no latency.
-"""
+from seatrial.wire.tables import NOT_FAILURES, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,13 @@ import numpy as np
 
 from seatrial.judge import memory, replicas, turns
 from seatrial.judge.columns import Coded, Floats, Flows, Ints, Mask, Requests, Samples, rows
-from seatrial.judge.latency import NOT_FAILURES, nearest_rank, quantiles
+from seatrial.judge.latency import nearest_rank, quantiles
 from seatrial.judge.metric import Kind, Metric
 from seatrial.judge.turns import Turns
 from seatrial.judge.validity import RESERVED
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
-from seatrial.wire.tables import Outcome
+from seatrial.wire.tables import NOT_FAILURES, Outcome
 
 DONE = frozenset({Outcome.OK, Outcome.ABORTED})
 """What counts as throughput: a refusal is not work done, and what the end of the run cut off is neither."""

@@ -14,12 +14,12 @@ import numpy as np
 
 from seatrial.judge.columns import Coded, Ints, Mask, Requests
 from seatrial.judge.grid import Grid, grid
-from seatrial.judge.latency import NOT_FAILURES, Traffic, quantiles
+from seatrial.judge.latency import Traffic, quantiles
 from seatrial.judge.series import Pace, Rise, rise
 from seatrial.judge.window import Window
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
-from seatrial.wire.tables import Outcome
+from seatrial.wire.tables import NOT_FAILURES, Outcome
 
 
 @dataclass(slots=True, kw_only=True)

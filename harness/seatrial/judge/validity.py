@@ -117,8 +117,8 @@ def _saturated(seen: Arrivals) -> list[Note]:
     if not seen.saturated:
         return []
     text = (
-        f"{seen.offered} arrivals were offered ({_per_s(seen.offered, seen)}) and {seen.completed} completed "
-        f"({_per_s(seen.completed, seen)}): {seen.completed_share:.1%} where {LEAST_COMPLETED_PERCENT}% is asked; "
+        f"{seen.offered:,} arrivals were offered ({_per_s(seen.offered, seen)}) and {seen.completed:,} completed "
+        f"({_per_s(seen.completed, seen)}): {seen.completed_share:.1%}, {LEAST_COMPLETED_PERCENT}% is asked; "
         f"{_dropped(seen)}; latency would tell the length of the run, and is not shown"
     )
     return [Note(kind=NoteKind.SATURATED, text=text)]
@@ -127,7 +127,7 @@ def _saturated(seen: Arrivals) -> list[Note]:
 def _late_arrivals(seen: Arrivals) -> list[Note]:
     if not seen.late and not seen.dropped:
         return []
-    text = f"{seen.late} of {seen.offered} arrivals found no idle user at their moment; {_dropped(seen)}"
+    text = f"{seen.late:,} of {seen.offered:,} arrivals found no idle user at their moment; {_dropped(seen)}"
     return [Note(kind=NoteKind.LATE_ARRIVALS, text=text)]
 
 
@@ -136,7 +136,7 @@ def _dropped(seen: Arrivals) -> str:
 
 
 def _per_s(count: int, seen: Arrivals) -> str:
-    return f"{count / max(seen.seconds, 1):.1f}/s"
+    return f"{count / max(seen.seconds, 1):,.1f}/s"
 
 
 def _ms(value_ns: int | None) -> str:

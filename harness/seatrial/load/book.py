@@ -44,7 +44,7 @@ class Book:
         self.under_way += second.arrivals - second.arrivals_completed - second.arrivals_dropped
         if second.t_ns > self.begin_ns and not self.closed:
             self.seconds.append(second)
-        self.idle = second.t_least_ns >= self.end_ns and self.under_way <= 0 and second.in_flight <= 0
+        self.idle = second.t_least_ns >= self.end_ns and self.under_way <= 0 and not second.in_flight
 
     def close(self) -> None:
         """Take what is still under way for lost; a later second may tell when it ended."""

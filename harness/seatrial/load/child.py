@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from contextlib import suppress
 from typing import IO
@@ -13,9 +14,11 @@ from seatrial.load.channel import Channel
 from seatrial.load.orders import Orders
 from seatrial.model import Spawn
 from seatrial.wire.control import Plan
+from seatrial.wire.masking import masked
 
 ABANDON_WITHIN_S = 5.0
 _LAST_LINES = 15
+_HINTED = re.compile(r"^ +hint:", re.MULTILINE)
 _OPTIONS = "options stand under load.parameters, or in --set load.parameters.NAME=VALUE"
 
 
@@ -84,13 +87,11 @@ class Child:
         )
 
     def refused(self, seen: str) -> UsageError:
-        """Return the error for a locustfile that refuses its options."""
-        return UsageError(
-            "the locustfile refuses its options",
-            where=str(self._orders.load.locustfile),
-            seen=seen,
-            hint=_OPTIONS,
-        )
+        """Return the error for a locustfile that refuses its options, or that says itself what is to be done."""
+        where = str(self._orders.load.locustfile)
+        if _HINTED.search(seen):
+            return UsageError("the locustfile can't be driven", where=where, seen=seen)
+        return UsageError("the locustfile refuses its options", where=where, seen=seen, hint=_OPTIONS)
 
     def unwritable(self, seen: str) -> ResultsUnwritable:
         """Return the error for records that can't be written."""
@@ -125,4 +126,14 @@ class Child:
     def last_words(self) -> str:
         """Return the last lines of its log."""
         text = self._orders.log.read_text(encoding="utf-8", errors="replace")
-        return "\n".join(text.strip().splitlines()[-_LAST_LINES:])
+        return masked("\n".join(text.strip().splitlines()[-_LAST_LINES:]))
+
+    def mask_log(self) -> None:
+        """Take the secrets of URLs out of what was printed beside Locust's own log; call it at the end."""
+        path = self._orders.log
+        part = path.with_name(f"{path.name}.part")
+        with suppress(OSError):  # of a full disk, which is told already
+            text = path.read_text(encoding="utf-8", errors="replace")
+            if masked(text) != text:
+                part.write_text(masked(text), encoding="utf-8")
+                part.replace(path)

@@ -62,6 +62,8 @@ def drive(
         except BaseException:
             started.abandon(steering)
             raise
+        finally:
+            started.mask_log()
 
 
 class Drive:

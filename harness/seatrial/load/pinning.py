@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from seatrial.errors import UsageError
 
@@ -20,25 +21,57 @@ class Pinning:
     stack: tuple[int, ...] = ()
 
 
-def decide(wanted: str, cores: Collection[int], processes: int) -> Pinning:
+def threads_beside(core: int) -> frozenset[int]:
+    """Return the numbers that share a physical core with this one, itself among them: what Linux calls siblings.
+
+    Only itself where the kernel does not tell (https://docs.kernel.org/admin-guide/cputopology.html).
+    """
+    try:
+        text = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list").read_text()
+        return frozenset({core}).union(*(_span(part) for part in text.strip().split(",")))
+    except (OSError, ValueError):
+        return frozenset({core})
+
+
+Siblings = Callable[[int], frozenset[int]]
+
+
+def decide(wanted: str, cores: Collection[int], processes: int, siblings: Siblings = threads_beside) -> Pinning:
     """Give the last `processes` of the `cores` that may be used to the load, the others to the stack.
 
-    `auto` does so if two are left for the stack, `on` if one is; UsageError if there is none then. Else, and with
-    `off`, both may run on all.
+    Where a physical core has two numbers, the load gets both: threads of one core take each other's time. `auto`
+    does so if two are left for the stack, `on` if one is; UsageError if there is none then. Else, and with `off`,
+    both may run on all.
     """
     usable = tuple(sorted(cores))
-    left = len(usable) - processes
+    generator = _last_whole(usable, processes, siblings)
+    stack = tuple(core for core in usable if core not in generator)
+    left = len(stack)
     if wanted == "on" and left < 1:
         raise UsageError(
             "there are not enough cores to hold load and stack apart",
             where="load.pinning",
             seen=f"{_counted(len(usable), 'core')}, {processes} of them wanted for the load",
-            expected=f"at least {processes + 1}",
+            expected=f"at least {processes + 1}, of which the stack's share no physical core with the load's",
             hint="pinning: auto, or fewer processes",
         )
     if wanted == "on" or (wanted == "auto" and left >= _LEAST_FOR_STACK):
-        return Pinning(usable=usable, generator=usable[left:], stack=usable[:left])
+        return Pinning(usable=usable, generator=generator, stack=stack)
     return Pinning(usable=usable)
+
+
+def _last_whole(usable: Sequence[int], count: int, siblings: Siblings) -> tuple[int, ...]:
+    """Return at least `count` of the cores, from the last one on, none without its siblings."""
+    taken: set[int] = set()
+    for core in reversed(usable):
+        if len(taken) < count:
+            taken |= siblings(core) & set(usable)
+    return tuple(sorted(taken))
+
+
+def _span(part: str) -> range:
+    first, _, last = part.partition("-")
+    return range(int(first), int(last or first) + 1)
 
 
 def shared(generator: Collection[int], stack: Collection[int], processes: int) -> str:

@@ -12,9 +12,7 @@ from seatrial.units import NS_PER_S
 from seatrial.wire import buckets
 
 _HEALTH = ("cpu_fraction", "loop_lag_p50_ns", "loop_lag_p99_ns", "slip_p99_ns")
-_SUMMED = (
-    "users in_flight offered completed failed arrivals arrivals_completed arrivals_late arrivals_dropped".split()
-)
+_SUMMED = "users offered completed failed arrivals arrivals_completed arrivals_late arrivals_dropped".split()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,14 +20,15 @@ class Second:
     """Counts of one second over all processes, the last of which told them at `t_ns`, the first at `t_least_ns`.
 
     `latency` has the successes of all endpoints by bucket, `by_endpoint` those of each; `failures` counts those
-    that failed. `cpu_fraction` is that of the busiest process, lags and slip (p99) are those of the latest; None
-    where no process could tell.
+    that failed. `in_flight` is None where nobody can tell, as of requests that Locust's own events tell of.
+    `cpu_fraction` is that of the busiest process, lags and slip (p99) are those of the latest; None where no
+    process could tell.
     """
 
     t_ns: int
     t_least_ns: int = 0
     users: int = 0
-    in_flight: int = 0
+    in_flight: int | None = None
     offered: int = 0
     completed: int = 0
     failed: int = 0
@@ -51,7 +50,8 @@ class Second:
         parts = [f"{self.completed} requests/s"]
         if p95_ns is not None:
             parts.append(f"p95 {milliseconds(p95_ns)}")
-        parts += [f"{self.failed} failed", f"{self.in_flight} in flight"]
+        parts.append(f"{self.failed} failed")
+        parts += [f"{self.in_flight} in flight"] if self.in_flight is not None else []
         late, dropped = self.arrivals_late, self.arrivals_dropped
         parts += [f"{late} late"] if late else []
         parts += [f"{dropped} dropped"] if dropped else []
@@ -97,8 +97,10 @@ def _sum(messages: Iterable[Message]) -> Second:
             by_endpoint.setdefault(endpoint, Counter()).update(numbers)
     stamps = [message.get("t_ns", 0) for message in told]
     counts = {name: sum(message.get(name) or 0 for message in told) for name in _SUMMED}
+    flying = [message["in_flight"] for message in told if message.get("in_flight") is not None]
     return Second(
         t_ns=max(stamps),
+        in_flight=sum(flying) if flying else None,
         t_least_ns=min(stamps),
         latency=dict(latency),
         by_endpoint={endpoint: dict(found) for endpoint, found in by_endpoint.items()},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from seatrial.errors import UsageError
@@ -13,6 +13,7 @@ from seatrial.model import Note, NoteKind, Phase, Span
 from seatrial.record.document import NO_ENGINE, RunDocument
 from seatrial.record.durable import writing
 from seatrial.record.folder import RunFolder
+from seatrial.wire.streams import end_mark
 
 _NO_END_NS = 2**63 - 1
 _FROM_EVENTS = "locust events"
@@ -61,7 +62,7 @@ def document(folder: RunFolder) -> RunDocument:
         clock=told["clock"],
         spans=spans,
         facts={"subject": {}, "environment": {"locust": told["locust"]}},
-        notes=tuple(_notes(told, clean=clean)),
+        notes=tuple(_notes(told, clean=clean, lost=_lost(folder))),
     )
 
 
@@ -74,11 +75,20 @@ def _spans(test: Mapping[str, int | None]) -> Iterator[Span]:
         yield Span(phase=Phase.DRAIN, from_ns=stopping_ns, until_ns=until_ns or _NO_END_NS)
 
 
-def _notes(told: Mapping[str, Any], *, clean: bool) -> Iterator[Note]:
+def _lost(folder: RunFolder) -> list[int]:
+    """Return the load processes that began to record and did not say that they came to their end."""
+    began = {int(path.stem.partition("-")[2]) for path in folder.streams.glob("generator-*.jsonl")}
+    return sorted(worker for worker in began if not end_mark(folder.streams, worker).exists())
+
+
+def _notes(told: Mapping[str, Any], *, clean: bool, lost: Sequence[int]) -> Iterator[Note]:
     if told["source"] == _FROM_EVENTS:
         yield from_events()
     if not clean:
         yield Note(kind=NoteKind.RECOVERED, text="Locust was ended before it could seal this recording")
+    if lost and clean:
+        which = ", ".join(map(str, lost))
+        yield Note(kind=NoteKind.WORKER_LOST, text=f"killed before their records ended: load processes {which}")
 
 
 def from_events() -> Note:

@@ -19,7 +19,7 @@ def lines(review: Review) -> list[tuple[str, str]]:
         ("began", about.began_utc),
         ("engine", f"{about.engine}: {about.engine_reason}" if about.engine_reason else about.engine),
         ("load went by", about.url_via),
-        ("arrivals", _arrivals(review.generator.arrivals)),
+        ("arrivals", _arrivals(review.generator.arrivals, review.window.length_ns)),
         ("generator", _generator(review)),
         ("cores", _cores(about.pinning)),
         ("sampler", _sampler(review)),
@@ -48,16 +48,18 @@ def _since(took_ns: int | None, what: str) -> str:
     return "" if took_ns is None else f"{numbers.duration(took_ns)} {what}"
 
 
-def _arrivals(seen: Arrivals | None) -> str:
+def _arrivals(seen: Arrivals | None, window_ns: int) -> str:
+    """Tell what the load's whole seconds counted; the window's edges lie in seconds that are left out."""
     if seen is None:
         return ""
     ended = f"{numbers.count(seen.completed)} completed ({_per_s(seen.completed, seen)})"
     waited = f"{numbers.count(seen.late)} found no idle user, {numbers.count(seen.dropped)} dropped in the window"
-    return f"{numbers.count(seen.offered)} offered ({_per_s(seen.offered, seen)}), {ended}; {waited}"
+    of = f"in {seen.seconds} whole seconds of {numbers.duration(window_ns)}: "
+    return f"{of}{numbers.count(seen.offered)} offered ({_per_s(seen.offered, seen)}), {ended}; {waited}"
 
 
 def _per_s(count: int, seen: Arrivals) -> str:
-    return f"{numbers.rate(count / seen.seconds)}/s"
+    return f"{numbers.rate(count / max(seen.seconds, 1))}/s"
 
 
 def _generator(review: Review) -> str:

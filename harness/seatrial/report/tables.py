@@ -11,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from seatrial.judge.budgets import Judged
-from seatrial.judge.latency import NOT_FAILURES, Traffic
+from seatrial.judge.latency import Traffic
 from seatrial.report import numbers
 from seatrial.report.contents import Placed
+from seatrial.wire.tables import NOT_FAILURES
 
 WIDE = 100
 """The width, in characters, from which every column is shown."""
@@ -133,7 +134,8 @@ def work(services: Sequence[Placed], width: int) -> tuple[Table, str]:
 def listed(rows: Sequence[Mapping[str, object]]) -> Table:
     """Return rows of named values as they are, numbers to the right."""
     heads = list(rows[0]) if rows else []
-    table = headed([(head, not isinstance(rows[0][head], int)) for head in heads])
+    words = {head for head in heads if any(isinstance(row[head], str) for row in rows)}
+    table = headed([(head, head in words) for head in heads])
     for row in rows:
         table.add_row(*(Text(_as_word(row[head])) for head in heads))
     return table
@@ -205,6 +207,8 @@ def headed(heads: Sequence[tuple[str, bool]]) -> Table:
 
 
 def _as_word(value: object) -> str:
+    if value is None:
+        return "-"
     return numbers.count(value) if isinstance(value, int) else str(value)
 
 

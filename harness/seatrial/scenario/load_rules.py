@@ -59,7 +59,7 @@ def _of_file(path: Path, name: str) -> Iterator[str]:
 
 
 def _steps(path: Path) -> tuple[Stretch, ...]:
-    with path.open(encoding="utf-8", newline="") as lines:
+    with path.open(encoding=rates.ENCODING, newline="") as lines:
         return rates.parse_lines(lines)
 
 

@@ -19,10 +19,10 @@ from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.user.client import Client
 from seatrial.user.connection import Timeouts
+from seatrial.user.diary import without_secrets
 from seatrial.user.flows import Flow, broken_off, current_flow
 from seatrial.user.message import Manners
 from seatrial.user.network import Sockets
-from seatrial.user.open_model import check_drivable
 from seatrial.user.options import offer
 from seatrial.user.pace import Pace
 from seatrial.user.parallel import Parallel, side_by_side
@@ -144,8 +144,7 @@ class LeanUser(User):
         ledger = self.session.ledger(self, self.number)
         open_model = self.session.open_model
         self._pace: Pace | None = None
-        if open_model.arrivals.on:
-            check_drivable(type(self))
+        open_model.admit(type(self))
         if open_model.paces:
             self._pace = Pace(self, ledger, open_model.arrivals, self.session.gate)
         try:
@@ -153,7 +152,7 @@ class LeanUser(User):
         except ValueError as error:
             raise UsageError(
                 "the host to load is not a URL",
-                seen=repr(self.host or ""),
+                seen=repr(without_secrets(self.host or "")),
                 expected="http://HOST[:PORT], https://HOST[:PORT] or http+unix://%2FPATH",
                 hint="give --host, or set `host` on the user class",
             ) from error

@@ -1,15 +1,16 @@
 """The open model in one process: arrivals come when they are due, whatever the server does, and users serve them.
 
 An arrival that finds an idle user is begun at once. One that finds none waits, first come, first served: it is
-late. One that has waited LATE_LIMIT_S is dropped, and so is all that waits when the gate shuts or the run ends:
-each is recorded, none is forgotten. What would be due while the gate is shut does not exist: it is neither counted
-nor served later. So every arrival is served, or given up, in the turn of the gate in which it was due.
+late. One that has waited LATE_LIMIT_S is dropped, and so is all that waits when the run ends: both are recorded,
+none is forgotten. What would be due while the gate is shut does not exist: it is neither counted nor served later.
+What still waits when the gate shuts is dropped at that moment, so that nothing of one turn is served in the next.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from bisect import insort
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
@@ -17,12 +18,15 @@ from typing import Any
 import gevent
 from gevent.hub import Waiter
 
+from seatrial.user.alarm import Alarm
 from seatrial.user.feed import Feed
 from seatrial.user.gate import Gate
+from seatrial.user.tally import Tally
 
 LATE_LIMIT_S = 10.0
+GRACE_NS = 5_000_000
+"""So long after the gate shut an arrival is still given to an idle user: loop and timers may be so late."""
 _NS = 1_000_000_000
-COUNTS = ("arrivals", "arrivals_completed", "arrivals_late", "arrivals_dropped")
 
 
 class Arrivals:
@@ -47,18 +51,17 @@ class Arrivals:
         self._clock = clock
         self._limit_ns = round(late_limit_s * _NS)
         self._idle: OrderedDict[Any, int] = OrderedDict()
-        self._handed: dict[Any, int] = {}
+        self._handed: dict[Any, tuple[int, bool]] = {}
         self._waiting: deque[int] = deque()
-        self._counts: dict[str, int] = {}
-        self._slips_ns: list[int] = []
+        self._tally = Tally()
         self._changed = False
-        self._sleeper: Any = None
-        gate.on_change(self.look)
+        self._alarm = Alarm(clock)
+        gate.on_change(before=self._catch_up, after=self._catch_up)
 
     def begin(self) -> None:
         """Drive users by arrivals from now on."""
         self.on = True
-        self._counts = self._counts or dict.fromkeys(COUNTS, 0)
+        self._tally.begin()
         self.look()
 
     def end(self) -> None:
@@ -70,21 +73,30 @@ class Arrivals:
         self.on = False
         self.feed.end()
         while self._waiting:
-            self._drop(now_ns)
+            self._drop(self._waiting.popleft(), now_ns)
 
     def look(self) -> None:
         """Look again at once: feed or gate have changed."""
         self._changed = True
-        if self._sleeper is not None:
-            gevent.get_hub().loop.run_callback(self._sleeper.switch, None)
+        self._alarm.ring()
 
     def wait(self) -> int:
         """Wait in the calling user's greenlet for an arrival, and return its moment."""
-        now_ns = self._clock()
-        if self._waiting and self._gate.open_at(now_ns):
-            self._drop_late(now_ns)
-            if self._waiting:
-                return self._waiting.popleft()
+        self._give_up(self._clock())
+        if self._waiting:
+            return self._waiting.popleft()
+        while True:
+            due_ns, at_once = self._await()
+            now_ns = self._clock()
+            if not self._shut_since(due_ns, now_ns - GRACE_NS):
+                break
+            self._drop(due_ns, now_ns)
+        if at_once:
+            self._tally.slipped(now_ns - due_ns)
+        return due_ns
+
+    def _await(self) -> tuple[int, bool]:
+        """Wait to be handed an arrival; also return whether that was at its moment, without any wait before."""
         waiter: Any = Waiter()
         self._idle[waiter] = 0
         try:
@@ -92,36 +104,30 @@ class Arrivals:
         except BaseException:
             self._idle.pop(waiter, None)
             if waiter in self._handed:
-                self.give_back(self._handed.pop(waiter))
+                self.give_back(self._handed.pop(waiter)[0])
             raise
-        due_ns = self._handed.pop(waiter)
-        self._slips_ns.append(self._clock() - due_ns)
-        return due_ns
+        return self._handed.pop(waiter)
 
     def give_back(self, due_ns: int) -> None:
         """Take back an arrival whose user ends before it begun; it is the next one's."""
         now_ns = self._clock()
-        self._waiting.appendleft(due_ns)
-        if self.on and self._gate.open_at(now_ns):
-            self._serve(now_ns)
-        else:
-            self._drop(now_ns)
+        if not self.on:
+            self._drop(due_ns, now_ns)
+            return
+        insort(self._waiting, due_ns)
+        self._serve(now_ns)
+        self.look()
 
     def completed(self) -> None:
         """Count an arrival whose task has ended."""
-        self._counts["arrivals_completed"] += 1
+        self._tally.add("arrivals_completed")
 
     def take(self) -> tuple[dict[str, int | None], int | None]:
         """Return the counts and the 99th percentile of the slip since the last call, and begin anew.
 
-        The counts are None in the closed model; the slip is None where no arrival found an idle user.
+        What waited for a user, or in one that was ended, has no slip: that was no fault of this process.
         """
-        if not self._counts:
-            return dict.fromkeys(COUNTS), None
-        counts: dict[str, int | None] = {**self._counts}
-        self._counts = dict.fromkeys(COUNTS, 0)
-        slips_ns, self._slips_ns = sorted(self._slips_ns), []
-        return counts, slips_ns[-(-99 * len(slips_ns) // 100) - 1] if slips_ns else None
+        return self._tally.take()
 
     def run(self) -> None:
         """Hand out arrivals until killed."""
@@ -131,68 +137,66 @@ class Arrivals:
             self.tick(now_ns)
             next_ns = self._next_ns(now_ns)
             if not self._changed:
-                self._sleep_until(next_ns)
-
-    def _sleep_until(self, t_ns: float) -> None:
-        """Sleep until a moment, or until `look` is called; a timer alone is cheaper than an Event's wait."""
-        self._sleeper = Waiter()
-        timer: Any = None
-        if t_ns != math.inf:
-            timer = gevent.get_hub().loop.timer(max(t_ns - self._clock(), 0) / _NS)
-            timer.start(self._sleeper.switch, None, update=True)
-        try:
-            self._sleeper.get()
-        finally:
-            self._sleeper = None
-            if timer is not None:
-                timer.stop()
-                timer.close()
+                self._alarm.sleep_until(next_ns)
 
     def tick(self, now_ns: int) -> None:
-        """Hand out, or let wait, what is due by now; give up what has waited too long, or longer than the gate.
-
-        What was due before the gate shut is begun although the loop only looks now, if a user is idle.
-        """
+        """Hand out, or let wait, what is due by now; give up what has waited too long."""
         if not self.on:
             return
-        self._drop_late(now_ns)
         self._serve(now_ns)
         for due_ns in self.feed.due(now_ns):
-            if not self._gate.open_at(due_ns):
-                continue
-            self._counts["arrivals"] += 1
-            if self._idle and not self._waiting:
-                self._hand(due_ns)
-            else:
-                self._counts["arrivals_late"] += 1
-                self._waiting.append(due_ns)
-        while self._waiting and not self._gate.open_at(now_ns):
-            self._drop(now_ns)
+            if self._gate.open_at(due_ns):
+                self._tally.add("arrivals")
+                self._begin_or_keep(due_ns, now_ns)
+
+    def _begin_or_keep(self, due_ns: int, now_ns: int) -> None:
+        if self._idle and not self._waiting and not self._shut_since(due_ns, now_ns - GRACE_NS):
+            self._hand(due_ns, at_once=True)
+            return
+        self._tally.add("arrivals_late")
+        if self._shut_since(due_ns, now_ns):
+            self._drop(due_ns, now_ns)
+        else:
+            self._waiting.append(due_ns)
+
+    def _catch_up(self) -> None:
+        self.tick(self._clock())
+        self.look()
 
     def _serve(self, now_ns: int) -> None:
-        """Give what waits to who is idle: users that the gate has held back."""
-        if self._gate.open_at(now_ns):
-            while self._waiting and self._idle:
-                self._hand(self._waiting.popleft())
+        """Give what waits to who is idle."""
+        self._give_up(now_ns)
+        while self._waiting and self._idle:
+            self._hand(self._waiting.popleft(), at_once=False)
 
-    def _hand(self, due_ns: int) -> None:
+    def _hand(self, due_ns: int, *, at_once: bool) -> None:
         waiter, _ = self._idle.popitem(last=False)
-        self._handed[waiter] = due_ns
+        self._handed[waiter] = (due_ns, at_once)
         gevent.get_hub().loop.run_callback(waiter.switch, None)
 
-    def _drop_late(self, now_ns: int) -> None:
-        while self._waiting and now_ns - self._waiting[0] > self._limit_ns:
-            self._drop(now_ns)
+    def _shut_since(self, due_ns: int, now_ns: int) -> bool:
+        """Tell whether the gate has shut since an arrival's moment, though it may be open again."""
+        shuts_ns = self._gate.shuts_ns(due_ns)
+        return shuts_ns is None or shuts_ns <= now_ns
 
-    def _drop(self, now_ns: int) -> None:
-        self._counts["arrivals_dropped"] += 1
-        self._dropped(self._waiting.popleft(), now_ns)
+    def _give_up(self, now_ns: int) -> None:
+        while self._waiting and self._is_over(self._waiting[0], now_ns):
+            self._drop(self._waiting.popleft(), now_ns)
+
+    def _is_over(self, due_ns: int, now_ns: int) -> bool:
+        return now_ns - due_ns > self._limit_ns or self._shut_since(due_ns, now_ns)
+
+    def _drop(self, due_ns: int, now_ns: int) -> None:
+        """Give an arrival up: now, or when the gate shut on it, which a blocked loop hears of later."""
+        shuts_ns = self._gate.shuts_ns(due_ns)
+        self._tally.add("arrivals_dropped")
+        self._dropped(due_ns, now_ns if shuts_ns is None else min(now_ns, shuts_ns))
 
     def _next_ns(self, now_ns: int) -> float:
         if not self.on:
             return math.inf
         next_ns = self.feed.next_ns(now_ns)
         if self._waiting:
-            closing_ns = self._gate.next_closing_ns(now_ns)
-            next_ns = min(next_ns, self._waiting[0] + self._limit_ns + 1, closing_ns or math.inf)
+            shuts_ns = self._gate.shuts_ns(self._waiting[0])
+            next_ns = min(next_ns, self._waiting[0] + self._limit_ns + 1, shuts_ns or now_ns)
         return next_ns

@@ -12,13 +12,12 @@ from seatrial.user.connection import Connection
 from seatrial.user.exchange import Exchange
 from seatrial.user.flows import broken_off
 from seatrial.user.http1 import Fault
-from seatrial.user.message import Asked, Manners, Wanted, render
+from seatrial.user.message import Asked, Manners, Wanted, check_method, render
 from seatrial.user.network import Network
-from seatrial.user.origin import Origin, split_url
+from seatrial.user.origin import Origin, Targets
 from seatrial.user.response import Response
 from seatrial.wire.tables import Outcome
 
-_LATEST_URLS = 1_024
 _LATEST_MESSAGES = 16
 """Each user has its own: 1,500 of them with a long token in each message hold 24 MiB at most."""
 
@@ -49,14 +48,12 @@ class Client:
     def __init__(
         self, host: str, endpoints: Collection[str], manners: Manners, network: Network, ledger: Ledger
     ) -> None:
-        self._home, prefix = split_url(host)
-        self._prefix = prefix.rstrip("/")
+        self._targets = Targets(host)
         self._endpoints = frozenset(endpoints)
         self._manners = manners
         self._network = network
         self._ledger = ledger
         self._idle: defaultdict[Origin, list[Connection]] = defaultdict(list)
-        self._urls: dict[str, tuple[Origin, str]] = {}
         self._messages: dict[tuple[object, ...], _Way] = {}
 
     def get(self, target: str, *, endpoint: str, **asked: Unpack[Asked]) -> Response:
@@ -79,7 +76,8 @@ class Client:
         """Do one request, record it, and return what became of it; a failure is a Response whose `ok` is False.
 
         UsageError for an endpoint that is not in the class's `endpoints`, ValueError for a request that can't be
-        written down: both are mistakes of the locustfile, not of the server.
+        written down: both are mistakes of the locustfile, not of the server. An absolute URL that can't be asked
+        for mostly is the server's, from a Location: that request's outcome is `protocol`.
         """
         return self._do(method, target, endpoint, asked)
 
@@ -100,7 +98,10 @@ class Client:
         wanted = Wanted(**asked)
         if endpoint not in self._endpoints or wanted.also:
             self._check(endpoint, wanted)
-        way = self._written(method, target, wanted)
+        try:
+            way = self._written(method, target, wanted)
+        except Fault as fault:
+            return self._unsent(method, endpoint, wanted, fault)
         response = Response(method, endpoint, time.monotonic_ns())
         self._ledger.begun()
         try:
@@ -112,6 +113,15 @@ class Client:
             raise
         finally:
             self._close_books(response, wanted)
+        return response
+
+    def _unsent(self, method: str, endpoint: str, wanted: Wanted, fault: Fault) -> Response:
+        """Record a request whose target can't be asked for."""
+        check_method(method)
+        response = Response(method, endpoint, time.monotonic_ns())
+        response.fail(fault.outcome, fault.reason)
+        self._ledger.begun()
+        self._close_books(response, wanted)
         return response
 
     def _close_books(self, response: Response, wanted: Wanted) -> None:
@@ -139,7 +149,7 @@ class Client:
                 exchange.response.connection = "replaced"
                 break
             return
-        connection = self._network.connect(origin, exchange.connect_s)
+        connection = self._network.connect(origin, exchange.connect_due_ns)
         self._over(exchange, connection, message, idle)
 
     def _over(self, exchange: Exchange, connection: Connection, message: bytes, idle: list[Connection]) -> None:
@@ -166,27 +176,14 @@ class Client:
     def _written(self, method: str, target: str, wanted: Wanted) -> _Way:
         """Return the way of a request; the latest ones without a body are remembered."""
         if wanted.body is not None:
-            origin, path = self._where(target)
+            origin, path = self._targets.where(target)
             return origin, render(method, origin, path, wanted, self._manners), self._idle[origin]
         key = (method, target, *wanted.headers.items()) if wanted.headers else (method, target)
         known = self._messages.get(key)
         if known is None:
             if len(self._messages) >= _LATEST_MESSAGES:
                 self._messages.clear()
-            origin, path = self._where(target)
+            origin, path = self._targets.where(target)
             message = render(method, origin, path, wanted, self._manners)
             known = self._messages[key] = origin, message, self._idle[origin]
-        return known
-
-    def _where(self, target: str) -> tuple[Origin, str]:
-        if target.startswith("/"):
-            return self._home, self._prefix + target
-        known = self._urls.get(target)
-        if known is None:
-            if len(self._urls) >= _LATEST_URLS:
-                self._urls.clear()
-            known = split_url(target)
-            if known[0].path and known[0] != self._home:  # a redirect could reach the container engine's socket
-                raise ValueError(f"a Unix socket can only be the user's own host: {target!r}")
-            self._urls[target] = known
         return known

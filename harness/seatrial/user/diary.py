@@ -113,8 +113,13 @@ def option_names(words: Sequence[str]) -> list[str]:
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL without user, password and query."""
-    parts = urlsplit(url)
+    """Return a URL without user, password and query; of what is none, nothing up to its last `@`."""
+    try:
+        parts, _ = urlsplit(url), urlsplit(url).port
+    except ValueError:
+        parts = urlsplit("")
+    if not parts.netloc:
+        return url.rpartition("@")[2].partition("?")[0]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 

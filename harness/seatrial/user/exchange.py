@@ -23,6 +23,7 @@ _CONTINUE = 100
 _SWITCHING = 101
 _FIRST_FINAL = 200
 _FIRST_UNWILLING = 300
+_TOO_MANY_INTERIM = "too many interim responses"
 _NS = 1_000_000_000
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 
@@ -38,9 +39,9 @@ class Exchange:
         self._deadline_ns = response.t_start_ns + wanted.timeouts.total_ns
 
     @property
-    def connect_s(self) -> float:
-        """How long a connection for it may take to be opened."""
-        return min(self._wanted.timeouts.connect_s, self._wanted.timeouts.total_s)
+    def connect_due_ns(self) -> int:
+        """By when a connection that is begun now has to stand; Fault where the whole time is over."""
+        return due_after(self._wanted.timeouts.connect_s, self._deadline_ns)
 
     @property
     def repeatable(self) -> bool:
@@ -95,11 +96,10 @@ class Exchange:
         upload, held = Upload(self.response, self._wanted, message, self._deadline_ns), b""
         if self._wanted.ask_first:
             upload.head(connection)
-            if upload.broken is None and connection.readable_within(ASK_FIRST_S):
-                block, rest = self._block(connection, b"")
-                held = bytes(rest)
-                if parse_head(block).status != _CONTINUE:
-                    return block + held, False
+            if upload.broken is None:
+                held, willing = self._permission(connection)
+                if not willing:
+                    return held, False
         if upload.broken is None and upload.go_on(connection, listening=not held):
             return held, True
         if upload.broken is None:
@@ -110,6 +110,23 @@ class Exchange:
             if upload.go_on(connection, listening=False):
                 return held, True
         return self._last_words(connection, held, upload), False
+
+    def _permission(self, connection: Connection) -> tuple[bytes, bool]:
+        """Wait for `100 Continue`, past other interim responses (RFC 9110 15.2), or for silence.
+
+        Return what is held of what follows, and whether the body may go out; if not, what is held is the answer.
+        """
+        held = b""
+        for _ in range(INTERIM_LIMIT + 1):
+            if not held and not connection.readable_within(ASK_FIRST_S):
+                return held, True
+            block, rest = self._block(connection, held)
+            held, status = bytes(rest), parse_head(block).status
+            if status == _CONTINUE:
+                return held, True
+            if status >= _FIRST_FINAL or status == _SWITCHING:
+                return block + held, False
+        raise Fault(Outcome.PROTOCOL, _TOO_MANY_INTERIM)
 
     def _last_words(self, connection: Connection, held: bytes, upload: Upload) -> bytes:
         """Return what the server said before it closed; its Fault where that is nothing."""
@@ -135,7 +152,7 @@ class Exchange:
             if head.status == _SWITCHING:
                 raise Fault(Outcome.PROTOCOL, "switching protocols was not asked for")
             held = bytes(rest)
-        raise Fault(Outcome.PROTOCOL, "too many interim responses")
+        raise Fault(Outcome.PROTOCOL, _TOO_MANY_INTERIM)
 
     def _block(self, connection: Connection, held: bytes) -> tuple[bytes, memoryview]:
         """Return the next head's bytes, its blank line included, and what follows it."""

@@ -35,6 +35,13 @@ def begun(folder: Path, within_s: float, *, clock: Callable[[], float] = time.mo
 
 def take(folder: Path) -> None:
     """Make the folder, or take an empty one."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(
+            f"the folder of {OPTION} is a file",
+            where=str(folder),
+            expected="a new or an empty folder",
+            hint=f"{OPTION} {folder}-2",
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         present = sorted(entry.name for entry in folder.iterdir())

@@ -7,7 +7,6 @@ connection, the bytes sent, and a request that was in flight at the end: those s
 from __future__ import annotations
 
 import os
-import re
 import time
 from functools import wraps
 from typing import Any
@@ -20,12 +19,13 @@ from locust.exception import StopUser
 from locust.runners import MasterRunner
 
 from seatrial.errors import SeatrialError
-from seatrial.user import recording
+from seatrial.user import log_lines, numbering, recording
 from seatrial.user.diary import foreign_classes
 from seatrial.user.outcomes import outcome_of
 from seatrial.user.response import Response
 from seatrial.user.session import Session
 from seatrial.wire.control import PLAN_VARIABLE
+from seatrial.wire.masking import masked_url
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import LABEL_LIMIT, METHODS, UNKNOWN_USER
 
@@ -34,10 +34,6 @@ _NUMBER = "seatrial_user"
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
 _LARGEST_STATUS = 65_535
-_SECRET = re.compile(
-    r"([?&;][^=&;]*(?:token|secret|passw|pwd|key|sig|auth|credential|session)[^=&;]*=)[^&;#]+|(//)[^/@]+@",
-    re.IGNORECASE,
-)
 
 
 def listen() -> None:
@@ -48,14 +44,18 @@ def listen() -> None:
 
 
 def _on_init(environment: Environment, runner: object, **_: object) -> None:
+    if PLAN_VARIABLE in os.environ:
+        log_lines.tidy()
     foreign = foreign_classes(environment)
+    if foreign:
+        numbering.attend(environment)
     if not foreign or isinstance(runner, MasterRunner):
         return
     with recording.at_the_start():
         if PLAN_VARIABLE not in os.environ and recording.plan_of(environment) is None:
             return
         session = Session.of(environment)
-    session.source = SOURCE
+    session.account.source = SOURCE
     for user_class in foreign:
         let_in(user_class, session)
     events: Any = environment.events
@@ -121,7 +121,7 @@ class Events:
     def _label(self, name: str) -> str:
         known = self._labels.get(name)
         if known is None:
-            known = label(name)
+            known = masked_url(name)
             if len(self._labels) < LABEL_LIMIT:  # signed URLs are all different
                 self._labels[name] = known
         return known
@@ -134,11 +134,6 @@ class Events:
         else:
             start_ns = round(start_s * _NS_PER_S) - self._wall_minus_monotonic_ns
         return start_ns, NULL if took_ns is None else start_ns + took_ns
-
-
-def label(name: str) -> str:
-    """Return the name of a request without what may be a secret in the URL that Locust makes a name of."""
-    return _SECRET.sub(lambda found: f"{found[1]}..." if found[1] else f"{found[2]}", name)
 
 
 def _status(response: object) -> int:

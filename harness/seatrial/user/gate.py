@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gevent.event import Event
 from locust.exception import StopUser
@@ -21,42 +21,51 @@ class Gate:
         self._clock = clock
         self._windows: list[tuple[int, int]] = []
         self._changed = Event()
-        self._listeners: list[Callable[[], object]] = []
+        self._before: list[Callable[[], object]] = []
+        self._after: list[Callable[[], object]] = []
 
     def open_between(self, open_ns: int, until_ns: int | None = None) -> None:
         """Be open from `open_ns` until `until_ns`, or without an end (CLOCK_MONOTONIC nanoseconds).
 
-        From `open_ns` on this replaces what was told before; what was told of the time until then stands.
+        From `open_ns` on this replaces what was told before; what was told of the time until then stands. Where
+        the new window begins at the end of another, both are one: it does not shut between them.
         """
+        _call(self._before)
         kept = [(begin, min(end, open_ns)) for begin, end in self._windows if begin < open_ns]
+        end_ns = _NEVER_NS if until_ns is None else until_ns
+        if end_ns > open_ns:
+            joins = bool(kept) and kept[-1][1] == open_ns
+            kept.append((kept.pop()[0] if joins else open_ns, end_ns))
         now_ns = self._clock()
         self._windows = [one for one in kept if one[1] > now_ns]
-        if until_ns is None or until_ns > open_ns:
-            self._windows.append((open_ns, _NEVER_NS if until_ns is None else until_ns))
         self._tell()
 
     def close(self) -> None:
         """Shut it for good: who waits here, or comes, gets StopUser."""
+        _call(self._before)
         self.shut = True
         self.wide_open = False
         self._windows.clear()
         self._tell()
 
-    def on_change(self, listener: Callable[[], object]) -> None:
-        """Call `listener` whenever the windows change."""
-        self._listeners.append(listener)
+    def on_change(self, *, before: Callable[[], object], after: Callable[[], object]) -> None:
+        """Call `before` while what was told until now still holds, and `after` once what is new does."""
+        self._before.append(before)
+        self._after.append(after)
 
     def open_at(self, t_ns: int) -> bool:
         """Tell whether it is open at a moment, as far as it has been told."""
         return self.wide_open or any(begin <= t_ns < end for begin, end in self._windows)
 
+    def shuts_ns(self, t_ns: int) -> int | None:
+        """Return when it shuts after a moment at which it is open; None of one at which it is shut."""
+        if self.wide_open:
+            return _NEVER_NS
+        return next((end for begin, end in self._windows if begin <= t_ns < end), None)
+
     def next_opening_ns(self, now_ns: int) -> int | None:
         """Return when it opens next; None if nobody has said so."""
         return min((begin for begin, _ in self._windows if begin > now_ns), default=None)
-
-    def next_closing_ns(self, now_ns: int) -> int | None:
-        """Return when the window ends that is the next one to end; None if there is none."""
-        return min((end for _, end in self._windows if end > now_ns), default=None)
 
     def enter(self) -> None:
         """Wait until it is open; StopUser once it is shut for good."""
@@ -69,5 +78,9 @@ class Gate:
     def _tell(self) -> None:
         told, self._changed = self._changed, Event()
         told.set()
-        for listener in self._listeners:
-            listener()
+        _call(self._after)
+
+
+def _call(listeners: Sequence[Callable[[], object]]) -> None:
+    for listener in listeners:
+        listener()

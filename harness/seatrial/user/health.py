@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import gevent
 
 TICK_S = 0.05
 _NS = 1_000_000_000
+_SCHEDSTAT = Path("/proc/thread-self/schedstat")
 
 
 class LoopLag:
@@ -44,8 +46,23 @@ class LoopLag:
         return late_ns[(len(late_ns) - 1) // 2], late_ns[-(-99 * len(late_ns) // 100) - 1]
 
 
+def waited_ns() -> int:
+    """Return how long this thread has been ready to run while another had the core; 0 where that is not told.
+
+    The second number of schedstat (https://docs.kernel.org/scheduler/sched-stats.html), in nanoseconds.
+    """
+    try:
+        return int(_SCHEDSTAT.read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
 class CpuShare:
-    """CPU time of this process, its threads included, over the time that it may use: `allowed` cores (`quota`)."""
+    """How much of its time this process was busy: CPU time, its threads included, over what it may use (`quota`).
+
+    On a core that others use too, a process that is never idle gets less CPU time, and is as much of a bottleneck:
+    so what it waited for a core counts like what it ran, over the whole time.
+    """
 
     def __init__(
         self,
@@ -53,16 +70,18 @@ class CpuShare:
         *,
         clock: Callable[[], int] = time.monotonic_ns,
         cpu: Callable[[], int] = time.process_time_ns,
+        waited: Callable[[], int] = waited_ns,
     ) -> None:
         self._allowed = allowed
         self._clock = clock
         self._cpu = cpu
-        self._at_ns = clock()
-        self._used_ns = cpu()
+        self._waited = waited
+        self._at_ns, self._used_ns, self._waited_ns = clock(), cpu(), waited()
 
     def take(self) -> float:
         """Return the share since the last call; 1.0 is all that the process may use."""
-        at_ns, used_ns = self._clock(), self._cpu()
-        share = (used_ns - self._used_ns) / max(at_ns - self._at_ns, 1)
-        self._at_ns, self._used_ns = at_ns, used_ns
-        return round(share / self._allowed, 4)
+        before = self._at_ns, self._used_ns, self._waited_ns
+        self._at_ns, self._used_ns, self._waited_ns = self._clock(), self._cpu(), self._waited()
+        span_ns, used_ns = max(self._at_ns - before[0], 1), self._used_ns - before[1]
+        busy_ns = used_ns + self._waited_ns - before[2]
+        return round(max(used_ns / self._allowed, busy_ns) / span_ns, 4)

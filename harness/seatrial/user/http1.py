@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 
 from seatrial.wire.tables import Outcome
 
@@ -82,7 +83,9 @@ def parse_head(block: bytes) -> Head:
     if len(lines) > HEADER_LIMIT:
         raise bad("too many header fields")
     minor, status, fields = int(match[1]), int(match[2]), _fields(lines)
-    return Head(minor, status, fields, _persistent(minor, fields), _plain_length(status, fields))
+    # The head is held for every response that is the same: what a locustfile does to one may not reach another.
+    shown = MappingProxyType(fields)
+    return Head(minor, status, shown, _persistent(minor, fields), _plain_length(status, fields))
 
 
 def _persistent(minor: int, fields: Mapping[str, str]) -> bool:

@@ -12,7 +12,7 @@ from seatrial.user.recorder import Recorder
 from seatrial.user.response import Response
 from seatrial.user.statistics import Statistics
 from seatrial.wire.streams import NULL
-from seatrial.wire.tables import Outcome
+from seatrial.wire.tables import NOT_FAILURES, Outcome
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class UserLedger:
         pulse = self._pulse
         pulse.in_flight -= 1
         pulse.completed += 1
-        pulse.failed += response.outcome is not Outcome.OK
+        pulse.failed += response.outcome not in NOT_FAILURES
         flow = current_flow.get()
         if flow is not None:
             flow.ended(response)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TypedDict
 
 from seatrial.user.connection import Timeouts
-from seatrial.user.origin import Origin
+from seatrial.user.origin import Origin, shown
 from seatrial.wire.tables import METHODS
 
 KEEP_LIMIT_BYTES = 16 * 1024 * 1024
@@ -117,16 +117,21 @@ def render(method: str, origin: Origin, path: str, wanted: Wanted, manners: Mann
 
     A CR, LF or NUL is refused wherever it stands (RFC 9110 5.5); so is a space in the target.
     """
-    if method not in METHODS:
-        raise ValueError(f"not a method that can be recorded: {method!r}")
+    check_method(method)
     opening = f"{method} {path} HTTP/1.1\r\nHost: {origin.authority}\r\n"
     lines = "".join([f"{name}: {value}\r\n" for name, value in wanted.headers.items()])
     text = f"{opening}{manners.lines}{lines}"
     lines_due = manners.own_lines + len(wanted.headers)
     split = text.count("\n") != lines_due or text.count("\r") != lines_due or "\0" in text
     if split or opening.count(" ") != _OPENING_SPACES:
-        raise ValueError(f"a line break, NUL or space in the target or a header of: {method} {path!r}")
+        raise ValueError(f"a line break, NUL or space in the target or a header of: {method} {shown(path)}")
     return f"{text}{_framing(method, wanted)}\r\n".encode("latin-1") + prompt_body(wanted)
+
+
+def check_method(method: str) -> None:
+    """Raise ValueError for a method that has no code in the tables."""
+    if method not in METHODS:
+        raise ValueError(f"not a method that can be recorded: {method!r}")
 
 
 def prompt_body(wanted: Wanted) -> bytes:

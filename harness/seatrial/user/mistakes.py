@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from seatrial.wire.masking import masked
+
 DISTINCT_LIMIT = 100
 
 
@@ -29,4 +31,4 @@ class Mistakes:
             return
         self._told.add(text)
         what = traceback.format_exception_only(exception)[-1].strip()
-        self._tell({"t_ns": self._clock(), "what": what, "traceback": text})
+        self._tell({"t_ns": self._clock(), "what": masked(what), "traceback": masked(text)})

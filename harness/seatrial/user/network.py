@@ -6,30 +6,28 @@ import _socket
 import errno
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import gevent
 from gevent import socket, ssl
-from gevent.lock import BoundedSemaphore
 
 from seatrial.errors import UsageError
 from seatrial.user.connection import UNREACHABLE, Connection, fault_of
-from seatrial.user.http1 import Fault
+from seatrial.user.http1 import Fault, bad
+from seatrial.user.names import Addresses, Lookup, Names, SocketAddress
 from seatrial.user.origin import Origin
+from seatrial.user.waiting import Waiting
 from seatrial.wire.hosts import may_load
 from seatrial.wire.tables import Outcome
 
-Lookup = Callable[..., Any]
-_Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes] | str
 _REFUSED = frozenset({errno.ECONNREFUSED, errno.ENOENT, errno.EACCES})
 """Nobody listens there; the latter two are a Unix socket's words for it."""
 _BIND_ADDRESS_NO_PORT = 24
 """IP_BIND_ADDRESS_NO_PORT of linux/in.h, which Python's module lacks before 3.12."""
 _BACKLOG_S = 0.001
 _CONNECTING = "while connecting"
-_NS = 1_000_000_000
+_HANDSHAKE = "handshake"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +62,11 @@ class Network:
         self._verify = verify
         self._ca_file = ca_file
         self._sockets = sockets or Sockets()
-        self._addresses: dict[tuple[str, int], list[tuple[int, _Address]]] = {}
         self._tls: ssl.SSLContext | None = None
-        self._lookup = lookup
-        self._asking = BoundedSemaphore()
+        self._names = Names(lookup)
 
-    def connect(self, origin: Origin, timeout_s: float) -> Connection:
-        """Open a connection within `timeout_s`, TLS handshake included, trying each address of the host in turn.
+    def connect(self, origin: Origin, due_ns: int) -> Connection:
+        """Open a connection by `due_ns`, look-up and TLS handshake included; each address has its turn.
 
         Raises OSError for what is this machine's fault (no descriptors or ports left), UsageError for a host that
         load may not go to.
@@ -81,9 +77,8 @@ class Network:
                 expected="loopback, or an address of the stack",
                 hint=f"put {origin.host} under allow_hosts in the scenario and add --yes-load {origin.host}",
             )
-        due_ns = time.monotonic_ns() + int(timeout_s * _NS)
         fault = Fault(Outcome.REFUSED, "no address")
-        for family, address in self._resolve(origin):
+        for family, address in self._resolve(origin, due_ns):
             try:
                 return self._open(family, address, origin, due_ns)
             except Fault as failed:
@@ -92,9 +87,9 @@ class Network:
 
     def refresh(self) -> None:
         """Forget what names resolved to: the next connection to each asks again."""
-        self._addresses.clear()
+        self._names.forget()
 
-    def _open(self, family: int, address: _Address, origin: Origin, due_ns: int) -> Connection:
+    def _open(self, family: int, address: SocketAddress, origin: Origin, due_ns: int) -> Connection:
         sock = _socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         connection = Connection(sock, origin)
         try:
@@ -121,15 +116,22 @@ class Network:
     def _secured(self, sock: _socket.socket, origin: Origin, due_ns: int) -> Connection:
         ours = socket.socket(sock.family, socket.SOCK_STREAM, 0, fileno=sock.detach())
         try:
-            ours.settimeout(max((due_ns - time.monotonic_ns()) / _NS, 0.001))
-            secure = self._context().wrap_socket(ours, server_hostname=origin.host)
+            ours.settimeout(0.0)
+            secure = self._context().wrap_socket(ours, server_hostname=origin.host, do_handshake_on_connect=False)
+        except ValueError:  # of `ssl`, for a host that can't be the name of a certificate
+            ours.close()
+            raise bad("TLS: not a host's name") from None
         except OSError as error:
             ours.close()
-            raise fault_of(error, "handshake") from None
+            raise fault_of(error, _HANDSHAKE) from None
         except BaseException:
             ours.close()
             raise
-        secure.settimeout(0.0)
+        try:
+            _shake_hands(secure, due_ns)
+        except BaseException:
+            secure.close()
+            raise
         return Connection(secure, origin)
 
     def _context(self) -> ssl.SSLContext:
@@ -146,27 +148,37 @@ class Network:
             self._tls = context
         return self._tls
 
-    def _resolve(self, origin: Origin) -> list[tuple[int, _Address]]:
+    def _resolve(self, origin: Origin, due_ns: int) -> Addresses:
         if origin.path:
             return [(socket.AF_UNIX, origin.path)]
-        key = (origin.host, origin.port)
-        known = self._addresses.get(key)
-        if known is None:
-            with self._asking:  # many users begin at once; one of them asks
-                known = self._addresses.get(key)
-                if known is None:
-                    known = self._addresses[key] = self._asked(origin)
-        return known
-
-    def _asked(self, origin: Origin) -> list[tuple[int, _Address]]:
-        try:
-            found = self._lookup(origin.host, origin.port, type=socket.SOCK_STREAM)
-        except socket.gaierror:
-            raise Fault(Outcome.REFUSED, "the host's name does not resolve") from None
-        return [(family, address) for family, _, _, _, address in found]
+        return self._names.addresses(origin.host, origin.port, due_ns)
 
 
-def _establish(connection: Connection, sock: _socket.socket, address: _Address, due_ns: int) -> None:
+def _shake_hands(secure: ssl.SSLSocket, due_ns: int) -> None:
+    """Do the handshake here: the timeout of a socket is one of each wait, which a slow peer begins anew."""
+    waiting = Waiting(secure.fileno())
+    try:
+        while not _shaken(secure, waiting, due_ns):  # bounded by due_ns: each turn waits
+            pass
+    finally:
+        waiting.stop_watching()
+
+
+def _shaken(secure: ssl.SSLSocket, waiting: Waiting, due_ns: int) -> bool:
+    try:
+        secure.do_handshake()
+    except ssl.SSLWantReadError:
+        waiting.wait_readable(due_ns, _HANDSHAKE)
+    except ssl.SSLWantWriteError:
+        waiting.wait_writable(due_ns, _HANDSHAKE)
+    except OSError as error:
+        raise fault_of(error, _HANDSHAKE) from None
+    else:
+        return True
+    return False
+
+
+def _establish(connection: Connection, sock: _socket.socket, address: SocketAddress, due_ns: int) -> None:
     code = sock.connect_ex(address)
     while code == errno.EAGAIN and sock.family == socket.AF_UNIX:  # the server's backlog is full
         if time.monotonic_ns() > due_ns:

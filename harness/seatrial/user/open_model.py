@@ -11,14 +11,14 @@ from locust import User
 from locust.env import Environment
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, WorkerRunner
 
-from seatrial.errors import UsageError
+from seatrial.errors import SeatrialError, UsageError
 from seatrial.user.arrivals import Arrivals
 from seatrial.user.feed import Feed
 from seatrial.user.gate import Gate
 from seatrial.user.options import told_rate
 from seatrial.user.pace import refuse_own_waits
 from seatrial.user.schedule import Schedule
-from seatrial.user.sharing import Inbox, Message, read_rate
+from seatrial.user.sharing import Inbox, Message, read_rate, wall_minus_monotonic_ns
 
 _NS = 1_000_000_000
 
@@ -37,16 +37,16 @@ class OpenModel:
         dropped: Callable[[int, int], None],
         *,
         steered: bool,
-        workers: int,
         seed: int,
     ) -> None:
         self.steered = steered
         self._environment = environment
         self._seed = seed
         self._origin_s: float | None = None
+        self._wall_minus_monotonic_ns = 0
+        self._refused: SeatrialError | None = None
         self._greenlets: list[gevent.Greenlet[..., object]] = []
-        high = 1.0 if workers == 1 else 0.0
-        self._feed = Feed(low=0.0, high=high, since_ns=time.monotonic_ns())
+        self._feed = Feed(low=0.0, high=0.0, since_ns=time.monotonic_ns())  # nothing, until a share is told
         self.arrivals = Arrivals(self._feed, gate, dropped)
         events: Any = environment.events
         events.test_stopping.add_listener(self._on_stopping)
@@ -61,6 +61,13 @@ class OpenModel:
         """Whether users have to ask for each of their waits: for arrivals, or because the gate may shut again."""
         return self.steered or self.arrivals.on
 
+    def admit(self, user_class: type[User]) -> None:
+        """Raise UsageError if arrivals can't drive users of this class, or the rate of this test can't be read."""
+        if self._refused is not None:
+            raise self._refused
+        if self.arrivals.on:
+            check_drivable(user_class)
+
     def rate(self, message: Message) -> None:
         """Follow a `rate` message (`wire.control`); UsageError if these users can't be driven by arrivals."""
         for user_class in self._environment.user_classes:
@@ -74,7 +81,13 @@ class OpenModel:
         self.arrivals.look()
 
     def _on_start(self, **_: object) -> None:
-        rate = told_rate(self._environment.parsed_options)
+        """Begin with a test; one whose rate can't be read ends with its first user, and is not a closed one."""
+        self._refused = None
+        try:
+            rate = told_rate(self._environment.parsed_options)
+        except SeatrialError as error:
+            self._refused = error
+            return
         if rate is None:
             return
         if isinstance(self._environment.runner, WorkerRunner):
@@ -87,13 +100,16 @@ class OpenModel:
     def _on_share(self, message: Message) -> None:
         if not self.arrivals.on:  # told before the end of the test, heard after it
             return
-        offset_s = time.monotonic() - time.time()
         if message["origin_s"] != self._origin_s:
             self._origin_s = message["origin_s"]
-            origin_ns = round((message["origin_s"] + offset_s) * _NS)
+            self._wall_minus_monotonic_ns = wall_minus_monotonic_ns()
+            origin_ns = self._here_ns(message["origin_s"])
             self._follow(Schedule(read_rate(message["rate"]), origin_ns=origin_ns, seed=self._seed), origin_ns)
-        self._feed.share(message["low"], message["high"], round((message["from_s"] + offset_s) * _NS))
+        self._feed.share(message["low"], message["high"], self._here_ns(message["from_s"]))
         self.arrivals.look()
+
+    def _here_ns(self, wall_s: float) -> int:
+        return round(wall_s * _NS) - self._wall_minus_monotonic_ns
 
     def _follow(self, schedule: Schedule, from_ns: int) -> None:
         self._feed.follow(schedule, from_ns)

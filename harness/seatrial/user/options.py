@@ -16,7 +16,7 @@ from seatrial.errors import SeatrialError, UsageError
 from seatrial.user import recording, sharing
 from seatrial.wire import rates
 from seatrial.wire.control import PLAN_VARIABLE, Plan
-from seatrial.wire.rates import Rate
+from seatrial.wire.rates import ENCODING, Rate, Stretch
 
 _RATE, _ARRIVALS, _FILE = "arrival_rate", "arrival_spacing", "arrival_rate_file"
 _KINDS = ("constant", "poisson")
@@ -38,7 +38,7 @@ def add_options(parser: Any) -> None:  # noqa: ANN401  (Locust's parser takes mo
         parser,
         "--rate",
         type=_checked,
-        default="",
+        default=None,
         dest=_RATE,
         env_var="LOCUST_RATE",
         metavar="TEXT",
@@ -48,10 +48,10 @@ def add_options(parser: Any) -> None:  # noqa: ANN401  (Locust's parser takes mo
         parser,
         "--arrivals",
         choices=_KINDS,
-        default=_KINDS[0],
+        default=None,
         dest=_ARRIVALS,
         env_var="LOCUST_ARRIVALS",
-        help="Seatrial: arrivals of --rate evenly spaced, or independent of each other",
+        help="Seatrial: arrivals of --rate evenly spaced (as without this), or independent of each other",
     )
     _add(
         parser,
@@ -67,20 +67,28 @@ def add_options(parser: Any) -> None:  # noqa: ANN401  (Locust's parser takes mo
 
 def told_rate(options: object) -> Rate | None:
     """Return the rate that the options ask for; UsageError if they contradict each other, or are not readable."""
-    text, file = getattr(options, _RATE, ""), getattr(options, _FILE, "")
+    text, file, spacing = (getattr(options, name, None) for name in (_RATE, _FILE, _ARRIVALS))
     if text and file:
         raise UsageError("the rate is told twice", seen=f"--rate {text} and --rate-file {file}", expected="one")
-    if not text and not file:
-        return None
-    poisson = getattr(options, _ARRIVALS, _KINDS[0]) == "poisson"
-    try:
-        stretches = rates.parse(text) if text else rates.parse_lines(Path(file).read_text("utf-8").splitlines())
-    except (OSError, ValueError) as error:
-        where = "--rate" if text else file
+    if text or file:
+        return Rate(_stretches(text, file), poisson=spacing == "poisson")
+    if spacing == "poisson":  # a form of the web UI tells `constant` of its own accord
         raise UsageError(
-            "the rate can't be read", where=where, seen=str(error), expected=rates.EXPECTED
-        ) from error
-    return Rate(stretches, poisson)
+            "arrivals are told without their rate",
+            seen=f"--arrivals {spacing}",
+            hint=f"--rate 50/s --arrivals {spacing}",
+        )
+    return None
+
+
+def _stretches(text: str | None, file: str | None) -> tuple[Stretch, ...]:
+    try:
+        return rates.parse(text) if text else rates.parse_lines(Path(file or "").read_text(ENCODING).splitlines())
+    except (OSError, ValueError) as error:
+        seen = (error.strerror or "") if isinstance(error, OSError) else str(error)
+        expected = rates.EXPECTED if text else rates.EXPECTED_LINES
+        where = "--rate" if text else file or ""
+        raise UsageError("the rate can't be read", where=where, seen=seen, expected=expected) from error
 
 
 def steered() -> bool:
@@ -98,8 +106,7 @@ def _add(parser: Any, name: str, **settings: Any) -> None:  # noqa: ANN401  (as 
 
 def _checked(text: str) -> str:
     try:
-        if text:  # the default comes here as well
-            rates.parse(text)
+        rates.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return text

@@ -14,13 +14,15 @@ from typing import Any
 
 from seatrial.errors import ResultsUnwritable, UsageError
 from seatrial.user.response import Response
-from seatrial.wire.streams import NULL, line_header
+from seatrial.wire.streams import NULL, end_mark, line_header
 from seatrial.wire.tables import CONNECTIONS, LABEL_LIMIT, METHODS, OUTCOMES, UNKNOWN_CODE, requests_layout
 
 _METHOD_CODES = {method: code for code, method in enumerate(METHODS)}
 _OUTCOME_CODES = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 _CONNECTION_CODES = {word: code for code, word in enumerate(CONNECTIONS)} | {"": UNKNOWN_CODE}
 _SHOWN_LABELS = 4
+DECLARED_LIMIT = 1_000
+"""Labels that user classes may declare: a table that a person reads; a row has room for 65,535."""
 
 PENDING_LIMIT_BYTES = 64 * 1024 * 1024
 """About a million requests: minutes of a disk that takes nothing, and no load generator that eats the memory."""
@@ -69,6 +71,13 @@ class Recorder:
     """
 
     def __init__(self, folder: Path, worker: int, endpoints: Sequence[str]) -> None:
+        if len(endpoints) > DECLARED_LIMIT:
+            raise UsageError(
+                f"the user classes declare more than {DECLARED_LIMIT} endpoint labels",
+                seen=f"{len(endpoints)}, such as {', '.join(map(repr, endpoints[:_SHOWN_LABELS]))}",
+                expected="labels that say what is asked for, not which one of many",
+                hint="ids and digests don't belong into a label",
+            )
         self._folder = folder
         self._worker = worker
         self._endpoint_codes = {label: code for code, label in enumerate(endpoints)}
@@ -152,6 +161,16 @@ class Recorder:
                 failures.append(failure)
         if failures:
             raise failures[0]
+
+    def end(self) -> None:
+        """Close, and leave the mark that this process recorded to its end: a kill leaves streams without one."""
+        self.close()
+        try:
+            end_mark(self._folder, self._worker).touch()
+        except OSError as error:
+            raise ResultsUnwritable(
+                "the end of the records can't be marked", where=str(self._folder), seen=str(error)
+            ) from error
 
     @property
     def _streams(self) -> tuple[Stream, ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import Outcome
 
-_NO_FIELDS: Mapping[str, str] = {}
+_NO_FIELDS: Mapping[str, str] = MappingProxyType({})
 
 
 class Response:

@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from seatrial.user.arrivals import COUNTS
 from seatrial.user.health import CpuShare, LoopLag
 from seatrial.user.ledger import Pulse
+from seatrial.user.tally import COUNTS
 from seatrial.wire.tables import GENERATOR_FIELDS
 
 _CLOSED: Mapping[str, int | None] = dict.fromkeys(COUNTS)
 HEALTH = ("cpu_fraction", "loop_lag_p50_ns", "loop_lag_p99_ns", "slip_p99_ns")
 LEAST_NS = 500_000_000
-"""A rest shorter than this, as the end of a run leaves one, is no second: its rates would say little."""
+"""In a rest shorter than this, as the end of a run leaves one, CPU share and percentiles would say little."""
 
 
 class Seconds:
@@ -32,24 +32,24 @@ class Seconds:
 
     def take(
         self, users: int, arrivals: Mapping[str, int | None] = _CLOSED, slip_p99_ns: int | None = None
-    ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """Return the counts since the last call, and the row of `wire.tables.GENERATOR_FIELDS` if it was a second.
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the counts since the last call, and the row of `wire.tables.GENERATOR_FIELDS`.
 
-        What a rest that is no second counted stands in the counts only. `arrivals` are those of an open model.
+        The row of a rest that is no second has its counts, and null for how well the process did. `arrivals` are
+        those of an open model.
         """
         t_ns = self._clock()
         counts = {"t_ns": t_ns, "users": users, **self.pulse.take(), **arrivals}
         p50_ns, p99_ns = self.lag.take()
         own = {"cpu_fraction": self._cpu.take(), "loop_lag_p50_ns": p50_ns, "loop_lag_p99_ns": p99_ns}
+        own["slip_p99_ns"] = slip_p99_ns
         lasted_ns, self._at_ns = t_ns - self._at_ns, t_ns
         if lasted_ns < LEAST_NS:
-            return counts, None
-        requests_tell = {"failed"}
-        row: dict[str, Any] = {name: value for name, value in counts.items() if name not in requests_tell}
-        row |= {**own, "slip_p99_ns": slip_p99_ns}
+            own = dict.fromkeys(own)
+        row = {**counts, **own}
         return counts, {name: row[name] for name in GENERATOR_FIELDS}
 
 
-def health(row: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what a row tells of the process itself; nothing of a rest that was no second."""
-    return {} if row is None else {name: row[name] for name in HEALTH}
+def health(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a row tells of the process itself."""
+    return {name: row[name] for name in HEALTH}

@@ -1,16 +1,14 @@
-"""Locust's own worker processes share users' numbers and arrivals: what the master tells, and a worker hears.
+"""Locust's own worker processes share the arrivals of a rate: what the master tells, and a worker hears.
 
-At the start of a test each worker is told its place in the order in which Locust hands out users, so that the
-numbers of the first users have no gaps, however many processes there are. With a rate it is told its share of the
-arrivals, which follows its number of users: looked at once a second, told when it has changed.
+A worker's share follows its number of users: looked at once a second, told when it has changed.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -19,14 +17,17 @@ import gevent
 from locust.env import Environment
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
+from seatrial.errors import SeatrialError
+from seatrial.user import numbering
 from seatrial.wire.rates import Rate, Stretch
 
-PLACE = "seatrial_place"
 SHARE = "seatrial_share"
 _LOOK_S = 1.0
 _LEAD_S = 0.25
 """A share holds so much later than it is told, so that every worker has heard of it by then."""
+_CLOCK_READINGS = 16
 Message = Mapping[str, Any]
+_log = logging.getLogger("seatrial.user")
 _inboxes: WeakKeyDictionary[Environment, Inbox] = WeakKeyDictionary()
 
 
@@ -34,7 +35,6 @@ class Inbox:
     """What the master has told this process; `on_share` is called with each share from now on."""
 
     def __init__(self) -> None:
-        self.place: int | None = None
         self._share: Message | None = None
         self._listener: Callable[[Message], object] | None = None
 
@@ -49,11 +49,7 @@ class Inbox:
         if self._share is not None:
             listener(self._share)
 
-    def take_place(self, msg: Any, **_: object) -> None:  # noqa: ANN401  (Locust's message)
-        """Take Locust's message."""
-        self.place = int(msg.data["place"])
-
-    def take_share(self, msg: Any, **_: object) -> None:  # noqa: ANN401  (as above)
+    def take_share(self, msg: Any, **_: object) -> None:  # noqa: ANN401  (Locust's message)
         """Take Locust's message."""
         self._share = msg.data
         if self._listener is not None:
@@ -63,14 +59,14 @@ class Inbox:
 def attend(environment: Environment, told: Callable[[], Rate | None]) -> None:
     """Take part in this process's runner; `told` returns the rate of a test, None in the closed model."""
     runner = environment.runner
+    numbering.attend(environment)
     if isinstance(runner, WorkerRunner):
-        inbox = Inbox.of(environment)
-        runner.register_message(PLACE, inbox.take_place)
-        runner.register_message(SHARE, inbox.take_share)
+        runner.register_message(SHARE, Inbox.of(environment).take_share)
     elif isinstance(runner, MasterRunner):
+        shares = Shares(runner, told)
         events: Any = environment.events
-        events.test_start.add_listener(lambda **_: _tell_places(runner))
-        gevent.spawn(Shares(runner, told).run)
+        events.test_start.add_listener(shares.anew)
+        gevent.spawn(shares.run)
 
 
 class Shares:
@@ -84,6 +80,7 @@ class Shares:
         self._clock = clock
         self._last: Mapping[str, int] = {}
         self._origin_s: float | None = None
+        self._refused = False
 
     def run(self) -> None:
         """Look once a second, until killed."""
@@ -91,15 +88,34 @@ class Shares:
             self.look()
             gevent.sleep(_LOOK_S)
 
+    def anew(self, **_: object) -> None:
+        """Forget the test before: the next one may begin between two looks."""
+        self._last, self._origin_s, self._refused = {}, None, False
+
     def look(self) -> None:
-        """Tell every worker its share if the users are others than they were."""
-        rate = self._told() if self._runner.state in {STATE_SPAWNING, STATE_RUNNING} else None
+        """Tell every worker its share if the users are others than they were.
+
+        A rate that can't be read, which the web UI takes as it is typed, ends the test; the next one may have a
+        better one.
+        """
+        rate = None if self._refused else self._rate()
         users = {node.id: node.user_count for node in self._runner.clients.values()}
         if rate is None:
             self._last, self._origin_s = {}, None
         elif users != self._last and any(users.values()):
             self._last = users
             self._tell(rate, users)
+
+    def _rate(self) -> Rate | None:
+        if self._runner.state not in {STATE_SPAWNING, STATE_RUNNING}:
+            return None
+        try:
+            return self._told()
+        except SeatrialError as error:
+            self._refused = True
+            _log.error("%s", error)
+            gevent.spawn(self._runner.stop)
+            return None
 
     def _tell(self, rate: Rate, users: Mapping[str, int]) -> None:
         from_s = self._clock() + _LEAD_S  # the wall clock, which workers on other machines have as well
@@ -135,18 +151,15 @@ def read_rate(message: Message) -> Rate:
     return Rate(stretches, bool(message["poisson"]))
 
 
-def order_of(workers: Sequence[str]) -> list[str]:
-    """Return workers in the order in which Locust's dispatcher hands out users: host by host in turns, by id."""
-    seen: Counter[str] = Counter()
-    turns: dict[str, int] = {}
-    for worker in sorted(workers):
-        host = worker.split("_")[0]
-        turns[worker] = seen[host]
-        seen[host] += 1
-    return sorted(workers, key=lambda worker: (turns[worker], worker))
+def wall_minus_monotonic_ns(
+    wall: Callable[[], int] = time.time_ns, monotonic: Callable[[], int] = time.monotonic_ns
+) -> int:
+    """Return by how much the wall clock is ahead: of several readings the one that took least, so is most exact.
 
-
-def _tell_places(runner: MasterRunner) -> None:
-    nodes = runner.clients.ready + runner.clients.running + runner.clients.spawning
-    for place, worker in enumerate(order_of([node.id for node in nodes])):
-        runner.send_message(PLACE, {"place": place}, worker)
+    A process that is put aside between its two readings would be off by as much, milliseconds on a busy core.
+    """
+    readings = []
+    for _ in range(_CLOCK_READINGS):
+        before_ns, wall_ns, after_ns = monotonic(), wall(), monotonic()
+        readings.append((after_ns - before_ns, wall_ns - (before_ns + after_ns) // 2))
+    return min(readings)[1]

@@ -13,15 +13,13 @@ from locust.stats import RequestStats, StatsEntry, bucket_response_time
 from seatrial.user.response import Response
 from seatrial.wire.buckets import bucket
 from seatrial.wire.streams import NULL
-from seatrial.wire.tables import Outcome
+from seatrial.wire.tables import NOT_FAILURES, Outcome
 
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
 _WALL_MINUS_MONOTONIC_NS = time.time_ns() - time.monotonic_ns()
 PERIOD_S = 1.0
 _LOCUSTS_OWN = "locust.runners"
-_NOT_FAILURES = frozenset({Outcome.OK, Outcome.ABORTED, Outcome.CUT})
-"""As in every report: `aborted` is the user model's purpose, `cut` the end of the run."""
 
 
 class RequestFailed(Exception):
@@ -80,7 +78,7 @@ class Statistics:
 
     def note(self, response: Response) -> None:
         """Keep the duration of a request that Locust itself was told of; unknown if its end is."""
-        self._failures[response.endpoint] += response.outcome not in _NOT_FAILURES
+        self._failures[response.endpoint] += response.outcome not in NOT_FAILURES
         if self._buckets and response.ok and response.t_end_ns != NULL:
             self._fired.setdefault(response.endpoint, []).append(response.t_end_ns - response.t_start_ns)
 
@@ -102,7 +100,7 @@ class Statistics:
         self._latency.setdefault(endpoint, Counter()).update(map(bucket, durations_ns))
 
     def _fire(self, response: Response, context: Any, begun_ns: int) -> None:  # noqa: ANN401  (as in enter)
-        self._failures[response.endpoint] += response.outcome not in _NOT_FAILURES
+        self._failures[response.endpoint] += response.outcome not in NOT_FAILURES
         if self._buckets and response.ok:
             self._fired.setdefault(response.endpoint, []).append(response.t_end_ns - begun_ns)
         self._request.fire(

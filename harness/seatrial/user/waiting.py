@@ -16,6 +16,7 @@ from seatrial.wire.tables import Outcome
 
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
 _NS = 1_000_000_000
+_RECEIVING = "while receiving"
 _READY: Final = object()
 _EXPIRED: Final = object()
 
@@ -42,11 +43,11 @@ class Waiting:
         self._due_ns = 0
         self._waiter: Any = None
 
-    def wait_readable(self, due_ns: int) -> None:
+    def wait_readable(self, due_ns: int, when: str = _RECEIVING) -> None:
         """Let others run until there is something to read; Fault if that is not so by `due_ns`."""
         if self._reader is None:
             self._reader = self._hub.loop.io(self._descriptor, _READ)
-        self._wait(self._reader, due_ns, "while receiving")
+        self._wait(self._reader, due_ns, when)
 
     def readable_within(self, wait_s: float) -> bool:
         """Tell whether there is something to read before `wait_s` are over."""

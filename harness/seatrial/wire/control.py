@@ -2,6 +2,7 @@
 
 Harness to child, to every worker process:
 - `gate`: users may begin at `open_ns` and, unless it is null, begin nothing from `until_ns` on; may come again.
+  Arrivals that wait for a user at `until_ns` are dropped then; a window that begins at the end of another goes on.
 - `rate`: arrivals from `from_ns` on, counted from `origin_ns`: `stretches` (lists of lasts_s or null for ever,
   begin_per_s, end_per_s), `poisson`, `seed`. Every worker makes the same sequence of arrivals.
 - `share`: from `from_ns` on this worker serves the arrivals whose place in the unit interval lies in `low` to

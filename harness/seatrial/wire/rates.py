@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from seatrial.units import seconds
@@ -17,6 +17,12 @@ from seatrial.units import seconds
 _PER_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _RATE = r"(\d+(?:\.\d+)?)\s*/\s*(s|min|m|h)"
 _STRETCH = re.compile(rf"^\s*{_RATE}(?:\s+to\s+{_RATE})?(?:\s+for\s+(\S+))?\s*$")
+MOST_PER_S = 100_000.0
+"""Arrivals alone take up to a tenth of a core there (`user.schedule`: 1 us each); more is a slip of the finger."""
+ENCODING = "utf-8-sig"
+"""Of a file of rates: spreadsheets put a byte-order mark before the first line."""
+
+EXPECTED_LINES = "lines `second,rate`, such as 0,50 and then 30,100"
 EXPECTED = "50/s, or 10/s for 10s, 20/s for 20s (steps), or 10/s to 100/s for 60s (a ramp)"
 
 
@@ -76,13 +82,21 @@ def parse(text: str) -> tuple[Stretch, ...]:
 def parse_lines(lines: Iterable[str]) -> tuple[Stretch, ...]:
     """Read `second,rate` lines: from each second on its rate (a second) holds; ValueError names the line."""
     steps: list[tuple[float, float]] = []
-    for number, row in enumerate(csv.reader(lines), start=1):
+    for number, row in _rows(lines):
         if not row or row[0].lstrip().startswith("#") or (number == 1 and row[0].strip() == "second"):
             continue
         steps.append(_step(row, number, after=steps[-1][0] if steps else None))
     if not steps or not any(rate for _, rate in steps):
         raise ValueError("it has no line `second,rate` with a rate above zero")
     return _from_steps(steps)
+
+
+def _rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(lines)
+    try:
+        yield from enumerate(reader, start=1)
+    except csv.Error as error:  # of a cell above 131,072 characters, say: no ValueError
+        raise ValueError(f"line {reader.line_num}: it can't be read as `second,rate`: {error}") from error
 
 
 def _step(row: Sequence[str], number: int, *, after: float | None) -> tuple[float, float]:
@@ -92,6 +106,8 @@ def _step(row: Sequence[str], number: int, *, after: float | None) -> tuple[floa
         raise ValueError(f"line {number}: {','.join(row)!r} is not `second,rate`") from error
     if not (math.isfinite(second) and math.isfinite(rate)) or rate < 0:
         raise ValueError(f"line {number}: {','.join(row)!r} has no rate that can be kept")
+    if rate > MOST_PER_S:
+        raise ValueError(f"line {number}: {rate:g} is above the highest rate, {MOST_PER_S:,.0f}/s")
     if second != 0 if after is None else second <= after:
         raise ValueError(f"line {number}: seconds begin at 0 and rise, {second:g} does not")
     return second, rate
@@ -110,6 +126,8 @@ def _stretch(piece: str, *, last: bool) -> Stretch:
     begin, unit, end, end_unit, lasts = match.groups()
     begin_per_s = float(begin) / _PER_S[unit]
     end_per_s = float(end) / _PER_S[end_unit] if end else begin_per_s
+    if max(begin_per_s, end_per_s) > MOST_PER_S:
+        raise ValueError(f"{piece.strip()!r} is above the highest rate, {MOST_PER_S:,.0f}/s")
     if lasts is None and (end or not last):
         raise ValueError(f"{piece.strip()!r} does not say how long: {EXPECTED} is expected")
     lasts_s = seconds(lasts) if lasts else math.inf

@@ -70,6 +70,11 @@ def line_header(table: str, **constants: str | int) -> bytes:
     return Layout(table=table, columns={}, constants=constants).header()
 
 
+def end_mark(folder: Path, worker: int) -> Path:
+    """Return the file by which a load process says that it has written all that it recorded into `folder`."""
+    return folder / f"ended-{worker}"
+
+
 def read_lines(path: Path) -> tuple[Layout, list[dict[str, Any]]]:
     """Read a line stream; a torn last line is ignored."""
     with path.open("rb") as stream:

@@ -30,6 +30,12 @@ class Outcome(StrEnum):
 
 
 OUTCOMES = tuple(Outcome)
+NOT_FAILURES = frozenset({Outcome.OK, Outcome.ABORTED, Outcome.CUT})
+"""`aborted` is the user model's purpose and `cut` the end of the run; neither says anything about the stack.
+
+`dropped`, an arrival that no user was free to serve, is a failure of the load that was asked for: it is counted,
+in flows named `arrival`, and has no latency.
+"""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER")
 CONNECTIONS = ("new", "reused", "replaced")
 

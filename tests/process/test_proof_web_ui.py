@@ -1,0 +1,117 @@
+"""Locust's own web UI with our client: opened in a real browser, started by its form, read, and stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from process import chromium
+from process.chromium import Page
+from process.fake_registry import PASSWORD, USER, Registry, serving
+from process.plain_locust import ROOT, plain_locust
+
+from seatrial.load.command import free_port
+
+GIVE_UP_S = 20.0
+USERS = 3
+NAMES = ("token", "manifest by tag", "config", "layer")
+# React keeps a field's value beside the page's: it hears of a change by the event, and from the page's own setter.
+TYPE = """(name, text) => {
+  const field = document.querySelector(`input[name=${name}]`);
+  Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(field, text);
+  field.dispatchEvent(new Event("input", {bubbles: true}));
+  return true;
+}"""
+PRESS = """(name) => {
+  const same = one => one.innerText.trim().toLowerCase() === name;
+  const found = [...document.querySelectorAll("button")].find(same);
+  if (found) found.click();
+  return Boolean(found);
+}"""
+STARTED = '!document.querySelector("input[name=userCount]")'
+# Again until the form is gone: a page that is still being built may take no notice of the first time.
+FILL_IN = f"""() => {{
+  ({TYPE})("userCount", "{USERS}");
+  ({TYPE})("spawnRate", "{USERS}");
+  ({PRESS})("start");
+  return false;
+}}"""
+CELLS = '[...document.querySelectorAll("tbody tr")].map(row => [...row.cells].map(cell => cell.innerText.trim()))'
+DRAWN = (
+    '[...document.querySelectorAll("canvas, svg")].filter(one => one.getBoundingClientRect().height > 100).length'
+)
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """Open a browser; where CI promises one, its absence is a failure."""
+    if chromium.PROGRAM is None:
+        if os.environ.get("SEATRIAL_REQUIRE_ALL") == "1":
+            pytest.fail("this run promises every part, but chromium is not installed", pytrace=False)
+        pytest.skip("chromium is not installed: ./provision.sh test")
+    with chromium.page() as opened:
+        yield opened
+
+
+def _listening(port: int, log: Path) -> None:
+    deadline = time.monotonic() + GIVE_UP_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _counted(page: Page) -> Counter[str]:
+    """Return how many requests the table of the page tells, by name; it has a row for each method."""
+    found: Counter[str] = Counter()
+    for row in page.evaluate(CELLS):
+        found[row[1]] += int(row[2].replace(",", ""))
+    return found
+
+
+def test_a_pull_is_started_seen_and_stopped_in_the_browser(page: Page, tmp_path: Path) -> None:
+    """The table names our endpoints and counts what the server was asked; charts are drawn; stop stops."""
+    registry = Registry()
+    registry.add_image("latest", [b"a" * 3_000, b"b" * 100])
+    port, log = free_port(), tmp_path / "log"
+    words = ["--web-host", "127.0.0.1", "--web-port", str(port), "--exit-code-on-error", "0"]
+    words += ["--registry-user", USER, "--registry-repository", "app", "--registry-wait", "0.1"]
+    file = ROOT / "locustfiles" / "registry_pull.py"
+    secret = {"REGISTRY_PASSWORD": PASSWORD}
+    with (
+        serving(registry),
+        plain_locust(tmp_path, file, *words, "--host", registry.url, variables=secret) as locust,
+    ):
+        _listening(port, log)
+        page.open(f"http://127.0.0.1:{port}/")
+        page.until('document.querySelector("button[type=submit]") !== null')
+        page.until(f"{STARTED} || ({FILL_IN})()")
+        wanted = " && ".join(f'{CELLS}.some(row => row[1] === "{name}")' for name in NAMES)
+        page.until(wanted)
+        page.until('document.body.innerText.includes("RUNNING")')
+        page.until(f"/Users\\s+{USERS}\\s/.test(document.body.innerText)")
+
+        page.until(f'({PRESS})("charts")')
+        assert page.until(DRAWN) >= 1
+        page.until(f'({PRESS})("stop")')
+        page.until('document.body.innerText.includes("STOPPED")')
+        page.until(f'({PRESS})("statistics")')
+        asked = len(registry.log)
+        page.until(f'{CELLS}.some(row => row[1] === "Aggregated" && Number(row[2]) >= {asked - 3 * USERS})')
+        counted = _counted(page)
+        assert set(NAMES) <= set(counted)
+        assert counted.total() == 2 * counted["Aggregated"]
+        assert asked - 3 * USERS <= counted["Aggregated"] <= asked == len(registry.log)
+        locust.send_signal(signal.SIGINT)
+        assert locust.wait(GIVE_UP_S) == 0, log.read_text()
+    assert "Traceback" not in log.read_text()
