@@ -76,6 +76,19 @@ class Page:
             self._next()
         self.value(_DRAWN)
 
+    def go(self, url: str) -> None:
+        """Go to an address, and wait for nothing."""
+        self.call("Page.navigate", url=url)
+
+    def until(self, expression: str) -> Any:  # noqa: ANN401  (as above)
+        """Evaluate until the value is true in JavaScript's sense, and return it."""
+        until_s = time.monotonic() + _LIMIT_S
+        while not (found := self.value(expression)):
+            if time.monotonic() > until_s:
+                raise TimeoutError(f"never true: {expression}\n{self.value('document.body.innerText')}")
+            time.sleep(0.1)
+        return found
+
     def look(self, *, width: int, dark: bool, media: str = "") -> None:
         """Be so many pixels wide, dark or light, a screen or a printer."""
         self._resize(width, _HEIGHT_PX)

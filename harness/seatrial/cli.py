@@ -89,7 +89,7 @@ def _load(command: F) -> F:
             "--yes-load", "confirmed", multiple=True, metavar="HOST", help="Confirm a host of allow_hosts."
         ),
         click.option("--duration", help="How long the window is, such as 60s."),
-        click.option("--warmup", help="How long before the window, such as 10s."),
+        click.option("--warmup", help="How long before the window: 10s, or `stable`."),
         click.option(
             "--rate", metavar="TEXT", help="Arrivals: 50/s, 10/s for 10s, 20/s (steps), 1/s to 9/s for 60s."
         ),
@@ -130,13 +130,13 @@ def _experiment(command: F) -> F:
 @click.option("--rate", metavar="TEXT", help="Arrivals: 50/s, 10/s for 10s, 20/s (steps), 1/s to 9/s for 60s.")
 @click.option("--arrivals", type=click.Choice(["constant", "poisson"]), help="How a rate is spaced.")
 @click.option("--processes", type=int, metavar="N", help="How many processes make the load.")
-@click.option("--warmup", help="How long before the window, such as 10s.")
+@click.option("--warmup", help="How long before the window: 10s, or `stable`.")
 @click.option("--duration", help="How long the window is, such as 60s.")
 @click.option(
     "--attach", default="", metavar="PROJECT", help="The stack that is up: a Compose project or label=value."
 )
 @click.option(
-    "--catalogue", type=click.Path(path_type=Path), help="What is in the stack already; nothing is seeded."
+    "--catalogue", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="What is in the stack already; nothing is seeded."
 )
 @click.option("--seed", type=int, default=1, help="Where every random choice begins.")
 @click.option("--yes-load", "confirmed", multiple=True, metavar="HOST", help="Confirm a host of allow_hosts.")
@@ -193,7 +193,7 @@ def selfcheck(scenario: str, **options: Any) -> int:  # noqa: ANN401
 @click.option("--strict", is_flag=True, help="Exit code 7 where no bounds could be found.")
 @click.option("--engine", type=ENGINES, default="auto", help="Where the services run.")
 @click.option("--attach", default="", metavar="PROJECT", help="The stack that is up.")
-@click.option("--catalogue", type=click.Path(path_type=Path), help="What is in the stack already.")
+@click.option("--catalogue", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="What is in the stack already.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a value of the scenario.")
 @click.option("--port", type=int, default=0, help="Publish the front door there (default: a free port).")
 @click.option("--seed", type=int, default=1, help="Where every random choice begins.")
@@ -377,6 +377,8 @@ def _request(scenario: str, options: dict[str, Any]) -> Request:
     named |= {f"compare.{name}": options.get(name) for name in ("blocks", "time", "design", "base")}
     if options.get("variants"):
         named["compare.variants"] = f"[{options['variants']}]"
+    if named["load.warmup"] == "stable":
+        named["load.warmup"] = "{until: stable}"
     settings = overrides.parse(options["settings"]) | {k: str(v) for k, v in named.items() if v is not None}
     engine = "attach" if options.get("attach") else options["engine"]
     return Request(

@@ -80,6 +80,17 @@ def test_five_mistakes_yield_five_messages(folder: Path) -> None:
     ]
 
 
+def test_what_the_command_line_told_is_no_line_of_the_file(folder: Path) -> None:
+    """A mistake is told where it was made."""
+    (folder / "good.yaml").write_text(GOOD)
+
+    with pytest.raises(ScenarioInvalid) as refusal:
+        reading.read(str(folder / "good.yaml"), {"load.users": "0"})
+
+    assert "  on the command line: load.users " in str(refusal.value)
+    assert "good.yaml:" not in str(refusal.value)
+
+
 def test_a_key_that_stands_twice_is_told(folder: Path) -> None:
     """YAML would silently take the second one."""
     assert _problems(folder, GOOD + "question: Really?\n") == ["bad.yaml:14: question stands twice"]

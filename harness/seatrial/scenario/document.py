@@ -17,18 +17,28 @@ Place = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The plain values of a YAML file, the line (from 1) of each place, and the keys that stand twice."""
+    """The plain values of a YAML file, the line (from 1) of each place, and the keys that stand twice.
+
+    `told` are the places that the command line has set.
+    """
 
     path: Path
     values: Any
     lines: Mapping[Place, int] = field(default_factory=dict)
     repeated: tuple[Place, ...] = ()
+    told: frozenset[Place] = frozenset()
 
     def line(self, place: Place) -> int:
         """Return the line of the place, or of the nearest thing around it."""
         while place and place not in self.lines:
             place = place[:-1]
         return self.lines.get(place, 1)
+
+    def where(self, place: Place) -> str:
+        """Return file and line of the place, or that the command line has told it."""
+        if any(place[: len(one)] == one for one in self.told):
+            return "on the command line"
+        return f"{self.path}:{self.line(place)}"
 
 
 def read(path: Path) -> Document:

@@ -32,7 +32,7 @@ def apply(document: Document, settings: Mapping[str, str]) -> Document:
     values = copy.deepcopy(document.values)
     for key, text in settings.items():
         _set(values, key, text)
-    return replace(document, values=values)
+    return replace(document, values=values, told=frozenset(tuple(key.split(".")) for key in settings))
 
 
 def _set(values: dict[str, Any], key: str, text: str) -> None:

@@ -65,7 +65,7 @@ def refuse(document: Document, problems: Iterable[Problem]) -> None:
     if not told:
         return
     lines = [
-        f"{document.path}:{document.line(problem.place)}: {problem.text}"
+        f"{document.where(problem.place)}: {problem.text}"
         + (f"; {problem.hint}" if problem.hint else "")
         for problem in told
     ]
