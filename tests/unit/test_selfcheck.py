@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from experiments import Truth, experiment
 
-from seatrial import cli, weighing
+from seatrial import weighing
+from seatrial.verbs.experiments import unseen
 
 
 @pytest.mark.parametrize(("scatter", "code"), [(0.001, 0), (0.3, 7)])
@@ -18,7 +19,7 @@ def test_a_noisy_machine_is_told(
     truths = {name: Truth(scatter=scatter) for name in ("base", "again")}
     weighed = weighing.weigh(experiment(tmp_path, truths, command="selfcheck", gate=('p95 of "blob" within 5%',)))
 
-    assert cli._unseen(weighed) == code
+    assert unseen(weighed) == code
 
     said = capsys.readouterr().err
     assert said.count("the smallest that can is") == (1 if code else 0)

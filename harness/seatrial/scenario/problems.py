@@ -65,8 +65,7 @@ def refuse(document: Document, problems: Iterable[Problem]) -> None:
     if not told:
         return
     lines = [
-        f"{document.where(problem.place)}: {problem.text}"
-        + (f"; {problem.hint}" if problem.hint else "")
+        f"{document.where(problem.place)}: {problem.text}" + (f"; {problem.hint}" if problem.hint else "")
         for problem in told
     ]
     count = "one problem" if len(lines) == 1 else f"{len(lines)} problems"

@@ -1,0 +1,50 @@
+"""Verbs about this host and about files: `validate`, `clean`, `doctor`, `plugin`, `schema`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from seatrial import upkeep
+from seatrial.host import doctor as doctors
+from seatrial.load import command as load_command
+from seatrial.report import doctor_text
+from seatrial.scenario import grammar, overrides, reading
+
+
+@click.command()
+@click.argument("scenario")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a value of the scenario.")
+def validate(scenario: str, settings: tuple[str, ...]) -> None:
+    """Check SCENARIO and tell every problem at once."""
+    checked = reading.read(scenario, overrides.parse(settings))
+    click.echo(f"{checked.path}: valid; variants: {', '.join(checked.variants)}")
+
+
+@click.command()
+def clean() -> None:
+    """Remove what a killed run left: labelled objects whose owner is dead or whose deadline has passed."""
+    for line in upkeep.clean():
+        click.echo(line)
+
+
+@click.command()
+@click.option("--json", "as_values", is_flag=True, help="The result as JSON.")
+def doctor(as_values: bool) -> None:  # noqa: FBT001
+    """Tell what this host has and lacks, and what will distort a measurement here."""
+    findings = doctors.examine(results=Path("results"))
+    click.echo(doctor_text.render_json(findings) if as_values else doctor_text.render(findings))
+
+
+@click.command()
+def plugin() -> None:
+    """Print the path of the file that gives any locustfile a recorder, a rate and a gate."""
+    click.echo(load_command.plugin())
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of a scenario, for editors."""
+    click.echo(json.dumps(grammar.json_schema(), indent=1))

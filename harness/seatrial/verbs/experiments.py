@@ -1,0 +1,85 @@
+"""Verbs that make experiments: `compare`, `selfcheck`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from seatrial import weighing
+from seatrial.campaign import comparing, resuming
+from seatrial.judge import metric, noise, pairing
+from seatrial.report import experiment_json, experiment_text
+from seatrial.report.progress import Progress
+from seatrial.report.weighed import Weighed
+from seatrial.verbs.options import experiment_options, load_options, output_options, request, results_option
+
+_UNSEEN = 7
+
+
+@click.command()
+@click.argument("scenario")
+@click.option("--variants", metavar="A,B", help="Which variants (default: those of the scenario).")
+@experiment_options
+@click.option("--against", default="", metavar="RUN", help="A stored experiment or run that stands for the base.")
+@load_options
+@click.option("--strict", is_flag=True, help="Exit code 7 where nothing was decided.")
+@results_option
+@output_options
+def compare(scenario: str, **options: Any) -> int:  # noqa: ANN401
+    """Compare SCENARIO's variants in blocks, and say in words which is better, worse, or not to be told apart."""
+    return _compare("compare", scenario, options)
+
+
+@click.command()
+@click.argument("scenario")
+@experiment_options
+@load_options
+@results_option
+@output_options
+def selfcheck(scenario: str, **options: Any) -> int:  # noqa: ANN401
+    """Compare SCENARIO's base with itself: how much this machine scatters, and what it can't see."""
+    return _compare("selfcheck", scenario, options)
+
+
+def _compare(command: str, scenario: str, options: dict[str, Any]) -> int:
+    from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second to import, which no other verb should)
+
+    asked = comparing.Asked(
+        request=request(scenario, options),
+        command=command,
+        resume=options["resume"],
+        against=options.get("against", ""),
+        again=resuming.without_resume(sys.argv),
+    )
+    seams = comparing.Seams(weigh=lambda experiment, alpha: weighing.weigh(experiment, alpha=alpha))
+    with Progress(quiet=options["quiet"]) as progress:
+        done = comparing.compare(asked, progress, seams)
+        weighed = weighing.weigh(done.folder)
+        weighing.save(weighed, done.folder)
+        paging.write_experiment(weighed, done.folder)
+    if options["as_values"]:
+        click.echo(json.dumps(experiment_json.render(weighed), indent=1))
+    else:
+        experiment_text.show(weighed)
+    if done.failure is not None:
+        raise done.failure
+    if command == "selfcheck":
+        return weighed.exit_code() or unseen(weighed)
+    return weighed.exit_code(strict=options["strict"])
+
+
+def unseen(weighed: Weighed) -> int:
+    """Tell the thresholds of the gate that are below what can be seen; return the exit code that says so.
+
+    Failures always gate; nobody asked for their threshold who has not named them.
+    """
+    named = {metric.parse(one).text for one in weighed.plan.gate}
+    gated = {one.metric.text for one in weighed.comparison.gated} if weighed.comparison else set()
+    gated -= {pairing.FAILURES.text} - named
+    refused = noise.refused([one for one in weighed.floors if one.metric.text in gated])
+    for refusal in refused:
+        click.echo(f"seatrial: {refusal}", err=True)
+    return _UNSEEN if refused else 0

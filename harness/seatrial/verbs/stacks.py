@@ -1,0 +1,55 @@
+"""Verbs about stacks: `up`, `down`, `images`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from seatrial import upkeep
+from seatrial.campaign import standing
+from seatrial.host import builds
+from seatrial.host import images as image_store
+from seatrial.report.progress import Progress
+from seatrial.scenario import reading
+from seatrial.verbs.options import DURATION, request, results_option, stack_options
+
+
+@click.command()
+@click.argument("scenario")
+@stack_options
+@click.option("--for", "kept_s", type=DURATION, default="8h", help="After which time `clean` may remove it.")
+@results_option
+def up(scenario: str, kept_s: float, **options: Any) -> None:  # noqa: ANN401
+    """Bring SCENARIO's stack up, seed it, leave it there, and print the locust line for it."""
+    with Progress() as progress:
+        left = standing.up(request(scenario, options), kept_s, progress)
+    click.echo(f"{left.project} is up at {left.public_url}; its files: {left.folder}")
+    click.echo(left.locust_line)
+    click.echo(f"seatrial down {left.project}")
+
+
+@click.command()
+@click.argument("project", required=False)
+def down(project: str | None) -> None:
+    """Remove the stack that `up` left (or all of them, if no PROJECT is named)."""
+    for line in upkeep.down(project):
+        click.echo(line)
+
+
+@click.group()
+def images() -> None:
+    """Make the images that stacks are built from."""
+
+
+@images.command()
+def bootstrap() -> None:
+    """Make debian:trixie-slim available: present, pulled, or made with mmdebstrap."""
+    click.echo(f"debian:trixie-slim: {image_store.bootstrap(say=click.echo)}")
+
+
+@images.command()
+@click.argument("scenario")
+def build(scenario: str) -> None:
+    """Build the images of SCENARIO's stack."""
+    builds.build(reading.read(scenario).compose_file)

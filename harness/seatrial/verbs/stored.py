@@ -1,0 +1,98 @@
+"""Verbs about what is stored: `show`, `report`, `list`, `recover`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from seatrial import review as reviews
+from seatrial import upkeep, weighing
+from seatrial.record import folder as folders
+from seatrial.record.folder import RunFolder
+from seatrial.report import as_json, experiment_text, text
+from seatrial.scenario import reading, shipped
+from seatrial.verbs.options import output_options, results_option
+from seatrial.weighing import files
+
+FORMS = click.Choice(["text", *files.FORMS])
+
+
+@click.command()
+@click.argument("wanted", metavar="RUN", default="latest")
+@click.option("--format", "form", type=FORMS, default="text", help="For people, or for a program.")
+@click.option("--strict", is_flag=True, help="Exit code 7 where nothing was decided.")
+@results_option
+@output_options
+def show(wanted: str, results: Path, form: str, **options: Any) -> int:  # noqa: ANN401
+    """Print the report of a stored run or comparison again, from its folder alone."""
+    form, strict = "json" if options["as_values"] else form, options["strict"]
+    experiment = folders.find_experiment(results, wanted)
+    if experiment is not None and weighing.compares(experiment):
+        return _show_experiment(experiment, form, strict=strict)
+    folder = folders.find_run(results, wanted)
+    if form in ("text", "json"):
+        return show_run(folder, as_values=form == "json", strict=strict)
+    return _show_experiment(folder.experiment, form, strict=strict)
+
+
+@click.command()
+@click.argument("wanted", metavar="RUN", default="latest")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the page goes (default: report.html in the experiment's folder).",
+)
+@results_option
+def report(wanted: str, output: Path | None, results: Path) -> None:
+    """Make the page of a stored run: tables and charts in one file that needs no network; print its path."""
+    from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second to import, which no other verb should)
+
+    experiment = folders.find_experiment(results, wanted)
+    if experiment is not None and weighing.compares(experiment):
+        click.echo(paging.write_experiment(weighing.weigh(experiment), experiment, output))
+    else:
+        click.echo(paging.write(folders.find_run(results, wanted), output))
+
+
+@click.command("list")
+@click.option("--scenarios", is_flag=True, help="The shipped scenarios instead of the runs.")
+@results_option
+@output_options
+def list_(scenarios: bool, results: Path, as_values: bool, quiet: bool) -> None:  # noqa: FBT001, ARG001
+    """List the stored runs, newest first."""
+    if scenarios:
+        rows = [{"scenario": name, "question": reading.read(name).question} for name in shipped.names()]
+    else:
+        rows = upkeep.stored_runs(results)
+    click.echo(json.dumps(rows, indent=1) if as_values else text.table(rows))
+
+
+@click.command()
+@click.argument("wanted", metavar="RUN", default="latest")
+@results_option
+@output_options
+def recover(wanted: str, results: Path, as_values: bool, quiet: bool) -> int:  # noqa: FBT001, ARG001
+    """Seal a run whose harness was killed, and show what it had recorded."""
+    return show_run(upkeep.recover(folders.find_run(results, wanted)), as_values=as_values)
+
+
+def _show_experiment(experiment: Path, form: str, *, strict: bool) -> int:
+    weighed = weighing.weigh(experiment)
+    if form == "text":
+        experiment_text.show(weighed)
+    else:
+        click.echo(files.FORMS[form][1](weighed), nl=False)
+    return weighed.exit_code(strict=strict)
+
+
+def show_run(folder: RunFolder, *, as_values: bool, strict: bool = False) -> int:
+    """Print the report of a run; return the exit code that it stands for."""
+    review = reviews.review(folder)
+    if as_values:
+        click.echo(json.dumps(as_json.render(review), indent=1))
+    else:
+        text.show(review)
+    return review.exit_code(strict=strict)
