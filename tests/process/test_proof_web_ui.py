@@ -93,6 +93,7 @@ def test_a_pull_is_started_seen_and_stopped_in_the_browser(page: Page, tmp_path:
         plain_locust(tmp_path, file, *words, "--host", registry.url, variables=secret) as locust,
     ):
         _listening(port, log)
+        page.look(width=1400, dark=False)  # where it is narrow, the page leaves out the state of the test
         page.go(f"http://127.0.0.1:{port}/")
         page.until('document.querySelector("button[type=submit]") !== null')
         page.until(f"{STARTED} || ({FILL_IN})()")
