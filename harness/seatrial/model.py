@@ -105,7 +105,8 @@ class Comparing:
     `blocks` is the most that will be run, `time_s` the budget of time (None: only the blocks count). `variants`
     are those compared with `base`; empty: all. A slice lasts `slice_s`, of which the first `settle_s` are not
     judged; a block of slices has `slices` of them for each variant. `varies` names environment facts that may
-    differ from a stored experiment; then only what survives the difference is judged.
+    differ from a stored experiment; then only what survives the difference is judged. `sides` is how many variants
+    the scenario sets against the base where, in a check of the machine, they are left out.
     """
 
     design: Design | None = None
@@ -117,6 +118,7 @@ class Comparing:
     settle_s: float = 0.15
     slices: int = 20
     varies: tuple[str, ...] = ()
+    sides: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +167,7 @@ class ExperimentPlan:
     `resolved` the scenario as JSON values (`scenario.plan.resolved`), which a resumed experiment must still have.
     `gate`, `budgets` in their languages. `against` is the folder of the stored experiment of which the variant
     `stored` stands for the base, and then the base is in none of the blocks; `varies` are the environment facts
-    that may differ from it.
+    that may differ from it. `sides`, of a selfcheck: how many variants a comparison would set against the base.
     """
 
     command: str
@@ -188,6 +190,7 @@ class ExperimentPlan:
     against: str = ""
     stored: str = ""
     varies: tuple[str, ...] = ()
+    sides: int = 1
     resolved: Mapping[str, Any] = field(default_factory=dict)
 
     @property

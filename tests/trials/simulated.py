@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seatrial.judge import effects, looks, metric
+from seatrial.judge.comparison import Comparison, Overall
 from seatrial.judge.effects import Effect
-from seatrial.judge.looks import Next
+from seatrial.judge.looks import Look, Next
 from seatrial.judge.verdicts import Verdict, verdict
 from seatrial.judge.words import BETTER, WORSE, Word
 
@@ -133,11 +134,28 @@ def with_looks(noise: Noise, true_ratio: float, draws: int, seed: int) -> tuple[
         for look in looks.planned(20):
             part = Effect(differences=whole.differences[: look.blocks], scale=whole.scale)
             said = judged(part, look.alpha)
-            if looks.advice([said], look.blocks, 20) is not Next.GO_ON:
+            if looks.advice(alone(said, look), look.blocks, 20) is not Next.GO_ON:
                 break
         found[said.word] += 1
         used += look.blocks
     return Rates(draws, found), used / draws
+
+
+def alone(said: Verdict, look: Look) -> Comparison:
+    """Return a comparison of which one verdict is all there is."""
+    return Comparison(
+        base="base",
+        alpha=look.alpha,
+        blocks=look.blocks,
+        lost={},
+        gated=(said,),
+        exploratory=(),
+        discoveries=frozenset(),
+        endings=(),
+        host_limited=False,
+        overall=Overall.INCONCLUSIVE,
+        reason="",
+    )
 
 
 def _shuffled(random: np.random.Generator, series: Numbers) -> tuple[Numbers, Numbers]:

@@ -13,7 +13,17 @@ from seatrial.campaign.clock import command_began_ns
 from seatrial.campaign.journal import Journal
 from seatrial.campaign.request import Request, of_variant, stack_secrets
 from seatrial.campaign.sealing import sealed
-from seatrial.errors import Interrupted, LoadFailed, ResultsUnwritable, StoppedEarly, UsageError
+from seatrial.errors import (
+    EngineUnavailable,
+    Incomparable,
+    Interrupted,
+    LoadFailed,
+    MeasurementInvalid,
+    NotReady,
+    ResultsUnwritable,
+    StoppedEarly,
+    UsageError,
+)
 from seatrial.model import EngineName, Load, NoteKind, Variant
 from seatrial.record import document as documents
 from seatrial.scenario import reading
@@ -92,9 +102,11 @@ def test_an_interrupt_is_sealed_and_told(tmp_path: Path) -> None:
     assert NoteKind.INTERRUPTED in [note.kind for note in document.notes]
 
 
-@pytest.mark.parametrize("error", [LoadFailed("it fell over"), RuntimeError("it fell over")])
+@pytest.mark.parametrize(
+    "error", [LoadFailed("it fell over"), NotReady("it fell over"), MeasurementInvalid("it fell over")]
+)
 def test_every_failure_is_sealed_and_goes_on(tmp_path: Path, error: Exception) -> None:
-    """Also one of ours: a mistake in the harness loses no data."""
+    """Whatever the variant did is how its run ended."""
     journal = _journal(tmp_path)
 
     with pytest.raises(type(error)), sealed(journal):
@@ -102,6 +114,27 @@ def test_every_failure_is_sealed_and_goes_on(tmp_path: Path, error: Exception) -
 
     document = documents.load(journal.folder)
     assert (document.status, document.sealed, document.error) == ("failed", True, "it fell over")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("it fell over"),
+        UsageError("it fell over"),
+        ResultsUnwritable("it fell over"),
+        EngineUnavailable("it fell over"),
+        Incomparable("it fell over"),
+    ],
+)
+def test_what_is_not_the_variants_doing_cuts_its_run_short(tmp_path: Path, error: Exception) -> None:
+    """No data is lost, and yet no ending counts: a resumed experiment has to do this run again."""
+    journal = _journal(tmp_path)
+
+    with pytest.raises(type(error)), sealed(journal):
+        raise error
+
+    document = documents.load(journal.folder)
+    assert (document.status, document.sealed, document.error) == ("interrupted", True, "it fell over")
 
 
 def test_a_run_that_a_rule_ended_says_what_was_seen(tmp_path: Path) -> None:

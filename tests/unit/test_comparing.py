@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import factories
 import pytest
 
 from seatrial.campaign import comparing, resuming
@@ -21,7 +22,8 @@ from seatrial.campaign.running import Setting, first_page
 from seatrial.campaign.runs import Runs
 from seatrial.errors import EngineUnavailable, Incomparable, Interrupted, NotReady, UsageError
 from seatrial.load.pinning import Pinning
-from seatrial.model import Design, EngineName, Trial
+from seatrial.model import Design, EngineName, Note, NoteKind, Trial
+from seatrial.record import document as documents
 from seatrial.record import folder as folders
 from seatrial.record import plans
 from seatrial.record.document import Status
@@ -80,7 +82,7 @@ class Script:
     def seams(self) -> Seams:
         """Return all of it in place of the host."""
         weigh = lambda _path, _alpha: SimpleNamespace(comparison=None)  # noqa: E731
-        return Seams(weigh=weigh, conducts={Design.RUNS: self.conduct}, prepare=self.prepare)
+        return Seams(weigh=weigh, conducts=dict.fromkeys(Design, self.conduct), prepare=self.prepare)
 
 
 @pytest.fixture
@@ -171,6 +173,47 @@ def test_a_run_that_failed_is_an_ending_and_is_not_done_again(file: Path) -> Non
 
     assert len(first.done) == 9
     assert again.done == []
+
+
+@pytest.mark.parametrize("setting", ["compare.design=auto", "compare.design=slices"])
+def test_an_experiment_keeps_its_design_whatever_memory_is_free_now(file: Path, setting: str) -> None:
+    """Slices were possible when it began; they are not now, or not as far as this host can tell."""
+    with pytest.raises(Interrupted) as caught:
+        _compare(Script(does=_interrupting(2)), _asked(file, setting))
+    folder = Path(caught.value.where)
+    sliced = replace(plans.load(folder), design=Design.SLICES, slice_s=1.0, settle_s=0.15, slices=20)
+    plans.save(folder, sliced)
+
+    assert _compare(Script(), _asked(file, setting, resume="latest")).plan == sliced
+
+
+def test_the_latest_is_looked_for_among_the_plans_that_can_be_read(file: Path) -> None:
+    """A folder that is torn, or of a newer program, is no reason to refuse all others."""
+    with pytest.raises(Interrupted) as caught:
+        _compare(Script(does=_interrupting(2)), _asked(file))
+    torn = file.parent / "results" / "z-later"
+    torn.mkdir()
+    (torn / "plan.json").write_text("{")
+
+    assert str(_compare(Script(), _asked(file, resume="latest")).folder) == caught.value.where
+
+
+@pytest.mark.parametrize(
+    ("kind", "hopeless"), [(NoteKind.STOPPED_EARLY, set()), (NoteKind.LOAD_ENDED_EARLY, {1, 2})]
+)
+def test_a_base_that_a_rule_has_stopped_did_come_up(file: Path, kind: NoteKind, hopeless: set[int]) -> None:
+    """It is no sign that the next block would fail, resumed or not."""
+    with pytest.raises(Interrupted) as caught:
+        _compare(Script(does=_interrupting(1)), _asked(file))
+    left = resuming.find(_asked(file).request, caught.value.where, "compare")
+    for block in (1, 2):
+        run = folders.create_run(left.folder, "base", block, 1_795_241_700_000_000_000)
+        page = factories.document(status="failed", sealed=True, variant="base", block=block)
+        documents.save(run, replace(page, notes=(Note(kind=kind, text="?"),)))
+
+    found = resuming.find(_asked(file).request, caught.value.where, "compare")
+
+    assert found.base_failed == hopeless
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,30 @@ def test_few_requests_without_a_failure_do_not_show_equal_failures() -> None:
     assert of(judged([{"base": few, "v": few}] * 4), FAILURES.text).word is Word.INCONCLUSIVE
 
 
+def test_the_requests_of_an_endpoint_bound_its_failures() -> None:
+    """40 requests of 40,000 were for a token: no failure among them leaves 7.5 % open."""
+    tokens = metric.parse('failures of "token"')
+    few = Run(values={FAILURES.text: 0.0, tokens.text: 0.0}, requests=10_000, counts={tokens.text: 10})
+    found = judged([{"base": few, "v": few}] * 4, (tokens,))
+    assert of(found, tokens.text).word is Word.INCONCLUSIVE
+    assert of(found, tokens.text).smallest_seen == pytest.approx(0.075)
+    assert of(found, FAILURES.text).word is Word.EQUIVALENT
+
+
+def test_failures_that_can_not_be_compared_gate_nothing_and_withhold_praise() -> None:
+    """Across hosts who fails more may owe it to the host, and is not fast all the same."""
+    some = blocks(v={"failures": 0.01, "cpu": 5})
+    found = judged(some, (CPU, P95), shown=[P95], comparable=lambda one: metric.survives(one, "host"))
+    assert [one.metric.text for one in (*found.gated, *found.exploratory)] == [CPU.text]
+    assert of(found, CPU.text).withheld
+
+
+def test_nothing_to_compare_is_no_comparison() -> None:
+    """With recordings of another schema nothing gates, and an empty gate would be kept by anybody."""
+    with pytest.raises(ValueError, match="no metric can be compared"):
+        judged(blocks(v={}), comparable=lambda _: False)
+
+
 def test_a_zero_is_no_ratio_and_no_traceback() -> None:
     """CPU that reads 0 on one side is a meter that failed."""
     found = judged(blocks(v={"cpu": 0.0}), (CPU,))
@@ -304,6 +328,12 @@ def test_the_noise_floor_refuses_what_can_not_be_seen() -> None:
         'p95 of "token": a threshold of 10 % can\'t be seen here: the smallest that can is 13.6 %',
     )
     assert noise.refused(noise.floors(pairs, 20)) == ()
+
+
+def test_the_noise_floor_is_that_of_the_last_look_and_of_all_variants() -> None:
+    """Of 5 % half is left for the last of several looks, for 3 metrics of 4 variants; one look has all of it."""
+    assert noise.first_level(20, 0.05, 3, 4) == pytest.approx(0.025 / 12)
+    assert noise.first_level(6, 0.05, 1, 1) == pytest.approx(0.05)
 
 
 def test_a_floor_that_nobody_knows_is_told() -> None:

@@ -54,9 +54,16 @@ def test_sign_flips_by_halves_are_all_sign_flips(values: list[float]) -> None:
 
 
 def test_many_blocks_draw_their_signs() -> None:
-    """Above 32 blocks p is drawn, and close to the t test's."""
+    """Above 24 blocks p is drawn, and close to the t test's."""
     values = np.random.default_rng(5).normal(0.3, 1, 40)
     assert ranks.sign_flip_p(of(*values)) == pytest.approx(effects.p_value(of(*values)), abs=0.01)
+
+
+@pytest.mark.parametrize(("blocks", "ways"), [(24, 1 << 24), (25, (1 << 16) + 1)])
+def test_the_signs_are_counted_up_to_24_blocks(blocks: int, ways: int) -> None:
+    """All signs, or one more than were drawn: p is a whole number of these."""
+    p = ranks.sign_flip_p(of(*np.random.default_rng(6).normal(0.2, 1, blocks)))
+    assert (p * ways) == pytest.approx(round(p * ways), abs=1e-6)
 
 
 def test_hodges_lehmann_is_the_median_of_pair_means() -> None:

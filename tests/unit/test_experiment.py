@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from seatrial.campaign.experiment import Done, Experiment, Turn
 from seatrial.errors import EngineUnavailable, LoadFailed, NotReady, ResultsUnwritable, SeatrialError, UsageError
 from seatrial.judge import comparison, metric
 from seatrial.judge.comparison import Comparison
+from seatrial.judge.looks import Next
 from seatrial.judge.pairing import Block, Run
 from seatrial.model import ExperimentPlan, PlannedLook
 from seatrial.record import courses
@@ -228,3 +229,67 @@ def test_the_line_of_progress_says_where_it_is() -> None:
     """Block, variant, and how long it may still take."""
     assert Turn(number=2, of=6, variants=("a",), left_s=300).text("a") == "block 2 of 6 · 5 min left · a"
     assert Turn(number=1, of=6, variants=("a",)).text("a") == "block 1 of 6 · a"
+
+
+def test_a_base_whose_load_never_runs_ends_it_with_exit_code_4(tmp_path: Path) -> None:
+    """Such as a locustfile with a mistake: the third block would fail as the first two did."""
+    fails: dict[tuple[str, int], SeatrialError] = {("base", number): LoadFailed("no") for number in range(1, 9)}
+    script = Script(fails=fails)
+
+    done = _through(script, _plan(8), tmp_path)
+
+    assert len(script.done) == 4
+    assert done.failure is not None
+    assert done.failure.exit_code == 4
+    assert done.stopped == "the load of the base never came to its end"
+
+
+@pytest.mark.parametrize("advice", [Next.DECIDED, Next.PRECISE, Next.FUTILE, Next.OVER])
+def test_what_a_look_has_ended_is_not_gone_on_with(tmp_path: Path, advice: Next) -> None:
+    """More blocks after a verdict would be a second chance for chance."""
+    script, told = Script(), io.StringIO()
+    course = courses.Course(blocks=2, stopped=advice.value, lasted_s=40.0)
+    courses.save(tmp_path, course)
+    progress = Progress(console=Console(file=told, width=200))
+    one = Experiment(folder=tmp_path, plan=_plan(4, (2, 4)), progress=progress, course=course, clock=script.clock)
+
+    done = one.through(script.block, script.weigh)
+
+    assert (script.done, script.looked, done.stopped) == ([], [], advice.value)
+    assert f"it had ended before: {advice.value}" in told.getvalue()
+    assert courses.load(tmp_path) == course
+
+
+def test_how_long_a_block_takes_is_known_after_an_interruption(tmp_path: Path) -> None:
+    """Two blocks of 20 s are done of a budget of 55 s: a third would not fit, resumed or not."""
+    first = Script(fails={("base", 3): UsageError("stop")})
+    with pytest.raises(UsageError):
+        _through(first, _plan(9), tmp_path)
+    course = replace(courses.load(tmp_path), lasted_s=40.0)
+    script = Script()
+
+    done = _through(script, _plan(9, time_s=55), tmp_path, course=course, finished=first.done)
+
+    assert (script.done, done.stopped) == ([], "the budget of 55 s is used up")
+
+
+def test_the_time_of_a_block_that_was_interrupted_counts(tmp_path: Path) -> None:
+    """Else an experiment that is interrupted often lasts as long as it likes."""
+    script = Script(fails={("new", 2): UsageError("stop")})
+
+    with pytest.raises(UsageError):
+        _through(script, _plan(9), tmp_path)
+
+    assert courses.load(tmp_path).lasted_s == 40
+    assert courses.load(tmp_path).blocks == 1
+
+
+def test_why_it_had_ended_is_forgotten_where_it_goes_on(tmp_path: Path) -> None:
+    """course.json must not say that it is over while it is not."""
+    script = Script(fails={("base", 2): UsageError("stop")})
+    course = courses.Course(blocks=0, stopped="the base never came up")
+
+    with pytest.raises(UsageError):
+        _through(script, _plan(9), tmp_path, course=course)
+
+    assert courses.load(tmp_path).stopped == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seatrial.judge import looks, metric
+from seatrial.judge.categories import Ending, endings
+from seatrial.judge.comparison import Comparison, Overall
 from seatrial.judge.looks import Next
 from seatrial.judge.verdicts import Verdict
 from seatrial.judge.words import Word
@@ -26,6 +29,26 @@ OPEN = Verdict(
     smallest_seen=0.2,
     blocks_needed=12,
 )
+EQUAL = replace(OPEN, word=Word.EQUIVALENT)
+
+
+def compared(
+    *gated: Verdict, ended: Sequence[Ending] = (), lost: Mapping[str, tuple[str, ...]] | None = None
+) -> Comparison:
+    """Return what is known after six blocks."""
+    return Comparison(
+        base="base",
+        alpha=0.01,
+        blocks=6,
+        lost=lost or {},
+        gated=gated,
+        exploratory=(),
+        discoveries=frozenset(),
+        endings=tuple(ended),
+        host_limited=False,
+        overall=Overall.INCONCLUSIVE,
+        reason="",
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,17 +109,42 @@ def test_a_look_is_due_at_its_block_only() -> None:
 )
 def test_what_a_look_advises(changes: dict[str, object], expected: Next) -> None:
     """Decided, precise, or hopeless ends it; twice the budget is hopeless, once is not."""
-    assert looks.advice([replace(OPEN, **changes)], 6, 20) is expected  # type: ignore[arg-type]
+    assert looks.advice(compared(replace(OPEN, **changes)), 6, 20) is expected  # type: ignore[arg-type]
 
 
 def test_one_open_verdict_keeps_it_going() -> None:
     """All of the gate have to be decided, or out of reach."""
     hopeless = replace(OPEN, blocks_needed=None)
-    assert looks.advice([replace(OPEN, word=Word.REGRESSION), OPEN], 6, 20) is Next.GO_ON
-    assert looks.advice([hopeless, OPEN], 6, 20) is Next.GO_ON
-    assert looks.advice([hopeless, replace(OPEN, word=Word.EQUIVALENT)], 6, 20) is Next.FUTILE
+    assert looks.advice(compared(replace(OPEN, word=Word.REGRESSION), OPEN), 6, 20) is Next.GO_ON
+    assert looks.advice(compared(hopeless, OPEN), 6, 20) is Next.GO_ON
+    assert looks.advice(compared(hopeless, EQUAL), 6, 20) is Next.FUTILE
 
 
 def test_the_budget_ends_it() -> None:
     """After the last block there is nothing to go on with."""
-    assert looks.advice([OPEN], 20, 20) is Next.OVER
+    assert looks.advice(compared(OPEN), 20, 20) is Next.OVER
+
+
+@pytest.mark.parametrize(
+    ("finished", "expected"),
+    [(6, Next.DECIDED), (5, Next.GO_ON), (3, Next.GO_ON), (0, Next.DECIDED)],
+)
+def test_how_runs_end_keeps_it_going_until_it_is_decided(finished: int, expected: Next) -> None:
+    """Three kills of six may be chance, six are none: equal latencies of the rest decide nothing."""
+    ways = {"base": ["finished"] * 6, "v": ["finished"] * finished + ["killed"] * (6 - finished)}
+    ended = endings(ways, "base")
+
+    assert looks.advice(compared(EQUAL, ended=ended), 6, 20) is expected
+    assert looks.advice(compared(EQUAL, ended=ended), 20, 20) is (
+        Next.OVER if expected is Next.GO_ON else Next.DECIDED
+    )
+
+
+@pytest.mark.parametrize(
+    ("bad", "expected"), [(1, Next.DECIDED), (2, Next.GO_ON), (5, Next.GO_ON), (6, Next.DECIDED)]
+)
+def test_invalid_blocks_that_others_can_make_up_for_keep_it_going(bad: int, expected: Next) -> None:
+    """Two of six are too many, and five of twenty are not; with six the whole stays invalid whatever comes."""
+    blind = replace(OPEN, word=Word.INVALID) if bad > 1 else EQUAL
+
+    assert looks.advice(compared(blind, lost={"v": ("foreign CPU",) * bad}), 6, 20) is expected

@@ -55,6 +55,12 @@ MISTAKES = {
     "variants: {a: {load: {users: 3}}}": "5: variants.a.load.users is not a key of a scenario; known here: parameters",
     "grid: {one: {a: {compose: {x-a: 1}}}}\nvariants: {a: {}}": "5: the grid makes a variant 'a', and there is one "
     "already",
+    "variants: {again: {compose: {x-a: 1}}}": "5: a variant can't be named 'again': seatrial selfcheck calls the base so "
+    "when it runs a second time",
+    "variants:\n  a: {compose: {x-a: 1}}\n  stored: {compose: {x-a: 2}}": "7: a variant can't be named 'stored': seatrial "
+    "compare --against calls the stored base so",
+    "grid: {one: {again: {compose: {x-a: 1}}}}": "5: a variant can't be named 'again': seatrial selfcheck calls the base "
+    "so when it runs a second time",
     "grid: {one: {a: {files: {x: y}}}}": "5: the stack has no file 'x'\n  {file}:5: the stack has no file 'y'",
 }
 
@@ -209,6 +215,14 @@ def test_a_check_of_a_machine_is_the_base_under_two_names(file: Path) -> None:
         ("base", "again"),
         [8],
     )
+
+
+def test_a_check_of_a_machine_knows_how_many_variants_it_is_for(file: Path) -> None:
+    """They share one level in the comparison, so they decide what can be seen."""
+    variants = "variants: {a: {compose: {x-a: 1}}, b: {compose: {x-a: 2}}, c: {compose: {x-a: 3}}}"
+    for named, sides in (("", 3), ("compare: {variants: [a, b]}\n", 2)):
+        scenario = compared.with_again(_read(file, named + variants))
+        assert compared.selfcheck(scenario, seed=3, shared_cores=False).sides == sides
 
 
 def test_what_differs_between_two_scenarios_is_told_line_by_line(file: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.scenario import grid
+from seatrial.scenario import compare_rules, grid
 from seatrial.scenario.order import orders, turns
 
 NAMES = st.lists(st.text("abcdef", min_size=1, max_size=3), min_size=1, max_size=6, unique=True)
@@ -82,3 +82,9 @@ def test_a_grid_is_every_combination() -> None:
 def test_a_grid_that_contradicts_itself_is_told(axes: grid.Grid, told: str) -> None:
     """Which of two values would win is nobody's guess."""
     assert told in " ".join(problem.text for problem in grid.problems(axes))
+
+
+def test_a_level_that_yaml_read_as_true_is_no_name() -> None:
+    """A bare `on` is told as a mistake of the file, and makes no variant."""
+    assert compare_rules._readable({"buffering": {"on": {}, "off": {}}})
+    assert not compare_rules._readable({"buffering": {True: {}, "off": {}}})

@@ -5,15 +5,18 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
+import factories
 import pytest
 
+from seatrial.campaign import capacity as campaigns
 from seatrial.campaign.seeking import Seeking
 from seatrial.errors import UsageError
 from seatrial.judge import budgets, excess
 from seatrial.judge.capacity import Effort
-from seatrial.judge.carrying import Tried
+from seatrial.judge.carrying import Tried, Word
 from seatrial.load.book import Book
 from seatrial.load.seconds import Second
 from seatrial.load.stages import Stage
@@ -74,6 +77,21 @@ class Queue:
             loop_lag_p99_ns=1000,
             slip_p99_ns=1000,
         )
+
+
+class Hung(Queue):
+    """A stack that answers nothing more once it was asked for 64 a second: its arrivals stay under way."""
+
+    def trial(self, rate_per_s: float, duration_s: float, phase: Phase = Phase.SETTLE) -> Book:
+        """Serve a trial, or keep all that arrives."""
+        before = self.left
+        book = super().trial(rate_per_s, duration_s, phase)
+        if before or rate_per_s >= 64:
+            book.carried, book.closed, book.left = before, True, book.arrivals
+            self.left += book.arrivals
+        return book
+
+    left = 0
 
 
 def _seeking(*texts: str, **changes: Any) -> Seeking:  # noqa: ANN401  (fields of Seeking)
@@ -164,3 +182,23 @@ def test_a_trial_shorter_than_the_gap_between_two_arrivals_says_nothing() -> Non
     tried = _played(seeking, Queue())
 
     assert tried[0].invalid.startswith("no arrival was due")
+
+
+@pytest.mark.parametrize(
+    ("queue", "word", "reason"),
+    [
+        (Hung(), Word.NO_BOUNDS, "arrivals under way from the trial before"),
+        (Queue(cpu_from_per_s=64.0), Word.GENERATOR_LIMITED, "of what it may"),
+    ],
+)
+def test_only_a_strained_generator_is_called_the_limit(
+    tmp_path: Path, queue: Queue, word: Word, reason: str
+) -> None:
+    """A stack that hangs spoils the trials after it, too; that is the stack's doing."""
+    seeking = _seeking(validate_s=0.0)
+    _played(seeking, queue)
+
+    found = campaigns._found(seeking, factories.run(tmp_path), "base")
+
+    assert found.word is word
+    assert reason in found.limited_by

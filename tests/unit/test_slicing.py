@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any, cast
 import pytest
 
 from seatrial.campaign import room
-from seatrial.campaign.slicing import _end_all, _Kept, _Side, sliced
+from seatrial.campaign.slicing import _close_all, _drive, _end_all, _Kept, _Side, sliced
 from seatrial.campaign.trial import TrialRun
 from seatrial.errors import Interrupted, LoadFailed, StackFailed
 from seatrial.load.meeting import Meeting
 from seatrial.load.turning import CalledOff
 from seatrial.model import Design, EngineName, ExperimentPlan
+from seatrial.report.progress import Progress
 from seatrial.scenario import reading
 from seatrial.scenario.design import SERVICE_BYTES
 from seatrial.stack.engine import Choice
@@ -175,6 +177,63 @@ def test_a_bug_in_a_load_is_not_hidden() -> None:
 
     with pytest.raises(ZeroDivisionError):
         side.close()
+
+
+def test_every_variant_is_torn_down_although_one_can_not_be() -> None:
+    """Else its containers stay, and its run is never sealed; the error is told once all are closed."""
+
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    said: list[list[str]] = [[], [], []]
+    for close, word in ((_close_all, "complete"), (_end_all, "interrupted")):
+        sides = [_side() for _ in said]
+        for side, heard, load in zip(sides, said, (_nothing, broken, _nothing), strict=True):
+            heard.clear()
+            side.bring_up(_opening(heard, _Trial(heard, load)))
+            side.drive()
+
+        with pytest.raises(ZeroDivisionError):
+            close(sides)
+
+        assert said == [
+            ["down", f"sealed as {word}"],
+            ["down", "sealed as failed: "],
+            ["down", f"sealed as {word}"],
+        ]
+
+
+class _Interrupting(_Side):
+    """Ctrl-C comes when the load of this variant is about to be driven."""
+
+    def drive(self) -> None:
+        """Stand for a load."""
+
+    def __getattribute__(self, name: str) -> object:
+        """Interrupt whoever asks for the load."""
+        if name == "drive":
+            raise KeyboardInterrupt
+        return super().__getattribute__(name)
+
+
+def test_an_interrupt_between_two_loads_calls_the_first_one_off() -> None:
+    """A load that nobody calls off would go on while its stack is torn down."""
+    first, said, ended = _side(), list[str](), threading.Event()
+
+    def load() -> None:
+        while not first.meeting.called_off and not ended.wait(0.01):
+            pass
+        said.append("called off" if first.meeting.called_off else "ended by the test")
+
+    first.bring_up(_opening(said, _Trial(said, load)))
+    second = _Interrupting(name="other", meeting=first.meeting, kept=_Kept())
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _drive([first, second], first.meeting, Progress(quiet=True))
+    finally:
+        ended.set()
+
+    assert said == ["called off"]
 
 
 def test_the_room_is_what_the_host_and_the_compose_file_say(tmp_path: Path) -> None:

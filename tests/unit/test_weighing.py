@@ -15,6 +15,7 @@ from seatrial import weighing
 from seatrial.errors import UsageError
 from seatrial.judge.budgets import Kept
 from seatrial.judge.comparison import Overall
+from seatrial.judge.metric import Kind
 from seatrial.judge.pairing import FAILURES
 from seatrial.judge.verdicts import Verdict
 from seatrial.judge.words import Word
@@ -219,6 +220,17 @@ def test_a_selfcheck_tells_the_noise_floor(tmp_path: Path) -> None:
     assert 0.005 < (told[P95] or 0.0) < 0.1
 
 
+def test_the_noise_floor_is_that_of_the_comparison_that_was_planned(tmp_path: Path) -> None:
+    """With eight variants to compare a smaller level is left for each, and less can be seen."""
+    folder = experiment(tmp_path, command="selfcheck")
+    alone = weighing.weigh(folder).floors
+    plans.save(folder, replace(plans.load(folder), sides=8))
+
+    among_others = weighing.weigh(folder).floors
+
+    assert (among_others[0].smallest_seen or 0.0) > 1.2 * (alone[0].smallest_seen or 1.0)
+
+
 def test_budgets_over_blocks(tmp_path: Path) -> None:
     """Absolute ones for each variant, the base's too; relative ones for the others alone."""
     budgets = ('p95 of "blob" < 40ms', 'p95 of "blob" within 10% of base', 'p95 of "token" < 1s')
@@ -228,6 +240,48 @@ def test_budgets_over_blocks(tmp_path: Path) -> None:
     assert [one.word for one in weighed.budgets["base"]] == [Kept.KEPT, Kept.BROKEN]
     assert [one.word for one in weighed.budgets["slow"]] == [Kept.BROKEN, Kept.BROKEN, Kept.BROKEN]
     assert weighed.budgets["base"][1].reason.endswith("was never measured")
+
+
+def _ends(folder: Path, block: int) -> None:
+    """Let the run of `again` in a block be made once more, and be stopped."""
+    clock = {"wall_ns": factories.WALL_NS + 10**15, "monotonic_ns": factories.BEGIN_NS + 10**15}
+    note = experiments.note(NoteKind.STOPPED_EARLY, "memory above 1 GiB")
+    changes = {"status": "failed", "error": "stopped", "notes": (note,), "spans": (), "clock": clock}
+    experiments.run(folder, "again", block, Truth(changes=changes))
+
+
+def test_what_a_variant_keeps_is_open_while_a_run_did_not_finish(tmp_path: Path) -> None:
+    """Who is stopped in one block of five has no figures there: the others can't keep a budget for it."""
+    budgets = ('p95 of "blob" < 150ms', 'p95 of "blob" within 50% of base', 'p95 of "blob" < 1ms')
+    folder = experiment(tmp_path, blocks=5, budgets=budgets)
+    _ends(folder, 3)
+
+    weighed = weighing.weigh(folder)
+
+    assert [one.word for one in weighed.budgets["again"]] == [Kept.NOT_DECIDED, Kept.NOT_DECIDED, Kept.BROKEN]
+    assert weighed.budgets["again"][0].reason.startswith("was stopped early in 1 of 5 runs; kept in the others")
+    assert [one.word for one in weighed.budgets["base"]] == [Kept.KEPT, Kept.BROKEN]
+
+
+def test_a_budget_relative_to_the_base_is_measured_though_nothing_else_asks_for_it(tmp_path: Path) -> None:
+    """The failures of one endpoint are in no table of what is always shown."""
+    budgets = ('failures of "blob" within 5% of base',)
+
+    weighed = weighing.weigh(experiment(tmp_path, budgets=budgets))
+
+    assert [one.word for one in weighed.budgets["again"]] == [Kept.KEPT]
+    assert {one.run.counts['failures of "blob"'] for one in weighed.taken} == {weighed.taken[0].run.requests}
+
+
+def test_shared_cores_decide_no_budget_by_a_difference_of_latency(tmp_path: Path) -> None:
+    """What stands for the whole host is not set against the base; a limit of its own is promised for this host."""
+    budgets = ('p95 of "blob" < 150ms', 'p95 of "blob" within 50% of base', "cpu per request within 50% of base")
+    pinning = {"generator": [0, 1], "stack": [0, 1]}
+
+    weighed = weighing.weigh(experiment(tmp_path, budgets=budgets, pinning=pinning))
+
+    assert [one.word for one in weighed.budgets["again"]] == [Kept.KEPT, Kept.NOT_DECIDED, Kept.KEPT]
+    assert weighed.budgets["again"][1].reason.startswith("load and stack shared cores")
 
 
 def test_a_broken_budget_without_a_regression(tmp_path: Path) -> None:
@@ -256,6 +310,33 @@ def test_against_a_stored_experiment(tmp_path: Path) -> None:
     assert of(weighed, "head", P95).word is Word.REGRESSION
     assert weighed.against
     assert weighed.against.experiment == stored.name
+
+
+def test_stored_blocks_stand_beside_those_of_their_number(tmp_path: Path) -> None:
+    """A hole in the stored blocks moves none of the others."""
+    stored = experiment(tmp_path / "old", {"base": Truth()}, blocks=4, command="run")
+    (sorted((stored / "runs").iterdir())[1] / "run.json").unlink()
+    new = experiment(tmp_path / "new", {"head": Truth()}, blocks=4, against=str(stored))
+
+    weighed = weighing.weigh(new)
+
+    assert [sorted(block) for block in weighed.blocks] == [["base", "head"], ["head"], *[["base", "head"]] * 2]
+
+
+def test_on_another_host_only_what_is_the_stacks_own_gates(tmp_path: Path) -> None:
+    """Latency and failures are no gate there, and no budget by a difference of latency is decided."""
+    facts = {"environment": {"host": {"cores": 64}, "seed": 7}, "sampler": {"sources": {}}}
+    budgets = ('p95 of "blob" < 150ms', 'p95 of "blob" within 50% of base')
+    stored = experiment(tmp_path / "old", {"base": Truth()}, blocks=4, command="run")
+    head = {"head": Truth(changes={"facts": facts})}
+    new = experiment(tmp_path / "new", head, blocks=4, against=str(stored), varies=("host",), budgets=budgets)
+
+    weighed = weighing.weigh(new)
+
+    assert weighed.comparison
+    assert {one.metric.kind for one in weighed.comparison.gated} == {Kind.CPU, Kind.MEMORY}
+    assert [one.word for one in weighed.budgets["head"]] == [Kept.KEPT, Kept.NOT_DECIDED]
+    assert weighed.budgets["head"][1].reason == 'p95 of "blob" can\'t be compared across what differs: host'
 
 
 def test_what_it_is_compared_with_is_gone(tmp_path: Path) -> None:
@@ -293,7 +374,13 @@ def test_processor_time_of_turns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "ended"),
     [
-        ("service 'app' exited\n  seen: Out of memory", "killed for memory"),
+        ("service 'app' exited: out of memory", "killed for memory"),
+        ("service 'app' ended with exit code 137\n  where:    container 12", "killed for memory"),
+        ("a service ended\n  seen:     app: Exited (137) 3 seconds ago", "killed for memory"),
+        ("service 'app' ended with exit code 1\n  where:    /srv/classroom/oom/app", "a service exited"),
+        ("service 'app' ended with exit code 1\n  seen:     never runs out of memory", "a service exited"),
+        ("service 'oom' ended with exit code 1", "a service exited"),
+        ("/srv/oom/app: the images could not be built", "could not be built"),
         ("seeding failed with exit code 1\n  seen: No space left on device", "ran out of space"),
         ("the stack is not ready after 30 s", "never became ready"),
         ("the images could not be built", "could not be built"),

@@ -103,7 +103,6 @@ def _found(seeking: Seeking, folder: RunFolder, name: str) -> Carries:
         }
         documents.save(folder, replace(document, scenario=told))
     limited = "" if capacity is None else capacity.limited_by
-    last = seeking.tried[-1] if seeking.tried else None
     return Carries(
         variant=name,
         budgets=tuple(one.text for one in seeking.budgets.validated),
@@ -116,7 +115,7 @@ def _found(seeking: Seeking, folder: RunFolder, name: str) -> Carries:
         trial_s=0.0 if capacity is None else capacity.trial_s,
         users=seeking.users,
         limited_by=limited,
-        generator=last is not None and bool(limited) and last.invalid == limited,
+        generator=seeking.generator,
         shared=shared[0] if shared else "",
         validation=None if rate is None else validating.judged(seeking.budgets, folder, rate, seeking.validate_s),
     )

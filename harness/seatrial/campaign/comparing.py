@@ -95,10 +95,10 @@ def _plan(
 ) -> tuple[ExperimentPlan, str]:
     """Return the plan, and why it has its design; what is resumed keeps its own: free memory comes and goes."""
     scenario, seed, shared_cores = asked.request.scenario, asked.request.seed, setting.shared_cores
-    if against is not None:
-        design, why = Design.RUNS, "as what is stored"
-    elif left is not None and scenario.comparing.design is None:
+    if left is not None:
         design, why = left.plan.design, "as it began"
+    elif against is not None:
+        design, why = Design.RUNS, "as what is stored"
     else:
         chosen = room.chosen(setting)
         design, why = chosen.design, chosen.reason

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from seatrial.errors import SeatrialError, StackFailed
+from seatrial.errors import LoadFailed, SeatrialError, StackFailed
 from seatrial.judge import looks
 from seatrial.judge.comparison import Comparison
 from seatrial.judge.looks import Next
@@ -19,6 +20,9 @@ from seatrial.report.progress import Progress, duration_text
 
 HOPELESS_BLOCKS = 2
 """A base that has failed in so many blocks, and in no other, will not come up in the next one."""
+
+_ENDED = frozenset(one.value for one in Next if one is not Next.GO_ON)
+"""What a look has ended, is over: blocks after it would be a second chance for chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +69,7 @@ Weigh = Callable[[Path, float], Told]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """How an experiment ended; `failure` is why its base never came up."""
+    """How an experiment ended; `failure` is why its base never came up, or its load never ended well."""
 
     folder: Path
     plan: ExperimentPlan
@@ -87,20 +91,23 @@ class Experiment:
     course: Course = field(default_factory=lambda: Course(blocks=0))
     base_failed: set[int] = field(default_factory=set)
     clock: Callable[[], float] = time.monotonic
-    _lasted_s: list[float] = field(default_factory=list)
+    _origin_s: float = 0.0
 
     def through(self, block: Block, weigh: Weigh) -> Done:
         """Do every block that is left; stop when a look decides, or where the next one would not fit."""
-        began_s, before_s = self.clock(), self.course.lasted_s
+        if self.course.stopped in _ENDED:
+            self.progress.say(f"it had ended before: {self.course.stopped}")
+            return Done(folder=self.folder, plan=self.plan, stopped=self.course.stopped)
+        self.course = replace(self.course, stopped="")
+        self._origin_s = self.clock() - self.course.lasted_s
         for number, names in enumerate(self.plan.blocks, 1):
             left = tuple(name for name in names if (name, number) not in self.finished)
             if left:
-                if self._would_not_fit(before_s + self.clock() - began_s):
+                if self._would_not_fit():
                     return self._end(f"the budget of {duration_text(self.plan.time_s or 0)} is used up")
                 failure = self._do(block, number, left)
-                self._keep(blocks=number, lasted_s=before_s + self.clock() - began_s)
                 if failure is not None:
-                    return self._end("the base never came up", failure)
+                    return self._end(_hopeless(failure), failure)
             if stopped := self._look(number, weigh):
                 return self._end(stopped)
         return self._end(Next.OVER.value)
@@ -109,22 +116,30 @@ class Experiment:
         """Do one block; return the base's error if there is no hope for it."""
         turn = Turn(number=number, of=len(self.plan.blocks), variants=left, left_s=self._left_s(number))
         began_s = self.clock()
-        failed = block(turn)
-        self._lasted_s.append(self.clock() - began_s)
+        try:
+            failed = block(turn)
+        except BaseException:
+            with suppress(SeatrialError):  # what ended the block is the one to tell
+                self._keep(lasted_s=self.clock() - self._origin_s)
+            raise
+        ended_s = self.clock()
+        blocks_s = (*self.course.blocks_s, ended_s - began_s)
+        self._keep(blocks=number, lasted_s=ended_s - self._origin_s, blocks_s=blocks_s)
         error = failed.get(self.plan.base)
-        if not isinstance(error, StackFailed):
+        if not isinstance(error, StackFailed | LoadFailed):
             return None
         self.base_failed.add(number)
         tried = min(HOPELESS_BLOCKS, len(self.plan.blocks))
         return error if number >= tried and self.base_failed >= set(range(1, tried + 1)) else None
 
-    def _would_not_fit(self, spent_s: float) -> bool:
+    def _would_not_fit(self) -> bool:
         """Tell whether the next block would end after the budget of time; the first one is always begun."""
+        spent_s = self.clock() - self._origin_s
         return self.plan.time_s is not None and spent_s + (self._block_s() or 0) > self.plan.time_s
 
     def _block_s(self) -> float | None:
         """Return how long a block takes: the longest so far, without the first, in which images are built."""
-        return max(self._lasted_s[1:] or self._lasted_s, default=None)
+        return max(self.course.blocks_s[1:] or self.course.blocks_s, default=None)
 
     def _left_s(self, number: int) -> float | None:
         one_s = self._block_s()
@@ -149,7 +164,7 @@ class Experiment:
         most = len(self.plan.blocks)
         if comparison is None:
             return Next.OVER if due.blocks >= most else Next.GO_ON
-        return looks.advice(comparison.gated, due.blocks, most)
+        return looks.advice(comparison, due.blocks, most)
 
     def _end(self, stopped: str, failure: SeatrialError | None = None) -> Done:
         self._keep(stopped=stopped)
@@ -158,3 +173,8 @@ class Experiment:
     def _keep(self, **changes: object) -> None:
         self.course = replace(self.course, **changes)  # type: ignore[arg-type]  # fields of Course
         courses.save(self.folder, self.course)
+
+
+def _hopeless(failure: SeatrialError) -> str:
+    up = isinstance(failure, LoadFailed)
+    return "the load of the base never came to its end" if up else "the base never came up"

@@ -11,7 +11,7 @@ from typing import Any
 
 from seatrial.campaign.request import Request
 from seatrial.errors import UsageError
-from seatrial.model import ExperimentPlan
+from seatrial.model import ExperimentPlan, NoteKind
 from seatrial.record import document as documents
 from seatrial.record import folder as folders
 from seatrial.record import plans
@@ -47,7 +47,7 @@ def find(request: Request, wanted: str, command: str) -> Left:
             expected=f"seatrial {command} {scenario}",
         )
     runs = [document for _, document in stored(folder) if document.status in _FINISHED]
-    failed = {one.block for one in runs if one.variant == plan.base and one.status == "failed"}
+    failed = {one.block for one in runs if one.variant == plan.base and _never_came_up(one)}
     return Left(
         folder=folder,
         plan=plan,
@@ -109,7 +109,10 @@ def _folder(results: Path, wanted: str, scenario: str, command: str) -> Path:
         found = next((one for one in (Path(wanted), results / wanted) if (one / "plan.json").is_file()), None)
         return found or folders.find_run(results, wanted).experiment
     for experiment in sorted(results.glob("*/plan.json"), reverse=True):
-        plan = plans.load(experiment.parent)
+        try:
+            plan = plans.load(experiment.parent)
+        except UsageError:
+            continue  # torn, or of a newer program: it can't be resumed, others can
         if (plan.scenario, plan.command) == (scenario, command):
             return experiment.parent
     raise UsageError(
@@ -117,6 +120,11 @@ def _folder(results: Path, wanted: str, scenario: str, command: str) -> Path:
         where=str(results.absolute()),
         hint="seatrial list",
     )
+
+
+def _never_came_up(document: RunDocument) -> bool:
+    """Tell whether a run failed for its stack or its load; one that a rule of `stop_when` ended had come up."""
+    return document.status == "failed" and all(one.kind is not NoteKind.STOPPED_EARLY for one in document.notes)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

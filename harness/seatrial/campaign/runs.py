@@ -9,7 +9,8 @@ from pathlib import Path
 
 from seatrial.campaign.experiment import Turn
 from seatrial.campaign.running import Setting, one_trial
-from seatrial.errors import EngineUnavailable, LoadFailed, MeasurementInvalid, SeatrialError, StackFailed
+from seatrial.campaign.sealing import is_outcome
+from seatrial.errors import SeatrialError
 from seatrial.model import Trial
 from seatrial.record import document as documents
 from seatrial.record.folder import RunFolder
@@ -18,8 +19,6 @@ from seatrial.units import NS_PER_S
 
 Do = Callable[[Trial, Progress, bool], RunFolder]
 """Does one trial; the flag says that its images are built."""
-
-_KEPT = (StackFailed, LoadFailed, MeasurementInvalid)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,9 +42,9 @@ class Runs:
             began_s = self.clock()
             try:
                 folder = self.do(trial, Steps(self.progress, turn.text(variant)), variant in self._built)
-            except EngineUnavailable:
-                raise  # no trial after this one would do better
-            except _KEPT as error:
+            except SeatrialError as error:
+                if not is_outcome(error):
+                    raise  # no trial after this one would do better
                 failed[variant] = error
                 seen = f": {error.seen.splitlines()[0]}" if error.seen else ""
                 self.progress.say(f"{turn.text(variant)}: {error.what}{seen}")

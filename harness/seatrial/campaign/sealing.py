@@ -9,7 +9,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from seatrial.campaign.journal import Journal
-from seatrial.errors import Interrupted, LoadFailed, ResultsUnwritable, SeatrialError, StoppedEarly
+from seatrial.errors import (
+    EngineUnavailable,
+    Interrupted,
+    LoadFailed,
+    MeasurementInvalid,
+    ResultsUnwritable,
+    SeatrialError,
+    StackFailed,
+    StoppedEarly,
+)
 from seatrial.model import NoteKind
 from seatrial.stack.guard import shielded
 
@@ -17,11 +26,22 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
+def is_outcome(error: BaseException) -> bool:
+    """Tell whether an error is how a variant's run ended, so that it counts and other runs may go on.
+
+    A wrong usage, a full disk, an engine that has gone, or a mistake of ours says nothing of the variant.
+    """
+    outcomes = (StackFailed, LoadFailed, MeasurementInvalid)
+    return isinstance(error, outcomes) and not isinstance(error, EngineUnavailable)
+
+
 @contextmanager
 def sealed(journal: Journal) -> Iterator[None]:
     """Seal the run at the end of the block: complete, interrupted or failed.
 
-    Interrupted for Ctrl-C and SIGTERM; ResultsUnwritable where the run folder's disk is full or read-only.
+    Only what `is_outcome` is sealed as failed; any other error cuts the run short, as Ctrl-C and SIGTERM do, so
+    that a resumed experiment does it again. Raises the error, Interrupted for Ctrl-C and SIGTERM;
+    ResultsUnwritable where the run folder's disk is full or read-only.
     """
     try:
         yield
@@ -41,7 +61,7 @@ def sealed(journal: Journal) -> Iterator[None]:
                 journal.note(NoteKind.LOAD_ENDED_EARLY, failure.what)
             if isinstance(failure, StoppedEarly):
                 journal.note(NoteKind.STOPPED_EARLY, failure.seen)
-            journal.seal("failed", str(failure))
+            journal.seal("failed" if is_outcome(failure) else "interrupted", str(failure))
         if failure is error:
             raise
         raise failure from error

@@ -39,6 +39,12 @@ class Seeking:
     found: Capacity | None = None
     search_s: float = 0.0
     validated_per_s: float | None = None
+    _strained: str = ""
+
+    @property
+    def generator(self) -> bool:
+        """Whether the load generator, or its pool of users, is why the search did not come to its end."""
+        return self.found is not None and bool(self._strained) and self.found.limited_by == self._strained
 
     @property
     def percentile(self) -> int:
@@ -111,7 +117,7 @@ class Seeking:
         )
 
     def _invalid(self, book: Book, rate_per_s: float, *, broken: bool) -> str:
-        """Return why the generator was what broke the budgets; what was kept is not doubted."""
+        """Return why a trial says nothing of the stack; what was kept is not doubted."""
         if not book.arrivals:
             return "no arrival was due: the trial is shorter than the gap between two"
         if not broken:
@@ -119,9 +125,10 @@ class Seeking:
         if book.carried:
             return f"it began with {book.carried} arrivals under way from the trial before"
         strictest_ns = self.budgets.strictest_ns
-        return strain.strained(_health(book), strictest_ns, self.budgets.share) or strain.pool_short(
+        self._strained = strain.strained(_health(book), strictest_ns, self.budgets.share) or strain.pool_short(
             rate_per_s=rate_per_s, late=book.late, users=self.users, strictest_ns=strictest_ns
         )
+        return self._strained
 
 
 def said(tried: Tried) -> str:

@@ -11,15 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from seatrial.campaign.running import Setting, opened
+from seatrial.campaign.sealing import is_outcome
 from seatrial.campaign.trial import TrialRun
-from seatrial.errors import (
-    EngineUnavailable,
-    Interrupted,
-    LoadFailed,
-    MeasurementInvalid,
-    SeatrialError,
-    StackFailed,
-)
+from seatrial.errors import Interrupted, SeatrialError
 from seatrial.load import turning
 from seatrial.load.meeting import Meeting
 from seatrial.load.turns import Slicing
@@ -27,7 +21,6 @@ from seatrial.model import ExperimentPlan, Trial
 from seatrial.report.progress import Progress
 from seatrial.scenario import order
 
-_KEPT = (StackFailed, LoadFailed, MeasurementInvalid)
 _TICK_S = 0.25
 _CALLED_OFF_WITHIN_S = 30.0
 
@@ -60,8 +53,7 @@ def one_block(
             )
         progress.say(slicing.text())
         _drive([side for side in sides if side.stands], meeting, progress)
-        for side in sides:
-            side.close()
+        _close_all(sides)
     except BaseException as error:
         told = _end_all(sides)
         if isinstance(error, KeyboardInterrupt) and told is not None:
@@ -69,14 +61,9 @@ def one_block(
         raise
     failed = {side.name: side.error for side in sides if side.error is not None}
     for one in failed.values():
-        if not _kept(one):
+        if not is_outcome(one):
             raise one
     return failed
-
-
-def _kept(error: SeatrialError) -> bool:
-    """Tell whether the other runs may go on."""
-    return isinstance(error, _KEPT) and not isinstance(error, EngineUnavailable)
 
 
 def sliced(plan: ExperimentPlan, block: int, warmup_s: float) -> Slicing:
@@ -131,7 +118,7 @@ class _Side:
             self.meeting.leave(self.name)
             self._failure = error
             self.close()
-            if not _kept(error):
+            if not is_outcome(error):
                 raise
 
     def drive(self) -> None:
@@ -162,11 +149,13 @@ class _Side:
 
 def _drive(sides: Sequence[_Side], meeting: Meeting, progress: Progress) -> None:
     """Drive all loads at once, each in a thread: they wait on their sockets, and the main thread for Ctrl-C."""
-    threads = [threading.Thread(target=side.drive, name=f"load of {side.name}") for side in sides]
     kept = {side.name: side.kept for side in sides}
-    for thread in threads:
-        thread.start()
+    threads: list[threading.Thread] = []
     try:
+        for side in sides:
+            thread = threading.Thread(target=side.drive, name=f"load of {side.name}")
+            threads.append(thread)
+            thread.start()
         for thread in threads:
             while thread.is_alive():
                 thread.join(_TICK_S)
@@ -176,14 +165,24 @@ def _drive(sides: Sequence[_Side], meeting: Meeting, progress: Progress) -> None
     except BaseException:
         meeting.call_off()
         for thread in threads:
-            thread.join(_CALLED_OFF_WITHIN_S)
+            if thread.ident is not None:  # the last one may not have been started
+                thread.join(_CALLED_OFF_WITHIN_S)
         raise
 
 
 def _end_all(sides: Sequence[_Side]) -> Interrupted | None:
     """Close every variant as interrupted; return what tells the user of it, if there was one to close."""
-    told = None
+    _close_all(sides, KeyboardInterrupt)
+    return next((side.error for side in reversed(sides) if isinstance(side.error, Interrupted)), None)
+
+
+def _close_all(sides: Sequence[_Side], instead: Callable[[], BaseException | None] = lambda: None) -> None:
+    """Close every variant, whatever befalls one of them; then raise the first error that was not its own."""
+    errors: list[BaseException] = []
     for side in sides:
-        side.close(KeyboardInterrupt())
-        told = side.error if isinstance(side.error, Interrupted) else told
-    return told
+        try:
+            side.close(instead())
+        except BaseException as error:  # noqa: BLE001  (raised once no stack is left standing)
+            errors.append(error)
+    if errors:
+        raise errors[0]

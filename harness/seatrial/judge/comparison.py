@@ -9,7 +9,7 @@ from enum import StrEnum
 from seatrial.judge import categories, failing, families, pairing, verdicts
 from seatrial.judge.categories import FINISHED, Ending
 from seatrial.judge.metric import Metric
-from seatrial.judge.pairing import FAILURES, MOST_LOST, Block, Paired
+from seatrial.judge.pairing import FAILURES, MOST_LOST, Block, Comparable, Paired
 from seatrial.judge.verdicts import Verdict
 from seatrial.judge.words import Word
 
@@ -62,16 +62,21 @@ def compare(
     shown: Sequence[Metric] = (),
     alpha: float = 0.05,
     shared_cores: bool = False,
+    comparable: Comparable = lambda _: True,
 ) -> Comparison:
     """Judge all variants that occur in the blocks against the base.
 
-    `alpha` is that of the look. Failures always gate; a run that did not finish counts in `endings`, and its block
-    in nothing else. ValueError if the base or every other variant is in no block, or for more than six metrics.
+    `alpha` is that of the look. Failures gate where they are `comparable`, and withhold praise in any case; a run
+    that did not finish counts in `endings`, and its block in nothing else. ValueError if the base or every other
+    variant is in no block, for more than six metrics, or if none of them is comparable.
     """
     variants = pairing.variants_of(blocks, base)
-    gating, moved = pairing.gated_metrics(gate, shared_cores=shared_cores)
+    gating, moved = pairing.gated_metrics(gate, shared_cores=shared_cores, comparable=comparable)
     taken = {one.text for one in gating}
     others = list({one.text: one for one in (*moved, *shown) if one.text not in taken}.values())
+    others = [one for one in others if comparable(one)]
+    guard = next((one for one in gate if one.text == FAILURES.text), FAILURES)
+    guards = [pairing.paired(blocks, base, one, guard) for one in variants]
     family = [pairing.paired(blocks, base, one, each) for one in variants for each in gating]
     table = [pairing.paired(blocks, base, one, each) for one in variants for each in others]
     found, discovery_level = families.benjamini_hochberg([one.p_value for one in table])
@@ -80,7 +85,7 @@ def compare(
     exploratory = [_judged(one, discovery_level, alpha, gated=False) for one in table]
     endings = categories.endings(_ways(blocks, base, variants), base, alpha)
     lost = {one: tuple(pairing.lost(blocks, base, one)) for one in variants}
-    gated = _failures_first(gated, family)
+    gated = _failures_first(gated, guards)
     overall, reason = _overall(gated, endings, lost, len(blocks))
     return Comparison(
         base=base,
@@ -88,7 +93,7 @@ def compare(
         blocks=len(blocks),
         lost=lost,
         gated=tuple(gated),
-        exploratory=tuple(_failures_first(exploratory, family)),
+        exploratory=tuple(_failures_first(exploratory, guards)),
         discoveries=frozenset(
             (one.variant, one.metric.text) for one, hit in zip(table, found, strict=True) if hit
         ),
@@ -105,12 +110,12 @@ def _judged(one: Paired, level: float, alpha: float, *, gated: bool) -> Verdict:
     return verdicts.verdict(one.variant, one.metric, one.effect, alpha=level, equivalence_alpha=alpha, gated=gated)
 
 
-def _failures_first(judged: Sequence[Verdict], family: Sequence[Paired]) -> list[Verdict]:
+def _failures_first(judged: Sequence[Verdict], guards: Sequence[Paired]) -> list[Verdict]:
+    """Return the verdicts less the praise of who fails more; `guards` are the failures of each variant."""
     found: list[Verdict] = []
-    for one in family:
-        if one.metric.text == FAILURES.text:
-            mine = [each for each in judged if each.variant == one.variant]
-            found += failing.withheld(mine, one.effect, one.metric.threshold)
+    for one in guards:
+        mine = [each for each in judged if each.variant == one.variant]
+        found += failing.withheld(mine, one.effect, one.metric.threshold)
     return found
 
 

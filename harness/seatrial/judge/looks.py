@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from seatrial.judge import effects
+from seatrial.judge.comparison import Comparison
+from seatrial.judge.pairing import MOST_LOST
 from seatrial.judge.verdicts import Verdict
 from seatrial.judge.words import DECIDED, Word
 
 _PLACES = ((0.3, 0.2), (0.5, 0.3), (1.0, 0.5))
 """Of a budget of 20 blocks and alpha 0.05: looks at 6, 10 and 20 with 0.010, 0.015 and 0.025."""
+
+_OPEN_ENDINGS = frozenset({Word.LIKELY_REGRESSION, Word.INCONCLUSIVE})
 
 _FEWEST = 4
 """With fewer blocks at a strict level only gross effects can be seen: the level is better spent later."""
@@ -63,21 +67,31 @@ def after(blocks: int, looks: Sequence[Look]) -> Look | None:
     return next((look for look in looks if look.blocks == blocks), None)
 
 
-def advice(gated: Sequence[Verdict], blocks: int, most_blocks: int) -> Next:
+def advice(found: Comparison, blocks: int, most_blocks: int) -> Next:
     """Tell what a look means for the rest: stop if all is decided, precise, out of reach, or used up.
 
     Only where all that are undecided would need more blocks than the budget holds: precise, if their intervals
     reach no farther than the threshold to either side; out of reach, if they would need twice the budget, as the
-    scatter of a few blocks is itself known only within a factor. What can't be judged at all keeps nothing going.
+    scatter of a few blocks is itself known only within a factor. What can't be judged at all keeps nothing going;
+    how runs end does while Fisher's test has not decided, and so do invalid blocks that are too many now, and
+    would not be if all that are left were valid.
     """
-    open_ones = [one for one in gated if one.word not in DECIDED and not _hopeless(one)]
-    if not open_ones:
+    open_ones = [one for one in found.gated if one.word not in DECIDED and not _hopeless(one)]
+    unsettled = any(one.word in _OPEN_ENDINGS for one in found.endings) or _mendable(found, most_blocks - blocks)
+    if not open_ones and not unsettled:
         return Next.DECIDED
     if blocks >= most_blocks:
         return Next.OVER
+    if unsettled:
+        return Next.GO_ON
     if all(_precise(one) and _beyond(one, most_blocks) for one in open_ones):
         return Next.PRECISE
     return Next.FUTILE if all(_beyond(one, 2 * most_blocks) for one in open_ones) else Next.GO_ON
+
+
+def _mendable(found: Comparison, left: int) -> bool:
+    counts = [len(reasons) for reasons in found.lost.values()]
+    return any(MOST_LOST * found.blocks < count <= MOST_LOST * (found.blocks + left) for count in counts)
 
 
 def _hopeless(one: Verdict) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from seatrial.judge import distributions, effects
+from seatrial.judge import distributions, effects, looks
 from seatrial.judge.effects import Effect
 from seatrial.judge.metric import Metric
 from seatrial.judge.pairing import Paired
@@ -41,6 +41,14 @@ def floors(compared: Sequence[Paired], budget_blocks: int, alpha: float = 0.05) 
     return tuple(
         _floor(one.metric, one.effect or Effect(differences=()), budget_blocks, alpha) for one in compared
     )
+
+
+def first_level(budget_blocks: int, alpha: float, metrics: int, variants: int) -> float:
+    """Return the strictest level that a comparison uses at its last look.
+
+    Holm's first: that look's part of alpha over all gated metrics of all variants.
+    """
+    return looks.planned(budget_blocks, alpha)[-1].alpha / max(metrics * variants, 1)
 
 
 def refused(found: Sequence[Floor]) -> tuple[str, ...]:

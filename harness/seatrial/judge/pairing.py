@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from seatrial.judge import effects, metric
@@ -28,13 +28,15 @@ class Run:
     """One run: `values` by a metric's text, None (or left out) for what was not measured.
 
     `ended` is how it ended (`finished`, else the reason in a few words); `invalid` says why the measurement can't
-    be trusted, from covariates only, or nothing; `requests` is how many there were.
+    be trusted, from covariates only, or nothing; `requests` is how many there were, and `counts`, by a metric's
+    text, how many were behind the share of one endpoint or flow.
     """
 
     values: Mapping[str, float | None] = field(default_factory=dict)
     ended: str = FINISHED
     invalid: str = ""
     requests: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 Block = Mapping[str, Run]
@@ -57,11 +59,18 @@ class Paired:
         return 1.0 if self.effect is None else effects.p_value(self.effect)
 
 
-def gated_metrics(gate: Sequence[Metric], *, shared_cores: bool) -> tuple[list[Metric], list[Metric]]:
+Comparable = Callable[[Metric], bool]
+"""Tells whether a metric can be compared although the environments of the two sides differ."""
+
+
+def gated_metrics(
+    gate: Sequence[Metric], *, shared_cores: bool, comparable: Comparable = lambda _: True
+) -> tuple[list[Metric], list[Metric]]:
     """Return which metrics gate, and which of those named are only shown.
 
-    Failures always gate. On shared cores latency and throughput don't; if nothing else is named, processor time
-    for each request and unreclaimable memory do. ValueError for more than six names.
+    Failures gate whether named or not. On shared cores latency and throughput don't; if nothing else is named,
+    processor time for each request and unreclaimable memory do. What is not comparable neither gates nor is shown.
+    ValueError for more than six names, and if nothing is left.
     """
     named = list({one.text: one for one in gate}.values())
     if len(named) > MOST_GATED:
@@ -69,11 +78,14 @@ def gated_metrics(gate: Sequence[Metric], *, shared_cores: bool) -> tuple[list[M
             f"{len(named)} metrics in the gate: at most {MOST_GATED} are expected, as each costs sight"
         )
     kept = [one for one in named if not shared_cores or one.kind in ON_SHARED_CORES]
-    moved = [one for one in named if one not in kept]
+    moved = [one for one in named if one not in kept and comparable(one)]
+    kept = [one for one in kept if comparable(one)]
     if not [one for one in kept if one.kind is not Kind.FAILURES]:
-        kept += DEFAULT_GATE
-    if FAILURES.text not in {one.text for one in kept}:
+        kept += [one for one in DEFAULT_GATE if comparable(one)]
+    if FAILURES.text not in {one.text for one in kept} and comparable(FAILURES):
         kept.append(FAILURES)
+    if not kept:
+        raise ValueError("no metric can be compared across what differs between the environments")
     return kept, moved
 
 
@@ -106,7 +118,7 @@ def paired(blocks: Sequence[Block], base: str, variant: str, asked: Metric) -> P
     reason = _unmeasured(theirs, ours, base, variant)
     if reason:
         return Paired(variant=variant, metric=asked, reason=reason, blocks=len(usable))
-    floor = _floor(usable) if asked.kind is Kind.FAILURES else 0.0
+    floor = _floor(usable, asked) if asked.kind is Kind.FAILURES else 0.0
     try:
         effect = effects.of(theirs, ours, asked.scale, floor)
     except NoRatio as error:
@@ -131,9 +143,11 @@ def _unmeasured(theirs: Sequence[float | None], ours: Sequence[float | None], ba
     return ""
 
 
-def _floor(usable: Sequence[tuple[Run, Run]]) -> float:
-    """Return 3/n for the side with fewer requests: what no failure at all would still leave open."""
-    fewest = min(sum(run.requests for run in side) for side in zip(*usable, strict=True))
+def _floor(usable: Sequence[tuple[Run, Run]], asked: Metric) -> float:
+    """Return 3/n for the side with fewer requests asked of: what no failure at all would still leave open."""
+    fewest = min(
+        sum(run.counts.get(asked.text, run.requests) for run in side) for side in zip(*usable, strict=True)
+    )
     return _NO_FAILURE / fewest if fewest else 0.0
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from seatrial.judge.effects import Effect, Interval
 
-_EXACT_BLOCKS = 32
+_EXACT_BLOCKS = 24
 _DRAWS = 1 << 16
 _ROUNDING = 1e-9
 
@@ -42,7 +42,7 @@ def signed_rank_interval(effect: Effect, alpha: float) -> Interval | None:
 def sign_flip_p(effect: Effect) -> float:
     """Return how often a mean as far from zero comes about when each sign is a coin's (Fisher 1935).
 
-    All 2^R signs up to 32 blocks, from the sums of two halves; above that 65,536 draws with one added to both
+    All 2^R signs up to 24 blocks, from the sums of two halves; above that 65,536 draws with one added to both
     counts, so that p is never too small (Phipson and Smyth, Stat. Appl. Genet. Mol. Biol. 2010).
     """
     sizes = np.sort(np.abs(np.array(effect.differences)))

@@ -24,13 +24,15 @@ class Looked:
 class Course:
     """How far an experiment has come; `stopped` says why it ended, empty while it goes on.
 
-    `lasted_s` is the time of all blocks, those before an interruption too.
+    `lasted_s` is the time of all blocks, those before an interruption too, and what was interrupted of one;
+    `blocks_s` has how long each took that came to its end.
     """
 
     blocks: int
     stopped: str = ""
     looks: tuple[Looked, ...] = ()
     lasted_s: float = 0.0
+    blocks_s: tuple[float, ...] = ()
 
 
 def save(experiment: Path, course: Course) -> None:
@@ -46,6 +48,7 @@ def load(experiment: Path) -> Course:
     try:
         values = json.loads((experiment / NAME).read_bytes())
         looks = tuple(Looked(**one) for one in values.pop("looks", ()))
-        return Course(**values, looks=looks)
+        blocks_s = tuple(float(one) for one in values.pop("blocks_s", ()))
+        return Course(**values, looks=looks, blocks_s=blocks_s)
     except (OSError, ValueError, TypeError, AttributeError):
         return Course(blocks=0)

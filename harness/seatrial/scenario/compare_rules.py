@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -17,6 +17,12 @@ from seatrial.scenario.compare_grammar import CompareText
 from seatrial.scenario.problems import Problem
 
 BASE = "base"
+RESERVED = {
+    "again": "seatrial selfcheck calls the base so when it runs a second time",
+    "stored": "seatrial compare --against calls the stored base so",
+}
+"""Names of variants that Seatrial gives itself, with why: two of one name could not be told apart."""
+
 _OF_SERVICE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})
 _LIVE = frozenset({Kind.LATENCY, Kind.FAILURES, Kind.THROUGHPUT})
 
@@ -112,6 +118,8 @@ def _of_grid(values: Mapping[str, Any]) -> Iterator[Problem]:
     told = list(grid.problems(axes)) if _readable(axes) else []
     yield from told
     taken = {BASE, *(listed if isinstance(listed, dict) else ())}
+    yield from _of_names(("variants", str(name)) for name in taken)
+    yield from _of_names(("grid", name) for name in _combined(axes))
     for name in _combined(axes):
         if name in taken:
             yield Problem(("grid",), f"the grid makes a variant {name!r}, and there is one already")
@@ -121,10 +129,19 @@ def _of_grid(values: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(place, f"{count} variants with the base: at most {grid.MOST_VARIANTS} can be compared")
 
 
+def _of_names(places: Iterable[tuple[str, str]]) -> Iterator[Problem]:
+    """Yield which variants have a name that is reserved; those of a grid are told at the grid."""
+    for key, name in places:
+        if name in RESERVED:
+            place = (key,) if key == "grid" else (key, name)
+            yield Problem(place, f"a variant can't be named {name!r}: {RESERVED[name]}")
+
+
 def _readable(axes: object) -> bool:
     return isinstance(axes, dict) and all(
-        isinstance(levels, dict) and all(isinstance(level, dict) for level in levels.values())
-        for levels in axes.values()
+        isinstance(levels, dict)
+        and all(isinstance(name, str) and isinstance(level, dict) for name, level in levels.items())
+        for levels in axes.values()  # to YAML 1.1 a bare `on` is no name but `true`
     )
 
 

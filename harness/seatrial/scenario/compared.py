@@ -65,14 +65,17 @@ def selfcheck(
     base, blocks = scenario.comparing.base, scenario.comparing.blocks
     made = _plan("selfcheck", scenario, (base, AGAIN), blocks, seed)
     last = PlannedLook(blocks=blocks, alpha=made.alpha)
-    return _designed(replace(made, base=base, shared_cores=shared_cores, looks=(last,)), scenario, design)
+    made = replace(made, base=base, shared_cores=shared_cores, looks=(last,), sides=scenario.comparing.sides)
+    return _designed(made, scenario, design)
 
 
 def with_again(scenario: Scenario) -> Scenario:
-    """Return the scenario with its base a second time, under the name `again`, and no other variant."""
+    """Return the scenario with its base a second time, under the name `again`, and the number of the others."""
     base = scenario.variants[scenario.comparing.base]
+    others = {*(scenario.comparing.variants or scenario.variants)} - {base.name}
     variants = {base.name: base, AGAIN: replace(base, name=AGAIN)}
-    return replace(scenario, variants=variants, comparing=replace(scenario.comparing, variants=()))
+    comparing = replace(scenario.comparing, variants=(), sides=max(len(others), 1))
+    return replace(scenario, variants=variants, comparing=comparing)
 
 
 def differing(there: Mapping[str, Any], here: Mapping[str, Any], at: str = "") -> list[str]:

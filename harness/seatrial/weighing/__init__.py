@@ -35,9 +35,10 @@ def weigh(experiment: Path, *, alpha: float | None = None) -> Weighed:
     found = [runs.found(folder, document, gate, limited) for folder, document in listed]
     base = stored.base(experiment, plan, found, gate, limited)
     numbers = whole(plan, [one.taken for one in found])
-    blocks = [base.beside(_block(found, number), place) for place, number in enumerate(numbers)]
+    blocks = [base.beside(_block(found, number), number) for number in numbers]
     shown = _told([*gate, *base.shown, *(one for each in found for one in each.shown)], blocks)
-    judged, why_not = _compared(plan, blocks, base, gate, shown, alpha=alpha, shared=_shared(plan, found))
+    shared = _shared(plan, found)
+    judged, why_not = _compared(plan, blocks, base, gate, shown, alpha=alpha, shared=shared)
     began = [one.taken.began_ns for one in found if one.taken.began_ns is not None]
     return Weighed(
         name=experiment.name,
@@ -49,7 +50,7 @@ def weigh(experiment: Path, *, alpha: float | None = None) -> Weighed:
         numbers=numbers,
         unfinished=_unfinished(plan, found),
         taken=tuple(one.taken for one in found),
-        budgets=limits.judged(limited, found, numbers, blocks, base.name),
+        budgets=limits.judged(limited, found, numbers, blocks, base, shared_cores=shared),
         metrics={one.text: one for one in (*gate, *shown)},
         levels=_levels(shown, blocks),
         floors=_floors(plan, judged, blocks, base.name),
@@ -112,11 +113,16 @@ def _compared(
         return None, "a plain run is not compared with anything"
     if not blocks:
         return None, "no block has come to its end yet"
-    gating = base.survivors(gate) or base.survivors(pairing.DEFAULT_GATE)
     used = alpha if alpha is not None else level(plan, len(blocks))
     try:
         found = comparison.compare(
-            blocks, base=base.name, gate=gating, shown=base.survivors(shown), alpha=used, shared_cores=shared
+            blocks,
+            base=base.name,
+            gate=gate,
+            shown=shown,
+            alpha=used,
+            shared_cores=shared,
+            comparable=base.comparable,
         )
     except ValueError as error:
         return None, str(error)
@@ -136,7 +142,8 @@ def _floors(
     if plan.command != "selfcheck" or judged is None:
         return ()
     pairs = [pairing.paired(blocks, base, one.variant, one.metric) for one in (*judged.gated, *judged.exploratory)]
-    return noise.floors(pairs, len(plan.blocks), plan.alpha / max(len(judged.gated), 1))
+    strictest = noise.first_level(len(plan.blocks), plan.alpha, len(judged.gated), plan.sides)
+    return noise.floors(pairs, len(plan.blocks), strictest)
 
 
 def _block(found: Sequence[Found], number: int) -> Block:

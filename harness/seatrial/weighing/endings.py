@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,13 +19,22 @@ _OUTCOMES = {
 """What invalidates a single run, and yet is what the variant did: never a reason to leave its block out."""
 
 _TOLD: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("killed for want of memory", "out of memory", "oom", "exit code 137", "exited (137)"), KILLED),
     (("no space left",), "ran out of space"),
     (("images could not be built", "image can't be built", "can't be pulled"), "could not be built"),
     (("is not ready", "are not running after"), "never became ready"),
     (("seeding",), "could not be seeded"),
     (("is not running", "exited", "did not end within", "ended with exit code"), "a service exited"),
 )
+_KILLED = re.compile(
+    r"(?<![\w/.-])(killed for want of memory|out of memory|oom|exit code 137|exited \(137\))(?![\w/-])",
+    re.IGNORECASE,
+)
+"""Looked for in the first line only: paths and logs stand in the others. 137 is 128 and SIGKILL."""
+
+_QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)")
+_STATUS = re.compile(r"(?<![\w/.-])exited \(137\)", re.IGNORECASE)
+"""What Docker says of a container, in any line."""
+
 _NOT_ITS_FAULT = (
     "load generator",
     "control socket",
@@ -69,7 +79,11 @@ def _failed(error: str, notes: Sequence[Note]) -> End:
     what = error.partition("\n")[0]
     if any(word in what.lower() for word in _NOT_ITS_FAULT):
         return End(invalid=what)
-    if any(note.kind is NoteKind.OOM_KILL for note in notes):
+    if any(note.kind is NoteKind.OOM_KILL for note in notes) or _was_killed(what, error):
         return End(KILLED)
     text = error.lower()
     return End(next((said for words, said in _TOLD if any(word in text for word in words)), FAILED))
+
+
+def _was_killed(what: str, error: str) -> bool:
+    return _KILLED.search(_QUOTED.sub("", what)) is not None or _STATUS.search(error) is not None

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seatrial.errors import UsageError
-from seatrial.judge import pairing, within_run
+from seatrial.judge import measured, pairing, within_run
 from seatrial.judge.budgets import Budget
 from seatrial.judge.categories import FINISHED
 from seatrial.judge.measured import Tables
-from seatrial.judge.metric import Metric
+from seatrial.judge.metric import Kind, Metric
 from seatrial.judge.within_run import Reading
 from seatrial.model import Note
 from seatrial.record import document as documents
@@ -90,16 +90,24 @@ def _read(
     end = endings.of(document.status, document.error, review.notes)
     invalid = end.invalid or ("" if review.window.opened else "its window was never opened")
     shown = metrics.told_by(tables)
+    wanted = (*asked, *(one.metric for one in budgets if one.limit is None), *shown)
     run = pairing.Run(
-        values=metrics.values(_timed((*asked, *shown), end), tables),
+        values=metrics.values(_timed(wanted, end), tables),
         ended=end.ended,
         invalid=invalid,
         requests=review.total.count,
+        counts=_counts(wanted, tables),
     )
     readings = {one.text: within_run.reading(one.metric, tables) for one in budgets if one.limit is not None}
     return Found(
         taken=_taken(folder, document, run, review.notes), document=document, shown=shown, readings=readings
     )
+
+
+def _counts(asked: Iterable[Metric], tables: Tables) -> Mapping[str, int]:
+    """Return how many requests or flows are behind each share of failures."""
+    shares = {one.text: one for one in asked if one.kind is Kind.FAILURES}
+    return {text: len(measured.asked(one.of, tables).t_start_ns) for text, one in shares.items()}
 
 
 def _timed(asked: Iterable[Metric], end: endings.End) -> list[Metric]:

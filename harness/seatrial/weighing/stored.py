@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from seatrial.errors import UsageError
@@ -23,21 +23,21 @@ from seatrial.weighing.runs import Found
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """The stored runs that stand for the base, in the order of their blocks; none without `--against`."""
+    """The stored runs that stand for the base, by the numbers of their blocks; none without `--against`."""
 
     name: str
-    runs: tuple[Run, ...] = ()
+    runs: Mapping[int, Run] = field(default_factory=dict)
     shown: tuple[Metric, ...] = ()
     told: Against | None = None
     kinds: tuple[str, ...] = ()
 
-    def beside(self, block: Block, place: int) -> Block:
-        """Return a block with the base's run in its place, if there is one for it."""
-        return block if place >= len(self.runs) else {self.name: self.runs[place], **block}
+    def beside(self, block: Block, number: int) -> Block:
+        """Return a block with the base's run of the block of that number, if there is one."""
+        return block if number not in self.runs else {self.name: self.runs[number], **block}
 
-    def survivors(self, asked: Sequence[Metric]) -> list[Metric]:
-        """Return the metrics that can be compared although the environments differ."""
-        return [one for one in asked if all(metric.survives(one, kind) for kind in self.kinds)]
+    def comparable(self, asked: Metric) -> bool:
+        """Tell whether a metric can be compared although the environments differ."""
+        return all(metric.survives(asked, kind) for kind in self.kinds)
 
 
 def base(
@@ -64,7 +64,7 @@ def base(
     lost = [one.text for one in (*gate, *here) if not all(metric.survives(one, kind) for kind in kinds)]
     return Base(
         name=plan.base,
-        runs=tuple(one.taken.run for one in theirs),
+        runs={one.taken.block: one.taken.run for one in theirs},
         shown=tuple(one for each in theirs for one in each.shown),
         told=Against(
             experiment=place.name,
