@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from seatrial.errors import UsageError
 from seatrial.judge.columns import Coded, Ints, Requests
 from seatrial.record.folder import RunFolder
+from seatrial.record.read import sealed_table, unreadable
 from seatrial.record.schema import Arrow
 from seatrial.wire.streams import NULL
 
@@ -32,7 +32,7 @@ def requests(folder: RunFolder) -> Iterator[Requests]:
             for batch in file.iter_batches(batch_size=_ROWS, columns=names):
                 yield _piece(batch, known)
         except (OSError, KeyError, pa.ArrowInvalid) as error:
-            raise _unreadable(folder, error) from error
+            raise unreadable(folder.table("requests"), error) from error
 
 
 def count(folder: RunFolder) -> int:
@@ -52,23 +52,11 @@ def stamps(folder: RunFolder) -> Ints:
 
 
 def _opened(folder: RunFolder) -> Any:  # noqa: ANN401  (pyarrow has no types)
-    path = folder.table("requests")
-    if not path.exists():
-        raise UsageError(
-            f"this run has no {path.name}",
-            where=str(folder.root),
-            expected="a run that was sealed",
-            hint=f"seatrial recover {folder.root}",
-        )
+    path = sealed_table(folder, "requests")
     try:
         return pq.ParquetFile(path)
     except (OSError, pa.ArrowInvalid) as error:
-        raise _unreadable(folder, error) from error
-
-
-def _unreadable(folder: RunFolder, error: Exception) -> UsageError:
-    path = folder.table("requests")
-    return UsageError(f"{path.name} can't be read", where=str(path), seen=str(error))
+        raise unreadable(path, error) from error
 
 
 def _piece(batch: Arrow, known: dict[str, dict[str, int]]) -> Requests:

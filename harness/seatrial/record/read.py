@@ -62,7 +62,8 @@ def _event(line: bytes) -> dict[str, Any]:
     return event if isinstance(event, dict) and isinstance(event.get("t_ns"), int) else {}
 
 
-def _columns(folder: RunFolder, table: str, names: Sequence[str]) -> dict[str, Any]:
+def sealed_table(folder: RunFolder, table: str) -> Path:
+    """Return where a table lies; UsageError if the run has none."""
     path = folder.table(table)
     if not path.exists():
         raise UsageError(
@@ -71,11 +72,21 @@ def _columns(folder: RunFolder, table: str, names: Sequence[str]) -> dict[str, A
             expected="a run that was sealed",
             hint=f"seatrial recover {folder.root}",
         )
+    return path
+
+
+def unreadable(path: Path, error: Exception) -> UsageError:
+    """Return what to raise where a table is there and can't be read."""
+    return UsageError(f"{path.name} can't be read", where=str(path), seen=str(error))
+
+
+def _columns(folder: RunFolder, table: str, names: Sequence[str]) -> dict[str, Any]:
+    path = sealed_table(folder, table)
     try:
         read = _read(path, table, names)
         return {name: _array(read[name]) for name in names}
     except (OSError, KeyError, pa.ArrowInvalid) as error:
-        raise UsageError(f"{path.name} can't be read", where=str(path), seen=str(error)) from error
+        raise unreadable(path, error) from error
 
 
 def _read(path: Path, table: str, names: Sequence[str]) -> Arrow:

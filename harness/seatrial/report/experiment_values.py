@@ -15,12 +15,7 @@ from seatrial.report import numbers
 from seatrial.report.comparison import BlockValue, Comparison, Course, Verdict
 from seatrial.report.weighed import Weighed
 
-_UNITS = {
-    Unit.NS: ("ms", 1e-6),
-    Unit.BYTES: ("MiB", 1 / (1 << 20)),
-    Unit.SHARE: ("%", 100.0),
-    Unit.PER_S: ("per second", 1.0),
-}
+_UNITS = {**numbers.UNITS, Unit.PER_S: ("per second", 1.0)}
 
 
 def comparison(weighed: Weighed, rises: Sequence[Rise] = ()) -> Comparison:

@@ -82,6 +82,15 @@ def between(low: float, high: float, *, points: bool = False) -> str:
     return f"{change(low, points=points).rpartition(' ')[0]} to {change(high, points=points)}"
 
 
+UNITS = {
+    Unit.NS: ("ms", 1e-6),
+    Unit.BYTES: ("MiB", 1 / (1 << 20)),
+    Unit.SHARE: ("%", 100.0),
+    Unit.PER_S: ("1/s", 1.0),
+}
+"""One unit for all values of a metric, as charts and files need it, and the factor from the metric's own."""
+
+
 def measured(value: float | None, unit: Unit) -> str:
     """Return a metric's value: `12.3 ms`, `14.2 MiB`, `0.3 %`, `207/s`."""
     if value is None:

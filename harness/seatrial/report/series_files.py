@@ -10,15 +10,10 @@ from typing import Any
 
 from seatrial.judge.levels import Level
 from seatrial.judge.metric import Kind, Metric, Unit
+from seatrial.report import numbers
 from seatrial.report.experiment_json import moment
 from seatrial.report.weighed import Weighed
 
-_UNITS = {
-    Unit.NS: ("ms", 1e-6),
-    Unit.BYTES: ("MiB", 1 / (1 << 20)),
-    Unit.SHARE: ("%", 100.0),
-    Unit.PER_S: ("1/s", 1.0),
-}
 _NO_NAME = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -58,7 +53,7 @@ def _watched(weighed: Weighed) -> list[Metric]:
 
 
 def _entry(variant: str, metric: Metric, level: Level) -> dict[str, Any]:
-    unit, factor = _UNITS[metric.unit]
+    unit, factor = numbers.UNITS[metric.unit]
     entry: dict[str, Any] = {"name": f"{variant}: {metric.text}", "unit": unit, "value": level.value * factor}
     if level.low is not None and level.high is not None:
         entry["range"] = f"± {(level.high - level.low) / 2 * factor:.3g}"
