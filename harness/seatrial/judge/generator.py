@@ -120,17 +120,8 @@ def limit_ns(latency_ns: Quantiles) -> int:
 
 
 def lateness(table: Generator, limit_ns: int) -> Lateness:
-    """Count the late ticks, at least, of the seconds given, and the arrivals of seconds that slipped.
-
-    A second has at most 20 ticks, so that its p99 is its latest tick (nearest rank): above the limit means one
-    late tick, and one more for each 50 ms in which the loop, blocked until then, let a tick pass that would have
-    been late, too (`recordValueWithExpectedInterval` of HdrHistogram counts the same way). A p50 above the limit
-    means half of the ticks; no tick at all, that the loop was blocked throughout.
-    """
-    p50_ns, p99_ns = table.loop_lag_p50_ns, table.loop_lag_p99_ns
-    latest = np.where(p99_ns > limit_ns, 1 + (np.maximum(p99_ns, 0) - limit_ns - 1) // _TICK_NS, 0)
-    usual = np.where(p50_ns > limit_ns, TICKS_PER_S // 2, 0)
-    late = np.where(p99_ns == NULL, TICKS_PER_S, np.maximum(latest, usual))
+    """Count the late ticks, at least, of the seconds given, and the arrivals of seconds that slipped."""
+    late = late_ticks(table.loop_lag_p50_ns, table.loop_lag_p99_ns, limit_ns)
     ticks = len(late) * TICKS_PER_S
     offered = np.where(table.arrivals == NULL, 0, table.arrivals)
     return Lateness(
@@ -140,6 +131,19 @@ def lateness(table: Generator, limit_ns: int) -> Lateness:
         slipped=int(offered[table.slip_p99_ns > limit_ns].sum()),
         arrivals=int(offered.sum()),
     )
+
+
+def late_ticks(p50_ns: Ints, p99_ns: Ints, limit_ns: int) -> Ints:
+    """Return how many ticks of each second were late, at least, by the percentiles of their lags.
+
+    A second has at most 20 ticks, so that its p99 is its latest tick (nearest rank): above the limit means one
+    late tick, and one more for each 50 ms in which the loop, blocked until then, let a tick pass that would have
+    been late, too (`recordValueWithExpectedInterval` of HdrHistogram counts the same way). A p50 above the limit
+    means half of the ticks; no tick at all, that the loop was blocked throughout.
+    """
+    latest = np.where(p99_ns > limit_ns, 1 + (np.maximum(p99_ns, 0) - limit_ns - 1) // _TICK_NS, 0)
+    usual = np.where(p50_ns > limit_ns, TICKS_PER_S // 2, 0)
+    return np.where(p99_ns == NULL, TICKS_PER_S, np.maximum(latest, usual))
 
 
 def _most_together(values: Ints, workers: Sequence[Mask]) -> int | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from seatrial.judge.generator import BUSY_FRACTION, LEAST_LATE_NS, TICKS_PER_S
+import numpy as np
+
+from seatrial.judge.generator import BUSY_FRACTION, LEAST_LATE_NS, TICKS_PER_S, late_ticks
 from seatrial.units import NS_PER_S
+from seatrial.wire.streams import NULL
 
 _OWN_PART = 0.1
 """The part of the strictest latency that may be the generator's own lateness, at least 10 ms."""
-
-_TICK_NS = NS_PER_S // TICKS_PER_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +36,7 @@ def strained(seconds: Sequence[Health], strictest_ns: int, share: float) -> str:
 
     Ask this only of a trial that broke its budgets: lateness can't make a latency from the intended start look
     better, so that what was kept is kept. `share` is the part of the requests that may break the strictest budget:
-    as many may be late by the generator alone. The p99 of a second's 20 ticks is its latest tick; the ticks which
-    the loop, blocked until then, let pass are counted, too (as in `judge.generator.lateness`).
+    as many may be late by the generator alone. Ticks are counted as `judge.generator.late_ticks` does.
     """
     if not seconds:
         return "the load generator told of no second of the trial"
@@ -45,7 +45,7 @@ def strained(seconds: Sequence[Health], strictest_ns: int, share: float) -> str:
     used = sum(shares) / max(len(shares), 1)
     if used > BUSY_FRACTION:
         return f"a load process used {used:.0%} of what it may; {BUSY_FRACTION:.0%} is allowed"
-    late, ticks = sum(_late_ticks(one, most_ns) for one in seconds), len(seconds) * TICKS_PER_S
+    late, ticks = _late_ticks(seconds, most_ns), len(seconds) * TICKS_PER_S
     if late > max(share * ticks, 1):
         return f"{late} of {ticks} ticks of the event loop were more than {most_ns / 1e6:.0f} ms late"
     slipped = sum(one.arrivals for one in seconds if (one.slip_p99_ns or 0) > most_ns)
@@ -67,9 +67,12 @@ def pool_short(*, rate_per_s: float, late: int, users: int, strictest_ns: int) -
     return f"{users} users can't have {wanted:.0f} requests in flight, as {rate_per_s:.0f}/s may need: --users"
 
 
-def _late_ticks(one: Health, most_ns: int) -> int:
-    if one.loop_lag_p99_ns is None:
-        return TICKS_PER_S
-    latest = 1 + (one.loop_lag_p99_ns - most_ns - 1) // _TICK_NS if one.loop_lag_p99_ns > most_ns else 0
-    usual = TICKS_PER_S // 2 if (one.loop_lag_p50_ns or 0) > most_ns else 0
-    return min(max(latest, usual), TICKS_PER_S)
+def _late_ticks(seconds: Sequence[Health], most_ns: int) -> int:
+    """Count them as over a window, but never more in a second than it has."""
+    p50_ns, p99_ns = ([NULL if one is None else one for one in told] for told in _lags(seconds))
+    late = late_ticks(np.array(p50_ns, dtype=np.int64), np.array(p99_ns, dtype=np.int64), most_ns)
+    return int(np.minimum(late, TICKS_PER_S).sum())
+
+
+def _lags(seconds: Sequence[Health]) -> tuple[list[int | None], list[int | None]]:
+    return [one.loop_lag_p50_ns for one in seconds], [one.loop_lag_p99_ns for one in seconds]
