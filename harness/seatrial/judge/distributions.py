@@ -24,11 +24,6 @@ def t_both_tails(statistic: float, freedom: int) -> float:
     return float(2 * special.stdtr(freedom, -abs(statistic)))
 
 
-def normal_quantile(probability: float) -> float:
-    """Return the quantile of the standard normal distribution."""
-    return float(special.ndtri(probability))
-
-
 def beta_quantile(probability: float, a: float, b: float) -> float:
     """Return the quantile of the beta distribution; 0 or 1 where a parameter is not above zero."""
     if a <= 0:

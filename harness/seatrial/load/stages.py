@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -167,8 +167,3 @@ def _course(
     with suppress(_Enough):
         play(stage)
     return stage.end(orders.load.drain_s)
-
-
-def spans_of(spans: Sequence[Span], phase: Phase) -> list[Span]:
-    """Return those of one phase."""
-    return [span for span in spans if span.phase is phase]
