@@ -1,0 +1,99 @@
+"""A/A: blocks of two stacks that are the same, and how often comparisons drawn from them say anything else.
+
+    python tests/trials/identical.py --design slices --blocks 60 --results results/trials/identical-slices
+    python tests/trials/identical.py --design runs --blocks 60 --results results/trials/identical-runs
+
+Records what is missing of the blocks (half a minute each), then draws 1,000 comparisons of 6 blocks with random
+labels. Beside it stands what other rules would have said of the same runs, one against one: a gate of 10 % on
+percentiles, and tests that take each request as independent. `--only-table` records nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import redrawn
+import stored_blocks
+from redrawn import Redrawn
+from stored_blocks import Series
+
+from seatrial.judge.comparison import Overall
+from seatrial.scenario.compared import AGAIN
+
+GOAL = 0.06
+_LOADS = {
+    "slices": ("--design", "slices", "--set", "compare.slices=6"),
+    "runs": ("--design", "runs", "--warmup", "1s", "--duration", "4s", "--set", "load.drain=1s"),
+}
+"""Short, so that many blocks fit into an hour: 6 turns of 1 s, or a window of 4 s, for each side of a block."""
+
+
+def main() -> None:
+    """Record what is missing, then print the table."""
+    options = _options()
+    if not options.only_table:
+        command = ("selfcheck", options.scenario, *_LOADS[options.design])
+        stored_blocks.record(command, options.results, options.blocks, options.seed)
+    series = stored_blocks.load(options.results, AGAIN, options.endpoint)
+    found = redrawn.redraw(series, options.size, options.draws, options.seed, relabel=True)
+    rates = redrawn.again(series, options.size, options.draws // 10, options.seed, options.resamples)
+    sys.stdout.writelines(f"{line}\n" for line in table(series, found, rates.tolist()))
+
+
+def table(series: Series, found: Redrawn, rates: list[float]) -> Iterator[str]:
+    """Yield the lines of the table; `rates` are those of series resampled from the blocks."""
+    yield f"{len(series.blocks)} blocks used, {len(series.lost)} invalid{_first(series.lost)}"
+    yield f"a block takes {series.block_s:.0f} s, the first of an experiment {series.bring_up_s:.0f} s more"
+    size = found.blocks_used / found.draws
+    yield f"{found.draws} comparisons of {size:.3g} blocks with random labels; gate: {', '.join(found.words)}"
+    low, high = redrawn.bounds(found.alarms, found.draws)
+    yield (
+        f"alarms (any word of better or worse): {found.alarms / found.draws:.1%} (goal: at most {GOAL:.0%}; "
+        f"of these draws {low:.1%} to {high:.1%})"
+    )
+    middle, most = np.quantile(rates, 0.5), np.quantile(rates, 0.95)
+    yield f"  in {len(rates)} series resampled from the blocks: median {middle:.1%}, 95 in 100 at most {most:.1%}"
+    wrong = found.overall[Overall.REGRESSION]
+    yield f"REGRESSION of the whole (exit code 1): {wrong / found.draws:.1%}"
+    for text, words in found.words.items():
+        told = ", ".join(f"{word} {count / found.draws:.1%}" for word, count in words.most_common())
+        yield f"  {text}: {told}"
+    if series.latencies_ms:
+        yield from _others(series)
+
+
+def _others(series: Series) -> Iterator[str]:
+    pairs = [(one[series.base], one[series.variant]) for one in series.latencies_ms]
+    requests = np.median([len(side) for pair in pairs for side in pair])
+    yield f"one run against one run of the same blocks, {requests:.0f} requests each:"
+    gated = redrawn.gates(pairs)
+    yield "  a gate of 10 %: " + ", ".join(f"{name} {rate:.0%}" for name, rate in gated.items())
+    tested = redrawn.tests_of_requests(pairs)
+    yield "  a test of requests at 5 %: " + ", ".join(f"{name} {rate:.0%}" for name, rate in tested.items())
+
+
+def _first(lost: tuple[str, ...]) -> str:
+    return f" (the first: {lost[0]})" if lost else ""
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--design", choices=sorted(_LOADS), default="slices")
+    parser.add_argument("--scenario", default="known-cpu")
+    parser.add_argument("--endpoint", default="work")
+    parser.add_argument("--blocks", type=int, default=60)
+    parser.add_argument("--size", type=int, default=6, help="blocks of one comparison")
+    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--resamples", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--only-table", action="store_true")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
