@@ -50,18 +50,23 @@ def experiment(
     *,
     blocks: int = 6,
     spoiled: Sequence[tuple[str, int]] = (),
+    crowded: Sequence[tuple[str, int]] = (),
     pinning: Mapping[str, Sequence[int]] = PINNED,
     **plan: Any,  # noqa: ANN401  (fields of ExperimentPlan)
 ) -> Path:
-    """Make a sealed experiment of so many blocks; in the `spoiled` runs the generator was too busy."""
+    """Make a sealed experiment of so many blocks.
+
+    In the `spoiled` runs the generator was too busy; in the `crowded` ones other programs used one of two cores.
+    """
     chance = random.Random(1)  # noqa: S311  (made-up figures)
     folder = create_experiment(results, "made-up", factories.WALL_NS)
     plans.save(folder, planned(truths, blocks, **plan))
     for number in range(1, blocks + 1):
         drift = 1 + 0.02 * number
         for name, truth in truths.items():
-            busy = (name, number) in spoiled
-            run(folder, name, number, _near(truth, drift, chance), busy=busy, pinning=pinning)
+            busy, foreign = (name, number) in spoiled, float((name, number) in crowded)
+            near = _near(truth, drift, chance)
+            run(folder, name, number, near, busy=busy, foreign=foreign, pinning=pinning)
     return folder
 
 
@@ -87,13 +92,14 @@ def run(
     truth: Truth,
     *,
     busy: bool = False,
+    foreign: float = 0.0,
     pinning: Mapping[str, Sequence[int]] = PINNED,
 ) -> RunFolder:
     """Make one sealed run; of a failed one only run.json and empty tables."""
     begin_ns = factories.WALL_NS + block * 60 * NS_PER_S
     folder = create_run(experiment, name, block, begin_ns)
     if truth.changes.get("status") != "failed":
-        _record(folder, truth, busy=busy)
+        _record(folder, truth, busy=busy, foreign=foreign)
     environment = {"pinning": dict(pinning), "host": {"boot_id": "b", "cores": 2}, "engine": {}, "seed": 7}
     document = factories.document(
         variant=name,
@@ -112,7 +118,7 @@ def run(
     return folder
 
 
-def _record(folder: RunFolder, truth: Truth, *, busy: bool) -> None:
+def _record(folder: RunFolder, truth: Truth, *, busy: bool, foreign: float) -> None:
     step_s = 5 / max(truth.requests, 1)
     asked = [
         Asked(
@@ -124,11 +130,14 @@ def _record(folder: RunFolder, truth: Truth, *, busy: bool) -> None:
         )
         for index in range(truth.requests)
     ]
-    factories.write_requests(folder.streams, asked)
+    endpoints = tuple(dict.fromkeys((*factories.ENDPOINTS, truth.endpoint)))
+    factories.write_requests(folder.streams, asked, endpoints=endpoints)
     readings = factories.readings(seconds=6, cores=truth.cores, anon_mib=truth.anon_mib)
     factories.write_samples(folder.streams, "nginx", readings, container=factories.NGINX)
-    for service in ("host", "sampler", "generator"):
+    for service in ("sampler", "generator"):
         factories.write_samples(folder.streams, service, factories.readings(seconds=6, cores=0.004))
+    host = factories.readings(seconds=6, cores=truth.cores + 0.008 + foreign)
+    factories.write_samples(folder.streams, "host", [one | {"stolen_ns": 0} for one in host])
     seconds = (factories.second(n, cpu_fraction=0.99 if busy else 0.3) for n in range(7))
     factories.write_lines(folder.streams, "generator", seconds, table="generator")
     factories.write_lines(folder.streams, "flows", (), table="flows")

@@ -168,6 +168,7 @@ class ExperimentPlan:
     `gate`, `budgets` in their languages. `against` is the folder of the stored experiment of which the variant
     `stored` stands for the base, and then the base is in none of the blocks; `varies` are the environment facts
     that may differ from it. `sides`, of a selfcheck: how many variants a comparison would set against the base.
+    `files` are the digests of what stack and load are made of, by name; empty in plans of older versions.
     """
 
     command: str
@@ -192,6 +193,7 @@ class ExperimentPlan:
     varies: tuple[str, ...] = ()
     sides: int = 1
     resolved: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -275,7 +277,7 @@ class Span:
 
 
 class NoteKind(StrEnum):
-    """The closed set of warnings; each is either informative or invalidates the run."""
+    """The closed set of warnings; each is informative, invalidates the run, or keeps it out of comparisons."""
 
     TASK_EXCEPTION = "task exception"
     NO_REQUESTS = "no requests"
@@ -296,8 +298,13 @@ class NoteKind(StrEnum):
     WARMUP_UNSTABLE = "warm-up not stable"
     LONG_FLOWS = "long flows"
     SHARED_CORES = "shared cores"
+    FOREIGN_CPU = "foreign CPU"
+    STOLEN_CPU = "stolen CPU"
+    LOAD_THROTTLED = "load throttled"
+    SERVICE_THROTTLED = "service throttled"
     LOAD_ENDED_EARLY = "load ended early"
     STOPPED_EARLY = "stopped early"
+    RULE_WITHOUT_VALUE = "rule without a value"
     INTERRUPTED = "interrupted"
     RECOVERED = "recovered"
 
@@ -319,6 +326,9 @@ INVALIDATING = frozenset(
     }
 )
 
+DISTURBED = frozenset({NoteKind.FOREIGN_CPU, NoteKind.STOLEN_CPU, NoteKind.LOAD_THROTTLED})
+"""What others did to a run: a single one is shown with the warning, a comparison leaves its block out."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
@@ -331,3 +341,8 @@ class Note:
     def invalidates(self) -> bool:
         """Whether the run can't be trusted because of this."""
         return self.kind in INVALIDATING
+
+    @property
+    def disqualifies(self) -> bool:
+        """Whether nothing may be set against the run because of this."""
+        return self.invalidates or self.kind in DISTURBED

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from seatrial.errors import UsageError
-from seatrial.judge import budgets, keeping, latency, memory, turns, validity
+from seatrial.judge import budgets, host_share, keeping, latency, memory, turns, validity
 from seatrial.judge.columns import Flows, Generator, Ints, Samples, rows
 from seatrial.judge.generator import generator, limit_ns
 from seatrial.judge.tally import Tally, gathered
 from seatrial.judge.turns import Seen
 from seatrial.judge.validity import Sampling
 from seatrial.judge.window import Window, window
+from seatrial.model import Note
 from seatrial.record import pieces, read, windowed
 from seatrial.record.document import NO_ENGINE, RunDocument, load
 from seatrial.record.folder import TABLES, RunFolder
@@ -86,6 +87,7 @@ def _review(
         *validity.of_requests(total.count, loaded="load" in document.scenario),
         *(validity.of_generator(load_use) if judged.opened else ()),
         *(validity.of_turns(flows or (total,), document.spans) if seen.turns is not None else ()),
+        *_of_host(folder, document, recorded, judged, seen),
     )
     return Review(
         about=_about(folder, document),
@@ -102,6 +104,18 @@ def _review(
         times=_times(document.timing, tally),
         budgets=_budgets(folder, document, recorded, judged),
     )
+
+
+def _of_host(
+    folder: RunFolder, document: RunDocument, recorded: Recorded, judged: Window, seen: Seen
+) -> tuple[Note, ...]:
+    """Return the notes about who else had the processors; none of a run that only watched a stack."""
+    cores = ((document.facts.get("environment") or {}).get("host") or {}).get("cores")
+    if not cores or not judged.opened or "load" not in document.scenario:
+        return ()
+    others = [] if seen.turns is None else read.samples_beside(folder, document.block)
+    found = host_share.share(recorded.samples, others, host_share.stretches(document.spans), cores)
+    return host_share.notes(found, _sampling(document, judged))
 
 
 def _budgets(

@@ -25,6 +25,26 @@ pytestmark = pytest.mark.docker
 STACK = Path(__file__).parents[2] / "scenarios" / "stacks" / "known"
 BROKEN = {"compose": {"services": {"app": {"command": ["false"]}}}}
 FLAKY = {"compose": {"services": {"app": {"environment": {"WORK_ROUNDS": "3200", "FAIL_EVERY": "10"}}}}}
+DYING = """
+import os
+from locust import constant, events, task
+from seatrial.user import LeanUser
+
+@events.init_command_line_parser.add_listener
+def _options(parser):
+    parser.add_argument("--known-dies", default="no")
+
+class Dying(LeanUser):
+    endpoints = ("work",)
+    wait_time = constant(0.01)
+
+    @task
+    def ask(self):
+        if self.environment.parsed_options.known_dies == "yes":
+            os._exit(3)
+        with self.flow("work"):
+            self.client.request("GET", "/work", endpoint="work")
+"""
 
 
 def _scenario(folder: Path, variants: Mapping[str, Any], slices: int) -> Path:
@@ -102,6 +122,29 @@ def test_a_variant_that_never_comes_up_does_not_take_the_block_with_it(tmp_path:
     runs = _runs(tmp_path)
     assert runs[1, "base"][1]["status"] == "complete", done.stderr
     assert runs[1, "broken"][1]["status"] == "failed"
+    for _, document in runs.values():
+        assert document["sealed"]
+        assert trials.labelled(document["run_id"]) == []
+        assert trials.processes_of(document["run_id"]) == []
+
+
+def test_the_block_goes_on_without_a_load_that_dies(tmp_path: Path) -> None:
+    """Its run has failed with the reason, the other has all of its turns, and nothing of either is left."""
+    scenario = _scenario(tmp_path, {"dying": {"load": {"parameters": {"known-dies": "yes"}}}}, slices=8)
+    values = yaml.safe_load(scenario.read_text())
+    values["load"] |= {"locustfile": "dying.py", "parameters": {"known-dies": "no"}}
+    scenario.write_text(yaml.safe_dump(values), encoding="utf-8")
+    (tmp_path / "dying.py").write_text(DYING, encoding="utf-8")
+
+    done = _compare(tmp_path, scenario, "--design", "slices", "--blocks", "1")
+
+    runs = _runs(tmp_path)
+    failed, other = runs[1, "dying"][1], runs[1, "base"][1]
+    assert (failed["status"], other["status"]) == ("failed", "complete"), done.stderr
+    assert "exit code 3" in failed["error"]
+    assert sum(one["phase"] == "window" for one in other["spans"]) == 8
+    lasted_s = (other["spans"][-1]["from_ns"] - other["spans"][0]["from_ns"]) / 1e9
+    assert lasted_s < 2 * (8 + 1)
     for _, document in runs.values():
         assert document["sealed"]
         assert trials.labelled(document["run_id"]) == []

@@ -10,16 +10,18 @@ from chromium import Page
 from experiments import Truth, experiment
 
 from seatrial import paging, weighing
+from seatrial.judge.words import Word
 
 pytestmark = pytest.mark.browser
 
-TRUTHS = {"base": Truth(), "slow": Truth(took_ms=26), "flaky": Truth(fails=3, took_ms=15)}
+LONG = "gunicorn-gevent-4-workers-keepalive"
+TRUTHS = {"base": Truth(), LONG: Truth(took_ms=26), "flaky": Truth(fails=3, took_ms=15)}
 
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """Open the page of a made-up comparison, wide and light."""
-    folder = experiment(tmp_path_factory.mktemp("results"), TRUTHS, spoiled=[("slow", 4)])
+    folder = experiment(tmp_path_factory.mktemp("results"), TRUTHS, spoiled=[(LONG, 4)])
     file = paging.write_experiment(weighing.weigh(folder), folder)
     program = chromium.found()
     assert program, "conftest skips without one"
@@ -64,3 +66,58 @@ def test_the_page_is_as_wide_as_the_screen(opened: Page, width: int) -> None:
     opened.look(width=width, dark=False)
 
     assert opened.value("document.documentElement.scrollWidth") <= width
+
+
+_BEYOND = """[...document.querySelectorAll("tbody th, tbody td")]
+  .filter((cell) => cell.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+  .map((cell) => cell.textContent)"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_cell_lies_beyond_the_edge(opened: Page, width: int) -> None:
+    """Who holds a telephone reads the verdict without pushing a table aside."""
+    opened.look(width=width, dark=False)
+
+    assert opened.value(_BEYOND) == []
+
+
+def test_a_telephone_has_each_number_beside_its_word(opened: Page) -> None:
+    """The heads are out of sight there; a row begins with its verdict."""
+    opened.look(width=390, dark=False)
+    told = opened.value(
+        """(() => {
+          const row = document.querySelector("#verdicts").closest("section").querySelector("tbody tr");
+          const cells = [...row.children];
+          return [cells[0].className, cells[0].textContent, getComputedStyle(cells[3], "::before").content];
+        })()"""
+    )
+
+    assert told[0].split()[:2] == ["word", "verdict"]
+    assert told[1] in set(Word)
+    assert "effect" in told[2]
+
+
+def test_verdicts_come_before_all_other_tables(opened: Page) -> None:
+    """In the first screen of a wide window, after three sentences at most."""
+    opened.look(width=1280, dark=False)
+    first, top = opened.value(
+        "((one) => [one.id, one.getBoundingClientRect().top + scrollY])(document.querySelector('main h2'))"
+    )
+
+    assert first == "verdicts"
+    assert top < 600
+
+
+def test_the_window_can_be_chosen_by_keyboard(opened: Page) -> None:
+    """The buttons of the time axis serve all variants."""
+    opened.look(width=1280, dark=False)
+    ends = """((time) => [time.start, time.end])(
+      [...Bokeh.documents[0]._all_models.values()].find((one) => one.name === "time"))"""
+    whole = opened.value(ends)
+    opened.value("document.querySelector('button[data-time=window]').click()")
+    window = opened.value(ends)
+    opened.value("document.querySelector('button[data-time=whole]').click()")
+
+    assert window == [0, 4]
+    assert whole[0] < 0
+    assert opened.value(ends) == whole

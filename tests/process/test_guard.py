@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 
+from seatrial.errors import Interrupted, StackFailed
 from seatrial.stack.guard import guarded, shielded
 from seatrial.stack.processes import marked, process
 
@@ -135,18 +136,31 @@ def test_shielded_part_is_finished_before_an_interrupt() -> None:
     assert done == ["cleaned up"]
 
 
-def test_second_interrupt_is_dropped() -> None:
-    """An interrupt during the clean-up after a failure does not hide the failure."""
+def _cleaned_up_after(error: BaseException) -> None:
+    """Raise the error; Ctrl-C is pressed twice while it is cleaned up after."""
+    try:
+        raise error
+    finally:
+        with shielded():
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
-    def fail() -> None:
-        try:
-            raise ValueError
-        finally:
-            with shielded():
-                signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(ValueError, match=r"^$"):
-        fail()
+def test_interrupt_during_the_clean_up_of_a_failure_is_told_with_it() -> None:
+    """Else whoever takes the failure for one ending among others would go on; and the failure is not lost."""
+    failure = StackFailed("it fell over")
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        _cleaned_up_after(failure)
+
+    assert caught.value.__cause__ is failure
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt("first"), Interrupted("first")])
+def test_second_interrupt_is_dropped(interrupt: BaseException) -> None:
+    """What the first one has begun to tear down is torn down once."""
+    with pytest.raises(type(interrupt), match="first"):
+        _cleaned_up_after(interrupt)
 
 
 HARNESS = """

@@ -210,6 +210,27 @@ def test_the_sampler_reads_itself() -> None:
     assert reading.processes >= 1
 
 
+def test_the_sampler_tells_how_long_a_quota_held_its_groups_back(tmp_path: Path) -> None:
+    """Once a second, of all groups on the way up; null between, and where no group counts it."""
+    top, now_ns = tmp_path / "sys/fs/cgroup", [1]
+    (top / "job/step").mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/mountinfo").write_text("31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")
+    (tmp_path / "proc/self/cgroup").write_text("0::/job/step\n")
+    (top / "cpu.stat").write_text("usage_usec 9\n")
+    assert Itself(tmp_path).read().throttled_ns == NULL
+    (top / "job/cpu.stat").write_text("usage_usec 7\nnr_throttled 1\nthrottled_usec 2000\n")
+    (top / "job/step/cpu.stat").write_text("usage_usec 7\nnr_throttled 1\nthrottled_usec 500\n")
+
+    itself = Itself(tmp_path, clock=lambda: now_ns[0])
+    told = [itself.read().throttled_ns, itself.read().throttled_ns]
+    now_ns[0] += 1_000_000_000
+    told.append(itself.read().throttled_ns)
+    itself.close()
+
+    assert told == [2_500_000, NULL, 2_500_000]
+
+
 def test_a_session_writes_streams_events_and_a_summary(tmp_path: Path) -> None:
     """Host and sampler are read, the events file is there, and the summary is the same in both places."""
     with watching(tmp_path, HOST, SAMPLER) as observer:

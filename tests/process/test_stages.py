@@ -23,6 +23,7 @@ from seatrial.load.orders import Driven, Orders
 from seatrial.load.stages import Stage, perform
 from seatrial.load.steering import steady
 from seatrial.model import Load, Phase
+from seatrial.units import NS_PER_S
 
 LEAN = """
 from locust import constant, task
@@ -114,6 +115,8 @@ def test_every_arrival_belongs_to_its_trial(tmp_path: Path) -> None:
     assert [book.arrivals for book in books] == [20, 50, 20]
     assert [sum(book.latency["page"].values()) for book in books] == [20, 50, 20]
     assert [(book.lost, book.idle, dict(book.failures)) for book in books] == [(0, True, {})] * 3
+    assert [book.completed for book in books] == [20, 50, 20]
+    assert all(book.took_ns >= 0.002 * NS_PER_S * book.completed for book in books)
     assert [span.phase for span in driven.spans] == ["warmup", "settle", "settle", "settle", "window", "drain"]
     assert all(one.until_ns <= two.from_ns for one, two in zip(driven.spans, driven.spans[1:], strict=False))
     seconds = [second for _, second in told.seconds]
@@ -135,6 +138,20 @@ def test_a_trial_after_a_flood_begins_with_nothing_that_waits(tmp_path: Path) ->
     assert flooded.lost == pytest.approx(180, abs=8)
     assert flooded.completed_per_s < 30
     assert (calm.arrivals, calm.lost, calm.late, calm.carried) == (10, 0, 0, 0)
+
+
+def test_what_outlasts_the_rest_that_it_is_granted_is_lost(tmp_path: Path) -> None:
+    """A server of 3 s: long flows are granted more than short ones, and the next trial waits for both."""
+    books: list[Book] = []
+
+    def play(stage: Stage) -> None:
+        books.extend([stage.trial(2.0, 1.0, rest_s=0.1), stage.trial(2.0, 1.0, rest_s=8.0)])
+
+    with _serving(3.0) as url:
+        _perform(tmp_path, url, play, Told())
+
+    assert [(book.arrivals, book.lost, book.carried) for book in books] == [(2, 2, 0), (2, 0, 0)]
+    assert books[1].took_ns >= 2 * 3 * NS_PER_S
 
 
 def test_a_play_ends_where_the_hooks_have_seen_enough(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.servers
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
     """Make one short trial that all tests of this file look at."""
-    return trials.run(tmp_path_factory.mktemp("local") / "results", "--engine", "local")
+    rule = 'stop_when=[p50 of "nobody asks this" > 1s]'
+    return trials.run(tmp_path_factory.mktemp("local") / "results", "--engine", "local", "--set", rule)
 
 
 def test_a_trial_ends_valid(trial: Trial) -> None:
@@ -24,6 +25,14 @@ def test_a_trial_ends_valid(trial: Trial) -> None:
     assert trial.done.returncode == 0, trial.done.stderr
     assert trial.done.stdout.splitlines()[0].startswith(" VALID  registry-pull · base · local engine")
     assert "embedded engine" in trial.done.stdout
+
+
+def test_a_rule_without_a_value_is_noted(trial: Trial) -> None:
+    """In run.json and in the report; the run counts all the same."""
+    told = {note["kind"]: note["text"] for note in trial.document["notes"]}
+
+    assert told["rule without a value"].startswith('stop_when: p50 of "nobody asks this" > 1s: ')
+    assert "rule without a value" in trial.done.stdout
 
 
 def test_memory_comes_from_the_process_trees(trial: Trial) -> None:

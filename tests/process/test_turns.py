@@ -97,9 +97,11 @@ def _orders(
     )
 
 
-def _both(wanted: dict[str, Orders], told: dict[str, Told]) -> dict[str, Driven | BaseException]:
+def _both(
+    wanted: dict[str, Orders], told: dict[str, Told], slicing: Slicing = SLICING
+) -> dict[str, Driven | BaseException]:
     """Drive both at once, and return how it went, or what was raised."""
-    meeting = Meeting(SLICING, wanted)
+    meeting = Meeting(slicing, wanted)
 
     def one(name: str) -> Driven | BaseException:
         try:
@@ -189,6 +191,28 @@ def test_the_other_goes_on_without_a_load_that_fails(tmp_path: Path, servers: tu
     assert isinstance(driven["a"], LoadFailed)
     assert isinstance(driven["b"], Driven)
     assert len(_begun(tmp_path / "b")) > 20
+
+
+def test_the_turns_of_a_load_that_dies_are_left_out(tmp_path: Path, servers: tuple[_Server, _Server]) -> None:
+    """The other has all of its own, one after the other, and the block ends sooner."""
+    slicing = replace(SLICING, order=("a", "b") * 10)
+    dying = "import os\n" + ASKING.replace("with self.flow", "os._exit(3)\n        with self.flow")
+    wanted = {
+        "a": _orders(tmp_path / "a", servers[0], dying),
+        "b": _orders(tmp_path / "b", servers[1]),
+    }
+
+    driven = _both(wanted, {"a": Told(), "b": Told()}, slicing)
+
+    assert isinstance(driven["a"], LoadFailed)
+    assert "exit code 3" in driven["a"].what
+    other = driven["b"]
+    assert isinstance(other, Driven)
+    windows = [one for one in other.spans if one.phase is Phase.WINDOW]
+    assert len(windows) == 9
+    assert other.spans[-1].from_ns - other.spans[0].from_ns <= 8 * S < len(slicing.order) * S // 2
+    begun = _begun(tmp_path / "b")
+    assert all(any(one.from_ns <= moment < one.until_ns for moment in begun) for one in windows)
 
 
 def test_turns_end_where_it_is_enough(tmp_path: Path) -> None:

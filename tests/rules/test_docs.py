@@ -8,7 +8,7 @@ import pytest
 
 from seatrial import cli
 from seatrial.errors import SeatrialError
-from seatrial.model import INVALIDATING, NoteKind
+from seatrial.model import DISTURBED, INVALIDATING, NoteKind
 from seatrial.scenario import grammar
 from seatrial.wire import tables
 
@@ -77,7 +77,7 @@ def test_every_outcome_is_documented(outcome: str) -> None:
 @pytest.mark.parametrize("kind", list(NoteKind))
 def test_every_note_is_documented_with_what_it_does(kind: NoteKind) -> None:
     """Whoever sees one can look up what it means, and whether the run still counts."""
-    invalidates = "yes" if kind in INVALIDATING else "no"
+    invalidates = "yes" if kind in INVALIDATING else "in a comparison" if kind in DISTURBED else "no"
     assert f"| `{kind}` | {invalidates} |" in (REFERENCE / "run-folder.md").read_text(encoding="utf-8")
 
 

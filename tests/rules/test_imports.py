@@ -3,15 +3,47 @@
 import subprocess
 import sys
 
+import pytest
+
+from seatrial import cli
+
+ALL = "import sys, seatrial.cli as c; verbs = [c.seatrial.commands[name] for name in c.VERBS]; "
+CHARTS, SEARCH, STATISTICS = "bokeh", "MLRsearch", {"scipy.special", "scipy.stats"}
+
+
+def _loaded(program: str) -> set[str]:
+    """Return which modules are loaded after a program."""
+    words = [sys.executable, "-c", f"{program}; import sys; print(*sys.modules)"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stdout.split())
+
 
 def test_the_command_line_loads_neither_locust_nor_gevent() -> None:
     """`import locust` patches every socket and sleep of its process: a harness that does that can't be trusted."""
-    program = "import sys, seatrial.cli, seatrial.observe.facts as f; f.host_facts(); print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
-    )
+    loaded = _loaded(f"{ALL}import seatrial.paging, seatrial.observe.facts as f; f.host_facts()")
 
-    assert {"locust", "gevent", "seatrial.user"} & set(loaded.stdout.split()) == set()
+    assert {f"seatrial.verbs.{place.partition('.')[0]}" for place, _ in cli.VERBS.values()} <= loaded
+    assert {"locust", "gevent", "seatrial.user"} & loaded == set()
+
+
+def test_listing_the_verbs_imports_none() -> None:
+    """`seatrial --help` and a shell's completion are asked for by somebody who waits."""
+    program = (
+        "import click.testing, seatrial.cli as c; "
+        "assert 'doctor' in click.testing.CliRunner().invoke(c.seatrial, ['--help']).output; "
+        "c.seatrial.shell_complete(click.Context(c.seatrial), '')"
+    )
+    loaded = _loaded(program)
+
+    assert {name for name in loaded if name.startswith(("seatrial.verbs.", "numpy", "scipy"))} == set()
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_a_verb_does_not_wait_for_what_only_others_need(verb: str) -> None:
+    """The charts take a second to import, MLRsearch and scipy half a second each."""
+    loaded = _loaded(f"import seatrial.cli as c; c.seatrial.commands[{verb!r}]")
+
+    assert {CHARTS, SEARCH, *STATISTICS} & loaded == ({SEARCH} if verb == "capacity" else set())
 
 
 def test_what_a_locustfile_builds_on_starts_nothing() -> None:

@@ -41,9 +41,9 @@ def main() -> None:
 
 
 def stored(results: Path) -> list[Carries]:
-    """Return every search below the folder, in the order in which they were made."""
+    """Return every search below the folder that was not cut short, in the order in which they were made."""
     folders = [RunFolder(path.parent) for path in sorted(results.glob("*/runs/*/capacity.json"))]
-    return [one for one in map(capacities.load, folders) if one is not None]
+    return [one for one in map(capacities.load, folders) if one is not None and one.status == "complete"]
 
 
 def table(found: list[Carries], truth_per_s: float | None) -> list[str]:
@@ -64,6 +64,10 @@ def table(found: list[Carries], truth_per_s: float | None) -> list[str]:
     truth = truth_per_s or statistics.median(carried(one) for one in found)
     sd = statistics.stdev(bounds) / statistics.mean(bounds) if len(bounds) > 1 else float("nan")
     lines.append(f"lower bound: median {median:.1f}/s, sd {sd:.1%} (goal {_GOAL_SD:.0%}) over {len(bounds)}")
+    steps = [one.upper_per_s / one.lower_per_s - 1 for one in found if one.lower_per_s and one.upper_per_s]
+    if steps and sd < statistics.median(steps):
+        step = statistics.median(steps)
+        lines.append(f"the rates tried lie {step:.1%} apart: a smaller sd says no more than that")
     lines.append(f"bias: {median / truth - 1:+.1%} against {truth:.1f}/s")
     lines.append(f"time of a search: median {took_s:.0f} s (goal {_GOAL_S} s)")
     return lines

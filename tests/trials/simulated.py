@@ -13,7 +13,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,10 @@ Numbers = NDArray[np.float64]
 Noise = Callable[[np.random.Generator, int], tuple[Numbers, Numbers]]
 
 NOISE = 0.04
-BLOCKS = (3, 5, 6, 8, 10, 20)
+BLOCKS = (2, 3, 5, 6, 8, 10, 20)
 P95 = metric.parse('p95 of "x" within 10%')
+CPU = metric.parse("cpu per request")
+TICKS = 30
 _SHORT = {
     Word.REGRESSION: "REGR",
     Word.LIKELY_REGRESSION: "likely",
@@ -141,6 +143,23 @@ def with_looks(noise: Noise, true_ratio: float, draws: int, seed: int) -> tuple[
     return Rates(draws, found), used / draws
 
 
+def in_ticks(random: np.random.Generator, blocks: int, true_ratio: float) -> Effect:
+    """Draw processor times of about TICKS clock ticks, steady to 0.2 %, each cut to whole ticks."""
+    sides = (TICKS * ratio * np.exp(random.normal(0, 0.002, blocks)) for ratio in (1.0, true_ratio))
+    theirs, ours = (np.floor(side + random.random(blocks)) for side in sides)
+    counted = math.sqrt(float(np.mean(1 / theirs**2 + 1 / ours**2)) * 2 / 12)
+    return replace(effects.of(theirs.tolist(), ours.tolist()), least_sd=counted)
+
+
+def counted(blocks: int, true_ratio: float, draws: int, seed: int, *, floor: bool) -> Rates:
+    """Judge so many of these against the default threshold, 5 %, knowing of the ticks or not."""
+    random = np.random.default_rng(seed)
+    drawn_of = (in_ticks(random, blocks, true_ratio) for _ in range(draws))
+    some = (one if floor else replace(one, least_sd=0.0) for one in drawn_of)
+    words = (verdict("variant", CPU, one, alpha=0.05, equivalence_alpha=0.05, gated=True).word for one in some)
+    return Rates(draws, Counter(words))
+
+
 def alone(said: Verdict, look: Look) -> Comparison:
     """Return a comparison of which one verdict is all there is."""
     return Comparison(
@@ -193,6 +212,12 @@ def main() -> None:
         for true_ratio in (1.0, 1.05, 1.1, 1.2):
             found, used = with_looks(noise, true_ratio, asked.draws, asked.seed)
             sys.stdout.write(_line(name, f"{used:.1f}", true_ratio, found))
+    _print_head(f"processor time of {TICKS} clock ticks, threshold 5 %, alpha 5 %")
+    for true_ratio in (1.0, 1.05):
+        for floor, name in ((False, "ticks unknown"), (True, "ticks known")):
+            for blocks in (2, 3, 4, 6):
+                found = counted(blocks, true_ratio, asked.draws, asked.seed, floor=floor)
+                sys.stdout.write(_line(name, str(blocks), true_ratio, found))
 
 
 if __name__ == "__main__":

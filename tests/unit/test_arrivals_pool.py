@@ -52,11 +52,12 @@ class Pool:
 
     def counts(self) -> tuple[int | None, ...]:
         """Return due, completed, late, dropped."""
-        return tuple(self.arrivals.take()[0].values())
+        return tuple(self.arrivals.take()[0].values())[:4]
 
     def _serve(self) -> None:
-        self.begun.append(self.arrivals.wait() / S)
-        self.arrivals.completed()
+        due_ns = self.arrivals.wait()
+        self.begun.append(due_ns / S)
+        self.arrivals.completed(due_ns)
 
 
 @pytest.fixture
@@ -75,7 +76,13 @@ def test_idle_users_serve_what_is_due_in_time(pool: Pool) -> None:
     pool.at(1.0)
     assert pool.begun == [0.0, 0.5, 1.0]
     assert pool.arrivals.take() == (
-        {"arrivals": 3, "arrivals_completed": 3, "arrivals_late": 0, "arrivals_dropped": 0},
+        {
+            "arrivals": 3,
+            "arrivals_completed": 3,
+            "arrivals_late": 0,
+            "arrivals_dropped": 0,
+            "arrivals_took_ns": 10_000_000,
+        },
         10_000_000,
     )
 
@@ -87,6 +94,16 @@ def test_an_arrival_without_a_user_is_late_and_served_in_its_order(pool: Pool) -
     pool.idle(2)
     assert pool.begun == [0.0, 0.5]
     assert pool.arrivals.take()[1] is None
+
+
+def test_how_long_arrivals_took_counts_from_their_moments(pool: Pool) -> None:
+    """Of 0 s and 0.5 s, both served at 1.2 s, together 1.9 s: what waited for a user has waited."""
+    pool.at(0.9)
+    pool.now_ns = round(1.2 * S)
+    pool.idle(2)
+
+    counts, _ = pool.arrivals.take()
+    assert (counts["arrivals_completed"], counts["arrivals_took_ns"]) == (2, round(1.9 * S))
 
 
 def test_who_waits_too_long_is_dropped_and_told(pool: Pool) -> None:
@@ -263,7 +280,7 @@ def test_the_pool_runs_by_itself() -> None:
     def serve() -> None:
         while True:
             begun.append(arrivals.wait())
-            arrivals.completed()
+            arrivals.completed(begun[-1])
 
     greenlets = [gevent.spawn(arrivals.run), gevent.spawn(serve), gevent.spawn(serve)]
     gevent.sleep(0)

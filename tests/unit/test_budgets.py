@@ -62,6 +62,9 @@ def test_what_can_be_written(text: str, name: str, op: str, limit: float | None,
         ("p95 of token within 0% of base", "can't be judged"),
         ("trouhgput > 1/s", "did you mean throughput"),
         ("p95 of token < 5ms for 10s", "is not a duration"),
+        ("p99 of pull within 10", "`within` and a share of the base such as `within 10% of base` is expected"),
+        ("p99 of pull within 10%", "such as `within 10% of base` is expected"),
+        ("p99 of pull within 10 of base", "such as `within 10% of base` is expected"),
     ],
 )
 def test_what_can_not_be_written(text: str, said: str) -> None:
@@ -111,6 +114,20 @@ def test_the_figures_say_what_their_interval_is_about() -> None:
     assert alone.text == "p95 of token < 150ms: not decided: 145 ms (95 % within this run: 140 ms to ?)"
     several = budgets.judge(budget, [reading(100, 99, 101), reading(110, 109, 111), reading(105, 104, 106)])
     assert several.reason == "104.9 ms (95 % over 3 blocks: 93.21 ms to 118.1 ms)"
+
+
+def test_an_endpoint_may_be_named_within() -> None:
+    """The word means a share only where no comparison and no quotes say otherwise."""
+    assert budgets.parse("p95 of within < 5ms").metric.of == "within"
+    assert budgets.parse('p95 of "a within 3" < 5ms').metric.of == "a within 3"
+
+
+def test_one_is_not_several() -> None:
+    """Of two blocks one told a value; of one request nothing can be told."""
+    budget = budgets.parse("p95 of token < 150ms")
+    alone = budgets.judge(budget, [reading(200, 190, 210), Reading(value=None, count=3)])
+    assert "over one block:" in alone.reason
+    assert budgets.judge(budget, [Reading(value=None, count=1)]).reason == "1 success is too few to tell it"
 
 
 def test_at_most_is_not_below() -> None:
@@ -211,6 +228,13 @@ def test_without_a_base_or_scatter_nothing_is_decided(effect: Effect | None) -> 
     assert budgets.judge_within(budget, effect).word is Kept.NOT_DECIDED
 
 
+def test_two_blocks_that_happen_to_be_alike_keep_nothing() -> None:
+    """Of two the scatter is known within a factor of a hundred."""
+    found = budgets.judge_within(budgets.parse("throughput within 5% of base"), Effect(differences=(0.0, 0.00001)))
+    assert found.word is Kept.NOT_DECIDED
+    assert found.reason.endswith("so few blocks tell nothing about scatter")
+
+
 def test_shares_within_the_base_are_told_in_points() -> None:
     """0.5 % more that fail is half a point."""
     effect = Effect(differences=(0.004, 0.005, 0.006), scale=Scale.DIFFERENCE)
@@ -254,6 +278,16 @@ def test_stop_rules(text: str, signal: str, unit: Unit, limit: float, lasts_s: i
         ("failures within 5% of base", "has no comparison"),
         ("disk of host > 90%", "is not a metric"),
         ("memory of host > 90", "is not a size"),
+        ("failures < 1%", "would end a run that is well: failures > 1% is expected"),
+        ("memory of host < 90% for 5s", "memory of host > 90% for 5s is expected"),
+        ("swap of host <= 1GiB", "swap of host > 1GiB is expected"),
+        ("p99 of token < 2s", 'p99 of "token" > 2s is expected'),
+        ("throughput > 10/s", "throughput < 10/s is expected"),
+        ("failures >= 0%", "would end every run at once"),
+        ("memory of host > 0%", "would end every run at once"),
+        ("p50 of token > 0ms", "would end every run at once"),
+        ("failures > 100%", "can't come true: >= is expected"),
+        ("throughput < 0/s", "can't come true: <= is expected"),
     ],
 )
 def test_stop_rules_that_can_not_be_written(text: str, said: str) -> None:

@@ -1,6 +1,7 @@
 """What the order of things rests on: secrets, parameters, sealing, the clock."""
 
 import errno
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,12 +22,15 @@ from seatrial.errors import (
     MeasurementInvalid,
     NotReady,
     ResultsUnwritable,
+    SeatrialError,
     StoppedEarly,
     UsageError,
 )
 from seatrial.model import EngineName, Load, NoteKind, Variant
 from seatrial.record import document as documents
+from seatrial.record.document import Status
 from seatrial.scenario import reading
+from seatrial.stack.guard import shielded
 from seatrial.wire import rates
 from seatrial.wire.rates import Rate
 
@@ -102,6 +106,53 @@ def test_an_interrupt_is_sealed_and_told(tmp_path: Path) -> None:
     assert NoteKind.INTERRUPTED in [note.kind for note in document.notes]
 
 
+def _torn_down_after(journal: Journal, error: BaseException) -> None:
+    """Fail in a run; Ctrl-C is pressed while its stack is torn down."""
+    with sealed(journal):
+        try:
+            raise error
+        finally:
+            with shielded():
+                signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(NotReady("it fell over"), "failed"), (UsageError("it fell over"), "interrupted")]
+)
+def test_an_interrupt_while_a_failed_run_is_torn_down_is_told(
+    tmp_path: Path, error: SeatrialError, status: str
+) -> None:
+    """The run is sealed as what it was, and nothing goes on after it."""
+    journal = _journal(tmp_path)
+
+    with pytest.raises(Interrupted) as caught:
+        _torn_down_after(journal, error)
+
+    document = documents.load(journal.folder)
+    assert (document.status, document.sealed, document.error) == (status, True, "it fell over")
+    assert caught.value.seen == "the run had failed before: it fell over"
+
+
+def test_an_interrupt_while_a_failed_run_is_sealed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sealing takes seconds after a long run."""
+    journal = _journal(tmp_path)
+    sealing = journal.seal
+
+    def interrupted(status: Status, error: str) -> None:
+        signal.raise_signal(signal.SIGINT)
+        sealing(status, error)
+
+    monkeypatch.setattr(journal, "seal", interrupted)
+    with pytest.raises(Interrupted), sealed(journal):
+        raise LoadFailed("it fell over")
+
+    document = documents.load(journal.folder)
+    assert (document.status, document.sealed) == ("failed", True)
+    assert NoteKind.LOAD_ENDED_EARLY in [note.kind for note in document.notes]
+
+
 @pytest.mark.parametrize(
     "error", [LoadFailed("it fell over"), NotReady("it fell over"), MeasurementInvalid("it fell over")]
 )
@@ -114,6 +165,7 @@ def test_every_failure_is_sealed_and_goes_on(tmp_path: Path, error: Exception) -
 
     document = documents.load(journal.folder)
     assert (document.status, document.sealed, document.error) == ("failed", True, "it fell over")
+    assert document.failure == {"type": type(error).__name__, "what": "it fell over"}
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import factories
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
-from seatrial import paging
+from seatrial import cli, paging
 from seatrial.errors import UsageError
 from seatrial.judge import carrying
 from seatrial.judge.budgets import Kept
@@ -83,6 +84,8 @@ def _said(text: str, word: Kept) -> Validation:
         (replace(FOUND, limited_by="CPU at 100 %", generator=True), Word.GENERATOR_LIMITED, 5, 5),
         (replace(FOUND, lower_per_s=None, validation=None), Word.NO_RATE, 1, 1),
         (replace(FOUND, upper_per_s=None), Word.NO_BOUNDS, 0, 7),
+        (replace(FOUND, lower_per_s=None, validation=None, silent="none ended well"), Word.INVALID, 5, 5),
+        (replace(FOUND, status="interrupted"), Word.INTERRUPTED, 5, 5),
         (replace(FOUND, limited_by="more than 360 s of trials"), Word.NO_BOUNDS, 0, 7),
     ],
 )
@@ -114,6 +117,30 @@ def test_what_was_found_can_be_read_again(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "capacity.json").read_text())["word"] == "NO RATE KEEPS THE BUDGETS"
 
 
+def test_a_file_of_an_earlier_version_was_written_at_the_end_of_a_search(tmp_path: Path) -> None:
+    """It knows of no status, nor of flows."""
+    capacities.save(RunFolder(tmp_path), FOUND)
+    told = json.loads((tmp_path / "capacity.json").read_text())
+    for name in ("status", "flow_s", "too_high", "silent"):
+        del told[name]
+    (tmp_path / "capacity.json").write_text(json.dumps(told))
+
+    assert capacities.load(RunFolder(tmp_path)) == FOUND
+
+
+def test_show_begins_with_what_was_found(tmp_path: Path) -> None:
+    """Or with how far the search came; the JSON has it, too."""
+    folder = factories.sealed_run(tmp_path)
+    capacities.save(folder, replace(FOUND, status="interrupted", validation=None))
+    command = ["show", str(folder.root), "--results", str(tmp_path)]
+
+    text = CliRunner().invoke(cli.seatrial, command, standalone_mode=False).output
+    values = CliRunner().invoke(cli.seatrial, [*command, "--json"], standalone_mode=False).output
+
+    assert text.startswith(" INTERRUPTED  base: cut short after 3 trials")
+    assert json.loads(values)["capacity"]["status"] == "interrupted"
+
+
 def test_a_file_that_is_missing_torn_or_newer_is_told_apart(tmp_path: Path) -> None:
     """No search was made; or a clear error."""
     folder = RunFolder(tmp_path)
@@ -140,6 +167,9 @@ def test_the_text_says_the_result_first_and_then_what_it_rests_on() -> None:
     assert lines[0] == " VALIDATED  base: 97/s keeps the budgets, 100/s does not; validated at 92/s for 60 s"
     assert lines[1].startswith("HOST-LIMITED: 2 cores carry")
     assert "invalid: CPU at 100 %" in text
+    assert "broken: flows pile up" not in text
+    piled = replace(FOUND, trials=(replace(_tried(100.0, excess=3.0), piled=True),))
+    assert "broken: flows pile up" in _printed(piled)
     assert "app: GROWING: 6.00 MiB a minute (95 %: 5.40 MiB to 7.20 MiB) on 50.0 MiB" in text
 
 
@@ -157,6 +187,15 @@ def test_the_curve_of_the_page_leaves_out_what_the_generator_spoiled() -> None:
 
     assert [(step.rate_per_s, step.kept) for step in curve.steps] == [(97.0, True), (100.0, False)]
     assert curve.percentile == "p95 of wait"
+    assert (curve.low_per_s, curve.high_per_s) == (97.0, 100.0)
+
+
+def test_a_search_that_was_cut_short_has_a_curve_without_bounds() -> None:
+    """What was tried is shown; a shaded capacity would look like a result."""
+    curve = capacity_words.carried(replace(FOUND, status="interrupted"))
+
+    assert len(curve.steps) == 2
+    assert (curve.low_per_s, curve.high_per_s) == (None, None)
 
 
 def test_the_page_of_the_run_shows_the_capacity(tmp_path: Path) -> None:
@@ -186,6 +225,12 @@ def test_the_page_of_the_run_shows_the_capacity(tmp_path: Path) -> None:
         ),
         ({"validation": replace(VALIDATION, invalid="a restart")}, "can't be trusted: a restart"),
         ({"validation": replace(VALIDATION, saturated="300 of 500")}, "arrivals piled up: 300 of 500"),
+        ({"lower_per_s": None, "validation": None, "silent": "it hung"}, "the stack did not answer: it hung"),
+        ({"flow_s": 2.0, "too_high": 0.3}, "a flow takes 2 s, a trial 5 s: the bounds may be 30% too high"),
+        (
+            {"status": "interrupted", "validation": None},
+            "cut short after 3 trials: 97/s kept the budgets, 100/s did not; that is no result",
+        ),
         ({"generator": True, "limited_by": "CPU"}, "the load generator was the limit, not the stack: CPU"),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seatrial.observe.locate import Places, locate
+from seatrial.observe.locate import Places, groups_of_this_process, locate
 
 ID = "af2252a005e904127836e5af736ae97aad32f2343df3ac84f6108ee2fee260ac"
 PID = 4711
@@ -109,3 +109,36 @@ def test_version_2_without_a_memory_controller_is_not_found(tmp_path: Path) -> N
     """A scope without `memory.current` can't be read for memory."""
     path = f"docker/{ID}"
     assert host(tmp_path, mounts=UNIFIED, cgroup=f"0::/{path}\n", folders=[f"sys/fs/cgroup/{path}"]) is None
+
+
+@pytest.mark.parametrize(
+    ("mounts", "cgroup", "expected"),
+    [
+        (UNIFIED, "0::/ci.slice/job\n", ["ci.slice/job", "ci.slice", ""]),
+        (UNIFIED, "0::/\n", [""]),
+        (
+            HYBRID,
+            "4:memory:/job\n2:cpu,cpuacct:/job\n0::/job\n",
+            ["cpu,cpuacct/job", "cpu,cpuacct", "unified/job", "unified"],
+        ),
+        (UNIFIED, "0::/../elsewhere\n", []),
+    ],
+    ids=["version 2", "a namespace of its own", "hybrid", "outside of our cgroup namespace"],
+)
+def test_every_group_above_this_process_may_have_a_quota(
+    tmp_path: Path, mounts: str, cgroup: str, expected: list[str]
+) -> None:
+    """The innermost first, up to what the mount shows."""
+    top = tmp_path / "sys/fs/cgroup"
+    for folder in (*expected, "job"):
+        (top / folder).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/mountinfo").write_text(mounts.strip() + "\n")
+    (tmp_path / "proc/self/cgroup").write_text(cgroup)
+
+    assert list(groups_of_this_process(tmp_path)) == [top / folder for folder in expected]
+
+
+def test_a_kernel_without_cgroups_has_no_group(tmp_path: Path) -> None:
+    """Nothing can be told of a quota then."""
+    assert groups_of_this_process(tmp_path) == ()

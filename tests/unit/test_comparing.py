@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,7 @@ from seatrial.record.folder import RunFolder
 from seatrial.report.progress import Progress
 from seatrial.scenario import overrides, reading
 from seatrial.stack.engine import Choice
+from seatrial.wire.streams import SCHEMA_VERSION
 
 QUIET = Progress(quiet=True)
 SCENARIO = """\
@@ -51,6 +53,7 @@ class Script:
     does: Callable[[Trial], Status] = lambda _: "complete"
     engine: EngineName = EngineName.LOCAL
     facts: dict[str, object] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
     done: list[tuple[str, int]] = field(default_factory=list)
     built: list[bool] = field(default_factory=list)
 
@@ -67,9 +70,13 @@ class Script:
             folder = folders.create_run(ground.folder, trial.variant, trial.block, 1_795_241_700_000_000_000)
             journal = Journal(folder, first_page(ground.setting.request, trial, ground.setting.choice))
             facts = journal.document.facts
-            journal.change(facts={**facts, "environment": {**facts["environment"], "engine": self.facts}})
             self.built.append(built)
             self.done.append((trial.variant, trial.block))
+            environment = {**facts["environment"], "engine": self.facts}
+            journal.change(
+                facts={"subject": {**facts["subject"], "images": self.images}, "environment": environment}
+            )
+            ground.setting.came_up(journal.document)
             status = self.does(trial)
             if status != "running":
                 journal.seal(status, "no" if status == "failed" else "")
@@ -77,7 +84,7 @@ class Script:
                 raise NotReady("no")
             return folder
 
-        yield Runs(do=do, progress=ground.progress, sealed=ground.sealed)
+        yield Runs(do=do, progress=ground.progress)
 
     def seams(self) -> Seams:
         """Return all of it in place of the host."""
@@ -163,6 +170,16 @@ def test_an_interrupted_experiment_says_how_to_go_on_and_goes_on(file: Path) -> 
     assert len(list((file.parent / "results").iterdir())) == 1
 
 
+def test_the_command_that_resumes_can_be_pasted(file: Path) -> None:
+    """Though the folder of the results has a space."""
+    asked = _asked(file)
+    asked = replace(asked, request=replace(asked.request, results=file.parent / "my results"))
+    with pytest.raises(Interrupted) as caught:
+        _compare(Script(does=_interrupting(1)), asked)
+
+    assert shlex.split(caught.value.hint) == ["seatrial", "compare", "one", "--resume", caught.value.where]
+
+
 def test_a_run_that_failed_is_an_ending_and_is_not_done_again(file: Path) -> None:
     """It would be thrown again until it comes out well."""
     first = Script(does=lambda trial: "failed" if trial.variant == "a" else "complete")
@@ -236,16 +253,77 @@ def test_another_question_is_not_resumed(file: Path, setting: str, told: str) ->
     assert told in caught.value.seen.splitlines()
 
 
-def test_a_stack_that_was_changed_meanwhile_is_not_resumed(file: Path) -> None:
-    """The blocks before and after would be of two stacks."""
+@pytest.mark.parametrize("name", ["compose.yaml", "app/app.py", "Dockerfile"])
+def test_a_stack_that_was_changed_meanwhile_is_not_resumed(file: Path, name: str) -> None:
+    """The blocks before and after would be of two stacks, whichever of its files it is."""
+    stack = file.parent / "st"
+    (stack / "app").mkdir()
+    (stack / "app" / "app.py").write_text("1\n")
     with pytest.raises(Interrupted):
         _compare(Script(does=_interrupting(2)), _asked(file))
-    (file.parent / "st" / "compose.yaml").write_text("services: {web: {image: x}}\n")
+    there = (stack / name).exists()
+    (stack / name).write_text("services: {web: {image: x}}\n")
 
     with pytest.raises(UsageError) as caught:
         _compare(Script(), _asked(file, resume="latest"))
 
-    assert caught.value.seen.startswith("files.compose.yaml: ")
+    assert caught.value.seen == f"{name}: {'changed' if there else 'new'}"
+
+
+def test_a_plan_without_digests_is_held_against_the_files_that_its_scenario_names(file: Path) -> None:
+    """Experiments of older versions can be gone on with, as far as they know what they were made of."""
+    with pytest.raises(Interrupted) as caught:
+        _compare(Script(does=_interrupting(2)), _asked(file))
+    folder = Path(caught.value.where)
+    plans.save(folder, replace(plans.load(folder), files={}))
+    (file.parent / "st" / "app.py").write_text("1\n")
+
+    with pytest.raises(Interrupted):
+        _compare(Script(does=_interrupting(1)), _asked(file, resume="latest"))
+    (file.parent / "st" / "compose.yaml").write_text("services: {web: {image: x}}\n")
+    with pytest.raises(UsageError) as refused:
+        _compare(Script(), _asked(file, resume="latest"))
+
+    assert refused.value.seen.startswith("files.compose.yaml: ")
+
+
+def test_runs_of_another_schema_are_not_gone_on_with(file: Path) -> None:
+    """Its columns would be judged by two rules."""
+    with pytest.raises(Interrupted) as caught:
+        _compare(Script(does=_interrupting(2)), _asked(file))
+    for place in Path(caught.value.where).glob("runs/*/run.json"):
+        values = json.loads(place.read_text())
+        place.write_text(json.dumps({**values, "schema_version": SCHEMA_VERSION - 1}))
+
+    with pytest.raises(UsageError) as refused:
+        _compare(Script(), _asked(file, resume="latest"))
+
+    assert refused.value.seen == f"schema: {SCHEMA_VERSION - 1} then, {SCHEMA_VERSION} now"
+
+
+def test_other_images_end_it_before_the_load(file: Path) -> None:
+    """Exit code 6; that run does not count, and with the images of before the experiment goes on."""
+    with pytest.raises(Interrupted) as caught:
+        _compare(Script(does=_interrupting(5), images={"web": "sha256:1"}), _asked(file))
+    folder, rebuilt = Path(caught.value.where), Script(images={"web": "sha256:2", "db": "sha256:3"})
+
+    with pytest.raises(Incomparable) as refused:
+        _compare(rebuilt, _asked(file, resume="latest"))
+
+    assert refused.value.exit_code == 6
+    assert refused.value.seen == "web: sha256:1 then, sha256:2 now\ndb: none then, sha256:3 now"
+    assert len(rebuilt.done) == 1
+    again = Script(images={"web": "sha256:1"})
+    done = _compare(again, _asked(file, resume="latest"))
+    assert (done.folder, len(again.done)) == (folder, 5)
+
+
+def test_images_that_nobody_knows_are_no_others(file: Path) -> None:
+    """The embedded engine has none, and a run that never came up has told of none."""
+    with pytest.raises(Interrupted):
+        _compare(Script(does=_interrupting(5)), _asked(file))
+
+    assert len(_compare(Script(images={"web": "sha256:2"}), _asked(file, resume="latest")).plan.blocks) == 3
 
 
 def test_another_seed_or_engine_is_not_resumed(file: Path) -> None:
@@ -353,12 +431,61 @@ def test_a_declared_difference_runs_if_a_metric_survives_it(file: Path) -> None:
 
 
 def test_nothing_complete_can_not_stand_for_a_base(file: Path) -> None:
-    """An experiment in which the base always failed."""
+    """An experiment in which the base always failed; what became of its runs is told."""
     script = Script(does=lambda trial: "failed" if trial.variant == "base" else "complete")
     stored = _compare(script, _asked(file))
 
-    with pytest.raises(UsageError, match="no complete run to compare with"):
+    with pytest.raises(UsageError, match="no complete run to compare with") as caught:
         _compare(Script(), _asked(file, against=str(stored.folder)))
+
+    names = sorted(root.name for root in (stored.folder / "runs").iterdir() if "-base-" in root.name)
+    assert caught.value.seen.splitlines() == [f"{name}: failed: no" for name in names]
+    assert caught.value.expected == "a run of 'base' that came to its end"
+
+
+@pytest.mark.parametrize(
+    ("does", "seen"),
+    [
+        (lambda _: "running", "not sealed: it is still going on, or its harness was killed"),
+        (lambda _: "interrupted", "interrupted"),
+        (lambda _: "failed", "failed: no"),
+    ],
+)
+def test_a_run_without_its_end_can_not_stand_for_a_base(
+    file: Path, does: Callable[[Trial], Status], seen: str
+) -> None:
+    """Named itself it is told; other runs of the variant are not taken in its place."""
+    stored = _compare(Script(does=does), _asked(file, "compare.blocks=1", "variants={a: {compose: {x-a: 1}}}"))
+    run = next((stored.folder / "runs").glob("*-a-b1"))
+
+    with pytest.raises(UsageError, match="this run can't stand for a base") as caught:
+        _compare(Script(), _asked(file, against=str(run)))
+
+    assert (caught.value.where, caught.value.seen) == (str(run), seen)
+    assert caught.value.expected
+    assert caught.value.hint
+
+
+def test_a_folder_that_is_no_experiment_is_told_as_such(file: Path) -> None:
+    """With what is in it, and what should be."""
+    with pytest.raises(UsageError, match="neither an experiment nor a run") as caught:
+        _compare(Script(), _asked(file, against=str(file.parent / "st")))
+
+    assert (caught.value.where, caught.value.seen) == (str(file.parent / "st"), "compose.yaml")
+    assert "plan.json" in caught.value.expected
+    with pytest.raises(UsageError, match="there is no run 'elsewhere'"):
+        _compare(Script(), _asked(file, against="elsewhere"))
+
+
+def test_a_recording_can_not_stand_for_a_base(file: Path) -> None:
+    """It was not made by a scenario: there is no plan."""
+    stored = _compare(Script(), _asked(file, "compare.blocks=1"))
+    (stored.folder / "plan.json").unlink()
+
+    with pytest.raises(UsageError, match="this run can't stand for a base") as caught:
+        _compare(Script(), _asked(file, against=str(stored.folder)))
+
+    assert caught.value.seen == "it has no plan.json: it was recorded, or observed"
 
 
 def test_a_check_of_a_machine_runs_the_base_twice(file: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_a_variant_that_is_fast_by_failing_is_no_improvement() -> None:
     found = judged(blocks(v={"failures": 0.01, "p95": 50, "cpu": 5}), (P95, CPU))
     assert of(found, FAILURES.text).word is Word.REGRESSION
     assert [of(found, one.text).word for one in (P95, CPU)] == [Word.INVALID] * 2
-    assert of(found, P95.text).reason == "not comparable: it fails more, by 1 points"
+    assert of(found, P95.text).reason == "not comparable: it fails more, by 1 point"
     assert found.exit_code() == 1
 
 
@@ -153,15 +154,54 @@ def test_a_variant_that_is_killed_is_a_regression_and_no_lost_block() -> None:
     some = [{"base": run(), "v": Run(ended="killed for memory")} for _ in range(6)]
     found = judged(some)
     assert found.endings[0].word is Word.REGRESSION
-    assert of(found, P95.text).reason == "there is no block in which both finished"
+    assert of(found, P95.text).reason == "v never finished: killed for memory in 6 of 6 blocks"
     assert (found.overall, found.exit_code()) == (Overall.REGRESSION, 1)
 
 
-def test_three_kills_of_three_are_not_enough_to_be_sure() -> None:
-    """By p = 0.1: likely, and inconclusive as a whole, rather than invalid."""
-    some = [{"base": run(), "v": Run(ended="killed for memory")} for _ in range(3)]
-    found = judged(some)
-    assert (found.endings[0].word, found.overall) == (Word.LIKELY_REGRESSION, Overall.INCONCLUSIVE)
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_variant_that_never_finished_is_never_kept(count: int) -> None:
+    """Three kills of three are p = 0.1, and no regression; but nothing of it could be judged either."""
+    killed = Run(ended="killed for memory", why="service 'app' ended with exit code 137")
+    found = judged([{"base": run(), "v": killed}] * count)
+    assert (found.endings[0].word, found.overall, found.exit_code()) == (
+        Word.LIKELY_REGRESSION,
+        Overall.INVALID,
+        5,
+    )
+    blocks = "1 of 1 block" if count == 1 else f"{count} of {count} blocks"
+    assert found.reason == (
+        f"v never finished: killed for memory in {blocks} (service 'app' ended with exit code 137)"
+    )
+
+
+def test_a_variant_that_never_finished_is_told_though_the_base_can_not_be_trusted() -> None:
+    """The host was busy whenever the base ran; that is no reason to be silent about the variant."""
+    some = [{"base": run(invalid="foreign CPU 31 %"), "v": Run(ended="a service exited")}] * 2
+    assert judged(some).reason == (
+        "v: 2 of 2 blocks are invalid: foreign CPU 31 %; v never finished: a service exited in 2 of 2 blocks"
+    )
+
+
+def test_a_variant_that_never_finished_where_the_base_seldom_did() -> None:
+    """Two of three against none is not even likely, and no word about the variant all the same."""
+    died = Run(ended="a service exited")
+    found = judged([{"base": run(), "v": died}, {"base": died, "v": died}, {"base": run(), "v": died}])
+    assert (found.endings[0].word, found.overall) == (Word.INCONCLUSIVE, Overall.INVALID)
+
+
+def test_runs_that_never_finished_in_the_same_block() -> None:
+    """Each side came to its end, if not as often, and never beside the other: a gated metric can't be judged."""
+    died = Run(ended="a service exited")
+    found = judged([{"base": run(), "v": died}, {"base": run(), "v": died}, {"base": died, "v": run()}])
+    assert found.endings[0].word is Word.INCONCLUSIVE
+    assert of(found, P95.text).reason == "there is no block in which both finished"
+    assert found.overall is Overall.INVALID
+
+
+def test_a_regression_stands_above_a_variant_that_never_finished() -> None:
+    """What is known of one variant is not lost by the other."""
+    some = [{**block, "dead": Run(ended="failed")} for block in blocks(count=3, v={"p95": 300})]
+    assert judged(some).overall is Overall.REGRESSION
 
 
 def test_a_kill_that_is_also_noted_as_invalid_is_counted() -> None:
@@ -174,7 +214,10 @@ def test_a_base_that_never_comes_up_compares_with_nothing() -> None:
     """The variants did not improve: there was no base."""
     some = [{"base": Run(ended="did not come up"), "v": run()} for _ in range(6)]
     found = judged(some)
-    assert (found.overall, found.reason) == (Overall.INVALID, "the base never finished")
+    assert (found.overall, found.reason) == (
+        Overall.INVALID,
+        "the base never finished: did not come up in 6 of 6 blocks",
+    )
 
 
 def test_different_endpoints_are_told() -> None:
@@ -203,6 +246,30 @@ def test_one_block_is_inconclusive() -> None:
     found = judged(blocks(count=1, v={"p95": 500}))
     assert of(found, P95.text).word is Word.INCONCLUSIVE
     assert found.overall is Overall.INCONCLUSIVE
+
+
+def test_two_blocks_that_happen_to_be_alike_decide_nothing() -> None:
+    """Four failures of a thousand on one side, twice: to five digits the same, and yet only two blocks."""
+    failed = {FAILURES.text: 0.004}
+    found = judged([{"base": run(), "v": replace(run(), values={**run().values, **failed})}] * 2)
+    assert {one.word for one in found.gated} == {Word.INCONCLUSIVE}
+    assert found.overall is Overall.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("requests", "word"), [(1_000, Word.INCONCLUSIVE), (100_000, Word.REGRESSION)])
+def test_equal_shares_scatter_by_what_was_counted(requests: int, word: Word) -> None:
+    """Three times 0.4 %: of a thousand requests 4 ± 2 are meant, which may be none above 0.1 points."""
+    failing = Run(values={FAILURES.text: 0.004, P95.text: 100.0}, requests=requests)
+    fine = Run(values={FAILURES.text: 0.0, P95.text: 100.0}, requests=requests)
+    assert of(judged([{"base": fine, "v": failing}] * 3), FAILURES.text).word is word
+
+
+@pytest.mark.parametrize(("rounding", "word"), [(0.0, Word.EQUIVALENT), (0.3, Word.INCONCLUSIVE)])
+def test_equal_values_scatter_by_the_steps_they_are_counted_in(rounding: float, word: Word) -> None:
+    """10 ± 0.3 ns three times on both sides: the processor's clock was too coarse to show 5 %."""
+    counted = replace(run(), rounding={CPU.text: rounding})
+    found = judged([{"base": counted, "v": counted}] * 3, (CPU,))
+    assert of(found, CPU.text).word is word
 
 
 def test_variants_that_differ_in_nothing_are_equivalent() -> None:
@@ -339,4 +406,4 @@ def test_the_noise_floor_is_that_of_the_last_look_and_of_all_variants() -> None:
 def test_a_floor_that_nobody_knows_is_told() -> None:
     """One block of self-check has no scatter."""
     (told,) = noise.refused(noise.floors([Paired(variant="base", metric=P95, reason="never measured")], 6))
-    assert told == "p95 of \"token\": a threshold of 10 % can't be checked: 0 blocks don't tell the scatter"
+    assert told == "p95 of \"token\": a threshold of 10 % can't be checked: 0 blocks can't tell the scatter"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,6 +122,27 @@ def test_so_few_blocks_tell_no_scatter(values: tuple[float, ...]) -> None:
     assert effects.blocks_needed(of(*values), 0.1, 0.05, 0.05) is None
 
 
+@pytest.mark.parametrize("values", [(0.3, 0.3), (0.003, 0.0030001), (0.2, 0.4)])
+def test_two_blocks_prove_nothing(values: tuple[float, ...]) -> None:
+    """However alike they are: so are two of any scatter in one experiment of twelve."""
+    found = of(*values)
+    assert not effects.decidable(found)
+    assert effects.p_value(found) == 1
+    assert not effects.equivalent(found, 10.0, 0.05)
+    assert effects.smallest_seen(found, 0.05) is None
+    assert effects.blocks_needed(found, 0.1, 0.05, 0.05) is None
+
+
+def test_blocks_scatter_at_least_by_what_counting_leaves() -> None:
+    """Three equal blocks of values that were counted in steps: their interval is that of the steps."""
+    steps = Effect(differences=(0.1, 0.1, 0.1), least_sd=0.02)
+    span = effects.interval(steps, 0.05)
+    assert span is not None
+    assert span.high - span.low == pytest.approx(2 * stats.t.ppf(0.975, 2) * 0.02 / math.sqrt(3))
+    assert replace(steps, differences=(0.0, 0.1, 0.2)).sd == pytest.approx(0.1)
+    assert steps.mirrored().sd == 0.02
+
+
 def test_three_equal_blocks_are_a_point() -> None:
     """Rounding of logarithms is not scatter."""
     third = math.log(1.1)
@@ -185,9 +207,9 @@ def test_the_mirror_of_an_effect_has_the_mirror_of_its_interval(values: list[flo
 
 @given(differences, st.sampled_from([0.01, 0.1, 0.5]))
 def test_equivalence_is_the_ninety_per_cent_interval_inside(values: list[float], margin: float) -> None:
-    """Two one-sided tests at 5 % each."""
+    """Two one-sided tests at 5 % each, from three blocks on."""
     span = effects.interval(of(*values), 0.10)
-    inside = span is not None and -margin < span.low and span.high < margin
+    inside = len(values) >= effects.FEWEST and span is not None and -margin < span.low and span.high < margin
     assert effects.equivalent(of(*values), margin, 0.05) is inside
 
 

@@ -105,6 +105,14 @@ def test_memory_is_left_to_the_validation() -> None:
     assert (found.strictest_ns, found.share) == (200 * MS, 0.01)
 
 
+def test_what_a_flow_may_wait_is_the_sum_over_its_requests() -> None:
+    """Of two budgets of one endpoint the wider; without any nothing."""
+    texts = ('p95 of "token" < 100ms', 'p99 of "token" < 300ms', 'p95 of "blob" < 1s', "failures < 1%")
+
+    assert excess.divided(_parsed(*texts)).wait_s == pytest.approx(1.3)
+    assert excess.divided(_parsed("failures < 1%")).wait_s == 0.0
+
+
 def test_without_a_latency_a_second_is_taken() -> None:
     """How late the generator may be has to be measured by something."""
     found = excess.divided(_parsed("failures < 1%"))

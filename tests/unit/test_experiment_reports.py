@@ -19,11 +19,25 @@ from rich.console import Console
 
 from seatrial import cli, paging, upkeep, weighing
 from seatrial.model import NoteKind
-from seatrial.report import experiment_json, experiment_markdown, experiment_text, junit, series_files
+from seatrial.record import courses, plans
+from seatrial.record.courses import Course
+from seatrial.record.folder import RunFolder
+from seatrial.report import (
+    experiment_cells,
+    experiment_json,
+    experiment_markdown,
+    experiment_text,
+    experiment_values,
+    experiment_words,
+    junit,
+    numbers,
+    series_files,
+)
 from seatrial.report.weighed import Weighed
 from seatrial.weighing import files
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "verdict.schema.json").read_text())
+LONG = "GET /v2/library/very-long-repository-name/manifests"
 HOSTILE = "a|b</script><b>"
 TRUTHS = {
     "base": Truth(),
@@ -76,6 +90,64 @@ def test_text_in_a_narrow_terminal(weighed: Weighed) -> None:
     assert "EQUIVALENT" in printed(weighed, 80)
 
 
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_text_breaks_no_word(tmp_path: Path, width: int) -> None:
+    """With names as people have them: neither words, nor numbers, nor a verdict are broken in two."""
+    truths = {"base": Truth(endpoint=LONG), "gunicorn-gevent-4-workers-keepalive": Truth(endpoint=LONG)}
+    found = weighing.weigh(experiment(tmp_path, truths, blocks=3, gate=(f'p95 of "{LONG}"', "cpu per request")))
+    text = printed(found, width)
+    tables = text[text.index("Verdicts") : text.index("How it was measured")]
+    cells = (
+        cell
+        for row in experiment_cells.verdicts(found.comparison.gated if found.comparison else ()).rows
+        for cell in row
+    )
+
+    assert max(len(line) for line in tables.splitlines()) <= width
+    assert {word for cell in cells for word in cell.split()} <= set(tables.split())
+
+
+def test_what_could_not_be_judged_is_told_once(weighed: Weighed) -> None:
+    """Five metrics of a variant that was killed are one sentence."""
+    said = [one for one in experiment_words.reasons(weighed) if one.startswith("killed") and "INVALID" in one]
+
+    assert len(said) == 1
+    assert said[0].startswith('killed, failures, p95 of "blob", cpu per request, unreclaimable memory of nginx: ')
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "page"])
+def test_why_it_ended_is_said(tmp_path: Path, form: str) -> None:
+    """Where nothing could be judged, what ended it is the answer to why."""
+    failed = Truth(changes={"status": "failed", "error": "the stack is not ready after 3 s", "spans": ()})
+    folder = experiment(tmp_path, {"base": failed, "again": failed}, blocks=3)
+    plans.save(folder, experiments.planned({"base": failed, "again": failed}, 5))
+    courses.save(folder, Course(blocks=3, stopped="the base never came up"))
+    found = weighing.weigh(folder)
+
+    text = {
+        "text": lambda: " ".join(printed(found).partition("How it was")[0].split()),
+        "markdown": lambda: experiment_markdown.render(found).partition("<details>")[0],
+        "page": lambda: paging.write_experiment(found, folder).read_text(encoding="utf-8").partition("<h2")[0],
+    }[form]()
+
+    assert "after 3 of 5 blocks: the base never came up" in text
+
+
+def test_an_open_comparison_says_why_it_ended(tmp_path: Path) -> None:
+    """`INCONCLUSIVE` after two of twelve blocks: the budget of time is the reason."""
+    folder = experiment(tmp_path, blocks=2)
+    plans.save(folder, experiments.planned(experiments.SAME, 12))
+    courses.save(folder, Course(blocks=2, stopped="the budget of 10 min is used up"))
+    found = weighing.weigh(folder)
+
+    assert found.word == "INCONCLUSIVE"
+    assert (
+        next(iter(experiment_words.reasons(found)))
+        == "it ended after 2 of 12 blocks: the budget of 10 min is used up"
+    )
+    assert ("ended", "after 2 of 12 blocks: the budget of 10 min is used up") in experiment_words.how(found)
+
+
 def test_host_limited_is_said(tmp_path: Path) -> None:
     """On two cores the report says what it can't say."""
     found = weighing.weigh(experiment(tmp_path, blocks=3, pinning={"generator": [0], "stack": [0]}))
@@ -93,6 +165,21 @@ def test_inconclusive_says_what_it_takes(tmp_path: Path) -> None:
     assert "INCONCLUSIVE" in text
     assert "can only see" in text
     assert "more blocks would decide" in text
+
+
+def test_what_is_equal_is_shown_with_the_interval_that_says_so(tmp_path: Path) -> None:
+    """In the table and on the page that of the two one-sided tests; verdict.json has both."""
+    found = weighing.weigh(experiment(tmp_path, blocks=5))
+    assert found.comparison
+    judged = found.comparison.gated
+    row = dict(zip(experiment_cells.HEADS, experiment_cells.verdicts(judged).rows[1], strict=True))
+    page = experiment_values.comparison(found).verdicts[1]
+    (value,) = (one for one in experiment_json.render(found)["gated"] if one["metric"] == page.metric)
+
+    assert row["verdict"] == value["word"] == "EQUIVALENT"
+    assert value["low"] < value["equal_low"] < value["equal_high"] < value["high"]
+    assert row["interval"] == numbers.between(value["equal_low"], value["equal_high"])
+    assert (page.low, page.high) == (value["equal_low"], value["equal_high"])
 
 
 def test_json_keeps_its_schema(weighed: Weighed, tmp_path: Path) -> None:
@@ -233,7 +320,16 @@ def test_the_page_has_every_variant_over_time(folder: Path, weighed: Weighed, tm
     assert 'id="chart-latency-0"' in text
     assert "runs that with the middle value of p95" in text
     assert HOSTILE not in text
-    assert "of 6 blocks are not used" in text
+    assert "1 of 6 blocks is not used" in text
+
+
+def test_the_page_tells_how_each_shown_run_was_measured(folder: Path, weighed: Weighed, tmp_path: Path) -> None:
+    """The generator's health stands there in words, and so does what grey on the time axis means."""
+    text = paging.write_experiment(weighed, folder, tmp_path / "page.html").read_text(encoding="utf-8")
+
+    assert text.count("How this run was measured") == len(TRUTHS) - 1
+    assert "loop lag p99 at most" in text
+    assert "Grey is outside of the window (warm-up, drain). Drag" in " ".join(text.split())
 
 
 def test_the_page_of_what_can_not_be_compared(tmp_path: Path) -> None:
@@ -262,6 +358,55 @@ def test_budgets_of_a_plain_run(tmp_path: Path) -> None:
     assert (text.return_value, values.return_value) == (1, 1)
     assert [one["word"] for one in json.loads(values.output)["budgets"]] == ["kept", "broken", "not decided"]
     assert "BROKEN" in text.output
+
+
+def _run_with(tmp_path: Path, budgets: tuple[str, ...], **truth: Any) -> Path:  # noqa: ANN401  (fields of Truth)
+    scenario = {"question": "?", "load": {"users": 1}, "budgets": list(budgets)}
+    run = Truth(**truth, changes={"scenario": scenario})
+    return experiment(tmp_path, {"base": run}, blocks=1, command="run", budgets=budgets)
+
+
+def test_markdown_of_a_plain_run_names_the_broken_budget(tmp_path: Path) -> None:
+    """In the open, before anything that is folded: a summary that hides it says nothing."""
+    folder = _run_with(tmp_path, ('p95 of "blob" < 1s', "failures < 0.1%"), fails=5)
+    seen, _, folded = experiment_markdown.render(weighing.weigh(folder)).partition("<details>")
+
+    assert seen.startswith("## ❌ BUDGET BROKEN: made-up · run · 1 variant · 1 of 1 block")
+    assert "- base: failures \\< 0.1%: broken: 4.69 %" in seen
+    assert "| verdict | variant | budget | measured |" in seen
+    assert "| BROKEN | base | failures \\< 0.1% |" in seen
+    assert "not compared" not in seen
+    assert "BROKEN" not in folded
+
+
+def test_junit_of_a_plain_run_names_the_broken_budget(tmp_path: Path) -> None:
+    """The case has the budget's name, and the failure what was measured."""
+    folder = _run_with(tmp_path, ("failures < 0.1%",), fails=5)
+    cases = list(ET.fromstring(junit.render(weighing.weigh(folder))).iter("testcase"))  # noqa: S314  (our own)
+    failed = [(one.get("name"), one[0].get("message") or "") for one in cases if one[0].tag == "failure"]
+
+    assert [name for name, _ in failed] == ["budget: failures < 0.1%"]
+    assert failed[0][1].startswith("failures < 0.1%: broken: 4.69 %")
+
+
+def test_a_run_that_breaks_a_budget_says_so_first(tmp_path: Path) -> None:
+    """VALID would be read as good; of many budgets the broken one is named."""
+    folder = _run_with(tmp_path, ('p95 of "blob" < 1s', "failures < 0.1%"), fails=5)
+    argv = ["show", folder.name, "--results", str(folder.parent)]
+    lines = CliRunner().invoke(cli.seatrial, argv, standalone_mode=False).output.splitlines()
+    run = RunFolder(next((folder / "runs").glob("*")))
+
+    assert lines[0].split()[:2] == ["BUDGET", "BROKEN"]
+    assert "1 user" in lines[0]
+    assert lines[2].startswith("failures < 0.1%: broken")
+    assert '<strong class="bad">BUDGET BROKEN</strong>' in paging.page_of(run)
+
+
+def test_budgets_that_are_all_kept_are_counted(tmp_path: Path) -> None:
+    """A plain run that keeps what it should needs no word about a comparison."""
+    found = weighing.weigh(_run_with(tmp_path, ('p95 of "blob" < 1s', "failures < 5%")))
+
+    assert list(experiment_words.reasons(found)) == ["2 of 2 budgets kept"]
 
 
 def test_strict_asks_for_a_decision(tmp_path: Path) -> None:

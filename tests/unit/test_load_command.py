@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from seatrial.errors import UsageError
-from seatrial.load import command, driving
-from seatrial.model import Load
+from seatrial.load import command
+from seatrial.model import Load, Variant
 from seatrial.wire.control import PLAN_VARIABLE, Plan
 
 
@@ -92,8 +92,18 @@ RESERVED_NAMES = [
 ]
 
 
+def test_what_can_not_be_named_or_set_is_refused_before_anything_starts() -> None:
+    """A path that Locust would cut in two; a parameter that a variant sets."""
+    with pytest.raises(UsageError, match="has a comma"):
+        command.check(replace(_load(), locustfile=Path("/x/a,b.py")))
+    with pytest.raises(UsageError) as caught:
+        command.check(_load(), [Variant(name="fine"), Variant(name="a", parameters={"users": "3"})])
+
+    assert caught.value.where == "load.parameters of the variant 'a'"
+
+
 @pytest.mark.parametrize("name", RESERVED_NAMES)
 def test_a_parameter_that_the_harness_sets_is_refused(name: str) -> None:
     """Two values for --users would leave it to Locust which one holds; argparse takes abbreviations, too."""
     with pytest.raises(UsageError, match=name):
-        driving.check(_load(**{name: "5s"}))
+        command.check(_load(**{name: "5s"}))

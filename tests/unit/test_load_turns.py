@@ -1,6 +1,7 @@
 """Whose turn it is, and what phase that makes of every moment of a run."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,6 +86,89 @@ def test_a_second_of_the_load_belongs_to_the_turn_in_it() -> None:
     assert halves == [Phase.WARMUP, Phase.WARMUP, Phase.IDLE, Phase.WINDOW, Phase.WINDOW, Phase.DRAIN]
 
 
+def test_slices_without_one_variant_keep_those_that_are_settled() -> None:
+    """Its later turns go, and their time with them; the warm-up loses what it had of them."""
+    assert SLICING.without("b", 4) == replace(SLICING, order=("a", "b", "b", "a", "a"))
+    assert SLICING.without("b", 0) == replace(SLICING, order=("a", "a", "a"), warm=1)
+    assert SLICING.without("b", 99) == SLICING
+
+
+def test_a_warm_up_that_ends_leaves_the_judged_turns_as_they_were() -> None:
+    """Each variant has as many of them as before."""
+    assert SLICING.warmed(1) == replace(SLICING, order=("a", "b", "a", "a", "b"), warm=1)
+    assert SLICING.warmed(0) == replace(SLICING, order=("b", "a", "a", "b"), warm=0)
+    assert SLICING.warmed(3) == SLICING
+
+
+def test_the_clock_of_a_warm_up_stands_still_in_the_turns_of_others() -> None:
+    """Ten seconds of load are ten seconds, however many variants there are."""
+    slicing = replace(SLICING, order=("a", "b", "b", "a", "a", "b"), warm=4)
+    turns = slicing.turns("a", 100 * S)
+
+    had = [turns.warmed_ns(100 * S + moment) for moment in (-S, 0, S // 2, S, 3 * S, 3 * S + S // 4, 9 * S)]
+
+    assert had == [0, 0, S // 2, S, S, S + S // 4, 2 * S]
+
+
+def test_a_turn_is_told_once_and_then_holds() -> None:
+    """What is told lies within the next two seconds; who leaves shifts only what comes after all that was told."""
+    now_ns = [0]
+    meeting = Meeting(replace(SLICING, order=("a", "b") * 5), "ab", clock=lambda: now_ns[0])
+    with pytest.raises(ValueError, match="before all are ready"):
+        meeting.due("a")
+    meeting.arrive("a")
+    meeting.arrive("b")
+    start_ns = meeting.start_ns or 0
+    now_ns[0] = start_ns + S // 10
+
+    assert [(one - start_ns) // S for one, _ in meeting.due("a")] == [0, 2]
+    assert meeting.due("a") == ()
+    assert [(one - start_ns) // S for one, _ in meeting.due("b")] == [1]
+    meeting.leave("b")
+
+    assert meeting.slicing.order == ("a", "b", "a", "a", "a", "a")
+    now_ns[0] = start_ns + 2 * S
+    assert [(one - start_ns) // S for one, _ in meeting.due("a")] == [3]
+
+
+@given(st.integers(0, 11 * S), st.floats(0.1, 3))
+def test_nothing_that_was_told_is_changed(moment_ns: int, slice_s: float) -> None:
+    """Whenever a variant leaves, and however long a slice is."""
+    now_ns = [0]
+    slicing = Slicing(order=("a", "b", "c", "b", "a") * 4, warm=10, slice_s=slice_s, settle_s=0)
+    meeting = Meeting(slicing, "abc", clock=lambda: now_ns[0])
+    for name in "abc":
+        meeting.arrive(name)
+    now_ns[0] = (meeting.start_ns or 0) + moment_ns
+    told = {name: meeting.due(name) for name in "ac"}
+
+    meeting.leave("b")
+    meeting.warmed("a")
+    meeting.warmed("c")
+
+    for name, windows in told.items():
+        assert meeting.turns(name).windows[: len(windows)] == windows
+
+
+def test_the_warm_up_ends_once_all_that_are_left_are_stable() -> None:
+    """One that is stable waits for the others, and for nobody that has left."""
+    order_ = ("a", "b", "c") * 6
+    for leaving in ("c", ""):
+        meeting = Meeting(replace(SLICING, order=order_, warm=12, stable=True), "abc", clock=lambda: 0)
+        for name in "abc":
+            meeting.arrive(name)
+        meeting.warmed("a")
+        meeting.warmed("b")
+        assert meeting.slicing.warm == 12
+        if leaving:
+            meeting.leave("c")
+        else:
+            meeting.warmed("c")
+        assert meeting.slicing.order[:2] == ("a", "b")
+        assert meeting.slicing.warm == 2
+        assert meeting.slicing.order[2:] == tuple(name for name in order_[12:] if name != leaving)
+
+
 def test_one_moment_is_set_once_all_are_ready() -> None:
     """Who is ready first waits; the moment lies ahead of all."""
     meeting = Meeting(SLICING, "ab", clock=lambda: 5 * S)
@@ -101,6 +185,7 @@ def test_who_failed_is_not_waited_for() -> None:
     meeting.arrive("a")
     meeting.leave("b")
     assert meeting.start_ns is not None
+    assert meeting.slicing.order == ("a", "a", "a")
 
     deserted = Meeting(SLICING, "ab")
     deserted.leave("a")

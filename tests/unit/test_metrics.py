@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.judge import metric, within_run
+from seatrial.judge import metric, rounding, within_run
 from seatrial.judge.columns import Coded, Flows, Requests, Samples
 from seatrial.judge.effects import Scale
 from seatrial.judge.measured import Tables, slices, value
 from seatrial.judge.metric import Kind, Unit, survives
+from seatrial.judge.turns import Turns
 from seatrial.judge.within_run import Reading, quantile_interval, reading, share_interval
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
@@ -364,3 +367,60 @@ def test_kinds_are_all_reachable() -> None:
     texts = ("p50 of x", "throughput", "failures", "cpu per request", "unreclaimable memory", "peak unreclaimable")
     assert {metric.parse(text).kind for text in (*texts, "stall ratio")} == set(Kind)
     assert within_run.ALPHA == 0.05
+
+
+def _in_ticks(offset_ns: int = 0, cores: float = 0.5) -> Samples:
+    """Return readings of a service, about half a core, whose counter moves by clock ticks."""
+    held = samples({"app": [50] * 101}, cores=cores)
+    ticked = (held.numbers["cpu_ns"] + offset_ns) // (10 * MS) * (10 * MS)
+    return replace(held, numbers={**held.numbers, "cpu_ns": ticked})
+
+
+def test_clock_ticks_leave_what_they_round_away() -> None:
+    """Against the errors of 300 runs of 200 requests that began and ended anywhere between two ticks."""
+    asked, chance = metric.parse("cpu per request"), np.random.default_rng(3)
+    errors = []
+    for offset_ns, cores in zip(chance.integers(0, 10 * MS, 300), chance.uniform(0.5, 0.51, 300), strict=True):
+        held = _in_ticks(int(offset_ns), float(cores))
+        errors.append((of(asked.text, requests([1] * 200), None, held) or 0.0) - cores * 10 * NS_PER_S / 200)
+
+    told = rounding.sd(asked, tables(requests([1] * 200), None, _in_ticks()))
+
+    assert told == pytest.approx(math.sqrt(2 / 12) * 10 * MS / 200)
+    assert np.std(errors) == pytest.approx(told, rel=0.1)
+
+
+def test_a_counter_in_nanoseconds_leaves_nothing() -> None:
+    """Control groups count what was used; two services in ticks leave more than one."""
+    asked, half = metric.parse("cpu per request"), samples({"app": [50] * 101}, cores=0.123456789)
+    both = samples({"app": [50] * 101, "db": [50] * 101}, cores=0.5)
+
+    assert rounding.sd(asked, tables(requests([1] * 200), None, half)) == 0
+    assert rounding.sd(asked, tables(requests([1] * 200), None, both)) == pytest.approx(
+        math.sqrt(4 / 12) * 10 * MS / 200
+    )
+
+
+def test_each_turn_lies_between_two_readings() -> None:
+    """Twenty turns are forty roundings."""
+    begin = np.arange(20, dtype=np.int64) * NS_PER_S // 2
+    own = Turns(from_ns=begin, until_ns=begin + 1, ended_ns=begin + 1, begun=np.full(20, 10))
+    some = replace(tables(None, None, _in_ticks()), turns=own, around=_in_ticks())
+
+    assert rounding.sd(metric.parse("cpu per request"), some) == pytest.approx(math.sqrt(40 / 12) * 10 * MS / 200)
+
+
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [("unreclaimable memory", 4096), ("peak unreclaimable of app", 4096), ("throughput", 0.1), ("p95 of x", 0)],
+)
+def test_pages_and_requests_are_steps(text: str, step: float) -> None:
+    """Uniform between two steps; one request in a window of ten seconds; latencies are stamped in nanoseconds."""
+    assert rounding.sd(metric.parse(text), tables()) == pytest.approx(step / math.sqrt(12))
+
+
+def test_a_share_scatters_as_coins_do() -> None:
+    """4 of 1,000: 0.2 points."""
+    asked = metric.parse("failures")
+    assert math.sqrt(rounding.variance(asked, 0.004, 0.0, 1000)) == pytest.approx(0.001996, abs=1e-6)
+    assert rounding.variance(asked, 0.0, 0.0, 1000) == rounding.variance(asked, 0.004, 0.0, 0) == 0

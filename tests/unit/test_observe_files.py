@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from seatrial.observe.engine import NAMES, EngineProcesses, process_cpu_ns
 from seatrial.observe.files import Descriptors, Keyed, Pressure, number
 from seatrial.observe.host import Host
 from seatrial.observe.network import Network, namespace_of_its_own
@@ -90,10 +95,10 @@ def test_a_name_with_brackets_does_not_shift_the_fields() -> None:
     assert stat_fields(b"12 (a) b (c)) S 7 12")[:2] == [b"S", b"7"]
 
 
-def process(proc: Path, pid: int, parent: int) -> None:
+def process(proc: Path, pid: int, parent: int, name: str = "x") -> None:
     """Write one process of a made-up table, the youngest so far."""
     (proc / str(pid)).mkdir()
-    (proc / str(pid) / "stat").write_text(f"{pid} (x) S {parent} 1 1")
+    (proc / str(pid) / "stat").write_text(f"{pid} ({name}) S {parent} 1 1")
     (proc / "loadavg").write_text(f"0.00 0.00 0.00 1/2 {pid}\n")
 
 
@@ -153,7 +158,7 @@ def test_the_hosts_network_is_its_hardware(tmp_path: Path, link: str, sent: int)
 
 
 def test_the_host_is_read_column_by_column(tmp_path: Path) -> None:
-    """Partitions count once, stolen time does not, and what the host can't tell is NULL."""
+    """Partitions count once, stolen time is not the host's own, and what the host can't tell is NULL."""
     assert Host(machine(tmp_path)).read() == Reading(
         usage_bytes=300 * 1024,
         anon_bytes=90 * 1024,
@@ -169,4 +174,66 @@ def test_the_host_is_read_column_by_column(tmp_path: Path) -> None:
         read_bytes=100 * 512,
         written_bytes=200 * 512,
         processes=321,
+        stolen_ns=70_000_000,
     )
+
+
+def _engine(root: Path, used: dict[int, int], clock: Callable[[], int]) -> EngineProcesses:
+    """Return what adds up the engine's processes among those of `root`; one without CPU time has ended."""
+
+    def cpu_ns(pid: int) -> int:
+        if pid not in used:
+            raise OSError(errno.EINVAL, "no such process")
+        return used[pid]
+
+    return EngineProcesses(ProcessTable(root, clock), cpu_ns)
+
+
+def test_the_engines_processes_are_added_up(tmp_path: Path) -> None:
+    """By their names, those born later within a second; what one has used stays when it ends."""
+    for pid, name in ((10, "dockerd"), (20, "containerd-shim"), (30, "nginx")):
+        process(tmp_path, pid, 1, name)
+    now_ns, used = [0], {10: 1000, 20: 50, 30: 7, 40: 5}
+    engine = _engine(tmp_path, used, lambda: now_ns[0])
+
+    told = [engine.used_ns()]
+    del used[20]
+    used[10] += 500
+    told.append(engine.used_ns())
+    process(tmp_path, 40, 10, "docker-proxy")
+    told.append(engine.used_ns())
+    now_ns[0] += 1_000_000_000
+    told.append(engine.used_ns())
+
+    assert told == [1050, 1550, 1550, 1555]
+
+
+def test_a_host_without_an_engine_tells_nothing_of_it(tmp_path: Path) -> None:
+    """Zero would be a figure."""
+    process(tmp_path, 30, 1, "nginx")
+
+    assert _engine(tmp_path, {30: 7}, lambda: 0).used_ns() == NULL
+
+
+def test_the_host_tells_what_the_engine_used(tmp_path: Path) -> None:
+    """In a column of its own row."""
+    process(machine(tmp_path) / "proc", 10, 1, "dockerd")
+    engine = _engine(tmp_path / "proc", {10: 1000}, lambda: 0)
+
+    assert Host(tmp_path, engine=engine).read().engine_ns == 1000
+
+
+def test_names_are_as_long_as_the_kernel_shows_them() -> None:
+    """A longer one would never be found."""
+    assert max(map(len, NAMES)) <= 15
+
+
+def test_the_cpu_time_of_any_process_can_be_asked_for() -> None:
+    """It rises with what this process does, and one that does not exist is an error."""
+    before_ns = process_cpu_ns(os.getpid())
+    sum(range(100_000))
+
+    assert before_ns < process_cpu_ns(os.getpid())
+    assert process_cpu_ns(os.getpid()) == pytest.approx(time.process_time_ns(), abs=1_000_000_000)
+    with pytest.raises(OSError, match="Invalid argument"):
+        process_cpu_ns(2**22 + 1)

@@ -16,6 +16,7 @@ from seatrial.observe.reading import Reading
 from seatrial.observe.stream import SampleStream
 from seatrial.observe.targets import Targets
 from seatrial.wire.streams import NULL, read_layout
+from seatrial.wire.tables import SAMPLE_COLUMNS
 
 
 class Scripted:
@@ -81,7 +82,7 @@ def test_a_stream_names_its_service_and_holds_its_rows(tmp_path: Path) -> None:
     stream.close()
     with (tmp_path / "samples-auth-1.bin").open("rb") as written:
         assert read_layout(written).constants == {"service": "auth", "container": "af22"}
-    assert rows_of(tmp_path / "samples-auth-1.bin") == [(1, 2, 3, *[NULL] * 22)]
+    assert rows_of(tmp_path / "samples-auth-1.bin") == [(1, 2, 3, *[NULL] * (len(SAMPLE_COLUMNS) - 3))]
 
 
 def test_a_service_name_can_not_leave_the_folder(tmp_path: Path) -> None:

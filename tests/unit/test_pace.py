@@ -20,8 +20,9 @@ class _Arrivals:
         self.served += 1
         return self.served
 
-    def completed(self) -> None:
-        """Take note of an end."""
+    def completed(self, due_ns: int) -> None:
+        """Take note of an end; what was due has to be what was served."""
+        assert due_ns == self.served
 
 
 def _paced(arrivals: _Arrivals) -> tuple[Any, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 from rich.console import Console
 
@@ -39,6 +40,19 @@ def test_memory_stands_at_the_end_of_the_line_where_it_can_be_told() -> None:
     """A service that only the Docker API could tell is left out."""
     assert memory_line({"auth": 41 << 20, "nginx": None, "redis": 5 << 20}) == " · MiB: auth 41, redis 5"
     assert memory_line({"auth": None}) == ""
+
+
+def test_the_running_line_of_a_terminal_is_one_line() -> None:
+    """Twelve services would fill a screen each second, and leave lines behind."""
+    out = io.StringIO()
+    memory = memory_line({f"service-{number}": 5 << 20 for number in range(12)})
+    with Progress(console=Console(file=out, width=60, force_terminal=True, color_system=None)) as progress:
+        progress.live(f"window: 9 requests/s{memory}")
+        progress.live(f"window: 8 requests/s{memory}")
+
+    shown = [line for line in re.split(r"[\r\n]|\x1b\[[0-9;?]*[A-Za-z]", out.getvalue()) if line.strip()]
+    assert any("window: 8 requests/s · MiB: service-0 5" in line for line in shown)
+    assert all(len(line) <= 60 and "window" in line for line in shown)
 
 
 def test_a_time_to_come_is_a_guess() -> None:

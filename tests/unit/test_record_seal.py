@@ -22,7 +22,7 @@ SAMPLES = """
     t_ns t_after_ns service container phase usage_bytes working_set_bytes anon_bytes file_clean_bytes
     file_dirty_bytes shmem_bytes kernel_bytes sock_bytes swap_bytes limit_bytes cpu_ns throttled_ns oom_kills
     limit_hits cpu_stall_ns memory_stall_ns io_stall_ns major_faults read_bytes written_bytes rx_bytes tx_bytes
-    processes
+    processes stolen_ns engine_ns
 """.split()
 
 

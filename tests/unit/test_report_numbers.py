@@ -60,3 +60,34 @@ def test_shares_moments_and_cores() -> None:
     assert (numbers.moment(2_500_000_000), numbers.moment(-100_000_000)) == ("+2.5 s", "-0.1 s")
     assert (numbers.cores(0.4), numbers.cores(1.234), numbers.cores(None)) == ("0.400", "1.23", "-")
     assert numbers.megabytes_per_s(14_200_000) == "14.2"
+
+
+@pytest.mark.parametrize(
+    ("effect", "points", "text"),
+    [
+        (None, False, "-"),
+        (0.000001, False, "0 %"),
+        (0.0423, False, "+4.23 %"),
+        (-0.5, False, "-50.0 %"),
+        (9.99, False, "+999 %"),
+        (10.0, False, "+1,000 %"),
+        (123_456.78, False, "> +1,000 %"),
+        (0.003, True, "+0.30 pts"),
+    ],
+)
+def test_a_change_beyond_tenfold_is_told_as_that(effect: float | None, points: bool, text: str) -> None:  # noqa: FBT001  (a parameter of the table above)
+    """The digits of +12,345,678 % tell of scatter, and nobody reads them."""
+    assert numbers.change(effect, points=points) == text
+
+
+def test_intervals_of_changes() -> None:
+    """One unit for both ends; where both are beyond, there is one thing to say."""
+    assert numbers.between(0.012, 0.042) == "+1.20 to +4.20 %"
+    assert numbers.between(-0.5, 90.0) == "-50.0 to > +1,000 %"
+    assert numbers.between(20.0, 90.0) == "> +1,000 %"
+    assert (numbers.amount(0.05), numbers.amount(90.0), numbers.amount(None)) == ("5.00 %", "> 1,000 %", "-")
+
+
+def test_one_is_not_many() -> None:
+    """Nobody writes `1 variants`."""
+    assert [numbers.counted(count, "block") for count in (0, 1, 2000)] == ["0 blocks", "1 block", "2,000 blocks"]

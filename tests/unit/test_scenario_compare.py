@@ -31,7 +31,25 @@ MISTAKES = {
     "can be told apart from chance; what is not gated is still shown",
     "gate: [throughput within 0%]": "5: gate: 'throughput within 0%': a threshold of 0% can't be judged; no "
     "measurement can show that two things are exactly equal; more than 0% is expected",
-    "gate: p50 of a": "5: gate must be a list (seen: 'p50 of a')",
+    "gate: p50 of a": "5: gate must be a list (seen: 'p50 of a'); such as gate: [cpu per request, 'p95 of \"NAME\" within "
+    "5%']",
+    "budgets: [{failures: 1%}]": "5: budgets.0 must be text (seen: {'failures': '1%'}); such as budgets: ['p95 of \"NAME\" "
+    "< 150ms', 'failures < 0.1%']",
+    "stop_when: failures > 5%": "5: stop_when must be a list (seen: 'failures > 5%'); such as stop_when: ['failures > 20% "
+    "for 10s']",
+    "compare: {variants: a}": "5: compare.variants must be a list (seen: 'a'); such as variants: [one, other]",
+    "compare: {varies: host}": "5: compare.varies must be a list (seen: 'host'); such as varies: [host]",
+    "gate: [cpu per request within 2]": "5: gate: 'cpu per request within 2': a number of per cent such as `within 2%` is "
+    "expected at its end",
+    "budgets: [p99 of pull within 10 of base]": "5: budgets: 'p99 of pull within 10 of base': `within` and a share of the "
+    "base such as `within 10% of base` is expected",
+    "budgets: [failures < 1%, failures < 2%]": "5: budgets: failures stands twice",
+    "budgets: [failures within 1% of base, failures within 2% of base]": "5: budgets: failures within a share of base "
+    "stands twice",
+    "stop_when: [failures < 1%]": "5: stop_when: 'failures < 1%' would end a run that is well: failures > 1% is expected",
+    "compare: {variants: []}": "5: compare.variants names none; there are: base; left out it means all",
+    "variants: {a: {compose: {x-a: 1}}}\ncompare: {variants: [a, a]}": "6: compare.variants: a stands twice",
+    "grid: {one: {}}": "5: the axis 'one' has no level, so the grid makes no variant",
     "budgets: [failures > 1%]": "5: budgets: 'failures > 1%' would be broken by a good result: failures < 1% is expected",
     "budgets: [peak unreclaimable of db < 1MiB]": "5: budgets: the stack has no service 'db'; its services: web",
     "stop_when: [failures > 20% for 1.5s]": "5: stop_when: 'failures > 20% for 1.5s': values come once a second, so "
@@ -188,6 +206,13 @@ def test_variants_that_differ_in_nothing_are_refused(file: Path, more: str) -> N
         _plan(_read(file, more))
 
     assert "seatrial selfcheck" in caught.value.hint
+
+
+def test_a_metric_may_have_a_limit_and_a_share_of_the_base(file: Path) -> None:
+    """They ask two questions; two limits of one metric would be one that is wrong."""
+    both = ('p95 of "x" < 150ms', 'p95 of "x" within 10% of base')
+
+    assert _read(file, f"budgets:\n- {both[0]}\n- {both[1]}").budgets == both
 
 
 def test_nothing_to_compare_is_told(file: Path) -> None:

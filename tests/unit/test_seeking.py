@@ -10,39 +10,58 @@ from typing import Any, cast
 
 import factories
 import pytest
+from spawning import spawn
 
 from seatrial.campaign import capacity as campaigns
 from seatrial.campaign.seeking import Seeking
-from seatrial.errors import UsageError
+from seatrial.errors import MeasurementInvalid, UsageError
 from seatrial.judge import budgets, excess
 from seatrial.judge.capacity import Effort
-from seatrial.judge.carrying import Tried, Word
+from seatrial.judge.carrying import Carries, Tried, Word
 from seatrial.load.book import Book
+from seatrial.load.orders import Driven, Hooks, Orders
 from seatrial.load.seconds import Second
-from seatrial.load.stages import Stage
-from seatrial.model import Phase
+from seatrial.load.stages import REST_WITHIN_S, Stage
+from seatrial.model import Load, Phase, Spawn
+from seatrial.record import capacities
+from seatrial.record.folder import RunFolder
 from seatrial.units import NS_PER_S
 from seatrial.wire.buckets import bucket
 
+GIVEN = ("budgets", "effort", "warmup_s", "validate_s", "users", "say")
 SERVICE_S = 0.02
 EFFORT = Effort(trial_s=2.0, sum_s=8.0, width=0.06)
 
 
 class Queue:
-    """Plays the stage: the stack serves first come, first served, and says each second what it did."""
+    """Plays the stage: the stack serves first come, first served, and says each second what it did.
 
-    def __init__(self, *, cpu_from_per_s: float = float("inf"), workers: int = 2) -> None:
+    `asked_s` is how long the request of a flow takes, where that is not the whole of it.
+    """
+
+    def __init__(
+        self,
+        *,
+        cpu_from_per_s: float = float("inf"),
+        workers: int = 2,
+        service_s: float = SERVICE_S,
+        asked_s: float | None = None,
+    ) -> None:
         self.now_s = 100.0
         self.windows: list[tuple[float, float]] = []
         self.phases: list[Phase] = []
         self._workers = workers
+        self._service_s = service_s
+        self._asked_s = asked_s
         self._cpu_from_per_s = cpu_from_per_s
 
     def clock(self) -> int:
         """Return the time of the script."""
         return round(self.now_s * NS_PER_S)
 
-    def trial(self, rate_per_s: float, duration_s: float, phase: Phase = Phase.SETTLE) -> Book:
+    def trial(
+        self, rate_per_s: float, duration_s: float, phase: Phase = Phase.SETTLE, rest_s: float = REST_WITHIN_S
+    ) -> Book:
         """Serve a trial, and return what the load would have told."""
         self.phases.append(phase)
         begin_s = self.now_s + 0.2
@@ -50,12 +69,14 @@ class Queue:
         ended: list[tuple[float, float]] = []
         due = [begin_s + number / rate_per_s for number in range(int(rate_per_s * duration_s))]
         for due_s in due:
-            end_s = max(due_s, heapq.heappop(free)) + SERVICE_S
+            end_s = max(due_s, heapq.heappop(free)) + self._service_s
             heapq.heappush(free, end_s)
             ended.append((end_s, end_s - due_s))
         book = Book(begin_ns=round(begin_s * NS_PER_S), end_ns=round((begin_s + duration_s) * NS_PER_S))
         while not book.idle:
             book.take(self._second(due, ended, busy=rate_per_s >= self._cpu_from_per_s))
+            if not book.closed and self.now_s >= begin_s + duration_s + rest_s:
+                book.close()
         return book
 
     def window(self, rate_per_s: float, duration_s: float) -> None:
@@ -65,13 +86,15 @@ class Queue:
     def _second(self, due: list[float], ended: list[tuple[float, float]], *, busy: bool) -> Second:
         from_s, self.now_s = self.now_s, self.now_s + 1.0
         done = [took_s for end_s, took_s in ended if from_s < end_s <= self.now_s]
+        asked = done if self._asked_s is None else [self._asked_s] * len(done)
         return Second(
             t_ns=self.clock(),
             t_least_ns=self.clock(),
             in_flight=sum(one <= self.now_s for one in due) - sum(end_s <= self.now_s for end_s, _ in ended),
             arrivals=sum(from_s < one <= self.now_s for one in due),
             arrivals_completed=len(done),
-            by_endpoint={"wait": Counter(bucket(round(took_s * NS_PER_S)) for took_s in done)},
+            arrivals_took_ns=round(sum(done) * NS_PER_S),
+            by_endpoint={"wait": Counter(bucket(round(took_s * NS_PER_S)) for took_s in asked)},
             cpu_fraction=0.99 if busy else 0.1,
             loop_lag_p50_ns=1000,
             loop_lag_p99_ns=1000,
@@ -80,18 +103,27 @@ class Queue:
 
 
 class Hung(Queue):
-    """A stack that answers nothing more once it was asked for 64 a second: its arrivals stay under way."""
+    """A stack that answers nothing more once it was asked for so many a second: its arrivals stay under way."""
 
-    def trial(self, rate_per_s: float, duration_s: float, phase: Phase = Phase.SETTLE) -> Book:
+    def __init__(self, from_per_s: float = 64.0, *, warms_up: bool = True) -> None:
+        super().__init__()
+        self._from_per_s = from_per_s
+        self._warms_up = warms_up
+        self.left = 0
+
+    def trial(
+        self, rate_per_s: float, duration_s: float, phase: Phase = Phase.SETTLE, rest_s: float = REST_WITHIN_S
+    ) -> Book:
         """Serve a trial, or keep all that arrives."""
         before = self.left
-        book = super().trial(rate_per_s, duration_s, phase)
-        if before or rate_per_s >= 64:
+        book = super().trial(rate_per_s, duration_s, phase, rest_s)
+        if phase is Phase.WARMUP and self._warms_up:
+            return book
+        if before or rate_per_s >= self._from_per_s:
             book.carried, book.closed, book.left = before, True, book.arrivals
+            book.seconds = [replace(one, by_endpoint={}, arrivals_completed=0) for one in book.seconds]
             self.left += book.arrivals
         return book
-
-    left = 0
 
 
 def _seeking(*texts: str, **changes: Any) -> Seeking:  # noqa: ANN401  (fields of Seeking)
@@ -188,6 +220,8 @@ def test_a_trial_shorter_than_the_gap_between_two_arrivals_says_nothing() -> Non
     ("queue", "word", "reason"),
     [
         (Hung(), Word.NO_BOUNDS, "arrivals under way from the trial before"),
+        (Hung(from_per_s=8.0), Word.NO_BOUNDS, "arrivals under way from the trial before"),
+        (Hung(from_per_s=4.0), Word.INVALID, "arrivals under way from the trial before"),
         (Queue(cpu_from_per_s=64.0), Word.GENERATOR_LIMITED, "of what it may"),
     ],
 )
@@ -202,3 +236,122 @@ def test_only_a_strained_generator_is_called_the_limit(
 
     assert found.word is word
     assert reason in found.limited_by
+
+
+def test_a_stack_that_answers_nothing_is_no_stack_without_capacity() -> None:
+    """It hangs at the lowest rate already: that says nothing of what it carries, and no trial is made."""
+    seeking = _seeking()
+
+    with pytest.raises(MeasurementInvalid, match="does not answer") as caught:
+        _played(seeking, Hung(from_per_s=4.0, warms_up=False))
+
+    assert caught.value.exit_code == 5
+    assert "8 arrivals: 0 requests failed, 8 arrivals never came to an end" in caught.value.seen
+    assert seeking.tried == []
+
+
+def test_a_rate_that_flows_do_not_keep_up_with_is_too_high() -> None:
+    """Each request is answered in 20 ms; but 4 workers need 0.7 s for a flow, and carry 5.7 flows a second."""
+    seeking = _seeking(effort=replace(EFFORT, trial_s=10.0, sum_s=40.0))
+
+    tried = _played(seeking, Queue(workers=4, service_s=0.7, asked_s=SERVICE_S))
+
+    assert seeking.found is not None
+    assert seeking.found.lower_per_s == pytest.approx(4 / 0.7, rel=0.15)
+    assert seeking.flow_s == pytest.approx(0.7, rel=0.01)
+    assert {one.duration_s for one in tried} == {3.5, 10.0}
+    assert seeking.too_high == pytest.approx(0.12, abs=0.02)
+    broken = [one for one in tried if not one.kept]
+    assert any(one.piled and "arrivals were under way" in one.text for one in broken)
+    assert all(one.piled or one.lost for one in broken)
+
+
+def test_trials_that_are_shorter_than_the_flows_are_refused() -> None:
+    """Nothing of what they begin could end within them; the hint has trials that are long enough."""
+    seeking = _seeking()
+
+    with pytest.raises(UsageError, match="too short for the flows") as caught:
+        _played(seeking, Queue(workers=100, service_s=3.0, asked_s=SERVICE_S))
+
+    assert caught.value.seen == "a flow took 3 s; a trial takes 2 s"
+    assert caught.value.hint.startswith("--trial 15s --sum 60s")
+    assert seeking.tried == []
+
+
+def test_long_flows_that_nothing_hinders_are_no_backlog() -> None:
+    """A hundred workers and 40 arrivals a second of 1 s each: 40 are under way, and that is as it should be."""
+    seeking = _seeking(effort=replace(EFFORT, trial_s=5.0, sum_s=20.0, most_per_s=40.0))
+
+    tried = _played(seeking, Queue(workers=100, service_s=1.0, asked_s=SERVICE_S))
+
+    assert all(one.kept for one in tried)
+    assert seeking.found is not None
+    assert seeking.found.lower_per_s == 40.0
+
+
+class Interrupted(Queue):
+    """Somebody presses Ctrl-C after so many trials, of which the warm-up is the first."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self._after = after
+
+    def trial(
+        self, rate_per_s: float, duration_s: float, phase: Phase = Phase.SETTLE, rest_s: float = REST_WITHIN_S
+    ) -> Book:
+        """Serve a trial, or end."""
+        if len(self.phases) == self._after:
+            raise KeyboardInterrupt
+        return super().trial(rate_per_s, duration_s, phase, rest_s)
+
+
+class _OnQueue(Seeking):
+    after = 8
+
+    def perform(self, orders: Orders, hooks: Hooks, *, spawn: Spawn) -> Driven:  # noqa: ARG002  (as Seeking)
+        self.play(cast("Stage", Interrupted(self.after)))
+        return Driven(spans=(), errors=0)
+
+
+def _interrupted(root: Path, seeking: Seeking) -> Carries:
+    """Return what is kept of a search that Ctrl-C ends."""
+    orders = Orders(
+        load=Load(locustfile=root, users=1, warmup_s=1, duration_s=1, drain_s=1),
+        target="",
+        folder=root,
+        streams=root,
+        log=root,
+        secrets={},
+    )
+    hooks = Hooks(started=print, phases=print, second=print)
+    with pytest.raises(KeyboardInterrupt):
+        campaigns._performed(seeking, "base", orders, hooks, spawn=spawn)
+    found = capacities.load(RunFolder(root))
+    assert found is not None
+    return found
+
+
+def test_a_search_that_is_interrupted_leaves_its_trials_and_is_no_result(tmp_path: Path) -> None:
+    """With the bounds that its single trials tell."""
+    whole = _seeking()
+
+    found = _interrupted(tmp_path, _OnQueue(**{name: getattr(whole, name) for name in GIVEN}))
+
+    assert (found.status, found.word) == ("interrupted", Word.INTERRUPTED)
+    assert (found.lower_per_s, found.upper_per_s) == (64.0, 128.0)
+    assert len(found.trials) == 7
+    assert found.search_s > 0
+
+
+class _InTheWarmUp(_OnQueue):
+    after = 0
+
+
+def test_a_search_that_is_interrupted_in_its_warm_up_says_so(tmp_path: Path) -> None:
+    """Of it nothing is known, and it is not taken for a run that never was a search."""
+    whole = _seeking()
+
+    found = _interrupted(tmp_path, _InTheWarmUp(**{name: getattr(whole, name) for name in GIVEN}))
+
+    assert (found.word, found.trials) == (Word.INTERRUPTED, ())
+    assert (found.lower_per_s, found.upper_per_s) == (None, None)

@@ -10,6 +10,7 @@ from seatrial.campaign.seconds import refuse_stopped
 from seatrial.campaign.stopwatch import Stopwatch
 from seatrial.errors import StoppedEarly
 from seatrial.load.seconds import Second
+from seatrial.model import INVALIDATING, NoteKind
 from seatrial.observe.glance import Glance, Held
 from seatrial.observe.reading import Reading
 from seatrial.units import NS_PER_S
@@ -108,15 +109,17 @@ def test_memory_and_swap_are_read_while_it_lasts(rule: str, held: Mapping[str, H
     assert bool(watch.fired) is fires
 
 
-def test_a_rule_without_a_value_is_told() -> None:
-    """An endpoint that is never asked would otherwise look like a limit that was kept."""
+def test_a_rule_without_a_value_is_noted_in_the_run() -> None:
+    """An endpoint that is never asked would otherwise look like a limit that was kept; the run still counts."""
     watch = Stopwatch(['p50 of "tokn" > 1s', "failures > 50%"])
-    said: list[str] = []
+    noted: list[tuple[NoteKind, str]] = []
 
     watch.take(_second(good=10), NOTHING)
-    refuse_stopped(watch, said.append)
+    refuse_stopped(watch, lambda kind, text: noted.append((kind, text)))
 
-    assert said == ['stop_when: p50 of "tokn" > 1s: there was never a value to judge']
+    told = 'stop_when: p50 of "tokn" > 1s: there was never a value to judge'
+    assert noted == [(NoteKind.RULE_WITHOUT_VALUE, told)]
+    assert NoteKind.RULE_WITHOUT_VALUE not in INVALIDATING
 
 
 def test_what_fired_is_raised_with_what_was_seen() -> None:
@@ -125,7 +128,7 @@ def test_what_fired_is_raised_with_what_was_seen() -> None:
     watch.take(_second(failed=1), NOTHING)
 
     with pytest.raises(StoppedEarly) as caught:
-        refuse_stopped(watch, print)
+        refuse_stopped(watch, lambda _kind, _text: None)
 
     assert caught.value.exit_code == 5
     assert caught.value.seen == "failures > 20%: failures was at 100 % in one second"

@@ -62,3 +62,11 @@ def test_a_pool_that_is_too_small_for_the_rate_is_told() -> None:
     assert "--users" in strain.pool_short(late=5, users=200, **asked)  # type: ignore[arg-type]
     assert strain.pool_short(late=5, users=400, **asked) == ""  # type: ignore[arg-type]
     assert strain.pool_short(late=0, users=200, **asked) == ""  # type: ignore[arg-type]
+
+
+def test_flows_of_many_requests_keep_their_users_for_longer() -> None:
+    """100 pulls a second of 3 s each are 300 in flight, however quickly each of their requests is answered."""
+    asked = {"rate_per_s": 100.0, "strictest_ns": 200 * MS, "late": 5, "users": 200}
+
+    assert strain.pool_short(**asked) == ""  # type: ignore[arg-type]
+    assert "300 requests in flight" in strain.pool_short(flow_s=3.0, **asked)  # type: ignore[arg-type]

@@ -65,6 +65,35 @@ def test_what_ends_after_the_book_was_closed_is_lost_and_no_more_under_way() -> 
     assert (book.lost, book.under_way, book.idle, book.latency) == (10, 0, True, {})
 
 
+def test_what_is_under_way_is_read_while_the_gate_is_open() -> None:
+    """At the last second that ended before it shut; what ended in the rest was not carried by the trial."""
+    book = _book()
+    for at_s, arrivals, completed in ((11, 80, 10), (12, 100, 20), (13, 20, 170)):
+        book.take(_second(at_s, arrivals=arrivals, arrivals_completed=completed))
+
+    assert (book.arrivals_seen, book.unfinished) == (180, 150)
+    assert book.seen_s == pytest.approx(1.8)
+    assert book.completed == 200
+
+
+def test_a_trial_that_is_over_within_a_second_tells_nothing_of_it() -> None:
+    """No second ended while its gate was open."""
+    book = Book(begin_ns=round(10.2 * S), end_ns=round(10.7 * S))
+    book.take(_second(11, arrivals=5, arrivals_completed=5))
+
+    assert (book.arrivals_seen, book.unfinished, book.seen_s) == (0, 0, 0.0)
+
+
+def test_how_long_its_flows_took_is_summed() -> None:
+    """Of those that ended before the book was closed."""
+    book = _book()
+    book.take(_second(11, arrivals=3, arrivals_completed=2, arrivals_took_ns=3 * S))
+    book.close()
+    book.take(_second(20, arrivals_completed=1, arrivals_took_ns=9 * S))
+
+    assert (book.completed, book.took_ns) == (2, 3 * S)
+
+
 def test_failures_and_latency_add_up_by_endpoint() -> None:
     """Over all seconds of the trial."""
     book = _book()
@@ -109,12 +138,22 @@ def test_rest_is_told_by_the_process_that_spoke_first() -> None:
 def test_a_second_tells_endpoints_failures_and_health() -> None:
     """Summed over the processes, and the worst of their health; an older child tells none of it."""
     gathering = Gathering()
-    first = {"t_ns": 1, "latency": {"a": {"5": 2}}, "failures": {"a": 1}, "cpu_fraction": 0.5, "slip_p99_ns": None}
+    first = {
+        "t_ns": 1,
+        "arrivals_took_ns": 9,
+        "latency": {"a": {"5": 2}},
+        "failures": {"a": 1},
+        "cpu_fraction": 0.5,
+        "slip_p99_ns": None,
+    }
     gathering.take(0, first, (0, 1))
     whole = gathering.take(
-        1, {"t_ns": 2, "latency": {"a": {"5": 1}}, "cpu_fraction": 0.9, "slip_p99_ns": 7}, (0, 1)
+        1,
+        {"t_ns": 2, "arrivals_took_ns": 4, "latency": {"a": {"5": 1}}, "cpu_fraction": 0.9, "slip_p99_ns": 7},
+        (0, 1),
     )
 
     assert whole is not None
     assert (whole.by_endpoint, whole.failures, whole.latency) == ({"a": {5: 3}}, {"a": 1}, {5: 3})
+    assert whole.arrivals_took_ns == 13
     assert (whole.cpu_fraction, whole.slip_p99_ns, whole.loop_lag_p99_ns, whole.t_least_ns) == (0.9, 7, None, 1)

@@ -85,6 +85,8 @@ def test_equality_is_shown_or_not_known(sd: float, expected: Word) -> None:
         ((), Word.INCONCLUSIVE),
         ((0.5,), Word.INCONCLUSIVE),
         ((0.5, 0.5), Word.INCONCLUSIVE),
+        ((0.5, 0.500001), Word.INCONCLUSIVE),
+        ((0.0, 0.000001), Word.INCONCLUSIVE),
         ((0.5, 0.5, 0.5), Word.REGRESSION),
         ((0.05, 0.05, 0.05), Word.WORSE_BUT_SMALL),
         ((0.0, 0.0, 0.0), Word.EQUIVALENT),
@@ -201,19 +203,63 @@ def test_a_verdict_tells_its_numbers() -> None:
     )
 
 
-def test_one_block_says_what_is_lacking() -> None:
-    """A single pair is never worse or better."""
-    assert judged(effects.of([100], [200])).text == (
-        "INCONCLUSIVE: +100 % in one block; threshold 10 %; "
+@pytest.mark.parametrize(("blocks", "told"), [(1, "one block"), (2, "2 blocks")])
+def test_so_few_blocks_say_what_is_lacking(blocks: int, told: str) -> None:
+    """One pair, or two that happen to be alike, are never worse or better, and no interval is shown of them."""
+    found = judged(effects.of([100.0, 101.0][:blocks], [200.0, 202.0001][:blocks]))
+    assert (found.low, found.equal_low, found.rests_on) == (None, None, None)
+    assert found.text == (
+        f"INCONCLUSIVE: +100 % in {told}; threshold 10 %; "
         "so few blocks tell nothing about scatter: at least 3 are needed"
     )
+
+
+def test_equality_shows_the_interval_that_it_rests_on() -> None:
+    """At the level for six metrics the interval reaches beyond 10 %; the 90 % of the two tests does not."""
+    found = verdict("v", P95, around(0.0, 0.08), alpha=0.05 / 6, equivalence_alpha=0.05, gated=True)
+    assert found.word is Word.EQUIVALENT
+    assert found.high is not None
+    assert found.high > P95.threshold
+    assert found.rests_on is not None
+    assert (found.rests_on.low, found.rests_on.high) == (found.equal_low, found.equal_high)
+    assert -P95.threshold < found.rests_on.low < found.rests_on.high < P95.threshold
+    assert found.text == (
+        "EQUIVALENT: +0 % in 5 blocks (90 % interval of two one-sided tests -7.34 % to +7.93 %); within ±10 %"
+    )
+
+
+def test_a_look_that_is_stricter_shows_a_wider_interval_of_equality() -> None:
+    """Two tests at 1 % each are an interval of 98 %."""
+    found = verdict("v", P95, around(0.0, 0.02), alpha=0.01, equivalence_alpha=0.01, gated=True)
+    assert found.rests_on is not None
+    assert found.rests_on.confidence == pytest.approx(0.98)
+    assert "(98 % interval of two one-sided tests" in found.text
+
+
+@pytest.mark.parametrize(("scatter", "by_two_tests"), [(0.02, True), (0.005, False)])
+def test_a_small_effect_shows_the_interval_that_it_rests_on(scatter: float, *, by_two_tests: bool) -> None:
+    """Only where the interval at the corrected level does not itself say that the effect is small."""
+    found = verdict("v", P95, around(0.065, scatter), alpha=0.025, equivalence_alpha=0.05, gated=True)
+    assert found.word is Word.WORSE_BUT_SMALL
+    assert found.by_two_tests is by_two_tests
+    assert found.rests_on is not None
+    assert 0 < found.rests_on.low < found.rests_on.high < P95.threshold
+    assert ("within ±10 %" in found.text) is by_two_tests
+
+
+def test_any_other_word_shows_the_interval_at_its_own_level() -> None:
+    """A regression is one at the level for all gated metrics together."""
+    found = verdict("v", P95, around(0.3, 0.02), alpha=0.0125, equivalence_alpha=0.05, gated=True)
+    assert found.rests_on is not None
+    assert (found.rests_on.low, found.rests_on.high) == (found.low, found.high)
+    assert "(98.75 % interval +" in found.text
 
 
 def test_shares_are_told_in_points() -> None:
     """One per cent that fails is one point."""
     failures = metric.parse("failures")
     found = judged(effects.of([0.0] * 4, [0.01, 0.011, 0.009, 0.01], Scale.DIFFERENCE), failures)
-    assert found.text.startswith("REGRESSION: +1 points in 4 blocks")
+    assert found.text.startswith("REGRESSION: +1 point in 4 blocks")
 
 
 @pytest.mark.parametrize("asked", [P95, THROUGHPUT, CPU])
@@ -226,7 +272,7 @@ def test_who_fails_more_is_not_praised(asked: metric.Metric, good: Word) -> None
     failures = Effect(differences=(0.01, 0.012, 0.008), scale=Scale.DIFFERENCE)
     (found,) = failing.withheld([praised], failures, 0.001)
     assert (found.word, found.withheld) == (Word.INVALID, True)
-    assert found.text == "INVALID: not comparable: it fails more, by 1 points"
+    assert found.text == "INVALID: not comparable: it fails more, by 1 point"
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,18 @@ def test_an_effect_as_large_as_the_threshold_is_seldom_called_small(kind: str) -
     assert found.of(Word.EQUIVALENT, Word.WORSE_BUT_SMALL) <= 0.10
 
 
+@pytest.mark.parametrize(("floor", "least", "most"), [(False, 0.06, 0.2), (True, 0.0, 0.025)])
+def test_coarse_counters_make_no_regression(least: float, most: float, *, floor: bool) -> None:
+    """Three blocks of 30 clock ticks, truth and threshold 5 %: 11 % of alarms in the long form, and none."""
+    found = simulated.counted(3, 1.05, DRAWS, 1, floor=floor)
+    assert least <= found.of(Word.REGRESSION) <= most
+
+
+def test_two_blocks_decide_nothing() -> None:
+    """Whatever the truth."""
+    assert simulated.rates(simulated.independent, 2, 1.5, DRAWS, 1).of(Word.INCONCLUSIVE) == 1
+
+
 def test_three_planned_looks_raise_false_alarms_in_less_than_five_per_cent() -> None:
     """20,000 equal experiments: any look below its own level. 3.6 % at .010, .015 and .025; 16 % at each block."""
     random = np.random.default_rng(1)

@@ -11,6 +11,7 @@ import factories
 import pytest
 from experiments import Truth, experiment
 
+from seatrial import review as reviews
 from seatrial import weighing
 from seatrial.errors import UsageError
 from seatrial.judge.budgets import Kept
@@ -20,10 +21,11 @@ from seatrial.judge.pairing import FAILURES
 from seatrial.judge.verdicts import Verdict
 from seatrial.judge.words import Word
 from seatrial.model import Note, NoteKind, Phase, PlannedLook, Span
-from seatrial.record import plans
+from seatrial.record import courses, plans
+from seatrial.record import document as documents
 from seatrial.record.folder import RunFolder
 from seatrial.report.weighed import Weighed
-from seatrial.weighing import endings
+from seatrial.weighing import endings, failures
 
 P95 = 'p95 of "blob"'
 
@@ -122,7 +124,7 @@ def test_a_run_that_died_is_an_outcome(tmp_path: Path) -> None:
     weighed = weighing.weigh(experiment(tmp_path, {"base": Truth(), "small": Truth(changes=killed)}))
 
     assert weighed.comparison
-    assert weighed.comparison.endings[0].counts == {endings.KILLED: 6}
+    assert weighed.comparison.endings[0].counts == {failures.KILLED: 6}
     assert weighed.exit_code() == 1
 
 
@@ -300,6 +302,26 @@ def test_a_plain_run_has_nothing_to_compare(tmp_path: Path) -> None:
     assert weighed.exit_code() == 0
 
 
+@pytest.mark.parametrize("pinning", [{"generator": [1], "stack": [0]}, {"generator": [0], "stack": [0]}])
+def test_a_plain_run_has_no_base_for_its_budgets(tmp_path: Path, pinning: dict[str, list[int]]) -> None:
+    """Whatever cores it shares; every form of its report says so, and only --strict minds."""
+    budgets = ('p95 of "blob" < 150ms', 'p95 of "blob" within 10% of base')
+    folder = experiment(tmp_path, {"base": Truth()}, blocks=1, command="run", budgets=budgets, pinning=pinning)
+
+    (root,) = (folder / "runs").iterdir()
+    page = documents.load(RunFolder(root))
+    documents.save(RunFolder(root), replace(page, scenario={**page.scenario, "budgets": budgets}))
+
+    weighed, review = weighing.weigh(folder), reviews.review(RunFolder(root))
+
+    why = "one run alone has no base to compare with: seatrial compare judges it"
+    for told in (weighed.budgets["base"], review.budgets):
+        assert [one.word for one in told] == [Kept.KEPT, Kept.NOT_DECIDED]
+        assert told[1].reason == why
+    assert (weighed.exit_code(), weighed.exit_code(strict=True)) == (0, 7)
+    assert (review.exit_code(), review.exit_code(strict=True)) == (0, 7)
+
+
 def test_against_a_stored_experiment(tmp_path: Path) -> None:
     """The stored base stands for the base, and what differs is told."""
     stored = experiment(tmp_path / "old", {"base": Truth()}, blocks=5, command="run")
@@ -390,6 +412,141 @@ def test_processor_time_of_turns(tmp_path: Path) -> None:
 def test_how_a_run_failed(error: str, ended: str) -> None:
     """In words that are the same in every block, so that they can be counted."""
     assert endings.of("failed", error, ()).ended == ended
+
+
+LOG = "x: no space left in the cache, not ready, seeding, worker exited, ended with exit code 3"
+
+
+@pytest.mark.parametrize(
+    ("kind", "what", "seen", "ended"),
+    [
+        ("ServiceExited", "service 'app' ended with exit code 1", LOG, "a service exited"),
+        ("ServiceExited", "service 'seeding' ended with exit code 1", "", "a service exited"),
+        ("ServiceExited", "service 'sampler' ended with exit code 1", "", "a service exited"),
+        (
+            "ServiceExited",
+            "service 'app' ended",
+            "OSError: [Errno 28] No space left on device",
+            "ran out of space",
+        ),
+        ("ServiceExited", "service 'app' ended with exit code 137", LOG, "killed for memory"),
+        ("NotReady", "the stack is not ready after 30 s", LOG, "never became ready"),
+        ("NotReady", "the stack is not ready after 30 s", "spool: no space left on device", "never became ready"),
+        ("NotReady", "service 'db' did not end within 60 s", "", "never became ready"),
+        ("SeedFailed", "seeding failed with exit code 1", LOG, "could not be seeded"),
+        ("SeedFailed", "seeding failed with exit code 1", "cp: No space left on device", "ran out of space"),
+        ("ImageMissing", "an image can't be found", LOG, "could not be built"),
+        ("StackFailed", "the front door 'seeding' is not running", LOG, "a service exited"),
+        ("StackFailed", "`docker compose start` failed with exit code 1", LOG, "failed"),
+        ("OfALaterProgram", "service 'app' ended with exit code 1", LOG, "a service exited"),
+    ],
+)
+def test_how_a_run_failed_is_told_by_its_error_and_not_by_a_log(
+    kind: str, what: str, seen: str, ended: str
+) -> None:
+    """Whatever words a service's last lines, or its name, have in common with our own."""
+    failure = {"type": kind, "what": what, "seen": seen}
+
+    found = endings.of("failed", f"{what}\n  seen:     {seen}", (), failure=failure)
+
+    assert (found.ended, found.invalid, found.why) == (ended, "", what)
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("LoadFailed", "a load process ended at its start"),
+        ("MeasurementInvalid", "the sensor ended before the run did"),
+        ("PortTaken", "the address 127.0.0.1:80 is taken"),
+        ("EngineUnavailable", "Docker has gone"),
+    ],
+)
+def test_an_error_that_is_not_of_the_stack_is_no_outcome(kind: str, what: str) -> None:
+    """By its type, whatever its text."""
+    found = endings.of("failed", what, (), failure={"type": kind, "what": what})
+
+    assert (found.ended, found.invalid) == ("finished", what)
+
+
+def test_what_ended_every_run_early_is_the_reason(tmp_path: Path) -> None:
+    """The rule of `stop_when` with what it saw, not only that there is nothing to compare."""
+    seen = "failures > 20%: failures was at 100 % in one second"
+    changes = {"status": "failed", "spans": (), "notes": (experiments.note(NoteKind.STOPPED_EARLY, seen),)}
+    truths = {"base": Truth(), "flaky": Truth(changes=changes)}
+
+    variant = weighing.weigh(experiment(tmp_path / "variant", truths, blocks=3))
+    both = weighing.weigh(experiment(tmp_path / "both", {**truths, "base": Truth(changes=changes)}, blocks=3))
+
+    assert variant.comparison
+    assert variant.comparison.reason == f"flaky never finished: was stopped early in 3 of 3 blocks ({seen})"
+    assert (variant.word, variant.exit_code()) == ("INVALID", 5)
+    assert variant.budgets["flaky"][0].reason == f"no run finished: was stopped early ({seen})"
+    assert both.comparison
+    assert both.comparison.reason == f"the base never finished: was stopped early in 3 of 3 blocks ({seen})"
+
+
+def test_why_an_experiment_ended_before_its_plan_did_is_in_the_reason(tmp_path: Path) -> None:
+    """Beside what the blocks came to that there are; the runs that are missing are no riddle."""
+    failed = Truth(changes={"status": "failed", "error": "the stack is not ready after 3 s", "spans": ()})
+    folder = experiment(tmp_path, {"base": failed, "again": failed}, blocks=2)
+    plans.save(folder, replace(plans.load(folder), blocks=(("base", "again"),) * 8))
+    courses.save(folder, courses.Course(blocks=2, stopped="the base never came up"))
+
+    weighed = weighing.weigh(folder)
+
+    assert weighed.comparison
+    assert weighed.comparison.reason == (
+        "the base never finished: never became ready in 2 of 2 blocks (the stack is not ready after 3 s); "
+        "it ended after 2 of 8 blocks: the base never came up"
+    )
+
+
+def test_what_is_kept_needs_no_reason(tmp_path: Path) -> None:
+    """A look that decided ends an experiment as it should."""
+    same = {"base": Truth(scatter=0, requests=1000), "again": Truth(scatter=0, requests=1000)}
+    folder = experiment(tmp_path, same)
+    plans.save(folder, replace(plans.load(folder), blocks=(("base", "again"),) * 8))
+    courses.save(folder, courses.Course(blocks=6, stopped="decided"))
+
+    weighed = weighing.weigh(folder)
+
+    assert weighed.comparison
+    assert (weighed.word, weighed.comparison.reason) == ("KEPT", "")
+
+
+def test_without_a_whole_block_the_runs_that_ended_early_are_told(tmp_path: Path) -> None:
+    """And why the experiment went no further."""
+    failed = Truth(changes={"status": "failed", "error": "the stack is not ready after 3 s", "spans": ()})
+    folder = experiment(tmp_path, {"base": failed}, blocks=1)
+    plans.save(folder, replace(plans.load(folder), blocks=(("base", "again"),)))
+    courses.save(folder, courses.Course(blocks=1, stopped="the budget of 70 s is used up"))
+
+    assert weighing.weigh(folder).why_not == (
+        "no block has come to its end: the budget of 70 s is used up; "
+        "base: never became ready (the stack is not ready after 3 s)"
+    )
+
+
+def test_a_plain_run_that_was_stopped_says_by_what(tmp_path: Path) -> None:
+    """Its budgets say that no run finished, and this why."""
+    note = experiments.note(NoteKind.STOPPED_EARLY, "swap of host > 1GiB: swap of host was at 2 GiB in one second")
+    truth = Truth(changes={"status": "failed", "spans": (), "notes": (note,)})
+
+    weighed = weighing.weigh(experiment(tmp_path, {"base": truth}, blocks=1, command="run"))
+
+    assert weighed.why_not == f"a plain run is not compared with anything; base: was stopped early ({note.text})"
+    assert (weighed.word, weighed.exit_code()) == ("INVALID", 5)
+
+
+def test_what_values_are_counted_in_is_weighed_with_them(tmp_path: Path) -> None:
+    """Memory in pages: three equal blocks leave no less than that."""
+    weighed = weighing.weigh(experiment(tmp_path, {"base": Truth(scatter=0), "again": Truth(scatter=0)}, blocks=3))
+
+    memory = of(weighed, "again", "unreclaimable memory of nginx")
+    assert memory.word is Word.EQUIVALENT
+    held_mib = 40 + 0.5 + 0.25 + 1  # anonymous, not yet written, shared, the kernel's
+    t_of_95_percent, steps = 2.920, 4096 / (held_mib * factories.MIB) * (2 / 12) ** 0.5
+    assert memory.equal_high == pytest.approx(t_of_95_percent * steps / 3**0.5, rel=0.01)
 
 
 def test_what_befell_the_harness_is_no_outcome() -> None:

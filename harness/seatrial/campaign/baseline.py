@@ -16,7 +16,12 @@ from seatrial.record import document as documents
 from seatrial.record import folder as folders
 from seatrial.record import plans
 from seatrial.record.document import RunDocument
+from seatrial.record.folder import RunFolder
 from seatrial.scenario.compared import Baseline
+
+_COMPLETE = "complete"
+_SHOWN = 5
+"""So many runs or names are listed in a message."""
 
 
 def find(results: Path, wanted: str) -> tuple[Baseline, Facts]:
@@ -25,13 +30,9 @@ def find(results: Path, wanted: str) -> tuple[Baseline, Facts]:
     An experiment stands there with its base, a run with its own variant. Incomparable if its runs were no fresh
     stacks under the scenario's own load.
     """
-    given = next((one for one in (Path(wanted), results / wanted) if (one / "plan.json").is_file()), None)
-    if given is not None:
-        experiment, plan = given, plans.load(given)
-        variant = plan.stored or plan.base
-    else:
-        run = folders.find_run(results, wanted)
-        experiment, plan, variant = run.experiment, plans.load(run.experiment), documents.load(run).variant
+    experiment, variant = _stored(results, wanted)
+    plan = plans.load(experiment)
+    variant = variant or plan.stored or plan.base
     if plan.command == "capacity" or plan.design is not Design.RUNS:
         raise Incomparable(
             "what is stored was measured in another way",
@@ -40,16 +41,76 @@ def find(results: Path, wanted: str) -> tuple[Baseline, Facts]:
             expected="runs, each on a fresh stack",
             hint="seatrial compare SCENARIO --design runs, or seatrial selfcheck SCENARIO --design runs",
         )
-    runs = [one for _, one in resuming.stored(experiment) if one.variant == variant and one.status == "complete"]
+    runs = [one for _, one in resuming.stored(experiment) if one.variant == variant and one.status == _COMPLETE]
     if not runs:
         raise UsageError(
             "there is no complete run to compare with",
             where=str(experiment),
-            seen=f"no run of {variant!r} that came to its end",
+            seen=_endings(experiment, variant),
+            expected=f"a run of {variant!r} that came to its end",
             hint="seatrial list",
         )
     blocks = max(one.block for one in runs)
     return Baseline(folder=str(experiment.absolute()), variant=variant, blocks=blocks), of(runs[-1])
+
+
+def _stored(results: Path, wanted: str) -> tuple[Path, str]:
+    """Return the experiment that is meant, and of a run its variant; UsageError for what is neither."""
+    places = [one for one in (Path(wanted), results / wanted) if one.is_dir()]
+    given = next((one for one in places if (one / "plan.json").is_file()), None)
+    if given is not None:
+        return given, ""
+    try:
+        run = folders.find_run(results, wanted)
+    except UsageError as error:
+        if not places:
+            raise
+        raise UsageError(
+            "this folder is neither an experiment nor a run",
+            where=str(places[0].absolute()),
+            seen=", ".join(sorted(one.name for one in places[0].iterdir())[:_SHOWN]) or "nothing in it",
+            expected="the folder of an experiment, with plan.json, or of a run, with run.json",
+            hint="seatrial list",
+        ) from error
+    return _of_run(run)
+
+
+def _of_run(run: RunFolder) -> tuple[Path, str]:
+    """Return a run's experiment and variant; UsageError if it did not come to its end, or was not planned."""
+    document, planned = documents.load(run), (run.experiment / "plan.json").is_file()
+    if planned and document.sealed and document.status == _COMPLETE:
+        return run.experiment, document.variant
+    raise UsageError(
+        "this run can't stand for a base",
+        where=str(run.root),
+        seen=_ending(document) if planned else "it has no plan.json: it was recorded, or observed",
+        expected="a run of seatrial run, compare or selfcheck that came to its end",
+        hint="seatrial list",
+    )
+
+
+def _endings(experiment: Path, variant: str) -> str:
+    """Say how the runs of a variant ended that are stored, one line each."""
+    folders_there = [RunFolder(root) for root in sorted((experiment / "runs").glob("*"))]
+    found = [(folder.root.name, _read(folder)) for folder in folders_there]
+    lines = [f"{name}: {_ending(one)}" for name, one in found if one is not None and one.variant == variant]
+    if len(lines) > _SHOWN:
+        lines[_SHOWN:] = [f"and {len(lines) - _SHOWN} more"]
+    return "\n".join(lines) or f"no run of {variant!r} at all"
+
+
+def _read(folder: RunFolder) -> RunDocument | None:
+    try:
+        return documents.load(folder)
+    except UsageError:
+        return None
+
+
+def _ending(document: RunDocument) -> str:
+    if not document.sealed:
+        return "not sealed: it is still going on, or its harness was killed"
+    what = document.error.partition("\n")[0]
+    return f"{document.status}: {what}" if what else document.status
 
 
 def of(document: RunDocument) -> Facts:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from seatrial.campaign import interrupts, validating
 from seatrial.campaign import wanted as meaning
 from seatrial.campaign.clock import command_began_ns
+from seatrial.campaign.manner import Manner
 from seatrial.campaign.request import of_variant, stack_secrets
 from seatrial.campaign.running import Setting, one_trial, prepared
 from seatrial.campaign.seeking import Seeking
 from seatrial.campaign.wanted import Wanted
 from seatrial.judge.carrying import Carries
 from seatrial.judge.excess import Divided
-from seatrial.model import Design, ExperimentPlan, NoteKind, Trial
+from seatrial.load.orders import Driven, Hooks, Orders
+from seatrial.model import Design, ExperimentPlan, NoteKind, Spawn, Trial
 from seatrial.record import capacities, plans
 from seatrial.record import document as documents
 from seatrial.record import folder as folders
@@ -83,17 +86,28 @@ def _variant(
         experiment,
         Trial(variant=name, block=1),
         progress,
+        Manner(
+            perform=partial(_performed, seeking, name),
+            words=f"{name}: arrivals {spacing}, served by at most {asked.users} users",
+        ),
         command_ns=command_began_ns() if not list(experiment.glob("runs/*")) else time.monotonic_ns(),
-        perform=seeking.perform,
-        words=f"{name}: arrivals {spacing}, served by at most {asked.users} users",
     )
     found = _found(seeking, folder, name)
     capacities.save(folder, found)
     return folder, found
 
 
+def _performed(seeking: Seeking, name: str, orders: Orders, hooks: Hooks, *, spawn: Spawn) -> Driven:
+    """Search, and keep what is known after each trial: a search that is cut short leaves it behind."""
+    folder = RunFolder(orders.folder)
+    seeking.keep = lambda: capacities.save(folder, replace(_searched(seeking, name), status="interrupted"))
+    seeking.keep()
+    return seeking.perform(orders, hooks, spawn=spawn)
+
+
 def _found(seeking: Seeking, folder: RunFolder, name: str) -> Carries:
-    capacity, document = seeking.found, documents.load(folder)
+    """Return what was found of one variant, with its validation, from the sealed run."""
+    document = documents.load(folder)
     shared = [note.text for note in document.notes if note.kind is NoteKind.SHARED_CORES]
     rate = seeking.validated_per_s
     if rate is not None:
@@ -102,7 +116,16 @@ def _found(seeking: Seeking, folder: RunFolder, name: str) -> Carries:
             "load": {**document.scenario["load"], "rate": _steady(document.scenario, rate)},
         }
         documents.save(folder, replace(document, scenario=told))
-    limited = "" if capacity is None else capacity.limited_by
+    return replace(
+        _searched(seeking, name),
+        shared=shared[0] if shared else "",
+        validation=None if rate is None else validating.judged(seeking.budgets, folder, rate, seeking.validate_s),
+    )
+
+
+def _searched(seeking: Seeking, name: str) -> Carries:
+    """Return what the search has found by now."""
+    capacity = seeking.so_far()
     return Carries(
         variant=name,
         budgets=tuple(one.text for one in seeking.budgets.validated),
@@ -114,10 +137,11 @@ def _found(seeking: Seeking, folder: RunFolder, name: str) -> Carries:
         search_s=seeking.search_s,
         trial_s=0.0 if capacity is None else capacity.trial_s,
         users=seeking.users,
-        limited_by=limited,
+        limited_by="" if capacity is None else capacity.limited_by,
         generator=seeking.generator,
-        shared=shared[0] if shared else "",
-        validation=None if rate is None else validating.judged(seeking.budgets, folder, rate, seeking.validate_s),
+        flow_s=seeking.flow_s,
+        too_high=seeking.too_high,
+        silent=seeking.silent,
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from seatrial.campaign import baseline, interrupts, resuming, room, running
+from seatrial.campaign import baseline, digests, interrupts, resuming, room, running
 from seatrial.campaign.designs import CONDUCTS, Conduct, Ground
 from seatrial.campaign.experiment import Done, Experiment, Weigh
 from seatrial.campaign.request import Request
@@ -17,10 +18,9 @@ from seatrial.errors import Incomparable, Interrupted
 from seatrial.judge.facts import Facts
 from seatrial.model import Design, ExperimentPlan, Trial
 from seatrial.record import courses, plans
-from seatrial.record import document as documents
 from seatrial.record import folder as folders
 from seatrial.record.courses import Course
-from seatrial.record.folder import RunFolder
+from seatrial.record.document import RunDocument
 from seatrial.report.progress import Progress
 from seatrial.scenario import compared
 from seatrial.scenario.compared import Baseline
@@ -73,20 +73,16 @@ def compare(asked: Asked, progress: Progress, seams: Seams) -> Done:
         folder, plan = _place(asked, plan, left)
         try:
             progress.say(_in_words(plan, setting, folder, why))
-            ground = Ground(
-                setting=setting,
-                folder=folder,
-                plan=plan,
-                progress=progress,
-                sealed=_checked(None if stored is None else stored[1], plan),
-            )
+            check = _checked(folder, plan, None if stored is None else stored[1])
+            ground = Ground(setting=replace(setting, came_up=check), folder=folder, plan=plan, progress=progress)
             with conduct(ground) as block:
                 return _experiment(ground, left).through(block, seams.weigh)
         except (KeyboardInterrupt, Interrupted) as error:
             raise Interrupted(
                 "stopped; everything is torn down and what was finished is kept",
                 where=str(folder),
-                hint=f"{asked.again} --resume {folder}".strip(),
+                seen=error.seen if isinstance(error, Interrupted) else "",
+                hint=f"{asked.again} --resume {shlex.quote(str(folder))}".strip(),
             ) from error
 
 
@@ -106,7 +102,8 @@ def _plan(
         made = compared.selfcheck(scenario, seed=seed, shared_cores=shared_cores, design=design)
     else:
         made = compared.comparison(scenario, seed=seed, shared_cores=shared_cores, design=design, against=against)
-    return replace(made, design_reason=why), why
+    files = digests.of(scenario, results=asked.request.results)
+    return replace(made, design_reason=why, files=files), why
 
 
 def _place(asked: Asked, plan: ExperimentPlan, left: Left | None) -> tuple[Path, ExperimentPlan]:
@@ -132,7 +129,7 @@ def _experiment(ground: Ground, left: Left | None) -> Experiment:
 def _in_words(plan: ExperimentPlan, setting: Setting, folder: Path, why: str) -> str:
     names = ", ".join(name for name in plan.variants if name != plan.base)
     base = f"{plan.stored!r} of {plan.against}" if plan.against else plan.base
-    most = f"at most {len(plan.blocks)} blocks"
+    most = "one block" if len(plan.blocks) == 1 else f"at most {len(plan.blocks)} blocks"
     time_s = "" if plan.time_s is None else f" in at most {plan.time_s:g} s"
     engine = f"{setting.choice.engine} engine: {setting.choice.reason}"
     design = f"{plan.design.value} ({why})" if why else plan.design.value
@@ -153,12 +150,12 @@ def _refuse_foreseen(there: Facts, setting: Setting, plan: ExperimentPlan) -> No
         )
 
 
-def _checked(there: Facts | None, plan: ExperimentPlan) -> Callable[[RunFolder], None]:
-    """Return what looks at each run's facts: those of the engine are known only once a stack was up."""
+def _checked(folder: Path, plan: ExperimentPlan, there: Facts | None) -> Callable[[RunDocument], None]:
+    """Return what looks at each run's facts: those of images and engine are known only once a stack is up."""
 
-    def check(folder: RunFolder) -> None:
+    def check(document: RunDocument) -> None:
+        resuming.refuse_other_images(folder, document)
         if there is not None:
-            here = baseline.of(documents.load(folder))
-            baseline.refuse_incomparable(there, here, plan.varies, plan.against)
+            baseline.refuse_incomparable(there, baseline.of(document), plan.varies, plan.against)
 
     return check

@@ -8,25 +8,23 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from seatrial.campaign import resuming, slicing
+from seatrial.campaign import slicing
 from seatrial.campaign.experiment import Block, Turn
 from seatrial.campaign.running import Setting
 from seatrial.campaign.runs import Runs, fresh
 from seatrial.errors import SeatrialError
 from seatrial.model import Design, ExperimentPlan
-from seatrial.record.folder import RunFolder
 from seatrial.report.progress import Progress, Steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """Where an experiment is done: its setting, folder and plan; `sealed` is shown each run at its end."""
+    """Where an experiment is done: its setting, folder and plan."""
 
     setting: Setting
     folder: Path
     plan: ExperimentPlan
     progress: Progress
-    sealed: Callable[[RunFolder], None]
 
 
 Conduct = Callable[[Ground], AbstractContextManager[Block]]
@@ -36,7 +34,7 @@ Conduct = Callable[[Ground], AbstractContextManager[Block]]
 def in_runs(ground: Ground) -> AbstractContextManager[Block]:
     """Do each trial on a fresh stack."""
     do = fresh(ground.setting, ground.folder)
-    return nullcontext(Runs(do=do, progress=ground.progress, sealed=ground.sealed))
+    return nullcontext(Runs(do=do, progress=ground.progress))
 
 
 def in_slices(ground: Ground) -> AbstractContextManager[Block]:
@@ -66,9 +64,6 @@ class Slices:
         self.built = self.built or not failed
         for variant, error in failed.items():
             ground.progress.say(f"{turn.text(variant)}: {error.what}")
-        for folder, document in resuming.stored(ground.folder):
-            if document.block == turn.number and document.status == "complete":
-                ground.sealed(folder)
         return failed
 
 

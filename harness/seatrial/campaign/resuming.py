@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seatrial.campaign import digests
 from seatrial.campaign.request import Request
-from seatrial.errors import UsageError
+from seatrial.errors import Incomparable, UsageError
 from seatrial.model import ExperimentPlan, NoteKind
 from seatrial.record import document as documents
 from seatrial.record import folder as folders
@@ -18,6 +19,7 @@ from seatrial.record import plans
 from seatrial.record.document import RunDocument
 from seatrial.record.folder import RunFolder
 from seatrial.scenario import compared
+from seatrial.wire.streams import SCHEMA_VERSION
 
 LATEST = "latest"
 _FINISHED = frozenset({"complete", "failed"})
@@ -57,25 +59,56 @@ def find(request: Request, wanted: str, command: str) -> Left:
 
 
 def refuse_another(left: Left, now: ExperimentPlan, engine: str) -> None:
-    """Raise UsageError if what is asked now is not what was planned then, with all that differs."""
-    differing = compared.differing(_plain(left.plan.resolved), _plain(now.resolved))
+    """Raise UsageError if what is asked now is not what was planned then, with all that differs.
+
+    A plan without digests of all files has only those of the ones that the scenario names.
+    """
+    then, asked = _plain(left.plan.resolved), _plain(now.resolved)
+    if left.plan.files:
+        then.pop("files", None)
+        asked.pop("files", None)
+    differing = compared.differing(then, asked)
+    if left.plan.files:
+        differing += digests.differing(left.plan.files, now.files)
     if left.plan.seed != now.seed:
         differing.append(f"seed: {left.plan.seed} then, {now.seed} now")
     for name in _DECIDED:
         then, here = getattr(left.plan, name), getattr(now, name)
         if then != here and not any(line.startswith(name.removesuffix("_s")) for line in differing):
             differing.append(f"{name}: {then!r} then, {here!r} now")
-    engines = {document.engine for _, document in stored(left.folder)} - {engine}
-    if engines:
-        differing.append(f"engine: {', '.join(sorted(engines))} then, {engine} now")
+    done = [document for _, document in stored(left.folder)]
+    for name, values, here in (
+        ("engine", {document.engine for document in done}, engine),
+        ("schema", {str(document.schema_version) for document in done}, str(SCHEMA_VERSION)),
+    ):
+        if others := values - {here}:
+            differing.append(f"{name}: {', '.join(sorted(others))} then, {here} now")
     if differing:
         raise UsageError(
             "the experiment asked another question",
             where=str(left.folder),
             seen="\n".join(differing),
-            expected="the same scenario and options as when it began",
+            expected="the same scenario, options and files as when it began",
             hint="give the options of that command again, or begin anew without --resume",
         )
+
+
+def refuse_other_images(experiment: Path, document: RunDocument) -> None:
+    """Raise Incomparable if a variant is made of other images than in the first of its runs that is finished."""
+    here = document.facts["subject"].get("images")
+    done = (one for _, one in stored(experiment) if one.status in _FINISHED and one.variant == document.variant)
+    there = next((images for one in done if (images := one.facts["subject"].get("images"))), None)
+    if not here or not there or here == there:
+        return
+    names = [name for name in dict.fromkeys((*there, *here)) if there.get(name) != here.get(name)]
+    lines = [f"{name}: {there.get(name, 'none')} then, {here.get(name, 'none')} now" for name in names]
+    raise Incomparable(
+        f"{document.variant} is made of other images than in the blocks before",
+        where=str(experiment),
+        seen="\n".join(lines),
+        expected="the same images in all blocks of an experiment",
+        hint="who has built or pulled them meanwhile? Tag those of before again, or begin anew without --resume",
+    )
 
 
 def stored(experiment: Path) -> Iterator[tuple[RunFolder, RunDocument]]:

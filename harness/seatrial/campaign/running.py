@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seatrial.campaign import cores, interrupts
 from seatrial.campaign.journal import Journal
+from seatrial.campaign.manner import Manner
 from seatrial.campaign.request import Request, new_run_id, of_variant, stack_secrets
 from seatrial.campaign.sealing import sealed
-from seatrial.campaign.trial import Perform, TrialRun
-from seatrial.load import driving
+from seatrial.campaign.trial import TrialRun
+from seatrial.load import command
 from seatrial.load import pinning as pinnings
 from seatrial.load.pinning import Pinning
 from seatrial.model import ExperimentPlan, Trial
@@ -36,11 +37,15 @@ _BUILD_S = 900.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """What is decided once for all runs of a command: where the services run, and who gets which cores."""
+    """What is decided once for all runs of a command: where the services run, and who gets which cores.
+
+    `came_up` is shown each run as soon as its stack is ready; what it raises ends that run before its load.
+    """
 
     request: Request
     choice: Choice
     pinning: Pinning
+    came_up: Callable[[RunDocument], None] = lambda _: None
 
     @property
     def shared_cores(self) -> bool:
@@ -52,7 +57,7 @@ class Setting:
 def prepared(request: Request) -> Setting:
     """Check the load and choose the engine; UsageError or EngineUnavailable before anything is made."""
     load = request.scenario.load
-    driving.check(load)
+    command.check(load, request.scenario.variants.values())
     return Setting(
         request=request,
         choice=engine.choose(request.engine, attach=request.attach),
@@ -83,49 +88,33 @@ def one_trial(
     experiment: Path,
     trial: Trial,
     progress: Progress,
+    manner: Manner | None = None,
     *,
     command_ns: int,
-    built: bool = False,
-    perform: Perform = driving.drive,
-    words: str = "",
 ) -> RunFolder:
     """Do one trial of an experiment in a folder of its own and return it, sealed.
 
-    `command_ns` is when its work began; with `built` the images of its stack are taken as they are; `perform`
-    drives the load, and `words` say how. The error of a trial that fails is raised once it is torn down and
-    sealed; its folder stays.
+    `command_ns` is when its work began. The error of a trial that fails is raised once it is torn down and sealed;
+    its folder stays.
     """
-    with opened(
-        setting, experiment, trial, progress, command_ns=command_ns, built=built, perform=perform, words=words
-    ) as one:
+    with opened(setting, experiment, trial, progress, manner or Manner(), command_ns=command_ns) as one:
         one.through()
     return one.journal.folder
 
 
 @contextmanager
-def opened(  # noqa: PLR0913  (as one_trial)
-    setting: Setting,
-    experiment: Path,
-    trial: Trial,
-    progress: Progress,
-    *,
-    command_ns: int,
-    built: bool = False,
-    perform: Perform = driving.drive,
-    words: str = "",
-    longer_s: float = 0.0,
+def opened(
+    setting: Setting, experiment: Path, trial: Trial, progress: Progress, manner: Manner, *, command_ns: int
 ) -> Iterator[TrialRun]:
-    """Make the folder of a trial and give what does it; at the end, whatever that is, it is sealed.
-
-    As `one_trial`; the stack may stand `longer_s` than its own load takes.
-    """
+    """Make the folder of a trial and give what does it; at the end, whatever that is, it is sealed."""
     request = of_variant(setting.request, trial.variant)
-    driving.check(request.scenario.load)
+    command.check(request.scenario.load)
     secrets = stack_secrets(request.scenario, setting.choice.engine)
     folder = folders.create_run(experiment, trial.variant, trial.block, time.time_ns())
     journal = Journal(folder, first_page(replace(request, command_ns=command_ns), trial, setting.choice))
     spec = stack_spec(request, secrets, folder, journal.document.run_id)
-    spec = replace(spec, cores=setting.pinning.stack, built=built, deadline_s=spec.deadline_s + longer_s)
+    deadline_s = spec.deadline_s + manner.longer_s
+    spec = replace(spec, cores=setting.pinning.stack, built=manner.built, deadline_s=deadline_s)
     with sealed(journal), guarded(spec.run_id) as guard:
         guard.log_to(folder.logs / "deadman.log")
         yield TrialRun(
@@ -136,8 +125,8 @@ def opened(  # noqa: PLR0913  (as one_trial)
             guard=guard,
             journal=journal,
             progress=progress,
-            perform=perform,
-            words=words,
+            manner=manner,
+            came_up=setting.came_up,
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seatrial.campaign.experiment import Turn
+from seatrial.campaign.manner import Manner
 from seatrial.campaign.running import Setting, one_trial
 from seatrial.campaign.sealing import is_outcome
 from seatrial.errors import SeatrialError
@@ -23,14 +24,10 @@ Do = Callable[[Trial, Progress, bool], RunFolder]
 
 @dataclass(slots=True, kw_only=True)
 class Runs:
-    """Does the trials of a block; images are built once for each variant.
-
-    `sealed` is shown every folder of a trial that came to its end.
-    """
+    """Does the trials of a block; images are built once for each variant."""
 
     do: Do
     progress: Progress
-    sealed: Callable[[RunFolder], None] = lambda _: None
     clock: Callable[[], float] = time.monotonic
     _built: set[str] = field(default_factory=set)
 
@@ -51,7 +48,6 @@ class Runs:
                 continue
             self._built.add(variant)
             self._tell(turn, variant, folder, self.clock() - began_s)
-            self.sealed(folder)
         return failed
 
     def _tell(self, turn: Turn, variant: str, folder: RunFolder, lasted_s: float) -> None:
@@ -63,7 +59,8 @@ def fresh(setting: Setting, experiment: Path) -> Do:
     """Return what does a trial of the experiment on a stack of its own."""
 
     def do(trial: Trial, progress: Progress, built: bool) -> RunFolder:  # noqa: FBT001  (the shape of Do)
-        return one_trial(setting, experiment, trial, progress, command_ns=time.monotonic_ns(), built=built)
+        manner = Manner(built=built)
+        return one_trial(setting, experiment, trial, progress, manner, command_ns=time.monotonic_ns())
 
     return do
 

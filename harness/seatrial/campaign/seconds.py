@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from seatrial.campaign.stopwatch import Stopwatch
 from seatrial.errors import StoppedEarly
 from seatrial.load.seconds import Second
-from seatrial.model import Phase
+from seatrial.model import NoteKind, Phase
 from seatrial.observe.glance import HOST, Glance
 from seatrial.observe.session import Observer
 from seatrial.report.progress import Progress, memory_line
@@ -33,8 +33,8 @@ class Watching:
         self.progress.live(f"{phase}: {second.text()}{memory_line(services)}")
 
 
-def refuse_stopped(stopwatch: Stopwatch, say: Callable[[str], None]) -> None:
-    """Raise StoppedEarly if a rule has fired; say which rules could never be told."""
+def refuse_stopped(stopwatch: Stopwatch, noted: Callable[[NoteKind, str], None]) -> None:
+    """Raise StoppedEarly if a rule has fired; else note which rules could never be told."""
     if stopwatch.fired:
         raise StoppedEarly(
             "the run was stopped early",
@@ -43,4 +43,4 @@ def refuse_stopped(stopwatch: Stopwatch, say: Callable[[str], None]) -> None:
             hint="the data up to then is kept: seatrial show",
         )
     for text in stopwatch.untold:
-        say(f"stop_when: {text}: there was never a value to judge")
+        noted(NoteKind.RULE_WITHOUT_VALUE, f"stop_when: {text}: there was never a value to judge")

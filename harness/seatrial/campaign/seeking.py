@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from seatrial.errors import UsageError
-from seatrial.judge import capacity, excess, strain
+from seatrial.campaign import booked, warmed
+from seatrial.judge import backlog, capacity, excess, strain
+from seatrial.judge.backlog import Flows
 from seatrial.judge.capacity import Capacity, Effort
 from seatrial.judge.capacity import Trial as Made
 from seatrial.judge.carrying import Tried
-from seatrial.judge.excess import Divided, Observed
-from seatrial.judge.strain import Health
+from seatrial.judge.excess import Divided, Excess
 from seatrial.load.book import Book
 from seatrial.load.orders import Driven, Hooks, Orders
-from seatrial.load.stages import Stage, perform
+from seatrial.load.stages import CALM_WITHIN_S, REST_WITHIN_S, Stage, perform
 from seatrial.model import Phase, Spawn
 from seatrial.units import NS_PER_S
 from seatrial.wire import buckets
@@ -23,11 +23,21 @@ MARGIN = 0.95
 """The part of the lower bound that is validated: the bound is a median, below which a long window has to hold."""
 
 _CURVE_PERCENT = 95
+_REST_FLOWS = 2.0
+"""A flow that began as the gate shut may take so many times as long as where nothing queues."""
+
+
+def _nobody() -> None:
+    """Keep nothing."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Seeking:
-    """One search; after `perform` it holds what was found. `say` tells a person of each trial."""
+    """One search; after `perform` it holds what was found.
+
+    `say` tells a person of each trial; `keep` is called after each, and before the validation, so that what was
+    done up to then is not lost.
+    """
 
     budgets: Divided
     effort: Effort
@@ -35,11 +45,39 @@ class Seeking:
     validate_s: float
     users: int
     say: Callable[[str], None]
+    keep: Callable[[], None] = _nobody
     tried: list[Tried] = field(default_factory=list)
     found: Capacity | None = None
     search_s: float = 0.0
     validated_per_s: float | None = None
     _strained: str = ""
+    _hung: str = ""
+    _answers: int = 0
+    _warmup: Flows | None = None
+    _kept: list[Flows] = field(default_factory=list)
+
+    @property
+    def flow_s(self) -> float | None:
+        """How long a flow takes where nothing queues; None as long as none has ended."""
+        return backlog.calm_s(self._warmup, self._kept, self.effort.first_per_s)
+
+    @property
+    def too_high(self) -> float:
+        """By which share the bounds may be above what the stack carries, because flows are long; 0.1 is 10 %."""
+        found = self.so_far()
+        if found is None or found.lower_per_s is None or self.flow_s is None:
+            return 0.0
+        return backlog.too_high(found.lower_per_s, self.flow_s, self.budgets.wait_s, self.effort.trial_s)
+
+    @property
+    def silent(self) -> str:
+        """Why nothing is known of a stack that kept no rate: it hung. Empty if it answered, though not in time."""
+        if self.found is None or self.found.lower_per_s is not None or not self.tried:
+            return ""
+        if not self._answers:
+            due = sum(one.arrivals for one in self.tried)
+            return f"of {due} arrivals in {len(self.tried)} trials none ended well"
+        return self._hung if self._hung == self.found.limited_by else ""
 
     @property
     def generator(self) -> bool:
@@ -63,44 +101,45 @@ class Seeking:
 
     def play(self, stage: Stage) -> None:
         """Warm up at the lowest rate, search, and validate what was found if there is a lower bound."""
-        self._check(stage.trial(self.effort.first_per_s, self.warmup_s, Phase.WARMUP))
+        first_per_s = self.effort.first_per_s
+        book = stage.trial(first_per_s, self.warmup_s, Phase.WARMUP, CALM_WITHIN_S)
+        warmed.check(book, self.budgets, self.effort)
+        self._warmup = booked.flows(book, first_per_s)
+        probe_s = max(self.effort.probe_s, backlog.GOOD_FLOWS * (self.flow_s or 0.0))
+        self.effort = replace(self.effort, probe_s=min(probe_s, self.effort.trial_s))
         began_ns = stage.clock()
         self.found = capacity.search(lambda rate, span: self._trial(stage, began_ns, rate, span), self.effort)
-        self.search_s = (stage.clock() - began_ns) / NS_PER_S
         if self.found.lower_per_s is None or not self.validate_s:
             return
         self.validated_per_s = MARGIN * self.found.lower_per_s
+        self.keep()
         self.say(f"validating {self.validated_per_s:.4g}/s for {self.validate_s:g} s")
         stage.window(self.validated_per_s, self.validate_s)
 
-    def _check(self, book: Book) -> None:
-        """Refuse a budget of what is never asked for: it would be kept by every rate."""
-        asked = sorted({*book.latency, *book.failures})
-        strangers = excess.unknown(self.budgets.searched, asked)
-        if asked and strangers:
-            raise UsageError(
-                f"no request is named {', '.join(map(repr, strangers))}",
-                where="budgets",
-                seen=f"in the warm-up: {', '.join(asked)}",
-                expected="the endpoints of requests: a trial is judged by requests, not by flows",
-            )
+    def so_far(self) -> Capacity | None:
+        """Return what was found; while the search lasts, what its trials say up to now. None without a trial."""
+        if self.found is not None or not self.tried:
+            return self.found
+        return capacity.so_far([booked.made(one) for one in self.tried], "")
 
     def _trial(self, stage: Stage, began_ns: int, rate_per_s: float, duration_s: float) -> Made:
-        book = stage.trial(rate_per_s, duration_s)
+        rest_s = min(max(REST_WITHIN_S, _REST_FLOWS * (self.flow_s or 0.0)), CALM_WITHIN_S)
+        book = stage.trial(rate_per_s, duration_s, Phase.SETTLE, rest_s)
         tried = self._judged(book, rate_per_s, duration_s, (book.begin_ns - began_ns) / NS_PER_S)
+        if tried.kept and not tried.invalid:
+            self._kept.append(booked.flows(book, rate_per_s))
         self.tried.append(tried)
+        self.search_s = (stage.clock() - began_ns) / NS_PER_S
         self.say(said(tried))
-        return Made(
-            rate_per_s=rate_per_s,
-            duration_s=duration_s,
-            excess=tried.excess,
-            completed_per_s=tried.completed_per_s,
-            invalid=tried.invalid,
-        )
+        self.keep()
+        return booked.made(tried)
 
     def _judged(self, book: Book, rate_per_s: float, duration_s: float, after_s: float) -> Tried:
-        seen = Observed(arrivals=book.arrivals, lost=book.lost, failures=book.failures, latency=book.latency)
-        beyond = excess.excess(self.budgets.searched, seen)
+        seen = booked.observed(book)
+        self._answers += seen.successes
+        asked, backlogged = excess.excess(self.budgets.searched, seen), self._backlog(book, rate_per_s)
+        piled = backlogged.value > max(asked.value, 1.0)
+        beyond = backlogged if piled else asked
         return Tried(
             after_s=after_s,
             rate_per_s=rate_per_s,
@@ -114,7 +153,13 @@ class Seeking:
             text=beyond.text,
             invalid=self._invalid(book, rate_per_s, broken=beyond.value > 1.0),
             carried=book.carried,
+            piled=piled,
         )
+
+    def _backlog(self, book: Book, rate_per_s: float) -> Excess:
+        """Return how far the stack was from keeping up with the rate, whatever its requests took."""
+        flow_s = backlog.calm_s(self._warmup, self._kept, rate_per_s)
+        return backlog.excess(booked.flows(book, rate_per_s), flow_s, self.budgets.wait_s)
 
     def _invalid(self, book: Book, rate_per_s: float, *, broken: bool) -> str:
         """Return why a trial says nothing of the stack; what was kept is not doubted."""
@@ -123,10 +168,17 @@ class Seeking:
         if not broken:
             return ""
         if book.carried:
-            return f"it began with {book.carried} arrivals under way from the trial before"
+            self._hung = f"it began with {book.carried} arrivals under way from the trial before"
+            return self._hung
         strictest_ns = self.budgets.strictest_ns
-        self._strained = strain.strained(_health(book), strictest_ns, self.budgets.share) or strain.pool_short(
-            rate_per_s=rate_per_s, late=book.late, users=self.users, strictest_ns=strictest_ns
+        self._strained = strain.strained(
+            booked.health(book), strictest_ns, self.budgets.share
+        ) or strain.pool_short(
+            rate_per_s=rate_per_s,
+            late=book.late,
+            users=self.users,
+            strictest_ns=strictest_ns,
+            flow_s=self.flow_s or 0.0,
         )
         return self._strained
 
@@ -135,18 +187,3 @@ def said(tried: Tried) -> str:
     """Return a trial in one line."""
     word = "invalid: " + tried.invalid if tried.invalid else "kept" if tried.kept else "broken"
     return f"{tried.rate_per_s:7.1f}/s for {tried.duration_s:g} s: {word}; {tried.text}"
-
-
-def _health(book: Book) -> list[Health]:
-    """Return how the load did in the seconds in which the gate was open."""
-    return [
-        Health(
-            arrivals=one.arrivals,
-            cpu_fraction=one.cpu_fraction,
-            loop_lag_p50_ns=one.loop_lag_p50_ns,
-            loop_lag_p99_ns=one.loop_lag_p99_ns,
-            slip_p99_ns=one.slip_p99_ns,
-        )
-        for one in book.seconds
-        if one.arrivals
-    ]

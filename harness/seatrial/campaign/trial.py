@@ -8,20 +8,21 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from seatrial.campaign import cores
 from seatrial.campaign.journal import Journal
+from seatrial.campaign.manner import Manner
 from seatrial.campaign.request import Request
 from seatrial.campaign.seconds import Watching, refuse_stopped
 from seatrial.campaign.stopwatch import Stopwatch
 from seatrial.errors import UsageError
-from seatrial.load import driving, target
-from seatrial.load.orders import Driven, Hooks, Orders
+from seatrial.load import target
+from seatrial.load.orders import Hooks, Orders
 from seatrial.load.pinning import Pinning
-from seatrial.model import EngineName, Load, NoteKind, Service, Span, Spawn, Stack, Watch
+from seatrial.model import EngineName, Load, NoteKind, Service, Span, Stack, Watch
 from seatrial.observe.glance import glancing
 from seatrial.observe.session import Observer, observing
+from seatrial.record.document import RunDocument
 from seatrial.report.progress import Progress
 from seatrial.stack import engine, seeding
 from seatrial.stack.cores import on_cores
@@ -33,17 +34,12 @@ CATALOGUE = "${catalogue}"
 """In a load parameter: the path of what was seeded."""
 
 
-class Perform(Protocol):
-    """Drives a load through its phases, as `load.driving.drive` does."""
-
-    def __call__(self, orders: Orders, hooks: Hooks, *, spawn: Spawn) -> Driven:
-        """Drive it to its end."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRun:
-    """One trial with everything it needs; `perform` drives its load, `words` say how."""
+    """One trial with everything it needs.
+
+    `came_up` is shown the run's page once its stack is ready.
+    """
 
     request: Request
     choice: Choice
@@ -52,8 +48,8 @@ class TrialRun:
     guard: Guard
     journal: Journal
     progress: Progress
-    perform: Perform = driving.drive
-    words: str = ""
+    manner: Manner
+    came_up: Callable[[RunDocument], None] = lambda _: None
 
     def through(self) -> None:
         """Do the trial; the stack is torn down when this returns or raises, and what was recorded stays."""
@@ -69,6 +65,7 @@ class TrialRun:
         folder = self.journal.folder
         with engine.running(self.choice, self.spec, self.guard, self.progress.say) as stack:
             self._describe(stack)
+            self.came_up(self.journal.document)
             target.check(stack.url, self._hosts(stack))
             catalogue = provide_catalogue(self.request, self.spec, stack, folder.catalogue, self.guard)
             self.journal.stamp("seeded_ns")
@@ -114,7 +111,7 @@ class TrialRun:
             seed=self.request.seed,
             hosts=self._hosts(stack),
         )
-        live.say(self.words or in_words(scenario.load))
+        live.say(self.manner.words or in_words(scenario.load))
         stopwatch = Stopwatch(scenario.stop_when)
         with glancing(stack.services, trees=stopwatch.of_services) as glance:
             watching = Watching(observer=observer, glance=glance, stopwatch=stopwatch, progress=live)
@@ -125,11 +122,11 @@ class TrialRun:
                 noted=self.journal.note,
                 enough=lambda: bool(stopwatch.fired),
             )
-            driven = self.perform(orders, hooks, spawn=on_cores(self.guard.spawn, self.pinning.generator))
+            driven = self.manner.perform(orders, hooks, spawn=on_cores(self.guard.spawn, self.pinning.generator))
         warmup = {} if driven.warmup is None else {"warmup": asdict(driven.warmup)}
         facts = {**self.journal.document.facts, **warmup}
         self.journal.change(rows={"errors": driven.errors}, facts=facts)
-        refuse_stopped(stopwatch, live.say)
+        refuse_stopped(stopwatch, self.journal.note)
 
     def _hosts(self, stack: Stack) -> tuple[str, ...]:
         allowed, confirmed = self.request.scenario.allow_hosts, self.request.confirmed_hosts

@@ -8,30 +8,31 @@ from seatrial.judge.budgets import Kept
 from seatrial.judge.carrying import Said, Validation
 from seatrial.judge.excess import Divided
 from seatrial.judge.validity import RESERVED
-from seatrial.model import Note, NoteKind
+from seatrial.model import DISTURBED, Note, NoteKind
 from seatrial.record import windowed
 from seatrial.record.folder import RunFolder
 from seatrial.review import Judged
 
-_LATE = frozenset({NoteKind.GENERATOR_LATE, NoteKind.GENERATOR_BUSY})
-"""What can only make a latency from the intended start look worse: budgets kept all the same are kept."""
+_LATE = DISTURBED | {NoteKind.GENERATOR_LATE, NoteKind.GENERATOR_BUSY}
+"""What can only make a latency from the intended start look worse: it is no matter where no budget broke."""
 
 
 def judged(divided: Divided, folder: RunFolder, rate_per_s: float, lasted_s: float) -> Validation:
     """Judge the window of a sealed run: its budgets, and whether memory that can't be taken back grew."""
     seen = review.judge(folder)
     said = _budgets(divided, folder, seen)
-    kept = all(one.word is Kept.KEPT for one in said)
-    reasons = [note for note in seen.review.notes if note.invalidates and note.kind is not NoteKind.SATURATED]
+    saturated = next((note.text for note in seen.review.notes if note.kind is NoteKind.SATURATED), "")
+    broken = bool(saturated) or any(one.word is Kept.BROKEN for one in said)
+    reasons = [note for note in seen.review.notes if note.disqualifies and note.kind is not NoteKind.SATURATED]
     grave = [] if seen.review.window.opened else ["the window was never opened"]
-    grave += [_in_words(note) for note in reasons if not (kept and note.kind in _LATE)]
+    grave += [_in_words(note) for note in reasons if broken or note.kind not in _LATE]
     return Validation(
         rate_per_s=rate_per_s,
         duration_s=lasted_s,
         budgets=said,
         memory=_memory(seen),
-        saturated=next((note.text for note in seen.review.notes if note.kind is NoteKind.SATURATED), ""),
-        strained=next((_in_words(note) for note in reasons if kept and note.kind in _LATE), ""),
+        saturated=saturated,
+        strained=next((_in_words(note) for note in reasons if not broken and note.kind in _LATE), ""),
         invalid=grave[0] if grave else "",
     )
 

@@ -13,6 +13,7 @@ from seatrial.judge import budgets, excess, stopping
 from seatrial.judge.capacity import Effort
 from seatrial.judge.excess import Divided
 from seatrial.model import Load
+from seatrial.scenario import shipped
 from seatrial.wire.rates import Rate, Stretch
 
 LEAST_USERS = 200
@@ -60,16 +61,17 @@ def effort(options: Mapping[str, Any]) -> Effort:
 
 def divided(wanted: Wanted) -> Divided:
     """Return the budgets that the search keeps, and those of the validation; UsageError if it can't."""
-    texts = wanted.budgets or wanted.request.scenario.budgets
+    scenario = wanted.request.scenario
+    texts = wanted.budgets or scenario.budgets
     try:
         return excess.divided([budgets.parse(text) for text in texts])
     except ValueError as error:
         raise UsageError(
             "the highest rate that keeps which budgets?" if not texts else "a search can't keep these budgets",
-            where=str(wanted.request.scenario.path),
+            where=str(scenario.path),
             seen=str(error),
             expected="at least one budget of latency or failures",
-            hint=f"seatrial capacity {wanted.request.scenario.name} --budget 'p95 of \"NAME\" < 150ms'",
+            hint=f"seatrial capacity {shipped.word(scenario.path)} --budget 'p95 of \"NAME\" < 150ms'",
         ) from error
 
 

@@ -75,6 +75,8 @@ def parse(text: str) -> Budget:
     match = _RELATIVE.match(text)
     if match is not None:
         return Budget(text=text, metric=metric.bare(match["metric"]), within=metric.share(match["share"], text))
+    if metric.says_within(text) and not limits.compares(text):
+        raise ValueError(f"{text!r}: `within` and a share of the base such as `within 10% of base` is expected")
     parts = limits.compared(text, EXAMPLE)
     meant = metric.bare(parts.metric)
     good = "<" if meant.worse == "higher" else ">"
@@ -101,7 +103,8 @@ def judge(budget: Budget, readings: Sequence[Reading]) -> Judged:
     if not told:
         return _untold(budget, readings)
     found = told[0] if len(readings) == 1 else _over_blocks(budget.metric, told)
-    seen = "within this run" if len(readings) == 1 else f"over {len(told)} blocks"
+    many = "one block" if len(told) == 1 else f"{len(told)} blocks"
+    seen = "within this run" if len(readings) == 1 else f"over {many}"
     judged = _against(budget, budget.limit, found, seen)
     if len(told) < len(readings) and judged.word is Kept.KEPT:
         return Judged(
@@ -122,7 +125,7 @@ def judge_within(budget: Budget, effect: Effect | None) -> Judged:
     """
     if budget.within is None:
         raise ValueError(f"{budget.text!r} has a limit of its own")
-    span = None if effect is None else effects.interval(effect, ALPHA)
+    span = effects.interval(effect, ALPHA) if effect is not None and effects.decidable(effect) else None
     if effect is None or not effect.blocks:
         reason = "there is no base to compare with"
         return Judged(budget=budget, word=Kept.NOT_DECIDED, reason=reason)
@@ -139,11 +142,18 @@ def judge_within(budget: Budget, effect: Effect | None) -> Judged:
     return Judged(budget=budget, word=word, value=value, low=ends[0], high=ends[1], reason=reason)
 
 
+def judge_alone(budget: Budget) -> Judged:
+    """Say of a budget relative to the base that one run alone can't decide it."""
+    reason = "one run alone has no base to compare with: seatrial compare judges it"
+    return Judged(budget=budget, word=Kept.NOT_DECIDED, reason=reason)
+
+
 def _untold(budget: Budget, readings: Sequence[Reading]) -> Judged:
     if all(one.never for one in readings):
         return Judged(budget=budget, word=Kept.BROKEN, reason=f"{budget.metric.text} was never measured")
     count = sum(one.count for one in readings)
-    return Judged(budget=budget, word=Kept.NOT_DECIDED, reason=f"{count} successes are too few to tell it")
+    few = "1 success is" if count == 1 else f"{count} successes are"
+    return Judged(budget=budget, word=Kept.NOT_DECIDED, reason=f"{few} too few to tell it")
 
 
 def _over_blocks(asked: Metric, told: Sequence[Reading]) -> Reading:

@@ -7,7 +7,7 @@ share of requests that fail or exceed their budget, on the scale of the strictes
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from MLRsearch import Config, MeasurementResult, MultipleLossRatioSearch, SearchGoal
@@ -136,7 +136,7 @@ def search(measure: Measure, effort: Effort | None = None) -> Capacity:
                 return _found(measurer, lower, upper)
             first = lower  # what broke a probe was not the stack: go on from there
     except _Limited as reason:
-        return _of_trials(measurer, str(reason))
+        return so_far(measurer.trials, str(reason))
 
 
 def _doubled(measurer: _Measurer, effort: Effort, first_per_s: float) -> tuple[float, float | None]:
@@ -193,10 +193,11 @@ def _found(measurer: _Measurer, lower: float | None, upper: float | None, limite
     return Capacity(lower_per_s=lower, upper_per_s=upper, trials=tuple(measurer.trials), limited_by=limited_by)
 
 
-def _of_trials(measurer: _Measurer, reason: str) -> Capacity:
-    """Return what the trials made so far allow to say, where the search could not come to its end."""
-    told = [trial for trial in measurer.trials if not trial.invalid]
+def so_far(trials: Sequence[Trial], limited_by: str) -> Capacity:
+    """Return what the trials made so far allow to say, where the search did not come to its end."""
+    told = [trial for trial in trials if not trial.invalid]
     broken = [trial.rate_per_s for trial in told if not trial.kept]
     upper = min(broken) if broken else None
     kept = [trial.rate_per_s for trial in told if trial.kept and (upper is None or trial.rate_per_s < upper)]
-    return _found(measurer, max(kept) if kept else None, upper, reason)
+    lower = max(kept) if kept else None
+    return Capacity(lower_per_s=lower, upper_per_s=upper, trials=tuple(trials), limited_by=limited_by)

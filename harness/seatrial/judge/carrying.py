@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from seatrial.judge.budgets import Kept
 from seatrial.judge.growth import Slope
+
+Status = Literal["complete", "interrupted"]
 
 
 class Word(StrEnum):
@@ -20,6 +23,7 @@ class Word(StrEnum):
     NO_BOUNDS = "NO BOUNDS"
     GENERATOR_LIMITED = "GENERATOR-LIMITED"
     INVALID = "INVALID"
+    INTERRUPTED = "INTERRUPTED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +31,8 @@ class Tried:
     """One trial: what was offered, and what came of it.
 
     `after_s` is when it began, from the first; `latency_ns` the percentile of the curve, None where it is not
-    known; `excess` as in `judge.excess`, `text` names the budget that was exceeded most; `invalid` why the trial
-    says nothing of the stack.
+    known; `excess` as in `judge.excess`, `text` names the budget that was exceeded most, `piled` says that it was
+    none, but that flows did not end as fast as they began; `invalid` why the trial says nothing of the stack.
     """
 
     after_s: float
@@ -43,6 +47,7 @@ class Tried:
     text: str
     invalid: str = ""
     carried: int = 0
+    piled: bool = False
 
     @property
     def kept(self) -> bool:
@@ -64,7 +69,7 @@ class Validation:
     """The long window below the lower bound: its budgets and its memory.
 
     `invalid` says why the window can't be trusted, `saturated` that arrivals piled up in it. `strained` says that
-    the generator was late or busy although all budgets were kept: that can only have made the figures worse.
+    the generator was late or busy although no budget broke: that can only have made the figures worse.
     """
 
     rate_per_s: float
@@ -82,7 +87,11 @@ class Carries:
 
     `percentile` and `of` name the latency of the curve (`of` None: of all requests); `limited_by` is why the
     search did not come to its end, and `generator` whether that was the generator; `shared` names the cores that
-    load and stack had in common. `search_s` is how long the trials took, with the rests between them.
+    load and stack had in common. `search_s` is how long the trials took, with the rests between them. `flow_s` is
+    how long one flow took where nothing queued (None: none ended), `too_high` the share by which the bounds may be
+    above the truth because the trials are only a few flows long (`judge.backlog`); `silent` says that the stack
+    did not answer. A search whose `status` is not `complete` was cut short: its bounds are those of single trials,
+    and no result.
     """
 
     variant: str
@@ -99,6 +108,10 @@ class Carries:
     generator: bool = False
     shared: str = ""
     validation: Validation | None = None
+    flow_s: float | None = None
+    too_high: float = 0.0
+    silent: str = ""
+    status: Status = "complete"
 
     @property
     def word(self) -> Word:
@@ -107,7 +120,9 @@ class Carries:
         said = () if validation is None else tuple(one.word for one in validation.budgets)
         saturated = validation is not None and bool(validation.saturated)
         cases = (
+            (self.status != "complete", Word.INTERRUPTED),
             (self.generator, Word.GENERATOR_LIMITED),
+            (bool(self.silent), Word.INVALID),
             (validation is not None and bool(validation.invalid), Word.INVALID),
             (self.lower_per_s is None and self.upper_per_s is not None, Word.NO_RATE),
             (saturated or Kept.BROKEN in said, Word.NOT_VALIDATED),
@@ -125,6 +140,7 @@ EXIT_CODES = {
     Word.NO_RATE: 1,
     Word.GENERATOR_LIMITED: 5,
     Word.INVALID: 5,
+    Word.INTERRUPTED: 5,
 }
 _STRICT = 7
 _GRAVEST_FIRST = (5, 1, _STRICT, 0)

@@ -29,7 +29,7 @@ class Ending:
     @property
     def text(self) -> str:
         """The counts in words."""
-        told = f"{_counted(self.counts)}; the base {_counted(self.base_counts)}"
+        told = f"{counted(self.counts)}; the base {counted(self.base_counts)}"
         if self.word is None:
             return told
         return f"{self.word}: {told} (p = {self.p_value:.2g}, Fisher's exact test)"
@@ -73,7 +73,8 @@ def _split(ways: Counter[str]) -> tuple[int, int]:
     return ways[FINISHED], ways.total() - ways[FINISHED]
 
 
-def _counted(ways: Mapping[str, int]) -> str:
+def counted(ways: Mapping[str, int]) -> str:
+    """Return the counts in words, the most frequent first."""
     total = sum(ways.values())
     parts = [f"{way} in {count} of {total}" for way, count in sorted(ways.items(), key=lambda one: -one[1])]
     return ", ".join(parts) or "was never run"

@@ -9,7 +9,7 @@ from enum import StrEnum
 from seatrial.judge import categories, failing, families, pairing, verdicts
 from seatrial.judge.categories import FINISHED, Ending
 from seatrial.judge.metric import Metric
-from seatrial.judge.pairing import FAILURES, MOST_LOST, Block, Comparable, Paired
+from seatrial.judge.pairing import FAILURES, Block, Comparable, Paired
 from seatrial.judge.verdicts import Verdict
 from seatrial.judge.words import Word
 
@@ -83,10 +83,11 @@ def compare(
     levels = families.holm([one.p_value for one in family], alpha)
     gated = [_judged(one, level, alpha, gated=True) for one, level in zip(family, levels, strict=True)]
     exploratory = [_judged(one, discovery_level, alpha, gated=False) for one in table]
-    endings = categories.endings(_ways(blocks, base, variants), base, alpha)
+    ways = {name: [run.ended for run in pairing.ended(blocks, name)] for name in (base, *variants)}
+    endings = categories.endings(ways, base, alpha)
     lost = {one: tuple(pairing.lost(blocks, base, one)) for one in variants}
     gated = _failures_first(gated, guards)
-    overall, reason = _overall(gated, endings, lost, len(blocks))
+    overall, reason = _overall(gated, endings, blocks, base)
     return Comparison(
         base=base,
         alpha=alpha,
@@ -119,37 +120,27 @@ def _failures_first(judged: Sequence[Verdict], guards: Sequence[Paired]) -> list
     return found
 
 
-def _ways(blocks: Sequence[Block], base: str, variants: Sequence[str]) -> dict[str, list[str]]:
-    """Return how the runs of each variant ended; of a run that can't be trusted only how it failed."""
-    return {
-        name: [
-            run.ended
-            for block in blocks
-            if (run := block.get(name)) is not None and (not run.invalid or run.ended != FINISHED)
-        ]
-        for name in (base, *variants)
-    }
-
-
 def _overall(
-    gated: Sequence[Verdict], endings: Sequence[Ending], lost: Mapping[str, Sequence[str]], blocks: int
+    gated: Sequence[Verdict], endings: Sequence[Ending], blocks: Sequence[Block], base: str
 ) -> tuple[Overall, str]:
-    for variant, reasons in lost.items():
-        if len(reasons) > MOST_LOST * blocks:
-            return Overall.INVALID, f"{variant}: {len(reasons)} of {blocks} blocks are invalid: {reasons[0]}"
+    never = {one.variant: how for one in endings if (how := pairing.never_finished(blocks, one.variant))}
+    blind = [f"{variant} {how}" for variant, how in never.items()]
+    for one in endings:
+        if too_many := pairing.too_many_lost(blocks, base, one.variant):
+            return Overall.INVALID, "; ".join([f"{one.variant}: {too_many}", *blind])
     if not endings[0].base_counts.get(FINISHED, 0):
-        return Overall.INVALID, "the base never finished"
+        return Overall.INVALID, f"the base {pairing.never_finished(blocks, base) or 'never finished'}"
     worse = [f"{one.variant}: {one.text}" for one in endings if one.word is Word.REGRESSION]
     worse += [_named(one) for one in gated if one.word is Word.REGRESSION]
     if worse:
         return Overall.REGRESSION, "; ".join(worse)
-    unfinished = {one.variant for one in endings if one.word in (Word.LIKELY_REGRESSION, Word.INCONCLUSIVE)}
-    blind = [
-        one for one in gated if one.word is Word.INVALID and not one.withheld and one.variant not in unfinished
+    blind += [
+        _named(one) for one in gated if one.word is Word.INVALID and not one.withheld and one.variant not in never
     ]
     if blind:
-        return Overall.INVALID, "; ".join(_named(one) for one in blind)
-    undecided = [f"{one.variant}: {one.text}" for one in endings if one.variant in unfinished]
+        return Overall.INVALID, "; ".join(blind)
+    open_endings = (Word.LIKELY_REGRESSION, Word.INCONCLUSIVE)
+    undecided = [f"{one.variant}: {one.text}" for one in endings if one.word in open_endings]
     undecided += [_named(one) for one in gated if one.word in _OPEN]
     return (Overall.INCONCLUSIVE, "; ".join(undecided)) if undecided else (Overall.KEPT, "")
 

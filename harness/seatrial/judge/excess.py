@@ -87,6 +87,15 @@ class Divided:
         return round(min(limits, default=_NO_LATENCY_NS))
 
     @property
+    def wait_s(self) -> float:
+        """How much longer than usual the budgets of latency let a flow last: what they let each endpoint take."""
+        limits: dict[str | None, float] = {}
+        for one in self.searched:
+            if one.metric.kind is Kind.LATENCY and one.limit is not None:
+                limits[one.metric.of] = max(limits.get(one.metric.of, 0.0), one.limit)
+        return sum(limits.values()) / NS_PER_S
+
+    @property
     def share(self) -> float:
         """The smallest share of requests that may break a budget of latency; 5 % where there is none."""
         latencies = [one for one in self.searched if one.metric.kind is Kind.LATENCY]

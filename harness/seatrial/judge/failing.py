@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from seatrial.judge.effects import Effect
 from seatrial.judge.metric import Kind
-from seatrial.judge.verdicts import Verdict, favours_base, favours_variant
+from seatrial.judge.verdicts import Verdict, amount, favours_base, favours_variant
 from seatrial.judge.words import Word
 
 EASED = frozenset({Kind.LATENCY, Kind.THROUGHPUT, Kind.CPU, Kind.DETAIL})
@@ -27,7 +27,7 @@ def withheld(verdicts: Sequence[Verdict], failures: Effect | None, threshold: fl
     if abs(more) <= threshold:
         return list(verdicts)
     side, favours = ("it", favours_variant) if more > 0 else ("the base", favours_base)
-    reason = f"not comparable: {side} fails more, by {100 * abs(more):.3g} points"
+    reason = f"not comparable: {side} fails more, by {amount(abs(more), failures.scale).lstrip('+')}"
     return [
         _taken_back(one, reason) if one.metric.kind in EASED and favours(one.word) else one for one in verdicts
     ]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import bdtrc  # type: ignore[import-untyped]
 
+from seatrial.judge import distributions
 from seatrial.judge.arrivals import Arrivals, arrivals
 from seatrial.judge.columns import Generator, Ints, Mask, rows
 from seatrial.judge.latency import Quantiles
@@ -51,7 +51,7 @@ class Lateness:
         A window of 10 s has 200 ticks: where 1 % of all ticks ever are late, 4 or more of those are in 14 % of
         such windows (binomial). So it has to be a count that chance gives in less than 5 % of the cases.
         """
-        by_chance = float(bdtrc(self.late_ticks - 1, self.ticks, 0.01))
+        by_chance = distributions.binomial_tail(self.late_ticks, self.ticks, 0.01)
         return self.late_ticks * 100 > self.ticks and by_chance < _BY_CHANCE
 
     @property

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]
 
 from seatrial.judge import memory, replicas
 from seatrial.judge.columns import Floats, Ints, Mask, Samples, rows
@@ -88,6 +87,8 @@ def growth(service: str, t_ns: Ints, held: Ints) -> Slope:
             level_bytes=level,
             matters_bytes=matters,
         )
+    from scipy import stats  # type: ignore[import-untyped]  # noqa: PLC0415  (half a second, for this alone)
+
     found = stats.theilslopes(least, begins, alpha=1 - _ALPHA)
     return Slope(
         service=service,

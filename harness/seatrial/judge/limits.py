@@ -31,6 +31,11 @@ def compared(text: str, example: str) -> Compared:
     return Compared(match["metric"].strip(), match["op"], match["limit"].strip())
 
 
+def compares(text: str) -> bool:
+    """Tell whether a text holds a comparison, outside of quotes."""
+    return _COMPARED.match(text.strip()) is not None
+
+
 def limit(text: str, unit: Unit) -> float:
     """Read a limit: nanoseconds from `150ms`, a fraction from `0.1%`, bytes from `200MiB`, a rate from `100/s`.
 

@@ -113,11 +113,11 @@ def _slice(tables: Tables, masks: list[Mask], count: int) -> Tables:
 
 
 def _of_services(metric: Metric, tables: Tables) -> float | None:
-    samples = _of_stack(metric.of, tables.samples)
+    samples = of_stack(metric.of, tables.samples)
     if not samples.count:
         return None
     if metric.kind is Kind.CPU:
-        whole = tables.around and replace(tables, around=_of_stack(metric.of, tables.around))
+        whole = tables.around and replace(tables, around=of_stack(metric.of, tables.around))
         return _cpu_per_request_ns(samples, whole or tables)
     held = np.sort(_held(samples))
     if not len(held):
@@ -156,7 +156,8 @@ def _held(samples: Samples) -> Ints:
     return known
 
 
-def _of_stack(service: str | None, samples: Samples) -> Samples:
+def of_stack(service: str | None, samples: Samples) -> Samples:
+    """Return the samples of one service, or of all that are the stack's."""
     if service is not None:
         return rows(samples, samples.service.is_(service))
     around = [code for code, label in enumerate(samples.service.labels) if label in RESERVED]

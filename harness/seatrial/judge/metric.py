@@ -98,6 +98,8 @@ def parse(text: str) -> Metric:
     """Read a metric with its optional `within N%`; ValueError says what is expected."""
     match = _WITHIN.match(text.strip())
     if match is None:
+        if says_within(text):
+            raise ValueError(f"{text.strip()!r}: a number of per cent such as `within 2%` is expected at its end")
         return bare(text)
     return replace(bare(match["metric"]), threshold=share(match["share"], text))
 
@@ -118,6 +120,11 @@ def bare(text: str) -> Metric:
         return metric
     shown = name if metric.kind in _OF_SERVICE and _WORD.match(name) else f'"{name}"'
     return replace(metric, of=name, text=f"{metric.text} of {shown}")
+
+
+def says_within(text: str) -> bool:
+    """Tell whether something stands after the word `within`, outside of quotes."""
+    return "within" in [word.lower() for word in _outside_quotes(text)[:-1]]
 
 
 def share(number: str, text: str) -> float:

@@ -10,6 +10,7 @@ from seatrial.judge import distributions, effects, looks
 from seatrial.judge.effects import Effect
 from seatrial.judge.metric import Metric
 from seatrial.judge.pairing import Paired
+from seatrial.judge.verdicts import amount, counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +28,15 @@ class Floor:
     @property
     def refusal(self) -> str:
         """Why the metric's threshold can't be used with this budget; empty if it can."""
-        unit = "%" if self.metric.scale is effects.Scale.RATIO else "points"
-        asked = f"{self.metric.text}: a threshold of {100 * self.metric.threshold:.3g} {unit}"
+        scale = self.metric.scale
+        asked = f"{self.metric.text}: a threshold of {amount(self.metric.threshold, scale).lstrip('+')}"
         if self.smallest_seen is None:
-            return f"{asked} can't be checked: {self.blocks} blocks don't tell the scatter"
+            return f"{asked} can't be checked: {counted(self.blocks)} can't tell the scatter"
         if self.smallest_seen <= self.metric.threshold:
             return ""
-        return f"{asked} can't be seen here: the smallest that can is {100 * self.smallest_seen:.3g} {unit}"
+        return (
+            f"{asked} can't be seen here: the smallest that can is {amount(self.smallest_seen, scale).lstrip('+')}"
+        )
 
 
 def floors(compared: Sequence[Paired], budget_blocks: int, alpha: float = 0.05) -> tuple[Floor, ...]:

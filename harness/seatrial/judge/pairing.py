@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from seatrial.judge import effects, metric
+from seatrial.judge import categories, effects, metric, rounding
 from seatrial.judge.categories import FINISHED
 from seatrial.judge.effects import Effect, NoRatio
 from seatrial.judge.metric import Kind, Metric
@@ -29,7 +30,8 @@ class Run:
 
     `ended` is how it ended (`finished`, else the reason in a few words); `invalid` says why the measurement can't
     be trusted, from covariates only, or nothing; `requests` is how many there were, and `counts`, by a metric's
-    text, how many were behind the share of one endpoint or flow.
+    text, how many were behind the share of one endpoint or flow. `rounding`, by a metric's text, is the standard
+    deviation that counting in whole steps leaves in a value, in its unit. `why` is what was seen at an early end.
     """
 
     values: Mapping[str, float | None] = field(default_factory=dict)
@@ -37,6 +39,8 @@ class Run:
     invalid: str = ""
     requests: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
+    rounding: Mapping[str, float] = field(default_factory=dict)
+    why: str = ""
 
 
 Block = Mapping[str, Run]
@@ -104,23 +108,46 @@ def lost(blocks: Sequence[Block], base: str, variant: str) -> list[str]:
     return [reason for block in blocks if (reason := _invalid(block, base) or _invalid(block, variant))]
 
 
+def too_many_lost(blocks: Sequence[Block], base: str, variant: str) -> str:
+    """Return why the blocks that are left can't stand for the whole; nothing if they can."""
+    gone = lost(blocks, base, variant)
+    if len(gone) <= MOST_LOST * len(blocks):
+        return ""
+    are = f"block{'' if len(blocks) == 1 else 's'} {'is' if len(gone) == 1 else 'are'}"
+    return f"{len(gone)} of {len(blocks)} {are} invalid: {gone[0]}"
+
+
+def ended(blocks: Sequence[Block], name: str) -> list[Run]:
+    """Return the runs of a variant whose end counts; of one that can't be trusted only how it failed does."""
+    runs = [run for block in blocks if (run := block.get(name)) is not None]
+    return [run for run in runs if not run.invalid or run.ended != FINISHED]
+
+
+def never_finished(blocks: Sequence[Block], name: str) -> str:
+    """Return how a variant's runs ended if none of them finished, with what was seen of one; else nothing."""
+    runs = ended(blocks, name)
+    if not runs or any(run.ended == FINISHED for run in runs):
+        return ""
+    ways = categories.counted(Counter(run.ended for run in runs))
+    why = next((f" ({run.why})" for run in runs if run.why), "")
+    return f"never finished: {ways} block{'' if len(runs) == 1 else 's'}{why}"
+
+
 def paired(blocks: Sequence[Block], base: str, variant: str, asked: Metric) -> Paired:
     """Return the effect over the blocks in which both runs finished and are valid."""
-    gone = lost(blocks, base, variant)
-    if len(gone) > MOST_LOST * len(blocks):
-        reason = f"{len(gone)} of {len(blocks)} blocks are invalid: {gone[0]}"
-        return Paired(variant=variant, metric=asked, reason=reason)
+    if too_many := too_many_lost(blocks, base, variant):
+        return Paired(variant=variant, metric=asked, reason=too_many)
     usable = [
         (block[base], block[variant]) for block in blocks if _usable(block, base) and _usable(block, variant)
     ]
     theirs = [_number(run, asked) for run, _ in usable]
     ours = [_number(run, asked) for _, run in usable]
-    reason = _unmeasured(theirs, ours, base, variant)
+    reason = _unmeasured(theirs, ours, base, variant) if usable else _apart(blocks, base, variant)
     if reason:
         return Paired(variant=variant, metric=asked, reason=reason, blocks=len(usable))
     floor = _floor(usable, asked) if asked.kind is Kind.FAILURES else 0.0
     try:
-        effect = effects.of(theirs, ours, asked.scale, floor)
+        effect = replace(effects.of(theirs, ours, asked.scale, floor), least_sd=_least_sd(usable, asked))
     except NoRatio as error:
         return Paired(variant=variant, metric=asked, reason=str(error), blocks=len(usable))
     return Paired(variant=variant, metric=asked, effect=effect, blocks=effect.blocks)
@@ -132,8 +159,6 @@ def _number(run: Run, asked: Metric) -> float | None:
 
 
 def _unmeasured(theirs: Sequence[float | None], ours: Sequence[float | None], base: str, variant: str) -> str:
-    if not ours:
-        return "there is no block in which both finished"
     counts = [sum(one is not None for one in side) for side in (theirs, ours)]
     if 0 in counts:
         return "never measured" if counts == [0, 0] else f"never measured with {(base, variant)[counts.index(0)]}"
@@ -143,12 +168,31 @@ def _unmeasured(theirs: Sequence[float | None], ours: Sequence[float | None], ba
     return ""
 
 
+def _apart(blocks: Sequence[Block], base: str, variant: str) -> str:
+    """Return why there is no block in which both finished."""
+    never = [f"{name} {how}" for name in (base, variant) if (how := never_finished(blocks, name))]
+    return never[0] if never else "there is no block in which both finished"
+
+
 def _floor(usable: Sequence[tuple[Run, Run]], asked: Metric) -> float:
     """Return 3/n for the side with fewer requests asked of: what no failure at all would still leave open."""
-    fewest = min(
-        sum(run.counts.get(asked.text, run.requests) for run in side) for side in zip(*usable, strict=True)
-    )
+    fewest = min(sum(_count(run, asked) for run in side) for side in zip(*usable, strict=True))
     return _NO_FAILURE / fewest if fewest else 0.0
+
+
+def _least_sd(usable: Sequence[tuple[Run, Run]], asked: Metric) -> float:
+    """Return what the differences scatter by because both sides are counted, as the root mean square of blocks."""
+    told = [pair for pair in usable if all(_number(run, asked) is not None for run in pair)]
+    found = math.fsum(
+        rounding.variance(asked, _number(run, asked) or 0.0, run.rounding.get(asked.text, 0.0), _count(run, asked))
+        for pair in told
+        for run in pair
+    )
+    return math.sqrt(found / len(told)) if told else 0.0
+
+
+def _count(run: Run, asked: Metric) -> int:
+    return run.counts.get(asked.text, run.requests)
 
 
 def _invalid(block: Block, name: str) -> str:

@@ -6,7 +6,8 @@
     swap of host > 1GiB
 
 The metrics are those of `seatrial.judge.metric`, and `memory` and `swap` of the host or of a service: in bytes, or
-as a share of what there is (of the service's limit).
+as a share of what there is (of the service's limit). A rule is beyond its limit on the bad side only: `<` of
+throughput, `>` of all else.
 """
 
 from __future__ import annotations
@@ -66,10 +67,16 @@ def parse(text: str) -> StopRule:
         signal, unit = f"{held['what']} of {of}", Unit.SHARE if parts.limit.endswith("%") else Unit.BYTES
         if held["what"] == "swap" and unit is Unit.SHARE:
             raise ValueError(f"{text!r}: how much swap there is is not told: an amount such as 1GiB is expected")
+    bad = "<" if meant is not None and meant.worse == "lower" else ">"
+    if not parts.op.startswith(bad):
+        span = f" for {match['span']}" if match else ""
+        raise ValueError(f"{text!r} would end a run that is well: {signal} {bad} {parts.limit}{span} is expected")
     most = limits.limit(parts.limit, unit)
-    return StopRule(
+    rule = StopRule(
         text=text, signal=signal, unit=unit, op=parts.op, limit=most, lasts_s=lasts_s, of=of, metric=meant
     )
+    _refuse_certain(rule)
+    return rule
 
 
 def advance(rule: StopRule, so_far: Held, value: float | None) -> Held:
@@ -94,6 +101,18 @@ def fired(rule: StopRule, held: Held) -> str:
         return ""
     span = "in one second" if held.seconds == 1 else f"for {held.seconds} s"
     return f"{rule.text}: {rule.signal} was at {limits.written(held.worst, rule.unit)} {span}"
+
+
+def _refuse_certain(rule: StopRule) -> None:
+    """Raise ValueError for a rule that holds whatever is seen, or never.
+
+    Of failures and swap there may be none; latency and memory in use are always above zero.
+    """
+    above_zero = rule.unit is Unit.NS or rule.signal.startswith("memory")
+    if rule.limit == 0 and (rule.op == ">=" or (rule.op == ">" and above_zero)):
+        raise ValueError(f"{rule.text!r} would end every run at once: more than 0 is expected")
+    if (rule.op == "<" and rule.limit == 0) or (rule.op == ">" and rule.unit is Unit.SHARE and rule.limit >= 1):
+        raise ValueError(f"{rule.text!r} can't come true: {rule.op}= is expected, or another limit")
 
 
 def _whole_seconds(span: str, text: str) -> int:

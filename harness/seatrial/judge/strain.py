@@ -55,13 +55,14 @@ def strained(seconds: Sequence[Health], strictest_ns: int, share: float) -> str:
     return ""
 
 
-def pool_short(*, rate_per_s: float, late: int, users: int, strictest_ns: int) -> str:
+def pool_short(*, rate_per_s: float, late: int, users: int, strictest_ns: int, flow_s: float = 0.0) -> str:
     """Return why the pool of users, and not the stack, kept arrivals waiting; empty if it did not.
 
     L = rate times time in flight (Little, Operations Research 9, 1961): fewer users than the rate times the
-    strictest latency could not serve the rate although every answer came in time.
+    strictest latency could not serve the rate although every answer came in time. A flow of many requests keeps
+    its user for longer: for `flow_s`, where nothing queues.
     """
-    wanted = rate_per_s * strictest_ns / NS_PER_S
+    wanted = rate_per_s * max(strictest_ns / NS_PER_S, flow_s)
     if not late or users >= wanted:
         return ""
     return f"{users} users can't have {wanted:.0f} requests in flight, as {rate_per_s:.0f}/s may need: --users"

@@ -12,6 +12,9 @@ from seatrial.judge.memory import ServiceUse
 from seatrial.model import Note, NoteKind, Phase, Span
 from seatrial.units import NS_PER_S
 
+HELD_BACK = 0.01
+"""The share of the window that a CPU quota may hold back what it is set on, before it is worth a word."""
+
 ENOUGH_SAMPLES = 0.9
 """The share of the expected samples below which a peak may have been missed."""
 
@@ -49,11 +52,12 @@ def of_requests(count: int, *, loaded: bool) -> tuple[Note, ...]:
 
 
 def of_services(used: Sequence[ServiceUse], sampling: Sampling, deaths: Mapping[str, int]) -> tuple[Note, ...]:
-    """Return the notes about restarts, kills, and samples that are missing or coarse.
+    """Return the notes about restarts, kills, quotas, and samples that are missing or coarse.
 
     `deaths` counts, for each service, how often its container ended within the window.
     """
     found = [note for one in used for note in (*_restarted(one, deaths.get(one.service, 0)), *_killed(one))]
+    found += [note for one in used for note in _throttled(one, sampling.window_ns)]
     found += _missing(used, sampling)
     coarse = [name for name, source in sampling.sources.items() if source == DOCKER_API]
     if coarse:
@@ -161,6 +165,16 @@ def _killed(service: ServiceUse) -> list[Note]:
     if not kills or service.service in RESERVED:
         return []
     return [Note(kind=NoteKind.OOM_KILL, text=f"{service.service}: {kills} killed for want of memory")]
+
+
+def _throttled(service: ServiceUse, window_ns: int) -> list[Note]:
+    """Say that a service's own quota held it back: what its variant does, and no reason to leave it out."""
+    held_ns = service.gained["throttled_ns"] or 0
+    if service.service in RESERVED or held_ns <= HELD_BACK * window_ns:
+        return []
+    seconds = f"{held_ns / NS_PER_S:.2f} s, processors added up, in {window_ns / NS_PER_S:.1f} s"
+    text = f"{service.service}: its CPU quota held it back for {seconds}"
+    return [Note(kind=NoteKind.SERVICE_THROTTLED, text=text)]
 
 
 def _missing(used: Sequence[ServiceUse], sampling: Sampling) -> list[Note]:

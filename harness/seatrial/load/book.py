@@ -21,7 +21,8 @@ class Book:
     """One trial from `begin_ns`, when the gate opens, to `end_ns`, when it shuts.
 
     `under_way` counts the arrivals that are neither completed nor dropped; those of before when the book is opened
-    are `carried`: a stack that hangs can hold on to them for longer than anybody waits.
+    are `carried`: a stack that hangs can hold on to them for longer than anybody waits. Of those that were due by
+    `seen_ns`, the end of the last second with the gate open, `unfinished` were under way then.
     """
 
     begin_ns: int
@@ -32,6 +33,8 @@ class Book:
     idle: bool = False
     closed: bool = False
     left: int = 0
+    seen_ns: int = 0
+    unfinished: int = 0
 
     def __post_init__(self) -> None:
         self.under_way = self.carried
@@ -44,6 +47,8 @@ class Book:
         self.under_way += second.arrivals - second.arrivals_completed - second.arrivals_dropped
         if second.t_ns > self.begin_ns and not self.closed:
             self.seconds.append(second)
+            if second.t_ns <= self.end_ns:
+                self.seen_ns, self.unfinished = second.t_ns, max(self.under_way, 0)
         self.idle = second.t_least_ns >= self.end_ns and self.under_way <= 0 and not second.in_flight
 
     def close(self) -> None:
@@ -54,6 +59,26 @@ class Book:
     def arrivals(self) -> int:
         """How many arrivals were due."""
         return sum(second.arrivals for second in self.seconds)
+
+    @property
+    def arrivals_seen(self) -> int:
+        """How many of them were due by `seen_ns`."""
+        return sum(second.arrivals for second in self.seconds if second.t_ns <= self.seen_ns)
+
+    @property
+    def completed(self) -> int:
+        """How many tasks ended, well or not, before the book was closed."""
+        return sum(second.arrivals_completed for second in self.seconds)
+
+    @property
+    def took_ns(self) -> int:
+        """How long those took together, from the moments at which their arrivals were due."""
+        return sum(second.arrivals_took_ns for second in self.seconds)
+
+    @property
+    def seen_s(self) -> float:
+        """How long after the gate opened `seen_ns` is; 0 where no second ended while it was open."""
+        return max(self.seen_ns - self.begin_ns, 0) / NS_PER_S
 
     @property
     def late(self) -> int:

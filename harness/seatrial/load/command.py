@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from seatrial.errors import UsageError
-from seatrial.model import Load
+from seatrial.model import Load, Variant
 from seatrial.wire.control import PLAN_VARIABLE, Plan
 
 RESERVED = tuple(
@@ -93,6 +93,24 @@ def environment(
     return {**kept, **secrets, "HOME": str(home), "PYTHONUNBUFFERED": "1", PLAN_VARIABLE: plan.encode()}
 
 
-def refused_parameters(load: Load) -> list[str]:
+def check(load: Load, variants: Iterable[Variant] = ()) -> None:
+    """Raise UsageError for a locustfile that can't be named, or a parameter that the harness sets itself.
+
+    The parameters are those of the load, and those that variants give it.
+    """
+    locustfiles(load)
+    places = {"load.parameters": load.parameters}
+    places |= {f"load.parameters of the variant {one.name!r}": one.parameters for one in variants}
+    for where, parameters in places.items():
+        if refused := _refused(parameters):
+            raise UsageError(
+                "a load parameter is set by the harness itself",
+                where=where,
+                seen=", ".join(refused),
+                hint="users, rate and duration stand under load:, the host comes from the stack",
+            )
+
+
+def _refused(parameters: Iterable[str]) -> list[str]:
     """Return the parameters that name a reserved option, in full or abbreviated as argparse permits."""
-    return [name for name in load.parameters if any(option.startswith(name) for option in RESERVED)]
+    return [name for name in parameters if any(option.startswith(name) for option in RESERVED)]

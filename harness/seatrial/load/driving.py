@@ -14,25 +14,13 @@ from seatrial.load.orders import Driven, Hooks, Orders, spans_from
 from seatrial.load.seconds import Second
 from seatrial.load.steering import LEAD_NS, Steering, steady
 from seatrial.load.warmup import Spans, Warmup
-from seatrial.model import Load, NoteKind, Phase, Spawn
+from seatrial.model import NoteKind, Phase, Spawn
 from seatrial.units import NS_PER_S
 
 READY_WITHIN_S = 60.0
 LEAVE_WITHIN_S = 10.0
 _GATE_LEAD_NS = 50_000_000
 _TICK_S = 0.25
-
-
-def check(load: Load) -> None:
-    """Raise UsageError for a parameter that would override what the harness sets itself."""
-    refused = command.refused_parameters(load)
-    if refused:
-        raise UsageError(
-            "a load parameter is set by the harness itself",
-            where="load.parameters",
-            seen=", ".join(refused),
-            hint="users, rate and duration stand under load:, the host comes from the stack",
-        )
 
 
 def drive(
@@ -49,7 +37,7 @@ def drive(
     refuses its options; ResultsUnwritable if it can't write its records. Of several processes some may get lost:
     that is noted, and the others are driven to the end.
     """
-    check(orders.load)
+    command.check(orders.load)
     with channel.opened() as steering, orders.log.open("wb") as log:
         started = child.start(orders, steering, log, spawn)
         try:

@@ -12,7 +12,9 @@ from seatrial.units import NS_PER_S
 from seatrial.wire import buckets
 
 _HEALTH = ("cpu_fraction", "loop_lag_p50_ns", "loop_lag_p99_ns", "slip_p99_ns")
-_SUMMED = "users offered completed failed arrivals arrivals_completed arrivals_late arrivals_dropped".split()
+_SUMMED = (
+    "users offered completed failed arrivals arrivals_completed arrivals_late arrivals_dropped arrivals_took_ns"
+).split()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +22,8 @@ class Second:
     """Counts of one second over all processes, the last of which told them at `t_ns`, the first at `t_least_ns`.
 
     `latency` has the successes of all endpoints by bucket, `by_endpoint` those of each; `failures` counts those
-    that failed. `in_flight` is None where nobody can tell, as of requests that Locust's own events tell of.
+    that failed. `arrivals_took_ns` sums, over the arrivals that were completed, the time from their moments to
+    their ends. `in_flight` is None where nobody can tell, as of requests that Locust's own events tell of.
     `cpu_fraction` is that of the busiest process, lags and slip (p99) are those of the latest; None where no
     process could tell.
     """
@@ -36,6 +39,7 @@ class Second:
     arrivals_completed: int = 0
     arrivals_late: int = 0
     arrivals_dropped: int = 0
+    arrivals_took_ns: int = 0
     latency: Mapping[int, int] = field(default_factory=dict)
     by_endpoint: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)

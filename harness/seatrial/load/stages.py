@@ -55,11 +55,13 @@ class Stage:
             self.book.take(second)
         self.hooks.second(self.phase, second)
 
-    def trial(self, rate_per_s: float, duration_s: float, phase: Phase = Phase.SETTLE) -> Book:
+    def trial(
+        self, rate_per_s: float, duration_s: float, phase: Phase = Phase.SETTLE, rest_s: float = REST_WITHIN_S
+    ) -> Book:
         """Open the gate for so long at this rate, and wait for rest.
 
-        What still waits for a user when the gate shuts is dropped; what is in flight may end within REST_WITHIN_S,
-        and is lost to the trial after that. The next trial waits for it all the same, at most CALM_WITHIN_S: what
+        What still waits for a user when the gate shuts is dropped; what is in flight may end within `rest_s`, and
+        is lost to the trial after that. The next trial waits for it all the same, at most CALM_WITHIN_S: what
         a flood has left would break the budgets of any rate.
         """
         begin_ns = self._at_rate(rate_per_s)
@@ -68,8 +70,8 @@ class Stage:
         self.drive.steering.gate(begin_ns, end_ns)
         self._began(phase, begin_ns, end_ns)
         self._pass(end_ns)
-        limit_ns = end_ns + round((REST_WITHIN_S + _SECOND_S) * NS_PER_S)
-        while not book.idle and self.clock() < limit_ns and not self._rested_long(book):
+        limit_ns = end_ns + round((rest_s + _SECOND_S) * NS_PER_S)
+        while not book.idle and self.clock() < limit_ns and not _rested_long(book, rest_s):
             self._step(limit_ns)
         book.close()
         calm_ns = end_ns + round(CALM_WITHIN_S * NS_PER_S)
@@ -108,10 +110,6 @@ class Stage:
     def _under_way(self) -> int:
         return 0 if self.book is None else max(self.book.under_way, 0)
 
-    def _rested_long(self, book: Book) -> bool:
-        last = book.seconds[-1].t_least_ns if book.seconds else 0
-        return last >= book.end_ns + round(REST_WITHIN_S * NS_PER_S)
-
     def _began(self, phase: Phase, from_ns: int, until_ns: int) -> None:
         self.phase = phase
         self.spans.append(Span(phase=phase, from_ns=from_ns, until_ns=max(until_ns, from_ns)))
@@ -148,6 +146,11 @@ def perform(
     heard = replace(hooks, second=second)
     course = partial(_course, orders=orders, hooks=hooks, stages=stages, play=play, clock=clock)
     return driving.drive(orders, heard, spawn=spawn, clock=clock, course=course)
+
+
+def _rested_long(book: Book, rest_s: float) -> bool:
+    last = book.seconds[-1].t_least_ns if book.seconds else 0
+    return last >= book.end_ns + round(rest_s * NS_PER_S)
 
 
 def _course(

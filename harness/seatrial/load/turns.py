@@ -19,13 +19,15 @@ GAP_NS = 10_000_000
 class Slicing:
     """Whose turn each slice is, the first `warm` of them in the warm-up.
 
-    A slice lasts `slice_s`, of which the first `settle_s` are not judged.
+    A slice lasts `slice_s`, of which the first `settle_s` are not judged. With `stable` the warm-up ends sooner,
+    once the latency of every variant is stable.
     """
 
     order: tuple[str, ...]
     warm: int
     slice_s: float
     settle_s: float
+    stable: bool = False
 
     @property
     def lasts_s(self) -> float:
@@ -36,10 +38,21 @@ class Slicing:
         """Return in one line what is about to be done."""
         names = dict.fromkeys(self.order)
         each, warm = len(self.order) // len(names), self.warm // len(names)
+        most = "at most " if self.stable else ""
         return (
-            f"{len(names)} variants by turns of {self.slice_s:g} s, each {each - warm} times after {warm} for the "
-            f"warm-up; {self.lasts_s:.0f} s in all"
+            f"{len(names)} variants by turns of {self.slice_s:g} s, each {each - warm} times after {most}{warm} "
+            f"for the warm-up; {most}{self.lasts_s:.0f} s in all"
         )
+
+    def without(self, name: str, kept: int) -> Slicing:
+        """Return the slices without those of one variant, whose time goes; the first `kept` stay as they are."""
+        order = self.order[:kept] + tuple(whose for whose in self.order[kept:] if whose != name)
+        return replace(self, order=order, warm=self.warm - self.order[kept : self.warm].count(name))
+
+    def warmed(self, kept: int) -> Slicing:
+        """Return the slices without what is left of the warm-up; the first `kept` stay as they are."""
+        warm = min(max(kept, 0), self.warm)
+        return replace(self, order=self.order[:warm] + self.order[self.warm :], warm=warm)
 
     def turns(self, name: str, start_ns: int) -> Turns:
         """Return one variant's turns, if the first slice begins at `start_ns`."""
@@ -83,6 +96,11 @@ class Turns:
             settled_ns = min(from_ns + self.settle_ns, until_ns)
             edges += [(Phase.SETTLE, from_ns), (Phase.WINDOW, settled_ns), (Phase.IDLE, until_ns)]
         return _spans(edges, self.end_ns)
+
+    def warmed_ns(self, moment_ns: int) -> int:
+        """Return how long this variant has been loaded in its warm-up by then."""
+        own = self.windows[: self.warm]
+        return sum(min(max(moment_ns - one, 0), other + GAP_NS - one) for one, other in own)
 
     def phase(self, from_ns: int, until_ns: int) -> Phase:
         """Return the phase of a second of the load: that of the turn in it, if there is any."""

@@ -94,6 +94,8 @@ class Cgroup1:
                 *seldom[:_STALLS],
                 faults,
                 *seldom[_STALLS:],
+                NULL,
+                NULL,
             )
         )
 

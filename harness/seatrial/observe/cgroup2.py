@@ -78,6 +78,8 @@ class Cgroup2:
                 *seldom[:_STALLS],
                 faults,
                 *seldom[_STALLS:],
+                NULL,
+                NULL,
             )
         )
 

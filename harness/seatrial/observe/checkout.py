@@ -1,4 +1,4 @@
-"""Which commit of the user's own repository a run belongs to."""
+"""What the user's own repository says: which commit a run belongs to, and which files are somebody's work."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ def git_commit(folder: Path) -> str | None:
         return commit + ("+changes" if _git(folder, "status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def files(folder: Path) -> frozenset[Path]:
+    """Return the files below `folder` that git tracks, or would if they were added; none without a checkout."""
+    try:
+        told = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".")
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return frozenset()
+    return frozenset(folder / name for name in told.split("\0") if name)
 
 
 def _git(folder: Path, *words: str) -> str:

@@ -1,7 +1,8 @@
 """The host itself: `/proc` of the whole machine.
 
 `usage` is total minus available memory, `limit` the total. CPU is what was busy: all but idle, waiting for I/O and
-stolen. `major_faults` and `oom_kills` are those of the whole machine. Disk bytes are those of whole disks (no
+stolen; `stolen` is what a hypervisor kept while a task was ready to run, and `engine` what Docker's own processes
+used. `major_faults` and `oom_kills` are those of the whole machine. Disk bytes are those of whole disks (no
 partition, loop, RAM or stacked device: their bytes are in the disks below); network bytes are those that cross a
 hardware interface, so that traffic between containers counts nothing here; NULL where there is no such interface.
 Paging, disks, network, tasks and PSI are read once a second, and NULL in the readings between.
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from seatrial.observe.disks import is_disk
+from seatrial.observe.engine import EngineProcesses
 from seatrial.observe.files import Descriptors, Keyed, Pressure, whole
 from seatrial.observe.network import Network
 from seatrial.observe.reading import Reading, known_sum, remainder, scaled
@@ -35,8 +37,13 @@ class Host:
 
     kind = "host"
 
-    def __init__(self, root: Path = Path("/"), clock: Callable[[], int] = time.monotonic_ns) -> None:
-        """Open all; OSError if `/proc` is not there."""
+    def __init__(
+        self,
+        root: Path = Path("/"),
+        clock: Callable[[], int] = time.monotonic_ns,
+        engine: EngineProcesses | None = None,
+    ) -> None:
+        """Open all; OSError if `/proc` is not there. Without an `engine` nothing is told of it."""
         self._files = files = Descriptors()
         proc = root / "proc"
         self._memory = Keyed(files.open(proc / "meminfo"), _MEMORY)
@@ -49,6 +56,7 @@ class Host:
         self._net = Network(files, proc / "net/dev" if interfaces else None, interfaces.__contains__)
         self._load = files.optional(proc / "loadavg")
         self._seldom = Seldom(self._take_seldom, width=10, clock=clock)
+        self._engine = engine
 
     def read(self) -> Reading:
         """Read every file once."""
@@ -57,6 +65,7 @@ class Host:
         )
         swap_total, swap_free, *kernel = rest
         oom_kills, *others = self._seldom.values()
+        busy_ns, stolen_ns = self._busy_and_stolen_ns()
         return Reading._make(
             (  # in the order of the columns
                 remainder(total, free),
@@ -69,11 +78,13 @@ class Host:
                 NULL,
                 remainder(swap_total, swap_free),
                 total,
-                self._busy_ns(),
+                busy_ns,
                 NULL,
                 oom_kills,
                 NULL,
                 *others,
+                stolen_ns,
+                NULL if self._engine is None else self._engine.used_ns(),
             )
         )
 
@@ -87,11 +98,11 @@ class Host:
         disk, net = self._disk_bytes(), self._net.received_and_sent()
         return (oom_kills, *self._psi.stalls_ns(), faults, *disk, *net, self._tasks())
 
-    def _busy_ns(self) -> int:
-        """Sum user, nice, system, irq and softirq; guests are part of user (proc(5))."""
-        fields = os.pread(self._stat, 512, 0).split(None, 8)
-        user, nice, system, _idle, _wait, irq, softirq = map(int, fields[1:8])
-        return (user + nice + system + irq + softirq) * _TICK_NS
+    def _busy_and_stolen_ns(self) -> tuple[int, int]:
+        """Sum user, nice, system, irq and softirq, and tell steal; guests are part of user (proc(5))."""
+        fields = os.pread(self._stat, 512, 0).split(None, 9)
+        user, nice, system, _idle, _wait, irq, softirq, stolen = map(int, fields[1:9])
+        return (user + nice + system + irq + softirq) * _TICK_NS, stolen * _TICK_NS
 
     def _disk_bytes(self) -> tuple[int, int]:
         """Sum sectors read and written: columns 6 and 10 of `diskstats`, always of 512 bytes (kernel iostats)."""

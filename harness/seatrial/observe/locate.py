@@ -1,4 +1,4 @@
-"""From a container to its cgroup folders, by way of its first process.
+"""From a container to its cgroup folders, by way of its first process; and those of this process.
 
 `/proc/<pid>/cgroup` names the cgroup in each hierarchy, `/proc/self/mountinfo` says where the hierarchies are
 mounted. That holds for the cgroupfs and systemd drivers, rootless engines, `--cgroup-parent`, Kubernetes and
@@ -60,6 +60,27 @@ def locate(container: str, pid: int, *, root: Path = Path("/")) -> Places | None
         if name in cgroups and (folder := _folder(mount, cgroups[name])) is not None
     }
     return _places(found, namespace_of_its_own(pid, proc))
+
+
+def groups_of_this_process(root: Path = Path("/")) -> tuple[Path, ...]:
+    """Return the folders of the cgroups that can limit this process's CPU: its own, and all above that are shown.
+
+    A quota of any of them holds it back, and each counts its own (kernel: scheduler/sched-bwc, "Hierarchical
+    considerations").
+    """
+    proc = root / "proc"
+    try:
+        cgroups = _cgroups((proc / "self/cgroup").read_text())
+        mounts = list(_mounts((proc / "self/mountinfo").read_text(), root))
+    except OSError:
+        return ()
+    found: list[Path] = []
+    for mount in mounts:
+        own = [cgroups[name] for name in ("cpu", _UNIFIED) if name in mount.controllers and name in cgroups]
+        folder = _folder(mount, PurePosixPath(own[0])) if own else None
+        if folder is not None:
+            found += [one for one in (folder, *folder.parents) if one.is_relative_to(mount.point)]
+    return tuple(found)
 
 
 def _places(found: Mapping[str, Path], net_dev: Path | None) -> Places | None:

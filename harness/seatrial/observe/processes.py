@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from seatrial.observe.files import Descriptors
@@ -14,13 +14,18 @@ _PPID_AT = 1
 """Field 4 of `/proc/<pid>/stat` (proc(5)), counted from the state, which follows the program's name."""
 
 
+def name_of(text: bytes) -> bytes:
+    """Return the program's name out of `stat`: what stands between the first and the last bracket."""
+    return text[text.index(b"(") + 1 : text.rindex(b")")]
+
+
 def stat_fields(text: bytes) -> list[bytes]:
     """Split what follows the program's name, which may itself hold blanks and brackets: state first."""
     return text[text.rindex(b")") + 2 :].split()
 
 
 class ProcessTable:
-    """Parent of every process; scanned at most once a second, and only new processes are opened.
+    """Parent and name of every process; scanned at most once a second, and only new processes are opened.
 
     The kernel's own lists of children (`task/<tid>/children`) are not in every kernel, and need a file for each
     thread. A listing of `/proc` costs 0.3 ms for 100 processes, so it waits until a process was born: the last
@@ -32,6 +37,7 @@ class ProcessTable:
         self._clock = clock
         self._scan_at_ns = clock()
         self._parents: dict[int, int] = {}
+        self._names: dict[int, bytes] = {}
         self._loadavg = Descriptors().open(proc / "loadavg")
         self._youngest = b""
         self.scans = 0
@@ -50,11 +56,12 @@ class ProcessTable:
         names = os.listdir(self._proc)  # noqa: PTH208  (a Path for each entry makes the listing four times as dear)
         alive = {int(name) for name in names if name.isdigit()}
         for pid in self._parents.keys() - alive:
-            del self._parents[pid]
+            del self._parents[pid], self._names[pid]
         for pid in alive - self._parents.keys():
-            parent = self._parent(pid)
-            if parent is not None:
-                self._parents[pid] = parent
+            stat = self._stat(pid)
+            if stat is not None:
+                self._parents[pid] = int(stat_fields(stat)[_PPID_AT])
+                self._names[pid] = name_of(stat)
 
     def descendants(self, roots: Iterable[int]) -> set[int]:
         """Return the processes below `roots`, at any depth, without the roots."""
@@ -69,10 +76,14 @@ class ProcessTable:
             waiting += new
         return found
 
-    def _parent(self, pid: int) -> int | None:
+    def named(self, names: Collection[bytes]) -> set[int]:
+        """Return the processes whose program has one of these names."""
+        return {pid for pid, name in self._names.items() if name in names}
+
+    def _stat(self, pid: int) -> bytes | None:
         files = Descriptors()
         try:
-            return int(stat_fields(os.pread(files.open(self._proc / str(pid) / "stat"), 1024, 0))[_PPID_AT])
+            return os.pread(files.open(self._proc / str(pid) / "stat"), 1024, 0)
         except OSError:
             return None  # it ended between the listing and the reading
         finally:

@@ -9,7 +9,10 @@ several processes share count several times; host: total minus available.
 `kernel_bytes`: slab, page tables, kernel stacks. `sock_bytes`: TCP buffers. `limit_bytes`: null where unlimited.
 `cpu_ns`, `throttled_ns`, `oom_kills`, `limit_hits`, `major_faults`, `read_bytes`, `written_bytes`, `rx_bytes` and
 `tx_bytes` count since the target began, and begin again when a container is restarted.
+`throttled_ns` of the sampler: of the cgroups that it runs in, with the harness and the load.
 `*_stall_ns`: PSI `some`: at least one task waited. `processes`: tasks, that is processes and their threads.
+Of the host only: `stolen_ns`, time for which a hypervisor kept its processors, since boot, all added up;
+`engine_ns`, what Docker's own processes have used.
 """
 
 from __future__ import annotations
@@ -49,6 +52,8 @@ class Reading(NamedTuple):
     rx_bytes: int = NULL
     tx_bytes: int = NULL
     processes: int = NULL
+    stolen_ns: int = NULL
+    engine_ns: int = NULL
 
 
 class Source(Protocol):

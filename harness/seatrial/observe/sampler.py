@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from seatrial.model import Watch
 from seatrial.observe import events
+from seatrial.observe.engine import EngineProcesses
 from seatrial.observe.host import Host
 from seatrial.observe.inbox import Inbox
 from seatrial.observe.itself import Itself
@@ -85,7 +86,7 @@ class Sampler:
 
     def _process_source(self, watch: Watch) -> Source:
         if watch.kind == "host":
-            return Host()
+            return Host(engine=EngineProcesses(self._table))
         if watch.kind == "sampler":
             return Itself()
         return Tree(watch.pid, self._table)

@@ -27,7 +27,8 @@ class RunDocument:
     `run_id` is in the label of all that the run created; `scenario` is the resolved scenario as JSON values;
     `clock` one pair of `wall_ns` and `monotonic_ns` read together; `facts` has `subject` and `environment`;
     `timing` CLOCK_MONOTONIC stamps (`command_ns`, `exit_ns`, ...); `rows` counts the rows of each sealed table,
-    and in `errors` the exceptions of tasks; `services` are those that were watched.
+    and in `errors` the exceptions of tasks; `services` are those that were watched; `failure` is `error` in
+    its parts: `type` (the error's class), `what`, `where`, `seen`.
     """
 
     status: Status
@@ -50,6 +51,7 @@ class RunDocument:
     timing: Mapping[str, int] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
     error: str = ""
+    failure: Mapping[str, str] = field(default_factory=dict)
 
 
 def save(folder: RunFolder, document: RunDocument) -> None:

@@ -83,6 +83,13 @@ def create_run(experiment: Path, variant: str, block: int, wall_ns: int) -> RunF
         return folder
 
 
+def beside(folder: RunFolder, block: int) -> list[RunFolder]:
+    """Return the other runs that the experiment has of a block, by the names of their folders."""
+    of_block = re.compile(rf"-b{block}(-\d+)?$")
+    runs = sorted(root for root in folder.root.parent.glob(f"*-b{block}*") if of_block.search(root.name))
+    return [RunFolder(root) for root in runs if root.name != folder.root.name and _is_run(root)]
+
+
 def create_standing(results: Path, scenario: str) -> RunFolder:
     """Make `results/standing-<scenario>/` for a stack that is left up: it has logs, but is not a run."""
     with writing(results):

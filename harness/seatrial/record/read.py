@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 
 from seatrial.errors import UsageError
 from seatrial.judge.columns import Coded, Flows, Generator, Requests, Samples
-from seatrial.record.folder import RunFolder
+from seatrial.record.folder import RunFolder, beside
 from seatrial.record.schema import CODED, LATER, SCHEMAS, Arrow
 from seatrial.wire.streams import NULL
 
@@ -38,6 +39,15 @@ def samples(folder: RunFolder) -> Samples:
     found = _columns(folder, "samples", SCHEMAS["samples"].names)
     labels = {name: found.pop(name) for name in _LABELS_OF_SAMPLES}
     return Samples(**labels, numbers=found)
+
+
+def samples_beside(folder: RunFolder, block: int) -> list[Samples]:
+    """Read the samples of the experiment's other runs of a block; those that can't be read are passed over."""
+    found = []
+    for other in beside(folder, block):
+        with suppress(UsageError):
+            found.append(samples(other))
+    return found
 
 
 def generator(folder: RunFolder) -> Generator:

@@ -80,7 +80,10 @@ SCHEMAS: dict[str, Arrow] = {
     "generator": GENERATOR,
     "tiers": TIERS,
 }
-LATER = {"generator": ("arrivals", "arrivals_completed", "arrivals_late", "arrivals_dropped")}
+LATER = {
+    "generator": ("arrivals", "arrivals_completed", "arrivals_late", "arrivals_dropped"),
+    "samples": ("stolen_ns", "engine_ns"),
+}
 """Columns that schema 1 had not from its beginning; where a folder has none of them, they read as null."""
 
 _FEW_VALUES = frozenset({"status", "bytes_received", "bytes_sent", "user", "worker", "users", "limit_bytes"})

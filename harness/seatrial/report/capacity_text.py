@@ -16,7 +16,7 @@ from seatrial.report.console import standard_output
 from seatrial.report.tables import headed
 
 _GOOD = frozenset({Word.VALIDATED})
-_BAD = frozenset({Word.NOT_VALIDATED, Word.NO_RATE, Word.GENERATOR_LIMITED, Word.INVALID})
+_BAD = frozenset({Word.NOT_VALIDATED, Word.NO_RATE, Word.GENERATOR_LIMITED, Word.INVALID, Word.INTERRUPTED})
 
 
 def show(found: Sequence[Carries], console: Console | None = None) -> None:
@@ -74,7 +74,9 @@ def _curve(found: Carries) -> Table:
 
 
 def _kept(one: Tried) -> str:
-    return f"invalid: {one.invalid}" if one.invalid else "kept" if one.kept else "broken"
+    if one.invalid:
+        return f"invalid: {one.invalid}"
+    return "kept" if one.kept else "broken: flows pile up" if one.piled else "broken"
 
 
 def _spent(one: Carries) -> str:

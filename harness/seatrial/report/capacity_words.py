@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from seatrial.judge.carrying import Carries, Tried, Word
@@ -10,10 +11,16 @@ from seatrial.report import numbers
 from seatrial.report.comparison import Carried, Comparison, Step
 
 _MINUTE_S = 60
+_LITTLE = 0.1
+"""By so much the budgets alone can mislead a search: a limit of 500 ms in trials of 5 s."""
 
 
 def first(found: Carries) -> str:
     """Return the result of one variant in one sentence."""
+    if found.word is Word.INTERRUPTED:
+        return _so_far(found)
+    if found.silent:
+        return f"{found.variant}: the stack did not answer, so nothing is known of its capacity"
     if found.lower_per_s is None:
         if found.upper_per_s is None:
             return f"{found.variant}: nothing is known of its capacity"
@@ -22,6 +29,13 @@ def first(found: Carries) -> str:
     if found.upper_per_s is not None:
         held += f", {per_s(found.upper_per_s)} does not"
     return f"{held}; {validated(found)}"
+
+
+def _so_far(found: Carries) -> str:
+    ends = ((found.lower_per_s, "kept the budgets"), (found.upper_per_s, "did not"))
+    known = [f"{per_s(rate)} {word}" for rate, word in ends if rate is not None]
+    said = ", ".join(known) or "nothing is known of its capacity"
+    return f"{found.variant}: cut short after {len(found.trials)} trials: {said}; that is no result"
 
 
 def validated(found: Carries) -> str:
@@ -36,20 +50,35 @@ def validated(found: Carries) -> str:
 def reasons(found: Carries) -> list[str]:
     """Return what stands behind the word, the gravest first."""
     said = []
+    if found.silent:
+        said.append(f"the stack did not answer: {found.silent}")
     if found.word is Word.GENERATOR_LIMITED:
         said.append(f"the load generator was the limit, not the stack: {found.limited_by}")
-    elif found.limited_by:
+    elif found.limited_by and found.limited_by != found.silent:
         said.append(f"the search did not come to its end: {found.limited_by}")
+    if too_high := _short_trials(found):
+        said.append(too_high)
     validation = found.validation
     if validation is not None and validation.invalid:
         said.append(f"the validation can't be trusted: {validation.invalid}")
     if validation is not None and validation.saturated:
         said.append(f"in the validation arrivals piled up: {validation.saturated}")
     if validation is not None and validation.strained:
-        said.append(f"the budgets were kept although the load generator lagged: {validation.strained}")
+        said.append(f"no budget broke in spite of {validation.strained}")
     if found.shared:
         said.append(f"HOST-LIMITED: {found.shared}; on a host with more cores the stack may carry more")
     return said
+
+
+def _short_trials(found: Carries) -> str:
+    """Return by how much the bounds may be too high, where the trials are only a few flows long."""
+    if found.too_high <= _LITTLE or not found.flow_s:
+        return ""
+    longest_s = max(one.duration_s for one in found.trials)
+    return (
+        f"a flow takes {found.flow_s:.2g} s, a trial {longest_s:g} s: the bounds may be {found.too_high:.0%} too "
+        f"high; less with longer trials: --trial {math.ceil(2 * longest_s)}s"
+    )
 
 
 def memory(slope: Slope) -> str:
@@ -76,11 +105,15 @@ def curve(found: Carries) -> str:
 
 
 def carried(found: Carries) -> Carried:
-    """Return the curve of the page; trials that the generator spoiled are left out."""
+    """Return the curve of the page; trials that the generator spoiled are left out.
+
+    Of a search that was cut short it has no bounds: they would look like a result.
+    """
+    ends = (None, None) if found.word is Word.INTERRUPTED else (found.lower_per_s, found.upper_per_s)
     return Carried(
         variant=found.variant,
-        low_per_s=found.lower_per_s,
-        high_per_s=found.upper_per_s,
+        low_per_s=ends[0],
+        high_per_s=ends[1],
         steps=tuple(_step(one) for one in sorted(found.trials, key=lambda one: one.rate_per_s) if not one.invalid),
         percentile=curve(found),
     )

@@ -13,7 +13,8 @@ from seatrial.judge.validity import RESERVED
 from seatrial.report import numbers, palette
 from seatrial.report.curves import Chart, Curves, Key
 from seatrial.report.service_charts import cores, generator, lag, memory
-from seatrial.report.timeline import Timeline, hover, known, logarithmic, nearest, plain, said_of
+from seatrial.report.ticks import logarithmic
+from seatrial.report.timeline import Timeline, hover, known, nearest, plain, said_of
 from seatrial.wire.streams import NULL
 
 _MS = 1_000_000

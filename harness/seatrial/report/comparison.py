@@ -15,10 +15,10 @@ from seatrial.judge.series import Rise
 class Verdict:
     """What is said of one metric of one variant beside the base.
 
-    `word` is the verdict, `effect` with `low` and `high` its estimate and interval, `threshold` the change that
-    matters, `seen` the smallest change that these `blocks` could have shown, `more_blocks` how many would decide;
-    None where nobody can tell. With `points` these are differences of shares, and no ratios. A metric that is not
-    `gated` is exploratory.
+    `word` is the verdict, `effect` with `low` and `high` its estimate and the interval that the word rests on,
+    `threshold` the change that matters, `seen` the smallest change that these `blocks` could have shown,
+    `more_blocks` how many would decide; None where nobody can tell. With `points` these are differences of shares,
+    and no ratios. A metric that is not `gated` is exploratory.
     """
 
     variant: str

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bokeh.models import BasicTicker, ColumnDataSource, NumeralTickFormatter, Range1d
-from bokeh.models.annotations import BoxAnnotation, Span
+from bokeh.models import BasicTicker, ColumnDataSource
+from bokeh.models.annotations import BoxAnnotation
 from bokeh.plotting import figure
 
-from seatrial.report import charts, numbers, palette
-from seatrial.report.comparison import Carried, Comparison, Course, Step, Verdict
-from seatrial.report.comparison_sheets import interval
+from seatrial.report import charts, effects_chart, numbers, palette
+from seatrial.report.comparison import Carried, Comparison, Course, Step
 from seatrial.report.curves import Chart, Key
-from seatrial.report.timeline import logarithmic, nearest, plain
+from seatrial.report.ticks import logarithmic
+from seatrial.report.timeline import nearest, plain
 
 _MS = 1_000_000
-_ROW_PX = 52
-_WORSE, _BETTER, _NEITHER = palette.VERMILLION, palette.BLUE, palette.GREY
-_BAD = ("REGRESSION", "WORSE")
-_GOOD = ("IMPROVEMENT", "BETTER")
 
 
 def of(comparison: Comparison) -> Iterator[Chart]:
     """Yield the charts of a comparison that there is something to draw of."""
     estimated = [one for one in comparison.verdicts if None not in (one.effect, one.low, one.high)]
     if estimated:
-        yield forest(estimated, comparison.base)
+        yield effects_chart.forest(estimated, comparison.base)
     for index, course in enumerate(comparison.courses):
         yield blocks(course, index)
     spread = charts.distribution(comparison.rises, name="variants", title="Latency by variant")
@@ -33,65 +29,6 @@ def of(comparison: Comparison) -> Iterator[Chart]:
         yield spread
     if any(one.steps for one in comparison.carried):
         yield capacity(comparison.carried)
-
-
-def forest(verdicts: Sequence[Verdict], base: str) -> Chart:
-    """Return a row for each verdict: its effect, its interval, and the changes that would not matter."""
-    rows = list(range(len(verdicts), 0, -1))
-    lows = [min(verdict.low or 0.0, -verdict.threshold) for verdict in verdicts]
-    highs = [max(verdict.high or 0.0, verdict.threshold) for verdict in verdicts]
-    margin = (max(highs) - min(lows)) * 0.05
-    chart = figure(
-        height=60 + _ROW_PX * len(rows),
-        sizing_mode="stretch_width",
-        x_range=Range1d(start=min(lows) - margin, end=max(highs) + margin),
-        y_range=Range1d(start=0.5, end=len(rows) + 0.6),
-        toolbar_location=None,
-        tools=[],
-    )
-    plain(chart)
-    chart.yaxis.visible = False
-    chart.ygrid.visible = False
-    chart.min_border_left = 12
-    source = ColumnDataSource(
-        {
-            "row": rows,
-            "above": [row + 0.32 for row in rows],
-            "begin": [min(lows) - margin * 0.8] * len(rows),
-            "effect": [verdict.effect for verdict in verdicts],
-            "low": [verdict.low for verdict in verdicts],
-            "high": [verdict.high for verdict in verdicts],
-            "least": [-verdict.threshold for verdict in verdicts],
-            "most": [verdict.threshold for verdict in verdicts],
-            "colour": [_colour(verdict.word) for verdict in verdicts],
-            "who": [f"{verdict.variant}: {verdict.metric}" for verdict in verdicts],
-            "said": [f"{verdict.word}: {_change(verdict)} ({interval(verdict)})" for verdict in verdicts],
-        }
-    )
-    chart.hbar("row", left="least", right="most", height=0.3, source=source, color=palette.GREY, alpha=0.3)
-    chart.segment("low", "row", "high", "row", source=source, color="colour", line_width=3)
-    drawn = chart.scatter("effect", "row", source=source, size=10, color="colour")
-    chart.text(
-        "begin",
-        "above",
-        "who",
-        source=source,
-        text_font_size="12px",
-        text_color=palette.GREY,
-        text_baseline="middle",
-    )
-    chart.add_layout(Span(location=0, dimension="height", line_color=palette.GREY))
-    chart.xaxis.formatter = NumeralTickFormatter(format="+0.[0] %")
-    chart.xaxis.axis_label = f"change against {base}"
-    nearest(chart, drawn, [("", "@who"), ("", "@said")])
-    keys = (
-        Key("worse", _WORSE),
-        Key("better", _BETTER),
-        Key("neither, or not decided", _NEITHER),
-        Key("too small to matter", palette.GREY, "area"),
-    )
-    said = "The point is the estimate, the line its interval; grey are the changes that are too small to matter."
-    return Chart(name="effects", title="Effects", unit="", said=said, keys=keys, figure=chart)
 
 
 def blocks(course: Course, index: int = 0) -> Chart:
@@ -181,18 +118,6 @@ def capacity(carried: Sequence[Carried]) -> Chart:
         keys=tuple(keys),
         figure=chart,
     )
-
-
-def _change(verdict: Verdict) -> str:
-    return numbers.change(verdict.effect, points=verdict.points)
-
-
-def _colour(word: str) -> str:
-    if "SMALL" in word:
-        return _NEITHER
-    if any(bad in word for bad in _BAD):
-        return _WORSE
-    return _BETTER if any(good in word for good in _GOOD) else _NEITHER
 
 
 def _took_ms(one: Carried) -> list[float]:

@@ -6,7 +6,7 @@ from seatrial.report import numbers
 from seatrial.report.comparison import Comparison, Verdict
 from seatrial.report.sheets import Sheet
 
-_HEADS = ("variant", "metric", "verdict", "effect", "interval", "threshold", "could see", "blocks", "more", "why")
+_HEADS = ("verdict", "variant", "metric", "effect", "interval", "threshold", "could see", "blocks", "more", "why")
 
 
 def verdicts(comparison: Comparison) -> Sheet:
@@ -26,9 +26,9 @@ def verdicts(comparison: Comparison) -> Sheet:
 
 def _row(verdict: Verdict) -> tuple[str, ...]:
     return (
+        verdict.word,
         verdict.variant,
         verdict.metric if verdict.gated else f"{verdict.metric}*",
-        verdict.word,
         numbers.change(verdict.effect, points=verdict.points),
         interval(verdict),
         size(verdict.threshold, verdict),
@@ -47,7 +47,5 @@ def interval(verdict: Verdict) -> str:
 
 
 def size(amount: float | None, verdict: Verdict) -> str:
-    """Return a change without its sign: `±4.2 %`."""
-    if amount is None:
-        return numbers.UNKNOWN
-    return "±" + numbers.change(amount, points=verdict.points).lstrip("+")
+    """Return a change to both sides: `±4.2 %`."""
+    return numbers.UNKNOWN if amount is None else f"±{numbers.amount(amount, points=verdict.points)}"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from seatrial.report import experiment_cells
 from seatrial.report import experiment_words as words
-from seatrial.report.experiment_words import Cells
+from seatrial.report.experiment_cells import Cells
 from seatrial.report.weighed import Weighed
 
 MOST_BYTES = 900_000
 """GitHub refuses a summary of more than 1 MiB as a whole; there may be others in the same step."""
 
 _CUT = "\n\n*Cut here: the whole is in verdict.json and report.html.*\n"
+_NOTHING = Cells((), ())
 _MARKS = {"KEPT": "✅", "INCONCLUSIVE": "❔"}
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
@@ -37,17 +39,19 @@ def _parts(weighed: Weighed) -> Iterator[str]:
     if weighed.plan.question:
         yield _plain(weighed.plan.question)
     yield "\n".join(f"- {_plain(reason)}" for reason in words.reasons(weighed))
-    gated = words.verdicts(weighed.comparison.gated if weighed.comparison else ())
+    if weighed.comparison is None and weighed.budgets:
+        yield _table(experiment_cells.budgets(weighed))
+    gated = experiment_cells.verdicts(weighed.comparison.gated if weighed.comparison else ())
     if gated.rows:
         yield _table(gated)
-        yield f"Change against `{weighed.base}`; {words.EXPLAINED}."
+        yield f"Change against `{weighed.base}`; {experiment_cells.EXPLAINED}."
     for title, cells in (
-        ("Values, mean over the blocks that are used", words.values(weighed)),
-        ("Budgets", words.budgets(weighed)),
-        ("How runs ended", words.endings(weighed)),
-        ("Runs that are not used", words.left_out(weighed)),
-        ("Noise floor of this machine", words.floors(weighed)),
-        ("Exploratory: nothing is decided by it", words.exploratory(weighed)),
+        ("Values, mean over the blocks that are used", experiment_cells.values(weighed)),
+        ("Budgets", experiment_cells.budgets(weighed) if weighed.comparison else _NOTHING),
+        ("How runs ended", experiment_cells.endings(weighed)),
+        ("Runs that are not used", experiment_cells.left_out(weighed)),
+        ("Noise floor of this machine", experiment_cells.floors(weighed)),
+        ("Exploratory: nothing is decided by it", experiment_cells.exploratory(weighed)),
         ("How it was measured", Cells(("", ""), tuple(words.how(weighed)))),
     ):
         if cells.rows:

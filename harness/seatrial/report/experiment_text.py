@@ -9,16 +9,18 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from seatrial.report import experiment_cells, fitting, tables
 from seatrial.report import experiment_words as words
-from seatrial.report import tables
 from seatrial.report.console import standard_output
-from seatrial.report.experiment_words import Cells
+from seatrial.report.experiment_cells import Cells
 from seatrial.report.weighed import Weighed
 
 _COLOURS = {"KEPT": "green", "INCONCLUSIVE": "yellow"}
 _LEFT = frozenset({"metric", "budget", "measured", "how its runs ended", "why it is not used", "so"})
 _WHOLE = frozenset({"variant", "verdict"})
-"""Words that are not broken: the other columns give way."""
+"""Words that stay on one line: the other columns give way."""
+
+_INDENT = 2
 
 
 def show(weighed: Weighed) -> None:
@@ -29,39 +31,41 @@ def show(weighed: Weighed) -> None:
 def render(weighed: Weighed, console: Console) -> None:
     """Print the report to `console`, as wide as that is; without a terminal it is plain text."""
     with console.capture() as captured:
-        for part in _parts(weighed):
+        for part in _parts(weighed, console.width):
             console.print(part, highlight=False)
     console.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
-def _parts(weighed: Weighed) -> Iterator[RenderableType]:
+def _parts(weighed: Weighed, width: int) -> Iterator[RenderableType]:
     word = Text(f" {weighed.word} ", style="bold reverse " + _COLOURS.get(weighed.word, "red"))
     yield Text.assemble(word, " ", (words.title(weighed), "bold"))
     if weighed.plan.question:
         yield Text(weighed.plan.question, style="italic")
     yield Group(*(Text(f"- {reason}") for reason in words.reasons(weighed)))
-    gated = weighed.comparison.gated if weighed.comparison else ()
-    yield from _section("Verdicts", f"change against {weighed.base}; {words.EXPLAINED}", words.verdicts(gated))
-    yield from _section("Values", "mean over the blocks that are used", words.values(weighed))
-    yield from _section("Budgets", "with 95 %", words.budgets(weighed))
-    yield from _section("Endings", "", words.endings(weighed))
-    said = "kept and shown, not used; found from the generator and the machine, never from a result"
-    yield from _section("Left out", said, words.left_out(weighed))
-    said = "between equal runs, and the smallest change that the planned blocks can see"
-    yield from _section("Noise floor of this machine", said, words.floors(weighed))
-    said = "to look at, nothing is decided by it; * stands out (one in ten of these is chance)"
-    yield from _section("Exploratory", said, words.exploratory(weighed))
+    for title, said, cells in _tables(weighed):
+        if cells.rows:
+            yield _titled(title, said, fitting.fitted(_table(cells), width - _INDENT))
     yield _titled("How it was measured", "", tables.pairs(words.how(weighed)))
 
 
-def _section(title: str, said: str, cells: Cells) -> Iterator[RenderableType]:
-    if cells.rows:
-        yield _titled(title, said, _table(cells))
+def _tables(weighed: Weighed) -> Iterator[tuple[str, str, Cells]]:
+    gated = weighed.comparison.gated if weighed.comparison else ()
+    said = f"change against {weighed.base}; {experiment_cells.EXPLAINED}"
+    yield "Verdicts", said, experiment_cells.verdicts(gated)
+    yield "Values", "mean over the blocks that are used", experiment_cells.values(weighed)
+    yield "Budgets", "with 95 %", experiment_cells.budgets(weighed)
+    yield "Endings", "", experiment_cells.endings(weighed)
+    said = "kept and shown, not used; found from the generator and the machine, never from a result"
+    yield "Left out", said, experiment_cells.left_out(weighed)
+    said = "between equal runs, and the smallest change that the planned blocks can see"
+    yield "Noise floor of this machine", said, experiment_cells.floors(weighed)
+    said = "to look at, nothing is decided by it; * stands out (one in ten of these is chance)"
+    yield "Exploratory", said, experiment_cells.exploratory(weighed)
 
 
 def _titled(title: str, said: str, body: RenderableType) -> RenderableType:
     head = Text.assemble("\n", (title, "bold cyan"), (f"  {said}" if said else "", "dim"))
-    return Group(head, Padding(body, (0, 0, 0, 2), expand=False))
+    return Group(head, Padding(body, (0, 0, 0, _INDENT), expand=False))
 
 
 def _table(cells: Cells) -> Table:

@@ -10,6 +10,7 @@ from seatrial.judge.metric import Metric, Unit
 from seatrial.judge.pairing import Run
 from seatrial.judge.series import Rise
 from seatrial.judge.words import Word
+from seatrial.report import experiment_cells as cells
 from seatrial.report import experiment_words as words
 from seatrial.report import numbers
 from seatrial.report.comparison import BlockValue, Comparison, Course, Verdict
@@ -20,7 +21,7 @@ _UNITS = {**numbers.UNITS, Unit.PER_S: ("per second", 1.0)}
 
 def comparison(weighed: Weighed, rises: Sequence[Rise] = ()) -> Comparison:
     """Return the comparison as the page draws it; `rises` are the latencies of each variant."""
-    gated = words.ordered(weighed.comparison.gated) if weighed.comparison else []
+    gated = cells.ordered(weighed.comparison.gated) if weighed.comparison else []
     metrics = dict.fromkeys(one.metric for one in gated)
     return Comparison(
         title=words.title(weighed),
@@ -33,6 +34,7 @@ def comparison(weighed: Weighed, rises: Sequence[Rise] = ()) -> Comparison:
 
 
 def _verdict(one: verdicts.Verdict) -> Verdict:
+    rests_on = one.rests_on
     open_ = one.word is Word.INCONCLUSIVE and one.blocks_needed is not None
     return Verdict(
         variant=one.variant,
@@ -40,8 +42,8 @@ def _verdict(one: verdicts.Verdict) -> Verdict:
         word=str(one.word),
         gated=one.gated,
         effect=one.effect,
-        low=one.low,
-        high=one.high,
+        low=rests_on.low if rests_on else None,
+        high=rests_on.high if rests_on else None,
         threshold=one.metric.threshold,
         blocks=one.blocks,
         seen=one.smallest_seen,

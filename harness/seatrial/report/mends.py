@@ -24,8 +24,13 @@ MENDS = {
     NoteKind.WARMUP_UNSTABLE: "raise the limit of the warm-up, or look for what still changes in the stack",
     NoteKind.LONG_FLOWS: "let them settle for longer (compare: {slice: 2s, settle: 500ms}), or compare by runs",
     NoteKind.SHARED_CORES: "a machine with more cores lets load and stack have their own",
+    NoteKind.FOREIGN_CPU: "end what else runs on this host (`top` shows it), or measure on one that is left alone",
+    NoteKind.STOLEN_CPU: "use a machine with processors of its own, or more blocks in a quieter hour",
+    NoteKind.LOAD_THROTTLED: "start Seatrial where no CPU quota, or a larger one, holds it (docker run --cpus)",
+    NoteKind.SERVICE_THROTTLED: "its limit (cpus, deploy.resources.limits) is part of what is measured; raise it?",
     NoteKind.LOAD_ENDED_EARLY: "look at logs/locust.log; a locustfile must not stop or quit its runner by itself",
     NoteKind.STOPPED_EARLY: "look at what the rule saw; if it is too strict, change stop_when",
+    NoteKind.RULE_WITHOUT_VALUE: "look at the rule's name, and for a share of memory at the service's limit",
     NoteKind.INTERRUPTED: "run it again to the end; what was recorded until then is shown",
     NoteKind.RECOVERED: "run it again; what was recorded until the kill is shown",
 }

@@ -16,6 +16,9 @@ _DECIMALS = ((99.95, 0), (9.995, 1), (0.00995, 2))
 _NOTHING = 5e-6
 """A change of less than 0.0005 % is rounding."""
 
+_MOST = 10.0
+"""A change of more than tenfold is shown as that: its digits tell of scatter, and make columns wide."""
+
 _MIB = 1 << 20
 _MB = 1_000_000
 
@@ -69,17 +72,32 @@ def percent(fraction: float | None) -> str:
     return UNKNOWN if fraction is None else f"{_digits(fraction * 100)} %"
 
 
+def counted(value: int, noun: str) -> str:
+    """Return `1 block`, `6 blocks`."""
+    return f"{count(value)} {noun}{'' if value == 1 else 's'}"
+
+
 def change(effect: float | None, *, points: bool = False) -> str:
-    """Return `+4.2 %`, or `+0.3 pts`, percentage points, where shares are set against each other."""
+    """Return `+4.2 %`, or `+0.3 pts`, percentage points, where shares are set against each other.
+
+    Beyond tenfold it is `> +1,000 %`.
+    """
     if effect is None:
         return UNKNOWN
     shown = effect if abs(effect) >= _NOTHING else 0.0
-    return f"{'+' if shown > 0 else ''}{_digits(shown * 100)} {'pts' if points else '%'}"
+    beyond = "> " if shown > _MOST else ""
+    return f"{beyond}{'+' if shown > 0 else ''}{_digits(min(shown, _MOST) * 100)} {'pts' if points else '%'}"
+
+
+def amount(effect: float | None, *, points: bool = False) -> str:
+    """Return a change that is meant to both sides: `4.2 %`, `> 1,000 %`."""
+    return change(effect, points=points).replace("+", "")
 
 
 def between(low: float, high: float, *, points: bool = False) -> str:
     """Return `+1.2 to +4.2 %`."""
-    return f"{change(low, points=points).rpartition(' ')[0]} to {change(high, points=points)}"
+    first, last = change(low, points=points), change(high, points=points)
+    return last if low > _MOST else f"{first.rpartition(' ')[0]} to {last}"
 
 
 UNITS = {

@@ -39,6 +39,7 @@ def render(shown: Shown, comparison: Comparison | None = None) -> str:
         review=review,
         title=words.title(review),
         result=words.result(review),
+        word=words.word(review),
         reasons=words.reasons(review),
         comparison=comparison,
         verdicts=comparison_sheets.verdicts(comparison) if comparison else None,
@@ -50,7 +51,7 @@ def render(shown: Shown, comparison: Comparison | None = None) -> str:
         timed=timed,
         marked=bool(shown.curves.events),
         spread=spread,
-        window=_ends(timed, shown.curves),
+        window=ends(timed, shown.curves),
         run=run_lines.lines(review),
         facts=sheets.of_facts(shown.facts),
         plan=sheets.of_facts(shown.plan),
@@ -59,7 +60,7 @@ def render(shown: Shown, comparison: Comparison | None = None) -> str:
     return text
 
 
-def _ends(timed: Sequence[Chart], curves: Curves) -> tuple[float, float] | None:
+def ends(timed: Sequence[Chart], curves: Curves) -> tuple[float, float] | None:
     """Return where the window begins and ends on the shared axis."""
     if not timed:
         return None

@@ -14,6 +14,8 @@ from rich.text import Text
 _HEARTBEAT_S = 10.0
 _MIB = 1 << 20
 _MINUTE_S = 60
+_SPINNER = 2
+"""The spinner and a blank stand before the running line."""
 
 
 class Progress:
@@ -51,16 +53,21 @@ class Progress:
         self._console.print(Text(text), soft_wrap=True)
 
     def live(self, text: str) -> None:
-        """Show what is going on now, in place of what was shown before."""
+        """Show what is going on now, in place of what was shown before; a terminal has one line for it."""
         if self._quiet:
             return
         if not self._console.is_terminal:
             self._heartbeat(text)
         elif self._status is None:
-            self._status = self._console.status(Text(text))
+            self._status = self._console.status(self._one_line(text))
             self._status.start()
         else:
-            self._status.update(Text(text))
+            self._status.update(self._one_line(text))
+
+    def _one_line(self, text: str) -> Text:
+        line = Text(text)
+        line.truncate(self._console.width - _SPINNER, overflow="ellipsis")
+        return line
 
     def _heartbeat(self, text: str) -> None:
         now_s = self._clock()

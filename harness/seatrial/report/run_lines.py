@@ -35,8 +35,8 @@ def lines(review: Review) -> list[tuple[str, str]]:
 def load_model(about: About) -> str:
     """Return `8 users` of the closed model, `50/s, at most 20 users` of the open one."""
     if about.rate:
-        return f"{about.rate}, at most {numbers.count(about.users)} users"
-    return "no load" if about.users is None else f"{numbers.count(about.users)} users"
+        return f"{about.rate}, at most {numbers.counted(about.users or 0, 'user')}"
+    return "no load" if about.users is None else numbers.counted(about.users, "user")
 
 
 def place(about: About) -> str:
@@ -54,7 +54,7 @@ def _arrivals(seen: Arrivals | None, window_ns: int) -> str:
         return ""
     ended = f"{numbers.count(seen.completed)} completed ({_per_s(seen.completed, seen)})"
     waited = f"{numbers.count(seen.late)} found no idle user, {numbers.count(seen.dropped)} dropped in the window"
-    of = f"in {seen.seconds} whole seconds of {numbers.duration(window_ns)}: "
+    of = f"in {numbers.counted(seen.seconds, 'whole second')} of {numbers.duration(window_ns)}: "
     return f"{of}{numbers.count(seen.offered)} offered ({_per_s(seen.offered, seen)}), {ended}; {waited}"
 
 

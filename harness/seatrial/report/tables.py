@@ -145,8 +145,8 @@ def budgets(judged: Sequence[Judged]) -> Table:
     """Return one row for each budget: the word, and what was measured with its interval."""
     return _table(
         [
+            _Column("verdict", [str(one.word).upper() for one in judged], left=True),
             _Column("budget", [one.budget.text for one in judged], left=True),
-            _Column("", [str(one.word).upper() for one in judged], left=True),
             _Column("measured", [one.reason for one in judged], left=True),
         ]
     )

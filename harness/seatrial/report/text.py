@@ -10,12 +10,13 @@ from rich.text import Text
 
 from seatrial.judge.validity import RESERVED
 from seatrial.model import Note
-from seatrial.report import numbers, run_lines, tables, words
+from seatrial.report import fitting, numbers, run_lines, tables, words
 from seatrial.report.console import standard_output
 from seatrial.report.contents import Happened, Review
 from seatrial.report.mends import mend
 
 _MOST_EVENTS = 20
+_INDENT = 2
 
 
 def show(review: Review) -> None:
@@ -29,7 +30,7 @@ def table(rows: Sequence[Mapping[str, object]], console: Console | None = None) 
         return "nothing there yet"
     out = console or standard_output()
     with out.capture() as captured:
-        out.print(tables.listed(rows), highlight=False, end="")
+        out.print(fitting.fitted(tables.listed(rows), out.width), highlight=False, end="")
     return captured.get().rstrip("\n")
 
 
@@ -45,23 +46,7 @@ def render(review: Review, console: Console) -> None:
 
 def _parts(review: Review, width: int) -> Iterator[RenderableType]:
     yield _verdict(review)
-    spans = words.spans(review)
-    if review.budgets:
-        yield _section("Budgets", "judged by this run alone, with 95 %", tables.budgets(review.budgets))
-    if review.endpoints:
-        yield _section(
-            "Requests",
-            words.traffic_explained(review),
-            tables.endpoints(review.total, review.endpoints, spans, width),
-        )
-    if review.flows:
-        yield _section(
-            "Flows", "a flow is one task of a user, such as a whole pull", tables.flows(review.flows, spans, width)
-        )
-    ended_otherwise = [row for row in (*review.endpoints, *review.flows) if set(row.outcomes) - {"ok"}]
-    if ended_otherwise:
-        said = "* is not a failure: given up on purpose (aborted), or by the end of the run (cut)"
-        yield _section("Outcomes", said, tables.failures(ended_otherwise))
+    yield from _traffic(review, width)
     yield from _services(review, width)
     if review.events:
         yield _section("Events", "from the start of the window", _events(review.events))
@@ -71,21 +56,41 @@ def _parts(review: Review, width: int) -> Iterator[RenderableType]:
 
 
 def _verdict(review: Review) -> RenderableType:
-    word = Text(" VALID " if review.valid else " INVALID ", style="bold reverse " + _colour(review.valid))
+    told = words.word(review)
+    word = Text(f" {told} ", style=f"bold reverse {'green' if told == 'VALID' else 'red'}")
     first = Text.assemble(word, " ", (words.title(review), "bold"))
     reasons = [Text(reason, style="red") for reason in words.reasons(review)]
     return Group(first, Text(words.result(review)), *reasons)
+
+
+def _traffic(review: Review, width: int) -> Iterator[RenderableType]:
+    spans, room = words.spans(review), width - _INDENT
+    if review.budgets:
+        told = tables.budgets(review.budgets)
+        yield _section("Budgets", "judged by this run alone, with 95 %", fitting.fitted(told, room))
+    if review.endpoints:
+        asked = tables.endpoints(review.total, review.endpoints, spans, width)
+        yield _section("Requests", words.traffic_explained(review), fitting.fitted(asked, room))
+    if review.flows:
+        done = tables.flows(review.flows, spans, width)
+        said = "a flow is one task of a user, such as a whole pull"
+        yield _section("Flows", said, fitting.fitted(done, room))
+    otherwise = [row for row in (*review.endpoints, *review.flows) if set(row.outcomes) - {"ok"}]
+    if otherwise:
+        said = "* is not a failure: given up on purpose (aborted), or by the end of the run (cut)"
+        yield _section("Outcomes", said, fitting.fitted(tables.failures(otherwise), room))
 
 
 def _services(review: Review, width: int) -> Iterator[RenderableType]:
     stack = [placed for placed in review.services if placed.use.service not in RESERVED]
     if stack:
         said = "unrecl. = anon + kernel + shmem + sock + dirty; clean: cache that can be taken back"
-        yield _section("Memory", said, tables.memory(stack, width))
+        yield _section("Memory", said, fitting.fitted(tables.memory(stack, width), width - _INDENT))
     if review.services:
         said = "CPU in the window; stall: time in which some task waited; gap: time between two samples"
         table, empty = tables.work(review.services, width)
-        yield _section("Work", said, Group(table, Text(empty, style="dim")) if empty else table)
+        fits = fitting.fitted(table, width - _INDENT)
+        yield _section("Work", said, Group(fits, Text(empty, style="dim")) if empty else fits)
 
 
 def _events(events: Sequence[Happened]) -> RenderableType:
@@ -109,8 +114,4 @@ def _notes(notes: Sequence[Note]) -> RenderableType:
 
 def _section(title: str, said: str, body: RenderableType) -> RenderableType:
     head = Text.assemble("\n", (title, "bold cyan"), (f"  {said}" if said else "", "dim"))
-    return Group(head, Padding(body, (0, 0, 0, 2), expand=False))
-
-
-def _colour(valid: bool) -> str:  # noqa: FBT001  (a yes or no is what the colour says)
-    return "green" if valid else "red"
+    return Group(head, Padding(body, (0, 0, 0, _INDENT), expand=False))

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from bokeh.models import (
-    Axis,
-    BasicTickFormatter,
     BoxZoomTool,
     ColumnDataSource,
     CrosshairTool,
-    FixedTicker,
     HoverTool,
     Range1d,
     ResetTool,
@@ -36,7 +32,6 @@ _UNITS = ((4 * 3600, 3600, "hours"), (1200, 60, "minutes"), (0, 1, "seconds"))
 _NS = 1_000_000_000
 _KILLS = frozenset({"oom", "oom_kill", "die", "kill"})
 _MARGIN = 0.01
-_FEW_DECADES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +166,6 @@ def hover(
 def nearest(chart: figure, drawn: GlyphRenderer[Any], rows: Sequence[tuple[str, str]]) -> None:
     """Show `rows` of the point under the pointer."""
     chart.add_tools(HoverTool(renderers=[drawn], tooltips=list(rows)))
-
-
-def logarithmic(axis: Axis, values: Sequence[float]) -> None:
-    """Put ticks at 1, 2 and 5 of each decade of the values (of many decades at 1 alone), without exponents."""
-    decades = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
-    mantissas = (1, 2, 5) if len(decades) <= _FEW_DECADES else (1,)
-    axis.ticker = FixedTicker(ticks=[mantissa * 10.0**decade for decade in decades for mantissa in mantissas])
-    axis.formatter = BasicTickFormatter(use_scientific=False, precision="auto")
 
 
 def plain(chart: figure) -> None:

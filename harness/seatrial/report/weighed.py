@@ -57,7 +57,8 @@ class Weighed:
     judged, numbered by `numbers`; `unfinished` the planned trials without a run that counts. `budgets` are judged
     for each variant. `metrics` are all that have values, by their text; `levels` what they were, by variant and
     text; `floors`, of a check of the machine with itself, what it can see. `commit` is that of the user's checkout
-    (empty: not known), `notes` what could not be read.
+    (empty: not known), `notes` what could not be read. `stopped` says why the experiment
+    ended, empty while it goes on.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Weighed:
     commit: str = ""
     began_ns: int | None = None
     notes: tuple[str, ...] = ()
+    stopped: str = ""
 
     @property
     def base(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from seatrial.judge.budgets import Judged, Kept
 from seatrial.judge.latency import Traffic
 from seatrial.report import numbers, run_lines
 from seatrial.report.contents import Happened, Review
@@ -17,6 +18,13 @@ def title(review: Review) -> str:
     return " · ".join((about.scenario, about.variant, run_lines.place(about), run_lines.load_model(about)))
 
 
+def word(review: Review) -> str:
+    """Return the whole in one or two words; one that can't be trusted keeps or breaks no budget."""
+    if not review.valid:
+        return "INVALID"
+    return "BUDGET BROKEN" if _broken(review) else "VALID"
+
+
 def result(review: Review) -> str:
     """Return how much was asked, over which time, and how much of it failed."""
     where = (
@@ -24,16 +32,16 @@ def result(review: Review) -> str:
         if review.window.opened
         else "in all; no window was opened"
     )
-    asked = f"{numbers.count(review.total.count)} requests and {_flow_count(review.flows)} flows"
+    asked = f"{numbers.counted(review.total.count, 'request')} and {_flow_count(review.flows)}"
     return f"{asked} {where}; {_failed(review.total)}"
 
 
 def reasons(review: Review) -> list[str]:
-    """Return why the run is not to be trusted; empty if nothing says so."""
+    """Return why the run is not to be trusted, and which budgets it broke; empty if nothing says so."""
     found = [f"not to be trusted: {note.kind}: {note.text}" for note in review.notes if note.invalidates]
     if review.about.status != "complete" and not found:
         found.append(f"the run did not come to its end: {review.about.status}")
-    return [*found, *([review.about.error] if review.about.error else [])]
+    return [*found, *([review.about.error] if review.about.error else []), *(one.text for one in _broken(review))]
 
 
 def spans(review: Review) -> Spans:
@@ -59,9 +67,14 @@ def detail(event: Happened) -> list[str]:
     return [f"{name}={value}" for name, value in event.detail.items() if name != "image"]
 
 
+def _broken(review: Review) -> list[Judged]:
+    return [one for one in review.budgets if one.word is Kept.BROKEN]
+
+
 def _flow_count(flows: Sequence[Traffic]) -> str:
     """Say how many ran: an arrival that was dropped is counted as a failure, but nothing was done."""
-    return numbers.count(sum(flow.count - flow.outcomes.get(Outcome.DROPPED, 0) for flow in flows))
+    done = sum(flow.count - flow.outcomes.get(Outcome.DROPPED, 0) for flow in flows)
+    return numbers.counted(done, "flow")
 
 
 def _failed(total: Traffic) -> str:

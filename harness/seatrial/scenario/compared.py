@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
-from seatrial.errors import UsageError
 from seatrial.judge import looks
-from seatrial.model import Design, ExperimentPlan, PlannedLook, Scenario, Variant
-from seatrial.scenario import order, plan
+from seatrial.model import Design, ExperimentPlan, PlannedLook, Scenario
+from seatrial.scenario import comparable, order, plan
 
 AGAIN = "again"
 """The base under another name, in a check of a machine."""
@@ -35,16 +34,17 @@ class Baseline:
 def comparison(
     scenario: Scenario, *, seed: int, shared_cores: bool, design: Design, against: Baseline | None = None
 ) -> ExperimentPlan:
-    """Plan a comparison; UsageError if there is nothing to compare, or two variants that differ in nothing.
+    """Plan a comparison; UsageError for one that can say nothing, or has no time for a block (`comparable`).
 
     Against a baseline the variants that were named run, else the base as it stands now, in as many blocks as are
     stored.
     """
     comparing = scenario.comparing
-    names = _named(scenario) if against is None else comparing.variants or (comparing.base,)
+    names = comparable.named(scenario) if against is None else comparing.variants or (comparing.base,)
     blocks = comparing.blocks if against is None else min(comparing.blocks, against.blocks)
     told = names if against is not None else (comparing.base, *names)
-    _refuse_equals([scenario.variants[name] for name in told], scenario)
+    comparable.refuse_equals(scenario, told)
+    comparable.refuse_short(scenario, len(told), design)
     made = _plan("compare", scenario, told, blocks, seed)
     made = replace(
         made,
@@ -61,8 +61,9 @@ def comparison(
 def selfcheck(
     scenario: Scenario, *, seed: int, shared_cores: bool, design: Design = Design.RUNS
 ) -> ExperimentPlan:
-    """Plan the base against itself: one look, at the end."""
+    """Plan the base against itself: one look, at the end; UsageError if no block fits in the budget of time."""
     base, blocks = scenario.comparing.base, scenario.comparing.blocks
+    comparable.refuse_short(scenario, len((base, AGAIN)), design)
     made = _plan("selfcheck", scenario, (base, AGAIN), blocks, seed)
     last = PlannedLook(blocks=blocks, alpha=made.alpha)
     made = replace(made, base=base, shared_cores=shared_cores, looks=(last,), sides=scenario.comparing.sides)
@@ -124,36 +125,3 @@ def _designed(made: ExperimentPlan, scenario: Scenario, design: Design) -> Exper
     if design is not Design.SLICES:
         return replace(made, design=design)
     return replace(made, design=design, slice_s=one.slice_s, settle_s=one.settle_s, slices=one.slices)
-
-
-def _named(scenario: Scenario) -> tuple[str, ...]:
-    base = scenario.comparing.base
-    wanted = scenario.comparing.variants or tuple(scenario.variants)
-    names = tuple(dict.fromkeys(name for name in wanted if name != base))
-    if not names:
-        raise UsageError(
-            "there is nothing to compare",
-            where=str(scenario.path),
-            seen=f"only the base, {base!r}",
-            expected="at least one more variant, under `variants` or `grid`",
-            hint=f"seatrial selfcheck {scenario.name} compares the base with itself",
-        )
-    return names
-
-
-def _refuse_equals(variants: list[Variant], scenario: Scenario) -> None:
-    """Raise UsageError for two variants that differ in nothing: no comparison of them can say anything."""
-    for index, one in enumerate(variants):
-        for other in variants[:index]:
-            if _changes(one, scenario) == _changes(other, scenario):
-                raise UsageError(
-                    f"the variants {other.name!r} and {one.name!r} differ in nothing",
-                    where=str(scenario.path),
-                    expected="a Compose override, replaced files, or load parameters that differ",
-                    hint=f"seatrial selfcheck {scenario.name} compares the base with itself",
-                )
-
-
-def _changes(variant: Variant, scenario: Scenario) -> tuple[Any, ...]:
-    files = {old: new for old, new in variant.files.items() if old != new}
-    return variant.compose, files, {**scenario.load.parameters, **variant.parameters}

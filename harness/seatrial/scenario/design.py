@@ -78,10 +78,7 @@ def choose(
 def _hindered(load: Load, memory: Memory) -> str:
     if len(memory.stacks_bytes) < 2:  # noqa: PLR2004  (two, to go from one to the other)
         return "there is only one variant to be up"
-    if (
-        load.rate is not None
-        and len({edge for one in load.rate.stretches for edge in (one.begin_per_s, one.end_per_s)}) > 1
-    ):
+    if load.rate is not None and _changes(load.rate):
         return "the rate changes in the window, which every turn would see another part of"
     if memory.available_bytes is None:
         return "the free memory of the host that the stacks run on is not known"

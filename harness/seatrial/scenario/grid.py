@@ -30,7 +30,10 @@ def combinations(grid: Grid) -> dict[str, dict[str, Any]]:
 
 
 def problems(grid: Grid) -> Iterator[Problem]:
-    """Yield what is wrong: too many combinations, or two axes that set the same value."""
+    """Yield what is wrong: an axis without levels, too many combinations, or two axes that set the same value."""
+    for name, axis in grid.items():
+        if not axis:
+            yield Problem(("grid", name), f"the axis {name!r} has no level, so the grid makes no variant")
     count = 1
     for axis in grid.values():
         count *= len(axis)

@@ -16,6 +16,8 @@ from seatrial.scenario import wording
 from seatrial.scenario.document import Document, Place
 from seatrial.scenario.load_grammar import TAGS
 
+_WRONG_TYPES = frozenset({"string_type", "tuple_type"})
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -39,6 +41,8 @@ def of_grammar(error: ValidationError, grammar: type[BaseModel]) -> list[Problem
             close = _meant(place, grammar)
             hint = f"did you mean {close}?" if close else f"known here: {', '.join(_keys_at(place[:-1], grammar))}"
             meant.add((*place[:-1], close))
+        elif found["type"] in _WRONG_TYPES:
+            hint = wording.example(place)
         problems.append(Problem(place, _told(found, place, grammar), hint))
     return problems
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from seatrial.model import FrontDoor, Probe, Scenario, Variant
 from seatrial.scenario import compare_rules, document, grid, load_rules, overrides, shipped
+from seatrial.scenario.document import Document
 from seatrial.scenario.grammar import ScenarioText, VariantText
 from seatrial.scenario.problems import Problem, of_grammar, refuse
 
@@ -20,7 +21,12 @@ COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-c
 
 def read(wanted: str, settings: Mapping[str, str] | None = None) -> Scenario:
     """Read a scenario by name or path, `--set` values applied; ScenarioInvalid tells all problems at once."""
-    source = overrides.apply(document.read(shipped.find(wanted)), settings or {})
+    return sourced(wanted, settings or {})[0]
+
+
+def sourced(wanted: str, settings: Mapping[str, str]) -> tuple[Scenario, Document]:
+    """Read a scenario as `read` does; return it with the document that it was read from."""
+    source = overrides.apply(document.read(shipped.find(wanted)), settings)
     problems = [Problem(place, f"{place[-1]} stands twice") for place in source.repeated]
     try:
         text = ScenarioText.model_validate(source.values)
@@ -30,7 +36,7 @@ def read(wanted: str, settings: Mapping[str, str] | None = None) -> Scenario:
         refuse(source, [*problems, *told, *(one for one in _file_problems(source) if one.place not in places)])
         raise  # refuse always raises here: a ValidationError has at least one problem
     refuse(source, [*problems, *_file_problems(source)])
-    return _meaning(text, source.path)
+    return _meaning(text, source.path), source
 
 
 def _meaning(text: ScenarioText, path: Path) -> Scenario:
@@ -86,7 +92,7 @@ def _locustfile(path: Path, name: str) -> Path:
     return next((place.resolve() for place in places if place.is_file()), places[0])
 
 
-def _file_problems(source: document.Document) -> Iterator[Problem]:
+def _file_problems(source: Document) -> Iterator[Problem]:
     """Yield what is wrong with the files that a scenario names, as far as its words can be read at all."""
     values = source.values if isinstance(source.values, dict) else {}
     load = values.get("load")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from pathlib import Path
 
 from seatrial.errors import UsageError
@@ -19,6 +20,12 @@ def root() -> Path:
 def names() -> tuple[str, ...]:
     """Return the names of the shipped scenarios."""
     return tuple(sorted(path.stem for path in (root() / "scenarios").glob("*.yaml")))
+
+
+def word(path: Path) -> str:
+    """Return what finds the scenario of this file again, as it is typed in a shell: its name or its path."""
+    name = path.stem
+    return name if name in names() and path == find(name) else shlex.quote(str(path))
 
 
 def find(wanted: str) -> Path:

@@ -32,6 +32,19 @@ _PATTERNS = {
     r"^[A-Z][A-Z0-9_]*$": "must be a name in capitals such as REGISTRY_PASSWORD",
     r"^[a-z0-9][a-z0-9-]*$": "must hold only small letters, digits and -",
 }
+_EXAMPLES = {
+    ("gate",): """gate: [cpu per request, 'p95 of "NAME" within 5%']""",
+    ("budgets",): """budgets: ['p95 of "NAME" < 150ms', 'failures < 0.1%']""",
+    ("stop_when",): "stop_when: ['failures > 20% for 10s']",
+    ("compare", "variants"): "variants: [one, other]",
+    ("compare", "varies"): "varies: [host]",
+}
+
+
+def example(place: tuple[str | int, ...]) -> str:
+    """Return what is written at a list's place, or at that of one of its items; empty where nobody needs it."""
+    found = _EXAMPLES.get(tuple(step for step in place if isinstance(step, str)))
+    return f"such as {found}" if found else ""
 
 
 def told(key: str, found: ErrorDetails) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from seatrial.errors import StackFailed
+from seatrial.errors import Interrupted, StackFailed
 from seatrial.stack.processes import RUN_VARIABLE, Process, end_all, marked, of_sessions, process
 
 _READY_S = 20.0
@@ -150,7 +150,8 @@ def guarded(run_id: str) -> Iterator[Guard]:
 def shielded() -> Iterator[None]:
     """Let a clean-up, which must be bounded in time, finish: SIGINT and SIGTERM wait for its end.
 
-    They are delivered then, unless an exception is on its way already: nobody wants to be interrupted twice.
+    They are delivered then. Where a failure is on its way, the KeyboardInterrupt that comes of it has that failure
+    as its cause; where an interrupt is, they are dropped: nobody wants to be interrupted twice.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -160,15 +161,18 @@ def shielded() -> Iterator[None]:
     def note(number: int, _frame: FrameType | None) -> None:
         came.append(number)
 
-    failing = sys.exc_info()[0] is not None
+    under_way = sys.exc_info()[1]
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if came and not failing:
-            signal.raise_signal(came[0])
+        if came and not isinstance(under_way, KeyboardInterrupt | Interrupted):
+            try:
+                signal.raise_signal(came[0])
+            except KeyboardInterrupt as interrupt:
+                raise interrupt from under_way
 
 
 def _start_deadman(run_id: str) -> subprocess.Popen[bytes]:

@@ -21,7 +21,7 @@ from gevent.hub import Waiter
 from seatrial.user.alarm import Alarm
 from seatrial.user.feed import Feed
 from seatrial.user.gate import Gate
-from seatrial.user.tally import Tally
+from seatrial.user.tally import TOOK, Tally
 
 LATE_LIMIT_S = 10.0
 GRACE_NS = 5_000_000
@@ -118,9 +118,10 @@ class Arrivals:
         self._serve(now_ns)
         self.look()
 
-    def completed(self) -> None:
-        """Count an arrival whose task has ended."""
+    def completed(self, due_ns: int) -> None:
+        """Count an arrival whose task has ended, and how long after its moment that was."""
         self._tally.add("arrivals_completed")
+        self._tally.add(TOOK, self._clock() - due_ns)
 
     def take(self) -> tuple[dict[str, int | None], int | None]:
         """Return the counts and the 99th percentile of the slip since the last call, and begin anew.

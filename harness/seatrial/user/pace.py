@@ -34,6 +34,7 @@ class Pace:
         self._serving = False
         self._driven = False
         self._due_ns: int | None = None
+        self._began_due_ns = 0
         self._own_wait = user.wait_time
         self._own_start = user.on_start
         self._user.wait_time, self._user.on_start = self._wait, self._start
@@ -49,7 +50,7 @@ class Pace:
             self._serving = False
             self._due_ns = None
             self._ledger.intend(None)
-            self._arrivals.completed()
+            self._arrivals.completed(self._began_due_ns)
 
     def _start(self) -> None:
         self._own_start()
@@ -80,7 +81,7 @@ class Pace:
             self._arrivals.give_back(due_ns)
             raise GreenletExit
         self._serving = True
-        self._due_ns = due_ns
+        self._due_ns = self._began_due_ns = due_ns
         self._ledger.intend(due_ns)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 COUNTS = ("arrivals", "arrivals_completed", "arrivals_late", "arrivals_dropped")
+TOOK = "arrivals_took_ns"
+"""Told with the counts, and no column: the time from moment to end, summed over the completed."""
 
 
 class Tally:
@@ -14,11 +16,11 @@ class Tally:
 
     def begin(self) -> None:
         """Count from now on; again does nothing."""
-        self._counts = self._counts or dict.fromkeys(COUNTS, 0)
+        self._counts = self._counts or dict.fromkeys((*COUNTS, TOOK), 0)
 
-    def add(self, name: str) -> None:
-        """Count one more of `COUNTS`."""
-        self._counts[name] += 1
+    def add(self, name: str, number: int = 1) -> None:
+        """Count one more of `COUNTS`, or so much of `TOOK`."""
+        self._counts[name] += number
 
     def slipped(self, slip_ns: int) -> None:
         """Note how late an arrival was begun that found an idle user at its moment."""
@@ -32,6 +34,6 @@ class Tally:
         if not self._counts:
             return dict.fromkeys(COUNTS), None
         counts: dict[str, int | None] = {**self._counts}
-        self._counts = dict.fromkeys(COUNTS, 0)
+        self._counts = dict.fromkeys((*COUNTS, TOOK), 0)
         slips_ns, self._slips_ns = sorted(self._slips_ns), []
         return counts, slips_ns[-(-99 * len(slips_ns) // 100) - 1] if slips_ns else None

@@ -1,4 +1,4 @@
-"""Verbs about this host and about files: `validate`, `clean`, `doctor`, `plugin`, `schema`."""
+"""Verbs about this host and about files: `validate`, `doctor`, `plugin`, `schema`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from pathlib import Path
 
 import click
 
-from seatrial import upkeep
 from seatrial.host import doctor as doctors
 from seatrial.load import command as load_command
 from seatrial.report import doctor_text
-from seatrial.scenario import grammar, overrides, reading
+from seatrial.scenario import comparable, grammar, overrides
 
 
 @click.command()
@@ -19,15 +18,9 @@ from seatrial.scenario import grammar, overrides, reading
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a value of the scenario.")
 def validate(scenario: str, settings: tuple[str, ...]) -> None:
     """Check SCENARIO and tell every problem at once."""
-    checked = reading.read(scenario, overrides.parse(settings))
+    checked = comparable.check(scenario, overrides.parse(settings))
+    load_command.check(checked.load, checked.variants.values())
     click.echo(f"{checked.path}: valid; variants: {', '.join(checked.variants)}")
-
-
-@click.command()
-def clean() -> None:
-    """Remove what a killed run left: labelled objects whose owner is dead or whose deadline has passed."""
-    for line in upkeep.clean():
-        click.echo(line)
 
 
 @click.command()

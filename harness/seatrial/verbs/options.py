@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -105,8 +106,8 @@ def request(scenario: str, options: dict[str, Any]) -> Request:
     """Return what the options ask for."""
     named = {f"load.{name}": options.get(name) for name in _LOAD_OPTIONS}
     named |= {f"compare.{name}": options.get(name) for name in ("blocks", "time", "design", "base")}
-    if options.get("variants"):
-        named["compare.variants"] = f"[{options['variants']}]"
+    if options.get("variants") is not None:
+        named["compare.variants"] = json.dumps([name.strip() for name in options["variants"].split(",")])
     if named["load.warmup"] == "stable":
         named["load.warmup"] = "{until: stable}"
     settings = overrides.parse(options["settings"]) | {k: str(v) for k, v in named.items() if v is not None}

@@ -1,4 +1,4 @@
-"""Verbs about stacks: `up`, `down`, `images`."""
+"""Verbs about stacks: `up`, `down`, `clean`, `images`."""
 
 from __future__ import annotations
 
@@ -34,6 +34,13 @@ def up(scenario: str, kept_s: float, **options: Any) -> None:  # noqa: ANN401
 def down(project: str | None) -> None:
     """Remove the stack that `up` left (or all of them, if no PROJECT is named)."""
     for line in upkeep.down(project):
+        click.echo(line)
+
+
+@click.command()
+def clean() -> None:
+    """Remove what a killed run left: labelled objects whose owner is dead or whose deadline has passed."""
+    for line in upkeep.clean():
         click.echo(line)
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from seatrial import review as reviews
-from seatrial import upkeep, weighing
+from seatrial import starting, upkeep, weighing
+from seatrial.record import capacities
 from seatrial.record import folder as folders
 from seatrial.record.folder import RunFolder
-from seatrial.report import as_json, experiment_text, text
+from seatrial.report import as_json, capacity_text, experiment_text, text
 from seatrial.scenario import reading, shipped
 from seatrial.verbs.options import output_options, results_option
 from seatrial.weighing import files
@@ -48,7 +49,8 @@ def show(wanted: str, results: Path, form: str, **options: Any) -> int:  # noqa:
 @results_option
 def report(wanted: str, output: Path | None, results: Path) -> None:
     """Make the page of a stored run: tables and charts in one file that needs no network; print its path."""
-    from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second to import, which no other verb should)
+    with starting.ended_at_once():
+        from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second, which no other verb should)
 
     experiment = folders.find_experiment(results, wanted)
     if experiment is not None and weighing.compares(experiment):
@@ -89,10 +91,17 @@ def _show_experiment(experiment: Path, form: str, *, strict: bool) -> int:
 
 
 def show_run(folder: RunFolder, *, as_values: bool, strict: bool = False) -> int:
-    """Print the report of a run; return the exit code that it stands for."""
-    review = reviews.review(folder)
+    """Print the report of a run; return the exit code that it stands for.
+
+    That of a search for capacity begins with what was found, or with how far it came.
+    """
+    review, found = reviews.review(folder), capacities.load(folder)
     if as_values:
-        click.echo(json.dumps(as_json.render(review), indent=1))
-    else:
-        text.show(review)
+        searched = {} if found is None else {"capacity": capacities.values(found)}
+        click.echo(json.dumps({**as_json.render(review), **searched}, indent=1))
+        return review.exit_code(strict=strict)
+    if found is not None:
+        capacity_text.show([found])
+        click.echo()
+    text.show(review)
     return review.exit_code(strict=strict)

@@ -14,9 +14,9 @@ from seatrial.judge.metric import Metric
 from seatrial.judge.noise import Floor
 from seatrial.judge.pairing import Block
 from seatrial.model import ExperimentPlan
-from seatrial.record import plans
+from seatrial.record import courses, plans
 from seatrial.report.weighed import COMPARES, Taken, Weighed
-from seatrial.weighing import files, limits, runs, stored
+from seatrial.weighing import files, limits, reasons, runs, stored, subjects
 from seatrial.weighing.runs import Found
 from seatrial.weighing.stored import Base
 
@@ -32,19 +32,27 @@ def weigh(experiment: Path, *, alpha: float | None = None) -> Weighed:
     listed, passed = runs.newest(experiment)
     order = {name: place for place, name in enumerate(plan.variants)}
     listed.sort(key=lambda one: (one[1].block, order.get(one[1].variant, len(order))))
-    found = [runs.found(folder, document, gate, limited) for folder, document in listed]
+    alone = not (plan.command in COMPARES or plan.against)
+    found = subjects.alike(
+        [runs.found(folder, document, gate, limited, alone=alone) for folder, document in listed]
+    )
     base = stored.base(experiment, plan, found, gate, limited)
     numbers = whole(plan, [one.taken for one in found])
     blocks = [base.beside(_block(found, number), number) for number in numbers]
     shown = _told([*gate, *base.shown, *(one for each in found for one in each.shown)], blocks)
     shared = _shared(plan, found)
-    judged, why_not = _compared(plan, blocks, base, gate, shown, alpha=alpha, shared=shared)
+    judged, why_not = None, ""
+    stopped = courses.load(experiment).stopped
+    if alone or not blocks:
+        why_not = reasons.uncompared(found, stopped, plain=alone)
+    else:
+        judged, why_not = _compared(plan, blocks, base, gate, shown, alpha=alpha, shared=shared)
     began = [one.taken.began_ns for one in found if one.taken.began_ns is not None]
     return Weighed(
         name=experiment.name,
         folder=str(experiment),
         plan=plan,
-        comparison=judged,
+        comparison=judged and reasons.with_course(judged, plan, stopped),
         why_not=why_not,
         blocks=tuple(blocks),
         numbers=numbers,
@@ -58,6 +66,7 @@ def weigh(experiment: Path, *, alpha: float | None = None) -> Weighed:
         commit=stored.commit(found),
         began_ns=min(began, default=None),
         notes=tuple(passed),
+        stopped=stopped,
     )
 
 
@@ -109,10 +118,6 @@ def _compared(
     alpha: float | None,
     shared: bool,
 ) -> tuple[Comparison | None, str]:
-    if plan.command not in COMPARES and not plan.against:
-        return None, "a plain run is not compared with anything"
-    if not blocks:
-        return None, "no block has come to its end yet"
     used = alpha if alpha is not None else level(plan, len(blocks))
     try:
         found = comparison.compare(

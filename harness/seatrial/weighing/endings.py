@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from seatrial.judge.categories import FINISHED
 from seatrial.model import Note, NoteKind
-
-KILLED = "killed for memory"
-FAILED = "failed"
+from seatrial.weighing import failures
+from seatrial.weighing.failures import Failure
 
 _OUTCOMES = {
     NoteKind.SATURATED: "did not keep up with the rate",
@@ -18,72 +16,50 @@ _OUTCOMES = {
 }
 """What invalidates a single run, and yet is what the variant did: never a reason to leave its block out."""
 
-_TOLD: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("no space left",), "ran out of space"),
-    (("images could not be built", "image can't be built", "can't be pulled"), "could not be built"),
-    (("is not ready", "are not running after"), "never became ready"),
-    (("seeding",), "could not be seeded"),
-    (("is not running", "exited", "did not end within", "ended with exit code"), "a service exited"),
-)
-_KILLED = re.compile(
-    r"(?<![\w/.-])(killed for want of memory|out of memory|oom|exit code 137|exited \(137\))(?![\w/-])",
-    re.IGNORECASE,
-)
-"""Looked for in the first line only: paths and logs stand in the others. 137 is 128 and SIGKILL."""
-
-_QUOTED = re.compile(r"(?<!\w)'[^']*'(?!\w)")
-_STATUS = re.compile(r"(?<![\w/.-])exited \(137\)", re.IGNORECASE)
-"""What Docker says of a container, in any line."""
-
-_NOT_ITS_FAULT = (
-    "load generator",
-    "control socket",
-    "docker daemon",
-    "no compose",
-    "run folder can't be written",
-    "dead-man",
-    "is in use",
-    "server programs",
-    "sampler",
-    "out of date",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """`ended` is an outcome, and `invalid` why the run can't be used; an invalid one is taken as finished."""
+    """`ended` is an outcome, and `invalid` why the run can't be used; an invalid one is taken as finished.
+
+    `why` is what was seen of an outcome other than FINISHED.
+    """
 
     ended: str = FINISHED
     invalid: str = ""
+    why: str = ""
 
 
-def of(status: str, error: str, notes: Sequence[Note]) -> End:
-    """Tell how a run with this status, error and notes ended.
+def of(
+    status: str,
+    error: str,
+    notes: Sequence[Note],
+    *,
+    failure: Mapping[str, str] | None = None,
+    alone: bool = False,
+) -> End:
+    """Tell how a run with this status, error (in its parts: `failure`) and notes ended.
 
-    The stack's end is an outcome; what befell generator, daemon, disk or sampler is not.
+    The stack's end is an outcome; what befell generator, daemon, disk or sampler is not. Nor is what others did to
+    the host, unless the run stands `alone`, set against nothing.
     """
     if status == "failed":
-        return _failed(error, notes)
+        return _failed(failures.of(error, failure or {}), notes)
     kinds = {note.kind for note in notes}
     if {NoteKind.OOM_KILL, NoteKind.SERVICE_RESTARTED} <= kinds:
-        return End(KILLED)
-    invalid = next((note for note in notes if note.invalidates and note.kind not in _OUTCOMES), None)
+        return End(failures.KILLED)
+    grave = [note for note in notes if (note.invalidates if alone else note.disqualifies)]
+    invalid = next((note for note in grave if note.kind not in _OUTCOMES), None)
     if invalid is not None:
         return End(invalid=f"{invalid.kind}: {invalid.text}")
-    return End(next((words for kind, words in _OUTCOMES.items() if kind in kinds), FINISHED))
+    outcome = next((note for kind in _OUTCOMES for note in notes if note.kind is kind), None)
+    return End() if outcome is None else End(_OUTCOMES[outcome.kind], why=outcome.text)
 
 
-def _failed(error: str, notes: Sequence[Note]) -> End:
-    if any(note.kind is NoteKind.STOPPED_EARLY for note in notes):
-        return End(_OUTCOMES[NoteKind.STOPPED_EARLY])
-    what = error.partition("\n")[0]
-    if any(word in what.lower() for word in _NOT_ITS_FAULT):
-        return End(invalid=what)
-    if any(note.kind is NoteKind.OOM_KILL for note in notes) or _was_killed(what, error):
-        return End(KILLED)
-    text = error.lower()
-    return End(next((said for words, said in _TOLD if any(word in text for word in words)), FAILED))
-
-
-def _was_killed(what: str, error: str) -> bool:
-    return _KILLED.search(_QUOTED.sub("", what)) is not None or _STATUS.search(error) is not None
+def _failed(failure: Failure, notes: Sequence[Note]) -> End:
+    stopped = next((note for note in notes if note.kind is NoteKind.STOPPED_EARLY), None)
+    if stopped is not None:
+        return End(_OUTCOMES[stopped.kind], why=stopped.text)
+    if not failures.is_its_own(failure):
+        return End(invalid=failure.what)
+    killed = any(note.kind is NoteKind.OOM_KILL for note in notes) or failures.was_killed(failure)
+    return End(failures.KILLED if killed else failures.ended(failure), why=failure.what)

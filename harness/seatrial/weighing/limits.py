@@ -47,7 +47,9 @@ def _of(
     for one in asked:
         if one.limit is not None:
             told.append(_absolute(one, mine))
-        elif variant != base or not _has_others(blocks, base):
+        elif variant == base and not _has_others(blocks, base):
+            told.append(budgets.judge_alone(one))
+        elif variant != base:
             why = why_not[one.text]
             told.append(_undecided(one, why) if why else _relative(one, variant, blocks, base))
     return [_unless_ended(one, mine) for one in told]
@@ -85,15 +87,16 @@ def _absolute(budget: Budget, mine: Sequence[Found]) -> Judged:
     usable = [one for one in mine if not one.taken.run.invalid and one.taken.run.ended == FINISHED]
     if usable:
         return budgets.judge(budget, [one.readings[budget.text] for one in usable])
-    ended = next((one.taken.run.ended for one in mine if one.taken.run.ended != FINISHED), "")
-    if ended:
-        return Judged(budget=budget, word=Kept.BROKEN, reason=f"no run finished: {ended}")
+    ended = next((one.taken.run for one in mine if one.taken.run.ended != FINISHED), None)
+    if ended is not None:
+        seen = f" ({ended.why})" if ended.why else ""
+        return Judged(budget=budget, word=Kept.BROKEN, reason=f"no run finished: {ended.ended}{seen}")
     why = next((one.taken.run.invalid for one in mine), "there is no run that counts")
     return Judged(budget=budget, word=Kept.NOT_DECIDED, reason=f"no run can be trusted: {why}")
 
 
 def _relative(budget: Budget, variant: str, blocks: Sequence[Block], base: str) -> Judged:
-    if not any(base in block for block in blocks) or variant == base:
+    if not any(base in block for block in blocks):
         return budgets.judge_within(budget, None)
     paired = pairing.paired(blocks, base, variant, budget.metric)
     if paired.effect is not None:

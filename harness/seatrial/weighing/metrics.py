@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from seatrial.judge import measured, metric
+from seatrial.judge import measured, metric, rounding
 from seatrial.judge.columns import rows
 from seatrial.judge.measured import Tables
 from seatrial.judge.metric import Kind, Metric
@@ -35,6 +35,12 @@ def values(asked: Iterable[Metric], tables: Tables) -> Mapping[str, float | None
         part = _narrowed(name, tables) if name is not None else tables
         found |= {one.text: measured.value(one, part) for one in mine}
     return {one.text: found[one.text] for one in wanted}
+
+
+def rounded(asked: Iterable[Metric], tables: Tables) -> Mapping[str, float]:
+    """Return the standard deviation that counting leaves in each value, where there is one."""
+    found = {one.text: rounding.sd(one, tables) for one in asked}
+    return {text: sd for text, sd in found.items() if sd}
 
 
 def _names(tables: Tables) -> list[str]:

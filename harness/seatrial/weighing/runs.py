@@ -57,14 +57,22 @@ def newest(experiment: Path) -> tuple[list[tuple[RunFolder, RunDocument]], list[
     return [kept[place] for place in sorted(kept, key=lambda one: one[0])], passed
 
 
-def found(folder: RunFolder, document: RunDocument, asked: Sequence[Metric], budgets: Sequence[Budget]) -> Found:
-    """Read one run: how it ended and, if its tables can be read, the value of every metric."""
-    end = endings.of(document.status, document.error, document.notes)
+def found(
+    folder: RunFolder,
+    document: RunDocument,
+    asked: Sequence[Metric],
+    budgets: Sequence[Budget],
+    *,
+    alone: bool = False,
+) -> Found:
+    """Read one run: how it ended and, if its tables can be read, the value of every metric.
+
+    One that stands `alone`, set against nothing, need not have had the host to itself.
+    """
     if document.status == "failed":
-        return Found(
-            taken=_taken(folder, document, pairing.Run(ended=end.ended, invalid=end.invalid), readable=False),
-            document=document,
-        )
+        end = endings.of(document.status, document.error, document.notes, failure=document.failure)
+        run = pairing.Run(ended=end.ended, invalid=end.invalid, why=end.why)
+        return Found(taken=_taken(folder, document, run, readable=False), document=document)
     keys = sorted({one.key for one in (*asked, *(budget.metric for budget in budgets)) if one.key})
     try:
         judged = judge(folder)
@@ -80,20 +88,28 @@ def found(folder: RunFolder, document: RunDocument, asked: Sequence[Metric], bud
         return Found(
             taken=_taken(folder, document, pairing.Run(invalid=error.what), readable=False), document=document
         )
-    return _read(folder, judged, tables, asked, budgets)
+    end = endings.of(document.status, document.error, judged.review.notes, alone=alone)
+    return _read(folder, judged, tables, asked, budgets, end)
 
 
 def _read(
-    folder: RunFolder, judged: Judged, tables: Tables, asked: Sequence[Metric], budgets: Sequence[Budget]
+    folder: RunFolder,
+    judged: Judged,
+    tables: Tables,
+    asked: Sequence[Metric],
+    budgets: Sequence[Budget],
+    end: endings.End,
 ) -> Found:
     document, review = judged.document, judged.review
-    end = endings.of(document.status, document.error, review.notes)
     invalid = end.invalid or ("" if review.window.opened else "its window was never opened")
     shown = metrics.told_by(tables)
     wanted = (*asked, *(one.metric for one in budgets if one.limit is None), *shown)
+    timed = _timed(wanted, end)
     run = pairing.Run(
-        values=metrics.values(_timed(wanted, end), tables),
+        values=metrics.values(timed, tables),
+        rounding=metrics.rounded(timed, tables),
         ended=end.ended,
+        why=end.why,
         invalid=invalid,
         requests=review.total.count,
         counts=_counts(wanted, tables),

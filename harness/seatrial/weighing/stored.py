@@ -17,7 +17,7 @@ from seatrial.record import document as documents
 from seatrial.record import plans
 from seatrial.record.folder import RunFolder
 from seatrial.report.weighed import Against
-from seatrial.weighing import runs
+from seatrial.weighing import runs, subjects
 from seatrial.weighing.runs import Found
 
 
@@ -51,11 +51,13 @@ def base(
     if not plan.against:
         return Base(name=plan.base)
     place, variant = _place(experiment, plan)
-    theirs = [
-        runs.found(folder, document, gate, budgets)
-        for folder, document in runs.newest(place)[0]
-        if document.variant == variant
-    ]
+    theirs = subjects.alike(
+        [
+            runs.found(folder, document, gate, budgets)
+            for folder, document in runs.newest(place)[0]
+            if document.variant == variant
+        ]
+    )
     if not theirs:
         raise UsageError("the stored experiment has no run that counts", where=str(place), hint="seatrial list")
     differ = _differing(theirs[-1], found[-1]) if found else ((), ())

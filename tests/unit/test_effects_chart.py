@@ -1,0 +1,84 @@
+"""The forest plot: one wide interval does not squeeze the others to points."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import comparisons
+import pytest
+
+from seatrial.report import effects_chart
+from seatrial.report.comparison import Verdict
+
+NEAR = [comparisons.verdict(name, "cpu per request", "EQUIVALENT", 0.01) for name in ("a", "b", "c")]
+WIDE = replace(comparisons.verdict("wild", "p95 of blob", "REGRESSION", 80.0), low=6.0, high=900.0)
+LOST = replace(comparisons.verdict("odd", "p95 of blob", "INCONCLUSIVE", 0.1), low=-0.9, high=3.0)
+
+
+def drawn(verdicts: list[Verdict], name: str) -> list[dict[str, list[Any]]]:
+    """Return what the renderers of that name are drawn from; those without a name for an empty one."""
+    chart: Any = effects_chart.forest(verdicts, "base").figure
+    return [dict(one.data_source.data) for one in chart.renderers if (one.name or "") == name]
+
+
+def test_intervals_alike_are_all_within() -> None:
+    """Nothing is cut where nothing has to be."""
+    assert effects_chart.ends(NEAR) == pytest.approx((-0.05, 0.05))
+    assert drawn(NEAR, "cut-right") == drawn(NEAR, "cut-left") == []
+
+
+def test_one_wide_interval_does_not_squeeze_the_others() -> None:
+    """The others keep an eighth of their side, and what is beyond ends in an arrow at the edge."""
+    begin, end = effects_chart.ends([*NEAR, WIDE])
+
+    assert (begin, end) == pytest.approx((-0.05, 0.4))
+    assert drawn([*NEAR, WIDE], "cut-right")[0]["x"] == [end]
+
+
+def test_what_is_cut_keeps_its_numbers() -> None:
+    """On paper nothing can be pointed at: they stand in the label, and in what the pointer is told."""
+    arrow = drawn([*NEAR, WIDE], "cut-right")[0]
+    label = drawn([*NEAR, WIDE], "")[0]["label"][-1]
+
+    assert arrow["said"] == ["REGRESSION: > +1,000 % (+600 to > +1,000 %)"]
+    assert label.replace("\n", " ") == "wild: p95 of blob: > +1,000 % (+600 to > +1,000 %)"
+
+
+def test_nothing_is_drawn_beyond_the_axis() -> None:
+    """Neither a point nor the end of a line."""
+    begin, end = effects_chart.ends([*NEAR, WIDE, LOST])
+    data = drawn([*NEAR, WIDE, LOST], "")[0]
+
+    assert all(begin <= one <= end for name in ("low", "high") for one in data[name])
+    assert math.isnan(data["effect"][3])
+    assert data["effect"][4] == 0.1
+
+
+def test_both_ends_can_be_cut() -> None:
+    """Of an interval that tells nothing."""
+    lost = [*NEAR, LOST]
+
+    assert [len(drawn(lost, name)) for name in ("cut-left", "cut-right")] == [1, 1]
+
+
+def test_a_threshold_is_never_beyond_the_axis() -> None:
+    """Grey shows what would not matter, also where all intervals are narrow."""
+    broad = replace(NEAR[0], threshold=2.0)
+
+    assert effects_chart.ends([*NEAR, broad]) == pytest.approx((-2.0, 2.0))
+
+
+def test_a_label_fits_into_a_telephone() -> None:
+    """366 pixels have room for 52 characters of 12 px."""
+    long = replace(NEAR[0], variant="gunicorn-gevent-4-workers-keepalive", metric=f'p95 of "{"/manifests" * 5}"')
+
+    assert max(map(len, drawn([long], "")[0]["label"][0].splitlines())) <= 52
+
+
+def test_shares_are_no_measure_for_ratios() -> None:
+    """Failures differ by tenths of points; measured by these every ratio would be cut."""
+    shares = [replace(one, points=True, low=-0.001, high=0.001, threshold=0.001) for one in NEAR]
+
+    assert effects_chart.ends([*shares, NEAR[0]]) == pytest.approx((-0.05, 0.05))

@@ -1,0 +1,36 @@
+"""Ticks of a logarithmic axis: there is always something to read a value from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from bokeh.models import LogAxis
+
+from seatrial.report.ticks import logarithmic
+
+
+def ticks(values: Sequence[float]) -> list[float]:
+    """Return the ticks that lie among the values, and those next to them."""
+    axis = LogAxis()
+    logarithmic(axis, values)
+    return [float(tick) for tick in axis.ticker.ticks]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("values", [(20.9, 30.8), (2.1, 4.9), (0.51, 0.9), (1010.0, 1900.0), (21.0, 99.0)])
+def test_values_near_each_other_have_ticks_among_them(values: tuple[float, float]) -> None:
+    """Between 20.9 and 30.8 lies none of 1, 2, 5 and 10, and the axis would be bare."""
+    least, most = values
+
+    assert sum(least <= tick <= most for tick in ticks(values)) >= 2
+
+
+def test_one_value_alone_has_ticks_about_it() -> None:
+    """Every request may take as long as the next."""
+    assert min(ticks((20.0, 20.0))) <= 20.0 <= max(ticks((20.0, 20.0)))
+
+
+def test_decades_have_round_ticks() -> None:
+    """1, 2 and 5 of each; of many decades one."""
+    assert ticks((1.0, 60.0)) == [1, 2, 5, 10, 20, 50, 100, 200, 500]
+    assert ticks((0.1, 9000.0)) == pytest.approx([0.1, 1, 10, 100, 1000, 10000])
