@@ -68,8 +68,8 @@ def _reviewed(
 
 
 def test_a_host_that_does_nothing_else_is_no_word_worth(tmp_path: Path) -> None:
-    """9 % of two cores, and 0.9 % stolen, are allowed."""
-    assert _reviewed(tmp_path, foreign=0.18, stolen=0.018, held=0.009).notes == ()
+    """9 % of two cores, and 4.5 % stolen, are allowed."""
+    assert _reviewed(tmp_path, foreign=0.18, stolen=0.09, held=0.009).notes == ()
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_a_host_that_does_nothing_else_is_no_word_worth(tmp_path: Path) -> None:
             "other programs used 31.0% of the host's processors; 10% is allowed",
         ),
         (
-            {"stolen": 0.05},
+            {"stolen": 0.15},
             NoteKind.STOLEN_CPU,
-            "the hypervisor kept 2.5% of the host's processors for others; 1% is allowed",
+            "the hypervisor kept 7.5% of the host's processors for others; 5% is allowed",
         ),
         (
             {"held": 0.04},
@@ -163,9 +163,9 @@ def _share(*, foreign_ms: int = 0, stolen_ms: int = 0, stretches: int = 1) -> Ho
 @pytest.mark.parametrize(
     ("share", "kinds"),
     [
-        (_share(stolen_ms=70), []),
-        (_share(stolen_ms=71), [NoteKind.STOLEN_CPU]),
-        (_share(stolen_ms=80, stretches=2), []),
+        (_share(stolen_ms=310), []),
+        (_share(stolen_ms=311), [NoteKind.STOLEN_CPU]),
+        (_share(stolen_ms=320, stretches=2), []),
         (_share(foreign_ms=610), []),
         (_share(foreign_ms=611), [NoteKind.FOREIGN_CPU]),
     ],
