@@ -23,8 +23,8 @@ FOREIGN = 0.10
 """Of all processors."""
 
 STOLEN = 0.05
-"""Of all processors. 1 to 2.5 % are common on virtual machines with neighbours, and what is the same on both sides of
-a block drops out: identical stacks were not told apart there (docs/explanation/comparing.md)."""
+"""Of all processors. On virtual machines with neighbours 1 to 2.5 % are common; what both sides of a block have in
+common drops out, and identical stacks were not told apart there (docs/explanation/comparing.md)."""
 
 _TICK_NS = 10_000_000
 """`/proc/stat` counts in steps of 10 ms (USER_HZ is 100), so each stretch may show one too many."""
