@@ -34,6 +34,7 @@ def test_private_files_of_a_dead_run_are_removed(tmp_path: Path) -> None:
         (str(replace(ME, boot="another", machine="another")), "nobody here can tell"),
         ("42:1:boot", "nobody here can tell"),
     ],
+    ids=["lives", "another namespace", "another machine", "not readable"],
 )
 def test_run_that_may_go_on_is_left_alone(tmp_path: Path, owner: str, what: str) -> None:
     """A living owner, and one of another host, container or version: refused, and nothing is touched."""
