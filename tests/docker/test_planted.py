@@ -23,7 +23,7 @@ BLOCKS = 3
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 SHORT = ("--design", "slices", "--warmup", "1s", "--set", "compare.slices=3", "--set", "load.drain=1s")
 VARIANTS = {
-    "again": {"compose": {"services": {"app": {"environment": {"NOBODY_READS_THIS": "1"}}}}},
+    "same": {"compose": {"services": {"app": {"environment": {"NOBODY_READS_THIS": "1"}}}}},
     "planted": {
         "compose": {
             "services": {"app": {"environment": {"HOLD_MIB": "87", "WORK_ROUNDS": "3200", "FAIL_EVERY": "20"}}}
@@ -81,7 +81,7 @@ def test_a_lost_keep_alive_costs_nginx_a_multiple(results: Path) -> None:
 
 def test_what_is_the_same_is_not_told_apart(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No REGRESSION and no IMPROVEMENT in any labelling of the same blocks; the table says what was used."""
-    series = stored_blocks.load(results, "again", "work")
+    series = stored_blocks.load(results, "same", "work")
     found = redrawn.redraw(series, len(series.blocks), 20, 1, relabel=True)
     sys.stdout.writelines(identical.table(series, found, [0.0]))
 
