@@ -3,8 +3,11 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 bin := .venv/bin
-# These share nothing, so that two may run at once; what is in tests/docker and tests/process shares the processors.
-apart := --numprocesses 2 --dist loadfile tests/golden tests/locustfiles tests/rules tests/unit
+# Two of these may run at once: no result of theirs depends on who else has the processors. The others run alone.
+apart := tests/golden tests/locustfiles tests/rules tests/unit $(wildcard tests/process/test_client_[bcru]*.py \
+  tests/process/test_*browser.py tests/process/test_interrupts.py tests/process/test_registry_pull_child.py)
+alone := tests/docker $(filter-out $(apart),$(wildcard tests/process/test_*.py))
+two := --numprocesses 2 --dist loadfile
 has_docker := timeout 10 docker version >/dev/null 2>&1
 
 .PHONY: help trial test check static fix wheel bench test-modern-host clean clean-venv
@@ -21,14 +24,14 @@ test: ## every check and every test, with real containers and real servers
 	@./provision.sh test
 	@! $(has_docker) || $(bin)/seatrial images bootstrap
 	@$(MAKE) --no-print-directory static
-	$(bin)/pytest tests/docker tests/process
-	$(bin)/pytest $(apart)
+	$(bin)/pytest $(alone)
+	$(bin)/pytest $(two) $(apart)
 
 check: ## the fast part of test: lint, types, layers, and the tests that need neither engine nor browser
 	@./provision.sh check
 	@$(MAKE) --no-print-directory static
-	$(bin)/pytest $(apart) -m "not docker and not servers and not browser"
-	$(bin)/pytest tests/process -m "not docker and not servers and not browser"
+	$(bin)/pytest $(two) $(apart) -m "not docker and not servers and not browser"
+	$(bin)/pytest $(filter-out tests/docker,$(alone)) -m "not docker and not servers and not browser"
 
 static: # of .venv as it stands
 	$(bin)/ruff check .

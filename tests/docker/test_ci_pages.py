@@ -15,7 +15,7 @@ import pytest
 pytestmark = pytest.mark.docker
 
 STACK = Path(__file__).parents[2] / "scenarios" / "stacks" / "known"
-SHORT = " --blocks 1 --warmup 1s --duration 3s"
+SHORT = " --blocks 1 --warmup 1s --duration 1s"
 PAGES = ("ci-github-actions.md", "ci-gitlab.md")
 
 

@@ -99,22 +99,23 @@ def test_a_look_is_due_at_its_block_only() -> None:
         ({"word": Word.LIKELY_REGRESSION}, Next.GO_ON),
         ({"word": Word.INVALID}, Next.DECIDED),
         ({"word": Word.INVALID, "withheld": True}, Next.GO_ON),
-        ({"blocks_needed": 41}, Next.FUTILE),
-        ({"blocks_needed": 40}, Next.GO_ON),
-        ({"blocks_needed": None}, Next.FUTILE),
+        ({"blocks_needed": 41, "smallest_seen": 0.28}, Next.FUTILE),
+        ({"blocks_needed": 40, "smallest_seen": 0.28}, Next.GO_ON),
+        ({"blocks_needed": None, "smallest_seen": 0.28}, Next.FUTILE),
+        ({"blocks_needed": None, "smallest_seen": 0.27}, Next.GO_ON),
         ({"blocks_needed": 21, "low": -0.05, "high": 0.1}, Next.PRECISE),
         ({"blocks_needed": 20, "low": -0.05, "high": 0.1}, Next.GO_ON),
         ({"blocks_needed": None, "smallest_seen": None, "low": None, "high": None}, Next.GO_ON),
     ],
 )
 def test_what_a_look_advises(changes: dict[str, object], expected: Next) -> None:
-    """Decided, precise, or hopeless ends it; twice the budget is hopeless, once is not."""
+    """Decided, precise, or hopeless ends it: scatter of which 40 blocks show more than 10 % only is hopeless."""
     assert looks.advice(compared(replace(OPEN, **changes)), 6, 20) is expected  # type: ignore[arg-type]
 
 
 def test_one_open_verdict_keeps_it_going() -> None:
     """All of the gate have to be decided, or out of reach."""
-    hopeless = replace(OPEN, blocks_needed=None)
+    hopeless = replace(OPEN, smallest_seen=0.3, blocks_needed=None)
     assert looks.advice(compared(replace(OPEN, word=Word.REGRESSION), OPEN), 6, 20) is Next.GO_ON
     assert looks.advice(compared(hopeless, OPEN), 6, 20) is Next.GO_ON
     assert looks.advice(compared(hopeless, EQUAL), 6, 20) is Next.FUTILE

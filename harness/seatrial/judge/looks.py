@@ -7,6 +7,7 @@ the last look, as Lan and DeMets' spending functions do, Biometrika 1983).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -70,11 +71,12 @@ def after(blocks: int, looks: Sequence[Look]) -> Look | None:
 def advice(found: Comparison, blocks: int, most_blocks: int) -> Next:
     """Tell what a look means for the rest: stop if all is decided, precise, out of reach, or used up.
 
-    Only where all that are undecided would need more blocks than the budget holds: precise, if their intervals
-    reach no farther than the threshold to either side; out of reach, if they would need twice the budget, as the
-    scatter of a few blocks is itself known only within a factor. What can't be judged at all keeps nothing going;
-    how runs end does while Fisher's test has not decided, and so do invalid blocks that are too many now, and
-    would not be if all that are left were valid.
+    Precise, if all that are undecided would need more blocks than the budget holds, and their intervals reach no
+    farther than the threshold to either side. Out of reach, if they would need twice the budget (the scatter of
+    a few blocks is itself known only within a factor), and by scatter alone as well: an estimate that happens to
+    lie near the threshold would take any number of blocks, and moves on with the next ones. What can't be judged
+    at all keeps nothing going; how runs end does while Fisher's test has not decided, and so do invalid blocks
+    that are too many now, and would not be if all that are left were valid.
     """
     open_ones = [one for one in found.gated if one.word not in DECIDED and not _hopeless(one)]
     unsettled = any(one.word in _OPEN_ENDINGS for one in found.endings) or _mendable(found, most_blocks - blocks)
@@ -86,7 +88,7 @@ def advice(found: Comparison, blocks: int, most_blocks: int) -> Next:
         return Next.GO_ON
     if all(_precise(one) and _beyond(one, most_blocks) for one in open_ones):
         return Next.PRECISE
-    return Next.FUTILE if all(_beyond(one, 2 * most_blocks) for one in open_ones) else Next.GO_ON
+    return Next.FUTILE if all(_out_of_sight(one, 2 * most_blocks) for one in open_ones) else Next.GO_ON
 
 
 def _mendable(found: Comparison, left: int) -> bool:
@@ -103,6 +105,13 @@ def _precise(one: Verdict) -> bool:
         return False
     low, high, most = (effects.margin(end, one.metric.scale) for end in (one.low, one.high, one.metric.threshold))
     return (high - low) / 2 <= most
+
+
+def _out_of_sight(one: Verdict, most_blocks: int) -> bool:
+    if one.smallest_seen is None:
+        return False
+    seen, least = (effects.margin(each, one.metric.scale) for each in (one.smallest_seen, one.metric.threshold))
+    return _beyond(one, most_blocks) and seen * math.sqrt(one.blocks / most_blocks) > least
 
 
 def _beyond(one: Verdict, most_blocks: int) -> bool:
