@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import redrawn
@@ -81,17 +80,13 @@ def _first(lost: tuple[str, ...]) -> str:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = redrawn.options(__doc__ or "")
     parser.add_argument("--design", choices=sorted(_LOADS), default="slices")
     parser.add_argument("--scenario", default="known-cpu")
     parser.add_argument("--endpoint", default="work")
     parser.add_argument("--blocks", type=int, default=60)
     parser.add_argument("--size", type=int, default=6, help="blocks of one comparison")
-    parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--resamples", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--results", type=Path, required=True)
-    parser.add_argument("--only-table", action="store_true")
     return parser.parse_args()
 
 

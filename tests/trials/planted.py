@@ -18,7 +18,6 @@ import statistics
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import redrawn
 import stored_blocks
@@ -112,14 +111,10 @@ def _truth(series: Series, text: str) -> str:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = redrawn.options(__doc__ or "")
     parser.add_argument("plant", choices=sorted(PLANTS))
     parser.add_argument("--blocks", type=int, help="how many to record (default: the plant's)")
     parser.add_argument("--size", type=int, help="blocks of one comparison (default: the plant's)")
-    parser.add_argument("--draws", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--results", type=Path, required=True)
-    parser.add_argument("--only-table", action="store_true")
     return parser.parse_args()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +54,16 @@ class Redrawn:
         self.overall[found.overall] += 1
         for one in found.gated:
             self.words.setdefault(one.metric.text, Counter())[one.word] += 1
+
+
+def options(what: str) -> argparse.ArgumentParser:
+    """Return a parser of what all redrawing takes; `what` is the script's own text."""
+    parser = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--only-table", action="store_true")
+    return parser
 
 
 def redraw(series: Series, size: int, draws: int, seed: int, *, relabel: bool) -> Redrawn:

@@ -91,19 +91,11 @@ def _of_run(run: RunFolder) -> tuple[Path, str]:
 
 def _endings(experiment: Path, variant: str) -> str:
     """Say how the runs of a variant ended that are stored, one line each."""
-    folders_there = [RunFolder(root) for root in sorted((experiment / "runs").glob("*"))]
-    found = [(folder.root.name, _read(folder)) for folder in folders_there]
-    lines = [f"{name}: {_ending(one)}" for name, one in found if one is not None and one.variant == variant]
+    mine = [found for found in resuming.begun(experiment) if found[1].variant == variant]
+    lines = [f"{folder.root.name}: {_ending(document)}" for folder, document in mine]
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"and {len(lines) - _SHOWN} more"]
     return "\n".join(lines) or f"no run of {variant!r} at all"
-
-
-def _read(folder: RunFolder) -> RunDocument | None:
-    try:
-        return documents.load(folder)
-    except UsageError:
-        return None
 
 
 def _ending(document: RunDocument) -> str:

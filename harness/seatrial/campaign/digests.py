@@ -10,6 +10,7 @@ from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
+from seatrial.judge import facts
 from seatrial.model import Scenario
 from seatrial.observe import checkout
 
@@ -46,7 +47,7 @@ def of(scenario: Scenario, *, results: Path, most: int = MOST_FILES) -> dict[str
 
 def differing(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Return, one line each, which files are changed, new or gone; of very many only the first ones."""
-    names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    names = sorted(facts.differing(then, now))
     lines = [
         f"{name}: {'new' if name not in then else 'gone' if name not in now else 'changed'}" for name in names
     ]

@@ -12,6 +12,7 @@ from typing import Any
 from seatrial.campaign import digests
 from seatrial.campaign.request import Request
 from seatrial.errors import Incomparable, UsageError
+from seatrial.judge import facts
 from seatrial.model import ExperimentPlan, NoteKind
 from seatrial.record import document as documents
 from seatrial.record import folder as folders
@@ -100,7 +101,7 @@ def refuse_other_images(experiment: Path, document: RunDocument) -> None:
     there = next((images for one in done if (images := one.facts["subject"].get("images"))), None)
     if not here or not there or here == there:
         return
-    names = [name for name in dict.fromkeys((*there, *here)) if there.get(name) != here.get(name)]
+    names = facts.differing(there, here)
     lines = [f"{name}: {there.get(name, 'none')} then, {here.get(name, 'none')} now" for name in names]
     raise Incomparable(
         f"{document.variant} is made of other images than in the blocks before",
@@ -113,13 +114,16 @@ def refuse_other_images(experiment: Path, document: RunDocument) -> None:
 
 def stored(experiment: Path) -> Iterator[tuple[RunFolder, RunDocument]]:
     """Yield every sealed run of an experiment that can be read."""
+    return ((folder, document) for folder, document in begun(experiment) if document.sealed)
+
+
+def begun(experiment: Path) -> Iterator[tuple[RunFolder, RunDocument]]:
+    """Yield every run of an experiment that can be read, sealed or not."""
     for folder in (RunFolder(root) for root in sorted((experiment / "runs").glob("*"))):
         try:
-            document = documents.load(folder)
+            yield folder, documents.load(folder)
         except UsageError:
-            continue  # begun and killed before its first page, or not ours
-        if document.sealed:
-            yield folder, document
+            continue  # killed before its first page, or not ours
 
 
 def without_resume(argv: Sequence[str]) -> str:

@@ -75,6 +75,11 @@ class Samples:
         """The number of readings."""
         return len(self.service.codes)
 
+    @property
+    def lives(self) -> Ints:
+        """One number for each reading, the same for all of one container of one service."""
+        return self.service.codes.astype(np.int64) * (len(self.container.labels) + 1) + self.container.codes + 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generator:

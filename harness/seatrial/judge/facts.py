@@ -55,6 +55,11 @@ class Facts:
     subject: Mapping[str, Mapping[str, Any]]
 
 
+def differing(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    """Return the names of which the two sides have different values, or of which only one has any."""
+    return [name for name in dict.fromkeys((*there, *here)) if there.get(name) != here.get(name)]
+
+
 def of(values: Mapping[str, Any]) -> Facts:
     """Read the facts of a run from the values of its run.json."""
     told = values.get("facts") or {}

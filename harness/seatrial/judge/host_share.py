@@ -17,7 +17,6 @@ from seatrial.judge.columns import Ints, Samples, rows
 from seatrial.judge.validity import HELD_BACK, RESERVED, Sampling
 from seatrial.model import Note, NoteKind, Phase, Span
 from seatrial.units import NS_PER_S
-from seatrial.wire.streams import NULL
 
 FOREIGN = 0.10
 """Of all processors."""
@@ -128,10 +127,8 @@ def _split(samples: Samples) -> tuple[Samples, Samples]:
 
 def _grown(samples: Samples, column: str, judged: Sequence[Stretch]) -> float | None:
     """Add up what the counters of all containers grew by in the stretches; None if none was read twice."""
-    stamps, counted = samples.numbers["t_ns"], samples.numbers[column]
-    lives = samples.service.codes.astype(np.int64) * (len(samples.container.labels) + 1) + samples.container.codes
-    told = [mine & (counted != NULL) for mine in replicas.each(lives)]
-    found = [_between(stamps[mine], counted[mine], judged) for mine in told if mine.sum() > 1]
+    readings = replicas.counted(samples, column)
+    found = [_between(stamps, counted, judged) for stamps, counted in readings if len(stamps) > 1]
     return sum(found) if found else None
 
 

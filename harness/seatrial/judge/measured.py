@@ -144,8 +144,7 @@ def _held(samples: Samples) -> Ints:
     The slowest reader's period says how long a reading stays good: some services may be read ten times a second
     and others once.
     """
-    whole = samples.service.codes.astype(np.int64) * (len(samples.container.labels) + 1)
-    lives = whole + samples.container.codes + 1
+    lives = samples.lives
     told = memory.unreclaimable(samples.numbers, lives)
     stamps = samples.numbers["t_ns"]
     if len(np.unique(lives)) > 1:

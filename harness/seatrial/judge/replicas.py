@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from seatrial.judge.columns import Ints, Mask
+from seatrial.judge.columns import Ints, Mask, Samples
 from seatrial.wire.streams import NULL
 
 _SAME_TICK = 0.25
@@ -19,6 +19,13 @@ _STAYS = 2.5
 def each(container: Ints) -> list[Mask]:
     """Return, for each container, which rows are its own."""
     return [container == code for code in np.unique(container)]
+
+
+def counted(samples: Samples, column: str) -> list[tuple[Ints, Ints]]:
+    """Return, for each container of each service, the readings of a column that were told: stamps and values."""
+    stamps, values = samples.numbers["t_ns"], samples.numbers[column]
+    told = [mine & (values != NULL) for mine in each(samples.lives)]
+    return [(stamps[mine], values[mine]) for mine in told]
 
 
 def at_once(stamps: Ints, container: Ints) -> int:

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from math import sqrt
 
-import numpy as np
-
 from seatrial.judge import replicas
 from seatrial.judge.columns import Samples
 from seatrial.judge.effects import Scale
 from seatrial.judge.measured import Tables, of_stack
 from seatrial.judge.metric import Kind, Metric
 from seatrial.units import NS_PER_S
-from seatrial.wire.streams import NULL
 
 _ROUNDED = 1 / sqrt(12)
 _TICK_NS = 10_000_000
@@ -65,7 +62,5 @@ def _of_cpu_ns(asked: Metric, tables: Tables) -> float:
 
 def _in_ticks(samples: Samples) -> int:
     """Return how many of the containers given have a counter that moves by whole clock ticks only."""
-    counted = samples.numbers["cpu_ns"]
-    lives = samples.service.codes.astype(np.int64) * (len(samples.container.labels) + 1) + samples.container.codes
-    told = [counted[mine & (counted != NULL)] for mine in replicas.each(lives)]
+    told = [counted for _, counted in replicas.counted(samples, "cpu_ns")]
     return sum(bool(len(one)) and bool(one.any()) and not bool((one % _TICK_NS).any()) for one in told)

@@ -17,7 +17,6 @@ from seatrial.judge.columns import Floats, Generator, Ints, Requests, Samples, r
 from seatrial.judge.memory import ServiceUse
 from seatrial.model import Phase, Span
 from seatrial.units import NS_PER_S
-from seatrial.wire.streams import NULL
 
 LEAST_SHARE = 0.25
 """Of a second: with the gate open for less, what a load process used can't be told from what it always does."""
@@ -107,10 +106,8 @@ def cpu_ns(samples: Samples, turns: Turns) -> float | None:
 
     `samples` are those of the whole run.
     """
-    stamps, counted = samples.numbers["t_ns"], samples.numbers["cpu_ns"]
-    lives = samples.service.codes.astype(np.int64) * (len(samples.container.labels) + 1) + samples.container.codes
-    told = [mine & (counted != NULL) for mine in replicas.each(lives)]
-    used = [_used(stamps[mine], counted[mine], turns) for mine in told if mine.sum() > 1]
+    readings = replicas.counted(samples, "cpu_ns")
+    used = [_used(stamps, counted, turns) for stamps, counted in readings if len(stamps) > 1]
     return float(sum(used)) if used else None
 
 

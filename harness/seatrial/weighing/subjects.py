@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from seatrial.judge import facts
 from seatrial.weighing.runs import Found
 
 _DIGITS = len("sha256:") + 12
@@ -36,8 +37,10 @@ def _checked(one: Found, usual: Mapping[str, str]) -> Found:
     images, run = _images(one), one.taken.run
     if not images or images == usual or run.invalid or one.document.status == "failed":
         return one
-    names = [name for name in dict.fromkeys((*usual, *images)) if usual.get(name) != images.get(name)]
-    told = [f"{name} {_short(images, name)}, {_short(usual, name)} in most of its runs" for name in names]
+    told = [
+        f"{name} {_short(images, name)}, {_short(usual, name)} in most of its runs"
+        for name in facts.differing(usual, images)
+    ]
     return replace(one, taken=replace(one.taken, run=replace(run, invalid=f"other images: {'; '.join(told)}")))
 
 
