@@ -11,14 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from seatrial.judge.columns import Requests
 from seatrial.model import Phase, Span
 from seatrial.record import document as documents
+from seatrial.record import pieces
 from seatrial.record.document import RunDocument
 from seatrial.record.folder import RunFolder, create_experiment, create_run
 from seatrial.record.seal import seal
 from seatrial.units import NS_PER_S
-from seatrial.wire.streams import NULL, line_header
-from seatrial.wire.tables import CONNECTIONS, METHODS, OUTCOMES, SAMPLE_COLUMNS, requests_layout, samples_layout
+from seatrial.wire.streams import NULL, Layout, line_header, read_layout
+from seatrial.wire.tables import CONNECTIONS, METHODS, OUTCOMES, requests_layout, samples_layout
 
 BEGIN_NS = 1_000 * NS_PER_S
 WALL_NS = 1_795_241_700 * NS_PER_S
@@ -73,15 +75,15 @@ def _request(one: Asked, endpoints: tuple[str, ...]) -> tuple[int, ...]:
         at(one.start_s),
         NULL if one.outcome == "refused" else at(one.start_s + took_s / 2),
         at(one.start_s + took_s),
-        1,
-        one.bytes_received,
-        200,
-        7,
-        one.status,
         endpoints.index(one.endpoint),
         METHODS.index("GET"),
+        one.status,
         OUTCOMES.index(one.outcome),
+        one.bytes_received,
+        200,
         CONNECTIONS.index("reused"),
+        1,
+        7,
     )
 
 
@@ -94,7 +96,7 @@ def write_samples(
     with path.open("wb") as stream:
         stream.write(layout.header())
         for reading in readings:
-            stream.write(layout.record.pack(*(reading.get(name, NULL) for name in SAMPLE_COLUMNS)))
+            stream.write(layout.record.pack(*(reading.get(name, NULL) for name in layout.columns)))
     return path
 
 
@@ -107,6 +109,17 @@ def write_lines(
         stream.write(line_header(table, worker=worker))
         stream.writelines(json.dumps(row).encode() + b"\n" for row in rows)
     return path
+
+
+def read_lines(path: Path) -> tuple[Layout, list[dict[str, Any]]]:
+    """Read a line stream back; a torn last line is left out."""
+    with path.open("rb") as stream:
+        return read_layout(stream), [json.loads(line) for line in stream if line.endswith(b"\n")]
+
+
+def read_requests(folder: RunFolder) -> Requests:
+    """Read all requests of a sealed run."""
+    return pieces.joined(pieces.requests(folder))
 
 
 def readings(

@@ -112,8 +112,7 @@ def _rises(weighed: Weighed) -> list[Rise]:
 def _latencies(folder: RunFolder) -> Iterator[Ints]:
     for piece in pieces.requests(folder):
         inside = rows(piece, piece.phase.is_(Phase.WINDOW))
-        began = np.where(inside.t_intended_ns == NULL, inside.t_start_ns, inside.t_intended_ns)
-        yield (inside.t_end_ns - began)[inside.outcome.is_(Outcome.OK) & (inside.t_end_ns != NULL)]
+        yield (inside.t_end_ns - inside.began_ns)[inside.outcome.is_(Outcome.OK) & (inside.t_end_ns != NULL)]
 
 
 def _curves(judged: Judged) -> Curves:

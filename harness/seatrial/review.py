@@ -22,10 +22,11 @@ from seatrial.judge.window import Window, window
 from seatrial.model import Note
 from seatrial.record import pieces, read, windowed
 from seatrial.record.document import NO_ENGINE, RunDocument, load
-from seatrial.record.folder import TABLES, RunFolder
+from seatrial.record.folder import RunFolder
 from seatrial.report.contents import About, Happened, Review, Times
 from seatrial.report.placing import placed
 from seatrial.units import NS_PER_S
+from seatrial.wire.tables import TABLES
 
 SAMPLE_HZ = 10.0
 """The sampler's rate unless `facts` says another."""

@@ -18,9 +18,9 @@ from spawning import spawn
 from seatrial.model import Watch
 from seatrial.observe.containers import connect
 from seatrial.observe.docker_api import DockerApi
-from seatrial.observe.reading import Reading
 from seatrial.observe.session import observing
 from seatrial.wire.streams import NULL, read_layout
+from seatrial.wire.tables import Reading
 
 pytestmark = pytest.mark.docker
 MIB = 1 << 20

@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from factories import read_lines
+
 from seatrial.load.channel import Channel, opened
 from seatrial.wire.control import PLAN_VARIABLE, Plan
-from seatrial.wire.streams import read_layout, read_lines
+from seatrial.wire.streams import read_layout
 
 ROOT = Path(__file__).parents[2]
 LOCUSTFILE = ROOT / "locustfiles" / "registry_pull.py"

@@ -22,12 +22,13 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import pytest
+from factories import read_lines
 from process.locust_child import Child, locust_child, started
 from process.scripted_server import Peer, scripted
 
 from seatrial.wire.buckets import middle_ns
 from seatrial.wire.control import PLAN_VARIABLE, Plan
-from seatrial.wire.streams import NULL, read_lines
+from seatrial.wire.streams import NULL
 
 S = 1_000_000_000
 HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"

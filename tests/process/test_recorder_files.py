@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from factories import read_lines
 
 from seatrial.errors import ResultsUnwritable
 from seatrial.user.recorder import Recorder
 from seatrial.user.response import Response
-from seatrial.wire.streams import NULL, read_layout, read_lines
+from seatrial.wire.streams import NULL, read_layout
 from seatrial.wire.tables import Outcome
 
 
@@ -25,14 +26,27 @@ def _response() -> Response:
 def test_a_request_is_read_back(tmp_path: Path) -> None:
     """Every column holds what the response held; codes lead to their labels."""
     recorder = Recorder(tmp_path, 3, ("front page", "basket"))
-    recorder.request(_response(), flow_id=(3 << 40) + 1, user=9)
+    recorder.request(_response(), flow_id=(3 << 40) + 1, user=9, intended_ns=42)
     recorder.close()
     with (tmp_path / "requests-3.bin").open("rb") as stream:
         layout = read_layout(stream)
-        [row] = layout.record.iter_unpack(stream.read())
-    assert row == (NULL, 100, 200, 300, (3 << 40) + 1, 5_000_000_000, 17, 9, 503, 1, 1, 1, 2)
-    assert (layout.labels["endpoint"][1], layout.labels["method"][1]) == ("basket", "HEAD")
-    assert (layout.labels["outcome"][1], layout.labels["connection"][2]) == ("status", "replaced")
+        [values] = layout.record.iter_unpack(stream.read())
+    row = dict(zip(layout.columns, values, strict=True))
+    assert row | {name: labels[row[name]] for name, labels in layout.labels.items()} == {
+        "t_intended_ns": 42,
+        "t_start_ns": 100,
+        "t_first_byte_ns": 200,
+        "t_end_ns": 300,
+        "endpoint": "basket",
+        "method": "HEAD",
+        "status": 503,
+        "outcome": "status",
+        "bytes_received": 5_000_000_000,
+        "bytes_sent": 17,
+        "connection": "replaced",
+        "flow_id": (3 << 40) + 1,
+        "user": 9,
+    }
     assert layout.constants == {"worker": 3}
 
 
@@ -85,14 +99,14 @@ def test_what_may_wait_for_the_disk_has_a_limit(tmp_path: Path) -> None:
     recorder.close()
 
 
-def test_the_moment_that_a_schedule_wanted_is_read_back(tmp_path: Path) -> None:
-    """It stands beside the start, not in its place."""
+def test_a_request_of_the_closed_model_has_no_intended_start(tmp_path: Path) -> None:
+    """No schedule wanted it at a moment."""
     recorder = Recorder(tmp_path, 0, ("basket",))
-    recorder.request(_response(), NULL, 0, 42)
+    recorder.request(_response(), NULL, 0)
     recorder.close()
     with (tmp_path / "requests-0.bin").open("rb") as stream:
         [row] = read_layout(stream).record.iter_unpack(stream.read())
-    assert row[:2] == (42, 100)
+    assert row[:2] == (NULL, 100)
 
 
 def test_a_label_that_is_learned_begins_a_file_that_knows_it(tmp_path: Path) -> None:
@@ -110,7 +124,8 @@ def test_a_label_that_is_learned_begins_a_file_that_knows_it(tmp_path: Path) -> 
     for path in tmp_path.glob("requests-0*.bin"):
         with path.open("rb") as stream:
             layout = read_layout(stream)
-            codes = [row[9] for row in layout.record.iter_unpack(stream.read())]
+            column = list(layout.columns).index("endpoint")
+            codes = [row[column] for row in layout.record.iter_unpack(stream.read())]
             found[path.name] = [layout.labels["endpoint"][code] for code in codes]
     assert found == {"requests-0.bin": [], "requests-0.1.bin": ["basket"], "requests-0.2.bin": ["basket"]}
     recorder.close()

@@ -16,7 +16,7 @@ from process.fake_registry import PASSWORD, USER, Registry, serving
 from process.locust_child import LOCUSTFILE, Child, locust_child, started
 
 from seatrial.wire.streams import NULL
-from seatrial.wire.tables import FLOW_FIELDS, GENERATOR_FIELDS
+from seatrial.wire.tables import FLOWS, GENERATOR, row_columns
 
 SECRET = {"REGISTRY_PASSWORD": PASSWORD}
 WHO = ("--registry-user", USER, "--registry-repository", "app", "--registry-wait", "0.05")
@@ -88,7 +88,7 @@ def test_every_flow_counts_its_own_rows(run: tuple[Child, Registry, int]) -> Non
     rows, flows = child.requests(), child.lines("flows")
     assert Counter(row["flow_id"] for row in rows) == {flow["flow_id"]: flow["requests"] for flow in flows}
     assert sum(flow["bytes_received"] for flow in flows) == sum(row["bytes_received"] for row in rows)
-    assert set(flows[0]) == set(FLOW_FIELDS)
+    assert set(flows[0]) == set(row_columns(FLOWS))
     names = Counter(flow["flow"] for flow in flows)
     assert names["login"] == 2 * names["pull"] > 0
 
@@ -129,7 +129,7 @@ def test_the_generator_is_recorded_each_second(run: tuple[Child, Registry, int])
     lasted_ns = [later["t_ns"] - line["t_ns"] for line, later in pairwise(lines)]
     line = lines[1]
     assert all(each >= 500_000_000 for each in lasted_ns)
-    assert set(line) == set(GENERATOR_FIELDS)
+    assert set(line) == set(row_columns(GENERATOR))
     assert 0 < line["cpu_fraction"] < 1.5
     assert 0 <= line["loop_lag_p50_ns"] <= line["loop_lag_p99_ns"]
     assert line["slip_p99_ns"] is None

@@ -300,7 +300,7 @@ def test_a_folder_that_can_not_be_written_is_told_at_the_start(tmp_path: Path) -
         observing([HOST], tmp_path / "none", tmp_path / "events.jsonl", spawn=spawn),
     ):
         pass
-    assert "memory samples can't be written" in caught.value.seen
+    assert "a record file can't be opened" in caught.value.seen
 
 
 def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from factories import read_lines
 from process.scripted_child import OBEDIENT, Scripted, Told, orders
 from spawning import spawn
 
@@ -21,7 +22,7 @@ from seatrial.load.orders import Driven, Orders
 from seatrial.load.turns import Slicing
 from seatrial.model import Load, Phase, Span
 from seatrial.wire.rates import Rate, Stretch
-from seatrial.wire.streams import read_layout, read_lines
+from seatrial.wire.streams import read_layout
 
 S = 1_000_000_000
 SLICING = Slicing(order=("a", "b", "b", "a", "a", "b", "b", "a"), warm=2, slice_s=0.5, settle_s=0.1)

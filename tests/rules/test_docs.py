@@ -61,11 +61,12 @@ def test_every_key_of_a_scenario_is_documented(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "column", [*tables.REQUEST_COLUMNS, *tables.SAMPLE_COLUMNS, *tables.FLOW_FIELDS, *tables.GENERATOR_FIELDS]
+    ("table", "column"), [(name, column.name) for name, columns in tables.TABLES.items() for column in columns]
 )
-def test_every_column_is_documented(column: str) -> None:
-    """The tables are the public interface."""
-    assert f"`{column}`" in (REFERENCE / "run-folder.md").read_text(encoding="utf-8")
+def test_every_column_is_documented(table: str, column: str) -> None:
+    """The tables are the public interface; a section of its own has the columns of each."""
+    section = (REFERENCE / "run-folder.md").read_text(encoding="utf-8").split(f"## `{table}`")[1].split("\n## ")[0]
+    assert f"`{column}`" in section
 
 
 @pytest.mark.parametrize("outcome", list(tables.Outcome))

@@ -10,8 +10,8 @@ import pytest
 from seatrial.observe.cgroup1 import Cgroup1
 from seatrial.observe.cgroup2 import Cgroup2
 from seatrial.observe.locate import Places
-from seatrial.observe.reading import Reading
 from seatrial.wire.streams import NULL
+from seatrial.wire.tables import Reading
 
 DATA = Path(__file__).parent / "data"
 

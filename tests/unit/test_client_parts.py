@@ -24,7 +24,7 @@ from seatrial.user.parallel import Parallel, side_by_side
 from seatrial.user.response import Response
 from seatrial.user.seconds import Seconds
 from seatrial.user.tally import COUNTS
-from seatrial.wire.tables import FLOW_FIELDS, GENERATOR_FIELDS, Outcome
+from seatrial.wire.tables import FLOWS, GENERATOR, Outcome, row_columns
 
 
 def test_loop_lag_is_the_lateness_of_wakes() -> None:
@@ -81,7 +81,7 @@ def test_a_flow_fails_with_its_first_failed_request() -> None:
         flow.ended(_ended(outcome))
     row = flow.row(9)
     assert (row["outcome"], row["requests"], row["bytes_received"]) == ("digest", 3, 30)
-    assert tuple(row) == FLOW_FIELDS
+    assert tuple(row) == tuple(row_columns(FLOWS))
 
 
 def test_the_user_model_has_the_last_word() -> None:
@@ -321,6 +321,6 @@ def test_a_rest_is_no_second() -> None:
     assert [counts["completed"] for counts, _ in taken] == [50, 30, 20]
     assert [row["completed"] for _, row in taken] == [50, 30, 20]
     assert [row["cpu_fraction"] is None for _, row in taken] == [False, False, True]
-    assert set(taken[0][1]) == set(GENERATOR_FIELDS)
+    assert set(taken[0][1]) == set(row_columns(GENERATOR))
     assert set(taken[2][0]) == {"t_ns", "users", "in_flight", "offered", "completed", "failed", *COUNTS}
     assert {taken[0][1][name] for name in (*COUNTS, "slip_p99_ns")} == {None}

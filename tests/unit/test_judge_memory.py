@@ -12,7 +12,7 @@ from seatrial.judge.memory import ServiceUse, gained, level, services
 from seatrial.judge.memory import unreclaimable as unreclaimable_of
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
-from seatrial.wire.tables import SAMPLE_COLUMNS
+from seatrial.wire.tables import SAMPLES, row_columns
 
 
 def _ints(*values: int | None) -> Ints:
@@ -28,7 +28,7 @@ def _use(rows: list[dict[str, int]], containers: list[str] | None = None, reques
         service=same,
         container=Coded(np.array([labels.index(name) for name in names], dtype=np.int32), labels),
         phase=same,
-        numbers={name: _ints(*(row.get(name) for row in rows)) for name in SAMPLE_COLUMNS},
+        numbers={name: _ints(*(row.get(name) for row in rows)) for name in row_columns(SAMPLES)},
     )
     (use,) = services(samples, 30 * NS_PER_S, requests)
     return use

@@ -10,7 +10,7 @@ from seatrial.judge.memory import ServiceUse, services
 from seatrial.judge.replicas import at_once, summed, ticks
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
-from seatrial.wire.tables import SAMPLE_COLUMNS
+from seatrial.wire.tables import SAMPLES, row_columns
 
 Rows = dict[str, list[dict[str, int]]]
 MS = 1_000_000
@@ -24,7 +24,9 @@ def _use(containers: Rows) -> ServiceUse:
     labels = tuple(containers)
     same = Coded(np.zeros(len(rows), dtype=np.int32), ("app",))
     codes = np.array([labels.index(name) for _, name in rows], dtype=np.int32)
-    numbers = {name: np.array([row.get(name, NULL) for row, _ in rows], dtype=np.int64) for name in SAMPLE_COLUMNS}
+    numbers = {
+        name: np.array([row.get(name, NULL) for row, _ in rows], dtype=np.int64) for name in row_columns(SAMPLES)
+    }
     (use,) = services(
         Samples(service=same, container=Coded(codes, labels), phase=same, numbers=numbers), 30 * NS_PER_S, 100
     )

@@ -14,7 +14,7 @@ from seatrial.judge.latency import nearest_rank
 from seatrial.judge.series import Pace
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
-from seatrial.wire.tables import SAMPLE_COLUMNS
+from seatrial.wire.tables import SAMPLES, row_columns
 
 TEN = Grid(from_ns=0, step_ns=NS_PER_S, count=10)
 
@@ -28,7 +28,7 @@ def samples(service: str, container: list[str], **told: list[int]) -> Samples:
     """Return readings of one service; columns that are left out can't be told."""
     count = len(container)
     labels = tuple(dict.fromkeys(container))
-    numbers = {name: np.array(told.get(name, [NULL] * count), dtype=np.int64) for name in SAMPLE_COLUMNS}
+    numbers = {name: np.array(told.get(name, [NULL] * count), dtype=np.int64) for name in row_columns(SAMPLES)}
     zero = np.zeros(count, dtype=np.int32)
     codes = np.array([labels.index(one) for one in container], dtype=np.int32)
     return Samples(

@@ -7,6 +7,7 @@ from pathlib import Path
 import factories
 import numpy as np
 import pytest
+from factories import read_requests
 
 from seatrial.errors import UsageError
 from seatrial.judge import latency
@@ -14,7 +15,7 @@ from seatrial.judge.columns import rows
 from seatrial.judge.grid import grid
 from seatrial.judge.tally import Tally, gathered
 from seatrial.judge.window import Window, window
-from seatrial.record import pieces, read
+from seatrial.record import pieces
 from seatrial.record.folder import RunFolder
 from seatrial.units import NS_PER_S
 
@@ -29,7 +30,7 @@ def tally_of(folder: RunFolder, whole: Window = WINDOW) -> Tally:
 def test_a_tally_judges_as_the_whole_table_is_judged(tmp_path: Path) -> None:
     """Percentiles, outcomes, bytes and rates, of each endpoint and of all."""
     folder = factories.sealed_run(tmp_path)
-    table = read.requests(folder)
+    table = read_requests(folder)
     inside = rows(table, WINDOW.rows(table.phase))
     found = tally_of(folder)
 
@@ -41,7 +42,7 @@ def test_a_tally_judges_as_the_whole_table_is_judged(tmp_path: Path) -> None:
 def test_pieces_of_any_size_give_the_same(tmp_path: Path) -> None:
     """Rows that are added one hundred at a time, labels that come late among them."""
     folder = factories.sealed_run(tmp_path)
-    table = read.requests(folder)
+    table = read_requests(folder)
     begin, end = factories.at(0), factories.at(42)
     number = np.arange(len(table.t_start_ns))
     cut = [rows(table, number // 100 == part) for part in range(10)]
@@ -76,7 +77,7 @@ def test_the_service_time_counts_from_the_start(tmp_path: Path) -> None:
     closed = [factories.Asked(start_s=12 + n, took_ms=5) for n in range(3)]
     late = [factories.Asked(start_s=20 + n, intended_s=19.5 + n, took_ms=10) for n in range(3)]
     folder = factories.sealed_run(tmp_path, [*closed, *late])
-    table = read.requests(folder)
+    table = read_requests(folder)
     number = np.arange(6)
     small = Tally(WINDOW, grid(factories.at(0), factories.at(42), WINDOW.from_ns), 6)
     for part in range(6):

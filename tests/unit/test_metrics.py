@@ -20,7 +20,7 @@ from seatrial.judge.turns import Turns
 from seatrial.judge.within_run import Reading, quantile_interval, reading, share_interval
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
-from seatrial.wire.tables import OUTCOMES, SAMPLE_COLUMNS
+from seatrial.wire.tables import OUTCOMES, SAMPLES, row_columns
 
 MS = 1_000_000
 MIB = 1 << 20
@@ -74,7 +74,7 @@ def samples(held_mib: dict[str, Sequence[float]], cores: float = 0.5) -> Samples
     )
     stamps = np.array([row[0] for row in rows], dtype=np.int64)
     codes = [row[1] for row in rows]
-    numbers = {column: np.zeros(len(rows), dtype=np.int64) for column in SAMPLE_COLUMNS}
+    numbers = {column: np.zeros(len(rows), dtype=np.int64) for column in row_columns(SAMPLES)}
     numbers["t_ns"], numbers["t_after_ns"] = stamps, stamps + 20_000
     numbers["anon_bytes"] = np.array([round(row[2] * MIB) for row in rows], dtype=np.int64)
     numbers["cpu_ns"] = ((stamps // (NS_PER_S // 10)) * NS_PER_S / 10 * cores).astype(np.int64)

@@ -16,17 +16,12 @@ from seatrial.observe.files import Descriptors, Keyed, Pressure, number
 from seatrial.observe.host import Host
 from seatrial.observe.network import Network, namespace_of_its_own
 from seatrial.observe.processes import ProcessTable, stat_fields
-from seatrial.observe.reading import Reading, known_sum, remainder
+from seatrial.observe.reading import known_sum, remainder
 from seatrial.wire.streams import NULL
-from seatrial.wire.tables import SAMPLE_COLUMNS
+from seatrial.wire.tables import Reading
 
 NET_DEV = Path(__file__).parent / "data/cgroup1/net_dev"
 SECOND_NS = 1_000_000_000
-
-
-def test_a_reading_has_the_columns_of_the_table() -> None:
-    """A reading is a row of `samples` behind its two stamps."""
-    assert ("t_ns", "t_after_ns", *Reading._fields) == SAMPLE_COLUMNS
 
 
 def test_values_follow_their_keys_when_a_kernel_moves_them(tmp_path: Path) -> None:

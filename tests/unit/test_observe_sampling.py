@@ -12,11 +12,10 @@ import pytest
 from seatrial.errors import ResultsUnwritable
 from seatrial.observe.inbox import Inbox
 from seatrial.observe.pace import Pace, quantiles
-from seatrial.observe.reading import Reading
 from seatrial.observe.stream import SampleStream
 from seatrial.observe.targets import Targets
 from seatrial.wire.streams import NULL, read_layout
-from seatrial.wire.tables import SAMPLE_COLUMNS
+from seatrial.wire.tables import SAMPLES, Reading, row_columns
 
 
 class Scripted:
@@ -76,13 +75,13 @@ def test_one_value_has_no_quantiles() -> None:
 
 
 def test_a_stream_names_its_service_and_holds_its_rows(tmp_path: Path) -> None:
-    """Constants stand in the header, rows are 25 columns of 64 bits."""
+    """Constants stand in the header; a row is its two stamps and the reading."""
     stream = SampleStream(tmp_path, "auth", "af22")
     stream.add(1, 2, Reading(usage_bytes=3))
     stream.close()
     with (tmp_path / "samples-auth-1.bin").open("rb") as written:
         assert read_layout(written).constants == {"service": "auth", "container": "af22"}
-    assert rows_of(tmp_path / "samples-auth-1.bin") == [(1, 2, 3, *[NULL] * (len(SAMPLE_COLUMNS) - 3))]
+    assert rows_of(tmp_path / "samples-auth-1.bin") == [(1, 2, 3, *[NULL] * (len(row_columns(SAMPLES)) - 3))]
 
 
 def test_a_service_name_can_not_leave_the_folder(tmp_path: Path) -> None:
@@ -92,10 +91,10 @@ def test_a_service_name_can_not_leave_the_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_can_not_be_written(tmp_path: Path) -> None:
-    """The error names the folder."""
+    """The error names the file."""
     with pytest.raises(ResultsUnwritable) as caught:
         SampleStream(tmp_path / "missing", "auth", "")
-    assert caught.value.where == str(tmp_path / "missing")
+    assert caught.value.where == str(tmp_path / "missing/samples-auth-1.bin")
 
 
 def test_each_reading_has_a_stamp_before_and_one_after(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from seatrial.errors import ResultsUnwritable
 from seatrial.model import NoteKind
 from seatrial.record import document as documents
 from seatrial.record.document import RunDocument
-from seatrial.record.folder import TABLES, RunFolder, list_runs
+from seatrial.record.folder import RunFolder, list_runs
 from seatrial.record.seal import seal
+from seatrial.wire.tables import TABLES
 
 
 def test_a_torn_last_record_is_left_out_and_noted(tmp_path: Path) -> None:

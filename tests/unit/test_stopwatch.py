@@ -12,9 +12,9 @@ from seatrial.errors import StoppedEarly
 from seatrial.load.seconds import Second
 from seatrial.model import INVALIDATING, NoteKind
 from seatrial.observe.glance import Glance, Held
-from seatrial.observe.reading import Reading
 from seatrial.units import NS_PER_S
 from seatrial.wire.buckets import bucket
+from seatrial.wire.tables import Reading
 
 NOTHING: Mapping[str, Held] = {}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seatrial.user.seconds import LEAST_NS, Seconds
-from seatrial.wire.tables import GENERATOR_FIELDS
+from seatrial.wire.tables import GENERATOR, row_columns
 
 S = 1_000_000_000
 HEALTH = ("cpu_fraction", "loop_lag_p50_ns", "loop_lag_p99_ns", "slip_p99_ns")
@@ -17,7 +17,7 @@ def _row(lasted_ns: int) -> dict[str, object]:
     arrivals = {"arrivals": 9, "arrivals_completed": 7, "arrivals_late": 2, "arrivals_dropped": 2}
     counts, row = seconds.take(3, arrivals, 1_000)
     assert counts["failed"] == 0
-    assert tuple(row) == GENERATOR_FIELDS
+    assert tuple(row) == tuple(row_columns(GENERATOR))
     return row
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from seatrial.wire.streams import NULL
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -33,7 +36,12 @@ class Coded:
         return {label: int(count) for label, count in zip(self.labels, found, strict=True) if count}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def began_ns(t_intended_ns: Ints, t_start_ns: Ints) -> Ints:
+    """Return when latency begins: at the moment that a schedule intended, else, without one, at the start."""
+    return np.where(t_intended_ns == NULL, t_start_ns, t_intended_ns)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Requests:
     """One HTTP request a row."""
 
@@ -46,8 +54,13 @@ class Requests:
     outcome: Coded
     phase: Coded
 
+    @cached_property
+    def began_ns(self) -> Ints:
+        """When the latency of each begins."""
+        return began_ns(self.t_intended_ns, self.t_start_ns)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Flows:
     """One task of a user a row."""
 
@@ -59,6 +72,11 @@ class Flows:
     flow: Coded
     outcome: Coded
     phase: Coded
+
+    @cached_property
+    def began_ns(self) -> Ints:
+        """When the latency of each begins."""
+        return began_ns(self.t_intended_ns, self.t_start_ns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,7 +91,7 @@ def flows(table: Flows, window_ns: int) -> tuple[Traffic, ...]:
 
 
 def _requests(some: Requests, name: str, window_ns: int) -> Traffic:
-    began, good = _began(some), some.outcome.is_(Outcome.OK)
+    began, good = some.began_ns, some.outcome.is_(Outcome.OK)
     answered = good & (some.t_first_byte_ns != NULL)
     return Traffic(
         name=name,
@@ -108,7 +108,7 @@ def _requests(some: Requests, name: str, window_ns: int) -> Traffic:
 
 
 def _flows(some: Flows, name: str, window_ns: int) -> Traffic:
-    began, good = _began(some), some.outcome.is_(Outcome.OK)
+    began, good = some.began_ns, some.outcome.is_(Outcome.OK)
     return Traffic(
         name=name,
         count=len(began),
@@ -121,10 +121,6 @@ def _flows(some: Flows, name: str, window_ns: int) -> Traffic:
         per_s=_per_s(len(began), window_ns),
         bytes_per_s=_per_s(_total(some.bytes_received), window_ns),
     )
-
-
-def _began(some: Requests | Flows) -> Ints:
-    return np.where(some.t_intended_ns == NULL, some.t_start_ns, some.t_intended_ns)
 
 
 def _spans(begin: Ints, end: Ints, mask: Mask) -> Quantiles:

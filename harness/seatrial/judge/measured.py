@@ -67,32 +67,27 @@ def asked(name: str | None, tables: Tables) -> Requests | Flows:
 
 def latencies_ns(some: Requests | Flows) -> Ints:
     """Return how long the successes took from their intended start, in the order of these starts."""
-    begin = _began(some)
-    told = some.outcome.is_(Outcome.OK) & (some.t_end_ns != NULL) & (begin != NULL)
-    order = np.argsort(begin[told], kind="stable")
-    took: Ints = (some.t_end_ns[told] - begin[told])[order]
+    told = some.outcome.is_(Outcome.OK) & (some.t_end_ns != NULL) & (some.began_ns != NULL)
+    order = np.argsort(some.began_ns[told], kind="stable")
+    took: Ints = (some.t_end_ns[told] - some.began_ns[told])[order]
     return took
 
 
 def failed(some: Requests | Flows) -> Mask:
     """Return which failed, in the order of their starts."""
     bad = ~_any_of(some.outcome, NOT_FAILURES)
-    found: Mask = bad[np.argsort(_began(some), kind="stable")]
+    found: Mask = bad[np.argsort(some.began_ns, kind="stable")]
     return found
 
 
 def slices(tables: Tables, count: int) -> list[Tables]:
     """Cut the window into parts of equal length, by when things began."""
-    begun, flows_begun, read_ns = (
-        _began(tables.requests),
-        _began(tables.flows),
-        tables.samples.numbers["t_ns"],
-    )
-    stamps = np.concatenate([begun, flows_begun, read_ns])
+    moments = (tables.requests.began_ns, tables.flows.began_ns, tables.samples.numbers["t_ns"])
+    stamps = np.concatenate(moments)
     if not len(stamps):
         return []
     edges = np.linspace(stamps.min(), stamps.max(), count + 1)[1:-1]
-    places = [np.searchsorted(edges, when, side="right") for when in (begun, flows_begun, read_ns)]
+    places = [np.searchsorted(edges, when, side="right") for when in moments]
     found = [_slice(tables, [place == number for place in places], count) for number in range(count)]
     if tables.turns is None:
         return found
@@ -168,10 +163,6 @@ def _details(metric: Metric, tables: Tables) -> Floats:
     if metric.of is not None and len(numbers):
         numbers = numbers[tables.flows.flow.is_(metric.of)]
     return numbers[~np.isnan(numbers)]
-
-
-def _began(some: Requests | Flows) -> Ints:
-    return np.where(some.t_intended_ns == NULL, some.t_start_ns, some.t_intended_ns)
 
 
 def _any_of(outcome: Coded, wanted: frozenset[Outcome]) -> Mask:

@@ -46,8 +46,7 @@ class _Successes:
     def add(self, piece: Requests, inside: Mask, stretch: Ints) -> None:
         """Keep those of the piece that ended well."""
         good = piece.outcome.is_(Outcome.OK) & (piece.t_end_ns != NULL)
-        began = np.where(piece.t_intended_ns == NULL, piece.t_start_ns, piece.t_intended_ns)[good]
-        first = piece.t_first_byte_ns[good]
+        began, first = piece.began_ns[good], piece.t_first_byte_ns[good]
         at = slice(self._used, self._used + len(began))
         self._used = at.stop
         self._latency_ns[at] = piece.t_end_ns[good] - began

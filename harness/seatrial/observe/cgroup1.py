@@ -13,33 +13,36 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from seatrial.observe.disks import DEVICES, Disks
 from seatrial.observe.files import Descriptors, Keyed, Pressure, number
 from seatrial.observe.locate import Places
 from seatrial.observe.network import Network
-from seatrial.observe.reading import Reading, known_sum, remainder
-from seatrial.observe.seldom import Seldom
+from seatrial.observe.reading import known_sum, remainder
+from seatrial.observe.seldom import SlowColumns
 from seatrial.wire.streams import NULL
+from seatrial.wire.tables import Reading
 
-_STAT = """
-    total_cache total_rss total_shmem total_dirty total_writeback total_swap total_pgmajfault total_inactive_file
-    hierarchical_memory_limit
-""".split()
 _UNLIMITED = 1 << 62
 """The kernel shows "no limit" as the largest page-aligned counter, 2^63 minus one page."""
 _DISK_FIELDS = 3
 """`8:0 Read 4096`; the last line, a total of all devices, has two."""
-_STALLS = 3
-"""How many of the columns that are read seldom stand before `major_faults`."""
 
 
-class Cgroup1:
-    """The open files of one container's cgroups."""
+class Cgroup(ABC):
+    """The open files of one container's cgroups, of either version.
 
-    kind = "cgroup v1"
+    A version says what its files are called and how they are opened, and which columns they fill.
+    """
+
+    kind: ClassVar[str]
+    usage_file: ClassVar[str]
+    stat_keys: ClassVar[Sequence[str]]
+    _tasks: int | None
 
     def __init__(
         self, places: Places, clock: Callable[[], int] = time.monotonic_ns, devices: Path = DEVICES
@@ -48,18 +51,64 @@ class Cgroup1:
         self._files = files = Descriptors()
         self._disks = Disks(devices)
         try:
-            self._open(places, files)
+            self._stat = Keyed(files.open(places.memory / "memory.stat"), self.stat_keys)
+            self._usage = files.open(places.memory / self.usage_file)
         except OSError:
             files.close()
             raise
+        self._open(places, files)
         self._psi = Pressure(files, places.unified, ".pressure")
         self._net = Network(files, places.net_dev)
-        self._seldom = Seldom(self._take_seldom, width=8, clock=clock)
+        self._slow = SlowColumns(clock)
+
+    def read(self) -> Reading:
+        """Read every file once; OSError of GONE_ERRORS when the container has ended."""
+        reading = self._read(number(self._usage), self._stat.values())
+        if not self._slow.due():
+            return reading
+        cpu_stall, memory_stall, io_stall = self._psi.stalls_ns()
+        read, written = self._disk_bytes()
+        received, sent = self._net.received_and_sent()
+        return reading._replace(
+            cpu_stall_ns=cpu_stall,
+            memory_stall_ns=memory_stall,
+            io_stall_ns=io_stall,
+            read_bytes=read,
+            written_bytes=written,
+            rx_bytes=received,
+            tx_bytes=sent,
+            processes=number(self._tasks),
+        )
+
+    def close(self) -> None:
+        """Let go of every descriptor."""
+        self._files.close()
+
+    @abstractmethod
+    def _open(self, places: Places, files: Descriptors) -> None:
+        """Open what only this version has; a file that is not there is none."""
+
+    @abstractmethod
+    def _read(self, usage: int, stat: Sequence[int]) -> Reading:
+        """Return the columns that are read at each tick; `stat` has the values of `stat_keys`."""
+
+    @abstractmethod
+    def _disk_bytes(self) -> tuple[int, int]:
+        """Return bytes read and written."""
+
+
+class Cgroup1(Cgroup):
+    """Version 1: a hierarchy for each controller."""
+
+    kind = "cgroup v1"
+    usage_file = "memory.usage_in_bytes"
+    stat_keys = """
+        total_cache total_rss total_shmem total_dirty total_writeback total_swap total_pgmajfault
+        total_inactive_file hierarchical_memory_limit
+    """.split()
 
     def _open(self, places: Places, files: Descriptors) -> None:
         memory = places.memory
-        self._stat = Keyed(files.open(memory / "memory.stat"), _STAT)
-        self._usage = files.open(memory / "memory.usage_in_bytes")
         self._kmem = files.optional(memory / "memory.kmem.usage_in_bytes")
         self._tcp = files.optional(memory / "memory.kmem.tcp.usage_in_bytes")
         self._tcp_active = _tcp_limited(memory)
@@ -70,42 +119,25 @@ class Cgroup1:
         self._disk = _disk_file(files, places.blkio)
         self._tasks = files.optional(_inside(places.pids, "pids.current"))
 
-    def read(self) -> Reading:
-        """Read every file once; OSError of GONE_ERRORS when the container has ended."""
-        usage = number(self._usage)
-        cache, rss, shmem, dirty, writeback, swap, faults, inactive, limit = self._stat.values()
-        seldom = self._seldom.values()
-        return Reading._make(
-            (  # in the order of the columns
-                usage,
-                remainder(usage, inactive),
-                rss,
-                remainder(cache, shmem, dirty, writeback),
-                known_sum(dirty, writeback),
-                shmem,
-                number(self._kmem),
-                self._sock_bytes(),
-                swap,
-                NULL if limit >= _UNLIMITED else limit,
-                number(self._cpu),
-                self._throttled.values()[0],
-                self._oom.values()[0],
-                number(self._hits),
-                *seldom[:_STALLS],
-                faults,
-                *seldom[_STALLS:],
-                NULL,
-                NULL,
-            )
+    def _read(self, usage: int, stat: Sequence[int]) -> Reading:
+        cache, rss, shmem, dirty, writeback, swap, faults, inactive, limit = stat
+        return Reading(
+            usage_bytes=usage,
+            working_set_bytes=remainder(usage, inactive),
+            anon_bytes=rss,
+            file_clean_bytes=remainder(cache, shmem, dirty, writeback),
+            file_dirty_bytes=known_sum(dirty, writeback),
+            shmem_bytes=shmem,
+            kernel_bytes=number(self._kmem),
+            sock_bytes=self._sock_bytes(),
+            swap_bytes=swap,
+            limit_bytes=NULL if limit >= _UNLIMITED else limit,
+            cpu_ns=number(self._cpu),
+            throttled_ns=self._throttled.values()[0],
+            oom_kills=self._oom.values()[0],
+            limit_hits=number(self._hits),
+            major_faults=faults,
         )
-
-    def _take_seldom(self) -> tuple[int, ...]:
-        disk, net = self._disk_bytes(), self._net.received_and_sent()
-        return (*self._psi.stalls_ns(), *disk, *net, number(self._tasks))
-
-    def close(self) -> None:
-        """Let go of every descriptor."""
-        self._files.close()
 
     def _sock_bytes(self) -> int:
         used = number(self._tcp)

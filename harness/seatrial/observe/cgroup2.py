@@ -7,89 +7,58 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Sequence
 
-from seatrial.observe.disks import DEVICES, Disks
-from seatrial.observe.files import Descriptors, Keyed, Pressure, number
+from seatrial.observe.cgroup1 import Cgroup
+from seatrial.observe.files import Descriptors, Keyed, number
 from seatrial.observe.locate import Places
-from seatrial.observe.network import Network
-from seatrial.observe.reading import Reading, known_sum, remainder, scaled
-from seatrial.observe.seldom import Seldom
+from seatrial.observe.reading import known_sum, remainder, scaled
 from seatrial.wire.streams import NULL
+from seatrial.wire.tables import Reading
 
-_STAT = "anon file kernel sock shmem file_dirty file_writeback inactive_file pgmajfault".split()
-_KERNEL_PARTS = "kernel_stack pagetables percpu slab".split()
 _NS_PER_US = 1000
-_STALLS = 3
-"""How many of the columns that are read seldom stand before `major_faults`."""
 
 
-class Cgroup2:
-    """The open files of one container's cgroup."""
+class Cgroup2(Cgroup):
+    """Version 2: one hierarchy for all controllers."""
 
     kind = "cgroup v2"
+    usage_file = "memory.current"
+    stat_keys = """
+        anon file kernel sock shmem file_dirty file_writeback inactive_file pgmajfault
+        kernel_stack pagetables percpu slab
+    """.split()
 
-    def __init__(
-        self, places: Places, clock: Callable[[], int] = time.monotonic_ns, devices: Path = DEVICES
-    ) -> None:
-        """Open all; OSError if the memory files can't be opened."""
-        self._files = files = Descriptors()
-        self._disks = Disks(devices)
+    def _open(self, places: Places, files: Descriptors) -> None:
         folder = places.memory
-        try:
-            self._stat = Keyed(files.open(folder / "memory.stat"), _STAT + _KERNEL_PARTS)
-            self._usage = files.open(folder / "memory.current")
-        except OSError:
-            files.close()
-            raise
         self._swap = files.optional(folder / "memory.swap.current")
         self._limit = files.optional(folder / "memory.max")
         self._events = Keyed(files.optional(folder / "memory.events"), ["max", "oom_kill"])
         self._cpu = Keyed(files.optional(folder / "cpu.stat"), ["usage_usec", "throttled_usec"])
         self._disk = files.optional(folder / "io.stat")
         self._tasks = files.optional(folder / "pids.current")
-        self._psi = Pressure(files, folder, ".pressure")
-        self._net = Network(files, places.net_dev)
-        self._seldom = Seldom(self._take_seldom, width=8, clock=clock)
 
-    def read(self) -> Reading:
-        """Read every file once; OSError of GONE_ERRORS when the container has ended."""
-        usage = number(self._usage)
-        anon, file, kernel, sock, shmem, dirty, writeback, inactive, faults, *parts = self._stat.values()
+    def _read(self, usage: int, stat: Sequence[int]) -> Reading:
+        anon, file, kernel, sock, shmem, dirty, writeback, inactive, faults, *kernel_parts = stat
         limit_hits, oom_kills = self._events.values()
-        seldom = self._seldom.values()
-        return Reading._make(
-            (  # in the order of the columns
-                usage,
-                remainder(usage, inactive),
-                anon,
-                remainder(file, shmem, dirty, writeback),
-                known_sum(dirty, writeback),
-                shmem,
-                known_sum(*parts) if kernel == NULL else kernel,
-                sock,
-                number(self._swap),
-                number(self._limit),
-                *[scaled(used, _NS_PER_US) for used in self._cpu.values()],
-                oom_kills,
-                limit_hits,
-                *seldom[:_STALLS],
-                faults,
-                *seldom[_STALLS:],
-                NULL,
-                NULL,
-            )
+        used_us, throttled_us = self._cpu.values()
+        return Reading(
+            usage_bytes=usage,
+            working_set_bytes=remainder(usage, inactive),
+            anon_bytes=anon,
+            file_clean_bytes=remainder(file, shmem, dirty, writeback),
+            file_dirty_bytes=known_sum(dirty, writeback),
+            shmem_bytes=shmem,
+            kernel_bytes=known_sum(*kernel_parts) if kernel == NULL else kernel,
+            sock_bytes=sock,
+            swap_bytes=number(self._swap),
+            limit_bytes=number(self._limit),
+            cpu_ns=scaled(used_us, _NS_PER_US),
+            throttled_ns=scaled(throttled_us, _NS_PER_US),
+            oom_kills=oom_kills,
+            limit_hits=limit_hits,
+            major_faults=faults,
         )
-
-    def _take_seldom(self) -> tuple[int, ...]:
-        disk, net = self._disk_bytes(), self._net.received_and_sent()
-        return (*self._psi.stalls_ns(), *disk, *net, number(self._tasks))
-
-    def close(self) -> None:
-        """Let go of every descriptor."""
-        self._files.close()
 
     def _disk_bytes(self) -> tuple[int, int]:
         if self._disk is None:

@@ -16,8 +16,9 @@ import urllib3
 from docker import APIClient
 from docker.errors import APIError
 
-from seatrial.observe.reading import Reading, remainder
+from seatrial.observe.reading import remainder
 from seatrial.wire.streams import NULL
+from seatrial.wire.tables import Reading
 
 STREAM_ERRORS = (APIError, requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
 """What a stream of the daemon ends with when the container, or the connection, goes away."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 
 from seatrial.wire.streams import NULL
@@ -74,8 +75,8 @@ class Keyed:
         self._descriptor = descriptor
         self._keys = [key.encode() for key in keys]
         self._pages = pages
-        self._names: list[bytes] = []
-        self._names_at: list[int] = []
+        self._names: tuple[bytes, ...] = ()
+        self._names_of = itemgetter(-1, -1)
         self._values_at: list[int] = []
 
     def values(self) -> list[int]:
@@ -85,21 +86,19 @@ class Keyed:
         text = whole(self._descriptor) if self._pages else os.pread(self._descriptor, _LONG, 0)
         tokens = text.split()
         tokens.append(_NULL_TEXT)
-        if not self._values_at or not self._in_place(tokens):
+        try:
+            in_place = self._names_of(tokens) == self._names
+        except IndexError:
+            in_place = False
+        if not in_place:
             self._learn(tokens)
         return [int(tokens[at]) for at in self._values_at]
-
-    def _in_place(self, tokens: list[bytes]) -> bool:
-        try:
-            return [tokens[at] for at in self._names_at] == self._names
-        except IndexError:
-            return False
 
     def _learn(self, tokens: list[bytes]) -> None:
         place = {token: at for at, token in reversed(list(enumerate(tokens)))}
         found = [place.get(key, -2) for key in self._keys]
-        self._names_at = [at for at in found if at >= 0]
-        self._names = [tokens[at] for at in self._names_at]
+        self._names_of = itemgetter(-1, -1, *(at for at in found if at >= 0))  # of one it would be no tuple
+        self._names = self._names_of(tokens)
         self._values_at = [at + 1 for at in found]  # a missing key points at the last token: NULL
 
 

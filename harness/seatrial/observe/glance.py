@@ -19,9 +19,10 @@ from seatrial.observe.containers import connect, files_of
 from seatrial.observe.host import Host
 from seatrial.observe.locate import locate
 from seatrial.observe.processes import ProcessTable
-from seatrial.observe.reading import GONE_ERRORS, Reading, Source
+from seatrial.observe.reading import GONE_ERRORS, Source
 from seatrial.observe.tree import Tree
 from seatrial.wire.streams import NULL
+from seatrial.wire.tables import Reading
 
 HOST = "host"
 

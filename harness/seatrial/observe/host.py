@@ -19,10 +19,11 @@ from seatrial.observe.disks import is_disk
 from seatrial.observe.engine import EngineProcesses
 from seatrial.observe.files import Descriptors, Keyed, Pressure, whole
 from seatrial.observe.network import Network
-from seatrial.observe.reading import Reading, known_sum, remainder, scaled
-from seatrial.observe.seldom import Seldom
+from seatrial.observe.reading import known_sum, remainder, scaled
+from seatrial.observe.seldom import SlowColumns
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
+from seatrial.wire.tables import Reading
 
 _TICK_NS = NS_PER_S // os.sysconf("SC_CLK_TCK")
 _SECTOR_BYTES = 512
@@ -55,7 +56,7 @@ class Host:
         interfaces = _hardware_interfaces(root / "sys/class/net")
         self._net = Network(files, proc / "net/dev" if interfaces else None, interfaces.__contains__)
         self._load = files.optional(proc / "loadavg")
-        self._seldom = Seldom(self._take_seldom, width=10, clock=clock)
+        self._slow = SlowColumns(clock)
         self._engine = engine
 
     def read(self) -> Reading:
@@ -64,39 +65,43 @@ class Host:
             scaled(value, 1024) for value in self._memory.values()
         )
         swap_total, swap_free, *kernel = rest
-        oom_kills, *others = self._seldom.values()
         busy_ns, stolen_ns = self._busy_and_stolen_ns()
-        return Reading._make(
-            (  # in the order of the columns
-                remainder(total, free),
-                NULL,
-                anon,
-                remainder(known_sum(cached, buffers), shmem, dirty, writeback),
-                known_sum(dirty, writeback),
-                shmem,
-                known_sum(*kernel),
-                NULL,
-                remainder(swap_total, swap_free),
-                total,
-                busy_ns,
-                NULL,
-                oom_kills,
-                NULL,
-                *others,
-                stolen_ns,
-                NULL if self._engine is None else self._engine.used_ns(),
-            )
+        reading = Reading(
+            usage_bytes=remainder(total, free),
+            anon_bytes=anon,
+            file_clean_bytes=remainder(known_sum(cached, buffers), shmem, dirty, writeback),
+            file_dirty_bytes=known_sum(dirty, writeback),
+            shmem_bytes=shmem,
+            kernel_bytes=known_sum(*kernel),
+            swap_bytes=remainder(swap_total, swap_free),
+            limit_bytes=total,
+            cpu_ns=busy_ns,
+            stolen_ns=stolen_ns,
+            engine_ns=NULL if self._engine is None else self._engine.used_ns(),
         )
+        return self._with_slow_columns(reading) if self._slow.due() else reading
 
     def close(self) -> None:
         """Let go of every descriptor."""
         self._files.close()
 
-    def _take_seldom(self) -> tuple[int, ...]:
-        """Return OOM kills, stalls, major faults, bytes of disks and network, and tasks."""
+    def _with_slow_columns(self, reading: Reading) -> Reading:
         faults, oom_kills = self._paging.values()
-        disk, net = self._disk_bytes(), self._net.received_and_sent()
-        return (oom_kills, *self._psi.stalls_ns(), faults, *disk, *net, self._tasks())
+        cpu_stall, memory_stall, io_stall = self._psi.stalls_ns()
+        read, written = self._disk_bytes()
+        received, sent = self._net.received_and_sent()
+        return reading._replace(
+            oom_kills=oom_kills,
+            cpu_stall_ns=cpu_stall,
+            memory_stall_ns=memory_stall,
+            io_stall_ns=io_stall,
+            major_faults=faults,
+            read_bytes=read,
+            written_bytes=written,
+            rx_bytes=received,
+            tx_bytes=sent,
+            processes=self._tasks(),
+        )
 
     def _busy_and_stolen_ns(self) -> tuple[int, int]:
         """Sum user, nice, system, irq and softirq, and tell steal; guests are part of user (proc(5))."""

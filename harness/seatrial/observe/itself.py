@@ -15,9 +15,11 @@ from pathlib import Path
 
 from seatrial.observe.files import Descriptors, Keyed
 from seatrial.observe.locate import groups_of_this_process
-from seatrial.observe.reading import Reading, known_sum, scaled
-from seatrial.observe.seldom import Seldom
+from seatrial.observe.reading import known_sum, scaled
+from seatrial.observe.seldom import SlowColumns
 from seatrial.units import NS_PER_S
+from seatrial.wire.streams import NULL
+from seatrial.wire.tables import Reading
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _BLOCK_BYTES = 512
@@ -38,7 +40,7 @@ class Itself:
         self._quotas = [
             Keyed(opened, ["throttled_usec", "throttled_time"]) for opened in quotas if opened is not None
         ]
-        self._seldom = Seldom(self._throttled_ns, width=1, clock=clock)
+        self._slow = SlowColumns(clock)
 
     def read(self) -> Reading:
         """Read now; columns as for a process tree without children."""
@@ -48,7 +50,7 @@ class Itself:
             usage_bytes=int(resident) * _PAGE_BYTES,
             anon_bytes=(int(resident) - int(shared)) * _PAGE_BYTES,
             cpu_ns=round((used.ru_utime + used.ru_stime) * NS_PER_S),
-            throttled_ns=self._seldom.values()[0],
+            throttled_ns=self._throttled_ns() if self._slow.due() else NULL,
             major_faults=used.ru_majflt,
             read_bytes=used.ru_inblock * _BLOCK_BYTES,
             written_bytes=used.ru_oublock * _BLOCK_BYTES,
@@ -59,7 +61,7 @@ class Itself:
         """Let go of every descriptor."""
         self._files.close()
 
-    def _throttled_ns(self) -> tuple[int]:
+    def _throttled_ns(self) -> int:
         """Sum over the groups: version 2 counts microseconds, version 1 nanoseconds."""
-        told = [quota.values() for quota in self._quotas]
-        return (known_sum(*(known_sum(scaled(usec, _NS_PER_US), nsec) for usec, nsec in told)),)
+        counted = [quota.values() for quota in self._quotas]
+        return known_sum(*(known_sum(scaled(usec, _NS_PER_US), nsec) for usec, nsec in counted))

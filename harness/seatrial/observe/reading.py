@@ -1,59 +1,15 @@
-"""What one reading of one target says, in the same words for every source.
-
-`usage_bytes`: what the kernel charges (cgroup usage); process tree: the sum of resident sizes, so that pages which
-several processes share count several times; host: total minus available.
-`working_set_bytes`: usage minus inactive file cache, never below 0. `anon_bytes`: heap, stacks, private mappings.
-`file_clean_bytes`: page cache that can be dropped at once (file minus shmem, dirty and write-back, never below 0).
-`file_dirty_bytes`: page cache that has to reach a disk first (dirty plus write-back).
-`shmem_bytes`: tmpfs, /dev/shm and shared anonymous mappings: looks like cache, can't be reclaimed without swap.
-`kernel_bytes`: slab, page tables, kernel stacks. `sock_bytes`: TCP buffers. `limit_bytes`: null where unlimited.
-`cpu_ns`, `throttled_ns`, `oom_kills`, `limit_hits`, `major_faults`, `read_bytes`, `written_bytes`, `rx_bytes` and
-`tx_bytes` count since the target began, and begin again when a container is restarted.
-`throttled_ns` of the sampler: of the cgroups that it runs in, with the harness and the load.
-`*_stall_ns`: PSI `some`: at least one task waited. `processes`: tasks, that is processes and their threads.
-Of the host only: `stolen_ns`, time for which a hypervisor kept its processors, since boot, all added up;
-`engine_ns`, what Docker's own processes have used.
-"""
+"""What every way to read a target has in common, and the arithmetic of values that may be unknown."""
 
 from __future__ import annotations
 
 import errno
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from seatrial.wire.streams import NULL
+from seatrial.wire.tables import Reading
 
 GONE_ERRORS = frozenset({errno.ENOENT, errno.ENODEV, errno.ESRCH})
 """What the kernel answers on a descriptor whose cgroup or process no longer exists."""
-
-
-class Reading(NamedTuple):
-    """One row of `samples` without its stamps; NULL where the source can't tell."""
-
-    usage_bytes: int = NULL
-    working_set_bytes: int = NULL
-    anon_bytes: int = NULL
-    file_clean_bytes: int = NULL
-    file_dirty_bytes: int = NULL
-    shmem_bytes: int = NULL
-    kernel_bytes: int = NULL
-    sock_bytes: int = NULL
-    swap_bytes: int = NULL
-    limit_bytes: int = NULL
-    cpu_ns: int = NULL
-    throttled_ns: int = NULL
-    oom_kills: int = NULL
-    limit_hits: int = NULL
-    cpu_stall_ns: int = NULL
-    memory_stall_ns: int = NULL
-    io_stall_ns: int = NULL
-    major_faults: int = NULL
-    read_bytes: int = NULL
-    written_bytes: int = NULL
-    rx_bytes: int = NULL
-    tx_bytes: int = NULL
-    processes: int = NULL
-    stolen_ns: int = NULL
-    engine_ns: int = NULL
 
 
 class Source(Protocol):
@@ -80,10 +36,13 @@ def scaled(value: int, factor: int) -> int:
 
 def known_sum(*values: int) -> int:
     """Add what is known; NULL if nothing is."""
-    known = [value for value in values if value != NULL]
+    known = [value for value in values if value != NULL] if NULL in values else values
     return sum(known) if known else NULL
 
 
 def remainder(whole: int, *parts: int) -> int:
     """Take the parts from the whole, never below 0: counters move in batches, at their own times; NULL is kept."""
-    return NULL if whole == NULL or NULL in parts else max(0, whole - sum(parts))
+    if whole == NULL or NULL in parts:
+        return NULL
+    left = whole - sum(parts)
+    return left if left > 0 else 0  # noqa: FURB136  (a call of `max` for each of many columns)

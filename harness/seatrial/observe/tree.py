@@ -18,9 +18,10 @@ from pathlib import Path
 
 from seatrial.observe.files import Descriptors, Keyed
 from seatrial.observe.processes import ProcessTable, stat_fields
-from seatrial.observe.reading import GONE_ERRORS, Reading, known_sum, scaled
+from seatrial.observe.reading import GONE_ERRORS, known_sum, scaled
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
+from seatrial.wire.tables import Reading
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICK_NS = NS_PER_S // os.sysconf("SC_CLK_TCK")

@@ -13,24 +13,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from seatrial.judge.columns import began_ns
 from seatrial.model import Span
 from seatrial.record.phases import PHASES, phase_codes
 from seatrial.record.schema import CODED, Arrow, start_column
 from seatrial.wire.streams import NULL, Layout, read_layout
 from seatrial.wire.tables import UNKNOWN_USER
-
-_NUMPY_CODES = {
-    "q": "<i8",
-    "Q": "<u8",
-    "i": "<i4",
-    "I": "<u4",
-    "h": "<i2",
-    "H": "<u2",
-    "b": "i1",
-    "B": "u1",
-    "d": "<f8",
-}
-
 
 _NULLS = {np.dtype(np.int64): NULL, np.dtype(np.uint32): UNKNOWN_USER}
 
@@ -57,7 +45,7 @@ def open_part(path: Path) -> Part:
     with path.open("rb") as stream:
         layout = read_layout(stream)
         begin = stream.tell()
-    kind = np.dtype([(name, _NUMPY_CODES[code]) for name, code in layout.columns.items()])
+    kind = np.dtype([(name, f"<{code}") for name, code in layout.columns.items()])
     count, torn = divmod(path.stat().st_size - begin, kind.itemsize)
     if count == 0:
         return Part(layout, np.empty(0, dtype=kind), torn)
@@ -108,10 +96,8 @@ class Columns:
 
     def _moments(self, chunk: Chunk) -> NDArray[np.int64]:
         started: NDArray[np.int64] = chunk.rows[self._start]
-        if "t_intended_ns" not in (chunk.rows.dtype.names or ()):
-            return started
-        intended = chunk.rows["t_intended_ns"]
-        return np.where(intended == NULL, started, intended)
+        scheduled = "t_intended_ns" in (chunk.rows.dtype.names or ())
+        return began_ns(chunk.rows["t_intended_ns"], started) if scheduled else started
 
     def _constant(self, field: Arrow, chunk: Chunk) -> Arrow:
         values = [part.layout.constants[field.name] for part in self._parts]

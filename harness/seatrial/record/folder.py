@@ -12,7 +12,6 @@ from seatrial.errors import ResultsUnwritable, UsageError
 from seatrial.record.durable import writing
 from seatrial.units import NS_PER_S
 
-TABLES = ("requests", "flows", "samples", "generator", "tiers")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _MOST_OF_ONE_NAME = 100
 

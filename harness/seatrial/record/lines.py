@@ -9,10 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from seatrial.judge.columns import Ints, began_ns
 from seatrial.model import Span
 from seatrial.record.phases import PHASES, phase_codes
 from seatrial.record.schema import CODED, Arrow, start_column
@@ -57,12 +56,17 @@ def sorted_table(schema: Arrow, files: Sequence[LineFile], table: str, spans: Se
         return schema.empty_table()
     start = start_column(table)
     whole = pa.concat_tables(batches).unify_dictionaries().sort_by(start)
-    moments = whole[start]
+    moments = _stamps(whole[start])
     if "t_intended_ns" in schema.names:
-        moments = pc.coalesce(whole["t_intended_ns"], moments)
-    codes = phase_codes(moments.to_numpy().astype(np.int64), spans)
+        moments = began_ns(_stamps(whole["t_intended_ns"]), moments)
+    codes = phase_codes(moments, spans)
     phase = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(PHASES, pa.string()))
     return whole.set_column(schema.get_field_index("phase"), schema.field("phase"), phase)
+
+
+def _stamps(column: Arrow) -> Ints:
+    stamps: Ints = column.fill_null(NULL).to_numpy()
+    return stamps
 
 
 def _batches(schema: Arrow, file: LineFile) -> Iterator[Arrow]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from seatrial.record.folder import RunFolder
 from seatrial.record.read import sealed_table, unreadable
 from seatrial.record.schema import Arrow
 from seatrial.wire.streams import NULL
+from seatrial.wire.tables import REQUESTS
 
-_STAMPS = ("t_intended_ns", "t_start_ns", "t_first_byte_ns", "t_end_ns")
-_LABELS = ("endpoint", "outcome", "phase")
+_NAMES = tuple(column.name for column in fields(Requests))
+_LABELS = frozenset(column.name for column in REQUESTS if column.labelled).intersection(_NAMES)
 _ROWS = 1 << 18
 
 
@@ -26,13 +28,26 @@ def requests(folder: RunFolder) -> Iterator[Requests]:
     The codes of a label are the same in every piece; later pieces may know more labels.
     """
     known: dict[str, dict[str, int]] = {name: {} for name in _LABELS}
-    names = [*_STAMPS, "bytes_received", *_LABELS]
     with _opened(folder) as file:
         try:
-            for batch in file.iter_batches(batch_size=_ROWS, columns=names):
+            for batch in file.iter_batches(batch_size=_ROWS, columns=list(_NAMES)):
                 yield _piece(batch, known)
         except (OSError, KeyError, pa.ArrowInvalid) as error:
             raise unreadable(folder.table("requests"), error) from error
+
+
+def joined(batches: Iterable[Requests]) -> Requests:
+    """Return the requests of several batches of one run together."""
+    parts = list(batches)
+    columns: dict[str, Any] = {}
+    for name in _NAMES:
+        values = [getattr(part, name) for part in parts]
+        if name in _LABELS:
+            codes = np.concatenate([column.codes for column in values] or [np.empty(0, np.int32)])
+            columns[name] = Coded(codes, values[-1].labels if values else ())
+        else:
+            columns[name] = np.concatenate(values or [np.empty(0, np.int64)])
+    return Requests(**columns)
 
 
 def count(folder: RunFolder) -> int:
@@ -60,13 +75,16 @@ def _opened(folder: RunFolder) -> Any:  # noqa: ANN401  (pyarrow has no types)
 
 
 def _piece(batch: Arrow, known: dict[str, dict[str, int]]) -> Requests:
-    columns: dict[str, Any] = {name: _coded(batch[name], known[name]) for name in _LABELS}
-    for name in (*_STAMPS, "bytes_received"):
-        columns[name] = batch[name].fill_null(NULL).to_numpy(zero_copy_only=False)
+    columns: dict[str, Any] = {
+        name: _labelled(batch[name], known[name])
+        if name in _LABELS
+        else batch[name].fill_null(NULL).to_numpy(zero_copy_only=False)
+        for name in _NAMES
+    }
     return Requests(**columns)
 
 
-def _coded(column: Arrow, known: dict[str, int]) -> Coded:
+def _labelled(column: Arrow, known: dict[str, int]) -> Coded:
     # a dictionary that is not one in the file (an empty table, or another writer's) becomes one here
     column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     mine = [known.setdefault(label, len(known)) for label in column.dictionary.to_pylist()]

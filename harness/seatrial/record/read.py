@@ -14,31 +14,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seatrial.errors import UsageError
-from seatrial.judge.columns import Coded, Flows, Generator, Requests, Samples
+from seatrial.judge.columns import Coded, Flows, Generator, Samples
 from seatrial.record.folder import RunFolder, beside
 from seatrial.record.schema import CODED, LATER, SCHEMAS, Arrow
 from seatrial.wire.streams import NULL
-
-_LABELS_OF_SAMPLES = ("service", "container", "phase")
-
-
-def requests(folder: RunFolder) -> Requests:
-    """Read the requests; UsageError if the run has no sealed tables."""
-    names = "t_intended_ns t_start_ns t_first_byte_ns t_end_ns bytes_received endpoint outcome phase".split()
-    return Requests(**_columns(folder, "requests", names))
+from seatrial.wire.tables import SAMPLES
 
 
 def flows(folder: RunFolder) -> Flows:
     """Read the flows; UsageError if the run has no sealed tables."""
-    names = "t_intended_ns t_start_ns t_end_ns requests bytes_received flow outcome phase".split()
-    return Flows(**_columns(folder, "flows", names))
+    return Flows(**_columns(folder, "flows", [column.name for column in fields(Flows)]))
 
 
 def samples(folder: RunFolder) -> Samples:
     """Read the samples of all services; UsageError if the run has no sealed tables."""
-    found = _columns(folder, "samples", SCHEMAS["samples"].names)
-    labels = {name: found.pop(name) for name in _LABELS_OF_SAMPLES}
-    return Samples(**labels, numbers=found)
+    columns = _columns(folder, "samples", [column.name for column in SAMPLES])
+    labels = {column.name: columns.pop(column.name) for column in SAMPLES if column.labelled}
+    return Samples(**labels, numbers=columns)
 
 
 def samples_beside(folder: RunFolder, block: int) -> list[Samples]:
@@ -52,8 +44,7 @@ def samples_beside(folder: RunFolder, block: int) -> list[Samples]:
 
 def generator(folder: RunFolder) -> Generator:
     """Read the generator's seconds; UsageError if the run has no sealed tables."""
-    names = [column.name for column in fields(Generator)]
-    return Generator(**_columns(folder, "generator", names))
+    return Generator(**_columns(folder, "generator", [column.name for column in fields(Generator)]))
 
 
 def events(folder: RunFolder) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seatrial.errors import UsageError
-from seatrial.judge.columns import Coded, Floats, Flows, Requests, Samples, rows
+from seatrial.judge.columns import Floats, Flows, Samples, rows
 from seatrial.judge.measured import Tables
 from seatrial.judge.turns import Seen
 from seatrial.judge.window import Window
 from seatrial.model import Span
 from seatrial.record import pieces
 from seatrial.record.folder import RunFolder
-
-_NUMBERS = ("t_intended_ns", "t_start_ns", "t_first_byte_ns", "t_end_ns", "bytes_received")
-_LABELS = ("endpoint", "outcome", "phase")
 
 
 def tables(
@@ -39,7 +36,7 @@ def tables(
     inside = window.rows(flows.phase)
     told = _details(folder, keys, len(inside)) if keys else {}
     seen = Seen(spans)
-    asked = _requests(rows(piece, window.rows(piece.phase)) for piece in seen.passing(pieces.requests(folder)))
+    asked = pieces.joined(rows(piece, window.rows(piece.phase)) for piece in seen.passing(pieces.requests(folder)))
     return Tables(
         requests=asked,
         flows=rows(flows, inside),
@@ -49,22 +46,6 @@ def tables(
         turns=seen.turns,
         around=None if seen.turns is None else samples,
     )
-
-
-def _requests(found: Iterable[Requests]) -> Requests:
-    all_of = list(found)
-    labels: dict[str, tuple[str, ...]] = {
-        name: getattr(all_of[-1], name).labels if all_of else () for name in _LABELS
-    }
-    columns: dict[str, Any] = {name: _joined(all_of, name) for name in _NUMBERS}
-    for name in _LABELS:
-        codes = [getattr(one, name).codes for one in all_of] or [np.empty(0, np.int32)]
-        columns[name] = Coded(np.concatenate(codes), labels[name])
-    return Requests(**columns)
-
-
-def _joined(found: Sequence[Requests], name: str) -> Any:  # noqa: ANN401  (an array)
-    return np.concatenate([getattr(one, name) for one in found] or [np.empty(0, np.int64)])
 
 
 def _details(folder: RunFolder, keys: Sequence[str], count: int) -> dict[str, Floats]:

@@ -87,7 +87,7 @@ class Flow:
             self.outer.outcome = self.outcome
 
     def row(self, t_end_ns: int) -> dict[str, Any]:
-        """Return the flow's record, in the fields of `wire.tables.FLOW_FIELDS`."""
+        """Return the flow's record, as in the rows of `wire.tables.FLOWS`."""
         return {
             "flow_id": self.flow_id,
             "flow": self.name,

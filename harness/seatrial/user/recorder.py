@@ -6,15 +6,13 @@ Rows are gathered in memory and written once a second, so that a kill loses at m
 from __future__ import annotations
 
 import itertools
-import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from seatrial.errors import ResultsUnwritable, UsageError
 from seatrial.user.response import Response
-from seatrial.wire.streams import NULL, end_mark, line_header
+from seatrial.wire.streams import NULL, StreamWriter, end_mark, line_header
 from seatrial.wire.tables import CONNECTIONS, LABEL_LIMIT, METHODS, OUTCOMES, UNKNOWN_CODE, requests_layout
 
 _METHOD_CODES = {method: code for code, method in enumerate(METHODS)}
@@ -26,41 +24,6 @@ DECLARED_LIMIT = 1_000
 
 PENDING_LIMIT_BYTES = 64 * 1024 * 1024
 """About a million requests: minutes of a disk that takes nothing, and no load generator that eats the memory."""
-
-
-class Stream:
-    """One append-only file: `pending` gathers, `flush` writes what was gathered."""
-
-    def __init__(self, path: Path, header: bytes) -> None:
-        self.path = path
-        self.pending = bytearray(header)
-        try:
-            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise ResultsUnwritable("a record file can't be opened", where=str(path), seen=str(error)) from error
-        self.flush()
-
-    def line(self, row: Mapping[str, Any]) -> None:
-        """Append one JSON object."""
-        self.pending += json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
-
-    def flush(self) -> None:
-        """Write; what can't be written stays for the next time, and ResultsUnwritable says why."""
-        while self.pending:
-            try:
-                count = os.write(self._file, self.pending)
-            except OSError as error:
-                raise ResultsUnwritable(
-                    "records can't be written", where=str(self.path), seen=str(error)
-                ) from error
-            del self.pending[:count]
-
-    def close(self) -> None:
-        """Write what is left, and close."""
-        try:
-            self.flush()
-        finally:
-            os.close(self._file)
 
 
 class Recorder:
@@ -83,7 +46,7 @@ class Recorder:
         self._endpoint_codes = {label: code for code, label in enumerate(endpoints)}
         self._pack = requests_layout((), worker).record.pack
         self._numbers = itertools.count()
-        self._full: list[Stream] = []
+        self._full: list[StreamWriter] = []
         self._requests = self._opened()
         self._flows = _lines(folder, "flows", worker)
         self._generator = _lines(folder, "generator", worker)
@@ -94,20 +57,20 @@ class Recorder:
 
         `intended_ns` is when an open schedule wanted the request; the closed model has no such moment.
         """
-        self._requests.pending += self._pack(
+        self._requests.pending += self._pack(  # in the order of `wire.tables.REQUESTS`
             intended_ns,
             response.t_start_ns,
             response.t_first_byte_ns,
             response.t_end_ns,
-            flow_id,
-            response.bytes_received,
-            response.bytes_sent,
-            user,
-            response.status,
             self._endpoint_codes[response.endpoint],
             _METHOD_CODES[response.method],
+            response.status,
             _OUTCOME_CODES[response.outcome],
+            response.bytes_received,
+            response.bytes_sent,
             _CONNECTION_CODES[response.connection],
+            flow_id,
+            user,
         )
 
     def learn(self, label: str) -> None:
@@ -127,11 +90,11 @@ class Recorder:
         self._requests = self._opened()
 
     def flow(self, row: Mapping[str, Any]) -> None:
-        """Append one flow (`wire.tables.FLOW_FIELDS`)."""
+        """Append one flow (what is in the rows of `wire.tables.FLOWS`)."""
         self._flows.line(row)
 
     def second(self, row: Mapping[str, Any]) -> None:
-        """Append one second of this process (`wire.tables.GENERATOR_FIELDS`)."""
+        """Append one second of this process (what is in the rows of `wire.tables.GENERATOR`)."""
         self._generator.line(row)
 
     def error(self, row: Mapping[str, Any]) -> None:
@@ -173,15 +136,15 @@ class Recorder:
             ) from error
 
     @property
-    def _streams(self) -> tuple[Stream, ...]:
+    def _streams(self) -> tuple[StreamWriter, ...]:
         return (*self._full, self._requests, self._flows, self._generator, self._errors)
 
-    def _opened(self) -> Stream:
+    def _opened(self) -> StreamWriter:
         layout = requests_layout(tuple(self._endpoint_codes), self._worker)
         number = next(self._numbers)
         name = f"requests-{self._worker}.{number}.bin" if number else f"requests-{self._worker}.bin"
-        return Stream(self._folder / name, layout.header())
+        return StreamWriter(self._folder / name, layout.header())
 
 
-def _lines(folder: Path, table: str, worker: int) -> Stream:
-    return Stream(folder / f"{table}-{worker}.jsonl", line_header(table, worker=worker))
+def _lines(folder: Path, table: str, worker: int) -> StreamWriter:
+    return StreamWriter(folder / f"{table}-{worker}.jsonl", line_header(table, worker=worker))

@@ -9,9 +9,10 @@ from typing import Any
 from seatrial.user.health import CpuShare, LoopLag
 from seatrial.user.ledger import Pulse
 from seatrial.user.tally import COUNTS
-from seatrial.wire.tables import GENERATOR_FIELDS
+from seatrial.wire.tables import GENERATOR, row_columns
 
 _CLOSED: Mapping[str, int | None] = dict.fromkeys(COUNTS)
+_ROW = tuple(row_columns(GENERATOR))
 HEALTH = ("cpu_fraction", "loop_lag_p50_ns", "loop_lag_p99_ns", "slip_p99_ns")
 LEAST_NS = 500_000_000
 """In a rest shorter than this, as the end of a run leaves one, CPU share and percentiles would say little."""
@@ -33,7 +34,7 @@ class Seconds:
     def take(
         self, users: int, arrivals: Mapping[str, int | None] = _CLOSED, slip_p99_ns: int | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the counts since the last call, and the row of `wire.tables.GENERATOR_FIELDS`.
+        """Return the counts since the last call, and the row of `wire.tables.GENERATOR`.
 
         The row of a rest that is no second has its counts, and null for how well the process did. `arrivals` are
         those of an open model.
@@ -47,7 +48,7 @@ class Seconds:
         if lasted_ns < LEAST_NS:
             own = dict.fromkeys(own)
         row = {**counts, **own}
-        return counts, {name: row[name] for name in GENERATOR_FIELDS}
+        return counts, {name: row[name] for name in _ROW}
 
 
 def health(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,11 +8,14 @@ readable file: a torn last record is ignored. A line stream is a JSON header lin
 from __future__ import annotations
 
 import json
+import os
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from seatrial.errors import ResultsUnwritable
 
 SCHEMA_VERSION = 1
 NULL = -(2**63)
@@ -75,14 +78,37 @@ def end_mark(folder: Path, worker: int) -> Path:
     return folder / f"ended-{worker}"
 
 
-def read_lines(path: Path) -> tuple[Layout, list[dict[str, Any]]]:
-    """Read a line stream; a torn last line is ignored."""
-    with path.open("rb") as stream:
-        layout = read_layout(stream)
-        return layout, list(_whole_lines(stream))
+class StreamWriter:
+    """Appends to a file of its own: `pending` gathers rows, `flush` writes what was gathered."""
 
+    def __init__(self, path: Path, header: bytes) -> None:
+        """Create the file with its header; ResultsUnwritable if that can't be, as where it is there already."""
+        self.path = path
+        self.pending = bytearray(header)
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise ResultsUnwritable("a record file can't be opened", where=str(path), seen=str(error)) from error
+        self.flush()
 
-def _whole_lines(stream: BinaryIO) -> Iterator[dict[str, Any]]:
-    for line in stream:
-        if line.endswith(b"\n"):
-            yield json.loads(line)
+    def line(self, row: Mapping[str, Any]) -> None:
+        """Gather one JSON object."""
+        self.pending += json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+    def flush(self) -> None:
+        """Write; what can't be written stays for the next time, and ResultsUnwritable says why."""
+        while self.pending:
+            try:
+                count = os.write(self._file, self.pending)
+            except OSError as error:
+                raise ResultsUnwritable(
+                    "records can't be written", where=str(self.path), seen=str(error)
+                ) from error
+            del self.pending[:count]
+
+    def close(self) -> None:
+        """Write what is left, and close."""
+        try:
+            self.flush()
+        finally:
+            os.close(self._file)

@@ -5,9 +5,12 @@ Stamps are CLOCK_MONOTONIC nanoseconds: one clock for every process of a host si
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import NamedTuple
 
-from seatrial.wire.streams import Layout
+from seatrial.wire.streams import NULL, Layout
 
 
 class Outcome(StrEnum):
@@ -48,59 +51,182 @@ UNKNOWN_USER = 2**32 - 1
 LABEL_LIMIT = 200
 """So many endpoints a person can still read as a table; more are one for each object that was asked for."""
 
-REQUEST_COLUMNS = {
-    "t_intended_ns": "q",
-    "t_start_ns": "q",
-    "t_first_byte_ns": "q",
-    "t_end_ns": "q",
-    "flow_id": "q",
-    "bytes_received": "q",
-    "bytes_sent": "q",
-    "user": "I",
-    "status": "H",
-    "endpoint": "H",
-    "method": "B",
-    "outcome": "B",
-    "connection": "B",
+
+class ColumnKind(Enum):
+    """What a column holds, and where a stream has it: in each row, or once in its header for all of them."""
+
+    NUMBER = "number"
+    LABEL = "label"
+    """One of a few words: its code in a binary stream, itself in a line stream."""
+    TEXT = "text"
+    FILE_NUMBER = "number of a file"
+    FILE_LABEL = "label of a file"
+    PHASE = "phase"
+    """In no stream: sealing gives each row the label of the phase that it belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table; `code` is the struct code of its numbers, "" for words that have none."""
+
+    name: str
+    code: str = "q"
+    kind: ColumnKind = ColumnKind.NUMBER
+
+    @property
+    def in_rows(self) -> bool:
+        """Whether each row of a stream has its own value."""
+        return self.kind in {ColumnKind.NUMBER, ColumnKind.LABEL, ColumnKind.TEXT}
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the column holds few different words."""
+        return self.kind in {ColumnKind.LABEL, ColumnKind.FILE_LABEL, ColumnKind.PHASE}
+
+
+class Reading(NamedTuple):
+    """One row of `samples` without its stamps, in the same words for every source; NULL where it can't tell.
+
+    `usage_bytes`: what the kernel charges (cgroup usage); process tree: the sum of resident sizes, so that pages
+    which several processes share count several times; host: total minus available.
+    `working_set_bytes`: usage minus inactive file cache, never below 0.
+    `anon_bytes`: heap, stacks, private mappings.
+    `file_clean_bytes`: page cache that can be dropped at once: file minus shmem, dirty and write-back, at least 0.
+    `file_dirty_bytes`: page cache that has to reach a disk first (dirty plus write-back).
+    `shmem_bytes`: tmpfs, /dev/shm and shared anonymous mappings: looks like cache, needs swap to be reclaimed.
+    `kernel_bytes`: slab, page tables, kernel stacks. `sock_bytes`: TCP buffers.
+    `limit_bytes`: NULL where unlimited.
+    `cpu_ns`, `throttled_ns`, `oom_kills`, `limit_hits`, `major_faults`, `read_bytes`, `written_bytes`, `rx_bytes`
+    and `tx_bytes` count since the target began, and begin again when a container is restarted.
+    `throttled_ns` of the sampler: of the cgroups that it runs in, with the harness and the load.
+    `*_stall_ns`: PSI `some`: at least one task waited. `processes`: tasks, that is processes and their threads.
+    Of the host only: `stolen_ns`, time for which a hypervisor kept its processors, since boot, all added up;
+    `engine_ns`, what Docker's own processes have used.
+    """
+
+    usage_bytes: int = NULL
+    working_set_bytes: int = NULL
+    anon_bytes: int = NULL
+    file_clean_bytes: int = NULL
+    file_dirty_bytes: int = NULL
+    shmem_bytes: int = NULL
+    kernel_bytes: int = NULL
+    sock_bytes: int = NULL
+    swap_bytes: int = NULL
+    limit_bytes: int = NULL
+    cpu_ns: int = NULL
+    throttled_ns: int = NULL
+    oom_kills: int = NULL
+    limit_hits: int = NULL
+    cpu_stall_ns: int = NULL
+    memory_stall_ns: int = NULL
+    io_stall_ns: int = NULL
+    major_faults: int = NULL
+    read_bytes: int = NULL
+    written_bytes: int = NULL
+    rx_bytes: int = NULL
+    tx_bytes: int = NULL
+    processes: int = NULL
+    stolen_ns: int = NULL
+    engine_ns: int = NULL
+
+
+_PHASE = Column("phase", "", ColumnKind.PHASE)
+_WORKER = Column("worker", "i", ColumnKind.FILE_NUMBER)
+
+REQUESTS = (
+    Column("t_intended_ns"),
+    Column("t_start_ns"),
+    Column("t_first_byte_ns"),
+    Column("t_end_ns"),
+    Column("endpoint", "H", ColumnKind.LABEL),
+    Column("method", "B", ColumnKind.LABEL),
+    Column("status", "H"),
+    Column("outcome", "B", ColumnKind.LABEL),
+    _PHASE,
+    Column("bytes_received"),
+    Column("bytes_sent"),
+    Column("connection", "B", ColumnKind.LABEL),
+    Column("flow_id"),
+    Column("user", "I"),
+    _WORKER,
+)
+FLOWS = (
+    Column("flow_id"),
+    Column("flow", "", ColumnKind.LABEL),
+    Column("profile", "", ColumnKind.LABEL),
+    Column("t_intended_ns"),
+    Column("t_start_ns"),
+    Column("t_end_ns"),
+    Column("outcome", "", ColumnKind.LABEL),
+    _PHASE,
+    Column("requests"),
+    Column("bytes_received"),
+    Column("user", "I"),
+    _WORKER,
+    Column("detail", "", ColumnKind.TEXT),
+)
+SAMPLES = (
+    Column("t_ns"),
+    Column("t_after_ns"),
+    Column("service", "", ColumnKind.FILE_LABEL),
+    Column("container", "", ColumnKind.FILE_LABEL),
+    _PHASE,
+    *(Column(name) for name in Reading._fields),
+)
+GENERATOR = (
+    Column("t_ns"),
+    _WORKER,
+    _PHASE,
+    Column("users"),
+    Column("in_flight"),
+    Column("offered"),
+    Column("completed"),
+    Column("cpu_fraction", "d"),
+    Column("loop_lag_p50_ns"),
+    Column("loop_lag_p99_ns"),
+    Column("slip_p99_ns"),
+    Column("arrivals"),
+    Column("arrivals_completed"),
+    Column("arrivals_late"),
+    Column("arrivals_dropped"),
+)
+TIERS = (
+    Column("t_ns"),
+    Column("service", "", ColumnKind.LABEL),
+    Column("counter", "", ColumnKind.LABEL),
+    Column("value", "d"),
+)
+
+TABLES: Mapping[str, tuple[Column, ...]] = {
+    "requests": REQUESTS,
+    "flows": FLOWS,
+    "samples": SAMPLES,
+    "generator": GENERATOR,
+    "tiers": TIERS,
 }
+"""Every table of a run, its columns in the order in which streams and tables have them."""
 
-SAMPLE_COLUMNS = tuple(
-    """
-    t_ns t_after_ns usage_bytes working_set_bytes anon_bytes file_clean_bytes file_dirty_bytes shmem_bytes
-    kernel_bytes sock_bytes swap_bytes limit_bytes cpu_ns throttled_ns oom_kills limit_hits cpu_stall_ns
-    memory_stall_ns io_stall_ns major_faults read_bytes written_bytes rx_bytes tx_bytes processes stolen_ns
-    engine_ns
-    """.split()
-)
 
-FLOW_FIELDS = tuple(
-    """
-    flow_id flow profile t_intended_ns t_start_ns t_end_ns outcome requests bytes_received user detail
-    """.split()
-)
-
-GENERATOR_FIELDS = tuple(
-    """
-    t_ns users in_flight offered completed cpu_fraction loop_lag_p50_ns loop_lag_p99_ns slip_p99_ns
-    arrivals arrivals_completed arrivals_late arrivals_dropped
-    """.split()
-)
+def row_columns(table: Iterable[Column]) -> dict[str, str]:
+    """Return what stands in each row of a stream: names and struct codes, in the stream's order."""
+    return {column.name: column.code for column in table if column.in_rows}
 
 
 def requests_layout(endpoints: tuple[str, ...], worker: int) -> Layout:
     """One HTTP request a row; `endpoints` is the locustfile's closed list of labels."""
     return Layout(
         table="requests",
-        columns=REQUEST_COLUMNS,
+        columns=row_columns(REQUESTS),
         labels={"endpoint": endpoints, "method": METHODS, "outcome": OUTCOMES, "connection": CONNECTIONS},
         constants={"worker": worker},
     )
 
 
 def samples_layout(service: str, container: str) -> Layout:
-    """One reading of one container a row; every column is a signed 64-bit integer."""
+    """One reading of one container a row."""
     return Layout(
         table="samples",
-        columns=dict.fromkeys(SAMPLE_COLUMNS, "q"),
+        columns=row_columns(SAMPLES),
         constants={"service": service, "container": container},
     )
