@@ -21,9 +21,9 @@ from seatrial.errors import UsageError
 from seatrial.load.book import Book
 from seatrial.load.orders import Driven, Orders
 from seatrial.load.stages import Stage, perform
-from seatrial.load.steering import steady
 from seatrial.model import Load, Phase
 from seatrial.units import NS_PER_S
+from seatrial.wire.rates import Rate
 
 LEAN = """
 from locust import constant, task
@@ -75,7 +75,7 @@ def _perform(
 ) -> Driven:
     path = folder / "asking.py"
     path.write_text(locustfile)
-    rate = steady(4.0, poisson=False)
+    rate = Rate.steady(4.0)
     load = Load(locustfile=path, users=users, rate=rate, warmup_s=1.0, duration_s=1.0, drain_s=1.0)
     orders = Orders(
         load=load,

@@ -21,10 +21,9 @@ from spawning import spawn
 from seatrial.load.driving import drive
 from seatrial.load.orders import Driven, Hooks, Orders
 from seatrial.load.seconds import Second
-from seatrial.load.steering import steady
 from seatrial.model import Load, NoteKind, Phase
 from seatrial.stack.cores import on_cores
-from seatrial.wire.rates import Rate, Stretch
+from seatrial.wire.rates import Rate
 from seatrial.wire.streams import read_layout
 
 S = 1_000_000_000
@@ -149,9 +148,9 @@ def test_arrivals_follow_a_rate_that_is_changed_while_they_come(tmp_path: Path, 
     def each(second: int) -> None:
         if second == 1:
             changed.append(told.phases[-1][1].from_ns + 2 * S + S // 2)
-            told.reins[0].set_rate(steady(40.0, poisson=False), changed[0])
+            told.reins[0].set_rate(Rate.steady(40.0), changed[0])
 
-    rate = Rate((Stretch(FOREVER, 10.0, 10.0),))
+    rate = Rate.steady(10.0)
     driven = _drive(_orders(tmp_path, url, LEAN, rate=rate), told, each)
 
     begun, window = _begun(tmp_path), driven.spans[1]
@@ -183,7 +182,7 @@ def test_nothing_begins_while_the_gate_is_shut(tmp_path: Path, url: str) -> None
 def test_two_processes_serve_one_schedule(tmp_path: Path, url: str) -> None:
     """Together they make the arrivals of the rate, none twice; each serves about its part."""
     told = Told()
-    rate = Rate((Stretch(FOREVER, 40.0, 40.0),))
+    rate = Rate.steady(40.0)
 
     driven = _drive(_orders(tmp_path, url, LEAN, rate=rate, processes=2), told, lambda _second: None)
 
@@ -197,7 +196,7 @@ def test_two_processes_serve_one_schedule(tmp_path: Path, url: str) -> None:
 def test_a_killed_process_is_noted_and_what_it_wrote_stays(tmp_path: Path, url: str) -> None:
     """Locust's master waits a minute before it gives a worker up; the run ends in time all the same."""
     told, killed = Told(), []
-    rate = Rate((Stretch(FOREVER, 40.0, 40.0),))
+    rate = Rate.steady(40.0)
 
     def each(second: int) -> None:
         if second == 1:

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from seatrial.load.seconds import Gathering, Second
-from seatrial.load.workers import Workers, shares_of
+from seatrial.load.workers import Workers
 from seatrial.wire.buckets import bucket
-
-
-@given(st.dictionaries(st.integers(0, 63), st.integers(0, 1000), min_size=1))
-def test_shares_cut_the_unit_interval_without_a_gap(users: dict[int, int]) -> None:
-    """An arrival belongs to exactly one process, whoever has how many users."""
-    shares = list(shares_of(users).values())
-
-    assert (shares[0][0], shares[-1][1]) == (0.0, 1.0)
-    assert all(one[1] == after[0] for one, after in itertools.pairwise(shares))
+from seatrial.wire.rates import shares
 
 
 def test_shares_follow_the_users() -> None:
     """A process with three quarters of the users serves three quarters of the arrivals."""
-    assert shares_of({7: 3, 8: 1}) == {7: (0.0, 0.75), 8: (0.75, 1.0)}
-    assert shares_of({7: 0, 8: 0}) == {7: (0.0, 0.5), 8: (0.5, 1.0)}
-    assert shares_of({}) == {}
+    assert shares({7: 3, 8: 1}) == {7: (0.0, 0.75), 8: (0.75, 1.0)}
+    assert shares({7: 0, 8: 0}) == {7: (0.0, 0.5), 8: (0.5, 1.0)}
+    assert shares({}) == {}
 
 
 def test_a_worker_that_is_gone_leaves_its_share_and_its_errors() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -48,7 +49,19 @@ def test_the_rate_at_a_moment() -> None:
     """Within a ramp, at a step, before the beginning and after the end."""
     rate = Rate(parse("0/s to 10/s for 10s, 4/s for 5s"))
     assert [rate.at(second) for second in (-1, 5, 10, 99)] == [0, 5, 4, 4]
-    assert (rate.first_per_s, rate.last_per_s, rate.steady, Rate(parse("5/s")).steady) == (0, 4, False, True)
+    assert (rate.first_per_s, rate.last_per_s) == (0, 4)
+
+
+def test_a_schedule_goes_through_json() -> None:
+    """Also a stretch that holds for ever, which JSON has no number for."""
+    rate = Rate(parse("1/s to 5/s for 3s, 7/s"), poisson=True)
+    assert rate.to_json() == {"poisson": True, "stretches": [[3.0, 1.0, 5.0], [None, 7.0, 7.0]]}
+    assert Rate.from_json(json.loads(json.dumps({**rate.to_json(), "seed": 1}))) == rate
+
+
+def test_a_steady_rate_holds_for_ever() -> None:
+    """As if it had been written alone."""
+    assert Rate.steady(5.0, poisson=True) == Rate(parse("5/s"), poisson=True)
 
 
 def test_a_file_gives_steps() -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from seatrial.campaign import interrupts, validating
 from seatrial.campaign import wanted as meaning
@@ -27,6 +25,7 @@ from seatrial.record import folder as folders
 from seatrial.record.folder import RunFolder
 from seatrial.report.progress import Progress
 from seatrial.scenario import plan
+from seatrial.wire.rates import Rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,11 +110,10 @@ def _found(seeking: Seeking, folder: RunFolder, name: str) -> Carries:
     shared = [note.text for note in document.notes if note.kind is NoteKind.SHARED_CORES]
     rate = seeking.validated_per_s
     if rate is not None:
-        told = {
-            **document.scenario,
-            "load": {**document.scenario["load"], "rate": _steady(document.scenario, rate)},
-        }
-        documents.save(folder, replace(document, scenario=told))
+        load = document.scenario["load"]
+        steady = Rate.steady(rate, poisson=load["rate"]["poisson"]).to_json()
+        validated = {**load, "rate": {"text": f"{rate:.4g}/s", **steady}}
+        documents.save(folder, replace(document, scenario={**document.scenario, "load": validated}))
     return replace(
         _searched(seeking, name),
         shared=shared[0] if shared else "",
@@ -143,12 +141,6 @@ def _searched(seeking: Seeking, name: str) -> Carries:
         too_high=seeking.too_high,
         silent=seeking.silent,
     )
-
-
-def _steady(scenario: Mapping[str, Any], per_s: float) -> dict[str, Any]:
-    """Return the rate of the window, as `scenario.plan` tells a rate."""
-    told = scenario["load"]["rate"] or {}
-    return {**told, "text": f"{per_s:.4g}/s", "stretches": [[None, per_s, per_s]]}
 
 
 def _plan(wanted: Wanted, setting: Setting) -> ExperimentPlan:

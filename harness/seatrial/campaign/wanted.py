@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,7 +13,7 @@ from seatrial.judge.capacity import Effort
 from seatrial.judge.excess import Divided
 from seatrial.model import Load
 from seatrial.scenario import shipped
-from seatrial.wire.rates import Rate, Stretch
+from seatrial.wire.rates import Rate
 
 LEAST_USERS = 200
 """The pool: at a budget of 100 ms it carries 2,000 requests a second."""
@@ -81,11 +80,10 @@ def load(wanted: Wanted) -> Load:
     poisson = wanted.spacing == "poisson"
     if wanted.spacing is None:
         poisson = asked.rate is not None and asked.rate.poisson
-    least = wanted.effort.first_per_s
     return replace(
         asked,
         users=wanted.users or max(asked.users, LEAST_USERS),
-        rate=Rate((Stretch(math.inf, least, least),), poisson),
+        rate=Rate.steady(wanted.effort.first_per_s, poisson=poisson),
         stable=False,
         warmup_s=max(min(asked.warmup_s, 30.0), 1.0),
         duration_s=wanted.validate_s,

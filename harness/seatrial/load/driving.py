@@ -12,10 +12,11 @@ from seatrial.load.child import Child
 from seatrial.load.hearing import FROM_EVENTS_TEXT, Hearing
 from seatrial.load.orders import Driven, Hooks, Orders, spans_from
 from seatrial.load.seconds import Second
-from seatrial.load.steering import LEAD_NS, Steering, steady
+from seatrial.load.steering import LEAD_NS, Steering
 from seatrial.load.warmup import Spans, Warmup
 from seatrial.model import NoteKind, Phase, Spawn
 from seatrial.units import NS_PER_S
+from seatrial.wire.rates import Rate
 
 READY_WITHIN_S = 60.0
 LEAVE_WITHIN_S = 10.0
@@ -113,7 +114,7 @@ class Drive:
         opened_ns = self._clock() + _GATE_LEAD_NS
         self.prepare(opened_ns)
         if load.rate is not None:
-            steering.set_rate(steady(load.rate.first_per_s, poisson=load.rate.poisson), opened_ns)
+            steering.set_rate(Rate.steady(load.rate.first_per_s, poisson=load.rate.poisson), opened_ns)
         steering.gate(opened_ns)
         return opened_ns
 

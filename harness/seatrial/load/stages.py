@@ -13,9 +13,10 @@ from seatrial.load.book import Book
 from seatrial.load.driving import Drive
 from seatrial.load.orders import Driven, Hooks, Orders
 from seatrial.load.seconds import Second
-from seatrial.load.steering import LEAD_NS, steady
+from seatrial.load.steering import LEAD_NS
 from seatrial.model import Phase, Span, Spawn
 from seatrial.units import NS_PER_S
+from seatrial.wire.rates import Rate
 
 REST_WITHIN_S = 4.0
 """How long a stack may take to end what is in flight when a trial is over: 200 requests at 50 a second."""
@@ -103,7 +104,7 @@ class Stage:
     def _at_rate(self, rate_per_s: float) -> int:
         """Tell the rate; return the moment from which it holds. Each time other random arrivals come."""
         begin_ns = self.clock() + _GATE_LEAD_NS
-        rate = steady(rate_per_s, poisson=self.poisson)
+        rate = Rate.steady(rate_per_s, poisson=self.poisson)
         self.drive.steering.set_rate(rate, begin_ns, seed=self.seed + len(self.spans))
         return begin_ns
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 
 from seatrial.load.channel import Channel
 from seatrial.load.workers import Workers
-from seatrial.wire.rates import Rate, Stretch
+from seatrial.wire.rates import Rate
 
 LEAD_NS = 200_000_000
 """How far ahead a change is sent: a busy event loop may be a few tens of milliseconds late."""
@@ -44,8 +43,7 @@ class Steering:
             "rate",
             from_ns=begin_ns,
             origin_ns=begin_ns,
-            stretches=[_values(one) for one in rate.stretches],
-            poisson=rate.poisson,
+            **rate.to_json(),
             seed=self._seed if seed is None else seed,
         )
 
@@ -64,12 +62,3 @@ class Steering:
         """Let no new flow begin; what runs may end within `drain_s`."""
         self._stopped = True
         self._channel.send("stop", drain_s=drain_s)
-
-
-def steady(per_s: float, *, poisson: bool) -> Rate:
-    """Return a schedule that holds one rate for ever."""
-    return Rate((Stretch(math.inf, per_s, per_s),), poisson)
-
-
-def _values(one: Stretch) -> list[float | None]:
-    return [one.lasts_s if math.isfinite(one.lasts_s) else None, one.begin_per_s, one.end_per_s]

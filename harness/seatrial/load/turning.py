@@ -12,11 +12,11 @@ from seatrial.load.driving import Drive
 from seatrial.load.meeting import Meeting
 from seatrial.load.orders import Driven, Hooks, Orders
 from seatrial.load.seconds import Second
-from seatrial.load.steering import steady
 from seatrial.load.turns import Turns, ended
 from seatrial.load.warmup import Spans, Warmup
 from seatrial.model import Load, NoteKind, Phase, Spawn
 from seatrial.units import NS_PER_S
+from seatrial.wire.rates import Rate
 
 _LISTEN_NS = 50_000_000
 
@@ -98,7 +98,7 @@ def _course(drive: Drive, *, part: _Part, clock: Callable[[], int]) -> Driven:
     drive.prepare(start_ns)
     part.follow()
     if (rate := load.rate) is not None:
-        drive.steering.set_rate(steady(rate.first_per_s, poisson=rate.poisson), start_ns)
+        drive.steering.set_rate(Rate.steady(rate.first_per_s, poisson=rate.poisson), start_ns)
     drain_ns = _pass(drive, part, clock)
     warmed = part.warmup(drain_ns)
     drive.steering.stop(load.drain_s)

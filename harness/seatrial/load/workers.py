@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from seatrial.load.channel import Message
+from seatrial.wire.rates import shares
 
 FROM_EVENTS = "locust events"
 """What a worker's `ready` says of its records if they are made from Locust's own events."""
@@ -86,17 +86,6 @@ class Workers:
         return one
 
     def shares(self) -> dict[int, tuple[float, float]]:
-        """Return each connection's part of the unit interval; see `shares_of`."""
+        """Return each connection's part of the unit interval, by its users."""
         living = sorted(self.connected.items(), key=lambda item: item[1].worker)
-        return shares_of({connection: one.users for connection, one in living if one.ready and not one.drained})
-
-
-def shares_of(users: Mapping[int, int]) -> dict[int, tuple[float, float]]:
-    """Cut the unit interval in proportion to users, without a gap; evenly where nobody has any."""
-    weights = dict(users) if any(users.values()) else dict.fromkeys(users, 1)
-    total, below = sum(weights.values()), 0
-    shares = {}
-    for name, weight in weights.items():
-        shares[name] = (below / total, (below + weight) / total)
-        below += weight
-    return shares
+        return shares({connection: one.users for connection, one in living if one.ready and not one.drained})

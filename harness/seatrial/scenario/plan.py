@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import math
 from pathlib import Path
 from typing import Any
 
 from seatrial.errors import UsageError
 from seatrial.model import Comparing, Scenario, Trial, Variant
-from seatrial.wire.rates import Rate
 
 
 def single_trial(scenario: Scenario, variant: str) -> Trial:
@@ -42,7 +40,7 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
             "locustfile": str(load.locustfile),
             "user_classes": list(load.user_classes),
             "users": load.users,
-            "rate": None if load.rate is None else _rate(load.rate),
+            "rate": None if load.rate is None else {"text": load.rate.text(), **load.rate.to_json()},
             "processes": load.processes,
             "pinning": load.pinning,
             "warmup_s": load.warmup_s,
@@ -72,15 +70,6 @@ def _comparing(comparing: Comparing) -> dict[str, Any]:
         "slices": comparing.slices,
         "varies": list(comparing.varies),
     }
-
-
-def _rate(rate: Rate) -> dict[str, Any]:
-    """Return a schedule as people write it, and as numbers: null lasts for ever."""
-    stretches = [
-        [one.lasts_s if math.isfinite(one.lasts_s) else None, one.begin_per_s, one.end_per_s]
-        for one in rate.stretches
-    ]
-    return {"text": rate.text(), "poisson": rate.poisson, "stretches": stretches}
 
 
 def _variant(variant: Variant, folder: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from locust import User
 from locust.env import Environment
 
 from seatrial.errors import SeatrialError
+from seatrial.units import NS_PER_S
 from seatrial.user import quota
 from seatrial.user.arrivals import Arrivals
 from seatrial.user.control import Steering
@@ -24,7 +25,6 @@ from seatrial.user.seconds import LEAST_NS, Seconds, health
 from seatrial.user.statistics import Statistics
 from seatrial.wire.tables import NOT_FAILURES
 
-_NS = 1_000_000_000
 _log = logging.getLogger("seatrial.user")
 
 
@@ -111,8 +111,9 @@ class Account:
     def _each_second(self) -> None:
         due_ns = time.monotonic_ns()
         while not self._finished:
-            due_ns = max(due_ns + _NS, time.monotonic_ns() + LEAST_NS)  # after a blocked loop, too, no mere rest
-            gevent.sleep(max(due_ns - time.monotonic_ns(), 0) / _NS)
+            # after a blocked loop, too, a second and no mere rest
+            due_ns = max(due_ns + NS_PER_S, time.monotonic_ns() + LEAST_NS)
+            gevent.sleep(max(due_ns - time.monotonic_ns(), 0) / NS_PER_S)
             if not self._finished:
                 self._second()
 

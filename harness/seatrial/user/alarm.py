@@ -9,7 +9,7 @@ from typing import Any
 import gevent
 from gevent.hub import Waiter
 
-_NS = 1_000_000_000
+from seatrial.units import NS_PER_S
 
 
 class Alarm:
@@ -29,7 +29,7 @@ class Alarm:
         self._sleeper = Waiter()
         timer: Any = None
         if t_ns != math.inf:
-            timer = gevent.get_hub().loop.timer(max(t_ns - self._clock(), 0) / _NS)
+            timer = gevent.get_hub().loop.timer(max(t_ns - self._clock(), 0) / NS_PER_S)
             timer.start(self._sleeper.switch, None, update=True)
         try:
             self._sleeper.get()

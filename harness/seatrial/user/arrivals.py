@@ -18,6 +18,7 @@ from typing import Any
 import gevent
 from gevent.hub import Waiter
 
+from seatrial.units import NS_PER_S
 from seatrial.user.alarm import Alarm
 from seatrial.user.feed import Feed
 from seatrial.user.gate import Gate
@@ -26,7 +27,6 @@ from seatrial.user.tally import TOOK, Tally
 LATE_LIMIT_S = 10.0
 GRACE_NS = 5_000_000
 """So long after the gate shut an arrival is still given to an idle user: loop and timers may be so late."""
-_NS = 1_000_000_000
 
 
 class Arrivals:
@@ -49,7 +49,7 @@ class Arrivals:
         self._gate = gate
         self._dropped = dropped
         self._clock = clock
-        self._limit_ns = round(late_limit_s * _NS)
+        self._limit_ns = round(late_limit_s * NS_PER_S)
         self._idle: OrderedDict[Any, int] = OrderedDict()
         self._handed: dict[Any, tuple[int, bool]] = {}
         self._waiting: deque[int] = deque()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from seatrial.units import NS_PER_S
 from seatrial.user.buffers import SHARED, SHARED_VIEW
 from seatrial.user.connection import Connection
 from seatrial.user.framing import body_of
@@ -24,7 +25,6 @@ _SWITCHING = 101
 _FIRST_FINAL = 200
 _FIRST_UNWILLING = 300
 _TOO_MANY_INTERIM = "too many interim responses"
-_NS = 1_000_000_000
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 
 
@@ -132,7 +132,7 @@ class Exchange:
         """Return what the server said before it closed; its Fault where that is nothing."""
         if held or upload.broken is None:
             return held
-        self._deadline_ns = min(self._deadline_ns, time.monotonic_ns() + int(LAST_WORDS_S * _NS))
+        self._deadline_ns = min(self._deadline_ns, time.monotonic_ns() + int(LAST_WORDS_S * NS_PER_S))
         try:
             block, rest = self._block(connection, b"")
         except Fault:

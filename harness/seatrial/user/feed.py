@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator
 from itertools import chain, takewhile
 
+from seatrial.units import NS_PER_S
 from seatrial.user.schedule import Schedule, place
 
-LOOK_AHEAD_NS = 1_000_000_000
+LOOK_AHEAD_NS = NS_PER_S
 """How far the next arrival of a small share is looked for at a time."""
 
 

@@ -19,6 +19,7 @@ from locust.exception import StopUser
 from locust.runners import MasterRunner
 
 from seatrial.errors import SeatrialError
+from seatrial.units import NS_PER_S
 from seatrial.user import log_lines, numbering, recording
 from seatrial.user.diary import foreign_classes
 from seatrial.user.outcomes import outcome_of
@@ -32,7 +33,6 @@ from seatrial.wire.tables import LABEL_LIMIT, METHODS, UNKNOWN_USER
 SOURCE = "locust events"
 _NUMBER = "seatrial_user"
 _NS_PER_MS = 1_000_000
-_NS_PER_S = 1_000_000_000
 _LARGEST_STATUS = 65_535
 
 
@@ -132,7 +132,7 @@ class Events:
         if start_s is None:
             start_ns = time.monotonic_ns() - (took_ns or 0)
         else:
-            start_ns = round(start_s * _NS_PER_S) - self._wall_minus_monotonic_ns
+            start_ns = round(start_s * NS_PER_S) - self._wall_minus_monotonic_ns
         return start_ns, NULL if took_ns is None else start_ns + took_ns
 
 

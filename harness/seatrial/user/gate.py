@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from gevent.event import Event
 from locust.exception import StopUser
 
-_NS = 1_000_000_000
+from seatrial.units import NS_PER_S
+
 _NEVER_NS = 1 << 62
 
 
@@ -71,7 +72,7 @@ class Gate:
         """Wait until it is open; StopUser once it is shut for good."""
         while not (self.shut or self.open_at(now_ns := self._clock())):
             opening_ns = self.next_opening_ns(now_ns)
-            self._changed.wait(None if opening_ns is None else (opening_ns - now_ns) / _NS)
+            self._changed.wait(None if opening_ns is None else (opening_ns - now_ns) / NS_PER_S)
         if self.shut:
             raise StopUser
 

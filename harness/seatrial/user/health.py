@@ -8,8 +8,9 @@ from pathlib import Path
 
 import gevent
 
+from seatrial.units import NS_PER_S
+
 TICK_S = 0.05
-_NS = 1_000_000_000
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")
 
 
@@ -30,7 +31,7 @@ class LoopLag:
 
     def tick(self) -> None:
         """Sleep once, and note by how much the wake was late."""
-        due_ns = self._clock() + round(TICK_S * _NS)
+        due_ns = self._clock() + round(TICK_S * NS_PER_S)
         self._sleep(TICK_S)
         self._late_ns.append(max(self._clock() - due_ns, 0))
 

@@ -9,6 +9,7 @@ from typing import Any
 import gevent
 from gevent import socket
 
+from seatrial.units import NS_PER_S
 from seatrial.user.http1 import Fault
 from seatrial.wire.tables import Outcome
 
@@ -16,7 +17,6 @@ Lookup = Callable[..., Any]
 SocketAddress = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes] | str
 Addresses = list[tuple[int, SocketAddress]]
 """Address families, and what a socket of each connects to."""
-_NS = 1_000_000_000
 
 
 class Names:
@@ -39,7 +39,7 @@ class Names:
             asking = self._asking.get(key)
             if asking is None:
                 asking = self._asking[key] = gevent.spawn(self._ask, key, self._known, self._asking)
-            asking.join(max(due_ns - time.monotonic_ns(), 0) / _NS)
+            asking.join(max(due_ns - time.monotonic_ns(), 0) / NS_PER_S)
             if not asking.ready():
                 raise Fault(Outcome.TIMEOUT, "while the host's name was looked up")
             found = asking.get()

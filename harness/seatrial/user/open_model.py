@@ -12,15 +12,15 @@ from locust.env import Environment
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, WorkerRunner
 
 from seatrial.errors import SeatrialError, UsageError
+from seatrial.units import NS_PER_S
 from seatrial.user.arrivals import Arrivals
 from seatrial.user.feed import Feed
 from seatrial.user.gate import Gate
 from seatrial.user.options import told_rate
 from seatrial.user.pace import refuse_own_waits
 from seatrial.user.schedule import Schedule
-from seatrial.user.sharing import Inbox, Message, read_rate, wall_minus_monotonic_ns
-
-_NS = 1_000_000_000
+from seatrial.user.sharing import Inbox, Message, wall_minus_monotonic_ns
+from seatrial.wire.rates import Rate
 
 
 class OpenModel:
@@ -72,7 +72,7 @@ class OpenModel:
         """Follow a `rate` message (`wire.control`); UsageError if these users can't be driven by arrivals."""
         for user_class in self._environment.user_classes:
             check_drivable(user_class)
-        schedule = Schedule(read_rate(message), origin_ns=message["origin_ns"], seed=message["seed"])
+        schedule = Schedule(Rate.from_json(message), origin_ns=message["origin_ns"], seed=message["seed"])
         self._follow(schedule, message["from_ns"])
 
     def share(self, message: Message) -> None:
@@ -104,12 +104,13 @@ class OpenModel:
             self._origin_s = message["origin_s"]
             self._wall_minus_monotonic_ns = wall_minus_monotonic_ns()
             origin_ns = self._here_ns(message["origin_s"])
-            self._follow(Schedule(read_rate(message["rate"]), origin_ns=origin_ns, seed=self._seed), origin_ns)
+            rate = Rate.from_json(message["rate"])
+            self._follow(Schedule(rate, origin_ns=origin_ns, seed=self._seed), origin_ns)
         self._feed.share(message["low"], message["high"], self._here_ns(message["from_s"]))
         self.arrivals.look()
 
     def _here_ns(self, wall_s: float) -> int:
-        return round(wall_s * _NS) - self._wall_minus_monotonic_ns
+        return round(wall_s * NS_PER_S) - self._wall_minus_monotonic_ns
 
     def _follow(self, schedule: Schedule, from_ns: int) -> None:
         self._feed.follow(schedule, from_ns)

@@ -17,9 +17,9 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import count
 
+from seatrial.units import NS_PER_S
 from seatrial.wire.rates import Rate, Stretch
 
-_NS = 1_000_000_000
 _BLOCK = 1_024
 _INDEXES = 4 * _BLOCK
 """Numbers kept for the arrivals of one Poisson block: 1,024 are expected, with a standard deviation of 32."""
@@ -69,13 +69,13 @@ class Schedule:
 
     def arrivals(self, from_ns: int) -> Iterator[tuple[int, int]]:
         """Yield index and moment (CLOCK_MONOTONIC nanoseconds) of each arrival from `from_ns` on, in order."""
-        begin = self.integral((from_ns - self._origin_ns) / _NS)
+        begin = self.integral((from_ns - self._origin_ns) / NS_PER_S)
         dues = self._random_dues(begin) if self._poisson else self._even_dues(begin)
         for index, due in dues:
             second = self.second(due)
             if second == math.inf:
                 return
-            t_ns = self._origin_ns + round(second * _NS)
+            t_ns = self._origin_ns + round(second * NS_PER_S)
             if t_ns >= from_ns:
                 yield index, t_ns
 

@@ -6,10 +6,8 @@ A worker's share follows its number of users: looked at once a second, told when
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping
-from itertools import accumulate
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,7 +17,7 @@ from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRu
 
 from seatrial.errors import SeatrialError
 from seatrial.user import numbering
-from seatrial.wire.rates import Rate, Stretch
+from seatrial.wire.rates import Rate, shares
 
 SHARE = "seatrial_share"
 _LOOK_S = 1.0
@@ -63,10 +61,10 @@ def attend(environment: Environment, told: Callable[[], Rate | None]) -> None:
     if isinstance(runner, WorkerRunner):
         runner.register_message(SHARE, Inbox.of(environment).take_share)
     elif isinstance(runner, MasterRunner):
-        shares = Shares(runner, told)
+        master = Shares(runner, told)
         events: Any = environment.events
-        events.test_start.add_listener(shares.anew)
-        gevent.spawn(shares.run)
+        events.test_start.add_listener(master.anew)
+        gevent.spawn(master.run)
 
 
 class Shares:
@@ -121,34 +119,9 @@ class Shares:
         from_s = self._clock() + _LEAD_S  # the wall clock, which workers on other machines have as well
         if self._origin_s is None:
             self._origin_s = from_s
-        common = {"from_s": from_s, "origin_s": self._origin_s, "rate": written(rate)}
-        for worker, (low, high) in shares_of(users).items():
+        common = {"from_s": from_s, "origin_s": self._origin_s, "rate": rate.to_json()}
+        for worker, (low, high) in shares(dict(sorted(users.items()))).items():
             self._runner.send_message(SHARE, {**common, "low": low, "high": high}, worker)
-
-
-def shares_of(users: Mapping[str, int]) -> dict[str, tuple[float, float]]:
-    """Cut the unit interval into a part for each worker, as long as its part of the users."""
-    order, total = sorted(users), max(sum(users.values()), 1)
-    ends = [part / total for part in accumulate(users[worker] for worker in order)]
-    return dict(zip(order, zip([0.0, *ends], ends, strict=False), strict=True))
-
-
-def written(rate: Rate) -> dict[str, Any]:
-    """Return a rate as a message carries it."""
-    stretches = [
-        (one.lasts_s if math.isfinite(one.lasts_s) else None, one.begin_per_s, one.end_per_s)
-        for one in rate.stretches
-    ]
-    return {"stretches": stretches, "poisson": rate.poisson}
-
-
-def read_rate(message: Message) -> Rate:
-    """Read a rate out of a message (`wire.control`: lasts_s may be null)."""
-    stretches = tuple(
-        Stretch(math.inf if lasts_s is None else lasts_s, begin_per_s, end_per_s)
-        for lasts_s, begin_per_s, end_per_s in message["stretches"]
-    )
-    return Rate(stretches, bool(message["poisson"]))
 
 
 def wall_minus_monotonic_ns(

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import gevent
 
+from seatrial.units import NS_PER_S
 from seatrial.user.http1 import Fault
 from seatrial.wire.tables import Outcome
 
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
-_NS = 1_000_000_000
 _RECEIVING = "while receiving"
 _READY: Final = object()
 _EXPIRED: Final = object()
@@ -26,7 +26,7 @@ def due_ns(wait_s: float, deadline_ns: int) -> int:
     now_ns = time.monotonic_ns()
     if now_ns >= deadline_ns:
         raise Fault(Outcome.TIMEOUT, "request took too long in all")
-    return min(now_ns + int(wait_s * _NS), deadline_ns)
+    return min(now_ns + int(wait_s * NS_PER_S), deadline_ns)
 
 
 class Waiting:
@@ -52,7 +52,7 @@ class Waiting:
     def readable_within(self, wait_s: float) -> bool:
         """Tell whether there is something to read before `wait_s` are over."""
         try:
-            self.wait_readable(time.monotonic_ns() + int(wait_s * _NS))
+            self.wait_readable(time.monotonic_ns() + int(wait_s * NS_PER_S))
         except Fault:
             return False
         return True
@@ -94,7 +94,7 @@ class Waiting:
             self._timer.stop()
             self._timer.close()
         self._timer_ns = due_ns
-        after_s = max(due_ns - time.monotonic_ns(), 0) / _NS
+        after_s = max(due_ns - time.monotonic_ns(), 0) / NS_PER_S
         self._timer = self._hub.loop.timer(after_s)
         self._timer.start(self._on_timer, update=True)
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any, TypeVar
 
 from seatrial.units import seconds
 
+_Name = TypeVar("_Name")
 _PER_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _RATE = r"(\d+(?:\.\d+)?)\s*/\s*(s|min|m|h)"
 _STRETCH = re.compile(rf"^\s*{_RATE}(?:\s+to\s+{_RATE})?(?:\s+for\s+(\S+))?\s*$")
@@ -42,6 +45,20 @@ class Rate:
     stretches: tuple[Stretch, ...]
     poisson: bool = False
 
+    @classmethod
+    def steady(cls, per_s: float, *, poisson: bool = False) -> Rate:
+        """Return a schedule that holds one rate for ever."""
+        return cls((Stretch(math.inf, per_s, per_s),), poisson)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Rate:
+        """Read what `to_json` returned; other keys are passed over."""
+        stretches = tuple(
+            Stretch(math.inf if lasts_s is None else lasts_s, begin_per_s, end_per_s)
+            for lasts_s, begin_per_s, end_per_s in values["stretches"]
+        )
+        return cls(stretches, bool(values["poisson"]))
+
     @property
     def first_per_s(self) -> float:
         """The rate at the beginning."""
@@ -51,11 +68,6 @@ class Rate:
     def last_per_s(self) -> float:
         """The rate that holds after the last stretch."""
         return self.stretches[-1].end_per_s
-
-    @property
-    def steady(self) -> bool:
-        """Whether it is one rate all the time."""
-        return all(one.begin_per_s == one.end_per_s == self.first_per_s for one in self.stretches)
 
     def at(self, second: float) -> float:
         """Return the rate at a moment after the beginning (seconds; arrivals a second)."""
@@ -68,6 +80,22 @@ class Rate:
     def text(self) -> str:
         """Return the schedule as it may be written."""
         return ", ".join(_written(one) for one in self.stretches)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the schedule as JSON values; null instead of the length of a stretch: it lasts for ever."""
+        stretches = [
+            [one.lasts_s if math.isfinite(one.lasts_s) else None, one.begin_per_s, one.end_per_s]
+            for one in self.stretches
+        ]
+        return {"poisson": self.poisson, "stretches": stretches}
+
+
+def shares(weights: Mapping[_Name, int]) -> dict[_Name, tuple[float, float]]:
+    """Cut the unit interval in proportion to the weights, in their order without a gap; evenly if all are 0."""
+    if not any(weights.values()):
+        weights = dict.fromkeys(weights, 1)
+    total, ends = sum(weights.values()), accumulate(weights.values(), initial=0)
+    return {name: (low / total, high / total) for name, (low, high) in zip(weights, pairwise(ends), strict=True)}
 
 
 def parse(text: str) -> tuple[Stretch, ...]:
