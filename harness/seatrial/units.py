@@ -1,10 +1,13 @@
-"""Durations and sizes as people write them, parsed once at the edge into seconds and bytes."""
+"""Durations and sizes as people write them, parsed once at the edge into seconds and bytes; the kernel's ticks."""
 
 from __future__ import annotations
 
+import os
 import re
 
 NS_PER_S = 1_000_000_000
+NS_PER_TICK = NS_PER_S // os.sysconf("SC_CLK_TCK")
+"""Of the clock ticks in which /proc counts CPU time and when a process was started (proc(5))."""
 _NUMBER = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]*)\s*$")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _BYTES = {
@@ -26,6 +29,11 @@ def seconds(text: str) -> float:
 def size_bytes(text: str) -> int:
     """Turn `10MB` or `256MiB` into bytes; ValueError names the units that exist."""
     return round(_scaled(text, _BYTES, "a size"))
+
+
+def stat_fields(text: bytes) -> list[bytes]:
+    """Split /proc/PID/stat from the state on, its third field: the name before it may hold blanks and brackets."""
+    return text[text.rindex(b")") + 2 :].split()
 
 
 def _scaled(text: str, units: dict[str, float] | dict[str, int], what: str) -> float:

@@ -15,7 +15,7 @@ from seatrial.observe.engine import NAMES, EngineProcesses, process_cpu_ns
 from seatrial.observe.files import Descriptors, Keyed, Pressure, number
 from seatrial.observe.host import Host
 from seatrial.observe.network import Network, namespace_of_its_own
-from seatrial.observe.processes import ProcessTable, stat_fields
+from seatrial.observe.processes import ProcessTable
 from seatrial.observe.reading import known_sum, remainder
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import Reading
@@ -83,11 +83,6 @@ def test_a_remainder_is_never_negative(parts: tuple[int, ...], expected: int) ->
 def test_a_sum_of_nothing_known_is_null() -> None:
     """Unknown parts are left out of a sum; without any known part it is unknown."""
     assert (known_sum(1, NULL), known_sum(NULL, NULL)) == (1, NULL)
-
-
-def test_a_name_with_brackets_does_not_shift_the_fields() -> None:
-    """The state follows the last bracket."""
-    assert stat_fields(b"12 (a) b (c)) S 7 12")[:2] == [b"S", b"7"]
 
 
 def process(proc: Path, pid: int, parent: int, name: str = "x") -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seatrial.units import seconds, size_bytes
+from seatrial.units import seconds, size_bytes, stat_fields
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,8 @@ def test_a_duration_without_a_known_unit_is_refused(text: str) -> None:
 def test_a_size_becomes_bytes(text: str, expected: int) -> None:
     """Decimal and binary units differ, as they are written."""
     assert size_bytes(text) == expected
+
+
+def test_a_name_with_brackets_does_not_shift_the_fields_of_a_process() -> None:
+    """The state follows the last bracket."""
+    assert stat_fields(b"12 (a) b (c)) S 7 12")[:2] == [b"S", b"7"]

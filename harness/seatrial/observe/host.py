@@ -21,11 +21,10 @@ from seatrial.observe.files import Descriptors, Keyed, Pressure, whole
 from seatrial.observe.network import Network
 from seatrial.observe.reading import known_sum, remainder, scaled
 from seatrial.observe.seldom import SlowColumns
-from seatrial.units import NS_PER_S
+from seatrial.units import NS_PER_TICK
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import Reading
 
-_TICK_NS = NS_PER_S // os.sysconf("SC_CLK_TCK")
 _SECTOR_BYTES = 512
 _MEMORY = """
     MemTotal: MemAvailable: AnonPages: Cached: Buffers: Shmem: Dirty: Writeback: SwapTotal: SwapFree:
@@ -107,7 +106,7 @@ class Host:
         """Sum user, nice, system, irq and softirq, and tell steal; guests are part of user (proc(5))."""
         fields = os.pread(self._stat, 512, 0).split(None, 9)
         user, nice, system, _idle, _wait, irq, softirq, stolen = map(int, fields[1:9])
-        return (user + nice + system + irq + softirq) * _TICK_NS, stolen * _TICK_NS
+        return (user + nice + system + irq + softirq) * NS_PER_TICK, stolen * NS_PER_TICK
 
     def _disk_bytes(self) -> tuple[int, int]:
         """Sum sectors read and written: columns 6 and 10 of `diskstats`, always of 512 bytes (kernel iostats)."""

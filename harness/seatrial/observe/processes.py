@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from seatrial.observe.files import Descriptors
-from seatrial.units import NS_PER_S
+from seatrial.units import NS_PER_S, stat_fields
 
 _PPID_AT = 1
 """Field 4 of `/proc/<pid>/stat` (proc(5)), counted from the state, which follows the program's name."""
@@ -17,11 +17,6 @@ _PPID_AT = 1
 def name_of(text: bytes) -> bytes:
     """Return the program's name out of `stat`: what stands between the first and the last bracket."""
     return text[text.index(b"(") + 1 : text.rindex(b")")]
-
-
-def stat_fields(text: bytes) -> list[bytes]:
-    """Split what follows the program's name, which may itself hold blanks and brackets: state first."""
-    return text[text.rindex(b")") + 2 :].split()
 
 
 class ProcessTable:

@@ -17,14 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from seatrial.observe.files import Descriptors, Keyed
-from seatrial.observe.processes import ProcessTable, stat_fields
+from seatrial.observe.processes import ProcessTable
 from seatrial.observe.reading import GONE_ERRORS, known_sum, scaled
-from seatrial.units import NS_PER_S
+from seatrial.units import NS_PER_S, NS_PER_TICK, stat_fields
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import Reading
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_TICK_NS = NS_PER_S // os.sysconf("SC_CLK_TCK")
 _SMAPS_PERIOD_NS = 10 * NS_PER_S
 _SMAPS = ["Pss_File:", "Pss_Shmem:", "SwapPss:"]
 _ENDED = (b"Z", b"X")
@@ -120,7 +119,7 @@ class Tree:
             file_clean_bytes=file,
             shmem_bytes=shmem,
             swap_bytes=swap,
-            cpu_ns=cpu * _TICK_NS,
+            cpu_ns=cpu * NS_PER_TICK,
             major_faults=faults,
             read_bytes=read_bytes,
             written_bytes=written_bytes,

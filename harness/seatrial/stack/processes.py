@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from seatrial.units import stat_fields
+
 PROC = Path("/proc")
 RUN_VARIABLE = "SEATRIAL_RUN"
 _POLL_S = 0.03
@@ -34,12 +36,10 @@ class Process:
 def process(pid: int, *, proc: Path = PROC) -> Process | None:
     """Return one process, or None if it is gone."""
     try:
-        stat = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+        fields = stat_fields((proc / str(pid) / "stat").read_bytes())
     except OSError:
         return None
-    # proc(5): the command, in parentheses, may contain anything; field 3 (state) follows the last parenthesis.
-    fields = stat.rpartition(")")[2].split()
-    return Process(pid=pid, session=int(fields[3]), start_ticks=int(fields[19]), state=fields[0])
+    return Process(pid=pid, session=int(fields[3]), start_ticks=int(fields[19]), state=fields[0].decode())
 
 
 def processes(*, proc: Path = PROC) -> Iterator[Process]:
