@@ -53,7 +53,7 @@ def number(descriptor: int | None) -> int:
     if descriptor is None:
         return NULL
     text = os.pread(descriptor, 32, 0)
-    return NULL if text.startswith(b"max") else int(text)
+    return NULL if text == b"max\n" else int(text)
 
 
 def whole(descriptor: int) -> bytes:
