@@ -13,6 +13,7 @@ from typing import Any
 import gevent
 from gevent import monkey, ssl
 
+from seatrial.units import NS_PER_S
 from seatrial.user.http1 import Fault
 from seatrial.user.origin import Origin
 from seatrial.user.tls_records import decrypt_of, records, thrown_away
@@ -27,7 +28,6 @@ _unseen = mmap.mmap(-1, SKIP_BYTES)
 """Address space only: the kernel asks for a buffer, and writes nothing into it."""
 TURN_BYTES = 1024 * 1024
 """So much without a wait, and others have their turn: a peer that is always faster would keep them waiting."""
-_NS = 1_000_000_000
 _RECEIVING = "while receiving"
 UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
 _HUNG_UP = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ENOTCONN})
@@ -49,8 +49,8 @@ class Timeouts:
 
     def __post_init__(self) -> None:
         """Count in nanoseconds what each request asks for."""
-        object.__setattr__(self, "first_byte_ns", int(self.first_byte_s * _NS))
-        object.__setattr__(self, "total_ns", int(self.total_s * _NS))
+        object.__setattr__(self, "first_byte_ns", int(self.first_byte_s * NS_PER_S))
+        object.__setattr__(self, "total_ns", int(self.total_s * NS_PER_S))
 
 
 Stream = _socket.socket | ssl.SSLSocket
@@ -156,7 +156,7 @@ class Connection(Waiting):
             sent += count
             turn_bytes += count
             if not count:
-                due_ns = min(time.monotonic_ns() + int(wait_s * _NS), deadline_ns)
+                due_ns = min(time.monotonic_ns() + int(wait_s * NS_PER_S), deadline_ns)
                 self.wait_writable(due_ns, "while sending", or_readable=listening)
             elif turn_bytes >= TURN_BYTES:
                 self.wait_writable(deadline_ns, "while sending", or_readable=listening)

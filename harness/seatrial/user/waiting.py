@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import gevent
 
+from seatrial.units import NS_PER_S
 from seatrial.user.http1 import Fault
 from seatrial.wire.tables import Outcome
 
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
-_NS = 1_000_000_000
 _RECEIVING = "while receiving"
 _READY: Final = object()
 _EXPIRED: Final = object()
@@ -26,7 +26,7 @@ def due_ns(wait_s: float, deadline_ns: int) -> int:
     now_ns = time.monotonic_ns()
     if now_ns >= deadline_ns:
         raise Fault(Outcome.TIMEOUT, "request took too long in all")
-    return min(now_ns + int(wait_s * _NS), deadline_ns)
+    return min(now_ns + int(wait_s * NS_PER_S), deadline_ns)
 
 
 class Waiting:
@@ -48,14 +48,6 @@ class Waiting:
         if self._reader is None:
             self._reader = self._hub.loop.io(self._descriptor, _READ)
         self._wait(self._reader, due_ns, when)
-
-    def readable_within(self, wait_s: float) -> bool:
-        """Tell whether there is something to read before `wait_s` are over."""
-        try:
-            self.wait_readable(time.monotonic_ns() + int(wait_s * _NS))
-        except Fault:
-            return False
-        return True
 
     def wait_writable(self, due_ns: int, when: str, *, or_readable: bool = False) -> None:
         """Let others run until something can be written, or a connect has ended; or read, if that is asked for."""
@@ -94,7 +86,7 @@ class Waiting:
             self._timer.stop()
             self._timer.close()
         self._timer_ns = due_ns
-        after_s = max(due_ns - time.monotonic_ns(), 0) / _NS
+        after_s = max(due_ns - time.monotonic_ns(), 0) / NS_PER_S
         self._timer = self._hub.loop.timer(after_s)
         self._timer.start(self._on_timer, update=True)
 
