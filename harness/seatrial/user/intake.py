@@ -10,7 +10,7 @@ from seatrial.user.destination import Counted, Destination, Dropped, Passed
 from seatrial.user.framing import Body, LengthBody
 from seatrial.user.hashing import INLINE_BYTES, Gathered, Hashed, Kept
 from seatrial.user.http1 import Fault
-from seatrial.user.message import ANOTHER_LENGTH, Wanted, verified_length
+from seatrial.user.message import ANOTHER_LENGTH, ByteRange, Wanted, verified_length
 from seatrial.user.response import Response
 from seatrial.user.waiting import due_ns
 from seatrial.wire.tables import Outcome
@@ -30,7 +30,7 @@ class Intake:
     def take(self, connection: Connection, body: Body, rest: memoryview) -> bool:
         """Read the body to its end; return whether the peer sent more than that."""
         wanted, response = self._wanted, self._response
-        due = None if wanted.range is None else self._range_bytes(body.length)
+        due = None if wanted.range is None else self._bytes_due(wanted.range, body.length)
         goal = _destination(wanted, body.length, as_wanted=response.status in wanted.expect)
         try:
             surplus = self._pour(connection, body, rest, goal, due)
@@ -41,18 +41,18 @@ class Intake:
             response.fail(Outcome.DIGEST, "the body is not what its digest says")
         return surplus
 
-    def _range_bytes(self, length: int | None) -> int | None:
-        """Return how many bytes a range has whose body's length is not known before its end, else None.
+    def _bytes_due(self, asked: ByteRange, length: int | None) -> int | None:
+        """Verify the head of the answer to a range; Fault where it is another one: its body is not read then.
 
-        Fault where the head is not the answer to the range: nothing of its body is read then.
+        Return how many bytes are due where the body's `length` is not known from its head, else None.
         """
         wanted, response = self._wanted, self._response
+        if response.status == _PARTIAL and _PARTIAL in wanted.expect:
+            due = verified_length(asked, response.headers, length)
+            return due if length is None else None
         if response.status == _WHOLE and _WHOLE not in (*wanted.expect, *wanted.also):
             raise Fault(Outcome.RANGE, "the whole where a range was asked for")
-        if wanted.range is None or response.status != _PARTIAL or _PARTIAL not in wanted.expect:
-            return None
-        due = verified_length(wanted.range, response.headers, length)
-        return due if length is None else None
+        return None
 
     def _pour(
         self, connection: Connection, body: Body, rest: memoryview, goal: Destination, due: int | None

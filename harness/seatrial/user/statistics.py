@@ -10,13 +10,13 @@ import gevent
 from locust.env import Environment
 from locust.stats import RequestStats, StatsEntry, bucket_response_time
 
+from seatrial.units import NS_PER_S
 from seatrial.user.response import Response
 from seatrial.wire.buckets import bucket
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import NOT_FAILURES, Outcome
 
 _NS_PER_MS = 1_000_000
-_NS_PER_S = 1_000_000_000
 _WALL_MINUS_MONOTONIC_NS = time.time_ns() - time.monotonic_ns()
 PERIOD_S = 1.0
 _LOCUSTS_OWN = "locust.runners"
@@ -110,7 +110,7 @@ class Statistics:
             response_length=response.bytes_received,
             exception=None if response.ok else RequestFailed(f"{response.outcome}: {response.reason}"),
             context=context(),
-            start_time=(begun_ns + _WALL_MINUS_MONOTONIC_NS) / _NS_PER_S,
+            start_time=(begun_ns + _WALL_MINUS_MONOTONIC_NS) / NS_PER_S,
             response=response,
         )
 
@@ -122,14 +122,14 @@ def _entry(stats: RequestStats, endpoint: str, method: str, rows: list[tuple[int
     """Return what Locust's statistics would say of these requests alone (end, duration, bytes received)."""
     entry: Any = StatsEntry(stats, endpoint, method)
     durations_ns = [duration_ns for _, duration_ns, _ in rows]
-    seconds = Counter([(end_ns + _WALL_MINUS_MONOTONIC_NS) // _NS_PER_S for end_ns, _, _ in rows])
+    seconds = Counter([(end_ns + _WALL_MINUS_MONOTONIC_NS) // NS_PER_S for end_ns, _, _ in rows])
     entry.num_requests = len(rows)
     entry.num_reqs_per_sec.update(seconds)
     entry.total_response_time = sum(durations_ns) / _NS_PER_MS
     entry.min_response_time = min(durations_ns) / _NS_PER_MS
     entry.max_response_time = max(durations_ns) / _NS_PER_MS
     entry.total_content_length = sum(size for _, _, size in rows)
-    entry.last_request_timestamp = (max(row[0] for row in rows) + _WALL_MINUS_MONOTONIC_NS) / _NS_PER_S
+    entry.last_request_timestamp = (max(row[0] for row in rows) + _WALL_MINUS_MONOTONIC_NS) / NS_PER_S
     for tenths, count in Counter([duration_ns // 100_000 for duration_ns in durations_ns]).items():
         entry.response_times[bucket_response_time(tenths / 10)] += count
     return entry
