@@ -40,6 +40,24 @@ class Clumsy(LeanUser):
             group.spawn(int, "not a number")
 """
 
+STRICT = """
+from locust import constant, task
+from seatrial.user import LeanUser
+
+class Strict(LeanUser):
+    wait_time = constant(0.02)
+    endpoints = ("page", "part", "broken")
+
+    @task
+    def judge(self) -> None:
+        with self.flow("own words"):
+            self.client.get("/", endpoint="page", keep=True, check=lambda answer: "rejected")
+        with self.flow("wrong part"):
+            self.client.get("/", endpoint="part", range=(0, 1))
+        with self.flow("mistake"):
+            self.client.get("/", endpoint="broken", check=lambda answer: answer.nonsense)
+"""
+
 WRITER = """
 import tempfile
 
@@ -126,6 +144,27 @@ def test_an_exception_in_a_task_is_told_once_and_counted(tmp_path: Path) -> None
     assert [message["what"] for message in told] == [error["what"]]
     assert drained["errors"] > 1
     assert flows == {"aborted"}
+
+
+def test_what_a_user_model_refuses_fails_its_request_and_flow(tmp_path: Path) -> None:
+    """In the row, the flow and Locust's own statistics; a check's exception is one of the task."""
+    (tmp_path / "strict.py").write_text(STRICT)
+    with (
+        scripted(*[_answers_for_ever] * 200) as server,
+        locust_child(server.url, locustfile=tmp_path / "strict.py", users=1) as child,
+    ):
+        child.open_gate()
+        child.wait_for("error")
+        assert child.stop(1.0) == 0
+        rows = {(row["endpoint"], row["outcome"]) for row in child.requests()}
+        flows = {(row["flow"], row["outcome"]) for row in child.lines("flows")}
+        [error] = child.lines("errors")
+        log = child.log
+    assert rows == {("page", "rejected"), ("part", "range"), ("broken", "aborted")}
+    assert flows == {("own words", "rejected"), ("wrong part", "range"), ("mistake", "aborted")}
+    assert error["what"] == "AttributeError: 'Response' object has no attribute 'nonsense'"
+    assert "rejected: refused by the user model's check" in log
+    assert "range: the whole where a range was asked for" in log
 
 
 def test_without_a_plan_it_is_plain_locust(tmp_path: Path) -> None:

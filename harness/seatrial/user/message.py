@@ -111,12 +111,13 @@ class Wanted:
         self.keep = keep
         self.limit = KEEP_LIMIT_BYTES if keep and limit_bytes is None else limit_bytes
         self.timeouts = timeouts
-        self.unseen = not keep and digest is None and into is None and limit_bytes is None and range is None
+        self.unseen = not keep and digest is None and into is None and limit_bytes is None
         self.range = range
         if range is not None:
             if any(name.lower() == "range" for name in headers):
                 raise ValueError("both a Range header and `range`: give one of them")
             self.headers = {**headers, "Range": _range_header(*range)}
+            self.unseen = False
             if expect is _OK:
                 self.expect = _PARTIAL
 
