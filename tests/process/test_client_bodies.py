@@ -142,90 +142,6 @@ def test_a_body_in_pieces_is_not_sent_again() -> None:
     assert [(row.outcome, row.connection) for row in book.rows] == [("ok", "new"), ("reset", "reused")]
 
 
-def test_a_body_that_is_asked_for() -> None:
-    """The body follows `100 Continue`, not the head (RFC 9110 10.1.1)."""
-
-    def script(peer: Peer) -> None:
-        peer.head()
-        peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        peer.exactly(3)
-        peer.send(HI)
-
-    with scripted(script) as server, client_of(server.url) as (client, _):
-        row = client.put("/", endpoint="page", body=b"abc", ask_first=True)
-    assert (row.outcome, row.bytes_received) == ("ok", len(HI) + 25)
-    assert b"\r\nExpect: 100-continue\r\nContent-Length: 3\r\n" in server.requests[0]
-    assert server.requests[1] == b"abc"
-
-
-EARLY = b"HTTP/1.1 102 Wait\r\n\r\n"
-
-
-def test_a_server_that_says_more_than_continue() -> None:
-    """102 and 103 are no answer to the question; they may come together with one, or before it (RFC 9110 15.2)."""
-
-    def script(peer: Peer) -> None:
-        peer.head()
-        peer.send(EARLY)
-        peer.send(EARLY + b"HTTP/1.1 103 Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n")
-        peer.exactly(3)
-        peer.send(HI)
-
-    with scripted(script) as server, client_of(server.url) as (client, _):
-        row = client.put("/", endpoint="page", body=b"abc", ask_first=True)
-    assert (row.outcome, server.requests[1]) == ("ok", b"abc")
-
-
-def test_a_server_that_only_says_wait() -> None:
-    """After a second of silence the body goes out; a refusal after the 102 is the answer all the same."""
-
-    def waits(peer: Peer) -> None:
-        peer.head()
-        peer.send(EARLY)
-        peer.exactly(3)
-        peer.send(HI)
-
-    def refuses(peer: Peer) -> None:
-        peer.head()
-        peer.send(EARLY + b"HTTP/1.1 417 No\r\nContent-Length: 2\r\n\r\nno")
-        assert peer.gone()
-
-    with scripted(waits, refuses) as server, client_of(server.url, keep_alive=False) as (client, book):
-        for _ in range(2):
-            client.put("/", endpoint="page", body=b"abc", ask_first=True)
-    assert [(row.outcome, row.status) for row in book.rows] == [("ok", 200), ("status", 417)]
-    assert b"abc" not in server.requests[2]
-
-
-def test_a_server_that_never_comes_to_the_point() -> None:
-    """Nine interim responses are no conversation."""
-
-    def script(peer: Peer) -> None:
-        peer.head()
-        peer.send(EARLY * 9)
-        peer.hold()
-
-    with scripted(script) as server, client_of(server.url) as (client, _):
-        row = client.put("/", endpoint="page", body=b"abc", ask_first=True)
-    assert (row.outcome, row.reason) == ("protocol", "too many interim responses")
-
-
-def test_a_body_that_is_refused_is_not_sent() -> None:
-    """A final answer instead of `100 Continue` is the response; the connection, on which a body is due, ends."""
-    answer = b"HTTP/1.1 417 No\r\nContent-Length: 2\r\n\r\nno"
-
-    def script(peer: Peer) -> None:
-        peer.head()
-        peer.send(answer)
-        assert peer.gone()
-
-    with scripted(script, _answers(HI)) as server, client_of(server.url) as (client, book):
-        row = client.put("/", endpoint="page", body=BIG, ask_first=True, expect=(417,), keep=True)
-        client.get("/", endpoint="page")
-    assert (row.outcome, row.body, row.bytes_sent) == ("ok", b"no", len(server.requests[0]))
-    assert [row.connection for row in book.rows] == ["new", "new"]
-
-
 REFUSAL = b"HTTP/1.1 413 Much\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
 VAST = BIG * 8  # 32 MiB: more than the sockets between two processes ever hold
 
@@ -319,17 +235,3 @@ def test_an_answer_that_does_not_refuse() -> None:
         assert server.sent_all.wait(5)
     assert (row.outcome, row.body, row.bytes_sent) == ("ok", b"hi", len(server.requests[0]) + len(BIG))
     assert len(server.requests[1]) + len(server.requests[2]) == len(BIG)
-
-
-def test_a_server_that_does_not_know_the_question() -> None:
-    """After a second without a word the body is sent as if it had said yes."""
-
-    def script(peer: Peer) -> None:
-        peer.head()
-        peer.exactly(3)
-        peer.send(HI)
-
-    with scripted(script) as server, client_of(server.url) as (client, _):
-        row = client.put("/", endpoint="page", body=b"abc", ask_first=True)
-    assert row.ok
-    assert 1.0 <= (row.t_end_ns - row.t_start_ns) / 1e9 < 2.0

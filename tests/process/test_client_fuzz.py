@@ -79,13 +79,14 @@ CONDUCTS: tuple[Mapping[str, Any], ...] = (
     {"into": len},
     {"digest": "sha256:" + "0" * 64},
     {"limit_bytes": 250},
+    {"range": (0, 1)},
     {"expect": range(100, 600), "timeouts": TIMEOUTS},
 )
 ENDINGS = ("keep", "keep", "keep", "keep", "close", "close", "reset")
 POSSIBLE = frozenset(
     {
         *(Outcome.OK, Outcome.STATUS, Outcome.TIMEOUT, Outcome.RESET),
-        *(Outcome.TRUNCATED, Outcome.DIGEST, Outcome.PROTOCOL, Outcome.TOO_LARGE),
+        *(Outcome.TRUNCATED, Outcome.DIGEST, Outcome.RANGE, Outcome.PROTOCOL, Outcome.TOO_LARGE),
     }
 )
 
@@ -137,12 +138,13 @@ def mutant(seed: int, number: int) -> Mutant:
     for _ in range(chance.choice((0, *[1] * 12, *[2] * 5, 4, 4))):
         data = _changed(data, chance)
     near_head = min(len(data), 200)
+    conduct = chance.choice(CONDUCTS)
     return Mutant(
         data=data,
         cuts=tuple(sorted(chance.randrange(near_head + 1) for _ in range(chance.choice((0, 0, 1, 2, 5))))),
         ending=chance.choice(ENDINGS),
-        method=chance.choice(("GET", "GET", "GET", "PUT", "HEAD")),
-        conduct=chance.choice(CONDUCTS),
+        method="GET" if "range" in conduct else chance.choice(("GET", "GET", "GET", "PUT", "HEAD")),
+        conduct=conduct,
     )
 
 

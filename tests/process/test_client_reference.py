@@ -1,4 +1,4 @@
-"""The client's page: its example runs, and it names everything that can be set."""
+"""The client's page: its examples run, and it names everything that can be set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from process.locust_child import started
-from process.scripted_server import Peer, scripted
+from process.scripted_server import Peer, Script, scripted
 
 from seatrial.user import LeanUser
 from seatrial.user.connection import Timeouts
@@ -23,17 +23,32 @@ def _answers_for_ever(peer: Peer) -> None:
         peer.answer(HI)
 
 
-def test_the_example_runs(tmp_path: Path) -> None:
+def _streams_for_ever(peer: Peer) -> None:
+    playlist = b"#EXTM3U\n"
+    while True:
+        if b"\r\nRange: bytes=0-65535\r\n" in peer.request():
+            peer.send(b"HTTP/1.1 206 Part\r\nContent-Range: bytes 0-8/9\r\nContent-Length: 9\r\n\r\n123456789")
+        else:
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(playlist), playlist))
+
+
+@pytest.mark.parametrize(
+    ("example", "script", "targets"),
+    [
+        (0, _answers_for_ever, {b"GET /", b"PUT /copy"}),
+        (1, _streams_for_ever, {b"GET /live.m3u8", b"GET /live.mp4"}),
+    ],
+)
+def test_an_example_runs(example: int, script: Script, targets: set[bytes], tmp_path: Path) -> None:
     """Copied into a file it is a locustfile that does what it says, without a failure."""
-    [example] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    (tmp_path / "reader.py").write_text(example)
-    with scripted(_answers_for_ever) as server:
+    (tmp_path / "reader.py").write_text(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[example])
+    with scripted(script) as server:
         options = ("--run-time", "1", "--stop-timeout", "2")
         process = started(server.url, options, tmp_path / "reader.py", 1, {}, subprocess.PIPE)
         output = process.communicate(timeout=20)[0].decode()
         asked = {request.split(b" HTTP")[0] for request in server.requests}
     assert process.returncode == 0, output
-    assert asked == {b"GET /", b"PUT /copy"}
+    assert asked == targets
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, NoReturn
 
@@ -24,10 +25,13 @@ from seatrial.user.flows import Flow, broken_off, current_flow
 from seatrial.user.message import Manners
 from seatrial.user.network import Sockets
 from seatrial.user.options import offer
+from seatrial.user.origin import split_url
 from seatrial.user.pace import Pace
 from seatrial.user.parallel import Parallel, side_by_side
 from seatrial.user.session import Session, refuse_options
 
+_HOSTS = "http://HOST[:PORT], https://HOST[:PORT] or http+unix://%2FPATH"
+_GIVE_HOST = "give --host, or set `host` on the user class"
 _ON_PURPOSE = (StopUser, StopTest, InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately)
 
 
@@ -41,6 +45,8 @@ def product() -> str:
 
 class LeanUser(User):
     """A Locust user with `client`, `flow`, `parallel` and a random stream of its own.
+
+    Only the client needs a `host`: a user whose flows make no request does without.
 
     Class attributes: `endpoints` is the closed list of labels under which requests are recorded; `keep_alive`
     False opens a connection for each request; `verify_tls` and `ca_file` say whom https trusts;
@@ -73,6 +79,25 @@ class LeanUser(User):
                 environment.process_exit_code = error.exit_code
                 refuse_options(environment, error)
             raise StopTest(str(error)) from None
+
+    @cached_property
+    def client(self) -> Client:
+        """The HTTP client, made when it is first used; UsageError, and the end of the test, without a host."""
+        if not self.host:
+            error = UsageError(
+                "the user makes a request, and there is no host to load",
+                where=type(self).__name__,
+                expected=_HOSTS,
+                hint=_GIVE_HOST,
+            )
+            headless = getattr(self.environment.parsed_options, "headless", False)
+            if headless and self.environment.process_exit_code is None:  # in the web UI one may try again
+                self.session.refuse(error)
+            raise error
+        manners = Manners(self.user_agent, keep_alive=self.keep_alive, timeouts=self.timeouts)
+        sockets = Sockets(source=self.source_address, receive_buffer_bytes=self.receive_buffer_bytes)
+        network = self.session.network(verify=self.verify_tls, ca_file=self.ca_file, sockets=sockets)
+        return Client(self.host, self.endpoints, manners, network, self._ledger)
 
     def prepare(self) -> None:
         """Override to read options; `refuse` what makes no sense."""
@@ -138,23 +163,22 @@ class LeanUser(User):
         self.session = Session.of(self.environment)
         self.number = self.session.user_number()
         self.random = random.Random(f"{self.session.seed}/{self.number}")  # noqa: S311  (a choice of load)
-        manners = Manners(self.user_agent, keep_alive=self.keep_alive, timeouts=self.timeouts)
-        sockets = Sockets(source=self.source_address, receive_buffer_bytes=self.receive_buffer_bytes)
-        network = self.session.network(verify=self.verify_tls, ca_file=self.ca_file, sockets=sockets)
-        ledger = self.session.ledger(self, self.number)
+        self._ledger = self.session.ledger(self, self.number)
         open_model = self.session.open_model
         self._pace: Pace | None = None
         open_model.admit(type(self))
         if open_model.paces:
-            self._pace = Pace(self, ledger, open_model.arrivals, self.session.gate)
+            self._pace = Pace(self, self._ledger, open_model.arrivals, self.session.gate)
+        host = self.host or ""
         try:
-            self.client = Client(self.host or "", self.endpoints, manners, network, ledger)
+            if host:  # without one the client, when it is first used, ends the test
+                split_url(host)
         except ValueError as error:
             raise UsageError(
                 "the host to load is not a URL",
-                seen=repr(without_secrets(self.host or "")),
-                expected="http://HOST[:PORT], https://HOST[:PORT] or http+unix://%2FPATH",
-                hint="give --host, or set `host` on the user class",
+                seen=repr(without_secrets(host)),
+                expected=_HOSTS,
+                hint=_GIVE_HOST,
             ) from error
 
 
@@ -167,6 +191,7 @@ def _live(user: LeanUser) -> None:
     try:
         user.run()  # type: ignore[no-untyped-call]
     finally:
-        user.client.close()
+        if "client" in vars(user):
+            user.client.close()
         if user._pace is not None:  # noqa: SLF001  (this function is the user's own greenlet)
             user._pace.end()  # noqa: SLF001

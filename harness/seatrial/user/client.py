@@ -12,7 +12,7 @@ from seatrial.user.connection import Connection
 from seatrial.user.exchange import Exchange
 from seatrial.user.flows import broken_off
 from seatrial.user.http1 import Fault
-from seatrial.user.message import Asked, Manners, Wanted, check_method, render
+from seatrial.user.message import Asked, Check, Manners, Wanted, check_method, render
 from seatrial.user.network import Network
 from seatrial.user.origin import Origin, Targets
 from seatrial.user.response import Response
@@ -81,10 +81,6 @@ class Client:
         """
         return self._do(method, target, endpoint, asked)
 
-    def forget_names(self) -> None:
-        """Ask for the addresses of names again, for all users of this process, when they are next connected to."""
-        self._network.refresh()
-
     def close(self) -> None:
         """Close every kept connection."""
         for connections in self._idle.values():
@@ -132,7 +128,11 @@ class Client:
             response.fail(Outcome.STATUS, f"unexpected status {status}")
         if response.outcome is not Outcome.OK or response.t_end_ns < response.t_start_ns:
             response.t_end_ns = time.monotonic_ns()
-        self._ledger.ended(response)
+        try:
+            if wanted.check is not None and response.outcome is Outcome.OK and status in wanted.expect:
+                _apply(wanted.check, response)
+        finally:
+            self._ledger.ended(response)
 
     def _exchange(self, exchange: Exchange, origin: Origin, message: bytes, idle: list[Connection]) -> None:
         while idle:
@@ -187,3 +187,14 @@ class Client:
             message = render(method, origin, path, wanted, self._manners)
             known = self._messages[key] = origin, message, self._idle[origin]
         return known
+
+
+def _apply(check: Check, response: Response) -> None:
+    """Fail a response by the user model's own check; an exception of the check aborts the request, and goes on."""
+    try:
+        outcome = check(response)
+        if outcome is not None:
+            response.fail(Outcome(outcome), "refused by the user model's check")
+    except BaseException as error:
+        response.fail(broken_off(error), type(error).__name__)
+        raise

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import time
+from itertools import chain
 
-from seatrial.units import NS_PER_S
 from seatrial.user.buffers import SHARED, SHARED_VIEW
 from seatrial.user.connection import Connection
 from seatrial.user.framing import body_of
 from seatrial.user.http1 import INTERIM_LIMIT, Fault, Head, head_end, parse_head
 from seatrial.user.intake import Intake
-from seatrial.user.message import Wanted
+from seatrial.user.message import Wanted, body_pieces
 from seatrial.user.response import Response
-from seatrial.user.upload import Upload
 from seatrial.user.waiting import due_ns as due_after
 from seatrial.wire.tables import Outcome
 
-ASK_FIRST_S = 1.0
-"""As curl: a server of HTTP/1.0, or one that does not know the field, says nothing (RFC 9110 10.1.1)."""
-LAST_WORDS_S = 0.1
-"""What a server said before it closed stands in the socket's buffer by the time that sending fails."""
-_CONTINUE = 100
+_READ_AFTER_CLOSE_NS = 100_000_000
+"""What a server sent before it closed stands in the socket's buffer by the time that sending fails."""
 _SWITCHING = 101
 _FIRST_FINAL = 200
-_FIRST_UNWILLING = 300
-_TOO_MANY_INTERIM = "too many interim responses"
+_FIRST_REFUSAL = 300
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 
 
@@ -60,8 +55,8 @@ class Exchange:
             response.bytes_sent += connection.send(message, wanted.timeouts.idle_s, self._deadline_ns)
             head, rest = self._promptly(connection)
         else:
-            held, whole = self._upload(connection, message)
-            head, rest = self._head(connection, held)
+            answer, whole = self._upload(connection, message)
+            head, rest = self._head(connection, answer)
         response.status = head.status
         response.headers = head.fields
         if head.length == len(rest) and wanted.unseen and response.method != "HEAD":
@@ -88,55 +83,37 @@ class Exchange:
         return self._head(connection, bytes(SHARED_VIEW[:count]))
 
     def _upload(self, connection: Connection, message: bytes) -> tuple[bytes, bool]:
-        """Send a message with its body, unless the server answers otherwise before.
+        """Send a message with its body, and stop where the server refuses it before it has all (RFC 9112 9.5).
 
-        Return what of the answer has been read, and whether the message is whole. An early answer of 300 or more
-        ends the sending; after any other one the rest is sent, unlistening: the server goes on reading.
+        Return what of the answer has been read, and whether the message is whole. A first early answer below 300
+        is no refusal: the rest is sent without listening for more.
         """
-        upload, held = Upload(self.response, self._wanted, message, self._deadline_ns), b""
-        if self._wanted.ask_first:
-            upload.head(connection)
-            if upload.broken is None:
-                held, willing = self._permission(connection)
-                if not willing:
-                    return held, False
-        if upload.broken is None and upload.go_on(connection, listening=not held):
-            return held, True
-        if upload.broken is None:
-            block, rest = self._block(connection, held)
-            held = block + bytes(rest)
-            if parse_head(block).status >= _FIRST_UNWILLING:
-                return held, False
-            if upload.go_on(connection, listening=False):
-                return held, True
-        return self._last_words(connection, held, upload), False
+        answer = b""
+        for piece in chain((message,), body_pieces(self._wanted)):
+            unsent = memoryview(piece)
+            while unsent:
+                try:
+                    count = connection.send(
+                        unsent, self._wanted.timeouts.idle_s, self._deadline_ns, listening=not answer
+                    )
+                except Fault as broken:
+                    return answer or self._answer_before_close(connection, broken), False
+                self.response.bytes_sent += count
+                unsent = unsent[count:]
+                if unsent:
+                    block, rest = self._block(connection, b"")
+                    answer = block + bytes(rest)
+                    if parse_head(block).status >= _FIRST_REFUSAL:
+                        return answer, False
+        return answer, True
 
-    def _permission(self, connection: Connection) -> tuple[bytes, bool]:
-        """Wait for `100 Continue`, past other interim responses (RFC 9110 15.2), or for silence.
-
-        Return what is held of what follows, and whether the body may go out; if not, what is held is the answer.
-        """
-        held = b""
-        for _ in range(INTERIM_LIMIT + 1):
-            if not held and not connection.readable_within(ASK_FIRST_S):
-                return held, True
-            block, rest = self._block(connection, held)
-            held, status = bytes(rest), parse_head(block).status
-            if status == _CONTINUE:
-                return held, True
-            if status >= _FIRST_FINAL or status == _SWITCHING:
-                return block + held, False
-        raise Fault(Outcome.PROTOCOL, _TOO_MANY_INTERIM)
-
-    def _last_words(self, connection: Connection, held: bytes, upload: Upload) -> bytes:
-        """Return what the server said before it closed; its Fault where that is nothing."""
-        if held or upload.broken is None:
-            return held
-        self._deadline_ns = min(self._deadline_ns, time.monotonic_ns() + int(LAST_WORDS_S * NS_PER_S))
+    def _answer_before_close(self, connection: Connection, broken: Fault) -> bytes:
+        """Return what the server sent before it closed (RFC 9112 9.6); raise `broken` where that is nothing."""
+        self._deadline_ns = min(self._deadline_ns, time.monotonic_ns() + _READ_AFTER_CLOSE_NS)
         try:
             block, rest = self._block(connection, b"")
         except Fault:
-            raise upload.broken from None
+            raise broken from None
         return block + bytes(rest)
 
     def _head(self, connection: Connection, held: bytes) -> tuple[Head, memoryview]:
@@ -152,7 +129,7 @@ class Exchange:
             if head.status == _SWITCHING:
                 raise Fault(Outcome.PROTOCOL, "switching protocols was not asked for")
             held = bytes(rest)
-        raise Fault(Outcome.PROTOCOL, _TOO_MANY_INTERIM)
+        raise Fault(Outcome.PROTOCOL, "too many interim responses")
 
     def _block(self, connection: Connection, held: bytes) -> tuple[bytes, memoryview]:
         """Return the next head's bytes, its blank line included, and what follows it."""

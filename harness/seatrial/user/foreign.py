@@ -90,29 +90,32 @@ class Events:
         self._labels: dict[str, str] = {}
         self._wall_minus_monotonic_ns = time.time_ns() - time.monotonic_ns()
 
-    def on_request(self, response: object = None, **told: Any) -> None:  # noqa: ANN401  (whatever a client tells)
+    def on_request(self, response: object = None, **event: Any) -> None:  # noqa: ANN401  (whatever a client tells)
         """Record one event; those of LeanUsers are recorded already."""
         recorder = self._session.recorder
         if isinstance(response, Response) or recorder is None or self._refused:
             return
-        row = self._row(response, told)
+        row = self._row(response, event)
+        # Greenlets that a user spawns share these locals with the user's own.
+        shared = getattr(gevent.getcurrent(), "spawn_tree_locals", None) or {}
         try:
             recorder.learn(row.endpoint)
-            recorder.request(row, NULL, _user_number())
+            recorder.request(row, NULL, int(shared.get(_NUMBER, UNKNOWN_USER)))
         except SeatrialError as error:
             self._refused = True
             self._session.refuse(error)
             return
         self._session.told(row)
 
-    def _row(self, response: object, told: dict[str, Any]) -> Response:
-        method = str(told["request_type"]).upper()
-        start_ns, end_ns = self._stamps(told.get("start_time"), told["response_time"])
-        row = Response(method if method in METHODS else "OTHER", self._label(str(told["name"])), start_ns)
+    def _row(self, response: object, event: dict[str, Any]) -> Response:
+        method = str(event["request_type"]).upper()
+        start_ns, end_ns = self._stamps(event.get("start_time"), event["response_time"])
+        row = Response(method if method in METHODS else "OTHER", self._label(str(event["name"])), start_ns)
         row.t_end_ns = end_ns
-        row.status = _status(response)
-        row.outcome = outcome_of(row.status, told.get("exception"), getattr(response, "error", None))
-        length = told["response_length"]
+        status = getattr(response, "status_code", 0)
+        row.status = status if isinstance(status, int) and 0 <= status <= _LARGEST_STATUS else 0
+        row.outcome = outcome_of(row.status, event.get("exception"), getattr(response, "error", None))
+        length = event["response_length"]
         row.bytes_received = int(length) if length is not None else NULL
         row.bytes_sent = NULL
         row.connection = ""
@@ -134,14 +137,3 @@ class Events:
         else:
             start_ns = round(start_s * NS_PER_S) - self._wall_minus_monotonic_ns
         return start_ns, NULL if took_ns is None else start_ns + took_ns
-
-
-def _status(response: object) -> int:
-    status = getattr(response, "status_code", 0)
-    return status if isinstance(status, int) and 0 <= status <= _LARGEST_STATUS else 0
-
-
-def _user_number() -> int:
-    """Return the number of the user in whose greenlet, or in whose spawned one, this runs."""
-    shared = getattr(gevent.getcurrent(), "spawn_tree_locals", None) or {}
-    return int(shared.get(_NUMBER, UNKNOWN_USER))

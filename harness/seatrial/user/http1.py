@@ -83,21 +83,12 @@ def parse_head(block: bytes) -> Head:
     if len(lines) > HEADER_LIMIT:
         raise bad("too many header fields")
     minor, status, fields = int(match[1]), int(match[2]), _fields(lines)
-    # The head is held for every response that is the same: what a locustfile does to one may not reach another.
-    shown = MappingProxyType(fields)
-    return Head(minor, status, shown, _persistent(minor, fields), _plain_length(status, fields))
-
-
-def _persistent(minor: int, fields: Mapping[str, str]) -> bool:
     options = [option.strip().lower() for option in fields.get("connection", "").split(",")]
-    return "close" not in options if minor else "keep-alive" in options
-
-
-def _plain_length(status: int, fields: Mapping[str, str]) -> int:
+    persistent = "close" not in options if minor else "keep-alive" in options
     length = fields.get("content-length", "")
-    if status in BODILESS or "transfer-encoding" in fields or DECIMAL.fullmatch(length) is None:
-        return -1
-    return int(length)
+    plain = status not in BODILESS and "transfer-encoding" not in fields and DECIMAL.fullmatch(length) is not None
+    # The head is held for every response that is the same: what a locustfile does to one may not reach another.
+    return Head(minor, status, MappingProxyType(fields), persistent, int(length) if plain else -1)
 
 
 def _fields(lines: list[str]) -> dict[str, str]:

@@ -10,10 +10,13 @@ from seatrial.user.destination import Counted, Destination, Dropped, Passed
 from seatrial.user.framing import Body, LengthBody
 from seatrial.user.hashing import INLINE_BYTES, Gathered, Hashed, Kept
 from seatrial.user.http1 import Fault
-from seatrial.user.message import Wanted
+from seatrial.user.message import ANOTHER_LENGTH, ByteRange, Wanted, verified_length
 from seatrial.user.response import Response
 from seatrial.user.waiting import due_ns
 from seatrial.wire.tables import Outcome
+
+_WHOLE = 200
+_PARTIAL = 206
 
 
 class Intake:
@@ -27,9 +30,10 @@ class Intake:
     def take(self, connection: Connection, body: Body, rest: memoryview) -> bool:
         """Read the body to its end; return whether the peer sent more than that."""
         wanted, response = self._wanted, self._response
+        due = None if wanted.range is None else self._bytes_due(wanted.range, body.length)
         goal = _destination(wanted, body.length, as_wanted=response.status in wanted.expect)
         try:
-            surplus = self._pour(connection, body, rest, goal)
+            surplus = self._pour(connection, body, rest, goal, due)
             response.body, as_promised = goal.finish()
         finally:
             goal.release()
@@ -37,7 +41,22 @@ class Intake:
             response.fail(Outcome.DIGEST, "the body is not what its digest says")
         return surplus
 
-    def _pour(self, connection: Connection, body: Body, rest: memoryview, goal: Destination) -> bool:
+    def _bytes_due(self, asked: ByteRange, length: int | None) -> int | None:
+        """Verify the head of the answer to a range; Fault where it is another one: its body is not read then.
+
+        Return how many bytes are due where the body's `length` is not known from its head, else None.
+        """
+        wanted, response = self._wanted, self._response
+        if response.status == _PARTIAL and _PARTIAL in wanted.expect:
+            due = verified_length(asked, response.headers, length)
+            return due if length is None else None
+        if response.status == _WHOLE and _WHOLE not in (*wanted.expect, *wanted.also):
+            raise Fault(Outcome.RANGE, "the whole where a range was asked for")
+        return None
+
+    def _pour(
+        self, connection: Connection, body: Body, rest: memoryview, goal: Destination, due: int | None
+    ) -> bool:
         idle_s, limit = self._wanted.timeouts.idle_s, self._wanted.limit
         if limit is not None and body.length is not None and body.length > limit:
             raise Fault(Outcome.TOO_LARGE, "body longer than its limit")
@@ -46,7 +65,7 @@ class Intake:
             view = goal.buffer
             view[: len(rest)] = rest
             rest = view[: len(rest)]
-        payload = _Metered(goal, limit)
+        payload = _Metered(goal, limit, due)
         taken = body.feed(rest, payload.write) if rest else 0
         surplus = taken < len(rest)
         if isinstance(body, LengthBody):
@@ -68,6 +87,8 @@ class Intake:
                 surplus = body.feed(view[:count], payload.write) < count
             else:
                 body.end()
+        if due is not None and payload.count < due:
+            raise Fault(Outcome.RANGE, ANOTHER_LENGTH)
         return surplus
 
     def _straight(self, connection: Connection, body: LengthBody, goal: Gathered | None) -> None:
@@ -93,19 +114,22 @@ class Intake:
 
 
 class _Metered:
-    """Counts payload on its way, and stops it at a limit."""
+    """Counts payload on its way, and stops it at a limit, or beyond the bytes that are due."""
 
-    __slots__ = ("_goal", "_left")
+    __slots__ = ("_due", "_goal", "_limit", "count")
 
-    def __init__(self, goal: Destination, limit: int | None) -> None:
+    def __init__(self, goal: Destination, limit: int | None, due: int | None) -> None:
         self._goal = goal
-        self._left = limit
+        self._limit = limit
+        self._due = due
+        self.count = 0
 
     def write(self, view: memoryview) -> None:
-        if self._left is not None:
-            self._left -= len(view)
-            if self._left < 0:
-                raise Fault(Outcome.TOO_LARGE, "body longer than its limit")
+        self.count += len(view)
+        if self._limit is not None and self.count > self._limit:
+            raise Fault(Outcome.TOO_LARGE, "body longer than its limit")
+        if self._due is not None and self.count > self._due:
+            raise Fault(Outcome.RANGE, ANOTHER_LENGTH)
         self._goal.write(view)
 
 

@@ -34,33 +34,27 @@ class Names:
     def addresses(self, host: str, port: int, due_ns: int) -> Addresses:
         """Return at least one address; Fault where there is none, or where none is known by `due_ns`."""
         key = host, port
-        found = self._known.get(key)
-        if found is None:
+        addresses = self._known.get(key)
+        if addresses is None:
             asking = self._asking.get(key)
             if asking is None:
-                asking = self._asking[key] = gevent.spawn(self._ask, key, self._known, self._asking)
+                asking = self._asking[key] = gevent.spawn(self._ask, key)
             asking.join(max(due_ns - time.monotonic_ns(), 0) / NS_PER_S)
             if not asking.ready():
                 raise Fault(Outcome.TIMEOUT, "while the host's name was looked up")
-            found = asking.get()
-        if not found:
+            addresses = asking.get()
+        if not addresses:
             raise Fault(Outcome.REFUSED, "the host's name does not resolve")
-        return found
+        return addresses
 
-    def forget(self) -> None:
-        """Ask for each name again; an answer that is on its way counts no more."""
-        self._known, self._asking = {}, {}
-
-    def _ask(
-        self, key: tuple[str, int], known: dict[tuple[str, int], Addresses], asking: dict[tuple[str, int], Any]
-    ) -> Addresses:
+    def _ask(self, key: tuple[str, int]) -> Addresses:
         try:
             key[0].encode("idna")  # here, because gevent prints a traceback of what its threads raise
-            told = self._lookup(*key, type=socket.SOCK_STREAM)
+            answer = self._lookup(*key, type=socket.SOCK_STREAM)
         except (socket.gaierror, UnicodeError):  # the latter: a label that is empty or too long (RFC 1035 2.3.4)
             return []
         else:
-            found = known[key] = [(family, address) for family, _, _, _, address in told]
-            return found
+            addresses = self._known[key] = [(family, address) for family, _, _, _, address in answer]
+            return addresses
         finally:
-            del asking[key]
+            del self._asking[key]

@@ -78,16 +78,17 @@ class Network:
                 hint=f"put {origin.host} under allow_hosts in the scenario and add --yes-load {origin.host}",
             )
         fault = Fault(Outcome.REFUSED, "no address")
-        for family, address in self._resolve(origin, due_ns):
+        addresses: Addresses
+        if origin.path:
+            addresses = [(socket.AF_UNIX, origin.path)]
+        else:
+            addresses = self._names.addresses(origin.host, origin.port, due_ns)
+        for family, address in addresses:
             try:
                 return self._open(family, address, origin, due_ns)
             except Fault as failed:
                 fault = failed
         raise fault
-
-    def refresh(self) -> None:
-        """Forget what names resolved to: the next connection to each asks again."""
-        self._names.forget()
 
     def _open(self, family: int, address: SocketAddress, origin: Origin, due_ns: int) -> Connection:
         sock = _socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
@@ -147,11 +148,6 @@ class Network:
                 context.verify_mode = ssl.CERT_NONE
             self._tls = context
         return self._tls
-
-    def _resolve(self, origin: Origin, due_ns: int) -> Addresses:
-        if origin.path:
-            return [(socket.AF_UNIX, origin.path)]
-        return self._names.addresses(origin.host, origin.port, due_ns)
 
 
 def _shake_hands(secure: ssl.SSLSocket, due_ns: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 import ssl
 import zlib
@@ -17,9 +16,9 @@ from geventhttpclient.response import HTTPConnectionClosed
 from geventhttpclient.useragent import BadStatusCode, EmptyResponse
 from locust.exception import CatchResponseError
 
+from seatrial.user.connection import UNREACHABLE
 from seatrial.wire.tables import Outcome
 
-_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
 _LEAST_FAILED_STATUS = 400
 _DEEPEST = 12
 _KEPT_AS = ("reason", "original")
@@ -72,7 +71,7 @@ def _network(status: int, chain: list[BaseException]) -> Outcome | None:
     for kinds, outcome in _KINDS:
         if any(isinstance(one, kinds) for one in chain):
             return outcome
-    if any(isinstance(one, OSError) and one.errno in _UNREACHABLE for one in chain):
+    if any(isinstance(one, OSError) and one.errno in UNREACHABLE for one in chain):
         return Outcome.REFUSED
     return None
 

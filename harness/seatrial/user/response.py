@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import Outcome
 
 _NO_FIELDS: Mapping[str, str] = MappingProxyType({})
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRange:
+    """Which bytes an answer has: `first` to `last`, both included, of `total`; None where that is not known."""
+
+    first: int
+    last: int
+    total: int | None
+
+    @property
+    def length(self) -> int:
+        """How many bytes these are."""
+        return self.last - self.first + 1
+
+
+def parse_content_range(text: str) -> ContentRange | None:
+    """Parse a Content-Range field; None for one that is invalid or names no bytes (RFC 9110 14.4)."""
+    match = _CONTENT_RANGE.fullmatch(text)
+    if match is None:
+        return None
+    first, last, total = int(match[1]), int(match[2]), None if match[3] == "*" else int(match[3])
+    if last < first or (total is not None and total <= last):
+        return None
+    return ContentRange(first, last, total)
 
 
 class Response:
@@ -60,6 +88,11 @@ class Response:
     def location(self) -> str | None:
         """Where a redirect points to, as the server wrote it; the client never follows one by itself."""
         return self.headers.get("location")
+
+    @property
+    def content_range(self) -> ContentRange | None:
+        """The bytes that a 206 says it has; None where it says nothing that is valid."""
+        return parse_content_range(self.headers.get("content-range", ""))
 
     def header(self, name: str, default: str = "") -> str:
         """Return a header field's value, its name in any case; `default` if there is none."""

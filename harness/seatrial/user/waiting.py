@@ -49,14 +49,6 @@ class Waiting:
             self._reader = self._hub.loop.io(self._descriptor, _READ)
         self._wait(self._reader, due_ns, when)
 
-    def readable_within(self, wait_s: float) -> bool:
-        """Tell whether there is something to read before `wait_s` are over."""
-        try:
-            self.wait_readable(time.monotonic_ns() + int(wait_s * NS_PER_S))
-        except Fault:
-            return False
-        return True
-
     def wait_writable(self, due_ns: int, when: str, *, or_readable: bool = False) -> None:
         """Let others run until something can be written, or a connect has ended; or read, if that is asked for."""
         watcher = self._hub.loop.io(self._descriptor, _WRITE | _READ if or_readable else _WRITE)
