@@ -20,9 +20,8 @@ from seatrial.judge.capacity import Effort
 from seatrial.judge.carrying import Carries, Tried, Word
 from seatrial.load.book import Book
 from seatrial.load.orders import Driven, Hooks, Orders
-from seatrial.load.seconds import Second
 from seatrial.load.stages import REST_WITHIN_S, Stage
-from seatrial.model import Load, Phase, Spawn
+from seatrial.model import Load, LoadSecond, Phase, Spawn
 from seatrial.record import capacities
 from seatrial.record.folder import RunFolder
 from seatrial.units import NS_PER_S
@@ -83,11 +82,11 @@ class Queue:
         """Take note of the validation."""
         self.windows.append((rate_per_s, duration_s))
 
-    def _second(self, due: list[float], ended: list[tuple[float, float]], *, busy: bool) -> Second:
+    def _second(self, due: list[float], ended: list[tuple[float, float]], *, busy: bool) -> LoadSecond:
         from_s, self.now_s = self.now_s, self.now_s + 1.0
         done = [took_s for end_s, took_s in ended if from_s < end_s <= self.now_s]
         asked = done if self._asked_s is None else [self._asked_s] * len(done)
-        return Second(
+        return LoadSecond(
             t_ns=self.clock(),
             t_least_ns=self.clock(),
             in_flight=sum(one <= self.now_s for one in due) - sum(end_s <= self.now_s for end_s, _ in ended),

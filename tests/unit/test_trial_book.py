@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from seatrial.load.book import Book
-from seatrial.load.seconds import Gathering, Second
+from seatrial.load.seconds import SecondAggregator
+from seatrial.model import LoadSecond
 from seatrial.units import NS_PER_S
 from seatrial.wire.buckets import bucket
 
@@ -15,8 +16,8 @@ S = NS_PER_S
 MS = S // 1000
 
 
-def _second(at_s: float, **counts: Any) -> Second:  # noqa: ANN401  (fields of Second)
-    return Second(t_ns=round(at_s * S), t_least_ns=round(at_s * S), **counts)
+def _second(at_s: float, **counts: Any) -> LoadSecond:  # noqa: ANN401  (fields of LoadSecond)
+    return LoadSecond(t_ns=round(at_s * S), t_least_ns=round(at_s * S), **counts)
 
 
 def _book(carried: int = 0) -> Book:
@@ -125,7 +126,7 @@ def test_a_second_before_the_gate_opens_only_tells_of_what_was_carried() -> None
 
 def test_rest_is_told_by_the_process_that_spoke_first() -> None:
     """Of several processes one may have spoken before the gate shut: it may still have begun something."""
-    gathering = Gathering()
+    gathering = SecondAggregator()
     gathering.take(0, {"kind": "second", "t_ns": round(11.9 * S)}, (0, 1))
     whole = gathering.take(1, {"kind": "second", "t_ns": round(12.4 * S)}, (0, 1))
     assert whole is not None
@@ -137,7 +138,7 @@ def test_rest_is_told_by_the_process_that_spoke_first() -> None:
 
 def test_a_second_tells_endpoints_failures_and_health() -> None:
     """Summed over the processes, and the worst of their health; an older child tells none of it."""
-    gathering = Gathering()
+    gathering = SecondAggregator()
     first = {
         "t_ns": 1,
         "arrivals_took_ns": 9,

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from seatrial.load.seconds import Second
+from seatrial.model import LoadSecond
 from seatrial.units import NS_PER_S
 from seatrial.wire import buckets
 
@@ -29,7 +29,7 @@ class Book:
     end_ns: int
     carried: int = 0
     under_way: int = field(init=False)
-    seconds: list[Second] = field(default_factory=list)
+    seconds: list[LoadSecond] = field(default_factory=list)
     idle: bool = False
     closed: bool = False
     left: int = 0
@@ -39,7 +39,7 @@ class Book:
     def __post_init__(self) -> None:
         self.under_way = self.carried
 
-    def take(self, second: Second) -> None:
+    def take(self, second: LoadSecond) -> None:
         """Take a second in; those that ended before the gate opened can only tell of what was carried.
 
         A book that is `closed` only reckons what is still under way: that was lost to the trial.

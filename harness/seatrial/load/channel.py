@@ -61,10 +61,6 @@ class Channel:
             else:
                 yield from ((key.data, message) for message in self._received(key.data))
 
-    def messages(self, within_s: float) -> Iterator[Message]:
-        """Wait at most `within_s` for something to arrive, and yield the messages that are complete."""
-        return (message for _, message in self.heard(within_s) if message["kind"] != GONE)
-
     def close(self) -> None:
         """Close every connection; a worker takes that for the harness's end."""
         for connection in list(self._connections):

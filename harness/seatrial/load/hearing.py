@@ -7,9 +7,9 @@ from collections.abc import Callable
 from seatrial.errors import LoadFailed
 from seatrial.load.channel import GONE, Channel, Message
 from seatrial.load.child import Child
-from seatrial.load.seconds import Gathering, Second
+from seatrial.load.seconds import SecondAggregator
 from seatrial.load.workers import Worker, Workers
-from seatrial.model import NoteKind
+from seatrial.model import LoadSecond, NoteKind
 from seatrial.units import NS_PER_S
 
 _END_WITHIN_S = 2.0
@@ -32,7 +32,7 @@ class Hearing:
         child: Child,
         *,
         processes: int,
-        second: Callable[[Second], None],
+        second: Callable[[LoadSecond], None],
         noted: Callable[[NoteKind, str], None],
         clock: Callable[[], int],
     ) -> None:
@@ -45,7 +45,7 @@ class Hearing:
         self._second = second
         self._noted = noted
         self._clock = clock
-        self._gathering = Gathering()
+        self._gathering = SecondAggregator()
 
     @property
     def ready(self) -> bool:

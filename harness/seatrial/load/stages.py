@@ -12,9 +12,8 @@ from seatrial.load import driving
 from seatrial.load.book import Book
 from seatrial.load.driving import Drive
 from seatrial.load.orders import Driven, Hooks, Orders
-from seatrial.load.seconds import Second
 from seatrial.load.steering import LEAD_NS, steady
-from seatrial.model import Phase, Span, Spawn
+from seatrial.model import LoadSecond, Phase, Span, Spawn
 from seatrial.units import NS_PER_S
 
 REST_WITHIN_S = 4.0
@@ -49,7 +48,7 @@ class Stage:
     book: Book | None = None
     phase: Phase = Phase.WARMUP
 
-    def second(self, _phase: Phase, second: Second) -> None:
+    def second(self, _phase: Phase, second: LoadSecond) -> None:
         """Take in a second of the load."""
         if self.book is not None:
             self.book.take(second)
@@ -139,7 +138,7 @@ def perform(
     """
     stages: list[Stage] = []
 
-    def second(phase: Phase, counts: Second) -> None:
+    def second(phase: Phase, counts: LoadSecond) -> None:
         for stage in stages:
             stage.second(phase, counts)
 

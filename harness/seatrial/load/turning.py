@@ -11,11 +11,10 @@ from seatrial.load import driving
 from seatrial.load.driving import Drive
 from seatrial.load.meeting import Meeting
 from seatrial.load.orders import Driven, Hooks, Orders
-from seatrial.load.seconds import Second
 from seatrial.load.steering import steady
 from seatrial.load.turns import Turns, ended
 from seatrial.load.warmup import Spans, Warmup
-from seatrial.model import Load, NoteKind, Phase, Spawn
+from seatrial.model import Load, LoadSecond, NoteKind, Phase, Spawn
 from seatrial.units import NS_PER_S
 
 _LISTEN_NS = 50_000_000
@@ -64,7 +63,7 @@ class _Part:
             self.hooks.phases(turns.spans())
         return turns
 
-    def second(self, phase: Phase, counts: Second) -> None:
+    def second(self, phase: Phase, counts: LoadSecond) -> None:
         """Take in a second of the load."""
         if self.turns is not None:
             phase = self.turns.phase(counts.t_ns - NS_PER_S, counts.t_ns)
@@ -81,7 +80,7 @@ class _Part:
             self.hooks.noted(NoteKind.WARMUP_UNSTABLE, found.text())
         return found
 
-    def _warm(self, turns: Turns, counts: Second) -> None:
+    def _warm(self, turns: Turns, counts: LoadSecond) -> None:
         """Look whether latency is stable, on a clock that stands still while others have their turn."""
         begun = turns.warmed_ns(counts.t_ns - NS_PER_S) < turns.warmed_ns(turns.end_ns)
         if not self.load.stable or self.stable or not begun:

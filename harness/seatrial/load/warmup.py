@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from seatrial.load.seconds import milliseconds
-from seatrial.units import NS_PER_S
+from seatrial.units import NS_PER_S, milliseconds
 from seatrial.wire import buckets
 
 SPAN_S = 5
