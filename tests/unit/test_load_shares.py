@@ -96,3 +96,27 @@ def test_a_silent_worker_does_not_hold_the_others_up() -> None:
 def test_what_is_not_there_is_not_told(second: LoadSecond, text: str) -> None:
     """The progress line names late and dropped arrivals only when there are any."""
     assert second.text() == text
+
+
+def test_a_second_tells_endpoints_failures_and_health() -> None:
+    """Summed over the processes, and the worst of their health; an older child tells none of it."""
+    gathering = SecondAggregator()
+    first = {
+        "t_ns": 1,
+        "arrivals_took_ns": 9,
+        "latency": {"a": {"5": 2}},
+        "failures": {"a": 1},
+        "cpu_fraction": 0.5,
+        "slip_p99_ns": None,
+    }
+    gathering.take(0, first, (0, 1))
+    whole = gathering.take(
+        1,
+        {"t_ns": 2, "arrivals_took_ns": 4, "latency": {"a": {"5": 1}}, "cpu_fraction": 0.9, "slip_p99_ns": 7},
+        (0, 1),
+    )
+
+    assert whole is not None
+    assert (whole.by_endpoint, whole.failures, whole.latency) == ({"a": {5: 3}}, {"a": 1}, {5: 3})
+    assert whole.arrivals_took_ns == 13
+    assert (whole.cpu_fraction, whole.slip_p99_ns, whole.loop_lag_p99_ns, whole.t_least_ns) == (0.9, 7, None, 1)

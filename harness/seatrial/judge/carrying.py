@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 from seatrial.judge.budgets import Kept
+from seatrial.judge.capacity import TrialResult
 from seatrial.judge.growth import Slope
 
 Status = Literal["complete", "interrupted"]
@@ -24,35 +25,6 @@ class Word(StrEnum):
     GENERATOR_LIMITED = "GENERATOR-LIMITED"
     INVALID = "INVALID"
     INTERRUPTED = "INTERRUPTED"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
-    """One trial: what was offered, and what came of it.
-
-    `after_s` is when it began, from the first; `latency_ns` the percentile of the curve, None where it is not
-    known; `excess` as in `judge.excess`, `text` names the budget that was exceeded most, `piled` says that it was
-    none, but that flows did not end as fast as they began; `invalid` why the trial says nothing of the stack.
-    """
-
-    after_s: float
-    rate_per_s: float
-    duration_s: float
-    arrivals: int
-    completed_per_s: float
-    failed: int
-    lost: int
-    latency_ns: int | None
-    excess: float
-    text: str
-    invalid: str = ""
-    carried: int = 0
-    piled: bool = False
-
-    @property
-    def kept(self) -> bool:
-        """Whether all budgets were kept."""
-        return self.excess <= 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +72,7 @@ class Carries:
     of: str | None
     lower_per_s: float | None
     upper_per_s: float | None
-    trials: tuple[Tried, ...]
+    trials: tuple[TrialResult, ...]
     search_s: float
     trial_s: float
     users: int
