@@ -8,7 +8,7 @@ import pytest
 
 from seatrial.load.meeting import Meeting
 from seatrial.load.orders import Hooks
-from seatrial.load.turning import _Part
+from seatrial.load.turning import TurnedLoad
 from seatrial.load.turns import Slicing
 from seatrial.model import Load, LoadSecond, NoteKind, Phase, Span
 from seatrial.wire.buckets import bucket
@@ -37,7 +37,7 @@ class _Block:
             second=lambda phase, _: self.seconds.append(phase),
             noted=lambda kind, text: self.notes.append((kind, text)),
         )
-        self.part = _Part(name="a", meeting=self.meeting, hooks=hooks, load=load)
+        self.part = TurnedLoad(load, hooks, name="a", meeting=self.meeting, clock=lambda: self.now_ns)
         self.part.follow()
 
     def through(self, latencies_ms: list[float]) -> None:
