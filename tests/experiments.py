@@ -11,7 +11,7 @@ from typing import Any
 import factories
 from factories import MIB, Asked, at
 
-from seatrial.model import ExperimentPlan, Note, NoteKind, Phase, PlannedLook, Span
+from seatrial.model import ExperimentPlan, Look, Note, NoteKind, Phase, Span
 from seatrial.record import plans
 from seatrial.record.folder import RunFolder, create_experiment, create_run
 from seatrial.record.seal import seal
@@ -80,7 +80,7 @@ def planned(truths: Mapping[str, Truth], blocks: int, **changes: Any) -> Experim
         blocks=(tuple(truths),) * blocks,
         gate=GATE,
         budgets=BUDGETS,
-        looks=(PlannedLook(blocks=blocks, alpha=0.05),),
+        looks=(Look(blocks=blocks, alpha=0.05),),
     )
     return replace(whole, **changes)
 

@@ -6,12 +6,14 @@ Quantities carry their unit at the end of the name: `_s` seconds, `_ns` CLOCK_MO
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from seatrial.units import milliseconds
+from seatrial.wire import buckets
 from seatrial.wire.rates import Rate
 
 
@@ -152,8 +154,8 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedLook:
-    """After so many blocks the verdicts are found, at this level for the whole gate family."""
+class Look:
+    """A planned look: after so many blocks verdicts are made, at the level `alpha` for the whole gate family."""
 
     blocks: int
     alpha: float
@@ -181,7 +183,7 @@ class ExperimentPlan:
     design_reason: str = ""
     gate: tuple[str, ...] = ()
     budgets: tuple[str, ...] = ()
-    looks: tuple[PlannedLook, ...] = ()
+    looks: tuple[Look, ...] = ()
     alpha: float = 0.05
     time_s: float | None = None
     slice_s: float | None = None
@@ -203,6 +205,40 @@ class ExperimentPlan:
 
 
 # --- what runs ---
+
+Say = Callable[[str], None]
+"""Shows the user one line of progress."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackSpec:
+    """What an engine needs to know of the stack that it brings up: one stack under one variant.
+
+    `environment` holds the stack's settings and secrets; its values never reach a log. `work` is private to the
+    run and may be deleted with it. `port` is the published port that is wanted (0: as the Compose file says).
+    What is created counts as late `deadline_s` seconds after its creation. `cores` are the cores of this host that
+    the services are held to; empty: they may run on all. `built` says that the images are known to be there.
+    """
+
+    run_id: str
+    project: str
+    compose_file: Path
+    variant: Variant
+    front_door: FrontDoor
+    probes: tuple[Probe, ...]
+    environment: Mapping[str, str]
+    work: Path
+    logs: Path
+    deadline_s: float
+    port: int = 0
+    kept: bool = False
+    cores: tuple[int, ...] = ()
+    built: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """The stack folder: relative paths of the Compose file start here."""
+        return self.compose_file.parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +301,51 @@ class Spawn(Protocol):
 
 
 # --- what was done ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSecond:
+    """Counts and health of one second of the load, summed over its processes.
+
+    The first process reported its second at `t_least_ns`, the last one at `t_ns`. `latency` holds the successes of
+    all endpoints by bucket (`wire.buckets`), `by_endpoint` those of each, `failures` the failures of each.
+    `arrivals_took_ns` sums, over the arrivals that were completed, the time from when they were due to their ends.
+    `cpu_fraction` is that of the busiest process, lags and slip are those of the latest. None where no process
+    knows it, as `in_flight` where requests are recorded from Locust's own events.
+    """
+
+    t_ns: int
+    t_least_ns: int = 0
+    users: int = 0
+    in_flight: int | None = None
+    offered: int = 0
+    completed: int = 0
+    failed: int = 0
+    arrivals: int = 0
+    arrivals_completed: int = 0
+    arrivals_late: int = 0
+    arrivals_dropped: int = 0
+    arrivals_took_ns: int = 0
+    latency: Mapping[int, int] = field(default_factory=dict)
+    by_endpoint: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    failures: Mapping[str, int] = field(default_factory=dict)
+    cpu_fraction: float | None = None
+    loop_lag_p50_ns: int | None = None
+    loop_lag_p99_ns: int | None = None
+    slip_p99_ns: int | None = None
+
+    def text(self) -> str:
+        """Return the counts in words, for a line that is replaced each second."""
+        p95_ns = buckets.percentile_ns(self.latency, 95)
+        parts = (
+            f"{self.completed} requests/s",
+            "" if p95_ns is None else f"p95 {milliseconds(p95_ns)}",
+            f"{self.failed} failed",
+            "" if self.in_flight is None else f"{self.in_flight} in flight",
+            f"{self.arrivals_late} late" if self.arrivals_late else "",
+            f"{self.arrivals_dropped} dropped" if self.arrivals_dropped else "",
+        )
+        return ", ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

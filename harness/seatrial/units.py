@@ -36,6 +36,12 @@ def stat_fields(text: bytes) -> list[bytes]:
     return text[text.rindex(b")") + 2 :].split()
 
 
+def milliseconds(value_ns: int) -> str:
+    """Return a latency in milliseconds with three digits, about as exact as a bucket of `wire.buckets` is."""
+    value_ms = value_ns * 1000 / NS_PER_S
+    return f"{value_ms:.{0 if value_ms >= 100 else 1 if value_ms >= 10 else 2}f} ms"  # noqa: PLR2004  (three digits)
+
+
 def _scaled(text: str, units: dict[str, float] | dict[str, int], what: str) -> float:
     match = _NUMBER.match(text)
     if match is None or match[2] not in units:

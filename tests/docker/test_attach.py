@@ -10,9 +10,8 @@ from uuid import uuid4
 import pytest
 
 from seatrial.errors import UsageError
-from seatrial.model import FrontDoor, Probe, Variant
+from seatrial.model import FrontDoor, Probe, StackSpec, Variant
 from seatrial.stack.attach import attached
-from seatrial.stack.spec import StackSpec
 
 pytestmark = pytest.mark.docker
 

@@ -19,13 +19,12 @@ import requests
 
 from seatrial.errors import ImageMissing, NotReady, PortTaken, ServiceExited
 from seatrial.host import builds
-from seatrial.model import FrontDoor, Probe, Stack, Variant
+from seatrial.model import FrontDoor, Probe, Stack, StackSpec, Variant
 from seatrial.stack import compose, leftovers, removal
 from seatrial.stack.built_images import image_names
 from seatrial.stack.guard import guarded
 from seatrial.stack.ownership import RUN, Life
 from seatrial.stack.processes import marked
-from seatrial.stack.spec import StackSpec
 
 pytestmark = pytest.mark.docker
 

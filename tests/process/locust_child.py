@@ -15,7 +15,7 @@ from typing import Any
 
 from factories import read_lines
 
-from seatrial.load.channel import Channel, opened
+from seatrial.load.channel import GONE, Channel, opened
 from seatrial.wire.control import PLAN_VARIABLE, Plan
 from seatrial.wire.streams import read_layout
 
@@ -40,8 +40,8 @@ class Child:
             found = [message for message in self.messages if message["kind"] == kind]
             if len(found) >= count:
                 return found[count - 1]
-            self.messages += self.channel.messages(0.1)
-            if self.process.poll() is not None and not list(self.channel.messages(0.0)):
+            self.messages += self._received(0.1)
+            if self.process.poll() is not None and not self._received(0.0):
                 break
         raise AssertionError(f"no {kind!r} among {self.messages}; its log:\n{self.log}")
 
@@ -51,7 +51,10 @@ class Child:
         while not condition():
             if time.monotonic() > deadline or self.process.poll() is not None:
                 raise AssertionError(f"it never came to that; its log:\n{self.log}")
-            self.messages += self.channel.messages(0.02)
+            self.messages += self._received(0.02)
+
+    def _received(self, within_s: float) -> list[Mapping[str, Any]]:
+        return [message for _, message in self.channel.heard(within_s) if message["kind"] != GONE]
 
     def open_gate(self) -> int:
         """Wait until the child is ready, and let its users in; return the moment."""

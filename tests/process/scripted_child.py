@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from seatrial.load.orders import Hooks, Orders
-from seatrial.load.seconds import Second
 from seatrial.load.steering import Steering
-from seatrial.model import Load, NoteKind, Phase, Span
+from seatrial.model import Load, LoadSecond, NoteKind, Phase, Span
 
 PREAMBLE = """
 import json, os, socket, sys, time
@@ -83,7 +82,7 @@ class Told:
     def __init__(self) -> None:
         self.pids: list[int] = []
         self.phases: list[tuple[Span, ...]] = []
-        self.seconds: list[tuple[Phase, Second]] = []
+        self.seconds: list[tuple[Phase, LoadSecond]] = []
         self.notes: list[tuple[NoteKind, str]] = []
         self.reins: list[Steering] = []
         self.hooks = Hooks(

@@ -18,13 +18,12 @@ import requests
 import yaml
 
 from seatrial.errors import EngineUnavailable, NotReady, PortTaken, SeedFailed, ServiceExited
-from seatrial.model import EngineName, FrontDoor, Probe, Stack, Variant
+from seatrial.model import EngineName, FrontDoor, Probe, Stack, StackSpec, Variant
 from seatrial.stack import local
 from seatrial.stack.engine import choose
 from seatrial.stack.guard import Guard, guarded
 from seatrial.stack.processes import marked
 from seatrial.stack.seeding import seed
-from seatrial.stack.spec import StackSpec
 
 WEB = {
     "command": [

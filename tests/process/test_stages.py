@@ -18,9 +18,9 @@ from process.scripted_child import Told
 from spawning import spawn
 
 from seatrial.errors import UsageError
-from seatrial.load.book import Book
+from seatrial.judge.excess import TrialCounts
 from seatrial.load.orders import Driven, Orders
-from seatrial.load.stages import Stage, perform
+from seatrial.load.stages import TrialSequence, perform
 from seatrial.model import Load, Phase
 from seatrial.units import NS_PER_S
 from seatrial.wire.rates import Rate
@@ -71,7 +71,13 @@ def _serving(takes_s: float) -> Iterator[str]:
 
 
 def _perform(
-    folder: Path, url: str, play: Callable[[Stage], None], told: Told, *, locustfile: str = LEAN, users: int = 20
+    folder: Path,
+    url: str,
+    play: Callable[[TrialSequence], None],
+    told: Told,
+    *,
+    locustfile: str = LEAN,
+    users: int = 20,
 ) -> Driven:
     path = folder / "asking.py"
     path.write_text(locustfile)
@@ -103,20 +109,22 @@ def _perform(
 
 def test_every_arrival_belongs_to_its_trial(tmp_path: Path) -> None:
     """As many as rate and time make, none lost, all seen in the latency; the window comes after a settling."""
-    told, books = Told(), []
+    told, trials = Told(), []
 
-    def play(stage: Stage) -> None:
-        books.extend([stage.trial(20.0, 1.0, Phase.WARMUP), stage.trial(50.0, 1.0), stage.trial(10.0, 2.0)])
-        stage.window(20.0, 1.0)
+    def play(sequence: TrialSequence) -> None:
+        trials.extend(
+            [sequence.trial(20.0, 1.0, Phase.WARMUP), sequence.trial(50.0, 1.0), sequence.trial(10.0, 2.0)]
+        )
+        sequence.window(20.0, 1.0)
 
     with _serving(0.002) as url:
         driven = _perform(tmp_path, url, play, told)
 
-    assert [book.arrivals for book in books] == [20, 50, 20]
-    assert [sum(book.latency["page"].values()) for book in books] == [20, 50, 20]
-    assert [(book.lost, book.idle, dict(book.failures)) for book in books] == [(0, True, {})] * 3
-    assert [book.completed for book in books] == [20, 50, 20]
-    assert all(book.took_ns >= 0.002 * NS_PER_S * book.completed for book in books)
+    assert [trial.arrivals for trial in trials] == [20, 50, 20]
+    assert [sum(trial.latency["page"].values()) for trial in trials] == [20, 50, 20]
+    assert [(trial.lost, trial.at_rest, dict(trial.failures)) for trial in trials] == [(0, True, {})] * 3
+    assert [trial.completed for trial in trials] == [20, 50, 20]
+    assert all(trial.took_ns >= 0.002 * NS_PER_S * trial.completed for trial in trials)
     assert [span.phase for span in driven.spans] == ["warmup", "settle", "settle", "settle", "window", "drain"]
     assert all(one.until_ns <= two.from_ns for one, two in zip(driven.spans, driven.spans[1:], strict=False))
     seconds = [second for _, second in told.seconds]
@@ -125,16 +133,16 @@ def test_every_arrival_belongs_to_its_trial(tmp_path: Path) -> None:
 
 def test_a_trial_after_a_flood_begins_with_nothing_that_waits(tmp_path: Path) -> None:
     """Two users on a server of 100 ms serve 20 of 200 arrivals; those of the next trial are served all."""
-    books: list[Book] = []
+    trials: list[TrialCounts] = []
 
-    def play(stage: Stage) -> None:
-        books.extend([stage.trial(200.0, 1.0), stage.trial(10.0, 1.0)])
+    def play(sequence: TrialSequence) -> None:
+        trials.extend([sequence.trial(200.0, 1.0), sequence.trial(10.0, 1.0)])
 
     with _serving(0.1) as url:
         _perform(tmp_path, url, play, Told(), users=2)
 
-    flooded, calm = books
-    assert (flooded.arrivals, flooded.idle) == (200, True)
+    flooded, calm = trials
+    assert (flooded.arrivals, flooded.at_rest) == (200, True)
     assert flooded.lost == pytest.approx(180, abs=8)
     assert flooded.completed_per_s < 30
     assert (calm.arrivals, calm.lost, calm.late, calm.carried) == (10, 0, 0, 0)
@@ -142,36 +150,36 @@ def test_a_trial_after_a_flood_begins_with_nothing_that_waits(tmp_path: Path) ->
 
 def test_what_outlasts_the_rest_that_it_is_granted_is_lost(tmp_path: Path) -> None:
     """A server of 3 s: long flows are granted more than short ones, and the next trial waits for both."""
-    books: list[Book] = []
+    trials: list[TrialCounts] = []
 
-    def play(stage: Stage) -> None:
-        books.extend([stage.trial(2.0, 1.0, rest_s=0.1), stage.trial(2.0, 1.0, rest_s=8.0)])
+    def play(sequence: TrialSequence) -> None:
+        trials.extend([sequence.trial(2.0, 1.0, rest_s=0.1), sequence.trial(2.0, 1.0, rest_s=8.0)])
 
     with _serving(3.0) as url:
         _perform(tmp_path, url, play, Told())
 
-    assert [(book.arrivals, book.lost, book.carried) for book in books] == [(2, 2, 0), (2, 0, 0)]
-    assert books[1].took_ns >= 2 * 3 * NS_PER_S
+    assert [(trial.arrivals, trial.lost, trial.carried) for trial in trials] == [(2, 2, 0), (2, 0, 0)]
+    assert trials[1].took_ns >= 2 * 3 * NS_PER_S
 
 
 def test_a_play_ends_where_the_hooks_have_seen_enough(tmp_path: Path) -> None:
     """The load drains, and what was recorded is whole; no trial after that is begun."""
     told = Told()
-    books: list[Book] = []
+    trials: list[TrialCounts] = []
 
-    def play(stage: Stage) -> None:
-        while len(books) < 20:
-            books.append(stage.trial(20.0, 1.0))
+    def play(sequence: TrialSequence) -> None:
+        while len(trials) < 20:
+            trials.append(sequence.trial(20.0, 1.0))
 
-    told.hooks = replace(told.hooks, enough=lambda: bool(books))
+    told.hooks = replace(told.hooks, enough=lambda: bool(trials))
     with _serving(0.002) as url:
         driven = _perform(tmp_path, url, play, told)
 
-    assert len(books) == 1
+    assert len(trials) == 1
     assert [span.phase for span in driven.spans] == ["settle", "settle", "drain"]
 
 
 def test_users_that_can_not_follow_a_rate_are_refused(tmp_path: Path) -> None:
     """Before any trial: their own waits would be taken for the stack's limit."""
     with _serving(0.0) as url, pytest.raises(UsageError, match="can't follow a rate"):
-        _perform(tmp_path, url, lambda _stage: None, Told(), locustfile=PLAIN)
+        _perform(tmp_path, url, lambda _sequence: None, Told(), locustfile=PLAIN)

@@ -20,8 +20,7 @@ from spawning import spawn
 
 from seatrial.load.driving import drive
 from seatrial.load.orders import Driven, Hooks, Orders
-from seatrial.load.seconds import Second
-from seatrial.model import Load, NoteKind, Phase
+from seatrial.model import Load, LoadSecond, NoteKind, Phase
 from seatrial.stack.cores import on_cores
 from seatrial.wire.rates import Rate
 from seatrial.wire.streams import read_layout
@@ -97,7 +96,7 @@ def _drive(orders: Orders, told: Told, each: Callable[[int], None]) -> Driven:
     """Drive, and call `each` with the number of every second of the window."""
     seconds = count()
 
-    def second(phase: Phase, counts: Second) -> None:
+    def second(phase: Phase, counts: LoadSecond) -> None:
         told.hooks.second(phase, counts)
         if phase is Phase.WINDOW:
             each(next(seconds))
@@ -236,7 +235,7 @@ def test_all_processes_of_the_load_run_on_its_core(tmp_path: Path, url: str) -> 
     told, seen = Told(), set()
     core = max(os.sched_getaffinity(0))
 
-    def each(phase: Phase, _counts: Second) -> None:
+    def each(phase: Phase, _counts: LoadSecond) -> None:
         pids = [told.pids[0], *_worker_pids(told.pids[0])]
         if phase is Phase.WINDOW:
             seen.add(json.dumps([sorted(os.sched_getaffinity(pid)) for pid in pids]))

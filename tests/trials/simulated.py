@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from seatrial.judge import effects, looks, metric
 from seatrial.judge.comparison import Comparison, Overall
 from seatrial.judge.effects import Effect
-from seatrial.judge.looks import Look, Next
+from seatrial.judge.looks import Next
 from seatrial.judge.verdicts import Verdict, verdict
 from seatrial.judge.words import BETTER, WORSE, Word
+from seatrial.model import Look
 
 Numbers = NDArray[np.float64]
 Noise = Callable[[np.random.Generator, int], tuple[Numbers, Numbers]]

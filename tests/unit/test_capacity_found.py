@@ -16,7 +16,8 @@ from seatrial import cli, paging
 from seatrial.errors import UsageError
 from seatrial.judge import carrying
 from seatrial.judge.budgets import Kept
-from seatrial.judge.carrying import Carries, Said, Tried, Validation, Word
+from seatrial.judge.capacity import TrialResult
+from seatrial.judge.carrying import Carries, Said, Validation, Word
 from seatrial.judge.growth import Growth, Slope
 from seatrial.record import capacities
 from seatrial.record.folder import RunFolder
@@ -25,8 +26,8 @@ from seatrial.report import capacity_text, capacity_words
 MIB = 1 << 20
 
 
-def _tried(rate_per_s: float, *, excess: float = 0.2, invalid: str = "") -> Tried:
-    return Tried(
+def _tried(rate_per_s: float, *, excess: float = 0.2, invalid: str = "") -> TrialResult:
+    return TrialResult(
         after_s=1.0,
         rate_per_s=rate_per_s,
         duration_s=5.0,

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from seatrial import cli
-from seatrial.campaign import wanted as meaning
+from seatrial.campaign import capacity
+from seatrial.campaign.capacity import CapacityRequest
 from seatrial.campaign.request import Request
-from seatrial.campaign.wanted import Wanted
 from seatrial.errors import UsageError
 from seatrial.scenario import reading
 from seatrial.wire import rates
@@ -22,9 +22,9 @@ from seatrial.wire.rates import Rate
 OPTIONS: dict[str, Any] = {"trial_s": 5.0, "sum_s": 30.0, "width": 4.0, "most_per_s": 20_000.0, "limit_s": 360.0}
 
 
-def _wanted(tmp_path: Path, **changes: Any) -> Wanted:  # noqa: ANN401  (fields of Wanted)
+def _asked(tmp_path: Path, **changes: Any) -> CapacityRequest:  # noqa: ANN401  (fields of CapacityRequest)
     request = Request(scenario=reading.read("known-capacity"), results=tmp_path, command_ns=1)
-    return replace(Wanted(request=request, variants=("base",)), **changes)
+    return replace(CapacityRequest(request=request, variants=("base",)), **changes)
 
 
 def _refused(tmp_path: Path, *words: str) -> UsageError:
@@ -56,7 +56,7 @@ def test_without_a_budget_there_is_nothing_to_search(tmp_path: Path) -> None:
     """A highest rate that keeps nothing would be infinite."""
     error = _refused(tmp_path, "--set", "budgets=[]")
 
-    assert "which budgets" in error.what
+    assert error.what.startswith("no budget to search for: give --budget")
     assert "p95 of" in error.hint
 
 
@@ -73,7 +73,7 @@ def test_a_variant_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_the_load_of_a_search_is_open_and_begins_low(tmp_path: Path) -> None:
     """Whatever the scenario's own is; the pool is large, and a stable warm-up is no matter here."""
-    load = meaning.load(_wanted(tmp_path))
+    load = capacity.search_load(_asked(tmp_path))
 
     assert load.rate is not None
     assert (load.rate.text(), load.rate.poisson, load.users, load.stable) == ("4/s", False, 200, False)
@@ -82,31 +82,31 @@ def test_the_load_of_a_search_is_open_and_begins_low(tmp_path: Path) -> None:
 
 def test_how_arrivals_are_spaced_is_the_scenarios_unless_it_is_told(tmp_path: Path) -> None:
     """Constant where nobody says."""
-    wanted = _wanted(tmp_path)
-    scenario = wanted.request.scenario
+    asked = _asked(tmp_path)
+    scenario = asked.request.scenario
     spaced = replace(scenario, load=replace(scenario.load, rate=Rate(rates.parse("9/s"), poisson=True), users=500))
-    random = replace(wanted, request=replace(wanted.request, scenario=spaced))
+    random = replace(asked, request=replace(asked.request, scenario=spaced))
     loads = [
-        meaning.load(one)
-        for one in (random, replace(random, spacing="constant"), replace(wanted, spacing="poisson"), random)
+        capacity.search_load(one)
+        for one in (random, replace(random, spacing="constant"), replace(asked, spacing="poisson"), random)
     ]
 
     assert [load.rate is not None and load.rate.poisson for load in loads] == [True, False, True, True]
     assert loads[0].users == 500
-    assert meaning.load(replace(random, users=7)).users == 7
+    assert capacity.search_load(replace(random, users=7)).users == 7
 
 
 def test_only_rules_of_memory_may_end_a_search() -> None:
     """It makes a stack late and fail on purpose; it does not mean to fill the host."""
     rules = ("failures > 20% for 10s", "memory of host > 90%", 'p99 of "wait" > 2s', "swap of host > 1GiB")
 
-    assert meaning.guards(rules) == ("memory of host > 90%", "swap of host > 1GiB")
+    assert capacity.memory_rules(rules) == ("memory of host > 90%", "swap of host > 1GiB")
 
 
 def test_the_effort_is_that_of_the_options() -> None:
     """A probe is never longer than a trial, and the first rate never above the highest."""
-    effort = meaning.effort(OPTIONS)
-    small = meaning.effort({**OPTIONS, "trial_s": 1.0, "most_per_s": 2.0, "width": 15.0})
+    effort = capacity.effort(OPTIONS)
+    small = capacity.effort({**OPTIONS, "trial_s": 1.0, "most_per_s": 2.0, "width": 15.0})
 
     assert (effort.width, effort.probe_s, effort.first_per_s) == (0.04, 2.0, 4.0)
     assert (small.width, small.probe_s, small.first_per_s) == (0.15, 1.0, 2.0)

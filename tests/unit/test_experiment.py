@@ -16,7 +16,7 @@ from seatrial.judge import comparison, metric
 from seatrial.judge.comparison import Comparison
 from seatrial.judge.looks import Next
 from seatrial.judge.pairing import Block, Run
-from seatrial.model import ExperimentPlan, PlannedLook
+from seatrial.model import ExperimentPlan, Look
 from seatrial.record import courses
 from seatrial.report.progress import Progress
 
@@ -78,7 +78,7 @@ def _plan(blocks: int, looks: Sequence[int] = (), time_s: float | None = None) -
         question="?",
         seed=1,
         blocks=(("base", "new"),) * blocks,
-        looks=tuple(PlannedLook(blocks=number, alpha=0.05 / len(looks)) for number in looks),
+        looks=tuple(Look(blocks=number, alpha=0.05 / len(looks)) for number in looks),
         time_s=time_s,
     )
 

@@ -7,17 +7,35 @@ from dataclasses import replace
 
 import pytest
 
-from seatrial.judge.capacity import Effort, Measure, Trial, search
+from seatrial.judge.capacity import Effort, Measure, TrialResult, search
 
 WORKERS, SERVICE_S, LIMIT_S = 2, 0.02, 0.1
 CEILING_PER_S = WORKERS / SERVICE_S
+
+
+def _trial(
+    rate_per_s: float, duration_s: float, *, excess: float, completed_per_s: float, invalid: str = ""
+) -> TrialResult:
+    return TrialResult(
+        after_s=0.0,
+        rate_per_s=rate_per_s,
+        duration_s=duration_s,
+        arrivals=round(rate_per_s * duration_s),
+        completed_per_s=completed_per_s,
+        failed=0,
+        lost=0,
+        latency_ns=None,
+        excess=excess,
+        text="",
+        invalid=invalid,
+    )
 
 
 def _queue(seed: int, *, jitter: float = 0.0) -> Measure:
     """First come, first served by two workers; `jitter` is the spread of the machine's speed between trials."""
     rng = random.Random(seed)  # noqa: S311  (a simulated queue)
 
-    def measure(rate_per_s: float, duration_s: float) -> Trial:
+    def measure(rate_per_s: float, duration_s: float) -> TrialResult:
         speed = rng.lognormvariate(0.0, jitter)
         free = [0.0] * WORKERS
         late = done = 0
@@ -28,12 +46,7 @@ def _queue(seed: int, *, jitter: float = 0.0) -> Measure:
             heapq.heappush(free, end_s)
             late += end_s - due_s > LIMIT_S
             done += end_s <= duration_s
-        return Trial(
-            rate_per_s=rate_per_s,
-            duration_s=duration_s,
-            excess=late / count / 0.05,
-            completed_per_s=done / duration_s,
-        )
+        return _trial(rate_per_s, duration_s, excess=late / count / 0.05, completed_per_s=done / duration_s)
 
     return measure
 
@@ -69,12 +82,12 @@ def test_a_generator_that_is_the_limit_is_told_and_its_trials_are_not_bad() -> N
     """What the generator can't send says nothing about the stack."""
     honest = _queue(1)
 
-    def measure(rate_per_s: float, duration_s: float) -> Trial:
+    def measure(rate_per_s: float, duration_s: float) -> TrialResult:
         if rate_per_s <= 40:
             return honest(rate_per_s, duration_s)
-        return Trial(
-            rate_per_s=rate_per_s,
-            duration_s=duration_s,
+        return _trial(
+            rate_per_s,
+            duration_s,
             excess=50.0,
             completed_per_s=40.0,
             invalid="CPU at 100 %",
@@ -91,12 +104,12 @@ def test_one_disturbed_trial_is_made_again() -> None:
     honest = _queue(1)
     tries: list[float] = []
 
-    def measure(rate_per_s: float, duration_s: float) -> Trial:
+    def measure(rate_per_s: float, duration_s: float) -> TrialResult:
         tries.append(rate_per_s)
         trial = honest(rate_per_s, duration_s)
         if len(tries) != 3:
             return trial
-        return Trial(rate_per_s=rate_per_s, duration_s=duration_s, excess=0, completed_per_s=0, invalid="late")
+        return _trial(rate_per_s, duration_s, excess=0, completed_per_s=0, invalid="late")
 
     found = search(measure)
 
@@ -109,7 +122,7 @@ def test_a_stack_that_nothing_breaks_is_said_to_be_so() -> None:
     effort = Effort(most_per_s=1000.0)
 
     found = search(
-        lambda rate, duration: Trial(rate_per_s=rate, duration_s=duration, excess=0.0, completed_per_s=rate),
+        lambda rate, duration: _trial(rate, duration, excess=0.0, completed_per_s=rate),
         effort,
     )
 
@@ -119,9 +132,7 @@ def test_a_stack_that_nothing_breaks_is_said_to_be_so() -> None:
 
 def test_a_stack_that_keeps_no_budget_has_no_lower_bound() -> None:
     """Where even the lowest rate breaks the budgets, there is no capacity to tell."""
-    found = search(
-        lambda rate, duration: Trial(rate_per_s=rate, duration_s=duration, excess=20.0, completed_per_s=0.0)
-    )
+    found = search(lambda rate, duration: _trial(rate, duration, excess=20.0, completed_per_s=0.0))
 
     assert found.lower_per_s is None
     assert found.upper_per_s is not None
@@ -131,11 +142,11 @@ def test_the_search_ends_in_bounded_time() -> None:
     """A stack that is good one time and bad the next never gives bounds; the search ends all the same."""
     rng = random.Random(5)  # noqa: S311  (a simulated stack)
 
-    def measure(rate_per_s: float, duration_s: float) -> Trial:
+    def measure(rate_per_s: float, duration_s: float) -> TrialResult:
         bad = rng.random() < 0.5
-        return Trial(
-            rate_per_s=rate_per_s,
-            duration_s=duration_s,
+        return _trial(
+            rate_per_s,
+            duration_s,
             excess=5.0 if bad else 0.5,
             completed_per_s=rate_per_s / 2,
         )
@@ -150,7 +161,7 @@ def test_a_probe_that_breaks_by_chance_is_made_again() -> None:
     honest = _queue(1)
     rates: list[float] = []
 
-    def measure(rate_per_s: float, duration_s: float) -> Trial:
+    def measure(rate_per_s: float, duration_s: float) -> TrialResult:
         rates.append(rate_per_s)
         broken = rates == [4.0, 8.0]
         trial = honest(rate_per_s, duration_s)
@@ -167,7 +178,7 @@ def test_a_search_below_the_ceiling_goes_on_above() -> None:
     honest = _queue(1)
     made: list[float] = []
 
-    def measure(rate_per_s: float, duration_s: float) -> Trial:
+    def measure(rate_per_s: float, duration_s: float) -> TrialResult:
         made.append(rate_per_s)
         trial = honest(rate_per_s, duration_s)
         return replace(trial, excess=9.0) if made in ([4.0, 8.0], [4.0, 8.0, 8.0]) else trial

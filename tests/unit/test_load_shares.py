@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from seatrial.load.seconds import Gathering, Second
+from seatrial.load.seconds import SecondAggregator
 from seatrial.load.workers import Workers
+from seatrial.model import LoadSecond
 from seatrial.wire.buckets import bucket
 from seatrial.wire.rates import shares
 
@@ -48,7 +49,7 @@ def _second(completed: int, t_ns: int, **latency: int) -> dict[str, object]:
 
 def test_a_second_is_the_sum_of_all_workers() -> None:
     """It is whole once the last living one has told."""
-    gathering = Gathering()
+    gathering = SecondAggregator()
 
     assert gathering.take(0, _second(3, 10, manifest=5), {0, 1}) is None
     second = gathering.take(1, _second(4, 12, token=9, manifest=5), {0, 1})
@@ -60,7 +61,7 @@ def test_a_second_is_the_sum_of_all_workers() -> None:
 
 def test_a_silent_worker_does_not_hold_the_others_up() -> None:
     """Who tells again opens the next second."""
-    gathering = Gathering()
+    gathering = SecondAggregator()
     gathering.take(0, _second(3, 10), {0, 1})
 
     second = gathering.take(0, _second(5, 20), {0, 1})
@@ -72,14 +73,38 @@ def test_a_silent_worker_does_not_hold_the_others_up() -> None:
 @pytest.mark.parametrize(
     ("second", "text"),
     [
-        (Second(t_ns=1, completed=7, in_flight=2), "7 requests/s, 0 failed, 2 in flight"),
+        (LoadSecond(t_ns=1, completed=7, in_flight=2), "7 requests/s, 0 failed, 2 in flight"),
         (
-            Second(t_ns=1, completed=1, arrivals_late=4, arrivals_dropped=2, latency={bucket(5_000_000): 1}),
+            LoadSecond(t_ns=1, completed=1, arrivals_late=4, arrivals_dropped=2, latency={bucket(5_000_000): 1}),
             "1 requests/s, p95 5.01 ms, 0 failed, 4 late, 2 dropped",
         ),
     ],
     ids=["plain", "open"],
 )
-def test_what_is_not_there_is_not_told(second: Second, text: str) -> None:
+def test_what_is_not_there_is_not_told(second: LoadSecond, text: str) -> None:
     """The progress line names late and dropped arrivals only when there are any."""
     assert second.text() == text
+
+
+def test_a_second_tells_endpoints_failures_and_health() -> None:
+    """Summed over the processes, and the worst of their health; an older child tells none of it."""
+    gathering = SecondAggregator()
+    first = {
+        "t_ns": 1,
+        "arrivals_took_ns": 9,
+        "latency": {"a": {"5": 2}},
+        "failures": {"a": 1},
+        "cpu_fraction": 0.5,
+        "slip_p99_ns": None,
+    }
+    gathering.take(0, first, (0, 1))
+    whole = gathering.take(
+        1,
+        {"t_ns": 2, "arrivals_took_ns": 4, "latency": {"a": {"5": 1}}, "cpu_fraction": 0.9, "slip_p99_ns": 7},
+        (0, 1),
+    )
+
+    assert whole is not None
+    assert (whole.by_endpoint, whole.failures, whole.latency) == ({"a": {5: 3}}, {"a": 1}, {5: 3})
+    assert whole.arrivals_took_ns == 13
+    assert (whole.cpu_fraction, whole.slip_p99_ns, whole.loop_lag_p99_ns, whole.t_least_ns) == (0.9, 7, None, 1)

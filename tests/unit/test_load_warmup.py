@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seatrial.load.warmup import Spans, Warmup, steady
+from seatrial.load.warmup import Spans, Warmup, medians_agree
 from seatrial.wire.buckets import bucket
 
 S = 1_000_000_000
@@ -27,7 +27,7 @@ S = 1_000_000_000
 )
 def test_two_medians_have_to_agree_within_five_percent(medians_ns: list[int | None], *, expected: bool) -> None:
     """Only the last two count; a span without a success says nothing."""
-    assert steady(medians_ns) is expected
+    assert medians_agree(medians_ns) is expected
 
 
 def _told(latencies_ms: list[float], begin_ns: int = 1000) -> tuple[Spans, list[int]]:

@@ -83,13 +83,6 @@ def test_no_block_is_no_plan() -> None:
         looks.planned(0)
 
 
-def test_a_look_is_due_at_its_block_only() -> None:
-    """Between looks nothing is judged."""
-    plan = looks.planned(20)
-    assert looks.after(6, plan) is plan[0]
-    assert looks.after(7, plan) is None
-
-
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 
 from seatrial.errors import EngineUnavailable, ImageMissing, PortTaken, StackFailed, UsageError
-from seatrial.model import FrontDoor, Variant
+from seatrial.model import FrontDoor, StackSpec, Variant
 from seatrial.stack.built_images import image_names
 from seatrial.stack.children import Ended
 from seatrial.stack.compose_files import override
 from seatrial.stack.compose_services import expected_services, once_services
 from seatrial.stack.compose_steps import failure
 from seatrial.stack.compose_yaml import Instead, dump, parsed
-from seatrial.stack.spec import StackSpec
 
 
 def spec_of(*, files: dict[Path, Path] | None = None, port: int = 0, door: str = "web") -> StackSpec:

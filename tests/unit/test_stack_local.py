@@ -9,11 +9,10 @@ import pytest
 import yaml
 
 from seatrial.errors import UsageError
-from seatrial.model import FrontDoor, Variant
+from seatrial.model import FrontDoor, StackSpec, Variant
 from seatrial.stack.interpolation import compose_variables, dotenv, names, required
 from seatrial.stack.local_files import door_port, place
 from seatrial.stack.local_plan import LocalService, plan
-from seatrial.stack.spec import StackSpec
 
 PORTS = {("web", "main"): 1001, ("web", "debug"): 1002, ("db", "main"): 1003}
 

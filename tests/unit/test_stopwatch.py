@@ -9,8 +9,7 @@ import pytest
 from seatrial.campaign.seconds import refuse_stopped
 from seatrial.campaign.stopwatch import Stopwatch
 from seatrial.errors import StoppedEarly
-from seatrial.load.seconds import Second
-from seatrial.model import INVALIDATING, NoteKind
+from seatrial.model import INVALIDATING, LoadSecond, NoteKind
 from seatrial.observe.glance import Glance, Held
 from seatrial.units import NS_PER_S
 from seatrial.wire.buckets import bucket
@@ -19,9 +18,9 @@ from seatrial.wire.tables import Reading
 NOTHING: Mapping[str, Held] = {}
 
 
-def _second(*, good: int = 0, failed: int = 0, took_s: float = 0.01, endpoint: str = "token") -> Second:
+def _second(*, good: int = 0, failed: int = 0, took_s: float = 0.01, endpoint: str = "token") -> LoadSecond:
     counts = {bucket(round(took_s * NS_PER_S)): good} if good else {}
-    return Second(
+    return LoadSecond(
         t_ns=0, latency=counts, by_endpoint={endpoint: counts}, failures={endpoint: failed} if failed else {}
     )
 

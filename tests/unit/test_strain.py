@@ -7,14 +7,16 @@ from dataclasses import replace
 import pytest
 
 from seatrial.judge import strain
-from seatrial.judge.strain import Health
+from seatrial.model import LoadSecond
 
 MS = 1_000_000
-WELL = Health(arrivals=100, cpu_fraction=0.2, loop_lag_p50_ns=MS // 10, loop_lag_p99_ns=2 * MS, slip_p99_ns=MS)
+WELL = LoadSecond(
+    t_ns=0, arrivals=100, cpu_fraction=0.2, loop_lag_p50_ns=MS // 10, loop_lag_p99_ns=2 * MS, slip_p99_ns=MS
+)
 
 
-def _said(*seconds: Health, share: float = 0.05) -> str:
-    return strain.strained(seconds, 200 * MS, share)
+def _said(*seconds: LoadSecond, share: float = 0.05) -> str:
+    return strain.overload(seconds, 200 * MS, share)
 
 
 def test_a_generator_that_does_well_is_not_blamed() -> None:
@@ -43,16 +45,18 @@ def test_what_was_wrong_is_named(change: dict[str, float | None], word: str) -> 
 
 def test_what_may_be_late_follows_from_the_budgets() -> None:
     """A tenth of the strictest latency, at least 10 ms, and as many as may break it."""
-    assert strain.limit_ns(200 * MS) == 20 * MS
-    assert strain.limit_ns(50 * MS) == 10 * MS
+    slipped = [replace(WELL, slip_p99_ns=15 * MS)]
+    assert strain.overload(slipped, 200 * MS, 0.05) == ""
+    assert "more than 10 ms late" in strain.overload(slipped, 50 * MS, 0.05)
     four_late = [replace(WELL, loop_lag_p99_ns=21 * MS)] * 4 + [WELL]
     assert _said(*four_late) == ""
     assert "4 of 100 ticks" in _said(*four_late, share=0.01)
 
 
 def test_silence_is_no_good_sign() -> None:
-    """A load process that tells of no second can't be trusted with a verdict."""
+    """A load process that reports no second of the trial can't be trusted with a verdict."""
     assert _said() != ""
+    assert _said(replace(WELL, arrivals=0)) != ""
 
 
 def test_a_pool_that_is_too_small_for_the_rate_is_told() -> None:

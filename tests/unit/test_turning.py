@@ -8,10 +8,9 @@ import pytest
 
 from seatrial.load.meeting import Meeting
 from seatrial.load.orders import Hooks
-from seatrial.load.seconds import Second
-from seatrial.load.turning import _Part
+from seatrial.load.turning import TurnedLoad
 from seatrial.load.turns import Slicing
-from seatrial.model import Load, NoteKind, Phase, Span
+from seatrial.model import Load, LoadSecond, NoteKind, Phase, Span
 from seatrial.wire.buckets import bucket
 
 S = 1_000_000_000
@@ -38,7 +37,7 @@ class _Block:
             second=lambda phase, _: self.seconds.append(phase),
             noted=lambda kind, text: self.notes.append((kind, text)),
         )
-        self.part = _Part(name="a", meeting=self.meeting, hooks=hooks, load=load)
+        self.part = TurnedLoad(load, hooks, name="a", meeting=self.meeting, clock=lambda: self.now_ns)
         self.part.follow()
 
     def through(self, latencies_ms: list[float]) -> None:
@@ -49,7 +48,7 @@ class _Block:
             if number >= len(latencies_ms):
                 return
             latency = {bucket(round(latencies_ms[number] * 1e6)): 9} if whose == "a" else {}
-            self.part.second(Phase.WARMUP, Second(t_ns=self.now_ns, latency=latency))
+            self.part.second(Phase.WARMUP, LoadSecond(t_ns=self.now_ns, latency=latency))
             self.part.follow()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import factories
 import pytest
 
-from seatrial.campaign import validating
+from seatrial.campaign import seeking
 from seatrial.judge import budgets, excess
 from seatrial.judge.budgets import Kept
 from seatrial.judge.carrying import Validation
@@ -29,8 +29,8 @@ def _judged(folder: Path, *texts: str, cpu_fraction: float = 0.3, **changes: obj
     host = [one | {"stolen_ns": 0} for one in factories.readings(cores=1.5)]
     factories.write_samples(run.streams, "host", host)
     seal(run, documents.load(run))
-    asked = excess.divided([budgets.parse(text) for text in texts])
-    return validating.judged(asked, run, 23.0, 30.0)
+    asked = excess.search_budgets([budgets.parse(text) for text in texts])
+    return seeking.validation(asked, run, 23.0, 30.0)
 
 
 def test_budgets_and_memory_of_the_window_are_judged(tmp_path: Path) -> None:

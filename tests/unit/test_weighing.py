@@ -20,7 +20,7 @@ from seatrial.judge.metric import Kind
 from seatrial.judge.pairing import FAILURES
 from seatrial.judge.verdicts import Verdict
 from seatrial.judge.words import Word
-from seatrial.model import Note, NoteKind, Phase, PlannedLook, Span
+from seatrial.model import Look, Note, NoteKind, Phase, Span
 from seatrial.record import courses, plans
 from seatrial.record import document as documents
 from seatrial.record.folder import RunFolder
@@ -208,7 +208,7 @@ def test_shared_cores_gate_no_latency(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("blocks", "alpha"), [(3, 0.01), (6, 0.01), (7, 0.015), (20, 0.025), (30, 0.025)])
 def test_the_level_is_that_of_the_look(blocks: int, alpha: float) -> None:
     """Between two looks the next one's level is spent: it was planned for more."""
-    looks = tuple(PlannedLook(blocks=at, alpha=level) for at, level in ((6, 0.01), (10, 0.015), (20, 0.025)))
+    looks = tuple(Look(blocks=at, alpha=level) for at, level in ((6, 0.01), (10, 0.015), (20, 0.025)))
     plan = replace(experiments.planned(experiments.SAME, 20), looks=looks)
 
     assert weighing.level(plan, blocks) == alpha

@@ -3,158 +3,201 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from seatrial.campaign import interrupts, validating
-from seatrial.campaign import wanted as meaning
+from seatrial.campaign import interrupts, seeking
 from seatrial.campaign.clock import command_began_ns
 from seatrial.campaign.manner import Manner
-from seatrial.campaign.request import of_variant, stack_secrets
+from seatrial.campaign.request import Request, of_variant, stack_secrets
 from seatrial.campaign.running import Setting, one_trial, prepared
-from seatrial.campaign.seeking import Seeking
-from seatrial.campaign.wanted import Wanted
+from seatrial.campaign.seeking import CapacitySearch
+from seatrial.errors import UsageError
+from seatrial.judge import budgets, excess, stopping
+from seatrial.judge.capacity import Effort
 from seatrial.judge.carrying import Carries
-from seatrial.judge.excess import Divided
-from seatrial.load.orders import Driven, Hooks, Orders
-from seatrial.model import Design, ExperimentPlan, NoteKind, Spawn, Trial
+from seatrial.judge.excess import SearchBudgets
+from seatrial.model import Design, ExperimentPlan, Load, NoteKind, Trial
 from seatrial.record import capacities, plans
 from seatrial.record import document as documents
 from seatrial.record import folder as folders
 from seatrial.record.folder import RunFolder
 from seatrial.report.progress import Progress
-from seatrial.scenario import plan
+from seatrial.scenario import plan, shipped
 from seatrial.wire.rates import Rate
+
+LEAST_USERS = 200
+"""The pool: at a budget of 100 ms it carries 2,000 requests a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Searched:
-    """An experiment with what was found of each variant, in their order."""
+class CapacityRequest:
+    """What is asked of a search: variants, budgets in their language, its effort, and how long it validates.
+
+    `budgets` empty: the scenario's. `spacing` (constant, poisson) None: the scenario's, else constant. `users`
+    None: those of the scenario, at least LEAST_USERS.
+    """
+
+    request: Request
+    variants: tuple[str, ...]
+    budgets: tuple[str, ...] = ()
+    spacing: str | None = None
+    users: int | None = None
+    validate_s: float = 60.0
+    effort: Effort = field(default_factory=Effort)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityExperiment:
+    """An experiment with the run folder and the result of each variant, in their order."""
 
     experiment: Path
     folders: tuple[RunFolder, ...]
-    found: tuple[Carries, ...]
+    results: tuple[Carries, ...]
 
 
-def search(wanted: Wanted, progress: Progress) -> Searched:
+def effort(options: Mapping[str, Any]) -> Effort:
+    """Return the effort that the options of the command line ask for; UsageError if it can't be made."""
+    given = {name: float(options[name]) for name in ("trial_s", "sum_s", "most_per_s", "limit_s")}
+    width = float(options["width"]) / 100
+    if min(given.values()) <= 0 or not 0 < width < 1 or given["sum_s"] < given["trial_s"]:
+        raise UsageError(
+            "a search can't be made like this",
+            seen=", ".join(f"{name} {value:g}" for name, value in {**given, "width": width}.items()),
+            expected="times and rates above 0, a width from 0 to 100 per cent, and a sum of at least one trial",
+        )
+    return Effort(
+        trial_s=given["trial_s"],
+        sum_s=given["sum_s"],
+        width=width,
+        first_per_s=min(Effort().first_per_s, given["most_per_s"]),
+        most_per_s=given["most_per_s"],
+        probe_s=min(Effort().probe_s, given["trial_s"]),
+        limit_s=given["limit_s"],
+    )
+
+
+def search(asked: CapacityRequest, progress: Progress) -> CapacityExperiment:
     """Search each variant's capacity, one after the other.
 
     UsageError before anything is made, for a variant that is not there, and for budgets that a search can't keep.
     The error of a variant that fails is raised once it is torn down; what was found of those before it is kept.
     """
-    judged = meaning.divided(wanted)
-    request = wanted.request
-    for name in wanted.variants:
+    to_keep = search_budgets(asked)
+    request = asked.request
+    for name in asked.variants:
         of_variant(request, name)
-    scenario = replace(
-        request.scenario, load=meaning.load(wanted), stop_when=meaning.guards(request.scenario.stop_when)
-    )
-    request = replace(request, scenario=scenario)
+    rules = memory_rules(request.scenario.stop_when)
+    request = replace(request, scenario=replace(request.scenario, load=search_load(asked), stop_when=rules))
     setting = prepared(request)
     stack_secrets(request.scenario, setting.choice.engine)
-    found: list[Carries] = []
-    kept: list[RunFolder] = []
+    runs: list[tuple[RunFolder, Carries]] = []
     with interrupts.orderly(progress.say):
         experiment = folders.create_experiment(request.results, request.scenario.name, time.time_ns())
-        plans.save(experiment, _plan(wanted, setting))
+        plans.save(experiment, _plan(asked, setting))
         progress.say(f"{request.scenario.name} on the {setting.choice.engine} engine: {setting.choice.reason}")
-        for name in wanted.variants:
-            folder, one = _variant(wanted, setting, experiment, name, judged, progress)
-            kept.append(folder)
-            found.append(one)
-    return Searched(experiment=experiment, folders=tuple(kept), found=tuple(found))
+        for name in asked.variants:
+            work = CapacitySearch(
+                name, budgets=to_keep, effort=asked.effort, load=request.scenario.load, progress=progress
+            )
+            runs.append(_searched(work, setting, experiment, name, progress))
+    run_folders, results = zip(*runs, strict=True)
+    return CapacityExperiment(experiment=experiment, folders=run_folders, results=results)
 
 
-def _variant(
-    wanted: Wanted, setting: Setting, experiment: Path, name: str, judged: Divided, progress: Progress
-) -> tuple[RunFolder, Carries]:
-    """Search one variant's capacity on a stack of its own, and keep what was found."""
-    asked = setting.request.scenario.load
-    seeking = Seeking(
-        budgets=judged,
-        effort=wanted.effort,
-        warmup_s=asked.warmup_s,
-        validate_s=wanted.validate_s,
-        users=asked.users,
-        say=progress.say,
+def search_budgets(asked: CapacityRequest) -> SearchBudgets:
+    """Return the budgets that the search keeps, and those of the validation; UsageError if it can't."""
+    scenario = asked.request.scenario
+    texts = asked.budgets or scenario.budgets
+    try:
+        return excess.search_budgets([budgets.parse(text) for text in texts])
+    except ValueError as error:
+        raise UsageError(
+            "a search can't keep these budgets"
+            if texts
+            else "no budget to search for: give --budget, or `budgets:` in the scenario",
+            where=str(scenario.path),
+            seen=str(error),
+            expected="at least one budget of latency or failures",
+            hint=f"seatrial capacity {shipped.word(scenario.path)} --budget 'p95 of \"NAME\" < 150ms'",
+        ) from error
+
+
+def search_load(asked: CapacityRequest) -> Load:
+    """Return the load of the search: an open one that begins at the lowest rate; its window is the validation."""
+    load = asked.request.scenario.load
+    poisson = asked.spacing == "poisson"
+    if asked.spacing is None:
+        poisson = load.rate is not None and load.rate.poisson
+    least = asked.effort.first_per_s
+    return replace(
+        load,
+        users=asked.users or max(load.users, LEAST_USERS),
+        rate=Rate.steady(least, poisson=poisson),
+        stable=False,
+        warmup_s=max(min(load.warmup_s, 30.0), 1.0),
+        duration_s=asked.validate_s,
     )
-    spacing = "at random" if asked.rate is not None and asked.rate.poisson else "evenly spaced"
+
+
+def memory_rules(rules: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the rules that may end a search: those of memory. Latency and failures are what it provokes."""
+    return tuple(text for text in rules if stopping.parse(text).metric is None)
+
+
+def _searched(
+    work: CapacitySearch, setting: Setting, experiment: Path, name: str, progress: Progress
+) -> tuple[RunFolder, Carries]:
+    """Search one variant's capacity on a stack of its own, and save what was found."""
+    spacing = "at random" if work.load.rate is not None and work.load.rate.poisson else "evenly spaced"
     folder = one_trial(
         setting,
         experiment,
         Trial(variant=name, block=1),
         progress,
         Manner(
-            perform=partial(_performed, seeking, name),
-            words=f"{name}: arrivals {spacing}, served by at most {asked.users} users",
+            perform=work.perform, words=f"{name}: arrivals {spacing}, served by at most {work.load.users} users"
         ),
         command_ns=command_began_ns() if not list(experiment.glob("runs/*")) else time.monotonic_ns(),
     )
-    found = _found(seeking, folder, name)
-    capacities.save(folder, found)
-    return folder, found
+    result = sealed_result(work, folder)
+    capacities.save(folder, result)
+    return folder, result
 
 
-def _performed(seeking: Seeking, name: str, orders: Orders, hooks: Hooks, *, spawn: Spawn) -> Driven:
-    """Search, and keep what is known after each trial: a search that is cut short leaves it behind."""
-    folder = RunFolder(orders.folder)
-    seeking.keep = lambda: capacities.save(folder, replace(_searched(seeking, name), status="interrupted"))
-    seeking.keep()
-    return seeking.perform(orders, hooks, spawn=spawn)
-
-
-def _found(seeking: Seeking, folder: RunFolder, name: str) -> Carries:
+def sealed_result(work: CapacitySearch, folder: RunFolder) -> Carries:
     """Return what was found of one variant, with its validation, from the sealed run."""
     document = documents.load(folder)
     shared = [note.text for note in document.notes if note.kind is NoteKind.SHARED_CORES]
-    rate = seeking.validated_per_s
-    if rate is not None:
+    rate_per_s = work.validated_per_s
+    if rate_per_s is not None:
         load = document.scenario["load"]
-        steady = Rate.steady(rate, poisson=load["rate"]["poisson"]).to_json()
-        validated = {**load, "rate": {"text": f"{rate:.4g}/s", **steady}}
-        documents.save(folder, replace(document, scenario={**document.scenario, "load": validated}))
+        steady = Rate.steady(rate_per_s, poisson=load["rate"]["poisson"]).to_json()
+        load = {**load, "rate": {"text": f"{rate_per_s:.4g}/s", **steady}}
+        documents.save(folder, replace(document, scenario={**document.scenario, "load": load}))
     return replace(
-        _searched(seeking, name),
+        work.result(),
         shared=shared[0] if shared else "",
-        validation=None if rate is None else validating.judged(seeking.budgets, folder, rate, seeking.validate_s),
+        validation=None
+        if rate_per_s is None
+        else seeking.validation(work.budgets, folder, rate_per_s, work.load.duration_s),
     )
 
 
-def _searched(seeking: Seeking, name: str) -> Carries:
-    """Return what the search has found by now."""
-    capacity = seeking.so_far()
-    return Carries(
-        variant=name,
-        budgets=tuple(one.text for one in seeking.budgets.validated),
-        percentile=seeking.percentile,
-        of=seeking.of,
-        lower_per_s=None if capacity is None else capacity.lower_per_s,
-        upper_per_s=None if capacity is None else capacity.upper_per_s,
-        trials=tuple(seeking.tried),
-        search_s=seeking.search_s,
-        trial_s=0.0 if capacity is None else capacity.trial_s,
-        users=seeking.users,
-        limited_by="" if capacity is None else capacity.limited_by,
-        generator=seeking.generator,
-        flow_s=seeking.flow_s,
-        too_high=seeking.too_high,
-        silent=seeking.silent,
-    )
-
-
-def _plan(wanted: Wanted, setting: Setting) -> ExperimentPlan:
+def _plan(asked: CapacityRequest, setting: Setting) -> ExperimentPlan:
     request = setting.request
     return ExperimentPlan(
         command="capacity",
         scenario=request.scenario.name,
         question=request.scenario.question,
         seed=request.seed,
-        blocks=(wanted.variants,),
-        base=wanted.variants[0],
+        blocks=(asked.variants,),
+        base=asked.variants[0],
         design=Design.RUNS,
-        budgets=wanted.budgets or request.scenario.budgets,
+        budgets=asked.budgets or request.scenario.budgets,
         shared_cores=setting.shared_cores,
-        time_s=len(wanted.variants) * (wanted.effort.limit_s + wanted.validate_s),
+        time_s=len(asked.variants) * (asked.effort.limit_s + asked.validate_s),
         resolved=plan.resolved(request.scenario),
     )

@@ -13,7 +13,7 @@ from seatrial.errors import LoadFailed, SeatrialError, StackFailed
 from seatrial.judge import looks
 from seatrial.judge.comparison import Comparison
 from seatrial.judge.looks import Next
-from seatrial.model import ExperimentPlan, PlannedLook
+from seatrial.model import ExperimentPlan, Look
 from seatrial.record import courses
 from seatrial.record.courses import Course, Looked
 from seatrial.report.progress import Progress, duration_text
@@ -160,7 +160,7 @@ class Experiment:
         self.progress.say(f"look after block {number}: {advice.value}")
         return "" if advice is Next.GO_ON else advice.value
 
-    def _advice(self, due: PlannedLook, comparison: Comparison | None) -> Next:
+    def _advice(self, due: Look, comparison: Comparison | None) -> Next:
         most = len(self.plan.blocks)
         if comparison is None:
             return Next.OVER if due.blocks >= most else Next.GO_ON

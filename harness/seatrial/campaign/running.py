@@ -17,7 +17,7 @@ from seatrial.campaign.trial import TrialRun
 from seatrial.load import command
 from seatrial.load import pinning as pinnings
 from seatrial.load.pinning import Pinning
-from seatrial.model import ExperimentPlan, Trial
+from seatrial.model import ExperimentPlan, StackSpec, Trial
 from seatrial.observe import checkout, facts
 from seatrial.record import folder as folders
 from seatrial.record import plans
@@ -29,7 +29,6 @@ from seatrial.stack import engine
 from seatrial.stack.engine import Choice
 from seatrial.stack.guard import guarded
 from seatrial.stack.ownership import this_owner
-from seatrial.stack.spec import StackSpec
 
 _BUILD_S = 900.0
 """For images that have yet to be built, on a slow mirror; a deadline of the labels, not a wait."""

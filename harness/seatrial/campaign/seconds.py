@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from seatrial.campaign.stopwatch import Stopwatch
 from seatrial.errors import StoppedEarly
-from seatrial.load.seconds import Second
-from seatrial.model import NoteKind, Phase
+from seatrial.model import LoadSecond, NoteKind, Phase
 from seatrial.observe.glance import HOST, Glance
 from seatrial.observe.session import Observer
 from seatrial.report.progress import Progress, memory_line
@@ -23,7 +22,7 @@ class Watching:
     stopwatch: Stopwatch
     progress: Progress
 
-    def second(self, phase: Phase, second: Second) -> None:
+    def second(self, phase: Phase, second: LoadSecond) -> None:
         """Take one second of the load; in the drain no rule is reckoned any more."""
         self.observer.check_alive()
         held = self.glance.held()

@@ -1,189 +1,255 @@
-"""The search on a stack that is up: trials asked for by MLRsearch, made by the load, and judged by the budgets."""
+"""The search for capacity on a running stack: warm-up check, trials, their judgement, validation window."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+import math
+from dataclasses import replace
 
-from seatrial.campaign import booked, warmed
-from seatrial.judge import backlog, capacity, excess, strain
-from seatrial.judge.backlog import Flows
-from seatrial.judge.capacity import Capacity, Effort
-from seatrial.judge.capacity import Trial as Made
-from seatrial.judge.carrying import Tried
-from seatrial.judge.excess import Divided, Excess
-from seatrial.load.book import Book
+from seatrial import review
+from seatrial.errors import MeasurementInvalid, UsageError
+from seatrial.judge import backlog, budgets, capacity, excess, growth, strain, within_run
+from seatrial.judge.budgets import Kept
+from seatrial.judge.capacity import Capacity, Effort, TrialResult
+from seatrial.judge.carrying import Carries, Said, Validation
+from seatrial.judge.excess import SearchBudgets, TrialCounts
+from seatrial.judge.validity import RESERVED
+from seatrial.load import stages
 from seatrial.load.orders import Driven, Hooks, Orders
-from seatrial.load.stages import CALM_WITHIN_S, REST_WITHIN_S, Stage, perform
-from seatrial.model import Phase, Spawn
+from seatrial.load.stages import CALM_WITHIN_S, REST_WITHIN_S, TrialSequence
+from seatrial.model import DISTURBED, Load, Note, NoteKind, Phase, Spawn
+from seatrial.record import capacities, windowed
+from seatrial.record.folder import RunFolder
+from seatrial.report.progress import Progress
 from seatrial.units import NS_PER_S
 from seatrial.wire import buckets
 
 MARGIN = 0.95
 """The part of the lower bound that is validated: the bound is a median, below which a long window has to hold."""
 
-_CURVE_PERCENT = 95
 _REST_FLOWS = 2.0
 """A flow that began as the gate shut may take so many times as long as where nothing queues."""
 
+_ONLY_WORSE = DISTURBED | {NoteKind.GENERATOR_LATE, NoteKind.GENERATOR_BUSY}
+"""What can only make a latency from the intended start look worse: it is no matter where no budget broke."""
 
-def _nobody() -> None:
-    """Keep nothing."""
 
+class CapacitySearch:
+    """One variant's search; `validated_per_s` is the rate of the window, None where there is none.
 
-@dataclass(slots=True, kw_only=True)
-class Seeking:
-    """One search; after `perform` it holds what was found.
-
-    `say` tells a person of each trial; `keep` is called after each, and before the validation, so that what was
-    done up to then is not lost.
+    `load` is that of the search: it warms up at its first rate, and its window lasts `duration_s`.
     """
 
-    budgets: Divided
-    effort: Effort
-    warmup_s: float
-    validate_s: float
-    users: int
-    say: Callable[[str], None]
-    keep: Callable[[], None] = _nobody
-    tried: list[Tried] = field(default_factory=list)
-    found: Capacity | None = None
-    search_s: float = 0.0
-    validated_per_s: float | None = None
-    _strained: str = ""
-    _hung: str = ""
-    _answers: int = 0
-    _warmup: Flows | None = None
-    _kept: list[Flows] = field(default_factory=list)
-
-    @property
-    def flow_s(self) -> float | None:
-        """How long a flow takes where nothing queues; None as long as none has ended."""
-        return backlog.calm_s(self._warmup, self._kept, self.effort.first_per_s)
-
-    @property
-    def too_high(self) -> float:
-        """By which share the bounds may be above what the stack carries, because flows are long; 0.1 is 10 %."""
-        found = self.so_far()
-        if found is None or found.lower_per_s is None or self.flow_s is None:
-            return 0.0
-        return backlog.too_high(found.lower_per_s, self.flow_s, self.budgets.wait_s, self.effort.trial_s)
-
-    @property
-    def silent(self) -> str:
-        """Why nothing is known of a stack that kept no rate: it hung. Empty if it answered, though not in time."""
-        if self.found is None or self.found.lower_per_s is not None or not self.tried:
-            return ""
-        if not self._answers:
-            due = sum(one.arrivals for one in self.tried)
-            return f"of {due} arrivals in {len(self.tried)} trials none ended well"
-        return self._hung if self._hung == self.found.limited_by else ""
-
-    @property
-    def generator(self) -> bool:
-        """Whether the load generator, or its pool of users, is why the search did not come to its end."""
-        return self.found is not None and bool(self._strained) and self.found.limited_by == self._strained
-
-    @property
-    def percentile(self) -> int:
-        """The percentile of the curve: that of the first budget of a latency."""
-        told = self.budgets.latency
-        return _CURVE_PERCENT if told is None else told.metric.percent or _CURVE_PERCENT
-
-    @property
-    def of(self) -> str | None:
-        """The endpoint of the curve; None for all."""
-        return None if self.budgets.latency is None else self.budgets.latency.metric.of
+    def __init__(
+        self, variant: str, *, budgets: SearchBudgets, effort: Effort, load: Load, progress: Progress
+    ) -> None:
+        self.budgets = budgets
+        self.effort = effort
+        self.load = load
+        self.validated_per_s: float | None = None
+        self._variant = variant
+        self._progress = progress
+        self._trials: list[TrialResult] = []
+        self._capacity: Capacity | None = None
+        self._search_s = 0.0
+        self._warmup: TrialCounts | None = None
+        self._kept: list[TrialCounts] = []
+        self._successes = 0
+        self._overload = ""
+        self._hung = ""
 
     def perform(self, orders: Orders, hooks: Hooks, *, spawn: Spawn) -> Driven:
-        """Drive the load through warm-up, search and validation."""
-        return perform(orders, hooks, spawn=spawn, play=self.play)
+        """Drive the load through warm-up, search and validation.
 
-    def play(self, stage: Stage) -> None:
+        What is known is saved after each trial: a search that is cut short leaves it behind.
+        """
+        folder = RunFolder(orders.folder)
+        self._save(folder)
+        return stages.perform(orders, hooks, spawn=spawn, play=lambda sequence: self.play(sequence, folder))
+
+    def play(self, sequence: TrialSequence, folder: RunFolder) -> None:
         """Warm up at the lowest rate, search, and validate what was found if there is a lower bound."""
         first_per_s = self.effort.first_per_s
-        book = stage.trial(first_per_s, self.warmup_s, Phase.WARMUP, CALM_WITHIN_S)
-        warmed.check(book, self.budgets, self.effort)
-        self._warmup = booked.flows(book, first_per_s)
-        probe_s = max(self.effort.probe_s, backlog.GOOD_FLOWS * (self.flow_s or 0.0))
+        self._warmup = sequence.trial(first_per_s, self.load.warmup_s, Phase.WARMUP, CALM_WITHIN_S)
+        refuse_warmup(self._warmup, self.budgets, self.effort)
+        probe_s = max(self.effort.probe_s, backlog.GOOD_FLOWS * (self._flow_s(first_per_s) or 0.0))
         self.effort = replace(self.effort, probe_s=min(probe_s, self.effort.trial_s))
-        began_ns = stage.clock()
-        self.found = capacity.search(lambda rate, span: self._trial(stage, began_ns, rate, span), self.effort)
-        if self.found.lower_per_s is None or not self.validate_s:
+        began_ns = sequence.clock()
+
+        def measure(rate_per_s: float, duration_s: float) -> TrialResult:
+            trial = self._trial(sequence, began_ns, rate_per_s, duration_s)
+            self._search_s = (sequence.clock() - began_ns) / NS_PER_S
+            word = f"invalid: {trial.invalid}" if trial.invalid else "kept" if trial.kept else "broken"
+            self._progress.say(f"{rate_per_s:7.1f}/s for {duration_s:g} s: {word}; {trial.text}")
+            self._save(folder)
+            return trial
+
+        self._capacity = capacity.search(measure, self.effort)
+        if self._capacity.lower_per_s is None or not self.load.duration_s:
             return
-        self.validated_per_s = MARGIN * self.found.lower_per_s
-        self.keep()
-        self.say(f"validating {self.validated_per_s:.4g}/s for {self.validate_s:g} s")
-        stage.window(self.validated_per_s, self.validate_s)
+        self.validated_per_s = MARGIN * self._capacity.lower_per_s
+        self._save(folder)
+        self._progress.say(f"validating {self.validated_per_s:.4g}/s for {self.load.duration_s:g} s")
+        sequence.window(self.validated_per_s, self.load.duration_s)
 
-    def so_far(self) -> Capacity | None:
-        """Return what was found; while the search lasts, what its trials say up to now. None without a trial."""
-        if self.found is not None or not self.tried:
-            return self.found
-        return capacity.so_far([booked.made(one) for one in self.tried], "")
-
-    def _trial(self, stage: Stage, began_ns: int, rate_per_s: float, duration_s: float) -> Made:
-        rest_s = min(max(REST_WITHIN_S, _REST_FLOWS * (self.flow_s or 0.0)), CALM_WITHIN_S)
-        book = stage.trial(rate_per_s, duration_s, Phase.SETTLE, rest_s)
-        tried = self._judged(book, rate_per_s, duration_s, (book.begin_ns - began_ns) / NS_PER_S)
-        if tried.kept and not tried.invalid:
-            self._kept.append(booked.flows(book, rate_per_s))
-        self.tried.append(tried)
-        self.search_s = (stage.clock() - began_ns) / NS_PER_S
-        self.say(said(tried))
-        self.keep()
-        return booked.made(tried)
-
-    def _judged(self, book: Book, rate_per_s: float, duration_s: float, after_s: float) -> Tried:
-        seen = booked.observed(book)
-        self._answers += seen.successes
-        asked, backlogged = excess.excess(self.budgets.searched, seen), self._backlog(book, rate_per_s)
-        piled = backlogged.value > max(asked.value, 1.0)
-        beyond = backlogged if piled else asked
-        return Tried(
-            after_s=after_s,
-            rate_per_s=rate_per_s,
-            duration_s=duration_s,
-            arrivals=seen.arrivals,
-            completed_per_s=book.completed_per_s,
-            failed=seen.failed,
-            lost=seen.lost,
-            latency_ns=buckets.percentile_ns(seen.of(self.of), self.percentile),
-            excess=beyond.value,
-            text=beyond.text,
-            invalid=self._invalid(book, rate_per_s, broken=beyond.value > 1.0),
-            carried=book.carried,
-            piled=piled,
+    def result(self) -> Carries:
+        """Return what the search has found; while it lasts, what its trials say up to now."""
+        found = self._capacity or capacity.so_far(self._trials, "")
+        flow_s = self._flow_s(self.effort.first_per_s)
+        too_high = 0.0
+        if found.lower_per_s is not None and flow_s is not None:
+            too_high = backlog.too_high(found.lower_per_s, flow_s, self.budgets.wait_s, self.effort.trial_s)
+        return Carries(
+            variant=self._variant,
+            budgets=tuple(budget.text for budget in self.budgets.validated),
+            percentile=self.budgets.percentile,
+            of=self.budgets.endpoint,
+            lower_per_s=found.lower_per_s,
+            upper_per_s=found.upper_per_s,
+            trials=found.trials,
+            search_s=self._search_s,
+            trial_s=found.trial_s,
+            users=self.load.users,
+            limited_by=found.limited_by,
+            generator=bool(self._overload) and found.limited_by == self._overload,
+            flow_s=flow_s,
+            too_high=too_high,
+            silent=self._silent(),
         )
 
-    def _backlog(self, book: Book, rate_per_s: float) -> Excess:
-        """Return how far the stack was from keeping up with the rate, whatever its requests took."""
-        flow_s = backlog.calm_s(self._warmup, self._kept, rate_per_s)
-        return backlog.excess(booked.flows(book, rate_per_s), flow_s, self.budgets.wait_s)
+    def _save(self, folder: RunFolder) -> None:
+        capacities.save(folder, replace(self.result(), status="interrupted"))
 
-    def _invalid(self, book: Book, rate_per_s: float, *, broken: bool) -> str:
+    def _silent(self) -> str:
+        """Return why nothing is known of a stack that kept no rate: it hung. Empty if it answered, be it late."""
+        if self._capacity is None or self._capacity.lower_per_s is not None or not self._trials:
+            return ""
+        if not self._successes:
+            due = sum(trial.arrivals for trial in self._trials)
+            return f"of {due} arrivals in {len(self._trials)} trials none ended well"
+        return self._hung if self._hung == self._capacity.limited_by else ""
+
+    def _flow_s(self, rate_per_s: float) -> float | None:
+        """Return how long a flow takes where nothing queues; None as long as none has ended."""
+        return backlog.calm_flow_s(self._warmup, self._kept, rate_per_s)
+
+    def _trial(self, sequence: TrialSequence, began_ns: int, rate_per_s: float, duration_s: float) -> TrialResult:
+        """Make one trial and judge it: by its budgets, and by whether its flows ended as fast as they began."""
+        rest_s = _REST_FLOWS * (self._flow_s(self.effort.first_per_s) or 0.0)
+        rest_s = min(max(REST_WITHIN_S, rest_s), CALM_WITHIN_S)
+        counts = sequence.trial(rate_per_s, duration_s, Phase.SETTLE, rest_s)
+        self._successes += counts.successes
+        most = excess.budget_excess(self.budgets.searched, counts)
+        backlogged = backlog.backlog_excess(counts, self._flow_s(rate_per_s), self.budgets.wait_s)
+        piled = backlogged.value > max(most.value, 1.0)
+        most = backlogged if piled else most
+        latency = counts.latency_of(self.budgets.endpoint)
+        trial = TrialResult(
+            after_s=(counts.begin_ns - began_ns) / NS_PER_S,
+            rate_per_s=rate_per_s,
+            duration_s=duration_s,
+            arrivals=counts.arrivals,
+            completed_per_s=counts.completed_per_s,
+            failed=sum(counts.failures.values()),
+            lost=counts.lost,
+            latency_ns=buckets.percentile_ns(latency, self.budgets.percentile),
+            excess=most.value,
+            text=most.text,
+            invalid=self._invalid(counts, broken=most.value > 1.0),
+            carried=counts.carried,
+            piled=piled,
+        )
+        if trial.kept and not trial.invalid:
+            self._kept.append(counts)
+        self._trials.append(trial)
+        return trial
+
+    def _invalid(self, counts: TrialCounts, *, broken: bool) -> str:
         """Return why a trial says nothing of the stack; what was kept is not doubted."""
-        if not book.arrivals:
+        if not counts.arrivals:
             return "no arrival was due: the trial is shorter than the gap between two"
         if not broken:
             return ""
-        if book.carried:
-            self._hung = f"it began with {book.carried} arrivals under way from the trial before"
+        if counts.carried:
+            self._hung = f"it began with {counts.carried} arrivals under way from the trial before"
             return self._hung
         strictest_ns = self.budgets.strictest_ns
-        self._strained = strain.strained(
-            booked.health(book), strictest_ns, self.budgets.share
-        ) or strain.pool_short(
-            rate_per_s=rate_per_s,
-            late=book.late,
-            users=self.users,
+        self._overload = strain.overload(counts.seconds, strictest_ns, self.budgets.share) or strain.pool_short(
+            rate_per_s=counts.rate_per_s,
+            late=counts.late,
+            users=self.load.users,
             strictest_ns=strictest_ns,
-            flow_s=self.flow_s or 0.0,
+            flow_s=self._flow_s(self.effort.first_per_s) or 0.0,
         )
-        return self._strained
+        return self._overload
 
 
-def said(tried: Tried) -> str:
-    """Return a trial in one line."""
-    word = "invalid: " + tried.invalid if tried.invalid else "kept" if tried.kept else "broken"
-    return f"{tried.rate_per_s:7.1f}/s for {tried.duration_s:g} s: {word}; {tried.text}"
+def refuse_warmup(counts: TrialCounts, asked: SearchBudgets, effort: Effort) -> None:
+    """Refuse a search that can't give a true answer, by its warm-up at the lowest rate.
+
+    MeasurementInvalid for a stack that answers nothing well; UsageError for a budget of an endpoint that is never
+    requested, which every rate would keep, and for trials that are too short for the flows.
+    """
+    if not counts.arrivals:
+        return
+    where = f"the warm-up, at {effort.first_per_s:g} arrivals a second"
+    if not counts.successes:
+        failed, lost = sum(counts.failures.values()), counts.lost
+        raise MeasurementInvalid(
+            "the stack does not answer: nothing that was asked of it ended well",
+            where=where,
+            seen=f"{counts.arrivals} arrivals: {failed} requests failed, {lost} arrivals never came to an end",
+            expected="answers at the lowest rate: there is no capacity without any",
+            hint="the services' own words are in logs/; try one user first: seatrial run SCENARIO --users 1",
+        )
+    endpoints = sorted({*counts.latency, *counts.failures})
+    if unknown := excess.unknown_endpoints(asked.searched, endpoints):
+        raise UsageError(
+            f"no request is named {', '.join(map(repr, unknown))}",
+            where="budgets",
+            seen=f"in the warm-up: {', '.join(endpoints)}",
+            expected="the endpoints of requests: a trial is judged by requests, not by flows",
+        )
+    flow_s = counts.flow_s
+    if flow_s is None or effort.trial_s < backlog.LEAST_FLOWS * flow_s:
+        took = f"took {flow_s:.2g} s" if flow_s is not None else f"did not end within {CALM_WITHIN_S:g} s"
+        longer_s = math.ceil(backlog.GOOD_FLOWS * (flow_s or CALM_WITHIN_S))
+        times = longer_s / effort.trial_s
+        sum_s, limit_min = math.ceil(effort.sum_s * times), math.ceil(effort.limit_s * times / 60)
+        raise UsageError(
+            "the trials are too short for the flows: what they begin can't end within them",
+            where=where,
+            seen=f"a flow {took}; a trial takes {effort.trial_s:g} s",
+            expected=f"trials as long as {backlog.LEAST_FLOWS:g} flows, better {backlog.GOOD_FLOWS:g}",
+            hint=f"--trial {longer_s}s --sum {sum_s}s --limit {limit_min}m",
+        )
+
+
+def validation(asked: SearchBudgets, folder: RunFolder, rate_per_s: float, duration_s: float) -> Validation:
+    """Judge the window of a sealed run: its budgets, and whether memory that can't be taken back grew."""
+    judged = review.judge(folder)
+    window, recorded, notes = judged.review.window, judged.recorded, judged.review.notes
+    keys = sorted({budget.metric.key for budget in asked.validated if budget.metric.key})
+    tables = windowed.tables(folder, window, flows=recorded.flows, samples=recorded.samples, keys=keys)
+    verdicts = [budgets.judge(budget, [within_run.reading(budget.metric, tables)]) for budget in asked.validated]
+    saturated = next((note.text for note in notes if note.kind is NoteKind.SATURATED), "")
+    broken = bool(saturated) or any(verdict.word is Kept.BROKEN for verdict in verdicts)
+    doubts = [note for note in notes if note.disqualifies and note.kind is not NoteKind.SATURATED]
+    invalid = [] if window.opened else ["the window was never opened"]
+    invalid += [_in_words(note) for note in doubts if broken or note.kind not in _ONLY_WORSE]
+    strained = [_in_words(note) for note in doubts if not broken and note.kind in _ONLY_WORSE]
+    inside, services = window.rows(recorded.samples.phase), recorded.samples.service.counts()
+    return Validation(
+        rate_per_s=rate_per_s,
+        duration_s=duration_s,
+        budgets=tuple(Said(budget=each.budget.text, word=each.word, text=each.text) for each in verdicts),
+        memory=tuple(
+            growth.of_service(name, recorded.samples, inside) for name in services if name not in RESERVED
+        ),
+        saturated=saturated,
+        strained=strained[0] if strained else "",
+        invalid=invalid[0] if invalid else "",
+    )
+
+
+def _in_words(note: Note) -> str:
+    return f"{note.kind}: {note.text}"

@@ -9,7 +9,7 @@ from seatrial.judge import stopping
 from seatrial.judge.metric import Kind, Unit
 from seatrial.judge.stopping import Held as HeldFor
 from seatrial.judge.stopping import StopRule
-from seatrial.load.seconds import Second
+from seatrial.model import LoadSecond
 from seatrial.observe.glance import Held
 from seatrial.wire import buckets
 
@@ -24,7 +24,7 @@ class Stopwatch:
         self._rules = tuple(stopping.parse(text) for text in rules)
         self._held = [HeldFor()] * len(self._rules)
         self._told = [False] * len(self._rules)
-        self._seconds: deque[Second] = deque(maxlen=max((one.lasts_s for one in self._rules), default=1))
+        self._seconds: deque[LoadSecond] = deque(maxlen=max((one.lasts_s for one in self._rules), default=1))
         self.fired = ""
 
     @property
@@ -37,7 +37,7 @@ class Stopwatch:
         """The rules for which there never was a value."""
         return tuple(rule.text for rule, told in zip(self._rules, self._told, strict=True) if not told)
 
-    def take(self, second: Second, held: Mapping[str, Held]) -> None:
+    def take(self, second: LoadSecond, held: Mapping[str, Held]) -> None:
         """Reckon one more second; the first rule that fires is kept."""
         self._seconds.append(second)
         for index, rule in enumerate(self._rules):
@@ -47,7 +47,7 @@ class Stopwatch:
             self.fired = self.fired or stopping.fired(rule, self._held[index])
 
 
-def value(rule: StopRule, seconds: Sequence[Second], held: Mapping[str, Held]) -> float | None:
+def value(rule: StopRule, seconds: Sequence[LoadSecond], held: Mapping[str, Held]) -> float | None:
     """Return what the rule is about, in its unit; None if the newest second can't tell.
 
     Shares and rates are those of the newest second, percentiles those of all successes of the rule's span.
@@ -77,7 +77,7 @@ def _held(rule: StopRule, held: Mapping[str, Held]) -> float | None:
     return used / found.limit_bytes if found.limit_bytes else None
 
 
-def _percentile(rule: StopRule, seconds: Sequence[Second]) -> float | None:
+def _percentile(rule: StopRule, seconds: Sequence[LoadSecond]) -> float | None:
     counts: Counter[int] = Counter()
     for second in seconds:
         counts.update(second.by_endpoint.get(rule.of or "", {}))
@@ -87,7 +87,7 @@ def _percentile(rule: StopRule, seconds: Sequence[Second]) -> float | None:
     return buckets.percentile_ns(counts, percent)
 
 
-def _counts(second: Second, endpoint: str | None) -> tuple[int, int]:
+def _counts(second: LoadSecond, endpoint: str | None) -> tuple[int, int]:
     """Return how many failed and how many ended well, of one endpoint or of all."""
     if endpoint is None:
         return sum(second.failures.values()), sum(second.latency.values())

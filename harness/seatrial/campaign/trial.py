@@ -19,7 +19,7 @@ from seatrial.errors import UsageError
 from seatrial.load import target
 from seatrial.load.orders import Hooks, Orders
 from seatrial.load.pinning import Pinning
-from seatrial.model import EngineName, Load, NoteKind, Service, Span, Stack, Watch
+from seatrial.model import EngineName, Load, NoteKind, Service, Span, Stack, StackSpec, Watch
 from seatrial.observe.glance import glancing
 from seatrial.observe.session import Observer, observing
 from seatrial.record.document import RunDocument
@@ -28,7 +28,6 @@ from seatrial.stack import engine, seeding
 from seatrial.stack.cores import on_cores
 from seatrial.stack.engine import Choice
 from seatrial.stack.guard import Guard
-from seatrial.stack.spec import StackSpec
 
 CATALOGUE = "${catalogue}"
 """In a load parameter: the path of what was seeded."""

@@ -1,4 +1,4 @@
-"""What a search for capacity found of one variant, and the words for it."""
+"""The result of a search for capacity: bounds, validation, its word and exit code."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from enum import StrEnum
 from typing import Literal
 
 from seatrial.judge.budgets import Kept
+from seatrial.judge.capacity import TrialResult
 from seatrial.judge.growth import Slope
 
 Status = Literal["complete", "interrupted"]
 
 
 class Word(StrEnum):
-    """What is said of a capacity."""
+    """The verdict on a capacity."""
 
     VALIDATED = "VALIDATED"
     NOT_VALIDATED = "NOT VALIDATED"
@@ -27,37 +28,8 @@ class Word(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
-    """One trial: what was offered, and what came of it.
-
-    `after_s` is when it began, from the first; `latency_ns` the percentile of the curve, None where it is not
-    known; `excess` as in `judge.excess`, `text` names the budget that was exceeded most, `piled` says that it was
-    none, but that flows did not end as fast as they began; `invalid` why the trial says nothing of the stack.
-    """
-
-    after_s: float
-    rate_per_s: float
-    duration_s: float
-    arrivals: int
-    completed_per_s: float
-    failed: int
-    lost: int
-    latency_ns: int | None
-    excess: float
-    text: str
-    invalid: str = ""
-    carried: int = 0
-    piled: bool = False
-
-    @property
-    def kept(self) -> bool:
-        """Whether all budgets were kept."""
-        return self.excess <= 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What is said of one budget in the validation, in one sentence."""
+    """The verdict on one budget in the validation, in one sentence."""
 
     budget: str
     word: Kept
@@ -68,8 +40,8 @@ class Said:
 class Validation:
     """The long window below the lower bound: its budgets and its memory.
 
-    `invalid` says why the window can't be trusted, `saturated` that arrivals piled up in it. `strained` says that
-    the generator was late or busy although no budget broke: that can only have made the figures worse.
+    `invalid` is why the window can't be trusted, `saturated` how arrivals piled up in it; `strained` that the
+    generator was late or busy although no budget broke: that can only have made the figures worse.
     """
 
     rate_per_s: float
@@ -83,7 +55,7 @@ class Validation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carries:
-    """What one variant carries: the highest rate that kept the budgets, and one that did not.
+    """The capacity of one variant: the highest rate that kept the budgets, and one that did not.
 
     `percentile` and `of` name the latency of the curve (`of` None: of all requests); `limited_by` is why the
     search did not come to its end, and `generator` whether that was the generator; `shared` names the cores that
@@ -100,7 +72,7 @@ class Carries:
     of: str | None
     lower_per_s: float | None
     upper_per_s: float | None
-    trials: tuple[Tried, ...]
+    trials: tuple[TrialResult, ...]
     search_s: float
     trial_s: float
     users: int
@@ -115,9 +87,9 @@ class Carries:
 
     @property
     def word(self) -> Word:
-        """What is said of it, the gravest first."""
+        """The verdict, the gravest that holds."""
         validation = self.validation
-        said = () if validation is None else tuple(one.word for one in validation.budgets)
+        budgets = () if validation is None else tuple(budget.word for budget in validation.budgets)
         saturated = validation is not None and bool(validation.saturated)
         cases = (
             (self.status != "complete", Word.INTERRUPTED),
@@ -125,10 +97,10 @@ class Carries:
             (bool(self.silent), Word.INVALID),
             (validation is not None and bool(validation.invalid), Word.INVALID),
             (self.lower_per_s is None and self.upper_per_s is not None, Word.NO_RATE),
-            (saturated or Kept.BROKEN in said, Word.NOT_VALIDATED),
+            (saturated or Kept.BROKEN in budgets, Word.NOT_VALIDATED),
             (None in (self.lower_per_s, self.upper_per_s) or bool(self.limited_by), Word.NO_BOUNDS),
             (validation is None, Word.BOUNDS_ONLY),
-            (Kept.NOT_DECIDED in said, Word.NOT_DECIDED),
+            (Kept.NOT_DECIDED in budgets, Word.NOT_DECIDED),
         )
         return next((word for holds, word in cases if holds), Word.VALIDATED)
 
@@ -146,7 +118,7 @@ _STRICT = 7
 _GRAVEST_FIRST = (5, 1, _STRICT, 0)
 
 
-def exit_code(found: tuple[Carries, ...], *, strict: bool) -> int:
+def exit_code(results: tuple[Carries, ...], *, strict: bool) -> int:
     """Return the exit code of all variants: the gravest; what was not decided counts only under `strict`."""
-    codes = {EXIT_CODES.get(one.word, _STRICT if strict else 0) for one in found}
+    codes = {EXIT_CODES.get(result.word, _STRICT if strict else 0) for result in results}
     return next((code for code in _GRAVEST_FIRST if code in codes), 0)

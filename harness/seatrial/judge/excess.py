@@ -1,8 +1,10 @@
-"""How far a short trial was beyond its budgets: the share of requests that broke one, over the share that may.
+"""The counts of one short trial, and how far it was beyond its budgets.
 
-`p95 of "x" < 150ms`   of x: successes slower than 150 ms, failures and arrivals that nobody served; 5 % may
+A budget is exceeded by the share of requests that broke it, over the share that may:
+
+`p95 of "x" < 150ms`   of x: successes slower than 150 ms, failures and arrivals that were not served; 5 % may
 `p99 of "x" < 1s`      the same; 1 % may
-`failures < 0.1%`      failures and arrivals that nobody served, of all that was asked; 0.1 % may
+`failures < 0.1%`      failures and arrivals that were not served, of all that was asked; 0.1 % may
 `failures of "x" < 1%` the same of x
 
 One request among others may always break a budget: of the 500 of a trial one alone would be twice the 0.1 % that
@@ -13,148 +15,249 @@ may fail, and would decide by chance. What one more means, MLRsearch decides by 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from seatrial.judge.budgets import Budget
 from seatrial.judge.metric import Kind
+from seatrial.model import LoadSecond
 from seatrial.units import NS_PER_S
 from seatrial.wire import buckets
 
 _EXAMPLE = "budgets: ['p95 of \"NAME\" < 150ms', 'failures < 0.1%'], or --budget"
 _SEARCHED = frozenset({Kind.LATENCY, Kind.FAILURES})
 _NO_LATENCY_NS = NS_PER_S
+_CURVE_PERCENT = 95
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
-    """All that came of the arrivals of one trial.
+@dataclass(slots=True, kw_only=True)
+class TrialCounts:
+    """The counts of one trial at `rate_per_s`; its gate opens at `begin_ns` and shuts at `end_ns`.
 
-    `lost` counts the arrivals that no user served, or that had not ended when the trial was closed; `failures` the
-    requests that failed, by endpoint; `latency` the successes by endpoint and bucket (`wire.buckets`), from their
-    intended start.
+    The seconds of the load do not begin where the trial does. But the gate is open within trials only: the seconds
+    from one moment in which nothing is under way to the next add up to exactly one trial.
+
+    `under_way` is how many arrivals are neither completed nor dropped by now, those included that the trial before
+    left under way (`carried`). `open_ns` is the end of the last second that ended with the gate open (0: none
+    did), `open_under_way` how many were under way then. `unfinished`, once the trial is closed, is how many had
+    not ended in time. `at_rest`: the gate has shut, and nothing is under way any more.
     """
 
-    arrivals: int
-    lost: int = 0
-    failures: Mapping[str, int] = field(default_factory=dict)
-    latency: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    rate_per_s: float
+    begin_ns: int
+    end_ns: int
+    carried: int = 0
+    under_way: int = field(init=False)
+    seconds: list[LoadSecond] = field(default_factory=list)
+    at_rest: bool = False
+    unfinished: int | None = None
+    open_ns: int = 0
+    open_under_way: int = 0
+
+    def __post_init__(self) -> None:
+        self.under_way = self.carried
+
+    def take(self, second: LoadSecond) -> None:
+        """Add a second of the load.
+
+        One that ended before the gate opened, or comes after `close`, only changes what is under way.
+        """
+        self.under_way += second.arrivals - second.arrivals_completed - second.arrivals_dropped
+        if second.t_ns > self.begin_ns and self.unfinished is None:
+            self.seconds.append(second)
+            if second.t_ns <= self.end_ns:
+                self.open_ns, self.open_under_way = second.t_ns, max(self.under_way, 0)
+        self.at_rest = second.t_least_ns >= self.end_ns and self.under_way <= 0 and not second.in_flight
+
+    def close(self) -> None:
+        """Count what is still under way as lost to the trial, whenever it ends."""
+        self.unfinished = max(self.under_way, 0)
+
+    @property
+    def arrivals(self) -> int:
+        """How many arrivals were due."""
+        return sum(second.arrivals for second in self.seconds)
+
+    @property
+    def open_arrivals(self) -> int:
+        """How many were due by `open_ns`."""
+        return sum(second.arrivals for second in self.seconds if second.t_ns <= self.open_ns)
+
+    @property
+    def open_s(self) -> float:
+        """How long after the gate opened `open_ns` is; 0 where no second ended while it was open."""
+        return max(self.open_ns - self.begin_ns, 0) / NS_PER_S
+
+    @property
+    def late(self) -> int:
+        """How many arrivals found no idle user."""
+        return sum(second.arrivals_late for second in self.seconds)
+
+    @property
+    def lost(self) -> int:
+        """How many arrivals were dropped, or had not ended when the trial was closed."""
+        unfinished = max(self.under_way, 0) if self.unfinished is None else self.unfinished
+        return sum(second.arrivals_dropped for second in self.seconds) + unfinished
+
+    @property
+    def completed(self) -> int:
+        """How many arrivals ended, well or not, before the trial was closed."""
+        return sum(second.arrivals_completed for second in self.seconds)
+
+    @property
+    def took_ns(self) -> int:
+        """How long those took together, from when they were due."""
+        return sum(second.arrivals_took_ns for second in self.seconds)
+
+    @property
+    def flow_s(self) -> float | None:
+        """How long a flow took on average; None if none ended."""
+        return self.took_ns / self.completed / NS_PER_S if self.completed else None
+
+    @property
+    def completed_per_s(self) -> float:
+        """The rate at which arrivals were completed up to the last second that ended while the gate was open.
+
+        Where none did, over the whole trial.
+        """
+        within = [second for second in self.seconds if second.t_ns <= self.end_ns]
+        until_ns = within[-1].t_ns if within else self.end_ns
+        completed = sum(second.arrivals_completed for second in within or self.seconds)
+        return completed * NS_PER_S / (until_ns - self.begin_ns)
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """How many requests failed, by endpoint."""
+        failures: Counter[str] = Counter()
+        for second in self.seconds:
+            failures.update(second.failures)
+        return failures
+
+    @property
+    def latency(self) -> Mapping[str, Mapping[int, int]]:
+        """The successes by endpoint and bucket (`wire.buckets`), from their intended start.
+
+        Where arrivals were carried, what took longer than the trial had lasted is left out: it began before.
+        """
+        latency: dict[str, Counter[int]] = {}
+        for second in self.seconds:
+            since_ns = second.t_ns - self.begin_ns
+            for endpoint, counts in second.by_endpoint.items():
+                own = {
+                    number: count
+                    for number, count in counts.items()
+                    if not self.carried or buckets.middle_ns(number) <= since_ns
+                }
+                latency.setdefault(endpoint, Counter()).update(own)
+        return latency
+
+    def latency_of(self, endpoint: str | None) -> Mapping[int, int]:
+        """Return the successes of an endpoint, or of all (None), by bucket."""
+        latency = self.latency
+        if endpoint is not None:
+            return latency.get(endpoint, {})
+        total: Counter[int] = Counter()
+        for counts in latency.values():
+            total.update(counts)
+        return total
 
     @property
     def successes(self) -> int:
         """How many requests ended well."""
-        return sum(sum(found.values()) for found in self.latency.values())
-
-    @property
-    def failed(self) -> int:
-        """How many requests failed."""
-        return sum(self.failures.values())
-
-    def of(self, endpoint: str | None) -> dict[int, int]:
-        """Return the successes of an endpoint, or of all, by bucket."""
-        if endpoint is not None:
-            return dict(self.latency.get(endpoint, {}))
-        whole: Counter[int] = Counter()
-        for found in self.latency.values():
-            whole.update(found)
-        return dict(whole)
+        return sum(self.latency_of(None).values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excess:
-    """The budget that was exceeded most: up to a `value` of 1.0 all are kept. `text` says it in words."""
+    """The budget that was exceeded most, in words; up to a `value` of 1.0 all are kept."""
 
     value: float
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Divided:
-    """Budgets by where they can be judged: those that the search keeps, and all, for the validation."""
+class SearchBudgets:
+    """The budgets of a search: those that a trial can tell (`searched`), and all, for the validation."""
 
     searched: tuple[Budget, ...]
     validated: tuple[Budget, ...]
 
     @property
-    def latency(self) -> Budget | None:
-        """The first budget of a latency."""
-        return next((one for one in self.searched if one.metric.kind is Kind.LATENCY), None)
+    def percentile(self) -> int:
+        """The percentile of the curve: that of the first budget of a latency, else 95."""
+        return next((budget.metric.percent or _CURVE_PERCENT for budget in self._latencies), _CURVE_PERCENT)
+
+    @property
+    def endpoint(self) -> str | None:
+        """The endpoint of the curve: that of the first budget of a latency; None for all."""
+        return next((budget.metric.of for budget in self._latencies), None)
 
     @property
     def strictest_ns(self) -> int:
         """The lowest latency that a budget asks for; a second where none does."""
-        limits = [one.limit for one in self.searched if one.metric.kind is Kind.LATENCY and one.limit is not None]
-        return round(min(limits, default=_NO_LATENCY_NS))
+        return round(min((budget.limit or 0.0 for budget in self._latencies), default=_NO_LATENCY_NS))
 
     @property
     def wait_s(self) -> float:
         """How much longer than usual the budgets of latency let a flow last: what they let each endpoint take."""
         limits: dict[str | None, float] = {}
-        for one in self.searched:
-            if one.metric.kind is Kind.LATENCY and one.limit is not None:
-                limits[one.metric.of] = max(limits.get(one.metric.of, 0.0), one.limit)
+        for budget in self._latencies:
+            limits[budget.metric.of] = max(limits.get(budget.metric.of, 0.0), budget.limit or 0.0)
         return sum(limits.values()) / NS_PER_S
 
     @property
     def share(self) -> float:
         """The smallest share of requests that may break a budget of latency; 5 % where there is none."""
-        latencies = [one for one in self.searched if one.metric.kind is Kind.LATENCY]
-        return min((allowed(one) for one in latencies), default=0.05)
+        return min((_may_break(budget) for budget in self._latencies), default=0.05)
+
+    @property
+    def _latencies(self) -> list[Budget]:
+        return [budget for budget in self.searched if budget.metric.kind is Kind.LATENCY]
 
 
-def divided(budgets: Sequence[Budget]) -> Divided:
-    """Divide the budgets; ValueError for one that a search can't keep, or if there is none that it could.
+def search_budgets(budgets: Sequence[Budget]) -> SearchBudgets:
+    """Sort budgets by where they are judged; ValueError for one that a search can't keep, or if none is searched.
 
     Memory and processor time need longer than a trial: they are judged in the validation alone.
     """
-    for one in budgets:
-        if one.metric.kind is Kind.THROUGHPUT:
-            raise ValueError(f"{one.text!r} can't be kept by a search: the rate is what it searches")
-        if one.limit is None:
-            raise ValueError(f"{one.text!r} needs a comparison: a search has no base beside it")
-    searched = tuple(one for one in budgets if one.metric.kind in _SEARCHED)
+    for budget in budgets:
+        if budget.metric.kind is Kind.THROUGHPUT:
+            raise ValueError(f"{budget.text!r} can't be kept by a search: the rate is what it searches")
+        if budget.limit is None:
+            raise ValueError(f"{budget.text!r} needs a comparison: a search has no base beside it")
+    searched = tuple(budget for budget in budgets if budget.metric.kind in _SEARCHED)
     if not searched:
         raise ValueError(f"there is no budget of latency or failures that a rate could break: {_EXAMPLE}")
-    return Divided(searched=searched, validated=tuple(budgets))
+    return SearchBudgets(searched=searched, validated=tuple(budgets))
 
 
-def unknown(budgets: Sequence[Budget], endpoints: Sequence[str]) -> list[str]:
+def unknown_endpoints(budgets: Sequence[Budget], endpoints: Sequence[str]) -> list[str]:
     """Return the names in these budgets that are no endpoint."""
-    named = [one.metric.of for one in budgets if one.metric.kind in _SEARCHED and one.metric.of is not None]
-    return [name for name in dict.fromkeys(named) if name not in endpoints]
+    names = [budget.metric.of for budget in budgets if budget.metric.kind in _SEARCHED]
+    return [name for name in dict.fromkeys(names) if name is not None and name not in endpoints]
 
 
-def allowed(budget: Budget) -> float:
-    """Return the share of requests that may break the budget."""
+def budget_excess(budgets: Sequence[Budget], counts: TrialCounts) -> Excess:
+    """Return the largest excess over the budgets."""
+    return max((_excess(budget, counts) for budget in budgets), key=lambda excess: excess.value)
+
+
+def _excess(budget: Budget, counts: TrialCounts) -> Excess:
+    endpoint, limit_ns = budget.metric.of, budget.limit or 0.0
+    latency, failures = counts.latency_of(endpoint), counts.failures
+    broke = counts.lost + (failures.get(endpoint, 0) if endpoint is not None else sum(failures.values()))
+    asked = sum(latency.values()) + broke
     if budget.metric.kind is Kind.LATENCY:
-        return (100 - (budget.metric.percent or 50)) / 100
-    return budget.limit or 0.0
-
-
-def excess(budgets: Sequence[Budget], seen: Observed) -> Excess:
-    """Return the largest excess over the budgets; one request may always break one."""
-    found = [_excess(one, seen) for one in budgets]
-    return max(found, key=lambda one: one.value)
-
-
-def _excess(budget: Budget, seen: Observed) -> Excess:
-    broke, asked = _broke(budget, seen)
-    may = allowed(budget) * asked if broke == asked else max(allowed(budget) * asked, 1.0)
+        broke += sum(count for number, count in latency.items() if buckets.middle_ns(number) > limit_ns)
+    may = _may_break(budget) * asked
+    may = may if broke == asked else max(may, 1.0)
     return Excess(
         value=broke / may if broke else 0.0, text=f"{budget.text}: {broke} of {asked} broke it, {may:.3g} may"
     )
 
 
-def _broke(budget: Budget, seen: Observed) -> tuple[int, int]:
-    """Return how many requests broke the budget, and how many there were."""
-    name = budget.metric.of
-    took = seen.of(name)
-    bad = (seen.failed if name is None else seen.failures.get(name, 0)) + seen.lost
-    asked = sum(took.values()) + bad
-    if budget.metric.kind is Kind.FAILURES:
-        return bad, asked
-    return bad + sum(_above(took, budget.limit or 0.0)), asked
-
-
-def _above(took: Mapping[int, int], limit_ns: float) -> Iterator[int]:
-    return (count for number, count in took.items() if buckets.middle_ns(number) > limit_ns)
+def _may_break(budget: Budget) -> float:
+    """Return the share of requests that may break the budget."""
+    if budget.metric.kind is Kind.LATENCY:
+        return (100 - (budget.metric.percent or 50)) / 100
+    return budget.limit or 0.0

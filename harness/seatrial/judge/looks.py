@@ -8,8 +8,6 @@ the last look, as Lan and DeMets' spending functions do, Biometrika 1983).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 from seatrial.judge import effects
@@ -17,6 +15,7 @@ from seatrial.judge.comparison import Comparison
 from seatrial.judge.pairing import MOST_LOST
 from seatrial.judge.verdicts import Verdict
 from seatrial.judge.words import DECIDED, Word
+from seatrial.model import Look
 
 _PLACES = ((0.3, 0.2), (0.5, 0.3), (1.0, 0.5))
 """Of a budget of 20 blocks and alpha 0.05: looks at 6, 10 and 20 with 0.010, 0.015 and 0.025."""
@@ -37,14 +36,6 @@ class Next(StrEnum):
     GO_ON = "go on"
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """After so many blocks the verdicts are found, at this level for the whole gate family."""
-
-    blocks: int
-    alpha: float
-
-
 def planned(most_blocks: int, alpha: float = 0.05) -> tuple[Look, ...]:
     """Plan the looks for a budget of blocks; a look that comes too early leaves its level to the next one.
 
@@ -52,20 +43,15 @@ def planned(most_blocks: int, alpha: float = 0.05) -> tuple[Look, ...]:
     """
     if most_blocks < 1:
         raise ValueError(f"{most_blocks} blocks can't be compared: at least 1 is expected")
-    found: list[Look] = []
+    planned_looks: list[Look] = []
     saved = 0.0
     for place, part in _PLACES:
         blocks = round(place * most_blocks)
         saved += part * alpha
         if blocks >= _FEWEST or place == 1:
-            found.append(Look(blocks, saved))
+            planned_looks.append(Look(blocks=blocks, alpha=saved))
             saved = 0.0
-    return tuple(found)
-
-
-def after(blocks: int, looks: Sequence[Look]) -> Look | None:
-    """Return the look that is due after so many blocks, None between looks."""
-    return next((look for look in looks if look.blocks == blocks), None)
+    return tuple(planned_looks)
 
 
 def advice(found: Comparison, blocks: int, most_blocks: int) -> Next:

@@ -18,7 +18,7 @@ GONE = "gone"
 
 
 class Channel:
-    """Accepts workers, gathers their messages, sends to all of them or to one; numbers connections from 0."""
+    """Accepts workers, receives their messages, sends to all of them or to one; numbers connections from 0."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,11 +33,11 @@ class Channel:
 
     @property
     def connected(self) -> bool:
-        """Whether anybody hears what is sent."""
+        """Whether a worker is connected."""
         return bool(self._connections)
 
     def send(self, kind: str, **fields: object) -> None:
-        """Send one message to every worker that is connected; of one that is gone `heard` tells."""
+        """Send one message to every worker that is connected; `heard` yields those that are gone."""
         for connection in list(self._connections):
             self.send_to(connection, kind, **fields)
 
@@ -47,7 +47,7 @@ class Channel:
         if worker is not None:
             try:
                 worker.sendall(control.encode(kind, **fields))
-            except OSError:  # it is read to its end all the same: what it said last may wait there
+            except OSError:  # it is still read to its end: its last messages may wait there
                 return
 
     def heard(self, within_s: float) -> Iterator[tuple[int, Message]]:
@@ -60,10 +60,6 @@ class Channel:
                 self._accept()
             else:
                 yield from ((key.data, message) for message in self._received(key.data))
-
-    def messages(self, within_s: float) -> Iterator[Message]:
-        """Wait at most `within_s` for something to arrive, and yield the messages that are complete."""
-        return (message for _, message in self.heard(within_s) if message["kind"] != GONE)
 
     def close(self) -> None:
         """Close every connection; a worker takes that for the harness's end."""

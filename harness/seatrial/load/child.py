@@ -23,7 +23,7 @@ _OPTIONS = "options stand under load.parameters, or in --set load.parameters.NAM
 
 
 def start(orders: Orders, steering: Channel, log: IO[bytes], spawn: Spawn) -> Child:
-    """Start Locust with a plan; its words go to the log."""
+    """Start Locust with a plan; its output goes to the log."""
     plan = Plan(records=str(orders.streams), control=str(steering.path), seed=orders.seed, hosts=orders.hosts)
     port = command.free_port() if orders.load.processes > 1 else 0
     process = spawn(
@@ -69,12 +69,12 @@ class Child:
         self.wait(ABANDON_WITHIN_S)
 
     def terminate(self) -> None:
-        """End it, for it has nothing to write; Locust's master ends its workers."""
+        """End it with SIGTERM, where it has nothing to write; Locust's master ends its workers."""
         self._process.terminate()
         self.wait(ABANDON_WITHIN_S)
 
     def ended(self, code: int, *, ready: bool) -> Exception:
-        """Return what it means that it ended by itself."""
+        """Return the error for a child that ended by itself."""
         if code == ResultsUnwritable.exit_code:
             return self.unwritable(self.last_words())
         if code == UsageError.exit_code and not ready:
@@ -87,7 +87,7 @@ class Child:
         )
 
     def refused(self, seen: str) -> UsageError:
-        """Return the error for a locustfile that refuses its options, or that says itself what is to be done."""
+        """Return the error for a locustfile that refuses its options, or says with a hint why it can't run."""
         where = str(self._orders.load.locustfile)
         if _HINTED.search(seen):
             return UsageError("the locustfile can't be driven", where=where, seen=seen)
@@ -103,9 +103,9 @@ class Child:
         )
 
     def not_ready(self, ready: int, within_s: float) -> LoadFailed:
-        """Return the error for a child of which only so many processes said that they are ready."""
-        wanted = self._orders.load.processes
-        count = f"{ready} of {wanted} load processes were\n" if wanted > 1 else ""
+        """Return the error for a child of which only so many processes became ready in time."""
+        processes = self._orders.load.processes
+        count = f"{ready} of {processes} load processes were\n" if processes > 1 else ""
         return LoadFailed(
             f"the load generator was not ready within {within_s:.0f} s",
             where=str(self._orders.load.locustfile),
@@ -129,10 +129,10 @@ class Child:
         return masked("\n".join(text.strip().splitlines()[-_LAST_LINES:]))
 
     def mask_log(self) -> None:
-        """Take the secrets of URLs out of what was printed beside Locust's own log; call it at the end."""
+        """Mask the secrets of URLs in the log, which holds more than Locust itself logs; call it at the end."""
         path = self._orders.log
         part = path.with_name(f"{path.name}.part")
-        with suppress(OSError):  # of a full disk, which is told already
+        with suppress(OSError):  # of a full disk, which was reported already
             text = path.read_text(encoding="utf-8", errors="replace")
             if masked(text) != text:
                 part.write_text(masked(text), encoding="utf-8")

@@ -19,11 +19,11 @@ RESERVED = tuple(
     rate arrivals rate-file record
     """.split()
 )
-"""Options that the harness sets itself, or that would take the child out of its hands."""
+"""Options that the harness sets itself, or that would make the child run by itself."""
 
 
 def plugin() -> Path:
-    """Return the file that a Locust process loads after a locustfile, to have its requests recorded and steered.
+    """Return the file that a Locust process loads after a locustfile, which records and controls its users.
 
     It is named, not imported: it imports locust, which patches the whole process.
     """
@@ -36,13 +36,16 @@ def argv(load: Load, target: str, parameters: Mapping[str, str], *, master_port:
     `master_port` is where Locust's workers find their master; it has to be free, and is only used for several
     processes.
     """
+    # Locust's own default is port 5557 on all interfaces.
+    place = ("--master-bind-host", "127.0.0.1", "--master-bind-port", str(master_port))
+    several = ("--processes", str(load.processes), *place, "--master-port", str(master_port))
     return [
         *(sys.executable, "-m", "locust", "-f", locustfiles(load), "--headless", "--only-summary"),
         # All users are started at once: they wait at the gate, so the ramp is not part of what is measured.
         *("--users", str(load.users), "--spawn-rate", str(load.users)),
         # A failed request is data of the run; the harness judges it, not Locust's exit code.
         *("--host", target, "--exit-code-on-error", "0"),
-        *(_several(load.processes, master_port) if load.processes > 1 else ()),
+        *(several if load.processes > 1 else ()),
         *options(parameters),
         *load.user_classes,
     ]
@@ -59,14 +62,8 @@ def locustfiles(load: Load) -> str:
     return f"{load.locustfile},{plugin()}"
 
 
-def _several(processes: int, master_port: int) -> list[str]:
-    """Return the options of Locust's master and workers; its default is port 5557 on all interfaces."""
-    place = ("--master-bind-host", "127.0.0.1", "--master-bind-port", str(master_port))
-    return ["--processes", str(processes), *place, "--master-port", str(master_port)]
-
-
 def free_port() -> int:
-    """Return a loopback port on which nobody listens now."""
+    """Return a loopback port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -100,17 +97,14 @@ def check(load: Load, variants: Iterable[Variant] = ()) -> None:
     """
     locustfiles(load)
     places = {"load.parameters": load.parameters}
-    places |= {f"load.parameters of the variant {one.name!r}": one.parameters for one in variants}
+    places |= {f"load.parameters of the variant {variant.name!r}": variant.parameters for variant in variants}
     for where, parameters in places.items():
-        if refused := _refused(parameters):
+        # argparse takes an abbreviation for the option.
+        refused = [name for name in parameters if any(option.startswith(name) for option in RESERVED)]
+        if refused:
             raise UsageError(
                 "a load parameter is set by the harness itself",
                 where=where,
                 seen=", ".join(refused),
                 hint="users, rate and duration stand under load:, the host comes from the stack",
             )
-
-
-def _refused(parameters: Iterable[str]) -> list[str]:
-    """Return the parameters that name a reserved option, in full or abbreviated as argparse permits."""
-    return [name for name in parameters if any(option.startswith(name) for option in RESERVED)]

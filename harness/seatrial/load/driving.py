@@ -11,10 +11,9 @@ from seatrial.load.channel import Channel
 from seatrial.load.child import Child
 from seatrial.load.hearing import FROM_EVENTS_TEXT, Hearing
 from seatrial.load.orders import Driven, Hooks, Orders, spans_from
-from seatrial.load.seconds import Second
 from seatrial.load.steering import LEAD_NS, Steering
 from seatrial.load.warmup import Spans, Warmup
-from seatrial.model import NoteKind, Phase, Spawn
+from seatrial.model import LoadSecond, NoteKind, Phase, Spawn
 from seatrial.units import NS_PER_S
 from seatrial.wire.rates import Rate
 
@@ -93,7 +92,7 @@ class Drive:
         self._hooks.phases(spans)
         return Driven(spans=spans, errors=self.hearing.workers.errors, warmup=warmed)
 
-    def _second(self, second: Second) -> None:
+    def _second(self, second: LoadSecond) -> None:
         self._hooks.second(self._phase, second)
         if self._warmup is not None:
             self._stable = self._warmup.take(second.t_ns, second.latency) or self._stable

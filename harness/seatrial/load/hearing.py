@@ -1,15 +1,15 @@
-"""Takes in what the load generator's processes say, and what it means when one of them falls silent."""
+"""The messages of the load processes, and what it means when one of them is gone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from seatrial.errors import LoadFailed
-from seatrial.load.channel import GONE, Channel, Message
+from seatrial.load.channel import GONE, Channel
 from seatrial.load.child import Child
-from seatrial.load.seconds import Gathering, Second
+from seatrial.load.seconds import SecondAggregator
 from seatrial.load.workers import Worker, Workers
-from seatrial.model import NoteKind
+from seatrial.model import LoadSecond, NoteKind
 from seatrial.units import NS_PER_S
 
 _END_WITHIN_S = 2.0
@@ -21,9 +21,9 @@ FROM_EVENTS_TEXT = (
 
 
 class Hearing:
-    """All that comes in on the channel; `started_ns` is when the load began, None before.
+    """Receives the messages of the channel; `started_ns` is when the load began, None before.
 
-    `second` gets the sum of each second, `noted` the warnings.
+    `second` is called with the sum of each second, `noted` with each warning.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Hearing:
         child: Child,
         *,
         processes: int,
-        second: Callable[[Second], None],
+        second: Callable[[LoadSecond], None],
         noted: Callable[[NoteKind, str], None],
         clock: Callable[[], int],
     ) -> None:
@@ -45,23 +45,32 @@ class Hearing:
         self._second = second
         self._noted = noted
         self._clock = clock
-        self._gathering = Gathering()
+        self._aggregator = SecondAggregator()
 
     @property
     def ready(self) -> bool:
-        """Whether every process said so."""
+        """Whether every process is ready."""
         return self.workers.ready >= self._processes
 
     def hear(self, within_s: float) -> None:
-        """Take in what comes within a time; UsageError or ResultsUnwritable at once if a worker says so."""
+        """Receive what comes within a time; UsageError or ResultsUnwritable if a worker reports such an error."""
         for connection, message in self._channel.heard(within_s):
             if message["kind"] == GONE:
                 self._gone(connection)
-            else:
-                self._take(connection, message)
+                continue
+            self.workers.take(connection, message)
+            match message["kind"]:
+                case "second":
+                    total = self._aggregator.take(connection, message, self.workers.connected)
+                    if total is not None:
+                        self._second(total)
+                case "refused":
+                    raise self._child.refused(message["what"])
+                case "error" if message.get("fatal"):
+                    raise self._child.unwritable(message["what"])
 
     def last(self) -> None:
-        """Take in what was said before an end, which may wait in several pieces."""
+        """Receive what was sent before an end, which may wait in several pieces."""
         for _ in range(_LAST_LOOKS * self._processes):
             self.hear(0.0)
 
@@ -80,29 +89,17 @@ class Hearing:
         self.master_lost = True
         self._noted(NoteKind.WORKER_LOST, f"Locust's master ended with exit code {code}{self._when()}")
 
-    def _take(self, connection: int, message: Message) -> None:
-        self.workers.take(connection, message)
-        match message["kind"]:
-            case "second":
-                done = self._gathering.take(connection, message, self.workers.connected)
-                if done is not None:
-                    self._second(done)
-            case "refused":
-                raise self._child.refused(message["what"])
-            case "error" if message.get("fatal"):
-                raise self._child.unwritable(message["what"])
-
     def _gone(self, connection: int) -> None:
-        one = self.workers.remove(connection)
-        if one is not None and not one.drained and self._processes > 1 and self.started_ns is not None:
-            self._noted(NoteKind.WORKER_LOST, f"load process {_named(one)} was gone{self._when()}")
+        worker = self.workers.remove(connection)
+        if worker is not None and not worker.drained and self._processes > 1 and self.started_ns is not None:
+            self._noted(NoteKind.WORKER_LOST, f"load process {_named(worker)} was gone{self._when()}")
 
     def _when(self) -> str:
         begun_s = max(self._clock() - (self.started_ns or 0), 0) / NS_PER_S
         return f" {begun_s:.1f} s after the load began; {len(self.workers.connected)} of {self._processes} went on"
 
     def _silent(self) -> LoadFailed:
-        gone = ", ".join(_named(one) for one in self.workers.gone)
+        gone = ", ".join(_named(worker) for worker in self.workers.gone)
         return LoadFailed(
             "the load generator's processes are gone" if self.started_ns else "a load process ended at its start",
             where=f"process {self._child.pid}",
@@ -111,5 +108,5 @@ class Hearing:
         )
 
 
-def _named(one: Worker) -> str:
-    return f"{one.worker} (pid {one.pid})"
+def _named(worker: Worker) -> str:
+    return f"{worker.worker} (pid {worker.pid})"

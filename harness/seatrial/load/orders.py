@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seatrial.load.seconds import Second
 from seatrial.load.steering import Steering
 from seatrial.load.warmup import Warmup
-from seatrial.model import Load, NoteKind, Phase, Span
+from seatrial.model import Load, LoadSecond, NoteKind, Phase, Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +49,7 @@ class Hooks:
 
     started: Callable[[int], None]
     phases: Callable[[tuple[Span, ...]], None]
-    second: Callable[[Phase, Second], None]
+    second: Callable[[Phase, LoadSecond], None]
     noted: Callable[[NoteKind, str], None] = _nothing
     steered: Callable[[Steering], None] = _nothing
     enough: Callable[[], bool] = _never

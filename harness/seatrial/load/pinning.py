@@ -1,4 +1,4 @@
-"""Which cores the load generator and the stack get, so that neither takes the other's time."""
+"""The cores of the load generator and of the stack, so that neither takes the other's time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEAST_FOR_STACK = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pinning:
-    """The numbers of the cores that may be used, and those that load and stack are held to: none if to none."""
+    """The cores that may be used, and those that load and stack are pinned to (empty: to none)."""
 
     usable: tuple[int, ...]
     generator: tuple[int, ...] = ()
@@ -24,7 +24,7 @@ class Pinning:
 def threads_beside(core: int) -> frozenset[int]:
     """Return the numbers that share a physical core with this one, itself among them: what Linux calls siblings.
 
-    Only itself where the kernel does not tell (https://docs.kernel.org/admin-guide/cputopology.html).
+    Only itself where the kernel does not say (https://docs.kernel.org/admin-guide/cputopology.html).
     """
     try:
         text = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list").read_text()

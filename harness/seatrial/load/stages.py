@@ -1,20 +1,19 @@
-"""A drive of many trials on one stack: the gate opens for each, and everything comes to rest in between."""
+"""Several short trials on one running load: the gate opens for each, and everything comes to rest in between."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
+from seatrial.judge.excess import TrialCounts
 from seatrial.load import driving
-from seatrial.load.book import Book
 from seatrial.load.driving import Drive
 from seatrial.load.orders import Driven, Hooks, Orders
-from seatrial.load.seconds import Second
 from seatrial.load.steering import LEAD_NS
-from seatrial.model import Phase, Span, Spawn
+from seatrial.model import LoadSecond, Phase, Span, Spawn
 from seatrial.units import NS_PER_S
 from seatrial.wire.rates import Rate
 
@@ -25,149 +24,124 @@ CALM_WITHIN_S = 40.0
 """How long the next trial waits for what did not end by then: 100 pulls in flight on two cores took 15 s."""
 
 SETTLE_S = 1.0
-_GATE_LEAD_NS = LEAD_NS
 _SECOND_S = 1.5
-"""A second of the load is told when it is over, and may be late."""
+"""A second of the load is reported when it is over, and may be late."""
 
 
 class _Enough(Exception):
-    """Ends a play where the hooks have seen enough."""
+    """Ends a sequence where the hooks have seen enough."""
 
 
-@dataclass(slots=True)
-class Stage:
-    """What a play may do with the load: trials that begin and end at rest, and one window at the end.
+class TrialSequence:
+    """What a `Play` may do with a running load: trials that begin and end at rest, and one window at the end.
 
-    Rates are arrivals a second, `poisson` says how they are spaced.
+    Rates are arrivals a second, spaced as the rate of the orders' load.
     """
 
-    drive: Drive
-    hooks: Hooks
-    poisson: bool
-    seed: int
-    clock: Callable[[], int]
-    spans: list[Span]
-    book: Book | None = None
-    phase: Phase = Phase.WARMUP
+    _drive: Drive
 
-    def second(self, _phase: Phase, second: Second) -> None:
-        """Take in a second of the load."""
-        if self.book is not None:
-            self.book.take(second)
-        self.hooks.second(self.phase, second)
+    def __init__(self, orders: Orders, hooks: Hooks, clock: Callable[[], int]) -> None:
+        self.clock = clock
+        self._orders = orders
+        self._hooks = hooks
+        self._phase = Phase.WARMUP
+        self._spans: list[Span] = []
+        self._counts: TrialCounts | None = None
+
+    def run(self, drive: Drive, *, play: Play) -> Driven:
+        """Wait until the load is ready, play, and drain it."""
+        self._drive = drive
+        drive.await_ready()
+        drive.prepare(self.clock() + LEAD_NS)
+        with suppress(_Enough):
+            play(self)
+        begin_ns, self._phase = self.clock(), Phase.DRAIN
+        drive.steering.stop(self._orders.load.drain_s)
+        drive.leave()
+        self._begin(Phase.DRAIN, begin_ns, self.clock())
+        return Driven(spans=tuple(self._spans), errors=drive.hearing.workers.errors)
+
+    def second(self, _phase: Phase, second: LoadSecond) -> None:
+        """Count a second of the load for the trial that is on."""
+        if self._counts is not None:
+            self._counts.take(second)
+        self._hooks.second(self._phase, second)
 
     def trial(
         self, rate_per_s: float, duration_s: float, phase: Phase = Phase.SETTLE, rest_s: float = REST_WITHIN_S
-    ) -> Book:
+    ) -> TrialCounts:
         """Open the gate for so long at this rate, and wait for rest.
 
         What still waits for a user when the gate shuts is dropped; what is in flight may end within `rest_s`, and
         is lost to the trial after that. The next trial waits for it all the same, at most CALM_WITHIN_S: what
         a flood has left would break the budgets of any rate.
         """
-        begin_ns = self._at_rate(rate_per_s)
+        begin_ns = self._set_rate(rate_per_s)
         end_ns = begin_ns + round(duration_s * NS_PER_S)
-        self.book = book = Book(begin_ns=begin_ns, end_ns=end_ns, carried=self._under_way())
-        self.drive.steering.gate(begin_ns, end_ns)
-        self._began(phase, begin_ns, end_ns)
-        self._pass(end_ns)
-        limit_ns = end_ns + round((rest_s + _SECOND_S) * NS_PER_S)
-        while not book.idle and self.clock() < limit_ns and not _rested_long(book, rest_s):
+        carried = 0 if self._counts is None else max(self._counts.under_way, 0)
+        counts = TrialCounts(rate_per_s=rate_per_s, begin_ns=begin_ns, end_ns=end_ns, carried=carried)
+        self._counts = counts
+        self._drive.steering.gate(begin_ns, end_ns)
+        self._begin(phase, begin_ns, end_ns)
+        self._wait(end_ns)
+        rested_ns = end_ns + round(rest_s * NS_PER_S)
+        limit_ns = rested_ns + round(_SECOND_S * NS_PER_S)
+        while not counts.at_rest and self.clock() < limit_ns:
+            if counts.seconds and counts.seconds[-1].t_least_ns >= rested_ns:
+                break
             self._step(limit_ns)
-        book.close()
+        counts.close()
         calm_ns = end_ns + round(CALM_WITHIN_S * NS_PER_S)
-        while not book.idle and self.clock() < calm_ns:
+        while not counts.at_rest and self.clock() < calm_ns:
             self._step(calm_ns)
-        return book
+        return counts
 
     def window(self, rate_per_s: float, duration_s: float) -> None:
         """Let the load run at this rate: it settles first, then comes the window. The gate stays open."""
-        begin_ns = self._at_rate(rate_per_s)
+        begin_ns = self._set_rate(rate_per_s)
         window_ns = begin_ns + round(SETTLE_S * NS_PER_S)
         end_ns = window_ns + round(duration_s * NS_PER_S)
-        self.book = None
-        self.drive.steering.gate(begin_ns)
-        self._began(Phase.SETTLE, begin_ns, window_ns)
-        self._pass(window_ns)
-        self._began(Phase.WINDOW, window_ns, end_ns)
-        self._pass(end_ns)
+        self._counts = None
+        self._drive.steering.gate(begin_ns)
+        self._begin(Phase.SETTLE, begin_ns, window_ns)
+        self._wait(window_ns)
+        self._begin(Phase.WINDOW, window_ns, end_ns)
+        self._wait(end_ns)
 
-    def end(self, drain_s: float) -> Driven:
-        """Ask the load to end, and return how the drive went."""
-        begin_ns = self.clock()
-        self.phase = Phase.DRAIN
-        self.drive.steering.stop(drain_s)
-        self.drive.leave()
-        self._began(Phase.DRAIN, begin_ns, self.clock())
-        return Driven(spans=tuple(self.spans), errors=self.drive.hearing.workers.errors)
-
-    def _at_rate(self, rate_per_s: float) -> int:
-        """Tell the rate; return the moment from which it holds. Each time other random arrivals come."""
-        begin_ns = self.clock() + _GATE_LEAD_NS
-        rate = Rate.steady(rate_per_s, poisson=self.poisson)
-        self.drive.steering.set_rate(rate, begin_ns, seed=self.seed + len(self.spans))
+    def _set_rate(self, rate_per_s: float) -> int:
+        """Send the rate; return the moment from which it holds. Each time other random arrivals come."""
+        begin_ns, rate = self.clock() + LEAD_NS, self._orders.load.rate
+        arrivals = Rate.steady(rate_per_s, poisson=rate is not None and rate.poisson)
+        self._drive.steering.set_rate(arrivals, begin_ns, seed=self._orders.seed + len(self._spans))
         return begin_ns
 
-    def _under_way(self) -> int:
-        return 0 if self.book is None else max(self.book.under_way, 0)
+    def _begin(self, phase: Phase, from_ns: int, until_ns: int) -> None:
+        self._phase = phase
+        self._spans.append(Span(phase=phase, from_ns=from_ns, until_ns=max(until_ns, from_ns)))
+        self._hooks.phases(tuple(self._spans))
 
-    def _began(self, phase: Phase, from_ns: int, until_ns: int) -> None:
-        self.phase = phase
-        self.spans.append(Span(phase=phase, from_ns=from_ns, until_ns=max(until_ns, from_ns)))
-        self.hooks.phases(tuple(self.spans))
-
-    def _pass(self, until_ns: int) -> None:
+    def _wait(self, until_ns: int) -> None:
         while self.clock() < until_ns:
             self._step(until_ns)
 
     def _step(self, until_ns: int) -> None:
-        if self.hooks.enough():
+        if self._hooks.enough():
             raise _Enough
-        self.drive.step(until_ns)
+        self._drive.step(until_ns)
 
 
-Play = Callable[[Stage], None]
-"""What is done on a stage, once all users are ready and nothing was begun yet."""
+Play = Callable[[TrialSequence], None]
+"""What is done in a sequence, once all users are ready and nothing was begun yet."""
 
 
 def perform(
     orders: Orders, hooks: Hooks, *, spawn: Spawn, play: Play, clock: Callable[[], int] = time.monotonic_ns
 ) -> Driven:
-    """Drive the load as the play wants it; raises what `driving.drive` does.
+    """Drive the load as `play` wants it; raises what `driving.drive` does.
 
     The users must be able to follow a rate: `orders.load` has one, whose spacing is kept. Once `enough` of the
-    hooks says so, the play ends where it is, and the load drains.
+    hooks says so, the sequence ends where it is, and the load drains.
     """
-    stages: list[Stage] = []
-
-    def second(phase: Phase, counts: Second) -> None:
-        for stage in stages:
-            stage.second(phase, counts)
-
-    heard = replace(hooks, second=second)
-    course = partial(_course, orders=orders, hooks=hooks, stages=stages, play=play, clock=clock)
-    return driving.drive(orders, heard, spawn=spawn, clock=clock, course=course)
-
-
-def _rested_long(book: Book, rest_s: float) -> bool:
-    last = book.seconds[-1].t_least_ns if book.seconds else 0
-    return last >= book.end_ns + round(rest_s * NS_PER_S)
-
-
-def _course(
-    drive: Drive,
-    *,
-    orders: Orders,
-    hooks: Hooks,
-    stages: list[Stage],
-    play: Play,
-    clock: Callable[[], int],
-) -> Driven:
-    drive.await_ready()
-    rate = orders.load.rate
-    stage = Stage(drive, hooks, rate is not None and rate.poisson, orders.seed, clock, [])
-    stages.append(stage)
-    drive.prepare(clock() + _GATE_LEAD_NS)
-    with suppress(_Enough):
-        play(stage)
-    return stage.end(orders.load.drain_s)
+    sequence = TrialSequence(orders, hooks, clock)
+    observed = replace(hooks, second=sequence.second)
+    return driving.drive(orders, observed, spawn=spawn, clock=clock, course=partial(sequence.run, play=play))

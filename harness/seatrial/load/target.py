@@ -1,4 +1,4 @@
-"""Where load may go: loopback, the stack's own addresses, and what was named twice."""
+"""Where load may go: loopback, the stack's own addresses, and hosts that are both allowed and confirmed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def hosts(*, stack: Iterable[str], allowed: Iterable[str], confirmed: Iterable[s
     """Return the hosts that load may go to besides loopback: the stack's own, and those allowed and confirmed.
 
     `allowed` comes from the scenario's `allow_hosts`, `confirmed` from `--yes-load`: a copied scenario alone must
-    not be able to send load to somebody's production.
+    not be able to send load to a production host.
     """
     return (*stack, *sorted(set(allowed) & set(confirmed)))
 

@@ -1,8 +1,8 @@
 """Load by turns: several stacks are up at once, each with its own load process, and one at a time is loaded.
 
-A turn ends GAP_NS before the next one begins. That is longer than a load process takes to begin what it was let in
-for, so that nothing of one variant is begun in the turn of another. What runs then may end: the next turn's first
-part, in which things settle, is not judged.
+A turn ends GAP_NS before the next one begins. That is longer than a load process takes to start what its gate let
+in, so that no flow of one variant begins in the turn of another. What runs then may end: the first part of the
+next turn, in which the stack settles, is not judged.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ class Slicing:
 
     def text(self) -> str:
         """Return in one line what is about to be done."""
-        names = dict.fromkeys(self.order)
-        each, warm = len(self.order) // len(names), self.warm // len(names)
+        variants = len(set(self.order))
+        each, warm = len(self.order) // variants, self.warm // variants
         most = "at most " if self.stable else ""
         return (
-            f"{len(names)} variants by turns of {self.slice_s:g} s, each {each - warm} times after {most}{warm} "
+            f"{variants} variants by turns of {self.slice_s:g} s, each {each - warm} times after {most}{warm} "
             f"for the warm-up; {most}{self.lasts_s:.0f} s in all"
         )
 
     def without(self, name: str, kept: int) -> Slicing:
-        """Return the slices without those of one variant, whose time goes; the first `kept` stay as they are."""
-        order = self.order[:kept] + tuple(whose for whose in self.order[kept:] if whose != name)
+        """Return the slices without those of one variant, and without their time; the first `kept` stay."""
+        order = self.order[:kept] + tuple(turn for turn in self.order[kept:] if turn != name)
         return replace(self, order=order, warm=self.warm - self.order[kept : self.warm].count(name))
 
     def warmed(self, kept: int) -> Slicing:
-        """Return the slices without what is left of the warm-up; the first `kept` stay as they are."""
+        """Return the slices without what is left of the warm-up; the first `kept` stay."""
         warm = min(max(kept, 0), self.warm)
         return replace(self, order=self.order[:warm] + self.order[self.warm :], warm=warm)
 
@@ -59,8 +59,8 @@ class Slicing:
         slice_ns = round(self.slice_s * NS_PER_S)
         windows = tuple(
             (start_ns + number * slice_ns, start_ns + (number + 1) * slice_ns - GAP_NS)
-            for number, whose in enumerate(self.order)
-            if whose == name
+            for number, turn in enumerate(self.order)
+            if turn == name
         )
         return Turns(
             start_ns=start_ns,
@@ -90,37 +90,31 @@ class Turns:
         A turn settles and is then judged; until the next own one the stack idles. All up to the first turn that is
         judged is warm-up.
         """
-        judged = self.windows[self.warm :]
         edges = [(Phase.WARMUP, self.start_ns)]
-        for from_ns, until_ns in judged:
+        for from_ns, until_ns in self.windows[self.warm :]:
             settled_ns = min(from_ns + self.settle_ns, until_ns)
             edges += [(Phase.SETTLE, from_ns), (Phase.WINDOW, settled_ns), (Phase.IDLE, until_ns)]
-        return _spans(edges, self.end_ns)
+        ends = [from_ns for _, from_ns in edges[1:]] + [self.end_ns]
+        return tuple(
+            Span(phase=phase, from_ns=from_ns, until_ns=until_ns)
+            for (phase, from_ns), until_ns in zip(edges, ends, strict=True)
+            if until_ns > from_ns
+        )
 
     def warmed_ns(self, moment_ns: int) -> int:
         """Return how long this variant has been loaded in its warm-up by then."""
         own = self.windows[: self.warm]
-        return sum(min(max(moment_ns - one, 0), other + GAP_NS - one) for one, other in own)
+        return sum(min(max(moment_ns - from_ns, 0), until_ns + GAP_NS - from_ns) for from_ns, until_ns in own)
 
     def phase(self, from_ns: int, until_ns: int) -> Phase:
         """Return the phase of a second of the load: that of the turn in it, if there is any."""
-        held = [number for number, one in enumerate(self.windows) if one[0] < until_ns and from_ns < one[1]]
-        if until_ns <= self.end_ns and not held:
-            return Phase.IDLE
-        return Phase.DRAIN if not held else Phase.WARMUP if held[0] < self.warm else Phase.WINDOW
+        for number, (opens_ns, shuts_ns) in enumerate(self.windows):
+            if opens_ns < until_ns and from_ns < shuts_ns:
+                return Phase.WARMUP if number < self.warm else Phase.WINDOW
+        return Phase.IDLE if until_ns <= self.end_ns else Phase.DRAIN
 
 
 def ended(spans: tuple[Span, ...], drain_ns: int, end_ns: int) -> tuple[Span, ...]:
     """Return the phases of a block whose drain began at one moment and ended at another."""
-    kept = [replace(one, until_ns=min(one.until_ns, drain_ns)) for one in spans if one.from_ns < drain_ns]
+    kept = [replace(span, until_ns=min(span.until_ns, drain_ns)) for span in spans if span.from_ns < drain_ns]
     return (*kept, Span(phase=Phase.DRAIN, from_ns=drain_ns, until_ns=max(end_ns, drain_ns)))
-
-
-def _spans(edges: list[tuple[Phase, int]], end_ns: int) -> tuple[Span, ...]:
-    """Return a span from each edge to the next, without those of no length."""
-    ends = [from_ns for _, from_ns in edges[1:]] + [end_ns]
-    return tuple(
-        Span(phase=phase, from_ns=from_ns, until_ns=until_ns)
-        for (phase, from_ns), until_ns in zip(edges, ends, strict=True)
-        if until_ns > from_ns
-    )

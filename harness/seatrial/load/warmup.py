@@ -1,4 +1,4 @@
-"""When a warm-up may end: as soon as the median latency of two spans after each other is nearly the same."""
+"""When a warm-up may end: as soon as the median latency of two successive spans is nearly the same."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from seatrial.load.seconds import milliseconds
-from seatrial.units import NS_PER_S
+from seatrial.units import NS_PER_S, milliseconds
 from seatrial.wire import buckets
 
 SPAN_S = 5
@@ -15,8 +14,8 @@ WITHIN = 0.05
 """How far the later median may be from the earlier one; a bucket's own width is 1.6 % (`wire.buckets`)."""
 
 
-def steady(medians_ns: list[int | None]) -> bool:
-    """Return whether the last two medians are there, and differ by at most `WITHIN` of the earlier one."""
+def medians_agree(medians_ns: list[int | None]) -> bool:
+    """Return whether the last two medians are known, and differ by at most `WITHIN` of the earlier one."""
     if len(medians_ns) < 2:  # noqa: PLR2004  (two spans are compared)
         return False
     earlier, later = medians_ns[-2:]
@@ -32,7 +31,7 @@ class Spans:
     _counts: Counter[int] = field(default_factory=Counter)
 
     def take(self, t_ns: int, latency: Mapping[int, int]) -> bool:
-        """Take the counts of the second that ended at `t_ns`; return whether latency is steady by now.
+        """Add the counts of the second that ended at `t_ns`; return whether latency is stable by now.
 
         A second belongs to the span in which it ended. A span without a success has no median.
         """
@@ -41,7 +40,7 @@ class Spans:
             self.medians_ns.append(buckets.percentile_ns(self._counts, 50))
             self._counts.clear()
         self._counts.update(latency)
-        return len(self.medians_ns) > before and steady(self.medians_ns)
+        return len(self.medians_ns) > before and medians_agree(self.medians_ns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +53,8 @@ class Warmup:
 
     def text(self) -> str:
         """Return in words that it did not become stable."""
-        told = [one for one in self.medians_ns[-2:] if one is not None]
-        medians = " and ".join(milliseconds(one) for one in told) or "nothing"
+        known = [milliseconds(median) for median in self.medians_ns[-2:] if median is not None]
         return (
             f"after {self.after_s:g} s the median latency still changed by more than {WITHIN:.0%} "
-            f"from one span of {SPAN_S} s to the next; the last ones: {medians}"
+            f"from one span of {SPAN_S} s to the next; the last ones: {' and '.join(known) or 'nothing'}"
         )

@@ -1,4 +1,4 @@
-"""Who the load generator's processes are: which are ready, which are gone, and which part of the load is whose."""
+"""The state of the load processes: which are ready, which are gone, and which share of the load each has."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from seatrial.load.channel import Message
 from seatrial.wire.rates import shares
 
 FROM_EVENTS = "locust events"
-"""What a worker's `ready` says of its records if they are made from Locust's own events."""
+"""The `source` in a worker's `ready` message if its records are made from Locust's own events."""
 
 
 @dataclass(slots=True)
 class Worker:
-    """One process as it described itself; `worker` is its number in the tables."""
+    """One process by its own messages; `worker` is its number in the tables."""
 
     worker: int
     pid: int = 0
@@ -25,7 +25,7 @@ class Worker:
 
 
 class Workers:
-    """All of them: `connected` by their connection, and those that are `gone`."""
+    """All load processes: `connected` by their connection, and those that are `gone`."""
 
     def __init__(self) -> None:
         self.connected: dict[int, Worker] = {}
@@ -33,57 +33,55 @@ class Workers:
 
     @property
     def ready(self) -> int:
-        """How many processes said that their users may be let in."""
-        return sum(one.ready for one in self.connected.values())
+        """How many processes are ready to let their users in."""
+        return sum(worker.ready for worker in self.connected.values())
 
     @property
     def drained(self) -> int:
-        """How many processes, gone since or not, said that nothing is in flight any more."""
-        return sum(one.drained for one in (*self.connected.values(), *self.gone))
+        """How many processes, gone since or not, have reported that nothing is in flight any more."""
+        return sum(worker.drained for worker in (*self.connected.values(), *self.gone))
 
     @property
     def lost(self) -> bool:
-        """Whether one went away before it had said that nothing is in flight."""
-        return any(not one.drained for one in self.gone)
+        """Whether one went away before it had reported that nothing is in flight."""
+        return any(not worker.drained for worker in self.gone)
 
     @property
     def busy(self) -> bool:
         """Whether one that is there may still have something in flight."""
-        return any(not one.drained for one in self.connected.values())
+        return any(not worker.drained for worker in self.connected.values())
 
     @property
     def all_gone(self) -> bool:
-        """Whether there were some, and none is left."""
+        """Whether all that were connected are gone."""
         return bool(self.gone) and not self.connected
 
     @property
     def errors(self) -> int:
         """How many exceptions their tasks raised, in all."""
-        return sum(one.errors for one in (*self.connected.values(), *self.gone))
+        return sum(worker.errors for worker in (*self.connected.values(), *self.gone))
 
     @property
     def from_events(self) -> bool:
-        """Whether one of them records no more than Locust's own events tell."""
-        return any(one.source == FROM_EVENTS for one in self.connected.values())
+        """Whether one of them records from Locust's own events."""
+        return any(worker.source == FROM_EVENTS for worker in self.connected.values())
 
-    def take(self, connection: int, message: Message) -> Worker:
-        """Take in what a worker says of itself; a first message makes it known."""
-        known = self.connected.get(connection)
-        one = known or self.connected.setdefault(connection, Worker(message.get("worker", connection)))
-        one.errors = max(one.errors, message.get("errors", 0))
-        one.users = message.get("users", one.users)
-        one.pid = message.get("pid", one.pid)
-        one.source = message.get("source", one.source)
-        one.ready |= message["kind"] == "ready"
-        one.drained |= message["kind"] == "drained"
-        return one
+    def take(self, connection: int, message: Message) -> None:
+        """Update a worker's state from its message; a first message adds it."""
+        worker = self.connected.setdefault(connection, Worker(message.get("worker", connection)))
+        worker.errors = max(worker.errors, message.get("errors", 0))
+        worker.users = message.get("users", worker.users)
+        worker.pid = message.get("pid", worker.pid)
+        worker.source = message.get("source", worker.source)
+        worker.ready |= message["kind"] == "ready"
+        worker.drained |= message["kind"] == "drained"
 
     def remove(self, connection: int) -> Worker | None:
-        """Forget a worker whose connection was closed, and return it if it had said anything."""
-        one = self.connected.pop(connection, None)
-        if one is not None:
-            self.gone.append(one)
-        return one
+        """Move a worker whose connection was closed to `gone`, and return it; None if it never sent a message."""
+        worker = self.connected.pop(connection, None)
+        if worker is not None:
+            self.gone.append(worker)
+        return worker
 
     def shares(self) -> dict[int, tuple[float, float]]:
         """Return each connection's part of the unit interval, by its users."""

@@ -9,14 +9,15 @@ from typing import Any, TypeVar
 
 from seatrial.errors import UsageError
 from seatrial.judge.budgets import Kept
-from seatrial.judge.carrying import Carries, Said, Tried, Validation
+from seatrial.judge.capacity import TrialResult
+from seatrial.judge.carrying import Carries, Said, Validation
 from seatrial.judge.growth import Growth, Slope
 from seatrial.record.durable import replacing, writing
 from seatrial.record.folder import RunFolder
 
 NAME = "capacity.json"
 SCHEMA_VERSION = 1
-_Value = TypeVar("_Value", Carries, Said, Tried, Validation, Slope)
+_Value = TypeVar("_Value", Carries, Said, TrialResult, Validation, Slope)
 
 
 def values(found: Carries) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def load(folder: RunFolder) -> Carries | None:
 
 
 def _carries(told: Mapping[str, Any]) -> Carries:
-    trials = tuple(_made(Tried, one) for one in told["trials"])
+    trials = tuple(_made(TrialResult, one) for one in told["trials"])
     validation = None if told["validation"] is None else _validation(told["validation"])
     budgets = tuple(told["budgets"])
     return _made(Carries, {**told, "trials": trials, "validation": validation, "budgets": budgets})

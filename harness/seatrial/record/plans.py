@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.errors import UsageError
-from seatrial.model import Design, ExperimentPlan, PlannedLook
+from seatrial.model import Design, ExperimentPlan, Look
 from seatrial.record.document import save_plan
 
 SCHEMA_VERSION = 2
@@ -52,6 +52,6 @@ def _plan(values: Mapping[str, Any]) -> ExperimentPlan:
         "gate": tuple(told.get("gate", ())),
         "budgets": tuple(told.get("budgets", ())),
         "varies": tuple(told.get("varies", ())),
-        "looks": tuple(PlannedLook(**look) for look in told.get("looks", ())),
+        "looks": tuple(Look(**look) for look in told.get("looks", ())),
     }
     return ExperimentPlan(**told)

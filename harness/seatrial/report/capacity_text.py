@@ -9,7 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from seatrial.judge.carrying import Carries, Tried, Word
+from seatrial.judge.capacity import TrialResult
+from seatrial.judge.carrying import Carries, Word
 from seatrial.report import capacity_words as words
 from seatrial.report import numbers
 from seatrial.report.console import standard_output
@@ -73,7 +74,7 @@ def _curve(found: Carries) -> Table:
     return table
 
 
-def _kept(one: Tried) -> str:
+def _kept(one: TrialResult) -> str:
     if one.invalid:
         return f"invalid: {one.invalid}"
     return "kept" if one.kept else "broken: flows pile up" if one.piled else "broken"

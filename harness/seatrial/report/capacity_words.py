@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from seatrial.judge.carrying import Carries, Tried, Word
+from seatrial.judge.capacity import TrialResult
+from seatrial.judge.carrying import Carries, Word
 from seatrial.judge.growth import Growth, Slope
 from seatrial.report import numbers
 from seatrial.report.comparison import Carried, Comparison, Step
@@ -138,5 +139,5 @@ def _minute(found: Carries) -> list[str]:
     return [*(one.text for one in found.validation.budgets), *(memory(one) for one in found.validation.memory)]
 
 
-def _step(one: Tried) -> Step:
+def _step(one: TrialResult) -> Step:
     return Step(rate_per_s=one.rate_per_s, latency_ns=one.latency_ns, kept=one.kept)

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from seatrial.judge import looks
-from seatrial.model import Design, ExperimentPlan, PlannedLook, Scenario
+from seatrial.model import Design, ExperimentPlan, Look, Scenario
 from seatrial.scenario import comparable, order, plan
 
 AGAIN = "again"
@@ -50,7 +50,7 @@ def comparison(
         made,
         base=comparing.base,
         shared_cores=shared_cores,
-        looks=tuple(PlannedLook(blocks=one.blocks, alpha=one.alpha) for one in looks.planned(blocks)),
+        looks=looks.planned(blocks),
     )
     made = _designed(made, scenario, design)
     if against is None:
@@ -65,7 +65,7 @@ def selfcheck(
     base, blocks = scenario.comparing.base, scenario.comparing.blocks
     comparable.refuse_short(scenario, len((base, AGAIN)), design)
     made = _plan("selfcheck", scenario, (base, AGAIN), blocks, seed)
-    last = PlannedLook(blocks=blocks, alpha=made.alpha)
+    last = Look(blocks=blocks, alpha=made.alpha)
     made = replace(made, base=base, shared_cores=shared_cores, looks=(last,), sides=scenario.comparing.sides)
     return _designed(made, scenario, design)
 

@@ -10,7 +10,7 @@ from typing import Any
 import docker
 
 from seatrial.errors import SeatrialError, UsageError
-from seatrial.model import EngineName, Stack
+from seatrial.model import EngineName, Stack, StackSpec
 from seatrial.stack.container_logs import LogKeeper
 from seatrial.stack.containers import Container, View, all_addresses, as_services, label_of
 from seatrial.stack.cores import shares_this_host
@@ -19,7 +19,6 @@ from seatrial.stack.front_door import way_to
 from seatrial.stack.readiness import Patience, await_ready
 from seatrial.stack.redaction import Redactor
 from seatrial.stack.removal import PROJECT
-from seatrial.stack.spec import StackSpec
 
 
 @contextmanager

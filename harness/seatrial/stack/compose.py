@@ -13,7 +13,7 @@ from docker.errors import DockerException
 from requests import RequestException
 
 from seatrial.errors import EngineUnavailable, SeatrialError, StackFailed
-from seatrial.model import EngineName, Service, Stack
+from seatrial.model import EngineName, Say, Service, Stack, StackSpec
 from seatrial.stack.compose_files import override
 from seatrial.stack.compose_services import expected_services, log_files, once_services
 from seatrial.stack.compose_steps import BringUp, Project, with_files
@@ -30,7 +30,6 @@ from seatrial.stack.readiness import Patience, await_ready
 from seatrial.stack.redaction import Redactor
 from seatrial.stack.removal import remove_all
 from seatrial.stack.settling import settle
-from seatrial.stack.spec import Say, StackSpec
 
 _LEAST_START_S = 60.0
 _STOP_S = 3

@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from seatrial.errors import UsageError
+from seatrial.model import StackSpec
 from seatrial.stack.built_images import image_changes
 from seatrial.stack.compose_yaml import Config, Instead, escaped
 from seatrial.stack.cores import cpuset
-from seatrial.stack.spec import StackSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

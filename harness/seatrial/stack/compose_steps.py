@@ -13,6 +13,7 @@ import docker
 from docker.errors import ImageNotFound
 
 from seatrial.errors import EngineUnavailable, ImageMissing, PortTaken, StackFailed, UsageError
+from seatrial.model import Say, StackSpec
 from seatrial.stack import children
 from seatrial.stack.built_images import build_project, image_names
 from seatrial.stack.children import Ended, Job
@@ -20,7 +21,6 @@ from seatrial.stack.compose_yaml import Config
 from seatrial.stack.daemon import talking
 from seatrial.stack.guard import Guard
 from seatrial.stack.redaction import Redactor
-from seatrial.stack.spec import Say, StackSpec
 
 _QUICK_S = 30.0
 _CREATE_S = 300.0  # the storage driver vfs copies the whole image for each container

@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from seatrial.errors import EngineUnavailable, UsageError
-from seatrial.model import EngineName, Stack
+from seatrial.model import EngineName, Say, Stack, StackSpec
 from seatrial.stack import attach as attaching
 from seatrial.stack import compose, local
 from seatrial.stack.compose_version import compose_version
 from seatrial.stack.daemon import PING_S, connect
 from seatrial.stack.guard import Guard
-from seatrial.stack.spec import Say, StackSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

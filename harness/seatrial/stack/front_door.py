@@ -12,10 +12,9 @@ from typing import Any
 import docker
 
 from seatrial.errors import StackFailed
-from seatrial.model import FrontDoor
+from seatrial.model import FrontDoor, StackSpec
 from seatrial.stack.daemon import daemon_address, daemon_host, talking
 from seatrial.stack.processes import PROC
-from seatrial.stack.spec import StackSpec
 
 _CONNECT_S = 1.0
 _HTTP = 80

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seatrial.errors import EngineUnavailable, NotReady, PortTaken, ServiceExited
-from seatrial.model import EngineName, Service, Stack
+from seatrial.model import EngineName, Say, Service, Stack, StackSpec
 from seatrial.stack.container_logs import write_clean
 from seatrial.stack.cores import on_cores
 from seatrial.stack.guard import Guard, shielded
@@ -19,7 +19,6 @@ from seatrial.stack.local_files import Place, door_port, free_ports, place
 from seatrial.stack.local_plan import LocalService, plan
 from seatrial.stack.readiness import Patience, await_ready
 from seatrial.stack.redaction import Redactor
-from seatrial.stack.spec import Say, StackSpec
 
 _ONCE_S = 60.0
 _GRACE_S = 3.0

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seatrial.errors import PortTaken, UsageError
+from seatrial.model import StackSpec
 from seatrial.stack.interpolation import names
 from seatrial.stack.local_plan import MAIN, LocalService
-from seatrial.stack.spec import StackSpec
 
 Ports = Mapping[tuple[str, str], int]
 """The port on the loopback address, by service and name."""

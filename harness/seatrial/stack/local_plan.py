@@ -13,8 +13,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seatrial.errors import UsageError
+from seatrial.model import StackSpec
 from seatrial.stack.interpolation import compose_variables, dotenv
-from seatrial.stack.spec import StackSpec
 
 MAIN = "main"
 _CHANGEABLE = {"environment", "x-seatrial"}

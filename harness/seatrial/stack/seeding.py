@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 
 from seatrial.errors import SeedFailed
-from seatrial.model import Stack
+from seatrial.model import Stack, StackSpec
 from seatrial.stack import children
 from seatrial.stack.children import Ended, Job
 from seatrial.stack.guard import Guard
 from seatrial.stack.redaction import Redactor
-from seatrial.stack.spec import StackSpec
 
 
 def seed(

@@ -9,7 +9,7 @@ import click
 
 from seatrial import starting
 from seatrial.campaign import capacity as searching
-from seatrial.campaign.wanted import Wanted, effort
+from seatrial.campaign.capacity import CapacityRequest, effort
 from seatrial.judge import carrying
 from seatrial.record import capacities
 from seatrial.report import capacity_text
@@ -47,7 +47,7 @@ def capacity(scenario: str, **options: Any) -> int:  # noqa: ANN401
         from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second, which no other verb should)
 
     names = options["names"] or ("base",)
-    asked = Wanted(
+    asked = CapacityRequest(
         request=request(scenario, {**options, "variant": names[0]}),
         variants=tuple(dict.fromkeys(names)),
         budgets=options["budgets"],
@@ -60,7 +60,7 @@ def capacity(scenario: str, **options: Any) -> int:  # noqa: ANN401
         searched = searching.search(asked, progress)
         progress.say(f"the page: {paging.write(searched.folders[-1])}")
     if options["as_values"]:
-        click.echo(json.dumps([capacities.values(one) for one in searched.found], indent=1))
+        click.echo(json.dumps([capacities.values(one) for one in searched.results], indent=1))
     else:
-        capacity_text.show(searched.found)
-    return carrying.exit_code(searched.found, strict=options["strict"])
+        capacity_text.show(searched.results)
+    return carrying.exit_code(searched.results, strict=options["strict"])

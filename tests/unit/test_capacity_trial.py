@@ -1,0 +1,364 @@
+"""The counts of one trial, how far it was beyond its budgets, and whether the stack kept up with its rate."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from typing import Any
+
+import pytest
+
+from seatrial.judge import backlog, budgets, excess
+from seatrial.judge.budgets import Budget
+from seatrial.judge.excess import TrialCounts
+from seatrial.load.seconds import SecondAggregator
+from seatrial.model import LoadSecond
+from seatrial.units import NS_PER_S
+from seatrial.wire.buckets import bucket
+
+S = NS_PER_S
+MS = S // 1000
+SERVERS, SERVICE_S = 4, 0.5
+CEILING_PER_S = SERVERS / SERVICE_S
+BUSY_S = SERVICE_S * 1.1
+"""How long a flow takes at a quarter of the ceiling: hardly longer than its service."""
+
+
+def _second(at_s: float, **counts: Any) -> LoadSecond:  # noqa: ANN401  (fields of LoadSecond)
+    return LoadSecond(t_ns=round(at_s * S), t_least_ns=round(at_s * S), **counts)
+
+
+def _counts(
+    carried: int = 0, *, rate_per_s: float = 50.0, from_s: float = 10.2, until_s: float = 12.2
+) -> TrialCounts:
+    return TrialCounts(
+        rate_per_s=rate_per_s, begin_ns=round(from_s * S), end_ns=round(until_s * S), carried=carried
+    )
+
+
+def _answered(fast: int = 0, slow: int = 0, *, failed: int = 0, lost: int = 0) -> TrialCounts:
+    """Return a trial whose requests of `wait` took 20 ms or 300 ms."""
+    counts = _counts()
+    counts.take(
+        _second(
+            12,
+            arrivals=fast + slow + failed + lost,
+            arrivals_completed=fast + slow + failed,
+            arrivals_dropped=lost,
+            failures={"wait": failed},
+            by_endpoint={"wait": {bucket(20 * MS): fast, bucket(300 * MS): slow}},
+        )
+    )
+    return counts
+
+
+def _flows(
+    rate_per_s: float, arrivals: int = 0, completed: int = 0, *, took_s: float = 0.0, lasted_s: float = 5.0
+) -> TrialCounts:
+    """Return a trial whose arrivals ended, or not, while its gate was open."""
+    counts = _counts(rate_per_s=rate_per_s, from_s=0, until_s=lasted_s)
+    counts.take(
+        _second(lasted_s, arrivals=arrivals, arrivals_completed=completed, arrivals_took_ns=round(took_s * S))
+    )
+    return counts
+
+
+def test_all_arrivals_of_a_trial_are_its_own_wherever_its_seconds_begin() -> None:
+    """The gate opens for the trial alone: the sum from rest to rest is exact, though the edges don't fit."""
+    counts = _counts()
+    for at_s, arrivals, completed in ((10, 0, 0), (11, 80, 70), (12, 100, 90), (13, 20, 40)):
+        counts.take(_second(at_s, arrivals=arrivals, arrivals_completed=completed))
+
+    assert (counts.arrivals, counts.lost, counts.under_way, counts.at_rest) == (200, 0, 0, True)
+    assert counts.completed_per_s == pytest.approx(160 / 1.8)
+
+
+def test_a_trial_is_over_when_nothing_is_under_way_any_more() -> None:
+    """Not at its end, nor while a task is between two requests."""
+    counts = _counts()
+    counts.take(_second(12, arrivals=10, arrivals_completed=10))
+    assert not counts.at_rest
+    counts.take(_second(13, arrivals=10, arrivals_completed=9))
+    assert not counts.at_rest
+    counts.take(_second(14, in_flight=1, arrivals_completed=1))
+    assert not counts.at_rest
+    counts.take(_second(15))
+    assert counts.at_rest
+
+
+def test_what_was_dropped_or_never_ended_is_lost() -> None:
+    """Both were asked for and not served."""
+    counts = _counts()
+    counts.take(_second(12, arrivals=100, arrivals_completed=60, arrivals_dropped=30, arrivals_late=35))
+
+    assert (counts.lost, counts.late) == (40, 35)
+
+
+def test_what_ends_after_the_trial_was_closed_is_lost_and_no_more_under_way() -> None:
+    """The next trial waits for it, but it took too long for this one; it is not counted among its answers."""
+    counts = _counts()
+    counts.take(_second(12, arrivals=100, arrivals_completed=90))
+    counts.close()
+    counts.take(_second(30, arrivals_completed=10, by_endpoint={"a": {bucket(18 * S): 10}}))
+
+    assert (counts.lost, counts.under_way, counts.at_rest, counts.latency) == (10, 0, True, {})
+
+
+def test_what_is_under_way_is_read_while_the_gate_is_open() -> None:
+    """At the last second that ended before it shut; what ended in the rest was not carried by the trial."""
+    counts = _counts()
+    for at_s, arrivals, completed in ((11, 80, 10), (12, 100, 20), (13, 20, 170)):
+        counts.take(_second(at_s, arrivals=arrivals, arrivals_completed=completed))
+
+    assert (counts.open_arrivals, counts.open_under_way) == (180, 150)
+    assert counts.open_s == pytest.approx(1.8)
+    assert counts.completed == 200
+
+
+def test_a_trial_that_is_over_within_a_second_tells_nothing_of_it() -> None:
+    """No second ended while its gate was open."""
+    counts = _counts(until_s=10.7)
+    counts.take(_second(11, arrivals=5, arrivals_completed=5))
+
+    assert (counts.open_arrivals, counts.open_under_way, counts.open_s) == (0, 0, 0.0)
+
+
+def test_how_long_its_flows_took_is_summed() -> None:
+    """Of those that ended before the trial was closed."""
+    counts = _counts()
+    counts.take(_second(11, arrivals=3, arrivals_completed=2, arrivals_took_ns=3 * S))
+    counts.close()
+    counts.take(_second(20, arrivals_completed=1, arrivals_took_ns=9 * S))
+
+    assert (counts.completed, counts.took_ns) == (2, 3 * S)
+
+
+def test_failures_and_latency_add_up_by_endpoint() -> None:
+    """Over all seconds of the trial."""
+    counts = _counts()
+    counts.take(_second(11, by_endpoint={"a": {5: 2}}, failures={"a": 1}))
+    counts.take(_second(12, by_endpoint={"a": {5: 1}, "b": {7: 3}}, failures={"a": 1, "b": 4}))
+
+    assert counts.latency == {"a": {5: 3}, "b": {7: 3}}
+    assert counts.failures == {"a": 2, "b": 4}
+
+
+def test_what_was_under_way_before_is_not_taken_for_its_own() -> None:
+    """A request that took longer than the trial has lasted began before it."""
+    counts = _counts(carried=2)
+    counts.take(
+        _second(11, arrivals=3, arrivals_completed=5, by_endpoint={"a": {bucket(3 * S): 2, bucket(5 * MS): 3}})
+    )
+
+    assert counts.latency == {"a": {bucket(5 * MS): 3}}
+    assert (counts.under_way, counts.lost) == (0, 0)
+
+
+def test_a_second_before_the_gate_opens_only_tells_of_what_was_carried() -> None:
+    """Its counts belong to the trial before."""
+    counts = _counts(carried=2)
+    counts.take(_second(10.1, arrivals_completed=2, failures={"a": 2}))
+
+    assert (counts.arrivals, counts.under_way, counts.failures) == (0, 0, {})
+
+
+def test_rest_is_told_by_the_process_that_spoke_first() -> None:
+    """Of several processes one may have spoken before the gate shut: it may still have begun something."""
+    gathering = SecondAggregator()
+    gathering.take(0, {"kind": "second", "t_ns": round(11.9 * S)}, (0, 1))
+    whole = gathering.take(1, {"kind": "second", "t_ns": round(12.4 * S)}, (0, 1))
+    assert whole is not None
+    counts = _counts()
+    counts.take(whole)
+
+    assert not counts.at_rest
+
+
+def _parsed(*texts: str) -> list[Budget]:
+    return [budgets.parse(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("text", "trial", "value"),
+    [
+        ('p95 of "wait" < 100ms', _answered(950, 50), 1.0),
+        ('p95 of "wait" < 100ms', _answered(900, 50, failed=25, lost=25), 2.0),
+        ('p99 of "wait" < 100ms', _answered(970, 30), 3.0),
+        ('p50 of "wait" < 100ms', _answered(750, 250), 0.5),
+        ("failures < 1%", _answered(980, 0, failed=15, lost=5), 2.0),
+        ('failures of "wait" < 1%', _answered(990, 0, failed=10), 1.0),
+        ("failures < 1%", _answered(900, 100), 0.0),
+    ],
+)
+def test_the_share_that_broke_over_what_may(text: str, trial: TrialCounts, value: float) -> None:
+    """Up to 1 the budget is kept; failures and what nobody served break a latency, too, though they have none."""
+    assert excess.budget_excess(_parsed(text), trial).value == pytest.approx(value)
+
+
+@pytest.mark.parametrize("text", ['p95 of "wait" < 100ms', 'p99 of "wait" < 100ms', "failures < 0.1%"])
+def test_one_request_alone_decides_nothing(text: str) -> None:
+    """Of the 8 of a probe one is more than 5 %, of the 500 of a trial more than 0.1 %: that is chance."""
+    assert excess.budget_excess(_parsed(text), _answered(7, 0, failed=1)).value == 1.0
+    assert excess.budget_excess(_parsed(text), _answered(6, 0, failed=2)).value == 2.0
+
+
+def test_where_all_break_it_one_is_enough() -> None:
+    """At 0.2 a second a trial has one request: a stack that is never in time must not look as if it were."""
+    assert excess.budget_excess(_parsed('p95 of "wait" < 100ms'), _answered(0, 1)).value == pytest.approx(20.0)
+
+
+def test_the_budget_that_was_exceeded_most_is_named() -> None:
+    """A person wants to know which one holds the rate back."""
+    asked = _parsed('p95 of "wait" < 100ms', "failures < 1%")
+
+    assert "failures < 1%: 30 of 1000" in excess.budget_excess(asked, _answered(970, 0, failed=30)).text
+    assert 'p95 of "wait" < 100ms: 200 of 1000' in excess.budget_excess(asked, _answered(800, 200)).text
+
+
+def test_a_budget_of_one_endpoint_does_not_see_the_others() -> None:
+    """Its own successes and failures count, and the arrivals that nobody served: each would have asked it."""
+    counts = _counts()
+    counts.take(
+        _second(
+            12,
+            arrivals=100,
+            arrivals_completed=98,
+            failures={"blob": 50},
+            by_endpoint={"token": {bucket(20 * MS): 98}, "blob": {bucket(900 * MS): 50}},
+        )
+    )
+
+    assert excess.budget_excess(_parsed('p95 of "token" < 100ms'), counts).value == pytest.approx(2 / 5)
+
+
+def test_nothing_observed_breaks_nothing() -> None:
+    """A trial without an arrival is judged elsewhere; here it must not divide by zero."""
+    assert excess.budget_excess(_parsed("failures < 1%"), _counts()).value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        ((), "no budget of latency or failures"),
+        (("peak unreclaimable of app < 200MiB",), "no budget of latency or failures"),
+        (('p95 of "wait" < 1s', "throughput > 100/s"), "the rate is what it searches"),
+        (('p95 of "wait" within 10% of base',), "has no base beside it"),
+    ],
+)
+def test_what_a_search_can_not_keep_is_refused(texts: tuple[str, ...], words: str) -> None:
+    """With the reason, before anything is started."""
+    with pytest.raises(ValueError, match=words):
+        excess.search_budgets(_parsed(*texts))
+
+
+def test_memory_is_left_to_the_validation() -> None:
+    """Five seconds tell nothing about memory."""
+    texts = ('p99 of "wait" < 200ms', "unreclaimable memory of app < 1GiB", "failures < 1%")
+    found = excess.search_budgets(_parsed(*texts))
+
+    assert [one.metric.text for one in found.searched] == ['p99 of "wait"', "failures"]
+    assert len(found.validated) == 3
+    assert (found.percentile, found.endpoint) == (99, "wait")
+    assert (found.strictest_ns, found.share) == (200 * MS, 0.01)
+
+
+def test_what_a_flow_may_wait_is_the_sum_over_its_requests() -> None:
+    """Of two budgets of one endpoint the wider; without any nothing."""
+    texts = ('p95 of "token" < 100ms', 'p99 of "token" < 300ms', 'p95 of "blob" < 1s', "failures < 1%")
+
+    assert excess.search_budgets(_parsed(*texts)).wait_s == pytest.approx(1.3)
+    assert excess.search_budgets(_parsed("failures < 1%")).wait_s == 0.0
+
+
+def test_without_a_latency_a_second_is_taken() -> None:
+    """How late the generator may be has to be measured by something."""
+    found = excess.search_budgets(_parsed("failures < 1%"))
+
+    assert (found.strictest_ns, found.share) == (NS_PER_S, 0.05)
+    assert (found.percentile, found.endpoint) == (95, None)
+
+
+def test_names_that_are_never_asked_for_are_found() -> None:
+    """A budget of a request that does not exist would be kept by any rate."""
+    asked = _parsed('p95 of "waits" < 1s', 'failures of "wait" < 1%', "failures < 1%")
+
+    assert excess.unknown_endpoints(asked, ["wait"]) == ["waits"]
+
+
+def _queued(rng: random.Random, rate_per_s: float, trial_s: float, *, servers: int = SERVERS) -> TrialCounts:
+    """M/M/c from an empty start: arrivals at random, of exponential service, to `servers` of them."""
+    free = [0.0] * servers
+    now_s, ends = rng.expovariate(rate_per_s), []
+    took_s = 0.0
+    while now_s < trial_s:
+        end_s = max(now_s, heapq.heappop(free)) + rng.expovariate(1 / SERVICE_S)
+        heapq.heappush(free, end_s)
+        ends.append(end_s)
+        took_s += end_s - now_s
+        now_s += rng.expovariate(rate_per_s)
+    ended = sum(end_s <= trial_s for end_s in ends)
+    return _flows(rate_per_s, len(ends), ended, took_s=took_s, lasted_s=trial_s)
+
+
+def _broken_share(load: float, trial_s: float, *, flow_s: float = BUSY_S, servers: int = SERVERS) -> float:
+    rng = random.Random(7)  # noqa: S311  (a simulated queue)
+    trials = [_queued(rng, load * CEILING_PER_S, trial_s, servers=servers) for _ in range(200)]
+    return sum(backlog.backlog_excess(one, flow_s, 0.0).value > 1.0 for one in trials) / len(trials)
+
+
+@pytest.mark.parametrize(("load", "trial_s"), [(1.5, 10.0), (2.0, 5.0), (1.3, 20.0), (4.0, 2.0)])
+def test_a_rate_beyond_the_ceiling_is_seen(load: float, trial_s: float) -> None:
+    """By nearly every trial, though every flow that began does end some time."""
+    assert _broken_share(load, trial_s) > 0.9
+
+
+@pytest.mark.parametrize(("load", "trial_s"), [(0.25, 5.0), (0.5, 5.0), (0.7, 20.0)])
+def test_a_rate_below_it_is_kept_by_the_median_of_the_trials(load: float, trial_s: float) -> None:
+    """A random queue is long now and then; the search wants half of the trials to be bad."""
+    assert _broken_share(load, trial_s) < 0.2
+
+
+def test_flows_that_are_long_and_never_wait_are_no_backlog() -> None:
+    """With servers for all, rate times time are under way, however short the trial is."""
+    assert _broken_share(3.0, 5.0, flow_s=SERVICE_S, servers=1000) < 0.2
+    assert _broken_share(3.0, 1.0, flow_s=SERVICE_S, servers=1000) < 0.2
+
+
+def test_a_trial_of_one_service_time_can_not_tell() -> None:
+    """Everything that it began may be under way: it is refused elsewhere, and not called broken here."""
+    trial = _flows(10.0, 20, lasted_s=2.0)
+
+    assert backlog.backlog_excess(trial, 3.0, 0.0).value <= 1.0
+    assert backlog.backlog_excess(trial, 1.0, 0.0).value > 1.0
+    assert backlog.backlog_excess(trial, None, 0.0).value == 0.0
+
+
+def test_what_the_budgets_let_a_flow_wait_is_no_backlog() -> None:
+    """A queue of 200 ms is what a budget of 200 ms allows."""
+    trial = _flows(100.0, 500, 450)
+
+    assert backlog.backlog_excess(trial, 0.02, 0.2).value <= 1.0
+    most = backlog.backlog_excess(trial, 0.02, 0.0)
+    assert most.value > 1.0
+    assert most.text.startswith("50 of 500 arrivals were under way after 5.0 s")
+
+
+def test_a_calm_flow_is_that_of_low_rates() -> None:
+    """Not of the warm-up, where all is new, nor of rates at which flows queue already."""
+    warmup = _flows(4.0, 100, 100, took_s=200.0)
+    kept = [_flows(rate, 100, 100, took_s=100 * took_s) for rate, took_s in ((4.0, 0.5), (8.0, 0.7), (64.0, 3.0))]
+
+    assert backlog.calm_flow_s(warmup, [], 8.0) == pytest.approx(2.0)
+    assert backlog.calm_flow_s(warmup, kept, 8.0) == pytest.approx(0.5)
+    assert backlog.calm_flow_s(warmup, kept, 32.0) == pytest.approx(0.6)
+    assert backlog.calm_flow_s(warmup, kept, 2.0) == pytest.approx(0.5)
+    assert backlog.calm_flow_s(None, [], 8.0) is None
+    assert backlog.calm_flow_s(_flows(4.0), [_flows(4.0)], 8.0) is None
+
+
+def test_how_far_a_bound_may_be_above_the_truth() -> None:
+    """More in short trials; nothing where the budgets of the requests see a queue sooner than flows do."""
+    long, short = (backlog.too_high(10.0, 1.0, 0.2, trial_s) for trial_s in (20.0, 5.0))
+
+    assert 0.05 < long < short < 0.4
+    assert backlog.too_high(100.0, 0.02, 0.2, 5.0) == 0.0
