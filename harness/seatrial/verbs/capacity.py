@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from seatrial import starting
 from seatrial.campaign import capacity as searching
 from seatrial.campaign.wanted import Wanted, effort
 from seatrial.judge import carrying
@@ -43,8 +42,7 @@ from seatrial.verbs.options import DURATION, ENGINES, STORED_FILE, output_option
 @output_options
 def capacity(scenario: str, **options: Any) -> int:  # noqa: ANN401
     """Search the highest rate at which SCENARIO's stack keeps its budgets, and validate it."""
-    with starting.ended_at_once():
-        from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second, which no other verb should)
+    from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second to import)
 
     names = options["names"] or ("base",)
     asked = Wanted(

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from seatrial import starting, weighing
+from seatrial import weighing
 from seatrial.campaign import comparing, resuming
 from seatrial.judge import metric, noise, pairing
 from seatrial.report import experiment_json, experiment_text
@@ -45,8 +45,7 @@ def selfcheck(scenario: str, **options: Any) -> int:  # noqa: ANN401
 
 
 def _compare(command: str, scenario: str, options: dict[str, Any]) -> int:
-    with starting.ended_at_once():
-        from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second, which no other verb should)
+    from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second to import)
 
     asked = comparing.Asked(
         request=request(scenario, options),

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from seatrial import review as reviews
-from seatrial import starting, upkeep, weighing
+from seatrial import upkeep, weighing
 from seatrial.record import capacities
 from seatrial.record import folder as folders
 from seatrial.record.folder import RunFolder
@@ -49,8 +49,7 @@ def show(wanted: str, results: Path, form: str, **options: Any) -> int:  # noqa:
 @results_option
 def report(wanted: str, output: Path | None, results: Path) -> None:
     """Make the page of a stored run: tables and charts in one file that needs no network; print its path."""
-    with starting.ended_at_once():
-        from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second, which no other verb should)
+    from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second to import)
 
     experiment = folders.find_experiment(results, wanted)
     if experiment is not None and weighing.compares(experiment):
