@@ -81,7 +81,7 @@ def test_stack_is_found_by_label(project: str, tmp_path: Path) -> None:
 def test_unknown_project_lists_what_is_up(project: str, tmp_path: Path) -> None:
     """A project that is not up is a usage error that names those which are."""
     with (
-        pytest.raises(UsageError, match="no running service 'web'") as failed,
+        pytest.raises(UsageError, match="nothing runs in 'nobody'") as failed,
         attached("nobody", spec_of("nobody", tmp_path)),
     ):
         pass

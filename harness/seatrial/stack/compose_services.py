@@ -1,4 +1,4 @@
-"""What a Compose configuration says of its services."""
+"""Services of a Compose configuration: which are meant to end, how many containers, which log files."""
 
 from __future__ import annotations
 

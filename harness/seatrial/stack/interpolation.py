@@ -1,4 +1,4 @@
-"""Fills in what stands between braces: Compose's variables, and our own names in `x-seatrial`."""
+"""Interpolation of Compose's variables, and of Seatrial's own names in `x-seatrial`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def names(text: str, known: Mapping[str, str], *, where: str) -> str:
     def value(match: re.Match[str]) -> str:
         if match[1] not in known:
             raise UsageError(
-                f"nothing is known as {match[0]}", where=where, expected=f"one of {', '.join(sorted(known))}"
+                f"unknown name {match[0]}", where=where, expected=f"one of {', '.join(sorted(known))}"
             )
         return known[match[1]]
 
