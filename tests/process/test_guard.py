@@ -77,7 +77,11 @@ def test_what_is_kept_is_not_ended() -> None:
     """A run whose stack stays keeps what it has left running."""
     run_id = uuid4().hex
     with guarded(run_id) as guard:
-        guard.spawn(["setsid", "--fork", "sleep", "60"]).wait(timeout=10)
+        script = "echo in a session of its own; exec sleep 60 > /dev/null"
+        child = guard.spawn(["setsid", "--fork", "sh", "-c", script], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        child.stdout.readline()
+        child.stdout.close()
         guard.keep()
     until = time.monotonic() + 10.0
     while not (found := marked(run_id)):  # in the moment of its exec a process has no environment to read

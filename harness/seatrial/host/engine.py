@@ -132,8 +132,8 @@ def _cgroup(host: Mapping[str, Any], engine: Mapping[str, Any]) -> Finding:
         return distorts(
             name,
             seen,
-            why="memory of sockets is not counted, what the kernel writes back later is charged to no service, and only "
-            "a hybrid host has a service's pressure: figures look smaller than on version 2",
+            why="memory of sockets is not counted, what the kernel writes back later is charged to no service, "
+            "and only a hybrid host has a service's pressure: figures look smaller than on version 2",
             mend="boot with the kernel parameter systemd.unified_cgroup_hierarchy=1",
         )
     return ok(name, seen)

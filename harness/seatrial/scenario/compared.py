@@ -1,11 +1,9 @@
-"""From a scenario to the plan of an experiment: which variants, in which order, with which looks."""
+"""The plan of an experiment made from a scenario: which variants, in which order, with which looks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import Any
 
 from seatrial.judge import looks
@@ -18,8 +16,8 @@ AGAIN = "again"
 STORED = "stored"
 """The name of the base where stored runs stand for it."""
 
-_IN_WORDS = {"path", "compose_file"}
-"""Where a scenario lies is no part of what it asks: a checkout may have been moved."""
+_NOT_COMPARED = {"path", "compose_file", "files"}
+"""The place of a scenario may change: a checkout may have been moved. Older plans have digests under `files`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,18 +32,17 @@ class Baseline:
 def comparison(
     scenario: Scenario, *, seed: int, shared_cores: bool, design: Design, against: Baseline | None = None
 ) -> ExperimentPlan:
-    """Plan a comparison; UsageError for one that can say nothing, or has no time for a block (`comparable`).
+    """Plan a comparison; UsageError for one without a difference to find, or without time for a block.
 
-    Against a baseline the variants that were named run, else the base as it stands now, in as many blocks as are
-    stored.
+    Against a baseline the named variants run, else the base as it is now, in as many blocks as are stored.
     """
     comparing = scenario.comparing
     names = comparable.named(scenario) if against is None else comparing.variants or (comparing.base,)
     blocks = comparing.blocks if against is None else min(comparing.blocks, against.blocks)
-    told = names if against is not None else (comparing.base, *names)
-    comparable.refuse_equals(scenario, told)
-    comparable.refuse_short(scenario, len(told), design)
-    made = _plan("compare", scenario, told, blocks, seed)
+    variants = names if against is not None else (comparing.base, *names)
+    comparable.refuse_equals(scenario, variants)
+    comparable.refuse_short(scenario, len(variants), design)
+    made = _plan("compare", scenario, variants, blocks, seed)
     made = replace(
         made,
         base=comparing.base,
@@ -81,17 +78,17 @@ def with_again(scenario: Scenario) -> Scenario:
 
 def differing(there: Mapping[str, Any], here: Mapping[str, Any], at: str = "") -> list[str]:
     """Return, one line each, where two resolved scenarios differ, with both values."""
-    found = []
+    lines = []
     for key in dict.fromkeys((*there, *here)):
-        if not at and key in _IN_WORDS:
+        if not at and key in _NOT_COMPARED:
             continue
         place = f"{at}.{key}" if at else key
         one, other = there.get(key), here.get(key)
         if isinstance(one, Mapping) and isinstance(other, Mapping):
-            found += differing(one, other, place)
+            lines += differing(one, other, place)
         elif one != other:
-            found.append(f"{place}: {one!r} then, {other!r} now")
-    return found
+            lines.append(f"{place}: {one!r} then, {other!r} now")
+    return lines
 
 
 def _plan(command: str, scenario: Scenario, names: tuple[str, ...], blocks: int, seed: int) -> ExperimentPlan:
@@ -104,24 +101,14 @@ def _plan(command: str, scenario: Scenario, names: tuple[str, ...], blocks: int,
         gate=scenario.gate,
         budgets=scenario.budgets,
         time_s=scenario.comparing.time_s,
-        resolved={**plan.resolved(scenario), "files": _digests(scenario)},
+        resolved=plan.resolved(scenario),
     )
 
 
-def _digests(scenario: Scenario) -> dict[str, str]:
-    """Return the digests of the files that a scenario names: whoever resumes must not mix two versions of them."""
-    folder = scenario.compose_file.parent
-    replaced = [file for variant in scenario.variants.values() for file in variant.files.values()]
-    found = {}
-    for file in dict.fromkeys((scenario.compose_file, scenario.load.locustfile, *replaced)):
-        with suppress(OSError):  # what is missing is told by whoever needs it
-            name = str(file.relative_to(folder)) if file.is_relative_to(folder) else file.name
-            found[name] = sha256(file.read_bytes()).hexdigest()
-    return found
-
-
 def _designed(made: ExperimentPlan, scenario: Scenario, design: Design) -> ExperimentPlan:
-    one = scenario.comparing
+    comparing = scenario.comparing
     if design is not Design.SLICES:
         return replace(made, design=design)
-    return replace(made, design=design, slice_s=one.slice_s, settle_s=one.settle_s, slices=one.slices)
+    return replace(
+        made, design=design, slice_s=comparing.slice_s, settle_s=comparing.settle_s, slices=comparing.slices
+    )
