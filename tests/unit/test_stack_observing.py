@@ -19,7 +19,7 @@ from seatrial.stack.container_logs import LogKeeper
 from seatrial.stack.containers import ProjectContainers, find
 from seatrial.stack.engine import choose
 from seatrial.stack.redaction import Redactor
-from seatrial.stack.removal import Kind, Labelled, remove
+from seatrial.stack.removal import Kind, Labelled, remove_thing
 
 
 def listed(service: str, number: int = 1, state: str = "running") -> dict[str, Any]:
@@ -174,11 +174,11 @@ def test_leftovers_are_given_time_to_go() -> None:
         leftovers.remove(client, [NETWORK], sleep=pauses.append)
 
 
-def test_removal_by_somebody_else_is_no_failure() -> None:
-    """What is just being removed resists nobody."""
+def test_removal_by_another_process_is_no_failure() -> None:
+    """What is being removed at the same time is no problem."""
     text = "removal of container n is already in progress"
     client = cast("docker.DockerClient", SimpleNamespace(api=Resisting(1, text)))
-    assert remove(client, NETWORK) == ""
+    assert remove_thing(client, NETWORK) == ""
 
 
 def test_nothing_to_attach_to_is_an_error_before_anything() -> None:

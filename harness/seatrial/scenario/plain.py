@@ -20,7 +20,7 @@ _NOTHING = "tag:yaml.org,2002:null"
 _FLAGS = frozenset({"true", "false"})
 
 
-def values(root: yaml.Node | None, place: tuple[str, ...] = ()) -> Any:  # noqa: ANN401  (any YAML value)
+def plain_values(root: yaml.Node | None, place: tuple[str, ...] = ()) -> Any:  # noqa: ANN401  (any YAML value)
     """Return the values of a tree at `place` of the scenario, parameters as text; YAMLError for unknown tags."""
     if root is None:
         return None

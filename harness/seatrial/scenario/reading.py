@@ -51,13 +51,13 @@ def _meaning(text: ScenarioText, path: Path) -> Scenario:
         seed=text.seed,
         secrets=text.secrets,
         tiers={name: tier.place for name, tier in text.tiers.items()},
-        load=load_rules.meaning(text.load, _locustfile(path, text.load.locustfile), path.parent),
+        load=load_rules.load_meaning(text.load, _locustfile(path, text.load.locustfile), path.parent),
         variants=_variants(text, folder),
         allow_hosts=text.allow_hosts,
         gate=text.gate,
         budgets=text.budgets,
         stop_when=text.stop_when,
-        comparing=compare_rules.meaning(text.compare),
+        comparing=compare_rules.compare_meaning(text.compare),
     )
 
 
@@ -97,8 +97,8 @@ def _file_problems(source: Document) -> Iterator[Problem]:
     compose_file = _compose_file(source.path, stack) if isinstance(stack, str) else None
     services = None if compose_file is None else plain.compose_services(compose_file)
     if isinstance(load, dict):
-        yield from load_rules.problems(load, source.path.parent)
-    yield from compare_rules.problems(values, None if services is None else _with_added(services, values))
+        yield from load_rules.load_problems(load, source.path.parent)
+    yield from compare_rules.compare_problems(values, None if services is None else _with_added(services, values))
     locustfile = load.get("locustfile") if isinstance(load, dict) else None
     if isinstance(locustfile, str) and not _locustfile(source.path, locustfile).is_file():
         yield Problem(

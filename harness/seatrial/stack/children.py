@@ -16,7 +16,7 @@ from seatrial.stack.guard import Guard
 from seatrial.stack.redaction import Redactor
 
 _TAIL_LINES = 200
-_POLL_S = 0.1
+_READ_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ def run(
     until = clock() + job.deadline_s
     try:
         while child.poll() is None and clock() < until:
-            lines.read(child, _POLL_S)
+            lines.read(child, _READ_S)
             tick()
         code = child.poll()
         lines.read(child, 0.0)

@@ -12,8 +12,7 @@ from seatrial.errors import StackFailed
 from seatrial.stack import removal
 from seatrial.stack.containers import PROJECT
 from seatrial.stack.daemon import talking
-from seatrial.stack.ownership import DEADLINE, KEPT, RUN, Life, Owner, life
-from seatrial.stack.ownership import OWNER as OWNER_LABEL
+from seatrial.stack.ownership import DEADLINE, KEPT, OWNER, RUN, Life, Owner, life
 from seatrial.stack.removal import Labelled
 
 _LOOKS = 3
@@ -72,7 +71,7 @@ def remove(
         if look:  # a network can't be removed before its containers are gone
             sleep(_LOOK_AGAIN_S)
         with talking("removing what is left"):
-            problems = [problem for thing in things if (problem := removal.remove(client, thing))]
+            problems = [problem for thing in things if (problem := removal.remove_thing(client, thing))]
         if not problems:
             return
     raise StackFailed("not all could be removed", seen="\n".join(problems), hint="`seatrial clean` tries again")
@@ -111,7 +110,7 @@ def reason_to_remove(thing: Labelled, life_of: Callable[[Owner], Life], now_s: f
 
 def _owner(thing: Labelled) -> Owner | None:
     try:
-        return Owner.parse(thing.labels.get(OWNER_LABEL, ""))
+        return Owner.parse(thing.labels.get(OWNER, ""))
     except ValueError:
         return None
 

@@ -50,7 +50,7 @@ def labelled(client: docker.DockerClient, label: str = RUN) -> list[Labelled]:
     ]
 
 
-def remove(client: docker.DockerClient, thing: Labelled) -> str:
+def remove_thing(client: docker.DockerClient, thing: Labelled) -> str:
     """Remove one thing, running or not; return what prevented it, or an empty text if it is gone."""
     try:
         match thing.kind:
@@ -77,7 +77,7 @@ def remove_all(
     problems: list[str] = []
     for thing in labelled(client, f"{RUN}={run_id}"):
         if project is None or thing.labels.get(PROJECT) == project:
-            problem = remove(client, thing)
+            problem = remove_thing(client, thing)
             (problems if problem else removed).append(problem or str(thing))
     return removed, problems
 

@@ -1,4 +1,4 @@
-"""The verb `capacity`."""
+"""The command `capacity`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verbs about this host and about files: `validate`, `doctor`, `plugin`, `schema`."""
+"""Commands about this host and about files: `validate`, `doctor`, `plugin`, `schema`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verbs that make experiments: `compare`, `selfcheck`."""
+"""Commands that make experiments: `compare`, `selfcheck`."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def _compare(command: str, scenario: str, options: dict[str, Any]) -> int:
 
 
 def unseen(weighed: Weighed) -> int:
-    """Tell the thresholds of the gate that are below what can be seen; return the exit code that says so.
+    """Print the thresholds of the gate that are below what can be seen; return the exit code of that.
 
-    Failures always gate; nobody asked for their threshold who has not named them.
+    Failures always gate; their threshold counts only where the scenario names them.
     """
     named = {metric.parse(one).text for one in weighed.plan.gate}
     gated = {one.metric.text for one in weighed.comparison.gated} if weighed.comparison else set()

@@ -1,4 +1,4 @@
-"""Verbs about what is stored: `show`, `report`, `list`, `recover`."""
+"""Commands about stored runs: `show`, `report`, `list`, `recover`."""
 
 from __future__ import annotations
 
@@ -90,17 +90,14 @@ def _show_experiment(experiment: Path, form: str, *, strict: bool) -> int:
 
 
 def show_run(folder: RunFolder, *, as_values: bool, strict: bool = False) -> int:
-    """Print the report of a run; return the exit code that it stands for.
-
-    That of a search for capacity begins with what was found, or with how far it came.
-    """
-    review, found = reviews.review(folder), capacities.load(folder)
+    """Print the report of a run, of a capacity search with its result first; return the exit code of the run."""
+    review, capacity = reviews.review(folder), capacities.load(folder)
     if as_values:
-        searched = {} if found is None else {"capacity": capacities.values(found)}
+        searched = {} if capacity is None else {"capacity": capacities.values(capacity)}
         click.echo(json.dumps({**as_json.render(review), **searched}, indent=1))
-        return review.exit_code(strict=strict)
-    if found is not None:
-        capacity_text.show([found])
-        click.echo()
-    text.show(review)
+    else:
+        if capacity is not None:
+            capacity_text.show([capacity])
+            click.echo()
+        text.show(review)
     return review.exit_code(strict=strict)
