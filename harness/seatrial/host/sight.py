@@ -88,15 +88,16 @@ def _engine(read: Read, run: Run) -> tuple[Engine | None, str]:
         with talking("asking what it is"):
             info, version = client.info(), client.version()
         client.close()
-        present = is_present(BASE_IMAGE, run=run)
+        has_base_image = is_present(BASE_IMAGE, run=run)
     except StackFailed as error:
         return None, error.seen or error.what
+    nofile = _OPEN_FILES.search(read(f"/proc/{read('/run/docker.pid') or 'none'}/limits") or "")
     engine = Engine(
         facts=engine_facts(info, version),
         compose=_version(run, "compose", "version", "--short"),
         buildx=_version(run, "buildx", "version"),
-        has_base_image=present,
-        nofile_hard=_nofile_of_daemon(read),
+        has_base_image=has_base_image,
+        nofile_hard=int(nofile[1]) if nofile else None,
     )
     return engine, ""
 
@@ -104,12 +105,6 @@ def _engine(read: Read, run: Run) -> tuple[Engine | None, str]:
 def _version(run: Run, *question: str) -> str:
     answer = run(["docker", *question], within_s=_ASK_S)
     return answer.output.strip() if answer.code == 0 else ""
-
-
-def _nofile_of_daemon(read: Read) -> int | None:
-    pid = read("/run/docker.pid") or "none"
-    match = _OPEN_FILES.search(read(f"/proc/{pid}/limits") or "")
-    return int(match[1]) if match else None
 
 
 def _missing_programs(run: Run) -> tuple[str, ...]:

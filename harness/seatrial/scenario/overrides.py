@@ -43,11 +43,7 @@ def _set(values: dict[str, Any], key: str, text: str) -> None:
         if not isinstance(inner, dict):
             raise UsageError("--set names a key inside a value that has none", where=key, seen=repr(inner))
         node = inner
-    node[place[-1]] = text if plain.is_parameter(place) else _value(place, text)
-
-
-def _value(place: tuple[str, ...], text: str) -> Any:  # noqa: ANN401  (any YAML value)
     try:
-        return plain.plain_values(tree(text)[0], place)
+        node[place[-1]] = text if plain.is_parameter(place) else plain.plain_values(tree(text)[0], place)
     except (yaml.YAMLError, RecursionError) as error:
         raise UsageError("--set has a value that is not YAML", where=".".join(place), seen=text) from error

@@ -38,9 +38,10 @@ def of_grammar(error: ValidationError, grammar: type[BaseModel]) -> list[Problem
             continue  # the misspelt key was reported already
         hint = ""
         if detail["type"] == "extra_forbidden":
-            close = _meant(place, grammar)
-            hint = f"did you mean {close}?" if close else f"known here: {', '.join(_keys_at(place[:-1], grammar))}"
-            meant.add((*place[:-1], close))
+            keys = _keys_at(place[:-1], grammar)
+            close = difflib.get_close_matches(str(place[-1]), keys, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(keys)}"
+            meant |= {(*place[:-1], key) for key in close}
         elif detail["type"] in _WRONG_TYPES:
             hint = wording.example(place)
         problems.append(Problem(place, _text(detail, place, grammar), hint))
@@ -77,11 +78,6 @@ def refuse(document: Document, problems: Iterable[Problem]) -> None:
         f"the scenario has {count}\n" + "\n".join(f"  {line}" for line in lines),
         hint="seatrial schema prints what a scenario may hold",
     )
-
-
-def _meant(place: Place, grammar: type[BaseModel]) -> str:
-    close = difflib.get_close_matches(str(place[-1]), _keys_at(place[:-1], grammar), n=1)
-    return close[0] if close else ""
 
 
 def _keys_at(place: Place, grammar: type[BaseModel]) -> list[str]:

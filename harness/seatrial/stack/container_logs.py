@@ -87,8 +87,8 @@ class LogKeeper:
     def _on_tmpfs(self, one: Container, path: str) -> bool:
         inspected = self.project.inspect(one.id)
         mounts = inspected["HostConfig"].get("Tmpfs") or {}
-        found = [*mounts, *(mount["Destination"] for mount in inspected["Mounts"] if mount["Type"] == "tmpfs")]
-        return any(PurePosixPath(path).is_relative_to(mount) for mount in found)
+        places = [*mounts, *(mount["Destination"] for mount in inspected["Mounts"] if mount["Type"] == "tmpfs")]
+        return any(PurePosixPath(path).is_relative_to(place) for place in places)
 
     def _save(self, name: str, pieces: Iterable[bytes]) -> str:
         try:

@@ -39,8 +39,8 @@ def dotenv(folder: Path) -> dict[str, str]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError("the .env file can't be read", where=str(folder / ".env"), seen=str(error)) from error
-    found = [match for line in lines if (match := _ENTRY.match(line))]
-    return {match[1]: next((part for part in match.groups()[1:] if part is not None), "") for match in found}
+    entries = [match for line in lines if (match := _ENTRY.match(line))]
+    return {entry[1]: next((part for part in entry.groups()[1:] if part is not None), "") for entry in entries}
 
 
 def required(text: str) -> set[str]:

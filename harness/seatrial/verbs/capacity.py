@@ -13,7 +13,15 @@ from seatrial.judge import carrying
 from seatrial.record import capacities
 from seatrial.report import capacity_text
 from seatrial.report.progress import Progress
-from seatrial.verbs.options import DURATION, ENGINES, STORED_FILE, output_options, request, results_option
+from seatrial.verbs.options import (
+    DURATION,
+    ENGINES,
+    STORED_FILE,
+    output_options,
+    request,
+    results_option,
+    set_option,
+)
 
 
 @click.command()
@@ -34,7 +42,7 @@ from seatrial.verbs.options import DURATION, ENGINES, STORED_FILE, output_option
 @click.option("--engine", type=ENGINES, default="auto", help="Where the services run.")
 @click.option("--attach", default="", metavar="PROJECT", help="The stack that is up.")
 @click.option("--catalogue", type=STORED_FILE, help="What is in the stack already.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a value of the scenario.")
+@set_option
 @click.option("--port", type=int, default=0, help="Publish the front door there (default: a free port).")
 @click.option("--seed", type=int, default=1, help="Where every random choice begins.")
 @click.option("--yes-load", "confirmed", multiple=True, metavar="HOST", help="Confirm a host of allow_hosts.")

@@ -34,10 +34,11 @@ class _Duration(click.ParamType[float]):
 DURATION = _Duration()
 
 
-def results_option(command: F) -> F:
-    """Add the folder of the runs."""
-    place = click.Path(path_type=Path, resolve_path=True, file_okay=False)
-    return click.option("--results", type=place, default="results", help="Where runs are kept.")(command)
+_FOLDER = click.Path(path_type=Path, resolve_path=True, file_okay=False)
+results_option = click.option("--results", type=_FOLDER, default="results", help="Where runs are kept.")
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a value of the scenario."
+)
 
 
 def output_options(command: F) -> F:
@@ -51,9 +52,7 @@ def stack_options(command: F) -> F:
     for option in (
         click.option("--variant", default="base", help="Which variant of the stack."),
         click.option("--engine", type=ENGINES, default="auto", help="Where the services run."),
-        click.option(
-            "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a value of the scenario."
-        ),
+        set_option,
         click.option("--port", type=int, default=0, help="Publish the front door there (default: a free port)."),
     ):
         command = option(command)
@@ -82,9 +81,7 @@ def experiment_options(command: F) -> F:
     """Add the options of `compare` and `selfcheck`."""
     resume = "Go on with an experiment that was interrupted (default: the latest)."
     for option in (
-        click.option(
-            "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a value of the scenario."
-        ),
+        set_option,
         click.option("--engine", type=STACK_ENGINES, default="auto", help="Where the services run."),
         click.option(
             "--resume", is_flag=False, flag_value="latest", default="", metavar="[EXPERIMENT]", help=resume
