@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,9 +16,9 @@ from seatrial.errors import EngineUnavailable, SeatrialError, StackFailed
 from seatrial.model import EngineName, Service, Stack
 from seatrial.stack.compose_files import override
 from seatrial.stack.compose_services import expected_services, log_files, once_services
-from seatrial.stack.compose_steps import BringUp, Project, with_files
+from seatrial.stack.compose_steps import BringUp, Project
 from seatrial.stack.compose_version import compose_version
-from seatrial.stack.compose_yaml import Config, dump, parsed
+from seatrial.stack.compose_yaml import Config, parsed
 from seatrial.stack.container_logs import LogKeeper
 from seatrial.stack.containers import PROJECT, ProjectContainers, all_addresses
 from seatrial.stack.daemon import connect, daemon_facts, shares_this_host
@@ -71,9 +71,7 @@ def _prepare(
     redactor = Redactor(spec.environment)
     project = Project(spec=spec, guard=guard, redactor=redactor, files=(spec.compose_file,))
     if spec.variant.compose:
-        changed = spec.work / "variant.yaml"
-        changed.write_text(dump(dict(spec.variant.compose)), encoding="utf-8")
-        project = with_files(project, changed)
+        project = project.with_file("variant.yaml", dict(spec.variant.compose))
     config = parsed(project.config())
     marks = labels(
         run_id=spec.run_id,
@@ -81,8 +79,7 @@ def _prepare(
         deadline_epoch_s=time.time() + spec.deadline_s,
         kept=spec.kept,
     )
-    ours = spec.work / "seatrial.yaml"
-    ours.write_text(dump(override(spec, config, marks)), encoding="utf-8")
+    project = project.with_file("seatrial.yaml", override(spec, config, marks))
     containers = ProjectContainers(
         client=client,
         label=f"{PROJECT}={spec.project}",
@@ -90,9 +87,7 @@ def _prepare(
         redactor=redactor,
         expected=expected_services(config),
     )
-    return _Engine(
-        project=with_files(project, ours), config=config, containers=containers, say=say, on_this_host=on_this_host
-    )
+    return _Engine(project=project, config=config, containers=containers, say=say, on_this_host=on_this_host)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +97,6 @@ class _Engine:
     containers: ProjectContainers
     say: Say
     on_this_host: bool
-    sleep: Callable[[float], None] = time.sleep
 
     def bring_up(self) -> Stack:
         """Do everything until the stack is ready."""
@@ -172,7 +166,7 @@ class _Engine:
         try:
             for look in range(_LOOKS):
                 if look:  # what was removed takes a moment to be gone
-                    self.sleep(_LOOK_AGAIN_S)
+                    time.sleep(_LOOK_AGAIN_S)
                 removed, problems = remove_all(self.containers.client, spec.run_id, project=spec.project)
                 if not removed and not problems:
                     self.project.guard.removed(spec.run_id)
@@ -187,7 +181,7 @@ class _Engine:
             try:
                 return route_to(self.containers.client, self._door(), self.project.spec)
             except StackFailed:
-                self.sleep(_PAUSE_S)
+                time.sleep(_PAUSE_S)
                 self.containers.watch()
         return route_to(self.containers.client, self._door(), self.project.spec)
 

@@ -16,7 +16,7 @@ from seatrial.errors import EngineUnavailable, ImageMissing, PortTaken, StackFai
 from seatrial.stack import children
 from seatrial.stack.built_images import build_project, image_names
 from seatrial.stack.children import Ended, Job
-from seatrial.stack.compose_yaml import Config
+from seatrial.stack.compose_yaml import Config, dump
 from seatrial.stack.daemon import talking
 from seatrial.stack.guard import Guard
 from seatrial.stack.redaction import Redactor
@@ -44,6 +44,12 @@ class Project:
     guard: Guard
     redactor: Redactor
     files: tuple[Path, ...]
+
+    def with_file(self, name: str, document: Config) -> Project:
+        """Return the project with one more file, written into the run's work folder."""
+        file = self.spec.work / name
+        file.write_text(dump(document), encoding="utf-8")
+        return replace(self, files=(*self.files, file))
 
     def compose(self, *words: str, deadline_s: float = _QUICK_S, tick: Callable[[], None] = lambda: None) -> Ended:
         """Run one `docker compose` to its end, its output in the log."""
@@ -143,7 +149,7 @@ class BringUp:
 
 
 def failure(step: str, ended: Ended, *, where: str) -> StackFailed:
-    """Say what a failed step means, from what Compose printed."""
+    """Return the error for a failed step, by what Compose printed."""
     text = ended.tail()
     if ended.code is None:
         return StackFailed(f"`docker compose {step}` did not end in time", where=where, seen=text)
@@ -165,8 +171,3 @@ def failure(step: str, ended: Ended, *, where: str) -> StackFailed:
             hint=f"`ss -ltnp 'sport = :{port}'` shows the program; end that, or publish another port",
         )
     return StackFailed(f"`docker compose {step}` failed with exit code {ended.code}", where=where, seen=text)
-
-
-def with_files(project: Project, *files: Path) -> Project:
-    """Return the project with more files after its own."""
-    return replace(project, files=(*project.files, *files))
