@@ -42,14 +42,10 @@ def comparison(
     variants = names if against is not None else (comparing.base, *names)
     comparable.refuse_equals(scenario, variants)
     comparable.refuse_short(scenario, len(variants), design)
-    made = _plan("compare", scenario, variants, blocks, seed)
     made = replace(
-        made,
-        base=comparing.base,
-        shared_cores=shared_cores,
+        _plan("compare", scenario, variants, blocks, design, seed=seed, shared_cores=shared_cores),
         looks=tuple(PlannedLook(blocks=one.blocks, alpha=one.alpha) for one in looks.planned(blocks)),
     )
-    made = _designed(made, scenario, design)
     if against is None:
         return made
     return replace(made, base=STORED, against=against.folder, stored=against.variant, varies=comparing.varies)
@@ -61,10 +57,9 @@ def selfcheck(
     """Plan the base against itself: one look, at the end; UsageError if no block fits in the budget of time."""
     base, blocks = scenario.comparing.base, scenario.comparing.blocks
     comparable.refuse_short(scenario, len((base, AGAIN)), design)
-    made = _plan("selfcheck", scenario, (base, AGAIN), blocks, seed)
+    made = _plan("selfcheck", scenario, (base, AGAIN), blocks, design, seed=seed, shared_cores=shared_cores)
     last = PlannedLook(blocks=blocks, alpha=made.alpha)
-    made = replace(made, base=base, shared_cores=shared_cores, looks=(last,), sides=scenario.comparing.sides)
-    return _designed(made, scenario, design)
+    return replace(made, looks=(last,), sides=scenario.comparing.sides)
 
 
 def with_again(scenario: Scenario) -> Scenario:
@@ -91,24 +86,31 @@ def differing(there: Mapping[str, Any], here: Mapping[str, Any], at: str = "") -
     return lines
 
 
-def _plan(command: str, scenario: Scenario, names: tuple[str, ...], blocks: int, seed: int) -> ExperimentPlan:
+def _plan(
+    command: str,
+    scenario: Scenario,
+    variants: tuple[str, ...],
+    blocks: int,
+    design: Design,
+    *,
+    seed: int,
+    shared_cores: bool,
+) -> ExperimentPlan:
+    comparing, in_slices = scenario.comparing, design is Design.SLICES
     return ExperimentPlan(
         command=command,
         scenario=scenario.name,
         question=scenario.question,
         seed=seed,
-        blocks=order.orders(names, blocks, seed),
+        blocks=order.orders(variants, blocks, seed),
+        base=comparing.base,
+        design=design,
         gate=scenario.gate,
         budgets=scenario.budgets,
-        time_s=scenario.comparing.time_s,
+        time_s=comparing.time_s,
+        slice_s=comparing.slice_s if in_slices else None,
+        settle_s=comparing.settle_s if in_slices else None,
+        slices=comparing.slices if in_slices else None,
+        shared_cores=shared_cores,
         resolved=plan.resolved(scenario),
-    )
-
-
-def _designed(made: ExperimentPlan, scenario: Scenario, design: Design) -> ExperimentPlan:
-    comparing = scenario.comparing
-    if design is not Design.SLICES:
-        return replace(made, design=design)
-    return replace(
-        made, design=design, slice_s=comparing.slice_s, settle_s=comparing.settle_s, slices=comparing.slices
     )
