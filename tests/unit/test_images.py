@@ -171,3 +171,9 @@ def test_a_program_has_the_environment_that_it_is_given() -> None:
 def test_both_streams_of_a_program_are_kept() -> None:
     """What went wrong stands on standard error, what was asked for on standard output."""
     assert run_program(["sh", "-c", "echo one; echo two >&2; exit 3"], within_s=10) == Answer(3, "one\n", "two\n")
+
+
+def test_what_a_program_shows_is_not_kept(capfd: pytest.CaptureFixture[str]) -> None:
+    """A build of minutes is followed on the terminal."""
+    assert run_program(["sh", "-c", "echo one; echo two >&2"], within_s=10, shown=True) == Answer(0, "")
+    assert capfd.readouterr() == ("one\n", "two\n")
