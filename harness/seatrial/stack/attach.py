@@ -9,8 +9,8 @@ from contextlib import closing, contextmanager, suppress
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.model import EngineName, Service, Stack
 from seatrial.stack.container_logs import LogKeeper
-from seatrial.stack.containers import PROJECT, ProjectContainers, all_addresses, as_services, find
-from seatrial.stack.daemon import connect, daemon_facts, shares_this_host
+from seatrial.stack.containers import ProjectContainers, all_addresses, as_services, find
+from seatrial.stack.daemon import PROJECT, connect, daemon_facts, shares_this_host
 from seatrial.stack.front_door import route_to
 from seatrial.stack.readiness import ReadinessWatch, await_ready
 from seatrial.stack.redaction import Redactor

@@ -20,8 +20,8 @@ from seatrial.stack.compose_steps import BringUp, Project
 from seatrial.stack.compose_version import compose_version
 from seatrial.stack.compose_yaml import Config, parsed
 from seatrial.stack.container_logs import LogKeeper
-from seatrial.stack.containers import PROJECT, ProjectContainers, all_addresses
-from seatrial.stack.daemon import connect, daemon_facts, shares_this_host
+from seatrial.stack.containers import ProjectContainers, all_addresses
+from seatrial.stack.daemon import PROJECT, connect, daemon_facts, shares_this_host
 from seatrial.stack.front_door import Route, route_to
 from seatrial.stack.guard import Guard, shielded
 from seatrial.stack.ownership import labels, this_owner

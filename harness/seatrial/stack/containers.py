@@ -14,10 +14,9 @@ import docker
 
 from seatrial.errors import NotReady, SeatrialError, ServiceExited, UsageError
 from seatrial.model import Service
-from seatrial.stack.daemon import talking
+from seatrial.stack.daemon import PROJECT, talking
 from seatrial.stack.redaction import Redactor
 
-PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _NUMBER = "com.docker.compose.container-number"
 _ENDED = {"exited", "dead"}

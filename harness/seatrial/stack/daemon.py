@@ -15,6 +15,9 @@ from requests import RequestException
 
 from seatrial.errors import EngineUnavailable, StackFailed
 
+PROJECT = "com.docker.compose.project"
+"""The label by which Compose marks what belongs to a project."""
+
 _UNIX = "unix://"
 PING_S = 5
 ANSWER_S = 10

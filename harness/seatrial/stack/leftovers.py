@@ -10,8 +10,7 @@ import docker
 
 from seatrial.errors import StackFailed
 from seatrial.stack import removal
-from seatrial.stack.containers import PROJECT
-from seatrial.stack.daemon import talking
+from seatrial.stack.daemon import PROJECT, talking
 from seatrial.stack.ownership import DEADLINE, KEPT, OWNER, RUN, Life, Owner, life
 from seatrial.stack.removal import Labelled
 

@@ -10,7 +10,7 @@ from typing import Any
 import docker
 from docker.errors import APIError, NotFound
 
-from seatrial.stack.containers import PROJECT
+from seatrial.stack.daemon import PROJECT
 from seatrial.stack.ownership import RUN
 
 _CONFLICT = 409
