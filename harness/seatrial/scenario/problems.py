@@ -55,7 +55,7 @@ def _text(detail: ErrorDetails, place: Place, grammar: type[BaseModel]) -> str:
     if detail["type"].startswith("model"):
         words = f"must hold keys such as {', '.join(_keys_at(place, grammar)[:3])}"
         return f"{key} {words} (seen: {wording.shown(detail['input'])})"
-    return wording.text(key, detail)
+    return wording.message_of(key, detail)
 
 
 def _place(loc: tuple[int | str, ...]) -> Place:

@@ -47,7 +47,7 @@ def example(place: tuple[str | int, ...]) -> str:
     return f"such as {text}" if text else ""
 
 
-def text(key: str, detail: ErrorDetails) -> str:
+def message_of(key: str, detail: ErrorDetails) -> str:
     """Return what is wrong with the value, or the name, at `key`."""
     kind = detail["type"]
     if kind in _WITHOUT_VALUE:
@@ -59,10 +59,12 @@ def text(key: str, detail: ErrorDetails) -> str:
         joint = " " if message.startswith("must ") else ": "
         return f"{name}{joint}{message} (seen: {shown(detail['input'])})"
     context = detail.get("ctx", {})
-    message = _MESSAGES.get(kind, detail["msg"][:1].lower() + detail["msg"][1:])
-    message = _PATTERNS.get(context.get("pattern", "")) or (
-        message.format_map(context) if kind in _MESSAGES else message
-    )
+    if (pattern := context.get("pattern", "")) in _PATTERNS:
+        message = _PATTERNS[pattern]
+    elif kind in _MESSAGES:
+        message = _MESSAGES[kind].format_map(context)
+    else:
+        message = detail["msg"][:1].lower() + detail["msg"][1:]
     return f"{name} {message}" + ("" if is_key else f" (seen: {shown(detail['input'])})")
 
 
