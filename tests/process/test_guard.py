@@ -151,7 +151,7 @@ def _cleaned_up_after(error: BaseException) -> None:
 
 
 def test_interrupt_during_the_clean_up_of_a_failure_is_told_with_it() -> None:
-    """Else whoever takes the failure for one ending among others would go on; and the failure is not lost."""
+    """A caller that handles the failure must not go on; and the failure is not lost."""
     failure = StackFailed("it fell over")
 
     with pytest.raises(KeyboardInterrupt) as caught:

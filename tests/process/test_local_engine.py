@@ -167,7 +167,7 @@ def test_missing_programs_are_listed_together(tmp_path: Path) -> None:
 
 
 def test_taken_port_is_named(tmp_path: Path) -> None:
-    """A port that the user asked for and somebody has is an error of its own."""
+    """A port that the user asked for and another program has is an error of its own."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

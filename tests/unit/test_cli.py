@@ -31,7 +31,7 @@ def _completed(*words: str) -> list[str]:
 
 
 def test_every_verb_is_in_the_table() -> None:
-    """A command that a module of verbs defines, and nobody can call, is not there."""
+    """No command is defined that can't be called."""
     modules = [
         importlib.import_module(f"seatrial.verbs.{one.name}") for one in pkgutil.iter_modules(verbs.__path__)
     ]
@@ -90,7 +90,7 @@ def test_an_interrupted_teardown_says_what_was_torn_down_for(capsys: pytest.Capt
 
 
 def test_an_error_of_ours_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever reports it can send the file."""
+    """The file can be attached to a report."""
     assert _run(_failing(ZeroDivisionError("oh"))) == 70
     said = capsys.readouterr().err
     kept = Path(said.split("traceback: ")[1].strip())

@@ -155,7 +155,7 @@ def test_parameters_of_a_variant_stay_text(file: Path) -> None:
 
 
 def test_the_resolved_scenario_shows_all_of_it(file: Path) -> None:
-    """Whoever resumes is compared with this."""
+    """A resumed experiment is compared with this."""
     found = plan.resolved(_read(file, "gate: [throughput]\nstop_when: [failures > 5%]\ncompare: {time: 2m}"))
 
     assert (found["gate"], found["stop_when"], found["budgets"]) == (["throughput"], ["failures > 5%"], [])

@@ -80,7 +80,7 @@ def test_a_grid_is_every_combination() -> None:
     ],
 )
 def test_a_grid_that_contradicts_itself_is_told(axes: grid.Grid, told: str) -> None:
-    """Which of two values would win is nobody's guess."""
+    """Which of two values would win is not defined."""
     assert told in " ".join(problem.text for problem in grid.grid_problems(axes))
 
 

@@ -130,7 +130,7 @@ def test_log_of_a_stalled_daemon_is_given_up(tmp_path: Path) -> None:
 
 
 def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
-    """A pipe in a log file's place is not opened: nobody may write to it, ever."""
+    """A pipe in a log file's place is not opened: it may never have a writer."""
     daemon = Daemon([listed("web")])
     problems = LogKeeper(
         project=project_of(daemon), folder=tmp_path, files={"web": ("/run/a.log",)}

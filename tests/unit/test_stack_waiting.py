@@ -41,7 +41,7 @@ def asked(answers: list[int | OSError], probe: Probe) -> list[int | OSError]:
 
 
 def test_three_successes_in_a_row_are_needed() -> None:
-    """One success among failures proves nothing; after the third in a row nobody asks again."""
+    """One success among failures proves nothing; after the third in a row no request follows."""
     answers: list[int | OSError] = [200, OSError("refused"), 200, 200, 503, 200, 200, 200, 404]
     assert asked(answers, Probe(path="/", expect=200, within_s=60)) == [404]
 
@@ -96,7 +96,7 @@ def test_published_port_is_the_second_choice() -> None:
 
 
 def test_address_on_another_host_is_not_tried() -> None:
-    """With a remote daemon the same address may be somebody else's container here."""
+    """With a remote daemon the same address may be that of another container here."""
     assert route(inspected(), reach=True, is_local=False).url == "http://127.0.0.1:32000"
 
 
@@ -144,11 +144,11 @@ def test_front_door_without_a_route_is_an_error() -> None:
         ({}, Life.DEAD, 150, "its deadline has passed"),
         ({"seatrial.kept": "yes"}, Life.DEAD, 50, ""),
         ({"seatrial.kept": "yes"}, Life.DEAD, 150, "its deadline has passed"),
-        ({"seatrial.owner": "somebody"}, Life.DEAD, 150, ""),
+        ({"seatrial.owner": "unreadable"}, Life.DEAD, 150, ""),
         ({"seatrial.deadline": "soon"}, Life.DEAD, 150, ""),
     ],
 )
-def test_only_what_nobody_will_come_back_for_is_removed(
+def test_only_what_has_no_living_owner_is_removed(
     labels: dict[str, str], life: Life, now_s: float, reason: str
 ) -> None:
     """A dead owner, or a past deadline; never what a living process owns, nor a label that is not ours."""
