@@ -1,24 +1,22 @@
-"""`seatrial` and `python -m seatrial`: loads the command line, and hands over to it."""
+"""`seatrial` and `python -m seatrial`: loads the command line and runs it."""
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
 def main() -> int:
     """Run the command line and return its exit code.
 
-    What it needs is loaded in here: Ctrl-C during the imports is a Ctrl-C like any other.
+    Until a command is imported, Ctrl-C has the kernel's default action: a KeyboardInterrupt during imports may be
+    lost, since callbacks of the import system and modules in C (`import_array` of NumPy) swallow it.
     """
-    try:
-        from seatrial import starting  # noqa: PLC0415  (see above)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from seatrial import cli  # noqa: PLC0415  (see above)
 
-        with starting.ended_at_once():
-            from seatrial import cli  # noqa: PLC0415  (the same)
-        return cli.run()
-    except KeyboardInterrupt:
-        sys.stderr.write("seatrial: interrupted\n")
-        return 130
+    return cli.run()
 
 
 if __name__ == "__main__":

@@ -284,7 +284,7 @@ class Watch:
 
 
 class Spawn(Protocol):
-    """Starts a child in a process group of its own, known to the dead-man; stage code never calls Popen itself."""
+    """Starts a child in a process group of its own, known to the watchdog; stage code never calls Popen itself."""
 
     def __call__(
         self,

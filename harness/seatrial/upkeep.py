@@ -1,4 +1,4 @@
-"""What is done to runs and stacks afterwards: list, recover, clean, down."""
+"""Maintenance of stored runs and of stacks: list, recover, clean, down."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def stored_runs(results: Path) -> list[dict[str, Any]]:
 
 
 def _compared(folder: RunFolder, newest: dict[str, Any]) -> dict[str, Any]:
-    """Describe the comparison that a run belongs to; what was said of it is in its verdict.json."""
+    """Describe the comparison that a run belongs to; its verdict is in its verdict.json."""
     names = plans.load(folder.experiment).variants
     try:
         verdict = json.loads((folder.experiment / "verdict.json").read_bytes())["verdict"]
@@ -65,7 +65,7 @@ def _described(folder: RunFolder) -> dict[str, Any]:
 
 
 def _name(folder: RunFolder, results: Path) -> str:
-    """Return the shortest word that finds the run again: its experiment's name, if it is the only one there."""
+    """Return the shortest argument that names the run: its experiment's name, if it is the only run there."""
     alone = len(list(folder.root.parent.iterdir())) == 1
     return folder.experiment.name if alone else str(folder.root.relative_to(results))
 
@@ -97,14 +97,14 @@ def _check_owner(text: str, where: str) -> None:
         lives = Life.UNKNOWN
     if lives is Life.ALIVE:
         raise UsageError(
-            "the run is still going on",
+            "the run is still running",
             where=where,
-            seen=f"its harness lives: {text}",
+            seen=f"its harness runs: {text}",
             hint="stop it first (Ctrl-C keeps its data)",
         )
     if lives is Life.UNKNOWN:
         raise UsageError(
-            "nobody here can tell whether the run is still going on",
+            "it is unknown whether the run is still running",
             where=where,
             seen=f"its harness is a process of another host, container or version: {text}",
             hint="recover it where it was started",
@@ -114,10 +114,10 @@ def _check_owner(text: str, where: str) -> None:
 def clean() -> Iterator[str]:
     """Remove what runs left whose owner is dead or whose deadline has passed; yield what was removed."""
     with closing(connect()) as client:
-        found = leftovers.find(client)
-        leftovers.remove(client, found)
-        yield from (f"removed {leftover}" for leftover in found)
-        if not found:
+        things = leftovers.find(client)
+        leftovers.remove(client, things)
+        yield from (f"removed {leftover}" for leftover in things)
+        if not things:
             yield "nothing was left behind"
 
 
@@ -125,14 +125,14 @@ def down(project: str | None) -> Iterator[str]:
     """Remove the stack that `up` left, or all of them; yield what was removed; UsageError if there is none."""
     with closing(connect()) as client:
         kept = leftovers.stacks_kept(client)
-        wanted = [stack for stack in kept if project in {None, stack.project}]
-        if not wanted:
+        stacks = [stack for stack in kept if project in {None, stack.project}]
+        if not stacks:
             names = ", ".join(stack.project for stack in kept)
             raise UsageError(
                 f"`up` left no stack {project!r}" if project else "`up` left no stack",
                 seen=f"kept: {names}" if names else "none is kept",
                 hint="docker compose ls",
             )
-        for stack in wanted:
+        for stack in stacks:
             leftovers.remove(client, stack.things)
             yield f"removed {stack.project}: {len(stack.things)} containers, networks and volumes"

@@ -1,4 +1,4 @@
-"""Attaching to a stack that somebody else has up."""
+"""Attaching to a stack that the user has up."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ services:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bring a stack up as a user would, with nothing of ours."""
-    name, folder = f"somebody-{uuid4().hex[:8]}", tmp_path_factory.mktemp("somebody")
+    name, folder = f"users-{uuid4().hex[:8]}", tmp_path_factory.mktemp("users")
     here = str(Path(__file__).parent / "stacks/web")
     (folder / "compose.yaml").write_text(STACK.replace("HERE", here).replace("LABEL", name))
     compose = ["docker", "compose", "-p", name, "-f", str(folder / "compose.yaml")]
@@ -80,8 +80,8 @@ def test_stack_is_found_by_label(project: str, tmp_path: Path) -> None:
 def test_unknown_project_lists_what_is_up(project: str, tmp_path: Path) -> None:
     """A project that is not up is a usage error that names those which are."""
     with (
-        pytest.raises(UsageError, match="no running service 'web'") as failed,
-        attached("nobody", spec_of("nobody", tmp_path)),
+        pytest.raises(UsageError, match="nothing runs in 'absent'") as failed,
+        attached("absent", spec_of("absent", tmp_path)),
     ):
         pass
     assert f"project {project}" in failed.value.seen

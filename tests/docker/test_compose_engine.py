@@ -346,8 +346,8 @@ def harness(stack: str, work: Path) -> Iterator[tuple[subprocess.Popen[str], str
         child.communicate()
 
 
-def until_deadman_ended(run_id: str) -> None:
-    """Return when the run's dead-man, which looks more than once, is through; it has 20 s."""
+def until_watchdog_ended(run_id: str) -> None:
+    """Return when the run's watchdog, which looks more than once, is through; it has 20 s."""
     argv = ["pgrep", "-f", f"seatrial.stack.deadman {run_id}"]
     until = time.monotonic() + 20
     while subprocess.run(argv, stdout=subprocess.DEVNULL, check=False).returncode == 0:
@@ -377,7 +377,7 @@ def until_taken_down(logs: Path) -> None:
         assert time.monotonic() < until
 
 
-def test_deadman_removes_all_after_kill(tmp_path: Path) -> None:
+def test_watchdog_removes_all_after_kill(tmp_path: Path) -> None:
     """After `kill -9` of the harness nothing is left within 15 s."""
     with harness("web", tmp_path) as (child, run_id):
         assert child.stdout is not None
@@ -386,13 +386,13 @@ def test_deadman_removes_all_after_kill(tmp_path: Path) -> None:
         assert gone_after_s(run_id, WITHIN_S) < WITHIN_S
 
 
-def test_deadman_ends_a_compose_that_still_starts(tmp_path: Path) -> None:
+def test_watchdog_ends_a_compose_that_still_starts(tmp_path: Path) -> None:
     """After `kill -9` in the middle of the bring-up nothing is left, and nothing comes up afterwards."""
     with harness("slow", tmp_path) as (child, run_id):
         until_created(run_id)
         child.send_signal(signal.SIGKILL)
         assert gone_after_s(run_id, WITHIN_S) < WITHIN_S
-        until_deadman_ended(run_id)
+        until_watchdog_ended(run_id)
     assert left_of(run_id) == []
     assert not (tmp_path / "work").exists()
 

@@ -119,7 +119,7 @@ def test_a_new_container_of_the_project_is_followed(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_crashes_again_and_again_is_followed(tmp_path: Path) -> None:
-    """It is in the samples while it lives, and in the events, though nobody told its service at the start."""
+    """It is in the samples while it lives, and in the events, though its service was not known at the start."""
     labels = {"com.docker.compose.project": "trialy", "com.docker.compose.service": "worker"}
     path, stream = tmp_path / "e", tmp_path / "samples-worker-1.bin"
     with (

@@ -104,7 +104,7 @@ def test_an_interrupted_trial_keeps_its_data_and_leaves_nothing(tmp_path_factory
 
 
 def test_a_killed_trial_is_removed_and_recovered(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """After `kill -9` the dead-man removes all within 15 s; `recover` seals what was recorded."""
+    """After `kill -9` the watchdog removes all within 15 s; `recover` seals what was recorded."""
     results = tmp_path_factory.mktemp("killed") / "results"
     trial = trials.interrupted_in_the_window(results, signal.SIGKILL, "--engine", "compose")
     run_id = trial.document["run_id"]

@@ -1,4 +1,4 @@
-"""Children end with the guard, and with the dead-man when the guard is killed."""
+"""Children end with the guard, and with the watchdog when the guard is killed."""
 
 from __future__ import annotations
 
@@ -77,7 +77,11 @@ def test_what_is_kept_is_not_ended() -> None:
     """A run whose stack stays keeps what it has left running."""
     run_id = uuid4().hex
     with guarded(run_id) as guard:
-        guard.spawn(["setsid", "--fork", "sleep", "60"]).wait(timeout=10)
+        script = "echo in a session of its own; exec sleep 60 > /dev/null"
+        child = guard.spawn(["setsid", "--fork", "sh", "-c", script], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        child.stdout.readline()
+        child.stdout.close()
         guard.keep()
     until = time.monotonic() + 10.0
     while not (found := marked(run_id)):  # in the moment of its exec a process has no environment to read
@@ -105,21 +109,21 @@ def test_interrupt_during_a_start_leaks_nothing(monkeypatch: pytest.MonkeyPatch)
         assert len(guard._children) == 1
 
 
-def test_modules_in_the_current_folder_are_not_the_deadmans(
+def test_modules_in_the_current_folder_are_not_the_watchdogs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A user's `requests.py` beside the scenario does not keep the dead-man from starting."""
+    """A user's `requests.py` beside the scenario does not keep the watchdog from starting."""
     (tmp_path / "requests.py").write_text("raise RuntimeError('not the library')\n")
     monkeypatch.chdir(tmp_path)
     with guarded(uuid4().hex) as guard:
-        assert guard._deadman.poll() is None
+        assert guard._watchdog.poll() is None
 
 
-def test_deadman_ends_quietly_with_its_harness() -> None:
-    """After an orderly end no dead-man stays behind."""
+def test_watchdog_ends_quietly_with_its_harness() -> None:
+    """After an orderly end no watchdog stays behind."""
     with guarded(uuid4().hex) as guard:
-        deadman = guard._deadman
-    assert deadman.returncode == 0
+        watchdog = guard._watchdog
+    assert watchdog.returncode == 0
 
 
 def test_shielded_part_is_finished_before_an_interrupt() -> None:
@@ -147,7 +151,7 @@ def _cleaned_up_after(error: BaseException) -> None:
 
 
 def test_interrupt_during_the_clean_up_of_a_failure_is_told_with_it() -> None:
-    """Else whoever takes the failure for one ending among others would go on; and the failure is not lost."""
+    """A caller that handles the failure must not go on; and the failure is not lost."""
     failure = StackFailed("it fell over")
 
     with pytest.raises(KeyboardInterrupt) as caught:
@@ -169,24 +173,24 @@ from pathlib import Path
 from seatrial.stack.guard import guarded
 with guarded(sys.argv[1]) as guard:
     guard.log_to(Path(sys.argv[2], "deadman.log"))
-    guard.litter(Path(sys.argv[2], "litter"))
+    guard.delete_on_crash(Path(sys.argv[2], "private"))
     child = guard.spawn([sys.executable, "-c", sys.argv[3]], stdout=subprocess.PIPE)
     child.stdout.readline()
     detached = guard.spawn(["setsid", "--fork", "sleep", "60"])
-    print(child.pid, guard._deadman.pid, flush=True)
+    print(child.pid, guard._watchdog.pid, flush=True)
     time.sleep(60)
 """
 
 
 @contextmanager
 def harness(run_id: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], int, int]]:
-    """Run a harness, in a process group of its own; give it, its child's pid and its dead-man's."""
+    """Run a harness, in a process group of its own; give it, its child's pid and its watchdog's."""
     argv = [sys.executable, "-c", HARNESS, run_id, str(folder), STUBBORN]
     parent = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert parent.stdout is not None
-        child, deadman = parent.stdout.readline().split()
-        yield parent, int(child), int(deadman)
+        child, watchdog = parent.stdout.readline().split()
+        yield parent, int(child), int(watchdog)
     finally:
         parent.kill()
         parent.communicate()
@@ -199,26 +203,26 @@ def wait_until_gone(pid: int, within_s: float) -> None:
         assert time.monotonic() < until
 
 
-def test_deadman_ends_what_a_killed_harness_left(tmp_path: Path) -> None:
-    """After `kill -9` stubborn and detached children are gone within 15 s, then the dead-man goes, too."""
+def test_watchdog_ends_what_a_killed_harness_left(tmp_path: Path) -> None:
+    """After `kill -9` stubborn and detached children are gone within 15 s, then the watchdog goes, too."""
     run_id = uuid4().hex
-    (tmp_path / "litter").mkdir()
-    with harness(run_id, tmp_path) as (parent, child, deadman):
+    (tmp_path / "private").mkdir()
+    with harness(run_id, tmp_path) as (parent, child, watchdog):
         parent.send_signal(signal.SIGKILL)
         wait_until_gone(child, 15)
-        wait_until_gone(deadman, 20)
+        wait_until_gone(watchdog, 20)
     assert marked(run_id) == []
-    assert not (tmp_path / "litter").exists()
+    assert not (tmp_path / "private").exists()
     assert str(child) in (tmp_path / "deadman.log").read_text()
 
 
-def test_deadman_survives_the_terminals_signals(tmp_path: Path) -> None:
-    """Ctrl-C, a hang-up or a polite end, sent to the dead-man itself, do not stop it from its work."""
+def test_watchdog_survives_the_terminals_signals(tmp_path: Path) -> None:
+    """Ctrl-C, a hang-up or a polite end, sent to the watchdog itself, do not stop it from its work."""
     run_id = uuid4().hex
-    with harness(run_id, tmp_path) as (parent, child, deadman):
+    with harness(run_id, tmp_path) as (parent, child, watchdog):
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-            os.kill(deadman, number)
+            os.kill(watchdog, number)
         parent.send_signal(signal.SIGKILL)
         wait_until_gone(child, 15)
-        wait_until_gone(deadman, 20)
+        wait_until_gone(watchdog, 20)
     assert marked(run_id) == []

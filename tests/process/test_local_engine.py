@@ -118,12 +118,12 @@ def test_pipe_in_a_logs_place_does_not_stop_the_end(tmp_path: Path) -> None:
     assert "no regular file" in said[-1]
 
 
-def test_work_is_litter_from_the_start(tmp_path: Path) -> None:
-    """The dead-man knows the whole private folder before anything is in it."""
+def test_work_is_deleted_on_a_crash_from_the_start(tmp_path: Path) -> None:
+    """The watchdog knows the whole private folder before anything is in it."""
     spec = spec_of(tmp_path)
     told: list[tuple[Path, bool]] = []
     with guarded(spec.run_id) as guard:
-        guard.litter = lambda folder: told.append((folder, folder.exists()))  # type: ignore[method-assign]
+        guard.delete_on_crash = lambda folder: told.append((folder, folder.exists()))  # type: ignore[method-assign]
         with local.running(spec, guard, lambda _: None):
             pass
     assert told == [(spec.work, False)]
@@ -166,7 +166,7 @@ def test_missing_programs_are_listed_together(tmp_path: Path) -> None:
 
 
 def test_taken_port_is_named(tmp_path: Path) -> None:
-    """A port that the user asked for and somebody has is an error of its own."""
+    """A port that the user asked for and another program has is an error of its own."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

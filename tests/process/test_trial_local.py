@@ -61,7 +61,7 @@ def test_auto_takes_it_where_docker_does_not_answer(tmp_path: Path) -> None:
 
 
 def test_a_killed_trial_leaves_no_process_and_no_key(tmp_path: Path) -> None:
-    """After `kill -9` the dead-man ends the services and deletes their folder within 15 s."""
+    """After `kill -9` the watchdog ends the services and deletes their folder within 15 s."""
     trial = trials.interrupted_in_the_window(tmp_path / "results", signal.SIGKILL, "--engine", "local")
     run_id = trial.document["run_id"]
 

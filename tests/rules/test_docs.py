@@ -19,7 +19,8 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 
 def _verbs(group: click.Group, prefix: str = "") -> list[tuple[str, click.Command]]:
     found: list[tuple[str, click.Command]] = []
-    for name, command in group.commands.items():
+    for name, listed in group.commands.items():
+        command = cli.load(name) if group is cli.seatrial else listed
         found.append((f"{prefix}{name}", command))
         if isinstance(command, click.Group):
             found += _verbs(command, f"{prefix}{name} ")

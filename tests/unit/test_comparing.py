@@ -270,23 +270,6 @@ def test_a_stack_that_was_changed_meanwhile_is_not_resumed(file: Path, name: str
     assert caught.value.seen == f"{name}: {'changed' if there else 'new'}"
 
 
-def test_a_plan_without_digests_is_held_against_the_files_that_its_scenario_names(file: Path) -> None:
-    """Experiments of older versions can be gone on with, as far as they know what they were made of."""
-    with pytest.raises(Interrupted) as caught:
-        _compare(Script(does=_interrupting(2)), _asked(file))
-    folder = Path(caught.value.where)
-    plans.save(folder, replace(plans.load(folder), files={}))
-    (file.parent / "st" / "app.py").write_text("1\n")
-
-    with pytest.raises(Interrupted):
-        _compare(Script(does=_interrupting(1)), _asked(file, resume="latest"))
-    (file.parent / "st" / "compose.yaml").write_text("services: {web: {image: x}}\n")
-    with pytest.raises(UsageError) as refused:
-        _compare(Script(), _asked(file, resume="latest"))
-
-    assert refused.value.seen.startswith("files.compose.yaml: ")
-
-
 def test_runs_of_another_schema_are_not_gone_on_with(file: Path) -> None:
     """Its columns would be judged by two rules."""
     with pytest.raises(Interrupted) as caught:

@@ -138,7 +138,7 @@ def test_what_is_not_well_says_why_and_how_to_mend_it() -> None:
 
 
 def test_sizes_are_told_as_people_read_them() -> None:
-    """Nobody counts the digits of a disk's free bytes."""
+    """Free bytes of a disk are shown with a unit."""
     assert finding("disk", HOST).seen == "50.0 GiB free for results"
     assert finding("swap", with_facts(swap_total_bytes=2147483648)).seen == "2.00 GiB"
 

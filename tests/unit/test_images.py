@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from seatrial.errors import EngineUnavailable, ImageMissing
-from seatrial.host.commands import Answer, run
+from seatrial.host.commands import Answer, run_program
 from seatrial.host.images import bootstrap, debian_mirror
 
 ABSENT = Answer(1, "Error response from daemon: No such image: debian:trixie-slim")
@@ -128,25 +128,25 @@ def test_the_mirror_falls_back_to_debians_own() -> None:
 
 def test_a_program_that_is_not_there_answers_as_in_a_shell() -> None:
     """Code 127 tells a missing program from one that failed."""
-    assert run(["seatrial-no-such-program"], within_s=1).code == 127
+    assert run_program(["seatrial-no-such-program"], within_s=1).code == 127
 
 
 def test_a_program_that_takes_too_long_is_ended() -> None:
     """Code 124, as from timeout(1), and the answer comes at once."""
-    assert run(["sleep", "60"], within_s=0.05) == Answer(124, "sleep did not end within 0.05 s")
+    assert run_program(["sleep", "60"], within_s=0.05) == Answer(124, "", "sleep did not end within 0.05 s")
 
 
 def test_a_program_that_takes_too_long_may_clean_up(tmp_path: Path) -> None:
-    """It is asked first, with all that it started: mmdebstrap unmounts what it has mounted."""
+    """SIGTERM comes first, to all of its session: mmdebstrap unmounts what it has mounted."""
     code = 'trap "touch $0; exit" TERM; sleep 60 & wait'
-    assert run(["sh", "-c", code, str(tmp_path / "done")], within_s=0.3).code == 124
+    assert run_program(["sh", "-c", code, str(tmp_path / "done")], within_s=0.3).code == 124
     assert (tmp_path / "done").exists()
 
 
 def test_a_program_that_does_not_end_is_killed(tmp_path: Path) -> None:
-    """After the grace nobody of its group runs, also one that ignores the signal and outlives its parent."""
+    """After the grace nothing of its session runs, also what ignores the signal and outlives its parent."""
     code = '(trap "" TERM; exec sleep 60) & echo $! > "$0"; wait'
-    assert run(["sh", "-c", code, str(tmp_path / "pid")], within_s=0.3, grace_s=0.3).code == 124
+    assert run_program(["sh", "-c", code, str(tmp_path / "pid")], within_s=0.3, grace_s=0.3).code == 124
     stat = Path("/proc") / (tmp_path / "pid").read_text().strip() / "stat"
     deadline = time.monotonic() + 5
     while (runs := _runs(stat)) and time.monotonic() < deadline:
@@ -163,11 +163,17 @@ def _runs(stat: Path) -> bool:
 
 def test_a_program_has_the_environment_that_it_is_given() -> None:
     """Beside ours: without PATH it would find nothing."""
-    assert run(["sh", "-c", 'echo $TMPDIR; test -n "$PATH"'], within_s=10, env={"TMPDIR": "/x"}) == Answer(
+    assert run_program(["sh", "-c", 'echo $TMPDIR; test -n "$PATH"'], within_s=10, env={"TMPDIR": "/x"}) == Answer(
         0, "/x\n"
     )
 
 
-def test_both_streams_of_a_program_are_its_output() -> None:
+def test_both_streams_of_a_program_are_kept() -> None:
     """What went wrong stands on standard error, what was asked for on standard output."""
-    assert run(["sh", "-c", "echo one; echo two >&2; exit 3"], within_s=10) == Answer(3, "one\ntwo\n")
+    assert run_program(["sh", "-c", "echo one; echo two >&2; exit 3"], within_s=10) == Answer(3, "one\n", "two\n")
+
+
+def test_what_a_program_shows_is_not_kept(capfd: pytest.CaptureFixture[str]) -> None:
+    """A build of minutes is followed on the terminal."""
+    assert run_program(["sh", "-c", "echo one; echo two >&2"], within_s=10, shown=True) == Answer(0, "")
+    assert capfd.readouterr() == ("one\n", "two\n")

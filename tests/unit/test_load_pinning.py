@@ -13,7 +13,7 @@ from seatrial.campaign import cores
 from seatrial.errors import UsageError
 from seatrial.load import pinning
 from seatrial.model import EngineName, Load, Stack
-from seatrial.stack.cores import cpuset, on_cores
+from seatrial.stack.cores import on_cores
 
 
 def _alone(core: int) -> frozenset[int]:
@@ -143,4 +143,3 @@ def test_a_child_runs_on_its_cores_from_its_first_instruction(tmp_path: Path) ->
 def test_without_cores_nothing_is_held() -> None:
     """The same spawn, and no call of the kernel."""
     assert on_cores(spawn, ()) is spawn
-    assert cpuset((3, 0)) == "0,3"

@@ -41,7 +41,7 @@ MISTAKES = {
     "rate: {file: late.csv}": "6: 'late.csv' is no schedule of rates: line 1: seconds begin at 0 and rise, "
     "5 does not",
     "rate: {file: st}": "6: 'st' can't be read: Is a directory",
-    "users: 3\n  arrivals: poisson": "7: load.arrivals says how a rate is kept, but there is no load.rate",
+    "users: 3\n  arrivals: poisson": "7: load.arrivals is the spacing of a rate, but there is no load.rate",
     "rate: 5/s\n  arrivals: random": "7: load.arrivals must be 'constant' or 'poisson' (seen: 'random')",
     "users: 3\n  processes: 4": "7: load.processes is 4, but there are only 3 users: each process needs one; "
     "users: 4, or more",

@@ -80,8 +80,8 @@ def test_a_grid_is_every_combination() -> None:
     ],
 )
 def test_a_grid_that_contradicts_itself_is_told(axes: grid.Grid, told: str) -> None:
-    """Which of two values would win is nobody's guess."""
-    assert told in " ".join(problem.text for problem in grid.problems(axes))
+    """Which of two values would win is not defined."""
+    assert told in " ".join(problem.text for problem in grid.grid_problems(axes))
 
 
 def test_a_level_that_yaml_read_as_true_is_no_name() -> None:

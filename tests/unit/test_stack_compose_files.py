@@ -188,7 +188,12 @@ def test_every_lasting_service_is_expected() -> None:
         ("build", "failed to solve: exit code: 1", ImageMissing, "an image can't be built"),
         ("start", "Bind for 127.0.0.1:80 failed: port is already allocated", PortTaken, "address 127.0.0.1:80 is"),
         ("start", "listen tcp4 0.0.0.0:443: bind: address already in use", PortTaken, "address 0.0.0.0:443 is"),
-        ("start", "Cannot connect to the Docker daemon at unix:///x", EngineUnavailable, "daemon went away"),
+        (
+            "start",
+            "Cannot connect to the Docker daemon at unix:///x",
+            EngineUnavailable,
+            "daemon stopped answering",
+        ),
         ("create", "something else", StackFailed, "`docker compose create` failed with exit code 1"),
     ],
 )

@@ -103,8 +103,8 @@ def test_variant_that_needs_containers_is_refused(tmp_path: Path) -> None:
 
 
 def test_service_without_entry_is_refused(tmp_path: Path) -> None:
-    """A service that does not say how it runs without Docker is named."""
-    with pytest.raises(UsageError, match="service 'web' does not say"):
+    """A service without a `local` entry is named."""
+    with pytest.raises(UsageError, match="service 'web' has no `local` entry"):
         plan(spec_of(tmp_path, {"web": {"image": "i"}}))
 
 

@@ -16,11 +16,10 @@ from docker.errors import APIError
 from seatrial.errors import NotReady, ServiceExited, StackFailed, UsageError
 from seatrial.stack import leftovers
 from seatrial.stack.container_logs import LogKeeper
-from seatrial.stack.containers import View
+from seatrial.stack.containers import ProjectContainers, find
 from seatrial.stack.engine import choose
 from seatrial.stack.redaction import Redactor
-from seatrial.stack.removal import Kind, Labelled, remove
-from seatrial.stack.settling import settle
+from seatrial.stack.removal import Kind, Labelled, remove_thing
 
 
 def listed(service: str, number: int = 1, state: str = "running") -> dict[str, Any]:
@@ -71,30 +70,30 @@ class Daemon:
         return {"ExitCode": 1}
 
 
-def view_of(daemon: Any, **more: Any) -> View:  # noqa: ANN401  (a stand-in; a View's own)
-    """Return a view of the stand-in."""
+def project_of(daemon: Any, **more: Any) -> ProjectContainers:  # noqa: ANN401  (a stand-in; the fields)
+    """Return the containers of the stand-in."""
     client = cast("docker.DockerClient", SimpleNamespace(api=daemon))
-    return View(client=client, label="l", once=frozenset({"maker"}), redactor=Redactor({}), **more)
+    return ProjectContainers(client=client, label="l", once=frozenset({"maker"}), redactor=Redactor({}), **more)
 
 
 def test_replicas_share_the_service_and_have_names_of_their_own() -> None:
     """Two containers of `web` are both `web`, and tell themselves apart by number; a single one needs none."""
-    found = view_of(Daemon([listed("web", 10), listed("web", 2), listed("db")])).containers()
+    found = project_of(Daemon([listed("web", 10), listed("web", 2), listed("db")])).containers()
     assert [(one.service, one.name) for one in found] == [("db", "db"), ("web", "web-2"), ("web", "web-10")]
 
 
 def test_restarted_service_has_ended() -> None:
     """A service that its restart policy starts again and again is an error with code and last lines."""
     with pytest.raises(ServiceExited, match="'web' ended with exit code 7, and was started again") as failed:
-        view_of(Daemon([listed("web", state="restarting")], restarts=2)).watch()
+        project_of(Daemon([listed("web", state="restarting")], restarts=2)).watch()
     assert failed.value.seen == "no key"
 
 
 def test_service_without_a_container_is_not_settled() -> None:
     """Every expected service has to run, with all its containers, not only those that happen to be there."""
     daemon = Daemon([listed("web")])
-    assert not view_of(daemon, expected={"web": 1, "db": 1}).settled()
-    assert not view_of(daemon, expected={"web": 2}).settled()
+    assert not project_of(daemon, expected={"web": 1, "db": 1}).settled()
+    assert not project_of(daemon, expected={"web": 2}).settled()
 
 
 def test_stack_settles_when_it_was_seen_twice() -> None:
@@ -102,16 +101,16 @@ def test_stack_settles_when_it_was_seen_twice() -> None:
     up, down = [listed("web")], [listed("web", state="created")]
     pauses: list[float] = []
     daemon = Daemon(up, up, down, down, up)
-    settle(view_of(daemon, expected={"web": 1}), "web", 60, clock=lambda: 0.0, sleep=pauses.append)
+    project_of(daemon, expected={"web": 1}).settle("web", 60, clock=lambda: 0.0, sleep=pauses.append)
     assert pauses == [0.3, 0.1, 0.3]
 
 
 def test_stack_that_never_settles_is_given_up() -> None:
     """The wait is bounded."""
     now = iter(range(10))
-    view = view_of(Daemon([]), expected={"web": 1})
+    project = project_of(Daemon([]), expected={"web": 1})
     with pytest.raises(NotReady, match="after 3 s"):
-        settle(view, "web", 3, clock=lambda: float(next(now)), sleep=lambda _: None)
+        project.settle("web", 3, clock=lambda: float(next(now)), sleep=lambda _: None)
 
 
 def test_log_of_a_stalled_daemon_is_given_up(tmp_path: Path) -> None:
@@ -124,16 +123,18 @@ def test_log_of_a_stalled_daemon_is_given_up(tmp_path: Path) -> None:
         yield b"a line\n"
 
     daemon.logs = logs  # type: ignore[method-assign]
-    problems = LogKeeper(view=view_of(daemon), folder=tmp_path, files={}, within_s=0.2).save()
+    problems = LogKeeper(project=project_of(daemon), folder=tmp_path, files={}, within_s=0.2).save()
     stalled.set()
     assert problems == ["web.log and what follows: not saved within 0.2 s"]
     assert (tmp_path / "db.log").read_text() == "a line\n"
 
 
 def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
-    """A pipe in a log file's place is not opened: nobody may write to it, ever."""
+    """A pipe in a log file's place is not opened: it may never have a writer."""
     daemon = Daemon([listed("web")])
-    problems = LogKeeper(view=view_of(daemon), folder=tmp_path, files={"web": ("/run/a.log",)}).save_volatile()
+    problems = LogKeeper(
+        project=project_of(daemon), folder=tmp_path, files={"web": ("/run/a.log",)}
+    ).save_volatile()
     assert problems == ["web-a.log could not be saved: /run/a.log is no regular file"]
     assert daemon.execs == [["test", "-f", "/run/a.log"]]
 
@@ -173,14 +174,36 @@ def test_leftovers_are_given_time_to_go() -> None:
         leftovers.remove(client, [NETWORK], sleep=pauses.append)
 
 
-def test_removal_by_somebody_else_is_no_failure() -> None:
-    """What is just being removed resists nobody."""
+def test_removal_by_another_process_is_no_failure() -> None:
+    """What is being removed at the same time is no problem."""
     text = "removal of container n is already in progress"
     client = cast("docker.DockerClient", SimpleNamespace(api=Resisting(1, text)))
-    assert remove(client, NETWORK) == ""
+    assert remove_thing(client, NETWORK) == ""
 
 
 def test_nothing_to_attach_to_is_an_error_before_anything() -> None:
     """The engine `attach` needs a name, and asks for it without looking for a daemon."""
     with pytest.raises(UsageError, match="needs the name"):
         choose("attach", attach="")
+
+
+def test_what_is_up_is_found_by_project_or_label() -> None:
+    """A name is a Compose project's, `label=value` any label; without a match the projects that run are listed."""
+    labels: list[object] = []
+
+    class Labelled(Daemon):
+        def containers(self, **more: Any) -> list[dict[str, Any]]:  # noqa: ANN401  (the SDK's own)
+            labels.append(more.get("filters", {}).get("label"))
+            return super().containers()
+
+    def client(*lists: list[dict[str, Any]]) -> docker.DockerClient:
+        return cast("docker.DockerClient", SimpleNamespace(api=Labelled(*lists)))
+
+    assert [one.service for one in find(client([listed("web")]), "shop", Redactor({})).running()] == ["web"]
+    find(client([listed("web")]), "crew=me", Redactor({}))
+    assert labels == ["com.docker.compose.project=shop"] * 2 + ["crew=me"]
+
+    other = {"Labels": {"com.docker.compose.project": "other"}}
+    with pytest.raises(UsageError, match="nothing runs in 'shop'") as failed:
+        find(client([], [other]), "shop", Redactor({}))
+    assert failed.value.seen == "project other"

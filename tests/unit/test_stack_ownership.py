@@ -57,7 +57,7 @@ def test_reboot_of_this_host_has_ended_the_owner(tmp_path: Path) -> None:
 
 
 def test_zombie_is_dead(tmp_path: Path) -> None:
-    """A killed harness that nobody has reaped yet owns nothing."""
+    """A killed harness that is not reaped yet owns nothing."""
     owner = Owner(42, 500, BOOT, NAMESPACE, "m")
     assert life(owner, proc=proc_with(tmp_path, state="Z")) is Life.DEAD
 

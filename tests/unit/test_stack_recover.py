@@ -29,10 +29,10 @@ def test_private_files_of_a_dead_run_are_removed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("owner", "what"),
     [
-        (str(ME), "the run is still going on"),
-        (str(replace(ME, pid_namespace="1")), "nobody here can tell"),
-        (str(replace(ME, boot="another", machine="another")), "nobody here can tell"),
-        ("42:1:boot", "nobody here can tell"),
+        (str(ME), "the run is still running"),
+        (str(replace(ME, pid_namespace="1")), "it is unknown whether"),
+        (str(replace(ME, boot="another", machine="another")), "it is unknown whether"),
+        ("42:1:boot", "it is unknown whether"),
     ],
     ids=["lives", "another namespace", "another machine", "not readable"],
 )

@@ -1,4 +1,4 @@
-"""Waiting for readiness, the way to the front door, what is left behind, what the dead-man is told."""
+"""Waiting for readiness, the route to the front door, what is left behind, the watchdog's messages."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import pytest
 
 from seatrial.errors import NotReady, ServiceExited, StackFailed
 from seatrial.model import FrontDoor, Probe
-from seatrial.stack.deadman import Estate
-from seatrial.stack.front_door import Way, find_way, is_of_this_host
+from seatrial.stack.deadman import WatchdogState
+from seatrial.stack.front_door import Route, find_route, is_of_this_host
 from seatrial.stack.leftovers import reason_to_remove
 from seatrial.stack.ownership import Life, Owner
-from seatrial.stack.readiness import Patience, await_ready
+from seatrial.stack.readiness import ReadinessWatch, await_ready
 from seatrial.stack.removal import Kind, Labelled
 
 OWNER = Owner(42, 500, "boot", "4026531836", "machine")
 DOOR = FrontDoor(service="web", port=8080)
 
 
-def patience(times: Iterator[float], watch: Any = lambda: None) -> Patience:  # noqa: ANN401  (a stub)
-    """Return a patience that never sleeps."""
-    return Patience(watch=watch, report=lambda: "web: Up", clock=lambda: next(times), sleep=lambda _: None)
+def never_sleeping(times: Iterator[float], watch: Any = lambda: None) -> ReadinessWatch:  # noqa: ANN401  (a stub)
+    """Return a watch that never sleeps."""
+    return ReadinessWatch(watch=watch, report=lambda: "web: Up", clock=lambda: next(times), sleep=lambda _: None)
 
 
 def asked(answers: list[int | OSError], probe: Probe) -> list[int | OSError]:
@@ -36,12 +36,12 @@ def asked(answers: list[int | OSError], probe: Probe) -> list[int | OSError]:
             raise answer
         return answer
 
-    await_ready("http://door", (probe,), patience(iter(range(100))), ask=ask)
+    await_ready("http://door", (probe,), never_sleeping(iter(range(100))), ask=ask)
     return left
 
 
 def test_three_successes_in_a_row_are_needed() -> None:
-    """One success among failures proves nothing; after the third in a row nobody asks again."""
+    """One success among failures proves nothing; after the third in a row no request follows."""
     answers: list[int | OSError] = [200, OSError("refused"), 200, 200, 503, 200, 200, 200, 404]
     assert asked(answers, Probe(path="/", expect=200, within_s=60)) == [404]
 
@@ -57,7 +57,7 @@ def test_deadline_tells_the_last_answer() -> None:
 def test_each_probe_has_its_own_time() -> None:
     """The second probe's time begins when the first has succeeded."""
     probes = (Probe(path="/a", expect=200, within_s=5), Probe(path="/b", expect=200, within_s=5))
-    await_ready("http://door", probes, patience(iter(range(100))), ask=lambda _: 200)
+    await_ready("http://door", probes, never_sleeping(iter(range(100))), ask=lambda _: 200)
 
 
 def test_service_that_exits_ends_the_wait() -> None:
@@ -67,7 +67,9 @@ def test_service_that_exits_ends_the_wait() -> None:
         raise ServiceExited("service 'web' ended")
 
     with pytest.raises(ServiceExited):
-        await_ready("http://door", (Probe(path="/", expect=200, within_s=5),), patience(iter(range(9)), watch))
+        await_ready(
+            "http://door", (Probe(path="/", expect=200, within_s=5),), never_sleeping(iter(range(9)), watch)
+        )
 
 
 def inspected(*, published: bool = True, mode: str = "bridge") -> dict[str, Any]:
@@ -77,25 +79,25 @@ def inspected(*, published: bool = True, mode: str = "bridge") -> dict[str, Any]
     return {"HostConfig": {"NetworkMode": mode}, "NetworkSettings": settings}
 
 
-def way(shown: dict[str, Any], *, reach: bool, is_local: bool = True) -> Way:
-    """Find the way where addresses can be reached or not."""
-    return find_way(shown, DOOR, daemon_host="127.0.0.1", is_local=is_local, can_reach=lambda *_: reach)
+def route(shown: dict[str, Any], *, reach: bool, is_local: bool = True) -> Route:
+    """Find the route where addresses can be reached or not."""
+    return find_route(shown, DOOR, daemon_host="127.0.0.1", is_local=is_local, can_reach=lambda *_: reach)
 
 
 def test_container_address_is_preferred() -> None:
     """The load goes to the container itself, people go to the published port."""
-    expected = Way(url="http://172.18.0.2:8080", via="container address", public_url="http://127.0.0.1:32000")
-    assert way(inspected(), reach=True) == expected
+    expected = Route(url="http://172.18.0.2:8080", via="container address", public_url="http://127.0.0.1:32000")
+    assert route(inspected(), reach=True) == expected
 
 
 def test_published_port_is_the_second_choice() -> None:
     """Where the container can't be reached, the load goes through the published port."""
-    assert way(inspected(), reach=False).via == "published port"
+    assert route(inspected(), reach=False).via == "published port"
 
 
 def test_address_on_another_host_is_not_tried() -> None:
-    """With a remote daemon the same address may be somebody else's container here."""
-    assert way(inspected(), reach=True, is_local=False).url == "http://127.0.0.1:32000"
+    """With a remote daemon the same address may be that of another container here."""
+    assert route(inspected(), reach=True, is_local=False).url == "http://127.0.0.1:32000"
 
 
 @pytest.mark.parametrize(
@@ -121,13 +123,13 @@ def test_container_of_this_host_is_a_process_of_this_host(
 
 def test_service_on_the_hosts_network_is_on_loopback() -> None:
     """Without a network of its own a service listens on this host."""
-    assert way(inspected(mode="host"), reach=False).url == "http://127.0.0.1:8080"
+    assert route(inspected(mode="host"), reach=False).url == "http://127.0.0.1:8080"
 
 
-def test_front_door_without_a_way_is_an_error() -> None:
+def test_front_door_without_a_route_is_an_error() -> None:
     """Neither reachable nor published: the error says how to publish it."""
     with pytest.raises(StackFailed, match="can't reach the front door web:8080") as failed:
-        way(inspected(published=False), reach=False)
+        route(inspected(published=False), reach=False)
     assert "127.0.0.1::8080" in failed.value.hint
 
 
@@ -142,11 +144,11 @@ def test_front_door_without_a_way_is_an_error() -> None:
         ({}, Life.DEAD, 150, "its deadline has passed"),
         ({"seatrial.kept": "yes"}, Life.DEAD, 50, ""),
         ({"seatrial.kept": "yes"}, Life.DEAD, 150, "its deadline has passed"),
-        ({"seatrial.owner": "somebody"}, Life.DEAD, 150, ""),
+        ({"seatrial.owner": "unreadable"}, Life.DEAD, 150, ""),
         ({"seatrial.deadline": "soon"}, Life.DEAD, 150, ""),
     ],
 )
-def test_only_what_nobody_will_come_back_for_is_removed(
+def test_only_what_has_no_living_owner_is_removed(
     labels: dict[str, str], life: Life, now_s: float, reason: str
 ) -> None:
     """A dead owner, or a past deadline; never what a living process owns, nor a label that is not ours."""
@@ -155,12 +157,12 @@ def test_only_what_nobody_will_come_back_for_is_removed(
     assert reason_to_remove(thing, lambda _: life, now_s) == reason
 
 
-def test_deadman_remembers_what_is_not_yet_ended() -> None:
+def test_watchdog_remembers_what_is_not_yet_ended() -> None:
     """Ended children and kept runs are struck off."""
-    estate = Estate("r1")
+    state = WatchdogState("r1")
     children: list[dict[str, Any]] = [{"session": pid, "start_ticks": 10 * pid} for pid in (7, 8)]
     for message in (*children, {"ended": 7}, {"docker": "a"}, {"docker": "b"}, {"keep": "a"}):
-        estate.note(message)
-    assert estate.sessions == {8: 80}
-    assert estate.docker == {"b"}
-    assert not estate.done
+        state.update(message)
+    assert state.sessions == {8: 80}
+    assert state.docker_runs == {"b"}
+    assert not state.done

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from seatrial.campaign.running import Setting
 from seatrial.model import EngineName, Scenario
-from seatrial.scenario import design
+from seatrial.scenario import design, plain
 from seatrial.scenario.design import Chosen, Memory
 from seatrial.stack.engine import Choice
 
@@ -33,7 +30,7 @@ def chosen(setting: Setting) -> Chosen:
 
 def memory(scenario: Scenario, names: Sequence[str], *, meminfo: Path = Path("/proc/meminfo")) -> Memory:
     """Return the free memory of this host, and what the variants of these names may take."""
-    services = _services(scenario.compose_file)
+    services = plain.compose_services(scenario.compose_file) or {}
     return Memory(
         available_bytes=_available_bytes(meminfo),
         stacks_bytes={name: design.stack_bytes(services, scenario.variants[name]) for name in names},
@@ -45,16 +42,6 @@ def hindrance(choice: Choice, port: int) -> str:
     if choice.engine is not EngineName.COMPOSE:
         return f"the {choice.engine} engine has one stack at a time"
     return f"only one stack can have the port {port}" if port else ""
-
-
-def _services(compose_file: Path) -> Mapping[str, Any]:
-    """Return the services as they are written; none where that can't be read: bringing it up will tell."""
-    try:
-        found = yaml.safe_load(compose_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return {}
-    services = found.get("services") if isinstance(found, dict) else None
-    return services if isinstance(services, dict) else {}
 
 
 def _available_bytes(meminfo: Path) -> int | None:

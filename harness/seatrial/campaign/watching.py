@@ -19,7 +19,7 @@ from seatrial.record import folder as folders
 from seatrial.record.document import RunDocument
 from seatrial.record.folder import RunFolder
 from seatrial.report.progress import Progress
-from seatrial.stack import standing
+from seatrial.stack import attach
 from seatrial.stack.guard import guarded
 from seatrial.stack.ownership import this_owner
 from seatrial.units import NS_PER_S
@@ -39,7 +39,7 @@ class Watching:
 
 def watch(wanted: Watching, progress: Progress, *, sleep: Callable[[float], None] = time.sleep) -> RunFolder:
     """Watch the stack and return the sealed folder; Ctrl-C ends the watching early and keeps what there is."""
-    services = standing.services(wanted.project)
+    services = attach.services(wanted.project)
     wall_ns = time.time_ns()
     experiment = folders.create_experiment(wanted.results, f"observe-{wanted.project}", wall_ns)
     folder = folders.create_run(experiment, "base", 1, wall_ns)

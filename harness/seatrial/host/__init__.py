@@ -1,1 +1,1 @@
-"""What this machine has and lacks, what distorts a measurement on it, and the base image of the stacks."""
+"""The machine: what it lacks, what distorts a measurement on it, and the images of the stacks."""

@@ -1,4 +1,4 @@
-"""What this host has and lacks, and what distorts a measurement on it, each with the command that mends it."""
+"""Findings about this host: what it lacks, and what distorts a measurement, with the commands that mend it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from seatrial.host.sight import Host, look
 
 
 def examine(host: Host | None = None, *, results: Path = Path("results")) -> tuple[Finding, ...]:
-    """Return one finding for each thing that was looked at, the engine first; starts and changes nothing.
+    """Return all findings, the engine's first; starts and changes nothing.
 
-    Without `host` this machine is looked at, which takes about a second.
+    Without `host` this machine is examined, which takes about a second.
     """
-    seen = look(results) if host is None else host
-    return (*engine_findings(seen), *machine_findings(seen))
+    examined = look(results) if host is None else host
+    return (*engine_findings(examined), *machine_findings(examined))

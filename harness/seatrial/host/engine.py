@@ -1,4 +1,4 @@
-"""What the doctor says about Docker, what stands beside it, and the embedded engine."""
+"""Findings about Docker, its plugins, and the embedded engine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SLOW_DRIVERS = {
 
 
 def engine_findings(host: Host) -> Iterator[Finding]:
-    """Examine the Docker engine, or what takes its place."""
+    """Examine the Docker engine and its plugins, and the embedded engine."""
     yield _docker(host)
     if host.engine is not None:
         yield _plugin("Compose v2", host.engine.compose, host, least="2", why="it brings the stacks up")
@@ -59,7 +59,7 @@ def _plugin(name: str, version: str, host: Host, *, least: str, why: str) -> Fin
     major = version.lstrip("v").partition(".")[0]
     if version and (not least or (major.isdecimal() and int(major) >= int(least))):
         return ok(name, version)
-    return lacks(name, version or "not there", why=why, mend=_plugin_mend(host.facts["distribution"] or ""))
+    return lacks(name, version or "not installed", why=why, mend=_plugin_mend(host.facts["distribution"] or ""))
 
 
 def _plugin_mend(distribution: str) -> str:
@@ -78,7 +78,7 @@ def _base_image(host: Host, engine: Engine) -> Finding:
     install = "" if host.has_mmdebstrap else "sudo apt-get install mmdebstrap && "
     return lacks(
         "base image",
-        f"{BASE_IMAGE} is not there",
+        f"{BASE_IMAGE} is missing",
         why="the shipped stacks are built from it",
         mend=f"{install}seatrial images bootstrap",
     )
@@ -117,14 +117,14 @@ def _cgroup(host: Mapping[str, Any], engine: Mapping[str, Any]) -> Finding:
         return distorts(
             name,
             f"the engine runs on another kernel ({engine['engine_kernel']}; here {host['kernel']})",
-            why="memory can only be asked of the Docker API, at 1 Hz and without classes",
+            why="memory is only known from the Docker API, at 1 Hz and without classes",
             mend="run seatrial on the engine's own host",
         )
     if version is None:
         return lacks(
             name,
             "no memory controller under /sys/fs/cgroup",
-            why="memory can only be asked of the Docker API, at 1 Hz and without classes",
+            why="memory is only known from the Docker API, at 1 Hz and without classes",
             mend="mount it, or start this container with --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup:ro",
         )
     seen = f"version {version}, driver {engine['cgroup_driver']}"
@@ -132,8 +132,8 @@ def _cgroup(host: Mapping[str, Any], engine: Mapping[str, Any]) -> Finding:
         return distorts(
             name,
             seen,
-            why="what lies in sockets is not counted, what the kernel writes back later is charged to nobody, and "
-            "only a hybrid host tells a service's pressure: figures look smaller than on version 2",
+            why="memory of sockets is not counted, what the kernel writes back later is charged to no service, "
+            "and only a hybrid host has a service's pressure: figures look smaller than on version 2",
             mend="boot with the kernel parameter systemd.unified_cgroup_hierarchy=1",
         )
     return ok(name, seen)

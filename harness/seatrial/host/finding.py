@@ -1,4 +1,4 @@
-"""What the doctor says about one thing."""
+"""A finding of the doctor: one aspect of the machine, and whether it is in order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """`lacks`: something can't be done here; `distorts`: a measurement here says something else than elsewhere."""
+    """`lacks`: something can't be done here; `distorts`: a measurement here differs from one elsewhere."""
 
     OK = "ok"
     LACKS = "lacks"
@@ -16,10 +16,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at: what was seen, why it matters, and the command that mends it.
-
-    `why` and `mend` are empty where all is well.
-    """
+    """One aspect: what was seen, why it matters, and the command that mends it; both empty where all is well."""
 
     name: str
     state: State
@@ -29,15 +26,15 @@ class Finding:
 
 
 def ok(name: str, seen: str) -> Finding:
-    """Say that all is well."""
+    """Return that all is well."""
     return Finding(name=name, state=State.OK, seen=seen)
 
 
 def lacks(name: str, seen: str, *, why: str, mend: str) -> Finding:
-    """Say that something can't be done here."""
+    """Return that something can't be done here."""
     return Finding(name=name, state=State.LACKS, seen=seen, why=why, mend=mend)
 
 
 def distorts(name: str, seen: str, *, why: str, mend: str) -> Finding:
-    """Say that a measurement here says something else than elsewhere."""
+    """Return that a measurement here differs from one elsewhere."""
     return Finding(name=name, state=State.DISTORTS, seen=seen, why=why, mend=mend)

@@ -1,4 +1,4 @@
-"""The base image that all shipped stacks are built from: had from a registry, or made from a Debian mirror."""
+"""The base image of all shipped stacks: pulled from a registry, or made from a Debian mirror."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from seatrial.errors import EngineUnavailable, ImageMissing
-from seatrial.host.commands import NOT_FOUND, Answer, Run, run
+from seatrial.host.commands import NOT_FOUND, Answer, Run, run_program
 
 BASE_IMAGE = "debian:trixie-slim"
 DEFAULT_MIRROR = "http://deb.debian.org/debian"
 _SUITE = re.compile(r"(?:.*/)?debian:(?P<suite>[a-z]+)(?:-slim)?$")
 _ASK_S = 20
-_PULL_S = 10  # making the image takes as long, so a slow registry, or a silent one, is not waited for
+_PULL_S = 10  # making the image takes as long, so a slow registry is not waited for
 _PULL_ONLY_S = 300  # where it can't be made
 _MAKE_S = 900  # 10 s on a bare machine, two minutes under emulation; the mirror may be slow
 _SLIM = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
@@ -23,10 +23,10 @@ _SLIM = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/sh
 def bootstrap(
     image: str = BASE_IMAGE,
     *,
-    run: Run = run,
+    run: Run = run_program,
     say: Callable[[str], None] = lambda _text: None,
 ) -> str:
-    """Make sure that the engine has `image`; return how it was had: `present`, `pulled` or `made`.
+    """Make sure that the engine has `image`; return whether it was `present`, `pulled` or `made`.
 
     EngineUnavailable if no daemon answers, ImageMissing if it can neither be pulled nor made.
     """
@@ -42,27 +42,27 @@ def bootstrap(
         raise _missing(
             image, pulled, hint=f"only Debian's images can be made here; `docker pull {image}` where you can"
         )
-    say(f"no registry has {image} for us: making it from a Debian mirror (10 to 60 s)")
+    say(f"no registry has {image}: making it from a Debian mirror (10 to 60 s)")
     with tempfile.TemporaryDirectory(prefix="seatrial-image-") as folder:
-        Path(folder).chmod(0o755)  # apt downloads as a user of its own, `_apt`, who has to reach its folder
+        Path(folder).chmod(0o755)  # apt downloads as the user `_apt`, who needs access
         # a file between the two, not a pipe: an image is only imported from a tree that is complete
         _make(image, match["suite"], Path(folder) / "root.tar", run=run)
     return "made"
 
 
-def is_present(image: str = BASE_IMAGE, *, run: Run = run) -> bool:
-    """Tell whether the engine has `image`; EngineUnavailable if it can't be asked."""
-    found = run(["docker", "image", "inspect", "--format", "{{.Id}}", image], within_s=_ASK_S)
-    if found.code != 0 and "no such image" not in found.output.lower():
+def is_present(image: str = BASE_IMAGE, *, run: Run = run_program) -> bool:
+    """Return whether the engine has `image`; EngineUnavailable if it does not answer."""
+    inspected = run(["docker", "image", "inspect", "--format", "{{.Id}}", image], within_s=_ASK_S)
+    if inspected.code != 0 and "no such image" not in inspected.last_lines.lower():
         raise EngineUnavailable(
-            "the Docker engine can't be asked for its images",
-            seen=found.last_lines,
-            hint="`seatrial doctor` tells what is missing",
+            "the Docker engine does not list its images",
+            seen=inspected.last_lines,
+            hint="`seatrial doctor` shows what is missing",
         )
-    return found.code == 0
+    return inspected.code == 0
 
 
-def debian_mirror(*, run: Run = run) -> str:
+def debian_mirror(*, run: Run = run_program) -> str:
     """Return the mirror that this host's own apt uses for Debian, or else Debian's."""
     targets = run(
         ["apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)", "Created-By: Packages"], within_s=_ASK_S
@@ -78,7 +78,7 @@ def _make(image: str, suite: str, tree: Path, *, run: Run) -> None:
     made = run(
         ["mmdebstrap", "--quiet", "--variant=minbase", *slim, suite, str(tree), mirror],
         within_s=_MAKE_S,
-        env={"TMPDIR": str(tree.parent)},  # its half-made tree goes with ours, however it ends
+        env={"TMPDIR": str(tree.parent)},  # its incomplete tree is removed with our folder, however it ends
     )
     if made.code == NOT_FOUND:
         raise _missing(image, made, hint="apt-get install mmdebstrap, then `seatrial images bootstrap`")
@@ -92,7 +92,7 @@ def _make(image: str, suite: str, tree: Path, *, run: Run) -> None:
         within_s=_MAKE_S,
     )
     if imported.code != 0:
-        raise _missing(image, imported, hint="`docker info` tells whether the engine is well, and its disk full")
+        raise _missing(image, imported, hint="`docker info` shows whether the engine works; its disk may be full")
 
 
 def _missing(image: str, answer: Answer, *, hint: str) -> ImageMissing:

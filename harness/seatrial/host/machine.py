@@ -1,4 +1,4 @@
-"""What the doctor says about the machine itself."""
+"""Findings about the machine itself."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _steal(fraction: float | None) -> Finding:
     return distorts(
         "stolen CPU time",
         seen,
-        why="the hypervisor gives the cores to others: latency changes with their work",
+        why="the hypervisor gives the cores to other machines: latency changes with their work",
         mend="use a machine with dedicated cores, or more blocks",
     )
 

@@ -1,4 +1,4 @@
-"""What the doctor looks at: all effects are here, so that what it says is a function of values."""
+"""Facts of this machine for the doctor: all effects are here, so that the findings are a function of values."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.errors import StackFailed
-from seatrial.host.commands import Run, run
+from seatrial.host.commands import Run, run_program
 from seatrial.host.images import BASE_IMAGE, is_present
 from seatrial.observe.facts import Read, engine_facts, host_facts, read_text, steal_fraction
 from seatrial.stack.daemon import connect, daemon_address, talking
 
 PROGRAMS = ("nginx", "docker-registry", "redis-server", "gunicorn")
 LIBRARIES = ("flask", "jwt", "bcrypt", "redis", "cryptography")
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # servers lie in sbin, not on a user's path
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # servers are in sbin
 _STEAL_S = 0.5
 _ASK_S = 20
 _OPEN_FILES = re.compile(r"^Max open files\s+\d+\s+(\d+)", re.MULTILINE)
@@ -26,7 +26,7 @@ _OPEN_FILES = re.compile(r"^Max open files\s+\d+\s+(\d+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """A Docker daemon that answered: its facts, and what stands beside it.
+    """A Docker daemon that answered: its facts, and the versions of its plugins.
 
     `nofile_hard` is the daemon's own limit, which its containers inherit; None where it can't be read.
     """
@@ -40,7 +40,7 @@ class Engine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """One look at this machine; `facts` are those of `observe.facts`, an empty version means: not there."""
+    """The state of this machine; `facts` are those of `observe.facts`, an empty version means: not installed."""
 
     facts: Mapping[str, Any]
     address: str
@@ -58,14 +58,16 @@ def look(
     results: Path,
     *,
     read: Read = read_text,
-    run: Run = run,
+    run: Run = run_program,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Host:
-    """Look at this machine; takes about a second. `results` is the folder whose disk is to be looked at."""
+    """Look at this machine; takes about a second. `results` is the folder whose disk is examined."""
     engine, error = _engine(read, run)
     before = read("/proc/stat")
     sleep(_STEAL_S)
     load = read("/proc/loadavg")
+    folder = results.absolute()
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
     return Host(
         facts=host_facts(read=read),
         address=daemon_address(),
@@ -76,25 +78,26 @@ def look(
         steal_fraction=steal_fraction(before, read("/proc/stat")),
         load_1m=float(load.split()[0]) if load else None,
         results=results,
-        free_bytes=_free_bytes(results),
+        free_bytes=shutil.disk_usage(existing).free,
     )
 
 
 def _engine(read: Read, run: Run) -> tuple[Engine | None, str]:
     try:
         client = connect()
-        with talking("telling what it is"):
+        with talking("asking what it is"):
             info, version = client.info(), client.version()
         client.close()
-        present = is_present(BASE_IMAGE, run=run)
+        has_base_image = is_present(BASE_IMAGE, run=run)
     except StackFailed as error:
         return None, error.seen or error.what
+    nofile = _OPEN_FILES.search(read(f"/proc/{read('/run/docker.pid') or 'none'}/limits") or "")
     engine = Engine(
         facts=engine_facts(info, version),
         compose=_version(run, "compose", "version", "--short"),
         buildx=_version(run, "buildx", "version"),
-        has_base_image=present,
-        nofile_hard=_nofile_of_daemon(read),
+        has_base_image=has_base_image,
+        nofile_hard=int(nofile[1]) if nofile else None,
     )
     return engine, ""
 
@@ -104,12 +107,6 @@ def _version(run: Run, *question: str) -> str:
     return answer.output.strip() if answer.code == 0 else ""
 
 
-def _nofile_of_daemon(read: Read) -> int | None:
-    pid = read("/run/docker.pid") or "none"
-    match = _OPEN_FILES.search(read(f"/proc/{pid}/limits") or "")
-    return int(match[1]) if match else None
-
-
 def _missing_programs(run: Run) -> tuple[str, ...]:
     """Return which programs, and libraries of the system's Python, the embedded engine would not find."""
     programs = [name for name in PROGRAMS if not (shutil.which(name) or shutil.which(name, path=_PATH))]
@@ -117,10 +114,3 @@ def _missing_programs(run: Run) -> tuple[str, ...]:
     answer = run(["/usr/bin/python3", "-c", probe], within_s=_ASK_S)
     libraries = answer.output.split() if answer.code == 0 else list(LIBRARIES)
     return (*programs, *(f"python3-{name}" for name in libraries))
-
-
-def _free_bytes(folder: Path) -> int:
-    """Return the free space of the disk of `folder`, or of its nearest parent that exists."""
-    path = folder.absolute()
-    existing = next(place for place in (path, *path.parents) if place.exists())
-    return shutil.disk_usage(existing).free

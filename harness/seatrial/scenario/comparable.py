@@ -1,4 +1,4 @@
-"""What keeps a scenario from being compared, as far as that is known before anything starts."""
+"""Checks whether a scenario can be compared, before anything starts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def named(scenario: Scenario) -> tuple[str, ...]:
 
 
 def refuse_equals(scenario: Scenario, names: Sequence[str]) -> None:
-    """Raise UsageError for two variants that differ in nothing: no comparison of them can say anything."""
+    """Raise UsageError for two variants that differ in nothing: there is no difference to find."""
     for one, other in _equals(scenario, names):
         raise UsageError(
             f"the variants {other!r} and {one!r} differ in nothing",
@@ -72,7 +72,7 @@ def refuse_short(scenario: Scenario, variants: int, design: Design) -> None:
 
 
 def _problems(scenario: Scenario, values: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what a comparison of the scenario as it stands refuses; one without variants is for other verbs."""
+    """Yield what a comparison of the scenario as it stands refuses; one without variants is for other commands."""
     comparing, listed = scenario.comparing, values.get("variants") or {}
     others = _others(scenario)
     names = (comparing.base, *others)
@@ -88,7 +88,7 @@ def _problems(scenario: Scenario, values: Mapping[str, Any]) -> Iterator[Problem
 
 
 def _others(scenario: Scenario) -> tuple[str, ...]:
-    """Return what is set against the base, each once."""
+    """Return the variants that are compared with the base, each once."""
     comparing = scenario.comparing
     names = dict.fromkeys(comparing.variants or scenario.variants)
     return tuple(name for name in names if name != comparing.base)
@@ -96,9 +96,9 @@ def _others(scenario: Scenario) -> tuple[str, ...]:
 
 def _equals(scenario: Scenario, names: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield each of these variants that differs in nothing from one before it, with that one."""
-    told = [(name, _changes(scenario.variants[name], scenario)) for name in names]
-    for index, (name, changes) in enumerate(told):
-        other = next((before for before, same in told[:index] if same == changes), None)
+    changed = [(name, _changes(scenario.variants[name], scenario)) for name in names]
+    for index, (name, changes) in enumerate(changed):
+        other = next((before for before, same in changed[:index] if same == changes), None)
         if other is not None:
             yield name, other
 
@@ -111,7 +111,7 @@ def _changes(variant: Variant, scenario: Scenario) -> tuple[Any, ...]:
 def _least_s(scenario: Scenario, variants: int, design: Design | None) -> float:
     """Return how long the load of one block lasts at least, in seconds; without a design, of the shorter.
 
-    Stacks that come up and requests that drain come on top: they may take no time, and nobody knows how much.
+    The time for stacks to come up and requests to drain is unknown, and not counted.
     """
     load, comparing = scenario.load, scenario.comparing
     warmup_s = min(load.warmup_s, _STABLE_AFTER_S) if load.stable else load.warmup_s

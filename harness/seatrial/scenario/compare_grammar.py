@@ -1,4 +1,4 @@
-"""The grammar of `compare`: how variants are set against each other."""
+"""The pydantic model of `compare`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_BLOCKS = 1000
 
 VariantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 RuleText = Annotated[str, Field(min_length=1)]
-"""A metric, a budget or a rule, in the language of its own: `compare_rules` reads it."""
+"""A metric, a budget or a stop rule, each in a language of its own."""
 
 _NOT_GIVEN: Any = None
 

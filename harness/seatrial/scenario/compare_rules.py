@@ -1,4 +1,4 @@
-"""What `compare` and `grid` mean, and what is wrong with them, and with the rules that judge a comparison."""
+"""Checks of `compare`, `grid` and the rules that judge a comparison, and `compare` as model.Comparing."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from seatrial.scenario.problems import Problem
 
 BASE = "base"
 RESERVED = {
-    "again": "seatrial selfcheck calls the base so when it runs a second time",
-    "stored": "seatrial compare --against calls the stored base so",
+    "again": "seatrial selfcheck gives this name to the base when it runs a second time",
+    "stored": "seatrial compare --against gives this name to the stored base",
 }
-"""Names of variants that Seatrial gives itself, with why: two of one name could not be told apart."""
+"""Names that Seatrial gives to variants itself, and when."""
 
 
-def meaning(text: CompareText) -> Comparing:
-    """Return how variants are to be compared."""
+def compare_meaning(text: CompareText) -> Comparing:
+    """Return the values of `compare`."""
     return Comparing(
         design=None if text.design == "auto" else Design(text.design),
         blocks=text.blocks,
@@ -35,9 +35,9 @@ def meaning(text: CompareText) -> Comparing:
     )
 
 
-def problems(values: Mapping[str, Any], services: Sequence[str] | None) -> Iterator[Problem]:
-    """Yield what is wrong, as far as the words can be read; `services` are those of the stack, None: not known."""
-    yield from rule_texts.problems(values, services)
+def compare_problems(values: Mapping[str, Any], services: Sequence[str] | None) -> Iterator[Problem]:
+    """Yield what is wrong, as far as it can be read; `services` are those of the stack, None: unknown."""
+    yield from rule_texts.rule_problems(values, services)
     yield from _of_grid(values)
     yield from _of_compare(values)
 
@@ -45,8 +45,8 @@ def problems(values: Mapping[str, Any], services: Sequence[str] | None) -> Itera
 def _of_grid(values: Mapping[str, Any]) -> Iterator[Problem]:
     axes: Any = values.get("grid")
     listed = values.get("variants")
-    told = list(grid.problems(axes)) if _readable(axes) else []
-    yield from told
+    of_axes = list(grid.grid_problems(axes)) if _readable(axes) else []
+    yield from of_axes
     taken = {BASE, *(listed if isinstance(listed, dict) else ())}
     yield from _of_names(("variants", str(name)) for name in taken)
     yield from _of_names(("grid", name) for name in _combined(axes))
@@ -54,13 +54,13 @@ def _of_grid(values: Mapping[str, Any]) -> Iterator[Problem]:
         if name in taken:
             yield Problem(("grid",), f"the grid makes a variant {name!r}, and there is one already")
     count = len(variant_names(values))
-    if count > grid.MOST_VARIANTS and not told:
+    if count > grid.MOST_VARIANTS and not of_axes:
         place = ("variants",) if isinstance(listed, dict) else ("grid",)
         yield Problem(place, f"{count} variants with the base: at most {grid.MOST_VARIANTS} can be compared")
 
 
 def _of_names(places: Iterable[tuple[str, str]]) -> Iterator[Problem]:
-    """Yield which variants have a name that is reserved; those of a grid are told at the grid."""
+    """Yield which variants have a name that is reserved; for those of a grid the place is the grid."""
     for key, name in places:
         if name in RESERVED:
             place = (key,) if key == "grid" else (key, name)
@@ -71,7 +71,7 @@ def _readable(axes: object) -> bool:
     return isinstance(axes, dict) and all(
         isinstance(levels, dict)
         and all(isinstance(name, str) and isinstance(level, dict) for name, level in levels.items())
-        for levels in axes.values()  # to YAML 1.1 a bare `on` is no name but `true`
+        for levels in axes.values()  # YAML 1.1 reads a bare `on` as `true`
     )
 
 
@@ -83,7 +83,7 @@ def _combined(axes: Any) -> list[str]:  # noqa: ANN401  (any YAML value)
 
 
 def changes(level: Mapping[str, Any]) -> bool:
-    """Tell whether a level, or a variant, as it is written changes anything."""
+    """Return whether a level, or a variant, as it is written changes anything."""
     return any(changes(value) if isinstance(value, dict) else True for value in level.values())
 
 
@@ -92,30 +92,30 @@ def _of_compare(values: Mapping[str, Any]) -> Iterator[Problem]:
     if not isinstance(compare, dict):
         return
     known = variant_names(values)
-    base, wanted = compare.get("base"), compare.get("variants")
+    base, names = compare.get("base"), compare.get("variants")
     if isinstance(base, str) and base not in known:
         yield Problem(("compare", "base"), f"there is no variant {base!r}", _meant(base, known))
-    if isinstance(wanted, list):
-        yield from _of_wanted(wanted, known)
+    if isinstance(names, list):
+        yield from _of_compared(names, known)
     try:
-        one = CompareText.model_validate({key: compare[key] for key in ("slice", "settle") if key in compare})
+        slices = CompareText.model_validate({key: compare[key] for key in ("slice", "settle") if key in compare})
     except ValueError:
         return
-    if one.settle >= one.slice:
-        text = f"compare.settle ({one.settle:g} s) leaves nothing of a slice of {one.slice:g} s"
+    if slices.settle >= slices.slice:
+        text = f"compare.settle ({slices.settle:g} s) leaves nothing of a slice of {slices.slice:g} s"
         yield Problem(("compare", "settle" if "settle" in compare else "slice"), text)
 
 
-def _of_wanted(wanted: Sequence[object], known: Sequence[str]) -> Iterator[Problem]:
+def _of_compared(names: Sequence[object], known: Sequence[str]) -> Iterator[Problem]:
     place = ("compare", "variants")
-    if not wanted:
+    if not names:
         yield Problem(
             place, "compare.variants names none", f"there are: {', '.join(known)}; left out it means all"
         )
-    for index, name in enumerate(wanted):
+    for index, name in enumerate(names):
         if isinstance(name, str) and name not in known:
             yield Problem((*place, index), f"there is no variant {name!r}", _meant(name, known))
-        elif name in wanted[:index]:
+        elif name in names[:index]:
             yield Problem((*place, index), f"compare.variants: {name} stands twice")
 
 

@@ -1,11 +1,9 @@
-"""From a scenario to the plan of an experiment: which variants, in which order, with which looks."""
+"""The plan of an experiment made from a scenario: which variants, in which order, with which looks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import Any
 
 from seatrial.judge import looks
@@ -18,8 +16,8 @@ AGAIN = "again"
 STORED = "stored"
 """The name of the base where stored runs stand for it."""
 
-_IN_WORDS = {"path", "compose_file"}
-"""Where a scenario lies is no part of what it asks: a checkout may have been moved."""
+_NOT_COMPARED = {"path", "compose_file", "files"}
+"""The place of a scenario may change: a checkout may have been moved. Older plans have digests under `files`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,25 +32,20 @@ class Baseline:
 def comparison(
     scenario: Scenario, *, seed: int, shared_cores: bool, design: Design, against: Baseline | None = None
 ) -> ExperimentPlan:
-    """Plan a comparison; UsageError for one that can say nothing, or has no time for a block (`comparable`).
+    """Plan a comparison; UsageError for one without a difference to find, or without time for a block.
 
-    Against a baseline the variants that were named run, else the base as it stands now, in as many blocks as are
-    stored.
+    Against a baseline the named variants run, else the base as it is now, in as many blocks as are stored.
     """
     comparing = scenario.comparing
     names = comparable.named(scenario) if against is None else comparing.variants or (comparing.base,)
     blocks = comparing.blocks if against is None else min(comparing.blocks, against.blocks)
-    told = names if against is not None else (comparing.base, *names)
-    comparable.refuse_equals(scenario, told)
-    comparable.refuse_short(scenario, len(told), design)
-    made = _plan("compare", scenario, told, blocks, seed)
+    variants = names if against is not None else (comparing.base, *names)
+    comparable.refuse_equals(scenario, variants)
+    comparable.refuse_short(scenario, len(variants), design)
     made = replace(
-        made,
-        base=comparing.base,
-        shared_cores=shared_cores,
+        _plan("compare", scenario, variants, blocks, design, seed=seed, shared_cores=shared_cores),
         looks=looks.planned(blocks),
     )
-    made = _designed(made, scenario, design)
     if against is None:
         return made
     return replace(made, base=STORED, against=against.folder, stored=against.variant, varies=comparing.varies)
@@ -64,10 +57,9 @@ def selfcheck(
     """Plan the base against itself: one look, at the end; UsageError if no block fits in the budget of time."""
     base, blocks = scenario.comparing.base, scenario.comparing.blocks
     comparable.refuse_short(scenario, len((base, AGAIN)), design)
-    made = _plan("selfcheck", scenario, (base, AGAIN), blocks, seed)
+    made = _plan("selfcheck", scenario, (base, AGAIN), blocks, design, seed=seed, shared_cores=shared_cores)
     last = Look(blocks=blocks, alpha=made.alpha)
-    made = replace(made, base=base, shared_cores=shared_cores, looks=(last,), sides=scenario.comparing.sides)
-    return _designed(made, scenario, design)
+    return replace(made, looks=(last,), sides=scenario.comparing.sides)
 
 
 def with_again(scenario: Scenario) -> Scenario:
@@ -81,47 +73,44 @@ def with_again(scenario: Scenario) -> Scenario:
 
 def differing(there: Mapping[str, Any], here: Mapping[str, Any], at: str = "") -> list[str]:
     """Return, one line each, where two resolved scenarios differ, with both values."""
-    found = []
+    lines = []
     for key in dict.fromkeys((*there, *here)):
-        if not at and key in _IN_WORDS:
+        if not at and key in _NOT_COMPARED:
             continue
         place = f"{at}.{key}" if at else key
         one, other = there.get(key), here.get(key)
         if isinstance(one, Mapping) and isinstance(other, Mapping):
-            found += differing(one, other, place)
+            lines += differing(one, other, place)
         elif one != other:
-            found.append(f"{place}: {one!r} then, {other!r} now")
-    return found
+            lines.append(f"{place}: {one!r} then, {other!r} now")
+    return lines
 
 
-def _plan(command: str, scenario: Scenario, names: tuple[str, ...], blocks: int, seed: int) -> ExperimentPlan:
+def _plan(
+    command: str,
+    scenario: Scenario,
+    variants: tuple[str, ...],
+    blocks: int,
+    design: Design,
+    *,
+    seed: int,
+    shared_cores: bool,
+) -> ExperimentPlan:
+    comparing, in_slices = scenario.comparing, design is Design.SLICES
     return ExperimentPlan(
         command=command,
         scenario=scenario.name,
         question=scenario.question,
         seed=seed,
-        blocks=order.orders(names, blocks, seed),
+        blocks=order.orders(variants, blocks, seed),
+        base=comparing.base,
+        design=design,
         gate=scenario.gate,
         budgets=scenario.budgets,
-        time_s=scenario.comparing.time_s,
-        resolved={**plan.resolved(scenario), "files": _digests(scenario)},
+        time_s=comparing.time_s,
+        slice_s=comparing.slice_s if in_slices else None,
+        settle_s=comparing.settle_s if in_slices else None,
+        slices=comparing.slices if in_slices else None,
+        shared_cores=shared_cores,
+        resolved=plan.resolved(scenario),
     )
-
-
-def _digests(scenario: Scenario) -> dict[str, str]:
-    """Return the digests of the files that a scenario names: whoever resumes must not mix two versions of them."""
-    folder = scenario.compose_file.parent
-    replaced = [file for variant in scenario.variants.values() for file in variant.files.values()]
-    found = {}
-    for file in dict.fromkeys((scenario.compose_file, scenario.load.locustfile, *replaced)):
-        with suppress(OSError):  # what is missing is told by whoever needs it
-            name = str(file.relative_to(folder)) if file.is_relative_to(folder) else file.name
-            found[name] = sha256(file.read_bytes()).hexdigest()
-    return found
-
-
-def _designed(made: ExperimentPlan, scenario: Scenario, design: Design) -> ExperimentPlan:
-    one = scenario.comparing
-    if design is not Design.SLICES:
-        return replace(made, design=design)
-    return replace(made, design=design, slice_s=one.slice_s, settle_s=one.settle_s, slices=one.slices)

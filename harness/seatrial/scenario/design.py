@@ -1,4 +1,4 @@
-"""Which design an experiment gets: a fresh stack for each run, or all variants up at once and loaded by turns."""
+"""The design of an experiment: a fresh stack for each run, or all variants up at once, loaded in turn."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Any
 from seatrial.judge import metric
 from seatrial.judge.metric import Kind
 from seatrial.model import Comparing, Design, Load, Variant
-from seatrial.wire.rates import Rate
 
 SERVICE_BYTES = 256 << 20
-"""What is set aside for a service without a limit; those of the shipped stacks hold 5 to 120 MiB."""
+"""Planned for a service without a limit; those of the shipped stacks hold 5 to 120 MiB."""
 
 LOAD_BYTES = 200 << 20
-"""What is set aside for one variant's load process and sampler: they hold 90 and 40 MiB."""
+"""Planned for one variant's load process and sampler: they hold 90 and 40 MiB."""
 
 SPARE = 0.8
 """The part of the free memory that may be planned for."""
@@ -27,7 +26,7 @@ _POWERS = {"b": 0, "k": 1, "m": 2, "g": 3}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What is free on the host (None: nobody knows), and what each variant's stack may take."""
+    """The free memory of the host (None: unknown), and what each variant's stack may take."""
 
     available_bytes: int | None
     stacks_bytes: Mapping[str, int]
@@ -45,7 +44,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """A design, and why it was taken."""
+    """A design, and the reason for it."""
 
     design: Design
     reason: str
@@ -61,9 +60,9 @@ def choose(
     """
     if comparing.design is Design.RUNS:
         return Chosen(design=Design.RUNS, reason="asked for")
-    wanted = comparing.design is Design.SLICES or any(metric.parse(one).kind is Kind.LATENCY for one in gate)
-    if not wanted:
-        text = "no latency is gated: memory and CPU are told best by a fresh stack for each run"
+    latency_gates = any(metric.parse(one).kind is Kind.LATENCY for one in gate)
+    if comparing.design is not Design.SLICES and not latency_gates:
+        text = "no latency is gated: memory and CPU are measured best with a fresh stack for each run"
         return Chosen(design=Design.RUNS, reason=text)
     why_not = hindrance or _hindered(load, memory)
     if why_not:
@@ -78,8 +77,11 @@ def choose(
 def _hindered(load: Load, memory: Memory) -> str:
     if len(memory.stacks_bytes) < 2:  # noqa: PLR2004  (two, to go from one to the other)
         return "there is only one variant to be up"
-    if load.rate is not None and _changes(load.rate):
-        return "the rate changes in the window, which every turn would see another part of"
+    rates = (
+        {rate for one in load.rate.stretches for rate in (one.begin_per_s, one.end_per_s)} if load.rate else set()
+    )
+    if len(rates) > 1:
+        return "the rate changes in the window, so that each turn would get another part of it"
     if memory.available_bytes is None:
         return "the free memory of the host that the stacks run on is not known"
     if not memory.fits:
@@ -91,26 +93,18 @@ def _hindered(load: Load, memory: Memory) -> str:
     return ""
 
 
-def _changes(rate: Rate) -> bool:
-    return len({edge for one in rate.stretches for edge in (one.begin_per_s, one.end_per_s)}) > 1
-
-
 def stack_bytes(services: Mapping[str, Any], variant: Variant) -> int:
     """Return what a stack may take: the limits of its services, SERVICE_BYTES for each that has none.
 
-    `services` are those of the Compose file as it is written; of one that names none here it is known that it has
-    at least one.
+    `services` are those of the Compose file as it is written; without any, one is assumed.
     """
     changed = variant.compose.get("services") or {}
     merged = {name: (services.get(name) or {}, changed.get(name) or {}) for name in (*services, *changed)}
-    told = [_limit_bytes(here) or _limit_bytes(there) or SERVICE_BYTES for there, here in merged.values()]
-    return sum(told) or SERVICE_BYTES
+    limits = [_limit_bytes(here) or _limit_bytes(there) or SERVICE_BYTES for there, here in merged.values()]
+    return sum(limits) or SERVICE_BYTES
 
 
 def _limit_bytes(service: Mapping[str, Any]) -> int | None:
     deployed = ((service.get("deploy") or {}).get("resources") or {}).get("limits") or {}
-    told = service.get("mem_limit") or deployed.get("memory")
-    found = _SIZE.match(str(told)) if told is not None else None
-    if found is None:
-        return None
-    return int(float(found[1]) * float(1024 ** _POWERS[(found[2] or "b").lower()]))
+    match = _SIZE.match(str(service.get("mem_limit") or deployed.get("memory")))
+    return int(float(match[1]) * float(1024 ** _POWERS[(match[2] or "b").lower()])) if match else None

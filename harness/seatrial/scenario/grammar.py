@@ -1,4 +1,4 @@
-"""The grammar of a scenario file, as pydantic models: what may be written, not what it means for a run."""
+"""The pydantic models of a scenario file, and its JSON Schema."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class VariantText(Grammar):
 
 
 class ScenarioText(Grammar):
-    """One question."""
+    """A scenario file."""
 
     question: Annotated[str, Field(min_length=1)]
     stack: str

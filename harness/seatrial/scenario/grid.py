@@ -1,15 +1,16 @@
-"""Variants by axes: each axis has levels, and every combination of levels is a variant."""
+"""Variants as a grid: each axis has levels, and every combination of levels is a variant."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from seatrial.scenario.problems import Problem
 
 MOST_VARIANTS = 30
-"""More can't be told apart in any budget of time that people have, and Holm's correction grows with each."""
+"""More can't be compared in a realistic budget of time, and Holm's correction grows with each."""
 
 Level = Mapping[str, Any]
 Grid = Mapping[str, Mapping[str, Level]]
@@ -18,25 +19,23 @@ Grid = Mapping[str, Mapping[str, Level]]
 def combinations(grid: Grid) -> dict[str, dict[str, Any]]:
     """Return every combination of levels under the name `level-level`, in the order of the axes.
 
-    Levels are mappings like a variant's; where two axes set the same value, `problems` says so.
+    Levels are mappings like a variant's; `grid_problems` reports two axes that set the same value.
     """
-    found = {}
+    combined = {}
     for levels in itertools.product(*(axis.items() for axis in grid.values())):
         merged: dict[str, Any] = {}
         for _, level in levels:
             _merge(merged, level)
-        found["-".join(name for name, _ in levels)] = merged
-    return found
+        combined["-".join(name for name, _ in levels)] = merged
+    return combined
 
 
-def problems(grid: Grid) -> Iterator[Problem]:
+def grid_problems(grid: Grid) -> Iterator[Problem]:
     """Yield what is wrong: an axis without levels, too many combinations, or two axes that set the same value."""
     for name, axis in grid.items():
         if not axis:
             yield Problem(("grid", name), f"the axis {name!r} has no level, so the grid makes no variant")
-    count = 1
-    for axis in grid.values():
-        count *= len(axis)
+    count = math.prod(map(len, grid.values()))
     if count > MOST_VARIANTS:
         yield Problem(("grid",), f"{count} combinations; at most {MOST_VARIANTS} can be compared")
     places = {

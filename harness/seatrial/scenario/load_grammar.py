@@ -1,4 +1,4 @@
-"""The grammar of `load`: who drives the stack, how hard, and for how long."""
+"""The pydantic models of `load`: users, rate, warm-up and duration."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from seatrial.scenario.words import Duration, Grammar, Parameter, Word
 from seatrial.wire import rates
 
 POOL_USERS = 50
-"""Users of an open load that names none: at 50 requests a second they carry answers of one second each."""
+"""Users of an open load without `users`: enough for 50 requests a second that take one second each."""
 
 TAGS = frozenset({"[text]", "[list]", "[file]", "[time]", "[until]"})
-"""What pydantic adds to the place of a value that may be written in several ways."""
+"""Steps that pydantic adds to the place of a value that may be written in several ways."""
 
 _LEAST_STABLE_S = 12.0
 _NOT_GIVEN: Any = None
@@ -63,7 +63,7 @@ def _rate(value: object) -> str:
 
 def _part(value: object) -> str:
     text = _rate_word(value)
-    rates.parse(f"1/s for 1s, {text}")  # whether something has to follow, or there are arrivals, the whole tells
+    rates.parse(f"1/s for 1s, {text}")  # `_whole` checks the end, and that there are arrivals
     return text
 
 
@@ -83,7 +83,7 @@ def _warmup_form(value: object) -> str:
 
 
 def _pinning(value: object) -> object:
-    """Take YAML 1.1's flags `on` and `off` for the words that they were."""
+    """Return `on` and `off`, which YAML 1.1 reads as flags, as words."""
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
@@ -116,7 +116,7 @@ def _either_users_or_rate(schema: dict[str, Any]) -> None:
 
 
 class LoadText(Grammar):
-    """Who drives the stack, how hard, and for how long; `parameters` are text when they come here (`plain`)."""
+    """The load; `parameters` are text already (`plain_values`)."""
 
     model_config = ConfigDict(json_schema_extra=_either_users_or_rate)
 
@@ -135,7 +135,7 @@ class LoadText(Grammar):
     @model_validator(mode="before")
     @classmethod
     def _pool(cls, values: object) -> object:
-        """Fill in the pool of an open load."""
+        """Fill in the users of an open load."""
         if isinstance(values, dict) and "rate" in values and "users" not in values:
             return {**values, "users": POOL_USERS}
         return values

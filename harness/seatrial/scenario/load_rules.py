@@ -1,4 +1,4 @@
-"""What the words of `load` mean together, and beside the files that they name."""
+"""Checks of `load` beyond the grammar, and its values as model.Load."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from seatrial.wire import rates
 from seatrial.wire.rates import Rate, Stretch
 
 
-def meaning(text: LoadText, locustfile: Path, folder: Path) -> Load:
-    """Return the load; a rate's file stands in `folder`."""
+def load_meaning(text: LoadText, locustfile: Path, folder: Path) -> Load:
+    """Return the load; a rate's file is in `folder`."""
     warmup = text.warmup
     return Load(
         locustfile=locustfile,
@@ -31,10 +31,10 @@ def meaning(text: LoadText, locustfile: Path, folder: Path) -> Load:
     )
 
 
-def problems(load: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
-    """Yield what is wrong between the keys of `load`, or with a rate's file, as far as its words can be read."""
+def load_problems(load: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
+    """Yield what is wrong between the keys of `load`, or with a rate's file, as far as its values can be read."""
     if "arrivals" in load and "rate" not in load:
-        yield Problem(("load", "arrivals"), "load.arrivals says how a rate is kept, but there is no load.rate")
+        yield Problem(("load", "arrivals"), "load.arrivals is the spacing of a rate, but there is no load.rate")
     users, processes = load.get("users", POOL_USERS if "rate" in load else None), load.get("processes")
     if isinstance(users, int) and isinstance(processes, int) and 1 <= users < processes:
         text = f"load.processes is {processes}, but there are only {users} users: each process needs one"

@@ -1,4 +1,4 @@
-"""In which order the variants of each block are run."""
+"""The order of the variants in each block, and of the slices."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ def orders(variants: Sequence[str], blocks: int, seed: int) -> tuple[tuple[str, 
     orders, and more blocks begin with the same ones.
     """
     rng = random.Random(seed)  # noqa: S311  (an order of runs)
-    found: list[tuple[str, ...]] = []
-    while len(found) < blocks:
+    rows: list[tuple[str, ...]] = []
+    while len(rows) < blocks:
         row, steps = list(variants), list(range(len(variants)))
         rng.shuffle(row)
         rng.shuffle(steps)
-        found += [tuple(row[step:] + row[:step]) for step in steps]
-    return tuple(found[:blocks])
+        rows += [tuple(row[step:] + row[:step]) for step in steps]
+    return tuple(rows[:blocks])
 
 
 def turns(variants: Sequence[str], count: int, seed: int) -> tuple[str, ...]:
     """Return whose turn each slice is: every round has each variant once, in a random order of its own."""
     rng = random.Random(seed)  # noqa: S311  (an order of slices)
-    found: list[str] = []
+    slices: list[str] = []
     for _ in range(count):
         round_ = list(variants)
         rng.shuffle(round_)
-        found += round_
-    return tuple(found)
+        slices += round_
+    return tuple(slices)

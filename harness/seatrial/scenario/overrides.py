@@ -1,4 +1,4 @@
-"""`--set key=value`: one value of a scenario replaced from the command line, before it is checked."""
+"""`--set key=value`: values of a scenario replaced from the command line, before they are checked."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def parse(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 def apply(document: Document, settings: Mapping[str, str]) -> Document:
-    """Return the document with each dotted key set; the grammar judges the result as if it stood in the file."""
+    """Return the document with each dotted key set; the result is checked as if it were written in the file."""
     if not settings or not isinstance(document.values, dict):
         return document
     values = copy.deepcopy(document.values)
     for key, text in settings.items():
         _set(values, key, text)
-    return replace(document, values=values, told=frozenset(tuple(key.split(".")) for key in settings))
+    return replace(document, values=values, overridden=frozenset(tuple(key.split(".")) for key in settings))
 
 
 def _set(values: dict[str, Any], key: str, text: str) -> None:
@@ -43,11 +43,7 @@ def _set(values: dict[str, Any], key: str, text: str) -> None:
         if not isinstance(inner, dict):
             raise UsageError("--set names a key inside a value that has none", where=key, seen=repr(inner))
         node = inner
-    node[place[-1]] = text if plain.is_parameter(place) else _value(place, text)
-
-
-def _value(place: tuple[str, ...], text: str) -> Any:  # noqa: ANN401  (any YAML value)
     try:
-        return plain.values(tree(text)[0], place)
+        node[place[-1]] = text if plain.is_parameter(place) else plain.plain_values(tree(text)[0], place)
     except (yaml.YAMLError, RecursionError) as error:
         raise UsageError("--set has a value that is not YAML", where=".".join(place), seen=text) from error

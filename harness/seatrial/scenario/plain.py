@@ -1,7 +1,8 @@
-"""From a YAML tree to plain values; a load parameter keeps the text that was written: 1.10 is not 1.1."""
+"""Plain values of a YAML tree, in which a load parameter keeps its text (1.10 is not 1.1); Compose services."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -19,11 +20,8 @@ _NOTHING = "tag:yaml.org,2002:null"
 _FLAGS = frozenset({"true", "false"})
 
 
-def values(root: yaml.Node | None, place: tuple[str, ...] = ()) -> Any:  # noqa: ANN401  (any YAML value)
-    """Return what a tree at `place` of the scenario stands for; YAMLError if YAML has no word for it.
-
-    The tree's parameters are turned into text.
-    """
+def plain_values(root: yaml.Node | None, place: tuple[str, ...] = ()) -> Any:  # noqa: ANN401  (any YAML value)
+    """Return the values of a tree at `place` of the scenario, parameters as text; YAMLError for unknown tags."""
     if root is None:
         return None
     for path in _PARAMETERS:
@@ -33,12 +31,12 @@ def values(root: yaml.Node | None, place: tuple[str, ...] = ()) -> Any:  # noqa:
 
 
 def is_parameter(place: tuple[str, ...]) -> bool:
-    """Tell whether a place of the scenario is a load parameter's."""
+    """Return whether a place of the scenario is a load parameter's."""
     return any(len(place) == len(path) + 1 and _within(place[:-1], path) for path in _PARAMETERS)
 
 
 def _within(place: tuple[str, ...], path: tuple[str, ...]) -> bool:
-    """Tell whether `place` is the path, or leads to it."""
+    """Return whether `place` is the path, or leads to it."""
     return len(place) <= len(path) and all(step in (_ANY, here) for here, step in zip(place, path, strict=False))
 
 
@@ -53,10 +51,20 @@ def _keep_text(node: yaml.Node, path: tuple[str, ...]) -> None:
 
 
 def _text(node: yaml.Node) -> yaml.Node:
-    """Return a scalar as text, in a node of its own: an alias may give the same one a place elsewhere.
+    """Return a scalar as text, in a node of its own: an alias may use the same one at another place.
 
-    Nothing and a flag stay what they are; YAML 1.1's other words for a flag (`no`, `on`) are text.
+    Null, true and false stay what they are; YAML 1.1's other words for a flag (`no`, `on`) are text.
     """
     if not isinstance(node, yaml.ScalarNode) or node.tag == _NOTHING or node.value.lower() in _FLAGS:
         return node
     return yaml.ScalarNode(_TEXT, node.value, node.start_mark, node.end_mark, node.style)
+
+
+def compose_services(compose_file: Path) -> dict[str, Any] | None:
+    """Return the services of a Compose file as they are written; None if the file has none or can't be read."""
+    try:
+        content = yaml.safe_load(compose_file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError):
+        return None
+    services = content.get("services") if isinstance(content, dict) else None
+    return {str(name): service for name, service in services.items()} if isinstance(services, dict) else None

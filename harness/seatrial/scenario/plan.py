@@ -1,4 +1,4 @@
-"""What a command will do, written down before anything starts; and a scenario as plain JSON values."""
+"""The trial of a plain run; a scenario as JSON values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a scenario, in words: one line for each problem, with file, line and a hint."""
+"""Problems of a scenario: one line for each, with file, line and a hint."""
 
 from __future__ import annotations
 
@@ -29,59 +29,55 @@ class Problem:
 
 
 def of_grammar(error: ValidationError, grammar: type[BaseModel]) -> list[Problem]:
-    """Translate what pydantic found: one problem for each mistake."""
+    """Translate pydantic's errors: one problem for each mistake."""
     problems = []
     meant: set[Place] = set()
-    for found in sorted(error.errors(), key=lambda found: found["type"] == "missing"):
-        place = _place(found["loc"])
-        if found["type"] == "missing" and place in meant:
-            continue  # the misspelt key was told already
+    for detail in sorted(error.errors(), key=lambda one: one["type"] == "missing"):
+        place = _place(detail["loc"])
+        if detail["type"] == "missing" and place in meant:
+            continue  # the misspelt key was reported already
         hint = ""
-        if found["type"] == "extra_forbidden":
-            close = _meant(place, grammar)
-            hint = f"did you mean {close}?" if close else f"known here: {', '.join(_keys_at(place[:-1], grammar))}"
-            meant.add((*place[:-1], close))
-        elif found["type"] in _WRONG_TYPES:
+        if detail["type"] == "extra_forbidden":
+            keys = _keys_at(place[:-1], grammar)
+            close = difflib.get_close_matches(str(place[-1]), keys, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(keys)}"
+            meant |= {(*place[:-1], key) for key in close}
+        elif detail["type"] in _WRONG_TYPES:
             hint = wording.example(place)
-        problems.append(Problem(place, _told(found, place, grammar), hint))
+        problems.append(Problem(place, _text(detail, place, grammar), hint))
     return problems
 
 
-def _told(found: ErrorDetails, place: Place, grammar: type[BaseModel]) -> str:
+def _text(detail: ErrorDetails, place: Place, grammar: type[BaseModel]) -> str:
     if not place:
         return "the file must hold keys such as question, stack, load"
     key = ".".join(map(str, place))
-    if found["type"].startswith("model"):
+    if detail["type"].startswith("model"):
         words = f"must hold keys such as {', '.join(_keys_at(place, grammar)[:3])}"
-        return f"{key} {words} (seen: {wording.seen(found['input'])})"
-    return wording.told(key, found)
+        return f"{key} {words} (seen: {wording.shown(detail['input'])})"
+    return wording.message_of(key, detail)
 
 
 def _place(loc: tuple[int | str, ...]) -> Place:
-    """Return where a problem stands; pydantic tells a bad key as the place of its value and one step more."""
+    """Return the place of a problem; pydantic gives that of a bad key as its value's, and one step more."""
     bare = tuple(step for step in loc if step not in TAGS)
     return (*bare[:-2], str(bare[-2])) if bare[-1:] == (wording.KEY,) else bare
 
 
 def refuse(document: Document, problems: Iterable[Problem]) -> None:
     """Raise ScenarioInvalid with all problems in the order of their lines; return if there is none."""
-    told = sorted(problems, key=lambda problem: document.line(problem.place))
-    if not told:
+    ordered = sorted(problems, key=lambda problem: document.line(problem.place))
+    if not ordered:
         return
     lines = [
         f"{document.where(problem.place)}: {problem.text}" + (f"; {problem.hint}" if problem.hint else "")
-        for problem in told
+        for problem in ordered
     ]
     count = "one problem" if len(lines) == 1 else f"{len(lines)} problems"
     raise ScenarioInvalid(
         f"the scenario has {count}\n" + "\n".join(f"  {line}" for line in lines),
         hint="seatrial schema prints what a scenario may hold",
     )
-
-
-def _meant(place: Place, grammar: type[BaseModel]) -> str:
-    close = difflib.get_close_matches(str(place[-1]), _keys_at(place[:-1], grammar), n=1)
-    return close[0] if close else ""
 
 
 def _keys_at(place: Place, grammar: type[BaseModel]) -> list[str]:
@@ -98,8 +94,8 @@ def _keys_at(place: Place, grammar: type[BaseModel]) -> list[str]:
 
 
 def _mapping_among(model: Any) -> Any:  # noqa: ANN401  (any annotation)
-    """Return, of a value that may be written in several ways, the way that has keys; else what was given."""
+    """Return, of a value that may be written in several ways, the one that has keys; else the annotation."""
     if get_origin(model) not in {Union, UnionType}:
         return model
-    ways = [get_args(way)[0] if get_origin(way) is Annotated else way for way in get_args(model)]
-    return next((way for way in ways if isinstance(way, type) and issubclass(way, BaseModel)), model)
+    forms = [get_args(form)[0] if get_origin(form) is Annotated else form for form in get_args(model)]
+    return next((form for form in forms if isinstance(form, type) and issubclass(form, BaseModel)), model)

@@ -1,17 +1,16 @@
-"""From a scenario file to a Scenario: grammar first, then what the words mean beside the files they name."""
+"""A scenario file to a Scenario: the grammar first, then checks of the values and of the files they name."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from seatrial.model import FrontDoor, Probe, Scenario, Variant
-from seatrial.scenario import compare_rules, document, grid, load_rules, overrides, shipped
+from seatrial.scenario import compare_rules, document, grid, load_rules, overrides, plain, shipped
 from seatrial.scenario.document import Document
 from seatrial.scenario.grammar import ScenarioText, VariantText
 from seatrial.scenario.problems import Problem, of_grammar, refuse
@@ -20,7 +19,7 @@ COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-c
 
 
 def read(wanted: str, settings: Mapping[str, str] | None = None) -> Scenario:
-    """Read a scenario by name or path, `--set` values applied; ScenarioInvalid tells all problems at once."""
+    """Read a scenario by name or path, `--set` values applied; ScenarioInvalid with all problems at once."""
     return sourced(wanted, settings or {})[0]
 
 
@@ -31,9 +30,9 @@ def sourced(wanted: str, settings: Mapping[str, str]) -> tuple[Scenario, Documen
     try:
         text = ScenarioText.model_validate(source.values)
     except ValidationError as error:
-        told = of_grammar(error, ScenarioText)
-        places = {problem.place for problem in told}  # what is no word of the grammar needs no second message
-        refuse(source, [*problems, *told, *(one for one in _file_problems(source) if one.place not in places)])
+        refused = of_grammar(error, ScenarioText)
+        places = {problem.place for problem in refused}  # a second message for the same place would add nothing
+        refuse(source, [*problems, *refused, *(one for one in _file_problems(source) if one.place not in places)])
         raise  # refuse always raises here: a ValidationError has at least one problem
     refuse(source, [*problems, *_file_problems(source)])
     return _meaning(text, source.path), source
@@ -52,13 +51,13 @@ def _meaning(text: ScenarioText, path: Path) -> Scenario:
         seed=text.seed,
         secrets=text.secrets,
         tiers={name: tier.place for name, tier in text.tiers.items()},
-        load=load_rules.meaning(text.load, _locustfile(path, text.load.locustfile), path.parent),
+        load=load_rules.load_meaning(text.load, _locustfile(path, text.load.locustfile), path.parent),
         variants=_variants(text, folder),
         allow_hosts=text.allow_hosts,
         gate=text.gate,
         budgets=text.budgets,
         stop_when=text.stop_when,
-        comparing=compare_rules.meaning(text.compare),
+        comparing=compare_rules.compare_meaning(text.compare),
     )
 
 
@@ -66,19 +65,18 @@ def _variants(text: ScenarioText, folder: Path) -> dict[str, Variant]:
     """Return the base, the listed variants, and the grid's; a combination that changes nothing is the base."""
     axes = {axis: {name: one.model_dump() for name, one in levels.items()} for axis, levels in text.grid.items()}
     combined = grid.combinations(axes) if axes else {}
-    found = dict(text.variants) | {
+    texts = dict(text.variants) | {
         name: VariantText.model_validate(level) for name, level in combined.items() if compare_rules.changes(level)
     }
-    return {"base": Variant(name="base")} | {name: _variant(name, one, folder) for name, one in found.items()}
-
-
-def _variant(name: str, text: VariantText, folder: Path) -> Variant:
-    return Variant(
-        name=name,
-        compose=text.compose,
-        files={_in_stack(folder, old): _in_stack(folder, new) for old, new in text.files.items()},
-        parameters=text.load.parameters,
-    )
+    return {"base": Variant(name="base")} | {
+        name: Variant(
+            name=name,
+            compose=one.compose,
+            files={_in_stack(folder, old): _in_stack(folder, new) for old, new in one.files.items()},
+            parameters=one.load.parameters,
+        )
+        for name, one in texts.items()
+    }
 
 
 def _compose_file(path: Path, stack: str) -> Path:
@@ -93,41 +91,35 @@ def _locustfile(path: Path, name: str) -> Path:
 
 
 def _file_problems(source: Document) -> Iterator[Problem]:
-    """Yield what is wrong with the files that a scenario names, as far as its words can be read at all."""
+    """Yield what is wrong with the files that a scenario names, as far as its values can be read at all."""
     values = source.values if isinstance(source.values, dict) else {}
-    load = values.get("load")
+    load, stack = values.get("load"), values.get("stack")
+    compose_file = _compose_file(source.path, stack) if isinstance(stack, str) else None
+    services = None if compose_file is None else plain.compose_services(compose_file)
     if isinstance(load, dict):
-        yield from load_rules.problems(load, source.path.parent)
-    yield from compare_rules.problems(values, _all_services(source.path, values))
+        yield from load_rules.load_problems(load, source.path.parent)
+    yield from compare_rules.compare_problems(values, None if services is None else _with_added(services, values))
     locustfile = load.get("locustfile") if isinstance(load, dict) else None
     if isinstance(locustfile, str) and not _locustfile(source.path, locustfile).is_file():
         yield Problem(
             ("load", "locustfile"), f"there is no locustfile {locustfile!r} beside the scenario or shipped"
         )
-    if not isinstance(values.get("stack"), str):
+    if compose_file is None:
         return
-    compose_file = _compose_file(source.path, values["stack"])
-    if not compose_file.is_file():
-        yield Problem(("stack",), f"there is no Compose file at {compose_file}")
-        return
-    services = _services(compose_file)
     if services is None:
-        yield Problem(("stack",), f"{compose_file} is not a Compose file: it has no services")
+        missing = f"there is no Compose file at {compose_file}"
+        unreadable = f"{compose_file} is not a Compose file: it has no services"
+        yield Problem(("stack",), unreadable if compose_file.is_file() else missing)
         return
     yield from _service_problems(values, services)
-    yield from _replaced_files(values, compose_file.parent)
+    for place, level in _levels(values):
+        files = level.get("files")
+        for old, new in files.items() if isinstance(files, dict) else ():
+            texts = _file_texts(compose_file.parent, old, new)
+            yield from (Problem((*place, "files", str(old)), text) for text in texts)
 
 
-def _services(compose_file: Path) -> list[str] | None:
-    try:
-        content = yaml.safe_load(compose_file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError):
-        return None
-    services = content.get("services") if isinstance(content, dict) else None
-    return [str(name) for name in services] if isinstance(services, dict) else None
-
-
-def _service_problems(values: Mapping[str, Any], services: list[str]) -> Iterator[Problem]:
+def _service_problems(values: Mapping[str, Any], services: Collection[str]) -> Iterator[Problem]:
     named: list[tuple[tuple[str, ...], object]] = []
     if isinstance(values.get("front_door"), dict):
         named.append((("front_door", "service"), values["front_door"].get("service")))
@@ -136,13 +128,6 @@ def _service_problems(values: Mapping[str, Any], services: list[str]) -> Iterato
     for place, name in named:
         if isinstance(name, str) and name not in services:
             yield Problem(place, f"the stack has no service {name!r}", f"its services: {', '.join(services)}")
-
-
-def _replaced_files(values: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
-    for place, level in _levels(values):
-        files = level.get("files")
-        for old, new in files.items() if isinstance(files, dict) else ():
-            yield from (Problem((*place, "files", str(old)), text) for text in _of_files(folder, old, new))
 
 
 def _levels(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
@@ -156,18 +141,14 @@ def _levels(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mappin
                 yield (*place, str(name)), level
 
 
-def _all_services(path: Path, values: Mapping[str, Any]) -> list[str] | None:
-    """Return the services of the stack, and those that variants add; None if the stack can't be read."""
-    stack = values.get("stack")
-    services = _services(_compose_file(path, stack)) if isinstance(stack, str) else None
-    if services is None:
-        return None
+def _with_added(services: Iterable[str], values: Mapping[str, Any]) -> list[str]:
+    """Return the names of the services, and of those that variants add."""
     changes = [level.get("compose") for _, level in _levels(values)]
     added = [one["services"] for one in changes if isinstance(one, dict) and isinstance(one.get("services"), dict)]
     return list(dict.fromkeys([*services, *(str(name) for one in added for name in one)]))
 
 
-def _of_files(folder: Path, *names: object) -> Iterator[str]:
+def _file_texts(folder: Path, *names: object) -> Iterator[str]:
     for name in names:
         if not isinstance(name, str):
             continue
@@ -179,5 +160,5 @@ def _of_files(folder: Path, *names: object) -> Iterator[str]:
 
 
 def _in_stack(folder: Path, name: str) -> Path:
-    """Return the file that a name in the stack's folder means; `..` is taken by its letters, as Compose does."""
+    """Return the file of a name in the stack's folder; as in Compose, `..` is resolved without following links."""
     return Path(os.path.normpath(folder / name))

@@ -1,4 +1,4 @@
-"""Where the shipped scenarios and locustfiles are: inside the installed wheel, or in the checkout."""
+"""The shipped scenarios and locustfiles: inside the installed wheel, or in the checkout."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def names() -> tuple[str, ...]:
 
 
 def word(path: Path) -> str:
-    """Return what finds the scenario of this file again, as it is typed in a shell: its name or its path."""
+    """Return the argument that names the scenario of this file in a shell: its name or its path."""
     name = path.stem
     return name if name in names() and path == find(name) else shlex.quote(str(path))
 

@@ -1,18 +1,18 @@
-"""Our words for what the grammar refuses; the library's own words name its classes and regular expressions."""
+"""Messages for what the grammar refuses: pydantic's own name its classes and regular expressions."""
 
 from __future__ import annotations
 
 from pydantic_core import ErrorDetails
 
 KEY = "[key]"
-"""What pydantic adds to the place of a mapping's key."""
+"""The step that pydantic adds to the place of a mapping's key."""
 
 _SHOWN_CHARACTERS = 60
-_PLAIN = {
+_WITHOUT_VALUE = {
     "missing": "is missing",
     "extra_forbidden": "is not a key of a scenario",
 }
-_WORDS = {
+_MESSAGES = {
     "string_type": "must be text",
     "invalid_key": "must be a key of text",
     "int_type": "must be a whole number",
@@ -42,34 +42,34 @@ _EXAMPLES = {
 
 
 def example(place: tuple[str | int, ...]) -> str:
-    """Return what is written at a list's place, or at that of one of its items; empty where nobody needs it."""
-    found = _EXAMPLES.get(tuple(step for step in place if isinstance(step, str)))
-    return f"such as {found}" if found else ""
+    """Return an example for a list's place, or that of one of its items; empty where there is none."""
+    text = _EXAMPLES.get(tuple(step for step in place if isinstance(step, str)))
+    return f"such as {text}" if text else ""
 
 
-def told(key: str, found: ErrorDetails) -> str:
+def message_of(key: str, detail: ErrorDetails) -> str:
     """Return what is wrong with the value, or the name, at `key`."""
-    kind = found["type"]
-    if kind in _PLAIN:
-        return f"{key} {_PLAIN[kind]}"
-    is_key = found["loc"][-1:] == (KEY,)
+    kind = detail["type"]
+    if kind in _WITHOUT_VALUE:
+        return f"{key} {_WITHOUT_VALUE[kind]}"
+    is_key = detail["loc"][-1:] == (KEY,)
     name = f"the name {key}" if is_key else key
     if kind == "value_error":
-        said = found["msg"].removeprefix("Value error, ")
-        joint = " " if said.startswith("must ") else ": "
-        return f"{name}{joint}{said} (seen: {seen(found['input'])})"
-    return f"{name} {_must(found)}" + ("" if is_key else f" (seen: {seen(found['input'])})")
+        message = detail["msg"].removeprefix("Value error, ")
+        joint = " " if message.startswith("must ") else ": "
+        return f"{name}{joint}{message} (seen: {shown(detail['input'])})"
+    context = detail.get("ctx", {})
+    if (pattern := context.get("pattern", "")) in _PATTERNS:
+        message = _PATTERNS[pattern]
+    elif kind in _MESSAGES:
+        message = _MESSAGES[kind].format_map(context)
+    else:
+        message = detail["msg"][:1].lower() + detail["msg"][1:]
+    return f"{name} {message}" + ("" if is_key else f" (seen: {shown(detail['input'])})")
 
 
-def seen(value: object) -> str:
-    """Return a value as a scenario would say it, cut to a readable length."""
+def shown(value: object) -> str:
+    """Return a value as it is written in a scenario, cut to a readable length."""
     words = {None: "nothing", True: "true", False: "false"}
     text = words[value] if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
-
-
-def _must(found: ErrorDetails) -> str:
-    context = found.get("ctx", {})
-    pattern = _PATTERNS.get(context.get("pattern", ""))
-    words = _WORDS.get(found["type"])
-    return pattern or (words.format_map(context) if words else found["msg"][:1].lower() + found["msg"][1:])

@@ -1,4 +1,4 @@
-"""The words that a scenario is made of: durations, names, and the text of a load parameter."""
+"""Types of a scenario's values: durations, names, and the text of a load parameter."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ Word = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 
 
 class Grammar(BaseModel):
-    """A mapping whose keys are all known."""
+    """A mapping without unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

@@ -1,1 +1,1 @@
-"""Brings a stack up, waits until it answers, seeds it, and takes it away again, whatever happens."""
+"""Engines that bring a stack up, wait until it answers, seed it, and remove it in any case."""

@@ -1,24 +1,19 @@
-"""The `attach` engine: finds a stack that is already up, and never starts, stops or removes anything of it."""
+"""The `attach` engine: uses a stack that is already up, and never starts, stops or removes anything of it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from typing import Any
-
-import docker
 
 from seatrial.errors import SeatrialError, UsageError
-from seatrial.model import EngineName, Stack, StackSpec
+from seatrial.model import EngineName, Service, Stack, StackSpec
 from seatrial.stack.container_logs import LogKeeper
-from seatrial.stack.containers import Container, View, all_addresses, as_services, label_of
-from seatrial.stack.cores import shares_this_host
-from seatrial.stack.daemon import connect, daemon_facts, talking
-from seatrial.stack.front_door import way_to
-from seatrial.stack.readiness import Patience, await_ready
+from seatrial.stack.containers import ProjectContainers, all_addresses, as_services, find
+from seatrial.stack.daemon import PROJECT, connect, daemon_facts, shares_this_host
+from seatrial.stack.front_door import route_to
+from seatrial.stack.readiness import ReadinessWatch, await_ready
 from seatrial.stack.redaction import Redactor
-from seatrial.stack.removal import PROJECT
 
 
 @contextmanager
@@ -29,58 +24,49 @@ def attached(project_or_label: str, spec: StackSpec) -> Iterator[Stack]:
     """
     spec.logs.mkdir(parents=True, exist_ok=True)
     with closing(connect()) as client:
-        view = View(
-            client=client, label=label_of(project_or_label), once=frozenset(), redactor=Redactor(spec.environment)
-        )
-        stack = _found(view, project_or_label, spec)
-        patience = Patience(watch=lambda: None, report=lambda: view.report(spec.front_door.service))
-        await_ready(stack.url, spec.probes, patience)
+        project = find(client, project_or_label, Redactor(spec.environment))
+        stack = _described(project, project_or_label, spec)
+        watch = ReadinessWatch(watch=lambda: None, report=lambda: project.report(spec.front_door.service))
+        await_ready(stack.url, spec.probes, watch)
         since_s = int(time.time())
         try:
             yield stack
         finally:
-            with suppress(SeatrialError):  # the stack may have gone meanwhile: that is its owner's business
-                LogKeeper(view=view, folder=spec.logs, files={}, since_epoch_s=since_s).save()
+            with suppress(SeatrialError):  # the stack's owner may have removed it meanwhile
+                LogKeeper(project=project, folder=spec.logs, files={}, since_epoch_s=since_s).save()
 
 
-def _found(view: View, sought: str, spec: StackSpec) -> Stack:
-    containers = view.running()
+def services(project_or_label: str) -> tuple[Service, ...]:
+    """Return the running services of a Compose project, or with a `label=value`; UsageError if there are none."""
+    with closing(connect()) as client:
+        return as_services(find(client, project_or_label, Redactor({})).running())
+
+
+def _described(project: ProjectContainers, project_or_label: str, spec: StackSpec) -> Stack:
+    containers = project.running()
     door = next((one for one in containers if one.service == spec.front_door.service), None)
     if door is None:
-        raise _not_found(view, sought, containers, spec.front_door.service)
-    inspected = view.inspect(door.id)
-    way = way_to(view.client, inspected, spec)
+        raise UsageError(
+            f"no running service {spec.front_door.service!r} in {project_or_label!r}",
+            seen=f"services {', '.join(one.service for one in containers)}",
+            expected="the front door's service",
+        )
+    inspected = project.inspect(door.id)
+    route = route_to(project.client, inspected, spec)
     return Stack(
         engine=EngineName.ATTACH,
         project=(inspected["Config"].get("Labels") or {}).get(PROJECT, ""),
-        url=way.url,
-        via=way.via,
-        public_url=way.public_url,
+        url=route.url,
+        via=route.via,
+        public_url=route.public_url,
         addresses=all_addresses(containers),
         services=as_services(containers),
         environment=spec.environment,
         facts={
             "engine": EngineName.ATTACH.value,
-            "via": way.via,
-            **daemon_facts(view.client),
+            "via": route.via,
+            **daemon_facts(project.client),
             "images": {one.service: one.image for one in containers},
-            "cores": [] if shares_this_host(view.client) else None,
+            "cores": [] if shares_this_host(project.client) else None,
         },
     )
-
-
-def _not_found(view: View, sought: str, containers: list[Container], service: str) -> UsageError:
-    up = [f"services {', '.join(one.service for one in containers)}"] if containers else _up(view.client)
-    return UsageError(
-        f"no running service {service!r} in {sought!r}",
-        seen="\n".join(up) or "no container is running",
-        expected="a Compose project, or label=value, and the front door's service",
-        hint="`docker compose ls` lists the projects",
-    )
-
-
-def _up(client: docker.DockerClient) -> list[str]:
-    with talking("listing the containers"):
-        listed: list[dict[str, Any]] = client.api.containers()
-    projects = {(one.get("Labels") or {}).get(PROJECT) for one in listed} - {None}
-    return [f"project {name}" for name in sorted(map(str, projects))]

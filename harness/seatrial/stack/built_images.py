@@ -1,4 +1,4 @@
-"""The names of the images that a stack builds: never those that the user's own builds have."""
+"""Names for the images that a stack builds, other than those of the user's own builds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from seatrial.stack.compose_yaml import Config, Instead
 
-_OURS = "seatrial/"
+_SHIPPED = "seatrial/"
 _DIGITS = 8
 
 
@@ -32,7 +32,11 @@ def image_names(compose_file: Path, changes: Mapping[str, Any], config: Config) 
     they stay.
     """
     services: dict[str, Any] = config["services"]
-    built = [name for name, one in services.items() if "build" in one and not _stays(one, changes)]
+    built = [
+        name
+        for name, one in services.items()
+        if "build" in one and (changes or not str(one.get("image", "")).startswith(_SHIPPED))
+    ]
     written = json.dumps([str(compose_file.absolute()), changes], sort_keys=True, default=str)
     stack = f"{build_project(compose_file)}-{sha256(written.encode()).hexdigest()[:_DIGITS]}"
     names = {name: f"{stack}-{_slug(name)}" for name in built}
@@ -42,17 +46,13 @@ def image_names(compose_file: Path, changes: Mapping[str, Any], config: Config) 
 
 
 def image_changes(compose_file: Path, changes: Mapping[str, Any], config: Config) -> dict[str, dict[str, Any]]:
-    """Return, by service, what an override has to say for that."""
+    """Return the entries of an override that set those names, by service."""
     entries: dict[str, dict[str, Any]] = {}
     for name, image in image_names(compose_file, changes, config).items():
         entries[name] = {"image": image}
         if (config["services"][name].get("build") or {}).get("tags"):
             entries[name]["build"] = {"tags": Instead()}
     return entries
-
-
-def _stays(service: Config, changes: Mapping[str, Any]) -> bool:
-    return not changes and str(service.get("image", "")).startswith(_OURS)
 
 
 def _tagged(image: str) -> str:

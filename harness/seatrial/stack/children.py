@@ -1,4 +1,4 @@
-"""Runs a child to its end, and keeps what it said: in a log, without secrets, and as a tail for an error."""
+"""Runs a child to its end; its output goes to a log, without secrets, and its last lines into errors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from seatrial.stack.guard import Guard
 from seatrial.stack.redaction import Redactor
 
 _TAIL_LINES = 200
-_POLL_S = 0.1
+_READ_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A child that is to be run; its output is appended to `log` unless that is None.
+    """A child to run; its output is appended to `log` unless that is None.
 
     With `output` its standard output goes there, as it is, and only its standard error to the log.
     """
@@ -37,7 +37,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How it ended: `code` None when its deadline ended it; the last lines, without secrets."""
+    """How a child ended; `code` is None when its deadline ended it, `lines` are the last ones, without secrets."""
 
     code: int | None
     lines: tuple[str, ...]
@@ -55,13 +55,13 @@ def run(
     clock: Callable[[], float] = time.monotonic,
 ) -> Ended:
     """Run to the end; `tick` is called ten times a second and may raise, which ends the child."""
-    said = subprocess.STDOUT if job.output is None else subprocess.PIPE
-    child = guard.spawn(job.argv, env=job.env, cwd=job.cwd, stdout=job.output or subprocess.PIPE, stderr=said)
+    stderr = subprocess.STDOUT if job.output is None else subprocess.PIPE
+    child = guard.spawn(job.argv, env=job.env, cwd=job.cwd, stdout=job.output or subprocess.PIPE, stderr=stderr)
     lines = _Lines(job)
     until = clock() + job.deadline_s
     try:
         while child.poll() is None and clock() < until:
-            lines.read(child, _POLL_S)
+            lines.read(child, _READ_S)
             tick()
         code = child.poll()
         lines.read(child, 0.0)
@@ -75,7 +75,7 @@ def run(
 
 
 class _Lines:
-    """Cuts output into lines, and hands each on without secrets."""
+    """The output of a child by lines, without secrets: all in the log, the last ones kept."""
 
     def __init__(self, job: Job) -> None:
         self.last: deque[str] = deque(maxlen=_TAIL_LINES)
@@ -84,28 +84,28 @@ class _Lines:
         self._log = None if job.log is None else job.log.open("ab")
 
     def read(self, child: subprocess.Popen[bytes], wait_s: float) -> None:
-        """Take in what there is, at most for a second."""
+        """Read what there is, at most a thousand pieces."""
         pipe = child.stdout or child.stderr
         for _ in range(1000):
             if pipe is None or not select.select([pipe], [], [], wait_s)[0]:
                 return
             piece = os.read(pipe.fileno(), 65536)
             if not piece:
-                time.sleep(wait_s)  # the pipe is closed, the child not yet gone
+                time.sleep(wait_s)  # the pipe is closed, the child still runs
                 return
             *whole, self._rest = (self._rest + piece).split(b"\n")
             for line in whole:
-                self._take(line)
+                self._add(line)
             wait_s = 0.0
 
     def close(self) -> None:
-        """Take in the unfinished line, and close the log."""
+        """Log the unfinished line, and close the log."""
         if self._rest:
-            self._take(self._rest)
+            self._add(self._rest)
         if self._log is not None:
             self._log.close()
 
-    def _take(self, line: bytes) -> None:
+    def _add(self, line: bytes) -> None:
         clean = self._job.redactor.line(line)
         self.last.append(clean.decode(errors="replace").rstrip())
         if self._log is not None:

@@ -1,9 +1,9 @@
-"""The `compose` engine: Compose brings the services up and takes them away, the Docker SDK observes."""
+"""The `compose` engine: Compose creates and removes the services, the Docker SDK observes them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,20 +16,18 @@ from seatrial.errors import EngineUnavailable, SeatrialError, StackFailed
 from seatrial.model import EngineName, Say, Service, Stack, StackSpec
 from seatrial.stack.compose_files import override
 from seatrial.stack.compose_services import expected_services, log_files, once_services
-from seatrial.stack.compose_steps import BringUp, Project, with_files
+from seatrial.stack.compose_steps import BringUp, Project
 from seatrial.stack.compose_version import compose_version
-from seatrial.stack.compose_yaml import Config, dump, parsed
+from seatrial.stack.compose_yaml import Config, parsed
 from seatrial.stack.container_logs import LogKeeper
-from seatrial.stack.containers import View, all_addresses, of_project
-from seatrial.stack.cores import shares_this_host
-from seatrial.stack.daemon import connect, daemon_facts
-from seatrial.stack.front_door import Way, way_to
+from seatrial.stack.containers import ProjectContainers, all_addresses
+from seatrial.stack.daemon import PROJECT, connect, daemon_facts, shares_this_host
+from seatrial.stack.front_door import Route, route_to
 from seatrial.stack.guard import Guard, shielded
 from seatrial.stack.ownership import labels, this_owner
-from seatrial.stack.readiness import Patience, await_ready
+from seatrial.stack.readiness import ReadinessWatch, await_ready
 from seatrial.stack.redaction import Redactor
 from seatrial.stack.removal import remove_all
-from seatrial.stack.settling import settle
 
 _LEAST_START_S = 60.0
 _STOP_S = 3
@@ -41,37 +39,38 @@ _LOOK_AGAIN_S = 0.5
 
 @contextmanager
 def running(spec: StackSpec, guard: Guard, say: Say) -> Iterator[Stack]:
-    """Bring the stack up, wait until it is ready, and take it away at the end.
+    """Bring the stack up, wait until it is ready, and remove it at the end.
 
-    It is also taken away when the bring-up fails or is interrupted. A kept stack stays
+    It is also removed when the bring-up fails or is interrupted. A kept stack stays
     if the context ends without an error.
     """
-    guard.litter(spec.work)
+    guard.delete_on_crash(spec.work)
     for folder in (spec.work, spec.logs):
         folder.mkdir(parents=True, exist_ok=True)
     with closing(connect()) as client:
-        here = shares_this_host(client)
-        engine = _prepare(spec if here else replace(spec, cores=()), guard, say, client, here=here)
-        guard.owe_removal(spec.run_id)
-        stays = False
+        on_this_host = shares_this_host(client)
+        placed = spec if on_this_host else replace(spec, cores=())
+        engine = _prepare(placed, guard, say, client, on_this_host=on_this_host)
+        guard.expect_containers(spec.run_id)
+        kept = False
         try:
             yield engine.bring_up()
             if spec.kept:
                 guard.keep(spec.run_id)
-                stays = True
+                kept = True
         finally:
-            if not stays:
+            if not kept:
                 with shielded():
                     engine.take_down()
 
 
-def _prepare(spec: StackSpec, guard: Guard, say: Say, client: docker.DockerClient, *, here: bool) -> _Engine:
+def _prepare(
+    spec: StackSpec, guard: Guard, say: Say, client: docker.DockerClient, *, on_this_host: bool
+) -> _Engine:
     redactor = Redactor(spec.environment)
     project = Project(spec=spec, guard=guard, redactor=redactor, files=(spec.compose_file,))
     if spec.variant.compose:
-        changed = spec.work / "variant.yaml"
-        changed.write_text(dump(dict(spec.variant.compose)), encoding="utf-8")
-        project = with_files(project, changed)
+        project = project.with_file("variant.yaml", dict(spec.variant.compose))
     config = parsed(project.config())
     marks = labels(
         run_id=spec.run_id,
@@ -79,46 +78,44 @@ def _prepare(spec: StackSpec, guard: Guard, say: Say, client: docker.DockerClien
         deadline_epoch_s=time.time() + spec.deadline_s,
         kept=spec.kept,
     )
-    ours = spec.work / "seatrial.yaml"
-    ours.write_text(dump(override(spec, config, marks)), encoding="utf-8")
-    view = View(
+    project = project.with_file("seatrial.yaml", override(spec, config, marks))
+    containers = ProjectContainers(
         client=client,
-        label=of_project(spec.project),
+        label=f"{PROJECT}={spec.project}",
         once=once_services(config),
         redactor=redactor,
         expected=expected_services(config),
     )
-    return _Engine(project=with_files(project, ours), config=config, view=view, say=say, here=here)
+    return _Engine(project=project, config=config, containers=containers, say=say, on_this_host=on_this_host)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Engine:
     project: Project
     config: Config
-    view: View
+    containers: ProjectContainers
     say: Say
-    here: bool
-    sleep: Callable[[float], None] = time.sleep
+    on_this_host: bool
 
     def bring_up(self) -> Stack:
         """Do everything until the stack is ready."""
         spec = self.project.spec
         start_s = max([_LEAST_START_S, *(probe.within_s for probe in spec.probes)])
         steps = BringUp(
-            project=self.project, config=self.config, client=self.view.client, say=self.say, start_s=start_s
+            project=self.project, config=self.config, client=self.containers.client, say=self.say, start_s=start_s
         )
-        steps.run(self.view.watch)
+        steps.run(self.containers.watch)
         door = spec.front_door.service
-        settle(self.view, door, start_s)
-        way = self._way()
-        self.say(f"waiting until {way.url} is ready")
-        patience = Patience(watch=self.view.watch, report=lambda: self.view.report(door))
-        await_ready(way.url, spec.probes, patience)
-        settle(self.view, door, start_s)  # again: the front door answers also when a service behind it has gone
-        return self._stack(way)
+        self.containers.settle(door, start_s)
+        route = self._route()
+        self.say(f"waiting until {route.url} is ready")
+        watch = ReadinessWatch(watch=self.containers.watch, report=lambda: self.containers.report(door))
+        await_ready(route.url, spec.probes, watch)
+        self.containers.settle(door, start_s)  # the front door answers also when a service behind it has ended
+        return self._stack(route)
 
-    def _stack(self, way: Way) -> Stack:
-        containers = self.view.running()
+    def _stack(self, route: Route) -> Stack:
+        containers = self.containers.running()
         files = log_files(self.config)
         services = (
             Service(name=one.service, container=one.id, log_files=files.get(one.service, ())) for one in containers
@@ -126,25 +123,33 @@ class _Engine:
         return Stack(
             engine=EngineName.COMPOSE,
             project=self.project.spec.project,
-            url=way.url,
-            via=way.via,
-            public_url=way.public_url,
+            url=route.url,
+            via=route.via,
+            public_url=route.public_url,
             addresses=all_addresses(containers),
             services=tuple(services),
             environment=self.project.spec.environment,
-            facts=self._facts(way.via),
+            facts={
+                "engine": EngineName.COMPOSE.value,
+                "project": self.project.spec.project,
+                "via": route.via,
+                **daemon_facts(self.containers.client),
+                "compose": compose_version(),
+                "cores": list(self.project.spec.cores) if self.on_this_host else None,
+                "images": {one.service: one.image for one in self.containers.containers()},
+            },
         )
 
     def take_down(self) -> None:
-        """Save the logs, remove all, and look whether all is gone; what resists is left to the dead-man."""
+        """Save the logs, remove all, and check that nothing is left; else the watchdog tries again."""
         self.say("taking the stack down")
-        keeper = LogKeeper(view=self.view, folder=self.project.spec.logs, files=log_files(self.config))
+        keeper = LogKeeper(project=self.containers, folder=self.project.spec.logs, files=log_files(self.config))
         try:
             problems = keeper.save_volatile()
             self.project.compose("stop", "--timeout", str(_STOP_S), deadline_s=_DOWN_S)
             problems += keeper.save()
         except EngineUnavailable as error:
-            self.say(f"{error.what}; the clean-up process tries on")
+            self.say(f"{error.what}; the watchdog tries again")
             return
         except (SeatrialError, OSError) as error:  # a log is no reason to leave containers behind
             problems = [f"the logs could not be saved: {error}"]
@@ -160,39 +165,28 @@ class _Engine:
         try:
             for look in range(_LOOKS):
                 if look:  # what was removed takes a moment to be gone
-                    self.sleep(_LOOK_AGAIN_S)
-                removed, problems = remove_all(self.view.client, spec.run_id, project=spec.project)
+                    time.sleep(_LOOK_AGAIN_S)
+                removed, problems = remove_all(self.containers.client, spec.run_id, project=spec.project)
                 if not removed and not problems:
                     self.project.guard.removed(spec.run_id)
                     return []
         except (DockerException, RequestException) as error:
-            return [f"the daemon does not say whether all is gone: {error}"]
+            return [f"it is unknown whether all was removed: {error}"]
         return problems
 
-    def _way(self) -> Way:
-        """Find the way; a container that is just ending has no address any more, and is told as what it is."""
+    def _route(self) -> Route:
+        """Find the route; of a container that ends meanwhile, which has no address any more, the end is raised."""
         for _ in range(_LOOKS):
             try:
-                return way_to(self.view.client, self._door(), self.project.spec)
+                return route_to(self.containers.client, self._door(), self.project.spec)
             except StackFailed:
-                self.sleep(_PAUSE_S)
-                self.view.watch()
-        return way_to(self.view.client, self._door(), self.project.spec)
+                time.sleep(_PAUSE_S)
+                self.containers.watch()
+        return route_to(self.containers.client, self._door(), self.project.spec)
 
     def _door(self) -> Mapping[str, Any]:
         name = self.project.spec.front_door.service
-        for one in self.view.running():
+        for one in self.containers.running():
             if one.service == name:
-                return self.view.inspect(one.id)
-        raise StackFailed(f"the front door {name!r} is not running", seen=self.view.report(name))
-
-    def _facts(self, via: str) -> dict[str, Any]:
-        return {
-            "engine": EngineName.COMPOSE.value,
-            "project": self.project.spec.project,
-            "via": via,
-            **daemon_facts(self.view.client),
-            "compose": compose_version(),
-            "cores": list(self.project.spec.cores) if self.here else None,
-            "images": {one.service: one.image for one in self.view.containers()},
-        }
+                return self.containers.inspect(one.id)
+        raise StackFailed(f"the front door {name!r} is not running", seen=self.containers.report(name))

@@ -1,4 +1,4 @@
-"""What we add to a Compose file: labels, names of our own, replaced files, the wanted port."""
+"""The override that Seatrial adds to a Compose file: labels, names, replaced files, the published port."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from seatrial.errors import UsageError
 from seatrial.model import StackSpec
 from seatrial.stack.built_images import image_changes
 from seatrial.stack.compose_yaml import Config, Instead, escaped
-from seatrial.stack.cores import cpuset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addition:
-    """An override in the making."""
+    """What an override consists of."""
 
     spec: StackSpec
     config: Config
@@ -33,14 +32,14 @@ class Addition:
             if mounts := self._replaced_mounts(service):
                 entry["volumes"] = mounts
             if self.spec.cores and not service.get("cpuset"):  # the user's own choice of cores stands
-                entry["cpuset"] = cpuset(self.spec.cores)
+                entry["cpuset"] = ",".join(map(str, sorted(self.spec.cores)))
             added[name] = entry
         if self.spec.port:
             added[self.spec.front_door.service]["ports"] = self._ports()
         return added
 
     def named(self, kind: str) -> dict[str, Any]:
-        """Add labels to each network or volume, and a name of this project: never the user's own volume."""
+        """Add labels to each network or volume, and a name of this project: no volume of the user's is used."""
         return {
             key: {"labels": dict(self.labels), "name": f"{self.spec.project}_{key}"}
             for key, one in (self.config.get(kind) or {}).items()
@@ -51,13 +50,10 @@ class Addition:
         """Replace the files of `configs` or `secrets`."""
         added = {}
         for key, one in (self.config.get(kind) or {}).items():
-            new = self._replacement(Path(str(one.get("file", ""))))
+            new = self.spec.variant.files.get(Path(str(one.get("file", ""))))
             if new is not None:
                 added[key] = {"file": escaped(new)}
         return added
-
-    def _replacement(self, old: Path) -> Path | None:
-        return self.spec.variant.files.get(old)
 
     def _replaced_mounts(self, service: Config) -> list[Any]:
         mounts = []
@@ -81,7 +77,7 @@ class Addition:
 
 
 def override(spec: StackSpec, config: Config, labels: Mapping[str, str]) -> Config:
-    """Return the last file of `-f`; UsageError if the variant or the front door names what the stack has not."""
+    """Return the last file of `-f`; UsageError if the stack lacks a file or service that is named."""
     addition = Addition(spec=spec, config=config, labels=labels)
     _check(spec, config)
     return {
@@ -100,8 +96,10 @@ def _check(spec: StackSpec, config: Config) -> None:
             where=str(spec.compose_file),
             expected=f"one of {', '.join(sorted(config['services']))}",
         )
-    sources = {Path(mount["source"]) for one in config["services"].values() for mount in _binds(one)}
-    sources |= {Path(str(one.get("file"))) for kind in ("configs", "secrets") for one in _values(config, kind)}
+    mounts = [mount for one in config["services"].values() for mount in one.get("volumes") or []]
+    sources = {Path(mount["source"]) for mount in mounts if mount.get("type") == "bind"}
+    contents = [one for kind in ("configs", "secrets") for one in (config.get(kind) or {}).values() if one]
+    sources |= {Path(str(one.get("file"))) for one in contents}
     for old in spec.variant.files:
         if not sources & {old, *old.parents}:
             raise UsageError(
@@ -110,11 +108,3 @@ def _check(spec: StackSpec, config: Config) -> None:
                 seen=str(old),
                 hint="mount it by `volumes`, `configs` or `secrets`; a file that a build copies can't be replaced",
             )
-
-
-def _binds(service: Config) -> list[Any]:
-    return [mount for mount in service.get("volumes") or [] if mount.get("type") == "bind"]
-
-
-def _values(config: Config, kind: str) -> list[Any]:
-    return [one for one in (config.get(kind) or {}).values() if one]

@@ -1,4 +1,4 @@
-"""What a Compose configuration says of its services."""
+"""Services of a Compose configuration: which are meant to end, how many containers, which log files."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def once_services(config: Config) -> frozenset[str]:
 def expected_services(config: Config) -> dict[str, int]:
     """Return the services that have to run on, and how many containers each of them has."""
     once = once_services(config)
-    counts = {name: _replicas(one) for name, one in config["services"].items() if name not in once}
-    return {name: count for name, count in counts.items() if count > 0}
+    counts = {}
+    for name, service in config["services"].items():
+        # `scale` and `deploy.replicas` are two spellings of the number of containers (Compose specification)
+        scale, deployed = service.get("scale"), (service.get("deploy") or {}).get("replicas")
+        given = deployed if scale is None else scale
+        count = 1 if given is None else int(given)
+        if name not in once and count > 0:
+            counts[name] = count
+    return counts
 
 
 def log_files(config: Config) -> dict[str, tuple[str, ...]]:
     """Return the declared log files inside the containers, by service."""
     return {name: tuple(extension(one).get("logs") or ()) for name, one in config["services"].items()}
-
-
-def _replicas(service: Mapping[str, Any]) -> int:
-    """Return the number of containers; `scale` and `deploy.replicas` are two spellings (Compose specification)."""
-    scale, deployed = service.get("scale"), (service.get("deploy") or {}).get("replicas")
-    given = deployed if scale is None else scale
-    return 1 if given is None else int(given)

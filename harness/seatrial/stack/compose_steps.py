@@ -1,4 +1,4 @@
-"""The steps by which Compose brings a project up, and what it means when one of them fails."""
+"""The steps by which Compose brings a project up, each with errors of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from seatrial.model import Say, StackSpec
 from seatrial.stack import children
 from seatrial.stack.built_images import build_project, image_names
 from seatrial.stack.children import Ended, Job
-from seatrial.stack.compose_yaml import Config
+from seatrial.stack.compose_yaml import Config, dump
 from seatrial.stack.daemon import talking
 from seatrial.stack.guard import Guard
 from seatrial.stack.redaction import Redactor
@@ -38,23 +38,29 @@ _BOOTSTRAP = "`docker pull` it; where no image registry answers, `seatrial image
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A Compose project: its files, and the means to run `docker compose` on it."""
+    """A Compose project: its files, and how to run `docker compose` on it."""
 
     spec: StackSpec
     guard: Guard
     redactor: Redactor
     files: tuple[Path, ...]
 
+    def with_file(self, name: str, document: Config) -> Project:
+        """Return the project with one more file, written into the run's work folder."""
+        file = self.spec.work / name
+        file.write_text(dump(document), encoding="utf-8")
+        return replace(self, files=(*self.files, file))
+
     def compose(self, *words: str, deadline_s: float = _QUICK_S, tick: Callable[[], None] = lambda: None) -> Ended:
         """Run one `docker compose` to its end, its output in the log."""
         return self._run(self.spec.project, words, deadline_s, tick)
 
     def build(self) -> Ended:
-        """Build what is to be built, under the stack's own name."""
+        """Build the images, under the stack's own project name."""
         return self._run(build_project(self.spec.compose_file), ("build",), _FETCH_S, lambda: None)
 
     def config(self) -> str:
-        """Return what Compose makes of the files, secrets included; UsageError if it can't read them."""
+        """Return the merged configuration, secrets included; UsageError if Compose can't read the files."""
         with os.fdopen(os.memfd_create("config"), "w+b") as out:  # secrets never reach a disk
             ended = self._run(self.spec.project, ("config",), _QUICK_S, lambda: None, out)
             if ended.code == 0:
@@ -75,10 +81,10 @@ class Project:
         tick: Callable[[], None],
         output: IO[bytes] | None = None,
     ) -> Ended:
-        given = [part for file in self.files for part in ("-f", str(file))]
+        options = [part for file in self.files for part in ("-f", str(file))]
         argv = ["docker", "compose", "--ansi", "never", "--progress", "plain", "-p", name]
         job = Job(
-            argv=(*argv, "--project-directory", str(self.spec.folder), *given, *words),
+            argv=(*argv, "--project-directory", str(self.spec.folder), *options, *words),
             cwd=self.spec.folder,
             env={**os.environ, **self.spec.environment},
             redactor=self.redactor,
@@ -100,7 +106,7 @@ class BringUp:
     start_s: float
 
     def run(self, watch: Callable[[], None]) -> None:
-        """Do all steps; `watch` looks at the containers meanwhile, and raises when one has ended."""
+        """Do all steps; `watch` is called during the start, and raises when a container has ended."""
         self._images()
         self.say("creating the containers")
         create = ("create", "--no-build", "--pull", "never")
@@ -109,7 +115,7 @@ class BringUp:
         words = ("up", "--detach", "--no-build", "--no-recreate", "--pull", "never")
         ended = self.project.compose(*words, deadline_s=self.start_s, tick=watch)
         if ended.code != 0:
-            watch()  # that a service ended says more than that Compose gave up
+            watch()  # the end of a service explains more than Compose's exit code
         self._step("start", ended)
 
     def _images(self) -> None:
@@ -120,9 +126,9 @@ class BringUp:
             self.say("building the images")
             self._step("build", self.project.build())
         spec = self.project.spec
-        ours = image_names(spec.compose_file, spec.variant.compose, self.config)
+        renamed = image_names(spec.compose_file, spec.variant.compose, self.config)
         images = {
-            name: ours.get(name, one.get("image", "")) for name, one in services.items() if "build" not in one
+            name: renamed.get(name, one.get("image", "")) for name, one in services.items() if "build" not in one
         }
         missing = [name for name, image in images.items() if self._lacks(image)]
         if missing:
@@ -143,12 +149,14 @@ class BringUp:
 
 
 def failure(step: str, ended: Ended, *, where: str) -> StackFailed:
-    """Say what a failed step means, from what Compose printed."""
+    """Return the error for a failed step, by what Compose printed."""
     text = ended.tail()
     if ended.code is None:
         return StackFailed(f"`docker compose {step}` did not end in time", where=where, seen=text)
     if _NO_DAEMON.search(text):
-        return EngineUnavailable("the Docker daemon went away", where=where, seen=text, hint="`docker info`")
+        return EngineUnavailable(
+            "the Docker daemon stopped answering", where=where, seen=text, hint="`docker info`"
+        )
     if step == "build":
         return ImageMissing("an image can't be built", where=where, seen=text, hint=_BOOTSTRAP)
     if step == "pull" or _NO_IMAGE.search(text):
@@ -160,11 +168,6 @@ def failure(step: str, ended: Ended, *, where: str) -> StackFailed:
             f"the address {address[0] if address else 'of a published port'} is taken",
             where=where,
             seen=text,
-            hint=f"`ss -ltnp 'sport = :{port}'` tells by whom; end that, or publish another port",
+            hint=f"`ss -ltnp 'sport = :{port}'` shows the program; end that, or publish another port",
         )
     return StackFailed(f"`docker compose {step}` failed with exit code {ended.code}", where=where, seen=text)
-
-
-def with_files(project: Project, *files: Path) -> Project:
-    """Return the project with more files after its own."""
-    return replace(project, files=(*project.files, *files))

@@ -1,4 +1,4 @@
-"""Asks whether the `docker` command has Compose v2."""
+"""The version of Compose v2."""
 
 from __future__ import annotations
 
@@ -17,12 +17,8 @@ def compose_version() -> str:
     """Return Compose's version; EngineUnavailable if there is no `docker compose`, or only the old one."""
     argv = ["docker", "compose", "version", "--short"]
     try:
-        asked = subprocess.run(argv, capture_output=True, text=True, timeout=PING_S, check=False)
-    except FileNotFoundError as error:
-        raise EngineUnavailable("the `docker` command is missing", hint=_COMPOSE_HINT) from error
-    except subprocess.TimeoutExpired as error:
-        raise EngineUnavailable("`docker compose version` does not return", hint=_COMPOSE_HINT) from error
-    shown = asked.stdout.strip().removeprefix("v")
-    if asked.returncode != 0 or not shown:
-        raise EngineUnavailable("Docker has no Compose v2", seen=asked.stderr.strip()[-300:], hint=_COMPOSE_HINT)
-    return shown
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=PING_S, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        seen = str(getattr(error, "stderr", None) or error).strip()[-300:]
+        raise EngineUnavailable("Docker has no Compose v2", seen=seen, hint=_COMPOSE_HINT) from error
+    return done.stdout.strip().removeprefix("v")

@@ -1,4 +1,4 @@
-"""Compose's own YAML: what `docker compose config` prints, and the files that we add."""
+"""Compose's YAML: read from `docker compose config`, and written for an override."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def parsed(text: str) -> Config:
 
 
 def escaped(text: object) -> str:
-    """Return a text as Compose has to read it."""
+    """Return a text with its `$` doubled, as Compose reads it."""
     return str(text).replace("$", "$$")
 
 

@@ -1,4 +1,4 @@
-"""Saves what the containers wrote, before they are removed, without secrets."""
+"""Saves the logs of containers before they are removed, without secrets."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from typing import IO, cast
 from docker.errors import DockerException
 from requests import RequestException
 
-from seatrial.stack.bounded import bounded
-from seatrial.stack.containers import Container, View
+from seatrial.stack.containers import Container, ProjectContainers, bounded
 from seatrial.stack.redaction import Redactor
 
 _PIECE_BYTES = 1 << 16
@@ -25,7 +24,7 @@ Saving = tuple[str, Iterable[bytes]]
 
 
 class NotSavedError(Exception):
-    """A log that can't be had."""
+    """A log that can't be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +34,11 @@ class LogKeeper:
     Each of the two ways to save ends after `within_s`, whatever a container or the daemon does.
     """
 
-    view: View
+    project: ProjectContainers
     folder: Path
     files: Mapping[str, tuple[str, ...]]
     since_epoch_s: int = 0
-    within_s: float = 12.0  # longer than the client waits for an answer, whose error tells more
+    within_s: float = 12.0  # longer than the client waits for an answer, whose error says more
 
     def save_volatile(self) -> list[str]:
         """Save the files on a tmpfs, which are gone when the container stops; return what could not be saved."""
@@ -54,7 +53,7 @@ class LogKeeper:
         return self._save_all(self._lasting())
 
     def _lasting(self) -> Iterator[Saving]:
-        for one in self.view.containers():
+        for one in self.project.containers():
             yield f"{one.name}.log", self._output(one)
         for one, path in self._wanted():
             if not self._on_tmpfs(one, path):
@@ -81,26 +80,28 @@ class LogKeeper:
         return f"{one.name}-{PurePosixPath(path).name}"
 
     def _wanted(self) -> Iterator[tuple[Container, str]]:
-        for one in self.view.containers():
+        for one in self.project.containers():
             for path in self.files.get(one.service, ()):
                 yield one, path
 
     def _on_tmpfs(self, one: Container, path: str) -> bool:
-        inspected = self.view.inspect(one.id)
+        inspected = self.project.inspect(one.id)
         mounts = inspected["HostConfig"].get("Tmpfs") or {}
-        found = [*mounts, *(mount["Destination"] for mount in inspected["Mounts"] if mount["Type"] == "tmpfs")]
-        return any(PurePosixPath(path).is_relative_to(mount) for mount in found)
+        places = [*mounts, *(mount["Destination"] for mount in inspected["Mounts"] if mount["Type"] == "tmpfs")]
+        return any(PurePosixPath(path).is_relative_to(place) for place in places)
 
     def _save(self, name: str, pieces: Iterable[bytes]) -> str:
         try:
             with (self.folder / name).open("wb") as out:
-                write_clean(pieces, out, self.view.redactor)
+                write_clean(pieces, out, self.project.redactor)
         except (DockerException, RequestException, tarfile.TarError, NotSavedError) as error:
             return f"{name} could not be saved: {error}"
         return ""
 
     def _output(self, one: Container) -> Iterator[bytes]:
-        yield from self.view.client.api.logs(one.id, stream=True, follow=False, since=self.since_epoch_s or None)
+        yield from self.project.client.api.logs(
+            one.id, stream=True, follow=False, since=self.since_epoch_s or None
+        )
 
     def _shown(self, one: Container, path: str) -> Iterator[bytes]:
         try:
@@ -110,7 +111,7 @@ class LogKeeper:
         yield from self._executed(one, "cat", path)
 
     def _executed(self, one: Container, *argv: str) -> Iterator[bytes]:
-        api = self.view.client.api
+        api = self.project.client.api
         made = api.exec_create(one.id, list(argv), stderr=False)
         with closing(api.exec_start(made["Id"], stream=True)) as pieces:
             yield from pieces
@@ -118,7 +119,7 @@ class LogKeeper:
             raise NotSavedError(f"`{' '.join(argv)}` ended with exit code {code}")
 
     def _archived(self, one: Container, path: str) -> Iterator[bytes]:
-        pieces, _ = self.view.client.api.get_archive(one.id, path)
+        pieces, _ = self.project.client.api.get_archive(one.id, path)
         with tarfile.open(fileobj=cast("IO[bytes]", io.BufferedReader(_Pieces(pieces))), mode="r|") as archive:
             for member in archive:
                 content = archive.extractfile(member) if member.isfile() else None
@@ -129,7 +130,7 @@ class LogKeeper:
 
 
 def _until(over: Event, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the pieces as long as somebody waits for them."""
+    """Yield the pieces until `over` is set."""
     for piece in pieces:
         if over.is_set():
             return
@@ -154,7 +155,7 @@ class _Pieces(io.RawIOBase):
         self._rest = b""
 
     def readable(self) -> bool:
-        """Tell that it can be read."""
+        """Return that it can be read."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
 import docker
@@ -15,17 +15,20 @@ from requests import RequestException
 
 from seatrial.errors import EngineUnavailable, StackFailed
 
+PROJECT = "com.docker.compose.project"
+"""The label by which Compose marks what belongs to a project."""
+
 _UNIX = "unix://"
 PING_S = 5
 ANSWER_S = 10
-_HINT = "start it (`systemctl start docker`), or use `--engine local`; `seatrial doctor` tells more"
+_HINT = "start it (`systemctl start docker`), or use `--engine local`; `seatrial doctor` shows what is missing"
 
 
 def daemon_address() -> str:
     """Return where the daemon listens: DOCKER_HOST, or else the current context of the `docker` command."""
     if address := os.environ.get("DOCKER_HOST"):
         return address
-    context = _context()
+    context: Context | None = ContextAPI.get_current_context()
     return "unix:///var/run/docker.sock" if context is None else str(context.Host)
 
 
@@ -38,15 +41,20 @@ def daemon_host(address: str) -> str:
 def connect(*, timeout_s: int = ANSWER_S) -> docker.DockerClient:
     """Return a client of a daemon that has just answered; EngineUnavailable if none does within `timeout_s`."""
     address = daemon_address()
-    context = _context()
+    context: Context | None = ContextAPI.get_current_context()
     try:
-        _knock(address, timeout_s)
+        if address.startswith(_UNIX):  # where that fails, the SDK would leave an open socket behind
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(timeout_s)
+                probe.connect(address.removeprefix(_UNIX))
         if os.environ.get("DOCKER_HOST") or context is None:
             client = docker.from_env(timeout=timeout_s)
         else:
             client = docker.DockerClient(base_url=address, timeout=timeout_s, tls=context.TLSConfig)
-        with _closed_on_failure(client):
+        with ExitStack() as on_failure:
+            on_failure.callback(client.close)
             client.ping()
+            on_failure.pop_all()
     except (DockerException, RequestException, OSError) as error:
         raise EngineUnavailable(
             "no Docker daemon answers",
@@ -56,27 +64,6 @@ def connect(*, timeout_s: int = ANSWER_S) -> docker.DockerClient:
             hint=_HINT,
         ) from error
     return client
-
-
-def _knock(address: str, timeout_s: int) -> None:
-    """Connect once ourselves: where that fails, the SDK would leave an open socket behind."""
-    if address.startswith(_UNIX):
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(timeout_s)
-            probe.connect(address.removeprefix(_UNIX))
-
-
-@contextmanager
-def _closed_on_failure(client: docker.DockerClient) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        client.close()
-        raise
-
-
-def _context() -> Context | None:
-    return ContextAPI.get_current_context()
 
 
 def daemon_facts(client: docker.DockerClient) -> dict[str, str]:
@@ -89,6 +76,19 @@ def daemon_facts(client: docker.DockerClient) -> dict[str, str]:
         "storage_driver": info["Driver"],
         "cgroup_version": info.get("CgroupVersion", "1"),  # engines before 20.10 knew only the first
     }
+
+
+def shares_this_host(
+    client: docker.DockerClient, *, address: Callable[[], str] = daemon_address, kernel: str = os.uname().release
+) -> bool:
+    """Return whether the daemon's containers run on this host's cores, so that its core numbers mean the same.
+
+    A daemon behind a Unix socket may still sit in a virtual machine of its own, with a kernel of its own.
+    """
+    if not address().startswith(_UNIX):
+        return False
+    with talking("asking for its kernel"):
+        return bool(client.info().get("KernelVersion") == kernel)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Chooses where the services run, and brings them up there."""
+"""Chooses an engine for the stack, and runs the stack with it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def choose(
 
 
 def docker_and_compose() -> str:
-    """Return both versions in words; EngineUnavailable with what was seen and the mend."""
+    """Return the versions of the Docker API and of Compose; EngineUnavailable if one does not answer."""
     client = connect(timeout_s=PING_S)
     try:
         api = str(client.api.api_version)
@@ -68,7 +68,7 @@ def docker_and_compose() -> str:
 
 @contextmanager
 def running(choice: Choice, spec: StackSpec, guard: Guard, say: Say) -> Iterator[Stack]:
-    """Bring the stack up, wait until it is ready, and take it away at the end, also of a failure.
+    """Bring the stack up, wait until it is ready, and remove it at the end, also after a failure.
 
     With `attach`, `spec.project` names what is already up, and nothing is changed.
     """

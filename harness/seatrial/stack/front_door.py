@@ -1,4 +1,4 @@
-"""Finds the way from this host to the front door of a stack in containers."""
+"""The route from this host to the front door of a stack in containers."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _HTTP = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """Where the load goes (`url`), how it gets there, and the address for people."""
+class Route:
+    """The address for the load (`url`), how it is reached, and the address for people."""
 
     url: str
     via: str
@@ -30,7 +30,7 @@ class Way:
 
 
 def reachable(address: str, port: int) -> bool:
-    """Tell whether packets get to a container of this host.
+    """Return whether packets get to a container of this host.
 
     A refusal is an answer, too: the service may not listen yet.
     """
@@ -43,14 +43,14 @@ def reachable(address: str, port: int) -> bool:
         return False
 
 
-def find_way(
+def find_route(
     inspected: Mapping[str, Any],
     door: FrontDoor,
     *,
     daemon_host: str,
     is_local: bool,
     can_reach: Callable[[str, int], bool] = reachable,
-) -> Way:
+) -> Route:
     """Prefer the container's own address: a published port costs the load a userland copy of every byte.
 
     The address of another host's container means nothing here, so it is tried only where `is_local`.
@@ -59,20 +59,20 @@ def find_way(
     settings = inspected["NetworkSettings"]
     if inspected.get("HostConfig", {}).get("NetworkMode") == "host":
         url = _url(daemon_host, door.port)
-        return Way(url=url, via="loopback", public_url=url)
+        return Route(url=url, via="loopback", public_url=url)
     published = _published(settings, door.port, daemon_host)
     addresses = [net["IPAddress"] for net in settings["Networks"].values() if net.get("IPAddress")]
     for address in addresses if is_local else ():
         if can_reach(address, door.port):
             own = _url(address, door.port)
-            return Way(url=own, via="container address", public_url=published or own)
+            return Route(url=own, via="container address", public_url=published or own)
     if not published:
         raise StackFailed(
             f"this host can't reach the front door {door.service}:{door.port}",
             seen=f"container addresses {addresses}, no published port",
             hint=f'publish it: `ports: ["127.0.0.1::{door.port}"]`',
         )
-    return Way(url=published, via="published port", public_url=published)
+    return Route(url=published, via="published port", public_url=published)
 
 
 def is_of_this_host(
@@ -82,11 +82,11 @@ def is_of_this_host(
     release: str = os.uname().release,
     proc: Path = PROC,
 ) -> bool:
-    """Tell whether a container runs on this very host, in a network that this host is part of.
+    """Return whether a container runs on this very host, in a network that this host is part of.
 
-    A local socket proves nothing: a virtual machine's or another host's daemon may be behind it. The daemon has to
-    tell our own kernel's release, and the container's process has to be one of ours: cgroups(7), /proc/PID/cgroup
-    holds the container's id. A rootless daemon's networks are not this host's.
+    A local socket proves nothing: the daemon of a virtual machine or of another host may be behind it. The daemon
+    has to report this kernel's release, and the container's process has to exist here: /proc/PID/cgroup holds the
+    container's id (cgroups(7)). A rootless daemon's networks are not this host's.
     """
     rootless = any("rootless" in option for option in info.get("SecurityOptions") or ())
     if rootless or info.get("KernelVersion") != release:
@@ -98,11 +98,11 @@ def is_of_this_host(
     return inspected["Id"] in groups
 
 
-def way_to(client: docker.DockerClient, inspected: Mapping[str, Any], spec: StackSpec) -> Way:
-    """Find the way to the front door of a stack on the daemon that we talk to."""
+def route_to(client: docker.DockerClient, inspected: Mapping[str, Any], spec: StackSpec) -> Route:
+    """Find the route to the front door of a stack on the daemon of `client`."""
     with talking("asking where it is"):
         info = client.info()
-    return find_way(
+    return find_route(
         inspected,
         spec.front_door,
         daemon_host=daemon_host(daemon_address()),

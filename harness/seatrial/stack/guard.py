@@ -1,4 +1,4 @@
-"""Everything that is started here ends with us: by our own hand, or by the dead-man's after a `kill -9`."""
+"""Children in sessions of their own, which end with this process: the watchdog ends them after a `kill -9`."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from seatrial.errors import Interrupted, StackFailed
 from seatrial.stack.processes import RUN_VARIABLE, Process, end_all, marked, of_sessions, process
 
 _READY_S = 20.0
-_DEADMAN_S = 25.0
+_WATCHDOG_S = 25.0
 _GRACE_S = 5.0
 
 
 class Guard:
     """Starts children in sessions of their own, and ends them; made by `guarded`."""
 
-    def __init__(self, run_id: str, deadman: subprocess.Popen[bytes]) -> None:
+    def __init__(self, run_id: str, watchdog: subprocess.Popen[bytes]) -> None:
         self.run_id = run_id
-        self._deadman = deadman
+        self._watchdog = watchdog
         self._sessions: dict[int, int] = {}
         self._children: dict[int, subprocess.Popen[bytes]] = {}
-        self._owed: set[str] = set()
+        self._expected: set[str] = set()
         self._kept: set[str] = set()
 
     def spawn(
@@ -58,7 +58,10 @@ class Guard:
                 stderr=stderr,
                 start_new_session=True,
             )
-            self._register(child)
+            started = process(child.pid)
+            self._sessions[child.pid] = started.start_ticks if started else 0
+            self._children[child.pid] = child
+            self._send(session=child.pid, start_ticks=self._sessions[child.pid])
         return child
 
     def end(self, process: subprocess.Popen[bytes], grace_s: float = _GRACE_S) -> None:
@@ -66,51 +69,45 @@ class Guard:
         self._end([process.pid], grace_s)
 
     def log_to(self, path: Path) -> None:
-        """Have the dead-man write what it does into this file."""
-        self._tell(log=str(path))
+        """Let the watchdog write what it does into this file."""
+        self._send(log=str(path))
 
-    def litter(self, folder: Path) -> None:
-        """Have the dead-man delete this folder if we can't."""
-        self._tell(litter=str(folder))
+    def delete_on_crash(self, folder: Path) -> None:
+        """Let the watchdog delete this folder if this process is killed."""
+        self._send(litter=str(folder))
 
-    def owe_removal(self, run_id: str) -> None:
+    def expect_containers(self, run_id: str) -> None:
         """Note that containers, networks or volumes of a run may exist from now on."""
-        self._owed.add(run_id)
-        self._tell(docker=run_id)
+        self._expected.add(run_id)
+        self._send(docker=run_id)
 
     def removed(self, run_id: str) -> None:
         """Note that none of them is left."""
-        self._owed.discard(run_id)
+        self._expected.discard(run_id)
 
     def keep(self, run_id: str = "") -> None:
         """Note that what a run (without a name, the guard's own) has created is meant to stay."""
-        self._owed.discard(run_id or self.run_id)
+        self._expected.discard(run_id or self.run_id)
         self._kept.add(run_id or self.run_id)
-        self._tell(keep=run_id or self.run_id)
+        self._send(keep=run_id or self.run_id)
 
     def close(self) -> None:
-        """End every child, and what left its session; leave to the dead-man only what could not be done."""
+        """End every child, and what left its session; only what could not be done is left to the watchdog."""
         self._end(list(self._sessions), _GRACE_S)
         if self.run_id not in self._kept:
             end_all(lambda: marked(self.run_id), grace_s=_GRACE_S)
-        if not self._owed:
-            self._tell(done=True)
-        if self._deadman.stdin is not None:
+        if not self._expected:
+            self._send(done=True)
+        if self._watchdog.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
-                self._deadman.stdin.close()
+                self._watchdog.stdin.close()
         try:
-            self._deadman.wait(timeout=_DEADMAN_S)
+            self._watchdog.wait(timeout=_WATCHDOG_S)
         except subprocess.TimeoutExpired:
-            self._deadman.kill()
-            self._deadman.wait()
-        if self._deadman.stdout is not None:
-            self._deadman.stdout.close()
-
-    def _register(self, child: subprocess.Popen[bytes]) -> None:
-        seen = process(child.pid)
-        self._sessions[child.pid] = seen.start_ticks if seen else 0
-        self._children[child.pid] = child
-        self._tell(session=child.pid, start_ticks=self._sessions[child.pid])
+            self._watchdog.kill()
+            self._watchdog.wait()
+        if self._watchdog.stdout is not None:
+            self._watchdog.stdout.close()
 
     def _end(self, leaders: list[int], grace_s: float) -> None:
         sessions = {pid: self._sessions[pid] for pid in leaders if pid in self._sessions}
@@ -126,19 +123,19 @@ class Guard:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=1)
             del self._sessions[child.pid], self._children[child.pid]
-            self._tell(ended=child.pid)
+            self._send(ended=child.pid)
 
-    def _tell(self, **message: object) -> None:
-        if self._deadman.stdin is not None and not self._deadman.stdin.closed:
+    def _send(self, **message: object) -> None:
+        if self._watchdog.stdin is not None and not self._watchdog.stdin.closed:
             with contextlib.suppress(BrokenPipeError):
-                self._deadman.stdin.write(json.dumps(message).encode() + b"\n")
-                self._deadman.stdin.flush()
+                self._watchdog.stdin.write(json.dumps(message).encode() + b"\n")
+                self._watchdog.stdin.flush()
 
 
 @contextlib.contextmanager
 def guarded(run_id: str) -> Iterator[Guard]:
-    """Give a guard with its dead-man; at the end every child that still lives is ended, Ctrl-C or not."""
-    guard = Guard(run_id, _start_deadman(run_id))
+    """Give a guard with its watchdog; at the end every child that still lives is ended, Ctrl-C or not."""
+    guard = Guard(run_id, _start_watchdog(run_id))
     try:
         yield guard
     finally:
@@ -150,47 +147,47 @@ def guarded(run_id: str) -> Iterator[Guard]:
 def shielded() -> Iterator[None]:
     """Let a clean-up, which must be bounded in time, finish: SIGINT and SIGTERM wait for its end.
 
-    They are delivered then. Where a failure is on its way, the KeyboardInterrupt that comes of it has that failure
-    as its cause; where an interrupt is, they are dropped: nobody wants to be interrupted twice.
+    They are delivered then. While an exception propagates, the KeyboardInterrupt has it as its cause; while an
+    interrupt does, a second one is dropped.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
+    received: list[int] = []
 
-    def note(number: int, _frame: FrameType | None) -> None:
-        came.append(number)
+    def remember(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
 
-    under_way = sys.exc_info()[1]
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    propagating = sys.exc_info()[1]
+    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if came and not isinstance(under_way, KeyboardInterrupt | Interrupted):
+        if received and not isinstance(propagating, KeyboardInterrupt | Interrupted):
             try:
-                signal.raise_signal(came[0])
+                signal.raise_signal(received[0])
             except KeyboardInterrupt as interrupt:
-                raise interrupt from under_way
+                raise interrupt from propagating
 
 
-def _start_deadman(run_id: str) -> subprocess.Popen[bytes]:
-    """Start it in a session of its own, without the mark of any run, so that no dead-man ends another one.
+def _start_watchdog(run_id: str) -> subprocess.Popen[bytes]:
+    """Start it in a session of its own, without the mark of any run, so that no other watchdog ends it.
 
     `-P`: a module of the user's in the current folder (`requests.py`, `docker.py`) must not be imported.
     """
     env = {name: value for name, value in os.environ.items() if name != RUN_VARIABLE}
-    deadman = subprocess.Popen(
+    watchdog = subprocess.Popen(
         [sys.executable, "-P", "-m", "seatrial.stack.deadman", run_id],
         env=env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
-    stdout = deadman.stdout
+    stdout = watchdog.stdout
     if stdout is None or not select.select([stdout], [], [], _READY_S)[0] or not stdout.readline():
-        deadman.kill()
-        deadman.wait()
-        raise StackFailed("the dead-man, which cleans up after a crash, did not start", seen=f"{deadman.args!r}")
-    return deadman
+        watchdog.kill()
+        watchdog.wait()
+        raise StackFailed("the watchdog, which cleans up after a crash, did not start", seen=f"{watchdog.args!r}")
+    return watchdog

@@ -1,4 +1,4 @@
-"""Fills in what stands between braces: Compose's variables, and our own names in `x-seatrial`."""
+"""Interpolation of Compose's variables, and of Seatrial's own names in `x-seatrial`."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def dotenv(folder: Path) -> dict[str, str]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError("the .env file can't be read", where=str(folder / ".env"), seen=str(error)) from error
-    found = [match for line in lines if (match := _ENTRY.match(line))]
-    return {match[1]: next((part for part in match.groups()[1:] if part is not None), "") for match in found}
+    entries = [match for line in lines if (match := _ENTRY.match(line))]
+    return {entry[1]: next((part for part in entry.groups()[1:] if part is not None), "") for entry in entries}
 
 
 def required(text: str) -> set[str]:
@@ -54,7 +54,7 @@ def names(text: str, known: Mapping[str, str], *, where: str) -> str:
     def value(match: re.Match[str]) -> str:
         if match[1] not in known:
             raise UsageError(
-                f"nothing is known as {match[0]}", where=where, expected=f"one of {', '.join(sorted(known))}"
+                f"unknown name {match[0]}", where=where, expected=f"one of {', '.join(sorted(known))}"
             )
         return known[match[1]]
 

@@ -1,4 +1,4 @@
-"""Finds what earlier runs left behind, and what `up` keeps."""
+"""Labelled objects that earlier runs left behind, and stacks that `up` keeps."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import docker
 
 from seatrial.errors import StackFailed
 from seatrial.stack import removal
-from seatrial.stack.daemon import talking
-from seatrial.stack.ownership import DEADLINE, KEPT, RUN, Life, Owner, life
-from seatrial.stack.ownership import OWNER as OWNER_LABEL
-from seatrial.stack.removal import PROJECT, Labelled
+from seatrial.stack.daemon import PROJECT, talking
+from seatrial.stack.ownership import DEADLINE, KEPT, OWNER, RUN, Life, Owner, life
+from seatrial.stack.removal import Labelled
 
 _LOOKS = 3
 _LOOK_AGAIN_S = 0.7
@@ -21,7 +20,7 @@ _LOOK_AGAIN_S = 0.7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """One labelled thing that nobody will come back for, and why we think so."""
+    """One labelled thing that may be removed, and the reason."""
 
     thing: Labelled
     reason: str
@@ -37,7 +36,7 @@ class Leftover:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptStack:
-    """A stack that `up` left standing, until `deadline_epoch_s`."""
+    """A stack that `up` left running; `clean` may remove it after `deadline_epoch_s`."""
 
     project: str
     run: str
@@ -51,7 +50,7 @@ def find(
     life_of: Callable[[Owner], Life] = life,
     now: Callable[[], float] = time.time,
 ) -> list[Leftover]:
-    """Return what has a dead owner and is not kept, and what has no living one beyond its deadline."""
+    """Return what has a dead owner and is not kept, and what is past its deadline without a living owner."""
     with talking("looking for what is left"):
         things = removal.labelled(client)
     judged = [(thing, reason_to_remove(thing, life_of, now())) for thing in things]
@@ -64,14 +63,14 @@ def remove(
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Remove them, containers first; StackFailed with what resists."""
+    """Remove them, containers first; StackFailed with what could not be removed."""
     things = [one.thing if isinstance(one, Leftover) else one for one in leftovers]
     problems: list[str] = []
     for look in range(_LOOKS):
-        if look:  # a network can't go before its containers are quite gone
+        if look:  # a network can't be removed before its containers are gone
             sleep(_LOOK_AGAIN_S)
         with talking("removing what is left"):
-            problems = [problem for thing in things if (problem := removal.remove(client, thing))]
+            problems = [problem for thing in things if (problem := removal.remove_thing(client, thing))]
         if not problems:
             return
     raise StackFailed("not all could be removed", seen="\n".join(problems), hint="`seatrial clean` tries again")
@@ -91,9 +90,9 @@ def stacks_kept(client: docker.DockerClient) -> list[KeptStack]:
 
 
 def reason_to_remove(thing: Labelled, life_of: Callable[[Owner], Life], now_s: float) -> str:
-    """Return why it may go, or nothing: it has to carry our labels, and its owner must not live.
+    """Return why it may be removed, or an empty text: it has to carry our labels, and its owner must not live.
 
-    Where nobody here can tell whether the owner lives, as on another host, only the deadline decides.
+    Where it is unknown here whether the owner lives, as of one on another host, only the deadline decides.
     """
     owner, deadline_s = _owner(thing), _deadline(thing)
     if owner is None or deadline_s is None:
@@ -110,7 +109,7 @@ def reason_to_remove(thing: Labelled, life_of: Callable[[Owner], Life], now_s: f
 
 def _owner(thing: Labelled) -> Owner | None:
     try:
-        return Owner.parse(thing.labels.get(OWNER_LABEL, ""))
+        return Owner.parse(thing.labels.get(OWNER, ""))
     except ValueError:
         return None
 

@@ -17,7 +17,7 @@ from seatrial.stack.cores import on_cores
 from seatrial.stack.guard import Guard, shielded
 from seatrial.stack.local_files import Place, door_port, free_ports, place
 from seatrial.stack.local_plan import LocalService, plan
-from seatrial.stack.readiness import Patience, await_ready
+from seatrial.stack.readiness import ReadinessWatch, await_ready
 from seatrial.stack.redaction import Redactor
 
 _ONCE_S = 60.0
@@ -29,15 +29,15 @@ _MORE_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # where servers are, but not in 
 
 @contextmanager
 def running(spec: StackSpec, guard: Guard, say: Say) -> Iterator[Stack]:
-    """Start the services in order, wait until the stack is ready, and end them at the end.
+    """Start the services in order, wait until the stack is ready, and end them when the context ends.
 
-    Processes can't be left behind as containers can: also a kept stack ends with the context.
+    Processes can't be kept as containers can: also a kept stack ends with the context.
     """
     services = plan(spec)
     programs = find_programs(services, spec)
     door = door_port(services, spec)
     ports = free_ports(services, {door: spec.port})
-    guard.litter(spec.work)
+    guard.delete_on_crash(spec.work)
     for folder in (spec.work, spec.logs):
         folder.mkdir(parents=True, exist_ok=True)
     engine = _Engine(spec=spec, guard=guard, say=say, redactor=Redactor(spec.environment))
@@ -46,7 +46,7 @@ def running(spec: StackSpec, guard: Guard, say: Say) -> Iterator[Stack]:
             engine.start(place(service, spec, ports), programs[service.name])
         url = f"http://127.0.0.1:{ports[door]}"
         say(f"waiting until {url} is ready")
-        await_ready(url, spec.probes, Patience(watch=engine.watch, report=engine.report))
+        await_ready(url, spec.probes, ReadinessWatch(watch=engine.watch, report=engine.report))
         yield engine.stack(url, programs)
     finally:
         with shielded():
@@ -58,8 +58,8 @@ def find_programs(
 ) -> dict[str, str]:
     """Return the path of each service's program; EngineUnavailable names all that are missing."""
     path = f"{os.environ.get('PATH', os.defpath)}:{_MORE_PATH}"
-    found = {one.name: which(one.local.command[0], path=path) for one in services}
-    missing = [one for one in services if found[one.name] is None]
+    programs = {one.name: which(one.local.command[0], path=path) for one in services}
+    missing = [one for one in services if programs[one.name] is None]
     if missing:
         packages = sorted({one.local.package or Path(one.local.command[0]).name for one in missing})
         raise EngineUnavailable(
@@ -68,7 +68,7 @@ def find_programs(
             seen=f"not found: {', '.join(sorted({one.local.command[0] for one in missing}))}",
             hint=f"apt-get install --no-install-recommends {' '.join(packages)}; or use `--engine compose`",
         )
-    return {name: program for name, program in found.items() if program is not None}
+    return {name: program for name, program in programs.items() if program is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,12 +156,12 @@ class _Engine:
         shutil.rmtree(self.spec.work / "local", ignore_errors=True)
 
     def _save(self, source: Path, target: Path) -> None:
-        if source.exists() and not source.is_file():  # to open a pipe would wait for ever for its writer
+        if source.exists() and not source.is_file():  # to open a pipe would block until it has a writer
             self.say(f"{target.name} could not be saved: {source} is no regular file")
             return
         try:
-            with source.open("rb") as wrote, target.open("wb") as out:
-                write_clean(iter(lambda: wrote.read(_PIECE_BYTES), b""), out, self.redactor)
+            with source.open("rb") as log, target.open("wb") as out:
+                write_clean(iter(lambda: log.read(_PIECE_BYTES), b""), out, self.redactor)
         except OSError as error:
             self.say(f"{target.name} could not be saved: {error}")
 

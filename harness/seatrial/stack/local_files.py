@@ -1,4 +1,4 @@
-"""The places and names of a local stack: ports, folders, and copies of the configuration files."""
+"""Ports, folders and configuration files of the services of a local stack."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Ports = Mapping[tuple[str, str], int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where one service lives, and what the names in its entry stand for."""
+    """The folders of one service, and the values of the names in its entry."""
 
     service: LocalService
     data: Path
@@ -37,11 +37,11 @@ class Place:
 def free_ports(services: Sequence[LocalService], wanted: Mapping[tuple[str, str], int]) -> Ports:
     """Choose a free loopback port for each port of each service; PortTaken if a wanted one is not free."""
     chosen: dict[tuple[str, str], int] = {}
-    with contextlib.ExitStack() as held:  # held until all are chosen, so that no two are the same
+    with contextlib.ExitStack() as sockets:  # open until all are chosen, so that no two are the same
         for service in services:
             for name in service.ports:
-                probe = held.enter_context(socket.socket())
-                # As a server would bind it; connections that are only waiting to be forgotten do not count.
+                probe = sockets.enter_context(socket.socket())
+                # As a server would bind it: connections in TIME_WAIT do not count.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 port = wanted.get((service.name, name), 0)
                 try:
@@ -49,7 +49,10 @@ def free_ports(services: Sequence[LocalService], wanted: Mapping[tuple[str, str]
                 except OSError as error:
                     if error.errno != errno.EADDRINUSE:
                         raise
-                    raise _taken(port) from error
+                    raise PortTaken(
+                        f"the address 127.0.0.1:{port} is taken",
+                        hint=f"`ss -ltnp 'sport = :{port}'` shows the program; end that, or publish another port",
+                    ) from error
                 chosen[service.name, name] = probe.getsockname()[1]
     return chosen
 
@@ -99,7 +102,7 @@ def _copy(made: Place, spec: StackSpec) -> None:
         sought, replacement = old.replace("$$", "$"), made.fill(new)
         if not any(sought in text for text in texts.values()):
             raise UsageError(
-                f"{sought!r} is to be replaced, but it is nowhere",
+                f"{sought!r} is to be replaced, but no file has it",
                 where=made.where,
                 seen=f"looked in {', '.join(texts) or 'no file'}",
                 hint="the file, or the entry under `replace`, has changed without the other",
@@ -110,13 +113,6 @@ def _copy(made: Place, spec: StackSpec) -> None:
         copied.parent.mkdir(parents=True, exist_ok=True)
         copied.write_text(text, encoding="utf-8")
         shutil.copymode(spec.folder / name, copied)
-
-
-def _taken(port: int) -> PortTaken:
-    return PortTaken(
-        f"the address 127.0.0.1:{port} is taken",
-        hint=f"`ss -ltnp 'sport = :{port}'` tells by whom; end that, or publish another port",
-    )
 
 
 def door_port(services: Sequence[LocalService], spec: StackSpec) -> tuple[str, str]:

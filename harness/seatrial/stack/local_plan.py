@@ -1,4 +1,4 @@
-"""Reads from a Compose file how its services run as processes of this host (`x-seatrial: {local: ...}`)."""
+"""The services of a Compose file as processes of this host (`x-seatrial: {local: ...}`)."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class LocalService:
 def plan(spec: StackSpec, *, surroundings: Mapping[str, str] = os.environ) -> list[LocalService]:
     """Return the services in the order in which they start; UsageError if one can't run without containers.
 
-    Compose variables come from where Compose has them: the spec's environment, our own, the `.env` file beside the
-    Compose file.
+    Compose variables come from where Compose takes them: the spec's environment, this process's, and the `.env`
+    file beside the Compose file.
     """
     try:
         document = yaml.safe_load(spec.compose_file.read_text(encoding="utf-8"))
@@ -80,7 +80,13 @@ def plan(spec: StackSpec, *, surroundings: Mapping[str, str] = os.environ) -> li
             where=str(spec.compose_file),
             expected=f"one of {', '.join(sorted(services))}",
         )
-    return [services[name] for name in _order(services, spec)]
+    try:
+        order = list(TopologicalSorter({name: one.after for name, one in services.items()}).static_order())
+    except CycleError as error:
+        raise UsageError(
+            "services wait for each other", where=str(spec.compose_file), seen=" -> ".join(error.args[1])
+        ) from error
+    return [services[name] for name in order]
 
 
 def _changes(spec: StackSpec) -> Mapping[str, Any]:
@@ -104,15 +110,19 @@ def _service(
     local = {**_entry(service), **_entry(change)}
     if not local:
         raise UsageError(
-            f"service {name!r} does not say how it runs without Docker", where=where, hint="use `--engine compose`"
+            f"service {name!r} has no `local` entry, so it can't run without Docker",
+            where=where,
+            hint="use `--engine compose`",
         )
     try:
         read = Local.model_validate(local)
     except ValidationError as error:
         seen = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise UsageError(f"service {name!r} has a wrong `local` entry", where=where, seen=seen) from error
-    given = _environment(service, settings) | _environment(change, settings)
-    return LocalService(name=name, local=read, environment=given, after=tuple(service.get("depends_on") or ()))
+    environment = _environment(service, settings) | _environment(change, settings)
+    return LocalService(
+        name=name, local=read, environment=environment, after=tuple(service.get("depends_on") or ())
+    )
 
 
 def _entry(service: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,19 +134,8 @@ def _environment(service: Mapping[str, Any], settings: Mapping[str, str]) -> dic
     if isinstance(given, list):  # the other form of Compose: NAME=value, or NAME alone to pass it on
         given = {name: value if sep else None for name, sep, value in (one.partition("=") for one in given)}
     return {
-        name: settings.get(name, "") if value is None else compose_variables(_word(value), settings)
+        name: settings.get(name, "")
+        if value is None
+        else compose_variables(str(value).lower() if isinstance(value, bool) else str(value), settings)
         for name, value in given.items()
     }
-
-
-def _word(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _order(services: Mapping[str, LocalService], spec: StackSpec) -> list[str]:
-    try:
-        return list(TopologicalSorter({name: one.after for name, one in services.items()}).static_order())
-    except CycleError as error:
-        raise UsageError(
-            "services wait for each other", where=str(spec.compose_file), seen=" -> ".join(error.args[1])
-        ) from error

@@ -1,4 +1,4 @@
-"""Labels that say whose a container, network or volume is, and whether its owner still lives."""
+"""Ownership labels of containers, networks and volumes, and whether their owner still lives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MACHINE_ID = Path("/etc/machine-id")
 
 
 class Life(StrEnum):
-    """What can be told of a process from here."""
+    """Whether a process lives, as far as this process can see."""
 
     ALIVE = "alive"
     DEAD = "dead"
@@ -28,10 +28,10 @@ class Life(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A process that can't be mistaken for another one: not for a later one, nor for one of another host.
+    """The identity of a process: distinct from a later one with its pid, and from one of another host.
 
-    `pid_namespace` is the inode of its /proc/self/ns/pid, `machine` tells the host's installation from others;
-    either is empty where it could not be read.
+    `pid_namespace` is the inode of its /proc/self/ns/pid, `machine` identifies the host's installation; either is
+    empty where it could not be read.
     """
 
     pid: int
@@ -64,9 +64,9 @@ def pid_namespace(*, proc: Path = PROC) -> str:
 
 
 def machine_id(*, file: Path = _MACHINE_ID) -> str:
-    """Return a word for this host's installation, which outlives a reboot.
+    """Return an identifier of this host's installation, which a reboot does not change.
 
-    A hash, because the id itself is not to be told to others (machine-id(5)).
+    A hash, because the id itself is confidential (machine-id(5)).
     """
     try:
         text = file.read_text(encoding="ascii").strip()
@@ -88,7 +88,7 @@ def this_owner(*, proc: Path = PROC, machine: Path = _MACHINE_ID) -> Owner:
 
 
 def life(owner: Owner, *, proc: Path = PROC, machine: Path = _MACHINE_ID) -> Life:
-    """Tell whether the very process still runs: same number, same start time, and not a zombie.
+    """Return whether the very process still runs: same pid, same start time, and not a zombie.
 
     UNKNOWN for a process of another host or another PID namespace. A reboot of this host has ended all before it.
     """
@@ -97,8 +97,8 @@ def life(owner: Owner, *, proc: Path = PROC, machine: Path = _MACHINE_ID) -> Lif
         return Life.DEAD if same_host else Life.UNKNOWN
     if owner.pid_namespace != pid_namespace(proc=proc):
         return Life.UNKNOWN
-    found = process(owner.pid, proc=proc)
-    if found is not None and found.start_ticks == owner.start_ticks and found.is_running:
+    running = process(owner.pid, proc=proc)
+    if running is not None and running.start_ticks == owner.start_ticks and running.is_running:
         return Life.ALIVE
     return Life.DEAD
 

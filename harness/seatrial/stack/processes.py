@@ -1,4 +1,4 @@
-"""Finds and ends processes through /proc: by session, or by a mark in their environment."""
+"""Processes in /proc: found by session or by a mark in their environment, and ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KILL_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process as /proc/PID/stat shows it; `start_ticks` tell it from a later one of its number."""
+    """One process as /proc/PID/stat shows it; `start_ticks` distinguish it from a later one with the same pid."""
 
     pid: int
     session: int
@@ -29,7 +29,7 @@ class Process:
 
     @property
     def is_running(self) -> bool:
-        """Whether it is more than an entry that waits to be reaped."""
+        """Whether it is no zombie."""
         return self.state not in {"Z", "X"}
 
 
@@ -45,32 +45,32 @@ def process(pid: int, *, proc: Path = PROC) -> Process | None:
 def processes(*, proc: Path = PROC) -> Iterator[Process]:
     """Yield every process that this one may see."""
     for name in [entry.name for entry in proc.iterdir()]:
-        found = process(int(name), proc=proc) if name.isdecimal() else None
-        if found is not None:
-            yield found
+        shown = process(int(name), proc=proc) if name.isdecimal() else None
+        if shown is not None:
+            yield shown
 
 
 def of_sessions(sessions: Mapping[int, int], *, proc: Path = PROC) -> list[Process]:
     """Return the running processes of sessions, given as leader's pid to leader's `start_ticks`.
 
-    A session whose leader's number now belongs to another process is not ours any more.
+    A session whose leader's pid now belongs to a later process is not ours any more.
     """
-    everyone = list(processes(proc=proc))
-    others = {one.pid for one in everyone if sessions.get(one.pid, one.start_ticks) != one.start_ticks}
-    ours = sessions.keys() - others
-    return [one for one in everyone if one.session in ours and one.is_running]
+    running = list(processes(proc=proc))
+    reused = {one.pid for one in running if sessions.get(one.pid, one.start_ticks) != one.start_ticks}
+    ours = sessions.keys() - reused
+    return [one for one in running if one.session in ours and one.is_running]
 
 
 def marked(run_id: str, *, proc: Path = PROC) -> list[Process]:
     """Return the running processes, but this one, that were started with the run's id in their environment."""
     mark = f"{RUN_VARIABLE}={run_id}".encode()
-    found = []
+    running = []
     for one in processes(proc=proc):
         with suppress(OSError):
             environment = (proc / str(one.pid) / "environ").read_bytes().split(b"\0")
             if mark in environment and one.pid != os.getpid() and one.is_running:
-                found.append(one)
-    return found
+                running.append(one)
+    return running
 
 
 def end_all(
@@ -80,23 +80,19 @@ def end_all(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """End what `find` finds: SIGTERM once to each, SIGKILL after the grace; False if 2 s later some still run."""
-    told: set[tuple[int, int]] = set()
+    """End what `find` returns: SIGTERM once to each, SIGKILL after the grace; False if some run 2 s later."""
+    terminated: set[tuple[int, int]] = set()
     kill_at = clock() + grace_s
-    while found := find():
+    while running := find():
         now = clock()
         if now > kill_at + _KILL_S:
             return False
-        for one in found:
-            if now >= kill_at:
-                _send(one.pid, signal.SIGKILL)
-            elif (one.pid, one.start_ticks) not in told:
-                told.add((one.pid, one.start_ticks))
-                _send(one.pid, signal.SIGTERM)
+        for one in running:
+            with suppress(ProcessLookupError, PermissionError):
+                if now >= kill_at:
+                    os.kill(one.pid, signal.SIGKILL)
+                elif (one.pid, one.start_ticks) not in terminated:
+                    terminated.add((one.pid, one.start_ticks))
+                    os.kill(one.pid, signal.SIGTERM)
         sleep(_POLL_S)
     return True
-
-
-def _send(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)

@@ -21,8 +21,8 @@ Ask = Callable[[str], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """What happens while we wait: `watch` may raise, `report` tells of the services when a probe is given up."""
+class ReadinessWatch:
+    """What is done during the wait: `watch` may raise, `report` returns the services' states for the error."""
 
     watch: Callable[[], None]
     report: Callable[[], str]
@@ -30,30 +30,30 @@ class Patience:
     sleep: Callable[[float], None] = time.sleep
 
 
-def await_ready(url: str, probes: tuple[Probe, ...], patience: Patience, *, ask: Ask | None = None) -> None:
+def await_ready(url: str, probes: tuple[Probe, ...], watch: ReadinessWatch, *, ask: Ask | None = None) -> None:
     """Try each probe until it succeeds three times in a row; NotReady when its time is over."""
     if ask is not None:
         for probe in probes:
-            _await(url, probe, patience, ask)
+            _await(url, probe, watch, ask)
         return
     with requests.Session() as session:
-        session.trust_env = False  # no proxy stands between us and our own stack
+        session.trust_env = False  # a proxy can't reach the stack
         session.headers["User-Agent"] = AGENT
         for probe in probes:
-            _await(url, probe, patience, lambda address: _status(session, address))
+            _await(url, probe, watch, lambda address: _status(session, address))
 
 
-def _await(url: str, probe: Probe, patience: Patience, ask: Ask) -> None:
-    started = patience.clock()
+def _await(url: str, probe: Probe, watch: ReadinessWatch, ask: Ask) -> None:
+    started = watch.clock()
     successes, last = 0, "nothing"
     while successes < _IN_A_ROW:
-        patience.watch()
-        waited_s = patience.clock() - started
+        watch.watch()
+        waited_s = watch.clock() - started
         if waited_s > probe.within_s:
             raise NotReady(
                 f"the stack is not ready after {waited_s:.0f} s",
                 where=f"GET {url}{probe.path}",
-                seen=f"{last}\n{patience.report()}",
+                seen=f"{last}\n{watch.report()}",
                 expected=f"{probe.expect}, {_IN_A_ROW} times in a row, within {probe.within_s:g} s",
                 hint="raise `within`, or mend what the log complains about",
             )
@@ -63,7 +63,7 @@ def _await(url: str, probe: Probe, patience: Patience, ask: Ask) -> None:
             last = f"status {status}"
         except OSError as error:
             successes, last = 0, _short(error)
-        patience.sleep(_PAUSE_S)
+        watch.sleep(_PAUSE_S)
 
 
 def _status(session: requests.Session, address: str) -> int:

@@ -1,4 +1,4 @@
-"""Takes secrets out of text before it is stored or shown."""
+"""Masks secrets in text before it is stored or shown."""
 
 from __future__ import annotations
 

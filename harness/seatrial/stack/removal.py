@@ -1,4 +1,4 @@
-"""Finds what carries our labels, and removes it by id; never by name, and never with `prune`."""
+"""Objects with our labels: found, and removed by id; never by name, and never with `prune`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import docker
 from docker.errors import APIError, NotFound
 
+from seatrial.stack.daemon import PROJECT
 from seatrial.stack.ownership import RUN
 
 _CONFLICT = 409
-PROJECT = "com.docker.compose.project"
 
 
 class Kind(StrEnum):
-    """What can be left behind, in the order in which it has to go."""
+    """A kind of Docker object, in the order in which they have to be removed."""
 
     CONTAINER = "container"
     NETWORK = "network"
@@ -50,8 +50,8 @@ def labelled(client: docker.DockerClient, label: str = RUN) -> list[Labelled]:
     ]
 
 
-def remove(client: docker.DockerClient, thing: Labelled) -> str:
-    """Remove one thing, running or not; return what prevented it, or nothing if it is gone."""
+def remove_thing(client: docker.DockerClient, thing: Labelled) -> str:
+    """Remove one thing, running or not; return what prevented it, or an empty text if it is gone."""
     try:
         match thing.kind:
             case Kind.CONTAINER:
@@ -64,7 +64,7 @@ def remove(client: docker.DockerClient, thing: Labelled) -> str:
         return ""
     except APIError as error:
         if error.status_code == _CONFLICT and "already in progress" in str(error):
-            return ""  # somebody else removes it just now
+            return ""  # another process removes it just now
         return f"{thing}: {error.explanation or error}"
     return ""
 
@@ -72,12 +72,12 @@ def remove(client: docker.DockerClient, thing: Labelled) -> str:
 def remove_all(
     client: docker.DockerClient, run_id: str, *, project: str | None = None
 ) -> tuple[list[str], list[str]]:
-    """Remove what a run (or one of its projects) created; return what was removed and what resisted."""
+    """Remove what a run (or one of its projects) created; return what was removed, and the problems."""
     removed: list[str] = []
     problems: list[str] = []
     for thing in labelled(client, f"{RUN}={run_id}"):
         if project is None or thing.labels.get(PROJECT) == project:
-            problem = remove(client, thing)
+            problem = remove_thing(client, thing)
             (problems if problem else removed).append(problem or str(thing))
     return removed, problems
 

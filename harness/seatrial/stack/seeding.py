@@ -1,4 +1,4 @@
-"""Runs the stack's own seeding command beside the stack."""
+"""Runs the seeding command of a stack, beside the stack."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from seatrial.errors import SeedFailed
 from seatrial.model import Stack, StackSpec
 from seatrial.stack import children
-from seatrial.stack.children import Ended, Job
+from seatrial.stack.children import Job
 from seatrial.stack.guard import Guard
 from seatrial.stack.redaction import Redactor
 
@@ -17,9 +17,9 @@ from seatrial.stack.redaction import Redactor
 def seed(
     spec: StackSpec, stack: Stack, command: tuple[str, ...], catalogue: Path, guard: Guard, timeout_s: float = 300
 ) -> None:
-    """Run the command in the stack folder; it gets the front door, the catalogue's path and the secrets.
+    """Run the command in the stack folder, with the spec's environment, which holds the secrets.
 
-    SEATRIAL_FRONT_DOOR and SEATRIAL_CATALOGUE tell it; `python` as the first word means this interpreter.
+    SEATRIAL_FRONT_DOOR and SEATRIAL_CATALOGUE are set for it; `python` as the first word means this interpreter.
     SeedFailed if it can't be started, fails, runs longer than `timeout_s`, or writes no catalogue.
     """
     if not command:
@@ -28,7 +28,15 @@ def seed(
     job = Job(
         argv=(sys.executable, *command[1:]) if command[0] == "python" else command,
         cwd=spec.folder,
-        env=_environment(spec, stack, catalogue),
+        env={
+            **os.environ,
+            **spec.environment,
+            "SEATRIAL_FRONT_DOOR": stack.url,
+            "SEATRIAL_CATALOGUE": str(catalogue.absolute()),
+            "NO_PROXY": ",".join(stack.addresses),  # a proxy can't reach the stack
+            "PYTHONDONTWRITEBYTECODE": "1",  # nothing is written into the stack folder
+            "PYTHONUNBUFFERED": "1",
+        },
         redactor=Redactor(spec.environment),
         log=spec.logs / "seed.log",
         deadline_s=timeout_s,
@@ -37,29 +45,13 @@ def seed(
         ended = children.run(job, guard)
     except OSError as error:
         raise SeedFailed("the seeding command can't be started", where=command[0], seen=str(error)) from error
-    _check(ended, " ".join(command), timeout_s, f"SEATRIAL_FRONT_DOOR={stack.url}; the whole log is {job.log}")
+    where = " ".join(command)
+    if ended.code != 0:
+        what = (
+            f"did not end within {timeout_s:g} s" if ended.code is None else f"failed with exit code {ended.code}"
+        )
+        hint = f"SEATRIAL_FRONT_DOOR={stack.url}; the whole log is {job.log}"
+        raise SeedFailed(f"seeding {what}", where=where, seen=ended.tail() or "it wrote nothing", hint=hint)
     if not catalogue.is_file():
         expected = f"the file {catalogue} ($SEATRIAL_CATALOGUE)"
-        raise SeedFailed("seeding wrote no catalogue", where=" ".join(command), expected=expected)
-
-
-def _check(ended: Ended, command: str, timeout_s: float, hint: str) -> None:
-    if ended.code is None:
-        raise SeedFailed(
-            f"seeding did not end within {timeout_s:g} s", where=command, seen=ended.tail(), hint=hint
-        )
-    if ended.code != 0:
-        seen = ended.tail() or "it wrote nothing"
-        raise SeedFailed(f"seeding failed with exit code {ended.code}", where=command, seen=seen, hint=hint)
-
-
-def _environment(spec: StackSpec, stack: Stack, catalogue: Path) -> dict[str, str]:
-    return {
-        **os.environ,
-        **spec.environment,
-        "SEATRIAL_FRONT_DOOR": stack.url,
-        "SEATRIAL_CATALOGUE": str(catalogue.absolute()),
-        "NO_PROXY": ",".join(stack.addresses),  # no proxy stands between us and our own stack
-        "PYTHONDONTWRITEBYTECODE": "1",  # nothing is written into the stack folder
-        "PYTHONUNBUFFERED": "1",
-    }
+        raise SeedFailed("seeding wrote no catalogue", where=where, expected=expected)

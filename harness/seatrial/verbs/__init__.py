@@ -1,1 +1,1 @@
-"""The verbs of the command line: words to values, one call, an exit code. One short function for each."""
+"""The commands: options to values, one call, an exit code; one short function for each."""

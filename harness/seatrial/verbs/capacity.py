@@ -1,4 +1,4 @@
-"""The verb `capacity`."""
+"""The command `capacity`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from typing import Any
 
 import click
 
-from seatrial import starting
 from seatrial.campaign import capacity as searching
 from seatrial.campaign.capacity import CapacityRequest, effort
 from seatrial.judge import carrying
 from seatrial.record import capacities
 from seatrial.report import capacity_text
 from seatrial.report.progress import Progress
-from seatrial.verbs.options import DURATION, ENGINES, STORED_FILE, output_options, request, results_option
+from seatrial.verbs.options import (
+    DURATION,
+    ENGINES,
+    STORED_FILE,
+    output_options,
+    request,
+    results_option,
+    set_option,
+)
 
 
 @click.command()
@@ -35,7 +42,7 @@ from seatrial.verbs.options import DURATION, ENGINES, STORED_FILE, output_option
 @click.option("--engine", type=ENGINES, default="auto", help="Where the services run.")
 @click.option("--attach", default="", metavar="PROJECT", help="The stack that is up.")
 @click.option("--catalogue", type=STORED_FILE, help="What is in the stack already.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a value of the scenario.")
+@set_option
 @click.option("--port", type=int, default=0, help="Publish the front door there (default: a free port).")
 @click.option("--seed", type=int, default=1, help="Where every random choice begins.")
 @click.option("--yes-load", "confirmed", multiple=True, metavar="HOST", help="Confirm a host of allow_hosts.")
@@ -43,8 +50,7 @@ from seatrial.verbs.options import DURATION, ENGINES, STORED_FILE, output_option
 @output_options
 def capacity(scenario: str, **options: Any) -> int:  # noqa: ANN401
     """Search the highest rate at which SCENARIO's stack keeps its budgets, and validate it."""
-    with starting.ended_at_once():
-        from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second, which no other verb should)
+    from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second to import)
 
     names = options["names"] or ("base",)
     asked = CapacityRequest(

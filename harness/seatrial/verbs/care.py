@@ -1,4 +1,4 @@
-"""Verbs about this host and about files: `validate`, `doctor`, `plugin`, `schema`."""
+"""Commands about this host and about files: `validate`, `doctor`, `plugin`, `schema`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from seatrial.host import doctor as doctors
 from seatrial.load import command as load_command
 from seatrial.report import doctor_text
 from seatrial.scenario import comparable, grammar, overrides
+from seatrial.verbs.options import set_option
 
 
 @click.command()
 @click.argument("scenario")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a value of the scenario.")
+@set_option
 def validate(scenario: str, settings: tuple[str, ...]) -> None:
     """Check SCENARIO and tell every problem at once."""
     checked = comparable.check(scenario, overrides.parse(settings))

@@ -1,4 +1,4 @@
-"""Verbs that make experiments: `compare`, `selfcheck`."""
+"""Commands that make experiments: `compare`, `selfcheck`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from seatrial import starting, weighing
+from seatrial import weighing
 from seatrial.campaign import comparing, resuming
 from seatrial.judge import metric, noise, pairing
 from seatrial.report import experiment_json, experiment_text
@@ -45,8 +45,7 @@ def selfcheck(scenario: str, **options: Any) -> int:  # noqa: ANN401
 
 
 def _compare(command: str, scenario: str, options: dict[str, Any]) -> int:
-    with starting.ended_at_once():
-        from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second, which no other verb should)
+    from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second to import)
 
     asked = comparing.Asked(
         request=request(scenario, options),
@@ -73,9 +72,9 @@ def _compare(command: str, scenario: str, options: dict[str, Any]) -> int:
 
 
 def unseen(weighed: Weighed) -> int:
-    """Tell the thresholds of the gate that are below what can be seen; return the exit code that says so.
+    """Print the thresholds of the gate that are below what can be seen; return the exit code of that.
 
-    Failures always gate; nobody asked for their threshold who has not named them.
+    Failures always gate; their threshold counts only where the scenario names them.
     """
     named = {metric.parse(one).text for one in weighed.plan.gate}
     gated = {one.metric.text for one in weighed.comparison.gated} if weighed.comparison else set()

@@ -1,4 +1,4 @@
-"""Options that several verbs have, and the request that they make."""
+"""Options of several commands, and the request that they make."""
 
 from __future__ import annotations
 
@@ -34,26 +34,25 @@ class _Duration(click.ParamType[float]):
 DURATION = _Duration()
 
 
-def results_option(command: F) -> F:
-    """Add where runs are kept."""
-    place = click.Path(path_type=Path, resolve_path=True, file_okay=False)
-    return click.option("--results", type=place, default="results", help="Where runs are kept.")(command)
+_FOLDER = click.Path(path_type=Path, resolve_path=True, file_okay=False)
+results_option = click.option("--results", type=_FOLDER, default="results", help="Where runs are kept.")
+set_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a value of the scenario."
+)
 
 
 def output_options(command: F) -> F:
-    """Add how the result is told."""
+    """Add the form of the output."""
     command = click.option("--quiet", is_flag=True, help="No progress, only the result.")(command)
     return click.option("--json", "as_values", is_flag=True, help="The result as JSON.")(command)
 
 
 def stack_options(command: F) -> F:
-    """Add what brings a stack up."""
+    """Add the options of the stack."""
     for option in (
         click.option("--variant", default="base", help="Which variant of the stack."),
         click.option("--engine", type=ENGINES, default="auto", help="Where the services run."),
-        click.option(
-            "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a value of the scenario."
-        ),
+        set_option,
         click.option("--port", type=int, default=0, help="Publish the front door there (default: a free port)."),
     ):
         command = option(command)
@@ -61,7 +60,7 @@ def stack_options(command: F) -> F:
 
 
 def load_options(command: F) -> F:
-    """Add what drives it."""
+    """Add the options of the load."""
     for option in (
         click.option("--seed", type=int, default=1, help="Where every random choice begins."),
         click.option(
@@ -79,12 +78,10 @@ def load_options(command: F) -> F:
 
 
 def experiment_options(command: F) -> F:
-    """Add what `compare` and `selfcheck` have in common."""
+    """Add the options of `compare` and `selfcheck`."""
     resume = "Go on with an experiment that was interrupted (default: the latest)."
     for option in (
-        click.option(
-            "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a value of the scenario."
-        ),
+        set_option,
         click.option("--engine", type=STACK_ENGINES, default="auto", help="Where the services run."),
         click.option(
             "--resume", is_flag=False, flag_value="latest", default="", metavar="[EXPERIMENT]", help=resume

@@ -1,4 +1,4 @@
-"""Verbs that make one run: `run`, `observe`."""
+"""Commands that make one run: `run`, `observe`."""
 
 from __future__ import annotations
 
@@ -35,9 +35,8 @@ from seatrial.verbs.stored import show_run
 @output_options
 def run(scenario: str, **options: Any) -> int:  # noqa: ANN401  (click hands over what the options above declare)
     """Bring SCENARIO's stack up, drive it, watch it, judge it, and tear it down."""
-    asked = request(scenario, options)
     with Progress(quiet=options["quiet"]) as progress:
-        folder = running.run(asked, progress)
+        folder = running.run(request(scenario, options), progress)
     return show_run(folder, as_values=options["as_values"], strict=options["strict"])
 
 

@@ -1,4 +1,4 @@
-"""Verbs about stacks: `up`, `down`, `clean`, `images`."""
+"""Commands about stacks: `up`, `down`, `clean`, `images`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from seatrial.verbs.options import DURATION, request, results_option, stack_opti
 def up(scenario: str, kept_s: float, **options: Any) -> None:  # noqa: ANN401
     """Bring SCENARIO's stack up, seed it, leave it there, and print the locust line for it."""
     with Progress() as progress:
-        left = standing.up(request(scenario, options), kept_s, progress)
-    click.echo(f"{left.project} is up at {left.public_url}; its files: {left.folder}")
-    click.echo(left.locust_line)
-    click.echo(f"seatrial down {left.project}")
+        kept = standing.up(request(scenario, options), kept_s, progress)
+    click.echo(f"{kept.project} is up at {kept.public_url}; its files: {kept.folder}")
+    click.echo(kept.locust_line)
+    click.echo(f"seatrial down {kept.project}")
 
 
 @click.command()

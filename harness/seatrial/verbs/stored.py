@@ -1,4 +1,4 @@
-"""Verbs about what is stored: `show`, `report`, `list`, `recover`."""
+"""Commands about stored runs: `show`, `report`, `list`, `recover`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from seatrial import review as reviews
-from seatrial import starting, upkeep, weighing
+from seatrial import upkeep, weighing
 from seatrial.record import capacities
 from seatrial.record import folder as folders
 from seatrial.record.folder import RunFolder
@@ -49,8 +49,7 @@ def show(wanted: str, results: Path, form: str, **options: Any) -> int:  # noqa:
 @results_option
 def report(wanted: str, output: Path | None, results: Path) -> None:
     """Make the page of a stored run: tables and charts in one file that needs no network; print its path."""
-    with starting.ended_at_once():
-        from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second, which no other verb should)
+    from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second to import)
 
     experiment = folders.find_experiment(results, wanted)
     if experiment is not None and weighing.compares(experiment):
@@ -91,17 +90,14 @@ def _show_experiment(experiment: Path, form: str, *, strict: bool) -> int:
 
 
 def show_run(folder: RunFolder, *, as_values: bool, strict: bool = False) -> int:
-    """Print the report of a run; return the exit code that it stands for.
-
-    That of a search for capacity begins with what was found, or with how far it came.
-    """
-    review, found = reviews.review(folder), capacities.load(folder)
+    """Print the report of a run, of a capacity search with its result first; return the exit code of the run."""
+    review, capacity = reviews.review(folder), capacities.load(folder)
     if as_values:
-        searched = {} if found is None else {"capacity": capacities.values(found)}
+        searched = {} if capacity is None else {"capacity": capacities.values(capacity)}
         click.echo(json.dumps({**as_json.render(review), **searched}, indent=1))
-        return review.exit_code(strict=strict)
-    if found is not None:
-        capacity_text.show([found])
-        click.echo()
-    text.show(review)
+    else:
+        if capacity is not None:
+            capacity_text.show([capacity])
+            click.echo()
+        text.show(review)
     return review.exit_code(strict=strict)

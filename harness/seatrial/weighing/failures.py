@@ -34,6 +34,7 @@ _NOT_ITS_FAULT = (
     "no compose",
     "run folder can't be written",
     "dead-man",
+    "watchdog",
     "is in use",
     "is taken",
     "server programs",
