@@ -144,14 +144,6 @@ class Scenario:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """One variant under one load, once; `block` counts from 1."""
-
-    variant: str
-    block: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedLook:
     """After so many blocks the verdicts are found, at this level for the whole gate family."""
 

@@ -19,7 +19,8 @@ from seatrial.judge import budgets, excess
 from seatrial.judge.capacity import Effort
 from seatrial.judge.carrying import Carries, Tried, Word
 from seatrial.load.book import Book
-from seatrial.load.orders import Driven, Hooks, Orders
+from seatrial.load.child import LoadSettings
+from seatrial.load.driving import LoadObserver, LoadResult
 from seatrial.load.seconds import Second
 from seatrial.load.stages import REST_WITHIN_S, Stage
 from seatrial.model import Load, Phase, Spawn
@@ -308,14 +309,14 @@ class Interrupted(Queue):
 class _OnQueue(Seeking):
     after = 8
 
-    def perform(self, orders: Orders, hooks: Hooks, *, spawn: Spawn) -> Driven:  # noqa: ARG002  (as Seeking)
+    def perform(self, settings: LoadSettings, observer: LoadObserver, *, spawn: Spawn) -> LoadResult:  # noqa: ARG002
         self.play(cast("Stage", Interrupted(self.after)))
-        return Driven(spans=(), errors=0)
+        return LoadResult(spans=(), errors=0)
 
 
 def _interrupted(root: Path, seeking: Seeking) -> Carries:
     """Return what is kept of a search that Ctrl-C ends."""
-    orders = Orders(
+    settings = LoadSettings(
         load=Load(locustfile=root, users=1, warmup_s=1, duration_s=1, drain_s=1),
         target="",
         folder=root,
@@ -323,9 +324,8 @@ def _interrupted(root: Path, seeking: Seeking) -> Carries:
         log=root,
         secrets={},
     )
-    hooks = Hooks(started=print, phases=print, second=print)
     with pytest.raises(KeyboardInterrupt):
-        campaigns._performed(seeking, "base", orders, hooks, spawn=spawn)
+        campaigns._performed(seeking, "base", settings, LoadObserver(), spawn=spawn)
     found = capacities.load(RunFolder(root))
     assert found is not None
     return found

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from seatrial.campaign import resuming
+from seatrial.campaign import resume
 from seatrial.errors import Incomparable, UsageError
 from seatrial.judge import facts, metric
 from seatrial.judge.facts import Difference, Facts
-from seatrial.model import Design
+from seatrial.model import Design, ExperimentPlan
 from seatrial.record import document as documents
 from seatrial.record import folder as folders
 from seatrial.record import plans
@@ -22,6 +21,24 @@ from seatrial.scenario.compared import Baseline
 _COMPLETE = "complete"
 _SHOWN = 5
 """So many runs or names are listed in a message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedFacts:
+    """The facts that each run of a comparison must have: those of images and engine are known only once it is up.
+
+    `stored` are those of the stored base, None without one.
+    """
+
+    experiment: Path
+    plan: ExperimentPlan
+    stored: Facts | None = None
+
+    def check(self, document: RunDocument) -> None:
+        """Raise Incomparable if a run has other images than the blocks before, or another environment."""
+        resume.refuse_other_images(self.experiment, document)
+        if self.stored is not None:
+            refuse_incomparable(self.stored, of(document), self.plan.varies, self.plan.against)
 
 
 def find(results: Path, wanted: str) -> tuple[Baseline, Facts]:
@@ -41,7 +58,7 @@ def find(results: Path, wanted: str) -> tuple[Baseline, Facts]:
             expected="runs, each on a fresh stack",
             hint="seatrial compare SCENARIO --design runs, or seatrial selfcheck SCENARIO --design runs",
         )
-    runs = [one for _, one in resuming.stored(experiment) if one.variant == variant and one.status == _COMPLETE]
+    runs = [one for _, one in resume.stored(experiment) if one.variant == variant and one.status == _COMPLETE]
     if not runs:
         raise UsageError(
             "there is no complete run to compare with",
@@ -91,7 +108,7 @@ def _of_run(run: RunFolder) -> tuple[Path, str]:
 
 def _endings(experiment: Path, variant: str) -> str:
     """Say how the runs of a variant ended that are stored, one line each."""
-    mine = [found for found in resuming.begun(experiment) if found[1].variant == variant]
+    mine = [found for found in resume.begun(experiment) if found[1].variant == variant]
     lines = [f"{folder.root.name}: {_ending(document)}" for folder, document in mine]
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"and {len(lines) - _SHOWN} more"]
@@ -134,8 +151,3 @@ def surviving(gate: Sequence[str], differing: Collection[str]) -> tuple[str, ...
 def said(found: Sequence[Difference]) -> list[str]:
     """Return differences in words, one line each."""
     return [f"{one.name}: {one.there} there, {one.here} here" for one in found]
-
-
-def foreseen(values: Mapping[str, Any]) -> Facts:
-    """Return the facts that are known before the first run."""
-    return facts.of(values)

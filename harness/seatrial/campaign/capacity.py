@@ -12,15 +12,14 @@ from typing import Any
 from seatrial.campaign import interrupts, validating
 from seatrial.campaign import wanted as meaning
 from seatrial.campaign.clock import command_began_ns
-from seatrial.campaign.manner import Manner
-from seatrial.campaign.request import of_variant, stack_secrets
-from seatrial.campaign.running import Setting, one_trial, prepared
 from seatrial.campaign.seeking import Seeking
+from seatrial.campaign.trial import RunContext, Trial, prepare_context
 from seatrial.campaign.wanted import Wanted
 from seatrial.judge.carrying import Carries
 from seatrial.judge.excess import Divided
-from seatrial.load.orders import Driven, Hooks, Orders
-from seatrial.model import Design, ExperimentPlan, NoteKind, Spawn, Trial
+from seatrial.load.child import LoadSettings
+from seatrial.load.driving import LoadObserver, LoadResult
+from seatrial.model import Design, ExperimentPlan, NoteKind, Spawn
 from seatrial.record import capacities, plans
 from seatrial.record import document as documents
 from seatrial.record import folder as folders
@@ -47,31 +46,31 @@ def search(wanted: Wanted, progress: Progress) -> Searched:
     judged = meaning.divided(wanted)
     request = wanted.request
     for name in wanted.variants:
-        of_variant(request, name)
+        plan.variant_of(request.scenario, name)
     scenario = replace(
         request.scenario, load=meaning.load(wanted), stop_when=meaning.guards(request.scenario.stop_when)
     )
     request = replace(request, scenario=scenario)
-    setting = prepared(request)
-    stack_secrets(request.scenario, setting.choice.engine)
+    context = prepare_context(request)
+    trials = [Trial.prepare(context, name, block=1) for name in wanted.variants]
     found: list[Carries] = []
     kept: list[RunFolder] = []
     with interrupts.orderly(progress.say):
         experiment = folders.create_experiment(request.results, request.scenario.name, time.time_ns())
-        plans.save(experiment, _plan(wanted, setting))
-        progress.say(f"{request.scenario.name} on the {setting.choice.engine} engine: {setting.choice.reason}")
-        for name in wanted.variants:
-            folder, one = _variant(wanted, setting, experiment, name, judged, progress)
+        plans.save(experiment, _plan(wanted, context))
+        progress.say(f"{request.scenario.name} on the {context.choice.engine} engine: {context.choice.reason}")
+        for trial in trials:
+            folder, one = _variant(wanted, trial, experiment, judged, progress)
             kept.append(folder)
             found.append(one)
     return Searched(experiment=experiment, folders=tuple(kept), found=tuple(found))
 
 
 def _variant(
-    wanted: Wanted, setting: Setting, experiment: Path, name: str, judged: Divided, progress: Progress
+    wanted: Wanted, trial: Trial, experiment: Path, judged: Divided, progress: Progress
 ) -> tuple[RunFolder, Carries]:
     """Search one variant's capacity on a stack of its own, and keep what was found."""
-    asked = setting.request.scenario.load
+    name, asked = trial.variant, trial.request.scenario.load
     seeking = Seeking(
         budgets=judged,
         effort=wanted.effort,
@@ -81,15 +80,11 @@ def _variant(
         say=progress.say,
     )
     spacing = "at random" if asked.rate is not None and asked.rate.poisson else "evenly spaced"
-    folder = one_trial(
-        setting,
+    folder = trial.run(
         experiment,
-        Trial(variant=name, block=1),
         progress,
-        Manner(
-            perform=partial(_performed, seeking, name),
-            words=f"{name}: arrivals {spacing}, served by at most {asked.users} users",
-        ),
+        run_load=partial(_performed, seeking, name),
+        description=f"{name}: arrivals {spacing}, served by at most {asked.users} users",
         command_ns=command_began_ns() if not list(experiment.glob("runs/*")) else time.monotonic_ns(),
     )
     found = _found(seeking, folder, name)
@@ -97,12 +92,14 @@ def _variant(
     return folder, found
 
 
-def _performed(seeking: Seeking, name: str, orders: Orders, hooks: Hooks, *, spawn: Spawn) -> Driven:
+def _performed(
+    seeking: Seeking, name: str, settings: LoadSettings, observer: LoadObserver, *, spawn: Spawn
+) -> LoadResult:
     """Search, and keep what is known after each trial: a search that is cut short leaves it behind."""
-    folder = RunFolder(orders.folder)
+    folder = RunFolder(settings.folder)
     seeking.keep = lambda: capacities.save(folder, replace(_searched(seeking, name), status="interrupted"))
     seeking.keep()
-    return seeking.perform(orders, hooks, spawn=spawn)
+    return seeking.perform(settings, observer, spawn=spawn)
 
 
 def _found(seeking: Seeking, folder: RunFolder, name: str) -> Carries:
@@ -151,8 +148,8 @@ def _steady(scenario: Mapping[str, Any], per_s: float) -> dict[str, Any]:
     return {**told, "text": f"{per_s:.4g}/s", "stretches": [[None, per_s, per_s]]}
 
 
-def _plan(wanted: Wanted, setting: Setting) -> ExperimentPlan:
-    request = setting.request
+def _plan(wanted: Wanted, context: RunContext) -> ExperimentPlan:
+    request = context.request
     return ExperimentPlan(
         command="capacity",
         scenario=request.scenario.name,
@@ -162,7 +159,7 @@ def _plan(wanted: Wanted, setting: Setting) -> ExperimentPlan:
         base=wanted.variants[0],
         design=Design.RUNS,
         budgets=wanted.budgets or request.scenario.budgets,
-        shared_cores=setting.shared_cores,
+        shared_cores=context.shared_cores,
         time_s=len(wanted.variants) * (wanted.effort.limit_s + wanted.validate_s),
         resolved=plan.resolved(request.scenario),
     )

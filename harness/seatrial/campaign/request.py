@@ -39,7 +39,7 @@ def of_variant(request: Request, variant: str) -> Request:
     UsageError if the scenario has no such variant.
     """
     scenario = request.scenario
-    changed = scenario.variants[plan.single_trial(scenario, variant).variant].parameters
+    changed = plan.variant_of(scenario, variant).parameters
     load = replace(scenario.load, parameters={**scenario.load.parameters, **changed})
     return replace(request, variant=variant, scenario=replace(scenario, load=load))
 

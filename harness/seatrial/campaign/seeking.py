@@ -13,7 +13,8 @@ from seatrial.judge.capacity import Trial as Made
 from seatrial.judge.carrying import Tried
 from seatrial.judge.excess import Divided, Excess
 from seatrial.load.book import Book
-from seatrial.load.orders import Driven, Hooks, Orders
+from seatrial.load.child import LoadSettings
+from seatrial.load.driving import LoadObserver, LoadResult
 from seatrial.load.stages import CALM_WITHIN_S, REST_WITHIN_S, Stage, perform
 from seatrial.model import Phase, Spawn
 from seatrial.units import NS_PER_S
@@ -95,9 +96,9 @@ class Seeking:
         """The endpoint of the curve; None for all."""
         return None if self.budgets.latency is None else self.budgets.latency.metric.of
 
-    def perform(self, orders: Orders, hooks: Hooks, *, spawn: Spawn) -> Driven:
+    def perform(self, settings: LoadSettings, observer: LoadObserver, *, spawn: Spawn) -> LoadResult:
         """Drive the load through warm-up, search and validation."""
-        return perform(orders, hooks, spawn=spawn, play=self.play)
+        return perform(settings, observer, spawn=spawn, play=self.play)
 
     def play(self, stage: Stage) -> None:
         """Warm up at the lowest rate, search, and validate what was found if there is a lower bound."""

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from seatrial.campaign import interrupts
 from seatrial.campaign.request import Request, new_run_id, of_variant, stack_secrets
-from seatrial.campaign.running import stack_spec
-from seatrial.campaign.trial import parameters, provide_catalogue
+from seatrial.campaign.trial import parameters, provide_catalogue, stack_spec
 from seatrial.errors import EngineUnavailable
 from seatrial.load import command
 from seatrial.model import EngineName
@@ -46,7 +45,7 @@ def up(request: Request, kept_s: float, progress: Progress) -> Standing:
     secrets = stack_secrets(request.scenario, choice.engine)
     run_id = new_run_id()
     folder = folders.create_standing(request.results, f"{request.scenario.name}-{run_id}")
-    spec = replace(stack_spec(request, secrets, folder, run_id, kept=True), deadline_s=kept_s)
+    spec = replace(stack_spec(request, secrets, folder, run_id), kept=True, deadline_s=kept_s)
     with (
         interrupts.orderly(progress.say),
         guarded(spec.run_id) as guard,

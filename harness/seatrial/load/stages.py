@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
-from seatrial.load import driving
 from seatrial.load.book import Book
-from seatrial.load.driving import Drive
-from seatrial.load.orders import Driven, Hooks, Orders
+from seatrial.load.child import LoadSettings
+from seatrial.load.driving import LoadDriver, LoadObserver, LoadResult, started
 from seatrial.load.seconds import Second
 from seatrial.load.steering import LEAD_NS, steady
 from seatrial.model import Phase, Span, Spawn
@@ -30,7 +28,7 @@ _SECOND_S = 1.5
 
 
 class _Enough(Exception):
-    """Ends a play where the hooks have seen enough."""
+    """Ends a play where the observer has seen enough."""
 
 
 @dataclass(slots=True)
@@ -40,8 +38,8 @@ class Stage:
     Rates are arrivals a second, `poisson` says how they are spaced.
     """
 
-    drive: Drive
-    hooks: Hooks
+    drive: LoadDriver
+    observer: LoadObserver
     poisson: bool
     seed: int
     clock: Callable[[], int]
@@ -49,11 +47,11 @@ class Stage:
     book: Book | None = None
     phase: Phase = Phase.WARMUP
 
-    def second(self, _phase: Phase, second: Second) -> None:
+    def second(self, second: Second) -> None:
         """Take in a second of the load."""
         if self.book is not None:
             self.book.take(second)
-        self.hooks.second(self.phase, second)
+        self.observer.second(self.phase, second)
 
     def trial(
         self, rate_per_s: float, duration_s: float, phase: Phase = Phase.SETTLE, rest_s: float = REST_WITHIN_S
@@ -67,7 +65,7 @@ class Stage:
         begin_ns = self._at_rate(rate_per_s)
         end_ns = begin_ns + round(duration_s * NS_PER_S)
         self.book = book = Book(begin_ns=begin_ns, end_ns=end_ns, carried=self._under_way())
-        self.drive.steering.gate(begin_ns, end_ns)
+        self.drive.commands.gate(begin_ns, end_ns)
         self._began(phase, begin_ns, end_ns)
         self._pass(end_ns)
         limit_ns = end_ns + round((rest_s + _SECOND_S) * NS_PER_S)
@@ -85,26 +83,25 @@ class Stage:
         window_ns = begin_ns + round(SETTLE_S * NS_PER_S)
         end_ns = window_ns + round(duration_s * NS_PER_S)
         self.book = None
-        self.drive.steering.gate(begin_ns)
+        self.drive.commands.gate(begin_ns)
         self._began(Phase.SETTLE, begin_ns, window_ns)
         self._pass(window_ns)
         self._began(Phase.WINDOW, window_ns, end_ns)
         self._pass(end_ns)
 
-    def end(self, drain_s: float) -> Driven:
-        """Ask the load to end, and return how the drive went."""
+    def end(self) -> LoadResult:
+        """Ask the load to end, and return how it went."""
         begin_ns = self.clock()
         self.phase = Phase.DRAIN
-        self.drive.steering.stop(drain_s)
-        self.drive.leave()
+        self.drive.drain()
         self._began(Phase.DRAIN, begin_ns, self.clock())
-        return Driven(spans=tuple(self.spans), errors=self.drive.hearing.workers.errors)
+        return LoadResult(spans=tuple(self.spans), errors=self.drive.hearing.workers.errors)
 
     def _at_rate(self, rate_per_s: float) -> int:
         """Tell the rate; return the moment from which it holds. Each time other random arrivals come."""
         begin_ns = self.clock() + _GATE_LEAD_NS
         rate = steady(rate_per_s, poisson=self.poisson)
-        self.drive.steering.set_rate(rate, begin_ns, seed=self.seed + len(self.spans))
+        self.drive.commands.set_rate(rate, begin_ns, seed=self.seed + len(self.spans))
         return begin_ns
 
     def _under_way(self) -> int:
@@ -113,14 +110,14 @@ class Stage:
     def _began(self, phase: Phase, from_ns: int, until_ns: int) -> None:
         self.phase = phase
         self.spans.append(Span(phase=phase, from_ns=from_ns, until_ns=max(until_ns, from_ns)))
-        self.hooks.phases(tuple(self.spans))
+        self.observer.phases_known(tuple(self.spans))
 
     def _pass(self, until_ns: int) -> None:
         while self.clock() < until_ns:
             self._step(until_ns)
 
     def _step(self, until_ns: int) -> None:
-        if self.hooks.enough():
+        if self.observer.enough():
             raise _Enough
         self.drive.step(until_ns)
 
@@ -129,44 +126,42 @@ Play = Callable[[Stage], None]
 """What is done on a stage, once all users are ready and nothing was begun yet."""
 
 
+class StageDriver(LoadDriver):
+    """The driver of a load that is played on a stage, which takes its seconds."""
+
+    stage: Stage | None = None
+
+    def take_second(self, second: Second) -> None:
+        """Take the counts of one second of all processes."""
+        if self.stage is not None:
+            self.stage.second(second)
+
+
 def perform(
-    orders: Orders, hooks: Hooks, *, spawn: Spawn, play: Play, clock: Callable[[], int] = time.monotonic_ns
-) -> Driven:
+    settings: LoadSettings,
+    observer: LoadObserver,
+    *,
+    spawn: Spawn,
+    play: Play,
+    clock: Callable[[], int] = time.monotonic_ns,
+) -> LoadResult:
     """Drive the load as the play wants it; raises what `driving.drive` does.
 
-    The users must be able to follow a rate: `orders.load` has one, whose spacing is kept. Once `enough` of the
-    hooks says so, the play ends where it is, and the load drains.
+    The users must be able to follow a rate: `settings.load` has one, whose spacing is kept. Once the observer has
+    `enough`, the play ends where it is, and the load drains.
     """
-    stages: list[Stage] = []
-
-    def second(phase: Phase, counts: Second) -> None:
-        for stage in stages:
-            stage.second(phase, counts)
-
-    heard = replace(hooks, second=second)
-    course = partial(_course, orders=orders, hooks=hooks, stages=stages, play=play, clock=clock)
-    return driving.drive(orders, heard, spawn=spawn, clock=clock, course=course)
+    with started(settings, observer, spawn) as (control, process):
+        drive = StageDriver(settings, observer, control, process, clock)
+        drive.await_ready()
+        rate = settings.load.rate
+        stage = Stage(drive, observer, rate is not None and rate.poisson, settings.seed, clock, [])
+        drive.stage = stage
+        drive.begin(clock() + _GATE_LEAD_NS)
+        with suppress(_Enough):
+            play(stage)
+        return stage.end()
 
 
 def _rested_long(book: Book, rest_s: float) -> bool:
     last = book.seconds[-1].t_least_ns if book.seconds else 0
     return last >= book.end_ns + round(rest_s * NS_PER_S)
-
-
-def _course(
-    drive: Drive,
-    *,
-    orders: Orders,
-    hooks: Hooks,
-    stages: list[Stage],
-    play: Play,
-    clock: Callable[[], int],
-) -> Driven:
-    drive.await_ready()
-    rate = orders.load.rate
-    stage = Stage(drive, hooks, rate is not None and rate.poisson, orders.seed, clock, [])
-    stages.append(stage)
-    drive.prepare(clock() + _GATE_LEAD_NS)
-    with suppress(_Enough):
-        play(stage)
-    return stage.end(orders.load.drain_s)

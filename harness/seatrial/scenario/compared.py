@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import Any
 
 from seatrial.judge import looks
@@ -104,20 +102,8 @@ def _plan(command: str, scenario: Scenario, names: tuple[str, ...], blocks: int,
         gate=scenario.gate,
         budgets=scenario.budgets,
         time_s=scenario.comparing.time_s,
-        resolved={**plan.resolved(scenario), "files": _digests(scenario)},
+        resolved=plan.resolved(scenario),
     )
-
-
-def _digests(scenario: Scenario) -> dict[str, str]:
-    """Return the digests of the files that a scenario names: whoever resumes must not mix two versions of them."""
-    folder = scenario.compose_file.parent
-    replaced = [file for variant in scenario.variants.values() for file in variant.files.values()]
-    found = {}
-    for file in dict.fromkeys((scenario.compose_file, scenario.load.locustfile, *replaced)):
-        with suppress(OSError):  # what is missing is told by whoever needs it
-            name = str(file.relative_to(folder)) if file.is_relative_to(folder) else file.name
-            found[name] = sha256(file.read_bytes()).hexdigest()
-    return found
 
 
 def _designed(made: ExperimentPlan, scenario: Scenario, design: Design) -> ExperimentPlan:

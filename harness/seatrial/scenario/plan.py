@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.errors import UsageError
-from seatrial.model import Comparing, Scenario, Trial, Variant
+from seatrial.model import Comparing, Scenario, Variant
 from seatrial.wire.rates import Rate
 
 
-def single_trial(scenario: Scenario, variant: str) -> Trial:
-    """Return the one trial of a plain run; UsageError if the scenario has no such variant."""
-    if variant not in scenario.variants:
-        close = difflib.get_close_matches(variant, scenario.variants, n=1)
+def variant_of(scenario: Scenario, name: str) -> Variant:
+    """Return the variant of this name; UsageError if the scenario has none."""
+    if name not in scenario.variants:
+        close = difflib.get_close_matches(name, scenario.variants, n=1)
         raise UsageError(
-            f"the scenario has no variant {variant!r}",
+            f"the scenario has no variant {name!r}",
             where=str(scenario.path),
             expected=f"one of: {', '.join(scenario.variants)}",
             hint=f"did you mean {close[0]}?" if close else "",
         )
-    return Trial(variant=variant, block=1)
+    return scenario.variants[name]
 
 
 def resolved(scenario: Scenario) -> dict[str, Any]:

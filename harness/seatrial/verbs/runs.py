@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from seatrial.campaign import running, watching
+from seatrial.campaign import trial, watching
 from seatrial.campaign.clock import command_began_ns
 from seatrial.campaign.watching import Watching
 from seatrial.report.progress import Progress
@@ -37,7 +37,7 @@ def run(scenario: str, **options: Any) -> int:  # noqa: ANN401  (click hands ove
     """Bring SCENARIO's stack up, drive it, watch it, judge it, and tear it down."""
     asked = request(scenario, options)
     with Progress(quiet=options["quiet"]) as progress:
-        folder = running.run(asked, progress)
+        folder = trial.run(asked, progress)
     return show_run(folder, as_values=options["as_values"], strict=options["strict"])
 
 
