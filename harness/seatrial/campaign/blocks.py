@@ -62,12 +62,12 @@ class ExperimentDesign(ABC):
     def run_block(self, turn: BlockTurn) -> Mapping[str, SeatrialError]:
         """Do what is left of a block; return the errors of the runs that failed, by variant.
 
-        Raises what would end every further block, too: a wrong usage, a full disk, an engine that has gone, Ctrl-C.
+        Raises what would end every further block: a wrong usage, a full disk, an engine that has gone, Ctrl-C.
         """
 
 
 class FreshStacks(ExperimentDesign):
-    """The design `runs`: each trial on a fresh stack, one after the other; images are built once for each variant."""
+    """The design `runs`: each trial on a fresh stack, one after the other; images are built once a variant."""
 
     def __init__(self, context: RunContext, experiment: Path, plan: ExperimentPlan, progress: Progress) -> None:
         super().__init__(context, experiment, plan, progress)

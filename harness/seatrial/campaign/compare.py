@@ -61,8 +61,8 @@ def compare(
     """Do the experiment and return how it ended.
 
     The plan is written before anything starts. Raises Interrupted, with the command that resumes, once all is torn
-    down; Incomparable where the environment of the stored experiment was another one; UsageError and what would end
-    every further run, at once.
+    down; Incomparable where the environment of the stored experiment was another one; UsageError and what would
+    end every further run, at once.
     """
     if asked.command == "selfcheck":
         scenario = compared.with_again(asked.request.scenario)

@@ -24,7 +24,7 @@ _SUCCESSES_FOR = {50: 2, 95: 20, 99: 100}
 
 
 class StopRules:
-    """The rules of `stop_when` of one run, evaluated each second; `fired` is what was seen when one of them held."""
+    """The rules of `stop_when` of one run, evaluated each second; `fired` is what was seen once one held."""
 
     def __init__(self, rules: Sequence[str]) -> None:
         self._rules = tuple(stopping.parse(text) for text in rules)
@@ -91,7 +91,7 @@ class RunMonitor(LoadObserver):
         return bool(self._rules.fired)
 
 
-def refuse_stopped(rules: StopRules, record: Journal) -> None:
+def refuse_stopped(rules: StopRules, observer: LoadObserver) -> None:
     """Raise StoppedEarly if a rule has fired; else note which rules never had a value."""
     if rules.fired:
         raise StoppedEarly(
@@ -101,7 +101,7 @@ def refuse_stopped(rules: StopRules, record: Journal) -> None:
             hint="the data up to then is kept: seatrial show",
         )
     for text in rules.without_value:
-        record.note(NoteKind.RULE_WITHOUT_VALUE, f"stop_when: {text}: there was never a value to judge")
+        observer.note(NoteKind.RULE_WITHOUT_VALUE, f"stop_when: {text}: there was never a value to judge")
 
 
 def evaluate(rule: StopRule, seconds: Sequence[Second], memory: Mapping[str, Held]) -> float | None:

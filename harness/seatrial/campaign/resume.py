@@ -45,7 +45,7 @@ _DECIDED = ("gate", "budgets", "time_s", "design", "base", "against", "stored", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResumableExperiment:
-    """An experiment that can go on: `finished` are its (variant, block), `base_failed` the blocks without a base."""
+    """An experiment that can go on; `finished` are (variant, block), `base_failed` the blocks without a base."""
 
     folder: Path
     plan: ExperimentPlan

@@ -138,8 +138,8 @@ class SliceStack:
     def run_load(self) -> None:
         """Drive the load in its turns, in a thread of its own; what fails is kept in `load_failure`.
 
-        The others go on without it: it has no more turns, and its idle stack stays up until the block ends, because
-        taking it down would use the processors that are measured. What would end every run ends the block.
+        The others go on without it: it has no more turns, and its idle stack stays up until the block ends,
+        because taking it down would use the processors that are measured. What would end every run ends the block.
         """
         if self._running is None:
             return
@@ -158,8 +158,8 @@ class SliceStack:
     def take_down(self, ended_by: BaseException | None = None) -> None:
         """Tear the stack down, if it is up, and seal its run.
 
-        The run is sealed as failed by its own load, else as `ended_by` what ended the block, else as complete. Raises
-        what is neither `ended_by` nor a SeatrialError.
+        The run is sealed as failed by its own load, else as `ended_by` what ended the block, else as complete.
+        Raises what is neither `ended_by` nor a SeatrialError.
         """
         failure, self.load_failure, self._running = self.load_failure or ended_by, None, None
         try:
@@ -174,7 +174,7 @@ class SliceStack:
 
 
 def bring_up_all(work: Sequence[Callable[[], None]], *, at_once: bool) -> None:
-    """Bring all stacks up: at once where their images are built, else in turn, for they may build the same ones."""
+    """Bring all stacks up: at once, or one after the other, because they may build the same images."""
     if at_once:
         run_concurrently(work)
         return
@@ -218,7 +218,7 @@ def take_down(stacks: Sequence[SliceStack]) -> None:
 
 
 def take_down_early(stacks: Sequence[SliceStack], why: BaseException) -> Interrupted | None:
-    """Take down what is still up because the block has ended; return what tells the user of it, if anything was."""
+    """Take down what is still up when the block has ended; return the Interrupted of one of the runs, if any."""
 
     def ended_by() -> BaseException:  # one for each stack: each is raised in a thread of its own
         if isinstance(why, KeyboardInterrupt | Interrupted):

@@ -153,8 +153,8 @@ class Trial:
     ) -> RunFolder:
         """Do the trial in a folder of its own and return that, sealed.
 
-        `command_ns` is when its work began; for `run_load` and `description` see `RunningTrial.drive_load`. The error
-        of a trial that fails is raised once it is torn down and sealed; its folder stays.
+        `command_ns` is when its work began; for `run_load` and `description` see `RunningTrial.drive_load`. The
+        error of a trial that fails is raised once it is torn down and sealed; its folder stays.
         """
         with self.bring_up(experiment, progress, command_ns=command_ns, images_built=images_built) as running:
             running.drive_load(progress, run_load=run_load, description=description)
@@ -255,7 +255,7 @@ class RunningTrial:
             result = run_load(settings, monitor, spawn=spawn)
         warmup = {} if result.warmup is None else {"warmup": asdict(result.warmup)}
         self.record.change(rows={"errors": result.errors}, facts={**self.record.document.facts, **warmup})
-        refuse_stopped(rules, self.record)
+        refuse_stopped(rules, monitor)
 
 
 def first_page(
