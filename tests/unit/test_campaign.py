@@ -10,10 +10,8 @@ import factories
 import pytest
 
 from seatrial.campaign import trial
-from seatrial.campaign.clock import command_began_ns
-from seatrial.campaign.journal import Journal
-from seatrial.campaign.request import Request, of_variant, stack_secrets
-from seatrial.campaign.sealing import sealed
+from seatrial.campaign.request import Request, command_began_ns, of_variant, stack_secrets
+from seatrial.campaign.run_record import RunRecord, sealed
 from seatrial.errors import (
     EngineUnavailable,
     Incomparable,
@@ -35,8 +33,8 @@ from seatrial.wire import rates
 from seatrial.wire.rates import Rate
 
 
-def _journal(tmp_path: Path) -> Journal:
-    return Journal(factories.run(tmp_path), replace(factories.document(), sealed=False, status="running"))
+def _journal(tmp_path: Path) -> RunRecord:
+    return RunRecord(factories.run(tmp_path), replace(factories.document(), sealed=False, status="running"))
 
 
 def test_secrets_are_new_words_for_each_run() -> None:
@@ -106,7 +104,7 @@ def test_an_interrupt_is_sealed_and_told(tmp_path: Path) -> None:
     assert NoteKind.INTERRUPTED in [note.kind for note in document.notes]
 
 
-def _torn_down_after(journal: Journal, error: BaseException) -> None:
+def _torn_down_after(journal: RunRecord, error: BaseException) -> None:
     """Fail in a run; Ctrl-C is pressed while its stack is torn down."""
     with sealed(journal):
         try:

@@ -16,8 +16,8 @@ import pytest
 from seatrial.campaign import resume
 from seatrial.campaign.blocks import FinishedExperiment, FreshStacks
 from seatrial.campaign.compare import CompareRequest, compare
-from seatrial.campaign.journal import Journal
 from seatrial.campaign.request import Request
+from seatrial.campaign.run_record import RunRecord
 from seatrial.campaign.trial import RunContext, first_page
 from seatrial.errors import EngineUnavailable, Incomparable, Interrupted, NotReady, UsageError
 from seatrial.load.pinning import Pinning
@@ -75,7 +75,7 @@ class OnPaper(FreshStacks):
         script, context = self.script, self.context
         folder = folders.create_run(self.experiment, variant, block, 1_795_241_700_000_000_000)
         resolved = plan.resolved(context.request.scenario)
-        journal = Journal(folder, first_page(context, variant, block, resolved, command_ns=1))
+        journal = RunRecord(folder, first_page(context, variant, block, resolved, command_ns=1))
         facts = journal.document.facts
         script.built.append(images_built)
         script.done.append((variant, block))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seatrial import weighing
-from seatrial.campaign.sealing import is_outcome
+from seatrial.campaign.run_record import is_outcome
 from seatrial.campaign.trial import RunContext, Trial
 from seatrial.errors import LoadFailed, SeatrialError, StackFailed
 from seatrial.judge import looks

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seatrial.campaign import interrupts, validating
+from seatrial.campaign import run_record, validating
 from seatrial.campaign import wanted as meaning
-from seatrial.campaign.clock import command_began_ns
+from seatrial.campaign.request import command_began_ns
 from seatrial.campaign.seeking import Seeking
 from seatrial.campaign.trial import RunContext, Trial, prepare_context
 from seatrial.campaign.wanted import Wanted
@@ -55,7 +55,7 @@ def search(wanted: Wanted, progress: Progress) -> Searched:
     trials = [Trial.prepare(context, name, block=1) for name in wanted.variants]
     found: list[Carries] = []
     kept: list[RunFolder] = []
-    with interrupts.orderly(progress.say):
+    with run_record.orderly(progress.say):
         experiment = folders.create_experiment(request.results, request.scenario.name, time.time_ns())
         plans.save(experiment, _plan(wanted, context))
         progress.say(f"{request.scenario.name} on the {context.choice.engine} engine: {context.choice.reason}")

@@ -12,11 +12,12 @@ from typing import Any
 
 import yaml
 
-from seatrial.campaign import baseline, interrupts, resume
+from seatrial.campaign import baseline, resume
 from seatrial.campaign.baseline import ExpectedFacts
 from seatrial.campaign.blocks import ExperimentDesign, ExperimentLoop, FinishedExperiment, FreshStacks
 from seatrial.campaign.request import Request
 from seatrial.campaign.resume import ResumableExperiment
+from seatrial.campaign.run_record import orderly
 from seatrial.campaign.slices import Slices
 from seatrial.campaign.trial import RunContext, first_page, prepare_context
 from seatrial.errors import Incomparable, Interrupted
@@ -76,7 +77,7 @@ def compare(
     if resumed is not None:
         resume.refuse_another(resumed, plan, context.choice.engine)
     why = plan.design_reason
-    with interrupts.orderly(progress.say):
+    with orderly(progress.say):
         if resumed is None:
             folder = folders.create_experiment(asked.request.results, plan.scenario, time.time_ns())
             plans.save(folder, plan)

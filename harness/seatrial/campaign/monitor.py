@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
-from seatrial.campaign.journal import Journal
+from seatrial.campaign.run_record import RunRecord
 from seatrial.errors import StoppedEarly
 from seatrial.judge import stopping
 from seatrial.judge.metric import Kind, Unit
@@ -57,7 +57,7 @@ class RunMonitor(LoadObserver):
     """Writes down what a load reports, samples its processes, and stops it by the rules."""
 
     def __init__(
-        self, record: Journal, rules: StopRules, *, observer: Observer, glance: Glance, progress: Progress
+        self, record: RunRecord, rules: StopRules, *, observer: Observer, glance: Glance, progress: Progress
     ) -> None:
         self._record = record
         self._rules = rules

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from seatrial.campaign.blocks import BlockTurn, ExperimentDesign
-from seatrial.campaign.sealing import is_outcome
+from seatrial.campaign.run_record import is_outcome
 from seatrial.campaign.trial import RunContext, RunningTrial, Trial
 from seatrial.errors import Interrupted, SeatrialError
 from seatrial.load.meeting import Meeting

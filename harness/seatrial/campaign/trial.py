@@ -10,12 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from seatrial.campaign import cores, interrupts
+from seatrial.campaign import cores
 from seatrial.campaign.baseline import ExpectedFacts
-from seatrial.campaign.journal import Journal
 from seatrial.campaign.monitor import RunMonitor, StopRules, refuse_stopped
 from seatrial.campaign.request import Request, new_run_id, of_variant, stack_secrets
-from seatrial.campaign.sealing import sealed
+from seatrial.campaign.run_record import RunRecord, orderly, sealed
 from seatrial.errors import UsageError
 from seatrial.load import command, driving, target
 from seatrial.load import pinning as pinnings
@@ -94,7 +93,7 @@ def run(request: Request, progress: Progress) -> RunFolder:
     context = prepare_context(request)
     trial = Trial.prepare(context, request.variant, block=1)
     scenario = trial.request.scenario
-    with interrupts.orderly(progress.say):
+    with orderly(progress.say):
         experiment = folders.create_experiment(request.results, scenario.name, time.time_ns())
         experiment_plan = ExperimentPlan(
             command="run",
@@ -177,7 +176,7 @@ class Trial:
         """
         context, request = self.context, self.request
         folder = folders.create_run(experiment, self.variant, self.block, time.time_ns())
-        record = Journal(
+        record = RunRecord(
             folder, first_page(context, self.variant, self.block, self.resolved, command_ns=command_ns)
         )
         spec = stack_spec(request, self.secrets, folder, record.document.run_id)
@@ -223,7 +222,7 @@ class RunningTrial:
     """A trial whose stack is up, seeded and sampled: its load can be driven."""
 
     trial: Trial
-    record: Journal
+    record: RunRecord
     stack: Stack
     guard: Guard
     observer: Observer
@@ -300,7 +299,7 @@ def stack_spec(request: Request, secrets: Mapping[str, str], folder: RunFolder, 
     )
 
 
-def _describe(record: Journal, context: RunContext, stack: Stack) -> None:
+def _describe(record: RunRecord, context: RunContext, stack: Stack) -> None:
     """Write down what came up: services, images, engine, cores, and what distorts the figures."""
     subject, environment = record.document.facts["subject"], record.document.facts["environment"]
     used = cores.of(context.pinning, stack)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from seatrial import upkeep
-from seatrial.campaign import standing
+from seatrial.campaign import stacks
 from seatrial.host import builds
 from seatrial.host import images as image_store
 from seatrial.report.progress import Progress
@@ -23,7 +23,7 @@ from seatrial.verbs.options import DURATION, request, results_option, stack_opti
 def up(scenario: str, kept_s: float, **options: Any) -> None:  # noqa: ANN401
     """Bring SCENARIO's stack up, seed it, leave it there, and print the locust line for it."""
     with Progress() as progress:
-        left = standing.up(request(scenario, options), kept_s, progress)
+        left = stacks.up(request(scenario, options), kept_s, progress)
     click.echo(f"{left.project} is up at {left.public_url}; its files: {left.folder}")
     click.echo(left.locust_line)
     click.echo(f"seatrial down {left.project}")
