@@ -50,13 +50,14 @@ class BlockTurn:
 
 
 class ExperimentDesign(ABC):
-    """How the blocks of an experiment are done, in its folder."""
+    """How the blocks of an experiment are done, in its folder; `built` are the variants whose images are built."""
 
     def __init__(self, context: RunContext, experiment: Path, plan: ExperimentPlan, progress: Progress) -> None:
         self.context = context
         self.experiment = experiment
         self.plan = plan
         self.progress = progress
+        self.built: set[str] = set()
 
     @abstractmethod
     def run_block(self, turn: BlockTurn) -> Mapping[str, SeatrialError]:
@@ -69,10 +70,6 @@ class ExperimentDesign(ABC):
 class FreshStacks(ExperimentDesign):
     """The design `runs`: each trial on a fresh stack, one after the other; images are built once a variant."""
 
-    def __init__(self, context: RunContext, experiment: Path, plan: ExperimentPlan, progress: Progress) -> None:
-        super().__init__(context, experiment, plan, progress)
-        self._built: set[str] = set()
-
     def run_block(self, turn: BlockTurn) -> dict[str, SeatrialError]:
         """Do what is left of a block; a trial that fails is an outcome, and the others go on."""
         failed: dict[str, SeatrialError] = {}
@@ -80,7 +77,7 @@ class FreshStacks(ExperimentDesign):
             began_s = time.monotonic()
             steps = Steps(self.progress, turn.text(variant))
             try:
-                folder = self.run_trial(variant, turn.number, steps, images_built=variant in self._built)
+                folder = self.run_trial(variant, turn.number, steps, images_built=variant in self.built)
             except SeatrialError as error:
                 if not is_outcome(error):
                     raise  # no trial after this one would do better
@@ -88,7 +85,7 @@ class FreshStacks(ExperimentDesign):
                 seen = f": {error.seen.splitlines()[0]}" if error.seen else ""
                 self.progress.say(f"{turn.text(variant)}: {error.what}{seen}")
                 continue
-            self._built.add(variant)
+            self.built.add(variant)
             lasted_s = time.monotonic() - began_s
             idle_s = lasted_s - _load_s(folder)
             where = f"block {turn.number} of {turn.of} · {variant}"

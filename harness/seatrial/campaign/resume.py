@@ -106,8 +106,8 @@ def refuse_another(experiment: ResumableExperiment, now: ExperimentPlan, engine:
 def refuse_other_images(experiment: Path, document: RunDocument) -> None:
     """Raise Incomparable if a variant is made of other images than in the first of its runs that is finished."""
     here = document.facts["subject"].get("images")
-    done = (one for _, one in stored(experiment) if one.status in _FINISHED and one.variant == document.variant)
-    there = next((images for one in done if (images := one.facts["subject"].get("images"))), None)
+    runs = (run for _, run in stored(experiment) if run.status in _FINISHED and run.variant == document.variant)
+    there = next((images for run in runs if (images := run.facts["subject"].get("images"))), None)
     if not here or not there or here == there:
         return
     names = facts.differing(there, here)
@@ -117,7 +117,7 @@ def refuse_other_images(experiment: Path, document: RunDocument) -> None:
         where=str(experiment),
         seen="\n".join(lines),
         expected="the same images in all blocks of an experiment",
-        hint="who has built or pulled them meanwhile? Tag those of before again, or begin anew without --resume",
+        hint="they were built or pulled meanwhile: tag those of before again, or begin anew without --resume",
     )
 
 
@@ -137,8 +137,9 @@ def begun(experiment: Path) -> Iterator[tuple[RunFolder, RunDocument]]:
 
 def _folder(results: Path, wanted: str, scenario: str, command: str) -> Path:
     if wanted != LATEST:
-        found = next((one for one in (Path(wanted), results / wanted) if (one / "plan.json").is_file()), None)
-        return found or folders.find_run(results, wanted).experiment
+        places = (Path(wanted), results / wanted)
+        experiment = next((place for place in places if (place / "plan.json").is_file()), None)
+        return experiment or folders.find_run(results, wanted).experiment
     for experiment in sorted(results.glob("*/plan.json"), reverse=True):
         try:
             plan = plans.load(experiment.parent)
@@ -155,13 +156,13 @@ def _folder(results: Path, wanted: str, scenario: str, command: str) -> Path:
 
 def _never_came_up(document: RunDocument) -> bool:
     """Tell whether a run failed for its stack or its load; one that a rule of `stop_when` ended had come up."""
-    return document.status == "failed" and all(one.kind is not NoteKind.STOPPED_EARLY for one in document.notes)
+    return document.status == "failed" and all(note.kind is not NoteKind.STOPPED_EARLY for note in document.notes)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values as they are once they were written and read."""
-    found: dict[str, Any] = json.loads(json.dumps(values, default=str))
-    return found
+    plain: dict[str, Any] = json.loads(json.dumps(values, default=str))
+    return plain
 
 
 def file_digests(scenario: Scenario, *, results: Path, most: int = MOST_FILES) -> dict[str, str]:
@@ -174,10 +175,10 @@ def file_digests(scenario: Scenario, *, results: Path, most: int = MOST_FILES) -
     folder, locustfile = scenario.compose_file.parent, scenario.load.locustfile
     named = {file for variant in scenario.variants.values() for file in variant.files.values()}
     below = {*_files(folder, scenario.compose_file, results, most), *named}
-    found = {file.relative_to(folder).as_posix(): file for file in below if file.is_relative_to(folder)}
-    found |= {f"load: {file.name}": file for file in (locustfile, *sorted(locustfile.parent.glob("_*.py")))}
+    files = {file.relative_to(folder).as_posix(): file for file in below if file.is_relative_to(folder)}
+    files |= {f"load: {file.name}": file for file in (locustfile, *sorted(locustfile.parent.glob("_*.py")))}
     digests = {}
-    for name, file in sorted(found.items()):
+    for name, file in sorted(files.items()):
         with suppress(OSError):
             digests[name] = _digest(file)
     return digests

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from seatrial.campaign.blocks import BlockTurn, ExperimentDesign
 from seatrial.campaign.run_record import is_outcome
-from seatrial.campaign.trial import RunContext, RunningTrial, Trial
+from seatrial.campaign.trial import RunningTrial, Trial
 from seatrial.errors import Interrupted, SeatrialError
 from seatrial.load.meeting import Meeting
 from seatrial.load.turning import CalledOff, drive_in_turns
@@ -28,10 +28,6 @@ _CALLED_OFF_WITHIN_S = 30.0
 
 class Slices(ExperimentDesign):
     """Does whole blocks: what is left of one that was begun is done with all its variants again."""
-
-    def __init__(self, context: RunContext, experiment: Path, plan: ExperimentPlan, progress: Progress) -> None:
-        super().__init__(context, experiment, plan, progress)
-        self._built = False
 
     def run_block(self, turn: BlockTurn) -> Mapping[str, SeatrialError]:
         """Do the block with all of its variants; return what failed, by variant.
@@ -60,11 +56,13 @@ class Slices(ExperimentDesign):
             if not is_outcome(failure):
                 raise failure
             self.progress.say(f"{turn.text(variant)}: {failure.what}")
-        self._built = self._built or not failed
+        if not failed:
+            self.built.update(names)
         return failed
 
     def _bring_up(self, stacks: Sequence[SliceStack], progress: Progress) -> None:
         command_ns = time.monotonic_ns()
+        images_built = all(stack.name in self.built for stack in stacks)
         bring_up_all(
             [
                 partial(
@@ -72,11 +70,11 @@ class Slices(ExperimentDesign):
                     self.experiment,
                     Steps(progress, stack.name),
                     command_ns=command_ns,
-                    images_built=self._built,
+                    images_built=images_built,
                 )
                 for stack in stacks
             ],
-            at_once=self._built,
+            at_once=images_built,
         )
 
 

@@ -94,7 +94,7 @@ class ObserveRequest:
 def observe(
     asked: ObserveRequest, progress: Progress, *, sleep: Callable[[float], None] = time.sleep
 ) -> RunFolder:
-    """Sample the stack without any load and return the sealed folder; Ctrl-C ends it early, and the data is kept."""
+    """Sample the stack without any load and return the sealed folder; Ctrl-C ends it early, and keeps the data."""
     services = standing.services(asked.project)
     wall_ns = time.time_ns()
     experiment = folders.create_experiment(asked.results, f"observe-{asked.project}", wall_ns)
