@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
 
+import factories
 import pytest
 
-from seatrial.campaign.monitor import StopRules, refuse_stopped
+from seatrial.campaign.monitor import RunMonitor, StopRules, refuse_stopped
+from seatrial.campaign.run_record import RunRecord
 from seatrial.errors import StoppedEarly
 from seatrial.load.driving import LoadObserver
 from seatrial.load.seconds import Second
-from seatrial.model import INVALIDATING, NoteKind
+from seatrial.model import INVALIDATING, NoteKind, Phase, Span
 from seatrial.observe.glance import Glance, Held
 from seatrial.observe.reading import Reading
+from seatrial.record import document as documents
+from seatrial.report.progress import Progress
 from seatrial.units import NS_PER_S
 from seatrial.wire.buckets import bucket
 
@@ -136,6 +142,24 @@ def test_what_fired_is_raised_with_what_was_seen() -> None:
 
     assert caught.value.exit_code == 5
     assert caught.value.seen == "failures > 20%: failures was at 100 % in one second"
+
+
+def test_what_a_load_reports_is_written_into_its_run(tmp_path: Path) -> None:
+    """At once: a run that is killed has its phases and warnings. A rule that has fired is enough."""
+    record = RunRecord(factories.run(tmp_path), factories.document())
+    rules = StopRules(["failures > 20%"])
+    nothing = cast("Any", None)  # neither sampler nor memory: no second is taken
+    monitor = RunMonitor(record, rules, observer=nothing, glance=nothing, progress=Progress(quiet=True))
+    spans = (Span(phase=Phase.WINDOW, from_ns=1, until_ns=2),)
+
+    monitor.phases_known(spans)
+    monitor.note(NoteKind.WORKER_LOST, "gone")
+
+    document = documents.load(record.folder)
+    assert (document.spans, document.notes[-1].text) == (spans, "gone")
+    assert not monitor.enough()
+    rules.take(_second(failed=1), NOTHING)
+    assert monitor.enough()
 
 
 class _Source:
