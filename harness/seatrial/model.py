@@ -146,14 +146,6 @@ class Scenario:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """One variant under one load, once; `block` counts from 1."""
-
-    variant: str
-    block: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """A planned look: after so many blocks verdicts are made, at the level `alpha` for the whole gate family."""
 

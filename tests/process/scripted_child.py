@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
-from seatrial.load.orders import Hooks, Orders
-from seatrial.load.steering import Steering
+from seatrial.load.child import LoadSettings
+from seatrial.load.driving import LoadObserver
 from seatrial.model import Load, LoadSecond, NoteKind, Phase, Span
 
 PREAMBLE = """
@@ -76,28 +76,36 @@ class Scripted:
             child.wait()
 
 
-class Told:
-    """What the hooks were told."""
+class RecordingObserver(LoadObserver):
+    """Keeps all that a load reports."""
 
     def __init__(self) -> None:
         self.pids: list[int] = []
         self.phases: list[tuple[Span, ...]] = []
         self.seconds: list[tuple[Phase, LoadSecond]] = []
         self.notes: list[tuple[NoteKind, str]] = []
-        self.reins: list[Steering] = []
-        self.hooks = Hooks(
-            started=self.pids.append,
-            phases=self.phases.append,
-            second=lambda phase, second: self.seconds.append((phase, second)),
-            noted=lambda kind, text: self.notes.append((kind, text)),
-            steered=self.reins.append,
-        )
+
+    def child_started(self, pid: int) -> None:
+        """Keep it."""
+        self.pids.append(pid)
+
+    def phases_known(self, spans: tuple[Span, ...]) -> None:
+        """Keep them."""
+        self.phases.append(spans)
+
+    def second(self, phase: Phase, second: LoadSecond) -> None:
+        """Keep it."""
+        self.seconds.append((phase, second))
+
+    def note(self, kind: NoteKind, text: str) -> None:
+        """Keep it."""
+        self.notes.append((kind, text))
 
 
-def orders(tmp_path: Path, **load: Any) -> Orders:  # noqa: ANN401  (fields of Load)
-    """Return the orders of a short drive."""
+def settings(tmp_path: Path, **load: Any) -> LoadSettings:  # noqa: ANN401  (fields of Load)
+    """Return the settings of a short load."""
     short = Load(locustfile=tmp_path / "x.py", users=2, warmup_s=0.2, duration_s=0.3, drain_s=0.1)
-    return Orders(
+    return LoadSettings(
         load=replace(short, **load),
         target="http://127.0.0.1:9",
         folder=tmp_path,

@@ -6,20 +6,19 @@ import time
 from pathlib import Path
 
 import pytest
-from process.scripted_child import OBEDIENT, Scripted, Told, orders
+from process.scripted_child import OBEDIENT, RecordingObserver, Scripted, settings
 
 from seatrial.errors import LoadFailed, ResultsUnwritable, UsageError
-from seatrial.load.driving import drive
-from seatrial.load.orders import Hooks
+from seatrial.load.driving import LoadObserver, drive
 from seatrial.model import Phase, Span
 from seatrial.wire.control import PLAN_VARIABLE
 
 
 def test_the_phases_follow_each_other_without_a_gap(tmp_path: Path) -> None:
     """Warm-up and window last as long as they were asked to; the drain ends with the child."""
-    told = Told()
+    observer = RecordingObserver()
 
-    warmup, window, drain = drive(orders(tmp_path), told.hooks, spawn=Scripted(OBEDIENT)).spans
+    warmup, window, drain = drive(settings(tmp_path), observer, spawn=Scripted(OBEDIENT)).spans
 
     assert (warmup.phase, window.phase, drain.phase) == (Phase.WARMUP, Phase.WINDOW, Phase.DRAIN)
     assert warmup.until_ns - warmup.from_ns == 200_000_000
@@ -29,22 +28,22 @@ def test_the_phases_follow_each_other_without_a_gap(tmp_path: Path) -> None:
 
 def test_the_child_is_asked_to_end_over_the_socket(tmp_path: Path) -> None:
     """A signal would end it before it has drained."""
-    spawn, told = Scripted(OBEDIENT), Told()
+    spawn, observer = Scripted(OBEDIENT), RecordingObserver()
 
-    drive(orders(tmp_path), told.hooks, spawn=spawn)
+    drive(settings(tmp_path), observer, spawn=spawn)
 
     assert (tmp_path / "locust.log").read_text() == "drain 0.1\n"
     assert spawn.children[0].returncode == 0
-    assert [second.completed for _, second in told.seconds] == [5]
+    assert [second.completed for _, second in observer.seconds] == [5]
 
 
 def test_phases_are_told_as_soon_as_they_are_known(tmp_path: Path) -> None:
     """A harness that is killed in the window has them on disk."""
-    told = Told()
+    observer = RecordingObserver()
 
-    drive(orders(tmp_path), told.hooks, spawn=Scripted(OBEDIENT))
+    drive(settings(tmp_path), observer, spawn=Scripted(OBEDIENT))
 
-    planned, done = told.phases
+    planned, done = observer.phases
     assert planned[:2] == done[:2]
 
 
@@ -56,14 +55,14 @@ def test_phases_are_told_as_soon_as_they_are_known(tmp_path: Path) -> None:
 def test_a_child_that_ends_by_itself_fails_the_load_with_its_last_words(tmp_path: Path, script: str) -> None:
     """A typing mistake in the locustfile is in the message, not only in a log."""
     with pytest.raises(LoadFailed, match="ended by itself with exit code 1") as caught:
-        drive(orders(tmp_path), Told().hooks, spawn=Scripted(script))
+        drive(settings(tmp_path), RecordingObserver(), spawn=Scripted(script))
 
     assert caught.value.seen == "no such option"
 
 
 def test_exceptions_of_the_user_model_are_counted(tmp_path: Path) -> None:
     """The highest total that was told, whichever message told it."""
-    assert drive(orders(tmp_path), Told().hooks, spawn=Scripted(OBEDIENT)).errors == 4
+    assert drive(settings(tmp_path), RecordingObserver(), spawn=Scripted(OBEDIENT)).errors == 4
 
 
 @pytest.mark.parametrize(
@@ -76,13 +75,13 @@ def test_a_child_that_dies_in_the_drain_fails_the_load(tmp_path: Path, ending: s
     script = "send(kind='ready'); await_('stop'); " + ending
 
     with pytest.raises(LoadFailed, match="ended in the drain"):
-        drive(orders(tmp_path), Told().hooks, spawn=Scripted(script))
+        drive(settings(tmp_path), RecordingObserver(), spawn=Scripted(script))
 
 
 def test_a_locustfile_that_refuses_its_options_is_a_mistake_of_usage(tmp_path: Path) -> None:
     """Exit code 2 before it was ready: nothing is wrong with the load generator."""
     with pytest.raises(UsageError, match="refuses its options") as caught:
-        drive(orders(tmp_path), Told().hooks, spawn=Scripted("print('no tag'); sys.exit(2)"))
+        drive(settings(tmp_path), RecordingObserver(), spawn=Scripted("print('no tag'); sys.exit(2)"))
 
     assert caught.value.seen == "no tag"
 
@@ -93,7 +92,7 @@ def test_a_refusal_that_says_what_to_do_is_told_as_it_is(tmp_path: Path) -> None
     spawn = Scripted(f'send(kind="refused", worker=0, what="{said}", exit_code=2); time.sleep(30)')
 
     with pytest.raises(UsageError, match="can't be driven") as caught:
-        drive(orders(tmp_path), Told().hooks, spawn=spawn)
+        drive(settings(tmp_path), RecordingObserver(), spawn=spawn)
 
     assert (caught.value.seen, caught.value.hint) == (said.replace("\\n", "\n"), "")
 
@@ -103,10 +102,10 @@ def test_the_log_of_the_load_holds_no_secret(tmp_path: Path) -> None:
     script = "print('GET http://me:TOPSECRET@host/?page=1&token=TOPSECRET done'); " + "sys.exit(7)"
 
     with pytest.raises(LoadFailed) as caught:
-        drive(orders(tmp_path), Told().hooks, spawn=Scripted(script))
+        drive(settings(tmp_path), RecordingObserver(), spawn=Scripted(script))
 
     assert caught.value.seen == "GET http://host/?page=1&token=... done"
-    assert orders(tmp_path).log.read_text().strip() == caught.value.seen
+    assert settings(tmp_path).log.read_text().strip() == caught.value.seen
 
 
 def test_records_that_can_not_be_written_end_the_drive_at_once(tmp_path: Path) -> None:
@@ -114,7 +113,7 @@ def test_records_that_can_not_be_written_end_the_drive_at_once(tmp_path: Path) -
     script = "send(kind='ready'); send(kind='error', what='No space left', fatal=True); await_('stop')"
 
     with pytest.raises(ResultsUnwritable) as caught:
-        drive(orders(tmp_path), Told().hooks, spawn=Scripted(script))
+        drive(settings(tmp_path), RecordingObserver(), spawn=Scripted(script))
 
     assert caught.value.seen == "No space left"
 
@@ -133,21 +132,21 @@ def test_a_child_that_does_not_answer_is_given_up(tmp_path: Path, script: str, m
     spawn = Scripted(script)
     try:
         with pytest.raises(LoadFailed, match=message):
-            drive(orders(tmp_path), Told().hooks, spawn=spawn, clock=lambda: next(ticks))
+            drive(settings(tmp_path), RecordingObserver(), spawn=spawn, clock=lambda: next(ticks))
     finally:
         spawn.end()
 
 
 def test_an_interrupt_lets_the_child_write_what_is_in_flight(tmp_path: Path) -> None:
     """The stop has reached it, with no time to drain, before anybody kills it."""
-    spawn, told = Scripted(OBEDIENT), Told()
+    spawn = Scripted(OBEDIENT)
 
-    def interrupt(_spans: tuple[Span, ...]) -> None:
-        raise KeyboardInterrupt
+    class Interrupting(LoadObserver):
+        def phases_known(self, _spans: tuple[Span, ...]) -> None:
+            raise KeyboardInterrupt
 
-    hooks = Hooks(started=told.hooks.started, phases=interrupt, second=told.hooks.second)
     with pytest.raises(KeyboardInterrupt):
-        drive(orders(tmp_path), hooks, spawn=spawn)
+        drive(settings(tmp_path), Interrupting(), spawn=spawn)
 
     assert (tmp_path / "locust.log").read_text() == "drain 0\n"
 
@@ -155,14 +154,14 @@ def test_an_interrupt_lets_the_child_write_what_is_in_flight(tmp_path: Path) -> 
 @pytest.mark.parametrize(("phase", "least_ns"), [(Phase.WARMUP, 0), (Phase.WINDOW, 200_000_000)])
 def test_what_is_enough_ends_in_order(tmp_path: Path, phase: Phase, least_ns: int) -> None:
     """The load drains as at its planned end, and the phases say how long they truly were."""
-    told = Told()
 
-    def enough() -> bool:
-        window = told.phases[0][1]
-        return phase is Phase.WARMUP or time.monotonic_ns() > window.from_ns + least_ns
+    class Stopping(RecordingObserver):
+        def enough(self) -> bool:
+            window = self.phases[0][1]
+            return phase is Phase.WARMUP or time.monotonic_ns() > window.from_ns + least_ns
 
-    hooks = Hooks(started=told.hooks.started, phases=told.hooks.phases, second=told.hooks.second, enough=enough)
-    warmup, window, drain = drive(orders(tmp_path, duration_s=20.0), hooks, spawn=Scripted(OBEDIENT)).spans
+    result = drive(settings(tmp_path, duration_s=20.0), Stopping(), spawn=Scripted(OBEDIENT))
+    warmup, window, drain = result.spans
 
     assert (tmp_path / "locust.log").read_text() == "drain 0.1\n"
     assert (warmup.until_ns, window.until_ns) == (window.from_ns, drain.from_ns)
@@ -175,6 +174,6 @@ def test_the_environment_of_this_process_is_passed_on(tmp_path: Path) -> None:
         f"print(os.environ['WORD'], os.environ['PATH'] == {os.environ['PATH']!r}, {PLAN_VARIABLE!r} in os.environ)"
     )
 
-    drive(orders(tmp_path), Told().hooks, spawn=Scripted(script + OBEDIENT))
+    drive(settings(tmp_path), RecordingObserver(), spawn=Scripted(script + OBEDIENT))
 
     assert (tmp_path / "locust.log").read_text().startswith("w True True")

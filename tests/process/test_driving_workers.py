@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from process.scripted_child import Scripted, Told, orders
+from process.scripted_child import RecordingObserver, Scripted, settings
 
 from seatrial.errors import LoadFailed, UsageError
 from seatrial.load.driving import drive
@@ -44,7 +44,7 @@ second.send(kind="ready", worker=1, users=1)
 assert await_("gate")["open_ns"] > asked_ns
 second.await_("stop"); second.send(kind="drained", worker=1)
 """
-    drive(orders(tmp_path, processes=2), Told().hooks, spawn=Scripted(script + LAST_WORD))
+    drive(settings(tmp_path, processes=2), RecordingObserver(), spawn=Scripted(script + LAST_WORD))
 
 
 def test_a_second_process_that_never_comes_is_told(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_second_process_that_never_comes_is_told(tmp_path: Path) -> None:
     ticks = iter(range(0, 10**15, 4_000_000_000))
     try:
         with pytest.raises(LoadFailed, match="was not ready within 60 s") as caught:
-            drive(orders(tmp_path, processes=2), Told().hooks, spawn=spawn, clock=lambda: next(ticks))
+            drive(settings(tmp_path, processes=2), RecordingObserver(), spawn=spawn, clock=lambda: next(ticks))
     finally:
         spawn.end()
 
@@ -62,14 +62,14 @@ def test_a_second_process_that_never_comes_is_told(tmp_path: Path) -> None:
 
 def test_shares_and_the_first_rate_are_told_before_the_gate_opens(tmp_path: Path) -> None:
     """The warm-up holds the schedule's first rate; the schedule itself begins with the window."""
-    told = Told()
+    observer = RecordingObserver()
     rate = Rate((Stretch(10.0, 4.0, 4.0), Stretch(math.inf, 9.0, 9.0)), poisson=True)
     script = TWO + 'second.await_("stop"); second.send(kind="drained", worker=1)' + LAST_WORD
 
-    drive(orders(tmp_path, processes=2, rate=rate), told.hooks, spawn=Scripted(script))
+    drive(settings(tmp_path, processes=2, rate=rate), observer, spawn=Scripted(script))
 
     share, steady, gate, schedule, _ = _heard(tmp_path)
-    warmup, window, _ = told.phases[-1]
+    warmup, window, _ = observer.phases[-1]
     assert [one["kind"] for one in (share, steady, gate, schedule)] == ["share", "rate", "gate", "rate"]
     assert (share["low"], share["high"], share["from_ns"]) == (0.0, 0.75, warmup.from_ns)
     assert (steady["stretches"], steady["poisson"], steady["seed"]) == ([[None, 4.0, 4.0]], True, 5)
@@ -92,7 +92,7 @@ second.await_("stop"); second.send(kind="drained", worker=1)
         + LAST_WORD
     )
 
-    drive(orders(tmp_path, processes=2), Told().hooks, spawn=Scripted(script))
+    drive(settings(tmp_path, processes=2), RecordingObserver(), spawn=Scripted(script))
 
     shares = [(one["low"], one["high"]) for one in _heard(tmp_path) if one["kind"] == "share"]
     assert shares == [(0.0, 0.75), (0.0, 0.5)]
@@ -100,17 +100,17 @@ second.await_("stop"); second.send(kind="drained", worker=1)
 
 def test_a_lost_process_is_noted_and_the_other_serves_all(tmp_path: Path) -> None:
     """The run goes on to its end; the note says which one was lost, and when."""
-    told = Told()
+    observer = RecordingObserver()
     script = TWO + 'await_("gate"); second.close()' + LAST_WORD
 
-    driven = drive(orders(tmp_path, processes=2, duration_s=0.6), told.hooks, spawn=Scripted(script))
+    result = drive(settings(tmp_path, processes=2, duration_s=0.6), observer, spawn=Scripted(script))
 
-    ((kind, text),) = told.notes
+    ((kind, text),) = observer.notes
     assert kind is NoteKind.WORKER_LOST
     assert text.startswith("load process 1 (pid 71) was gone 0.")
     assert text.endswith("s after the load began; 1 of 2 went on")
     assert [one["high"] for one in _heard(tmp_path) if one["kind"] == "share"] == [0.75, 1.0]
-    assert [span.phase for span in driven.spans] == [Phase.WARMUP, Phase.WINDOW, Phase.DRAIN]
+    assert [span.phase for span in result.spans] == [Phase.WARMUP, Phase.WINDOW, Phase.DRAIN]
 
 
 def test_without_any_process_the_load_has_failed(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_without_any_process_the_load_has_failed(tmp_path: Path) -> None:
     spawn = Scripted(TWO + 'await_("gate"); second.close(); first.close(); time.sleep(30)')
     try:
         with pytest.raises(LoadFailed, match="processes are gone") as caught:
-            drive(orders(tmp_path, processes=2, duration_s=20), Told().hooks, spawn=spawn)
+            drive(settings(tmp_path, processes=2, duration_s=20), RecordingObserver(), spawn=spawn)
     finally:
         spawn.end()
 
@@ -133,11 +133,11 @@ def test_a_lost_master_is_noted_while_the_workers_go_on(tmp_path: Path) -> None:
         + 'await_("gate"); os.write(leave, b"x"); second.await_("stop"); second.send(kind="drained", worker=1)'
         + LAST_WORD
     )
-    told = Told()
+    observer = RecordingObserver()
 
-    drive(orders(tmp_path, processes=2), told.hooks, spawn=Scripted(script))
+    drive(settings(tmp_path, processes=2), observer, spawn=Scripted(script))
 
-    ((kind, text),) = told.notes
+    ((kind, text),) = observer.notes
     assert kind is NoteKind.WORKER_LOST
     assert text.startswith("Locust's master ended with exit code 3")
 
@@ -147,7 +147,7 @@ def test_a_refusal_ends_the_child_at_once(tmp_path: Path) -> None:
     spawn = Scripted('send(kind="refused", worker=0, what="no tag", exit_code=2); time.sleep(30)')
 
     with pytest.raises(UsageError, match="refuses its options") as caught:
-        drive(orders(tmp_path, processes=2), Told().hooks, spawn=spawn)
+        drive(settings(tmp_path, processes=2), RecordingObserver(), spawn=spawn)
 
     assert caught.value.seen == "no tag"
     assert spawn.children[0].returncode == -15
@@ -155,12 +155,12 @@ def test_a_refusal_ends_the_child_at_once(tmp_path: Path) -> None:
 
 def test_records_made_from_locusts_events_are_told_of(tmp_path: Path) -> None:
     """A locustfile that was not written for Seatrial leaves columns empty."""
-    told = Told()
+    observer = RecordingObserver()
     script = 'send(kind="ready", worker=0, source="locust events")' + LAST_WORD
 
-    drive(orders(tmp_path), told.hooks, spawn=Scripted(script))
+    drive(settings(tmp_path), observer, spawn=Scripted(script))
 
-    assert told.notes == [(NoteKind.LOCUST_EVENTS, FROM_EVENTS_TEXT)]
+    assert observer.notes == [(NoteKind.LOCUST_EVENTS, FROM_EVENTS_TEXT)]
 
 
 def test_users_that_can_not_follow_a_rate_are_refused(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_users_that_can_not_follow_a_rate_are_refused(tmp_path: Path) -> None:
     rate = Rate((Stretch(math.inf, 9.0, 9.0),))
 
     with pytest.raises(UsageError, match="can't follow a rate"):
-        drive(orders(tmp_path, rate=rate), Told().hooks, spawn=Scripted(script))
+        drive(settings(tmp_path, rate=rate), RecordingObserver(), spawn=Scripted(script))
 
 
 SECONDS = """
@@ -182,26 +182,26 @@ for second in range(1, {count}):
 
 def test_a_stable_latency_opens_the_window(tmp_path: Path) -> None:
     """Ten even seconds are told at once; the spans are written as they were, not as they were planned."""
-    told = Told()
+    observer = RecordingObserver()
     script = SECONDS.format(count=12, bucket="1000") + LAST_WORD
 
-    driven = drive(orders(tmp_path, stable=True, warmup_s=60.0), told.hooks, spawn=Scripted(script))
+    result = drive(settings(tmp_path, stable=True, warmup_s=60.0), observer, spawn=Scripted(script))
 
-    assert driven.warmup is not None
-    assert (driven.warmup.stable, len(driven.warmup.medians_ns), told.notes) == (True, 2, [])
-    planned, known = told.phases[0][0], driven.spans[0]
+    assert result.warmup is not None
+    assert (result.warmup.stable, len(result.warmup.medians_ns), observer.notes) == (True, 2, [])
+    planned, known = observer.phases[0][0], result.spans[0]
     assert planned.until_ns - planned.from_ns == 60_000_000_000
-    assert known.until_ns - known.from_ns == round(driven.warmup.after_s * 1e9) < 20_000_000_000
+    assert known.until_ns - known.from_ns == round(result.warmup.after_s * 1e9) < 20_000_000_000
 
 
 def test_a_warm_up_that_never_becomes_stable_ends_at_its_limit(tmp_path: Path) -> None:
     """With a note; the window is as long as was asked."""
-    told = Told()
+    observer = RecordingObserver()
     script = SECONDS.format(count=12, bucket="1000 + 20 * second") + LAST_WORD
 
-    driven = drive(orders(tmp_path, stable=True, warmup_s=1.0), told.hooks, spawn=Scripted(script))
+    result = drive(settings(tmp_path, stable=True, warmup_s=1.0), observer, spawn=Scripted(script))
 
-    assert driven.warmup is not None
-    assert (driven.warmup.stable, [kind for kind, _ in told.notes]) == (False, [NoteKind.WARMUP_UNSTABLE])
-    assert 0.9 < driven.warmup.after_s <= 1.0
-    assert driven.spans[1].until_ns - driven.spans[1].from_ns == 300_000_000
+    assert result.warmup is not None
+    assert (result.warmup.stable, [kind for kind, _ in observer.notes]) == (False, [NoteKind.WARMUP_UNSTABLE])
+    assert 0.9 < result.warmup.after_s <= 1.0
+    assert result.spans[1].until_ns - result.spans[1].from_ns == 300_000_000

@@ -8,19 +8,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from process.scripted_child import Told
+from process.scripted_child import RecordingObserver
 from spawning import spawn
 
 from seatrial.errors import UsageError
 from seatrial.judge.excess import TrialCounts
-from seatrial.load.orders import Driven, Orders
-from seatrial.load.stages import TrialSequence, perform
+from seatrial.load.child import LoadSettings
+from seatrial.load.driving import LoadResult
+from seatrial.load.stages import TrialSequence, run_trials
 from seatrial.model import Load, Phase
 from seatrial.units import NS_PER_S
 from seatrial.wire.rates import Rate
@@ -74,16 +74,16 @@ def _perform(
     folder: Path,
     url: str,
     play: Callable[[TrialSequence], None],
-    told: Told,
+    observer: RecordingObserver,
     *,
     locustfile: str = LEAN,
     users: int = 20,
-) -> Driven:
+) -> LoadResult:
     path = folder / "asking.py"
     path.write_text(locustfile)
     rate = Rate.steady(4.0)
     load = Load(locustfile=path, users=users, rate=rate, warmup_s=1.0, duration_s=1.0, drain_s=1.0)
-    orders = Orders(
+    settings = LoadSettings(
         load=load,
         target=url,
         folder=folder,
@@ -99,7 +99,7 @@ def _perform(
         return ended[-1]
 
     try:
-        return perform(orders, told.hooks, spawn=watched, play=play)
+        return run_trials(settings, observer, spawn=watched, play=play)
     finally:
         for child in ended:
             if child.poll() is None:
@@ -109,7 +109,7 @@ def _perform(
 
 def test_every_arrival_belongs_to_its_trial(tmp_path: Path) -> None:
     """As many as rate and time make, none lost, all seen in the latency; the window comes after a settling."""
-    told, trials = Told(), []
+    observer, trials = RecordingObserver(), []
 
     def play(sequence: TrialSequence) -> None:
         trials.extend(
@@ -118,16 +118,16 @@ def test_every_arrival_belongs_to_its_trial(tmp_path: Path) -> None:
         sequence.window(20.0, 1.0)
 
     with _serving(0.002) as url:
-        driven = _perform(tmp_path, url, play, told)
+        result = _perform(tmp_path, url, play, observer)
 
     assert [trial.arrivals for trial in trials] == [20, 50, 20]
     assert [sum(trial.latency["page"].values()) for trial in trials] == [20, 50, 20]
     assert [(trial.lost, trial.at_rest, dict(trial.failures)) for trial in trials] == [(0, True, {})] * 3
     assert [trial.completed for trial in trials] == [20, 50, 20]
     assert all(trial.took_ns >= 0.002 * NS_PER_S * trial.completed for trial in trials)
-    assert [span.phase for span in driven.spans] == ["warmup", "settle", "settle", "settle", "window", "drain"]
-    assert all(one.until_ns <= two.from_ns for one, two in zip(driven.spans, driven.spans[1:], strict=False))
-    seconds = [second for _, second in told.seconds]
+    assert [span.phase for span in result.spans] == ["warmup", "settle", "settle", "settle", "window", "drain"]
+    assert all(one.until_ns <= two.from_ns for one, two in zip(result.spans, result.spans[1:], strict=False))
+    seconds = [second for _, second in observer.seconds]
     assert any(second.cpu_fraction is not None and second.loop_lag_p99_ns is not None for second in seconds)
 
 
@@ -139,7 +139,7 @@ def test_a_trial_after_a_flood_begins_with_nothing_that_waits(tmp_path: Path) ->
         trials.extend([sequence.trial(200.0, 1.0), sequence.trial(10.0, 1.0)])
 
     with _serving(0.1) as url:
-        _perform(tmp_path, url, play, Told(), users=2)
+        _perform(tmp_path, url, play, RecordingObserver(), users=2)
 
     flooded, calm = trials
     assert (flooded.arrivals, flooded.at_rest) == (200, True)
@@ -156,30 +156,32 @@ def test_what_outlasts_the_rest_that_it_is_granted_is_lost(tmp_path: Path) -> No
         trials.extend([sequence.trial(2.0, 1.0, rest_s=0.1), sequence.trial(2.0, 1.0, rest_s=8.0)])
 
     with _serving(3.0) as url:
-        _perform(tmp_path, url, play, Told())
+        _perform(tmp_path, url, play, RecordingObserver())
 
     assert [(trial.arrivals, trial.lost, trial.carried) for trial in trials] == [(2, 2, 0), (2, 0, 0)]
     assert trials[1].took_ns >= 2 * 3 * NS_PER_S
 
 
-def test_a_play_ends_where_the_hooks_have_seen_enough(tmp_path: Path) -> None:
+def test_a_play_ends_where_the_observer_has_seen_enough(tmp_path: Path) -> None:
     """The load drains, and what was recorded is whole; no trial after that is begun."""
-    told = Told()
-    trials: list[TrialCounts] = []
+    books: list[TrialCounts] = []
+
+    class Stopping(RecordingObserver):
+        def enough(self) -> bool:
+            return bool(books)
 
     def play(sequence: TrialSequence) -> None:
-        while len(trials) < 20:
-            trials.append(sequence.trial(20.0, 1.0))
+        while len(books) < 20:
+            books.append(sequence.trial(20.0, 1.0))
 
-    told.hooks = replace(told.hooks, enough=lambda: bool(trials))
     with _serving(0.002) as url:
-        driven = _perform(tmp_path, url, play, told)
+        result = _perform(tmp_path, url, play, Stopping())
 
-    assert len(trials) == 1
-    assert [span.phase for span in driven.spans] == ["settle", "settle", "drain"]
+    assert len(books) == 1
+    assert [span.phase for span in result.spans] == ["settle", "settle", "drain"]
 
 
 def test_users_that_can_not_follow_a_rate_are_refused(tmp_path: Path) -> None:
     """Before any trial: their own waits would be taken for the stack's limit."""
     with _serving(0.0) as url, pytest.raises(UsageError, match="can't follow a rate"):
-        _perform(tmp_path, url, lambda _sequence: None, Told(), locustfile=PLAIN)
+        _perform(tmp_path, url, lambda _sequence: None, RecordingObserver(), locustfile=PLAIN)

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from process.scripted_child import Told
+from process.scripted_child import RecordingObserver
 from spawning import spawn
 
-from seatrial.load.driving import drive
-from seatrial.load.orders import Driven, Hooks, Orders
+from seatrial.load.child import LoadSettings
+from seatrial.load.driving import LoadDriver, LoadResult, drive, started
+from seatrial.load.steering import LoadCommands
 from seatrial.model import Load, LoadSecond, NoteKind, Phase
 from seatrial.stack.cores import on_cores
 from seatrial.wire.rates import Rate
@@ -77,11 +78,11 @@ def url() -> Iterator[str]:
         thread.join()
 
 
-def _orders(folder: Path, url: str, locustfile: str, **load: Any) -> Orders:  # noqa: ANN401  (fields of Load)
+def _settings(folder: Path, url: str, locustfile: str, **load: Any) -> LoadSettings:  # noqa: ANN401  (fields of Load)
     path = folder / "asking.py"
     path.write_text(locustfile)
     short = Load(locustfile=path, users=4, warmup_s=1.0, duration_s=4.0, drain_s=1.0)
-    return Orders(
+    return LoadSettings(
         load=replace(short, **load),
         target=url,
         folder=folder,
@@ -92,30 +93,35 @@ def _orders(folder: Path, url: str, locustfile: str, **load: Any) -> Orders:  # 
     )
 
 
-def _drive(orders: Orders, told: Told, each: Callable[[int], None]) -> Driven:
-    """Drive, and call `each` with the number of every second of the window."""
-    seconds = count()
+class _Acting(RecordingObserver):
+    """Calls `each` with the number of every second of the window; `commands` are those of the load."""
 
-    def second(phase: Phase, counts: LoadSecond) -> None:
-        told.hooks.second(phase, counts)
+    commands: LoadCommands
+    each: Callable[[int], None]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers = count()
+
+    def second(self, phase: Phase, second: LoadSecond) -> None:
+        """Keep it, and act."""
+        super().second(phase, second)
         if phase is Phase.WINDOW:
-            each(next(seconds))
+            self.each(next(self._numbers))
 
+
+def _drive(settings: LoadSettings, observer: _Acting, each: Callable[[int], None]) -> LoadResult:
     ended = []
 
     def watched(*words: Any, **named: Any) -> Any:  # noqa: ANN401  (as spawn takes them)
         ended.append(spawn(*words, **named))
         return ended[-1]
 
-    hooks = Hooks(
-        started=told.hooks.started,
-        phases=told.hooks.phases,
-        second=second,
-        noted=told.hooks.noted,
-        steered=told.hooks.steered,
-    )
     try:
-        return drive(orders, hooks, spawn=watched)
+        with started(settings, observer, watched) as (control, process):
+            driver = LoadDriver(settings, observer, control, process)
+            observer.each, observer.commands = each, driver.commands
+            return driver.run()
     finally:
         for child in ended:
             if child.poll() is None:
@@ -142,17 +148,17 @@ def _between(moments: list[int], from_ns: int, until_ns: int) -> int:
 
 def test_arrivals_follow_a_rate_that_is_changed_while_they_come(tmp_path: Path, url: str) -> None:
     """Ten a second until the change, forty from it on, to the arrival: the moment is told ahead."""
-    told, changed = Told(), []
+    observer, changed = _Acting(), []
 
     def each(second: int) -> None:
         if second == 1:
-            changed.append(told.phases[-1][1].from_ns + 2 * S + S // 2)
-            told.reins[0].set_rate(Rate.steady(40.0), changed[0])
+            changed.append(observer.phases[-1][1].from_ns + 2 * S + S // 2)
+            observer.commands.set_rate(Rate.steady(40.0), changed[0])
 
     rate = Rate.steady(10.0)
-    driven = _drive(_orders(tmp_path, url, LEAN, rate=rate), told, each)
+    result = _drive(_settings(tmp_path, url, LEAN, rate=rate), observer, each)
 
-    begun, window = _begun(tmp_path), driven.spans[1]
+    begun, window = _begun(tmp_path), result.spans[1]
     # A user's start follows its arrival by a few milliseconds, so one more or less may fall across an edge.
     assert _between(begun, window.from_ns, changed[0]) == pytest.approx(25, abs=2)
     assert _between(begun, changed[0], window.until_ns) == pytest.approx(60, abs=4)
@@ -160,18 +166,18 @@ def test_arrivals_follow_a_rate_that_is_changed_while_they_come(tmp_path: Path, 
 
 def test_nothing_begins_while_the_gate_is_shut(tmp_path: Path, url: str) -> None:
     """A second without any request, and requests before and after it."""
-    told, shut = Told(), []
+    observer, shut = _Acting(), []
 
     def each(second: int) -> None:
         if second == 0:
-            shut.append(told.phases[-1][1].from_ns + 2 * S)
-            told.reins[0].gate(told.phases[-1][0].from_ns, shut[0])
+            shut.append(observer.phases[-1][1].from_ns + 2 * S)
+            observer.commands.gate(observer.phases[-1][0].from_ns, shut[0])
         elif second == 2:
-            told.reins[0].gate(shut[0] + S)
+            observer.commands.gate(shut[0] + S)
 
-    driven = _drive(_orders(tmp_path, url, LEAN, duration_s=5.0), told, each)
+    result = _drive(_settings(tmp_path, url, LEAN, duration_s=5.0), observer, each)
 
-    begun, window = _begun(tmp_path), driven.spans[1]
+    begun, window = _begun(tmp_path), result.spans[1]
     opened_ns = shut[0] + S
     assert _between(begun, window.from_ns, shut[0]) > 20
     assert _between(begun, shut[0], opened_ns) == 0
@@ -180,33 +186,33 @@ def test_nothing_begins_while_the_gate_is_shut(tmp_path: Path, url: str) -> None
 
 def test_two_processes_serve_one_schedule(tmp_path: Path, url: str) -> None:
     """Together they make the arrivals of the rate, none twice; each serves about its part."""
-    told = Told()
+    observer = _Acting()
     rate = Rate.steady(40.0)
 
-    driven = _drive(_orders(tmp_path, url, LEAN, rate=rate, processes=2), told, lambda _second: None)
+    result = _drive(_settings(tmp_path, url, LEAN, rate=rate, processes=2), observer, lambda _second: None)
 
-    window = driven.spans[1]
+    window = result.spans[1]
     counts = [_between(_begun(tmp_path, worker), window.from_ns, window.until_ns) for worker in (0, 1)]
     assert sum(counts) == pytest.approx(160, abs=4)
     assert min(counts) > 40
-    assert told.notes == []
+    assert observer.notes == []
 
 
 def test_a_killed_process_is_noted_and_what_it_wrote_stays(tmp_path: Path, url: str) -> None:
     """Locust's master waits a minute before it gives a worker up; the run ends in time all the same."""
-    told, killed = Told(), []
+    observer, killed = _Acting(), []
     rate = Rate.steady(40.0)
 
     def each(second: int) -> None:
         if second == 1:
-            killed.append(_worker_pids(told.pids[0])[0])
+            killed.append(_worker_pids(observer.pids[0])[0])
             os.kill(killed[0], signal.SIGKILL)
 
-    orders = _orders(tmp_path, url, LEAN, rate=rate, processes=2, duration_s=5.0)
-    driven = _drive(orders, told, each)
+    settings = _settings(tmp_path, url, LEAN, rate=rate, processes=2, duration_s=5.0)
+    result = _drive(settings, observer, each)
 
-    window, drain = driven.spans[1], driven.spans[2]
-    ((kind, text),) = told.notes
+    window, drain = result.spans[1], result.spans[2]
+    ((kind, text),) = observer.notes
     assert kind is NoteKind.WORKER_LOST
     assert f"(pid {killed[0]}) was gone" in text
     assert drain.until_ns - drain.from_ns < 8 * S
@@ -220,29 +226,28 @@ def test_a_killed_process_is_noted_and_what_it_wrote_stays(tmp_path: Path, url: 
 
 def test_a_locustfile_that_knows_nothing_of_us_is_driven(tmp_path: Path, url: str) -> None:
     """Its requests are recorded from Locust's own events, and the run says so."""
-    told = Told()
+    observer = _Acting()
 
-    driven = _drive(_orders(tmp_path, url, PLAIN, duration_s=2.0), told, lambda _second: None)
+    result = _drive(_settings(tmp_path, url, PLAIN, duration_s=2.0), observer, lambda _second: None)
 
-    assert [kind for kind, _ in told.notes] == [NoteKind.LOCUST_EVENTS]
-    window = driven.spans[1]
+    assert [kind for kind, _ in observer.notes] == [NoteKind.LOCUST_EVENTS]
+    window = result.spans[1]
     assert _between(_begun(tmp_path), window.from_ns, window.until_ns) > 20
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 def test_all_processes_of_the_load_run_on_its_core(tmp_path: Path, url: str) -> None:
     """Locust's workers are forked after the affinity was set."""
-    told, seen = Told(), set()
+    observer, seen = _Acting(), set()
     core = max(os.sched_getaffinity(0))
 
-    def each(phase: Phase, _counts: LoadSecond) -> None:
-        pids = [told.pids[0], *_worker_pids(told.pids[0])]
-        if phase is Phase.WINDOW:
-            seen.add(json.dumps([sorted(os.sched_getaffinity(pid)) for pid in pids]))
+    def each(_second: int) -> None:
+        pids = [observer.pids[0], *_worker_pids(observer.pids[0])]
+        seen.add(json.dumps([sorted(os.sched_getaffinity(pid)) for pid in pids]))
 
-    hooks = Hooks(started=told.hooks.started, phases=told.hooks.phases, second=each)
-    orders = _orders(tmp_path, url, LEAN, processes=2, duration_s=2.0)
-    drive(orders, hooks, spawn=on_cores(spawn, (core,)))
+    observer.each = each
+    settings = _settings(tmp_path, url, LEAN, processes=2, duration_s=2.0)
+    drive(settings, observer, spawn=on_cores(spawn, (core,)))
 
     assert seen == {json.dumps([[core]] * 3)}
 

@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 from factories import read_lines
-from process.scripted_child import OBEDIENT, Scripted, Told, orders
+from process.scripted_child import OBEDIENT, RecordingObserver, Scripted, settings
 from spawning import spawn
 
 from seatrial.errors import LoadFailed
-from seatrial.load import turning
+from seatrial.load.child import LoadSettings
+from seatrial.load.driving import LoadObserver, LoadResult
 from seatrial.load.meeting import Meeting
-from seatrial.load.orders import Driven, Orders
+from seatrial.load.turning import CalledOff, drive_in_turns
 from seatrial.load.turns import Slicing
-from seatrial.model import Load, Phase, Span
+from seatrial.model import Load, LoadSecond, Phase, Span
 from seatrial.wire.rates import Rate, Stretch
 from seatrial.wire.streams import read_layout
 
@@ -81,13 +82,13 @@ def servers() -> Iterator[tuple[_Server, _Server]]:
             thread.join()
 
 
-def _orders(
+def _settings(
     folder: Path, server: _Server, script: str = ASKING, rate: Rate | None = None, users: int = 2
-) -> Orders:
+) -> LoadSettings:
     folder.mkdir()
     path = folder / "asking.py"
     path.write_text(script)
-    return Orders(
+    return LoadSettings(
         load=Load(locustfile=path, users=users, warmup_s=0.5, duration_s=9, drain_s=1.0, rate=rate),
         target=f"http://127.0.0.1:{server.server_address[1]}",
         folder=folder,
@@ -99,14 +100,14 @@ def _orders(
 
 
 def _both(
-    wanted: dict[str, Orders], told: dict[str, Told], slicing: Slicing = SLICING
-) -> dict[str, Driven | BaseException]:
+    wanted: dict[str, LoadSettings], observer: dict[str, RecordingObserver], slicing: Slicing = SLICING
+) -> dict[str, LoadResult | BaseException]:
     """Drive both at once, and return how it went, or what was raised."""
     meeting = Meeting(slicing, wanted)
 
-    def one(name: str) -> Driven | BaseException:
+    def one(name: str) -> LoadResult | BaseException:
         try:
-            return turning.perform(wanted[name], told[name].hooks, spawn=spawn, name=name, meeting=meeting)
+            return drive_in_turns(wanted[name], observer[name], spawn=spawn, name=name, meeting=meeting)
         except LoadFailed as error:
             return error
         finally:
@@ -133,14 +134,14 @@ def test_nothing_of_one_variant_begins_in_the_turn_of_the_other(
     tmp_path: Path, servers: tuple[_Server, _Server]
 ) -> None:
     """Both share one start; what is idle for one is settling or judged for the other."""
-    told = {"a": Told(), "b": Told()}
-    wanted = {name: _orders(tmp_path / name, server) for name, server in zip("ab", servers, strict=True)}
+    observer = {"a": RecordingObserver(), "b": RecordingObserver()}
+    wanted = {name: _settings(tmp_path / name, server) for name, server in zip("ab", servers, strict=True)}
 
-    driven = _both(wanted, told)
+    result = _both(wanted, observer)
 
     spans, begun = {}, {}
-    for name, one in driven.items():
-        assert isinstance(one, Driven), one
+    for name, one in result.items():
+        assert isinstance(one, LoadResult), one
         spans[name], begun[name] = one.spans, _begun(tmp_path / name)
     assert spans["a"][0].from_ns == spans["b"][0].from_ns
     for name, other in ("ab", "ba"):
@@ -151,7 +152,7 @@ def test_nothing_of_one_variant_begins_in_the_turn_of_the_other(
         assert _in(Phase.WINDOW, spans[name], begun[other]) == 0
         assert _in(Phase.WINDOW, spans[name], begun[name]) > 20
         assert _in(Phase.SETTLE, spans[name], begun[name]) > 5
-        assert told[name].phases[0] == spans[name][:-1]
+        assert observer[name].phases[0] == spans[name][:-1]
 
 
 def test_arrivals_that_wait_when_a_turn_ends_are_given_up_then(
@@ -163,14 +164,14 @@ def test_arrivals_that_wait_when_a_turn_ends_are_given_up_then(
     )
     rate = Rate((Stretch(float("inf"), 40.0, 40.0),))
     wanted = {
-        name: _orders(tmp_path / name, server, "import gevent\n" + slow, rate=rate, users=1)
+        name: _settings(tmp_path / name, server, "import gevent\n" + slow, rate=rate, users=1)
         for name, server in zip("ab", servers, strict=True)
     }
 
-    driven = _both(wanted, {"a": Told(), "b": Told()})
+    result = _both(wanted, {"a": RecordingObserver(), "b": RecordingObserver()})
 
-    for name, one in driven.items():
-        assert isinstance(one, Driven), one
+    for name, one in result.items():
+        assert isinstance(one, LoadResult), one
         turns = SLICING.turns(name, one.spans[0].from_ns)
         _, flows = read_lines(tmp_path / name / "flows-0.jsonl")
         dropped = [row for row in flows if row["outcome"] == "dropped"]
@@ -183,14 +184,14 @@ def test_arrivals_that_wait_when_a_turn_ends_are_given_up_then(
 def test_the_other_goes_on_without_a_load_that_fails(tmp_path: Path, servers: tuple[_Server, _Server]) -> None:
     """One run is lost, and not the block."""
     wanted = {
-        "a": _orders(tmp_path / "a", servers[0], "raise SystemExit('broken')"),
-        "b": _orders(tmp_path / "b", servers[1]),
+        "a": _settings(tmp_path / "a", servers[0], "raise SystemExit('broken')"),
+        "b": _settings(tmp_path / "b", servers[1]),
     }
 
-    driven = _both(wanted, {"a": Told(), "b": Told()})
+    result = _both(wanted, {"a": RecordingObserver(), "b": RecordingObserver()})
 
-    assert isinstance(driven["a"], LoadFailed)
-    assert isinstance(driven["b"], Driven)
+    assert isinstance(result["a"], LoadFailed)
+    assert isinstance(result["b"], LoadResult)
     assert len(_begun(tmp_path / "b")) > 20
 
 
@@ -199,16 +200,16 @@ def test_the_turns_of_a_load_that_dies_are_left_out(tmp_path: Path, servers: tup
     slicing = replace(SLICING, order=("a", "b") * 10)
     dying = "import os\n" + ASKING.replace("with self.flow", "os._exit(3)\n        with self.flow")
     wanted = {
-        "a": _orders(tmp_path / "a", servers[0], dying),
-        "b": _orders(tmp_path / "b", servers[1]),
+        "a": _settings(tmp_path / "a", servers[0], dying),
+        "b": _settings(tmp_path / "b", servers[1]),
     }
 
-    driven = _both(wanted, {"a": Told(), "b": Told()}, slicing)
+    result = _both(wanted, {"a": RecordingObserver(), "b": RecordingObserver()}, slicing)
 
-    assert isinstance(driven["a"], LoadFailed)
-    assert "exit code 3" in driven["a"].what
-    other = driven["b"]
-    assert isinstance(other, Driven)
+    assert isinstance(result["a"], LoadFailed)
+    assert "exit code 3" in result["a"].what
+    other = result["b"]
+    assert isinstance(other, LoadResult)
     windows = [one for one in other.spans if one.phase is Phase.WINDOW]
     assert len(windows) == 9
     assert other.spans[-1].from_ns - other.spans[0].from_ns <= 8 * S < len(slicing.order) * S // 2
@@ -218,25 +219,33 @@ def test_the_turns_of_a_load_that_dies_are_left_out(tmp_path: Path, servers: tup
 
 def test_turns_end_where_it_is_enough(tmp_path: Path) -> None:
     """A rule that stops a run early stops it within a turn; what was to come does not exist."""
-    spawned, told = Scripted(OBEDIENT), Told()
-    meeting = Meeting(SLICING, "a")
-    hooks = replace(told.hooks, enough=lambda: bool(told.seconds))
 
-    driven = turning.perform(orders(tmp_path), hooks, spawn=spawned, name="a", meeting=meeting)
+    class Stopping(RecordingObserver):
+        def enough(self) -> bool:
+            return bool(self.seconds)
 
-    assert driven.spans[-1].phase is Phase.DRAIN
-    assert driven.spans[-1].from_ns - driven.spans[0].from_ns < 2 * S
-    assert all(one.until_ns == next_.from_ns for one, next_ in itertools.pairwise(driven.spans))
+    spawned, meeting = Scripted(OBEDIENT), Meeting(SLICING, "a")
+
+    result = drive_in_turns(settings(tmp_path), Stopping(), spawn=spawned, name="a", meeting=meeting)
+
+    assert result.spans[-1].phase is Phase.DRAIN
+    assert result.spans[-1].from_ns - result.spans[0].from_ns < 2 * S
+    assert all(one.until_ns == next_.from_ns for one, next_ in itertools.pairwise(result.spans))
     assert (tmp_path / "locust.log").read_text() == "drain 0.1\n"
 
 
 @pytest.mark.parametrize("script", ["send(kind='ready'); await_('stop')", OBEDIENT], ids=["waiting", "loading"])
 def test_a_load_that_is_called_off_ends_at_once(tmp_path: Path, script: str) -> None:
     """While it waits for the others, and in the midst of its turns: the child is asked to end, and does."""
-    spawned, told = Scripted(script), Told()
-    meeting = Meeting(SLICING, "ab" if script is not OBEDIENT else "a")
+    spawned, meeting = Scripted(script), Meeting(SLICING, "ab" if script is not OBEDIENT else "a")
     started = threading.Event()
-    hooks = replace(told.hooks, started=lambda _pid: started.set(), second=lambda *_: meeting.call_off())
+
+    class CallingOff(LoadObserver):
+        def child_started(self, _pid: int) -> None:
+            started.set()
+
+        def second(self, _phase: Phase, _second: LoadSecond) -> None:
+            meeting.call_off()
 
     def call_off() -> None:
         started.wait(10)
@@ -245,8 +254,8 @@ def test_a_load_that_is_called_off_ends_at_once(tmp_path: Path, script: str) -> 
 
     caller = threading.Thread(target=call_off)
     caller.start()
-    with pytest.raises(turning.CalledOff):
-        turning.perform(orders(tmp_path), hooks, spawn=spawned, name="a", meeting=meeting)
+    with pytest.raises(CalledOff):
+        drive_in_turns(settings(tmp_path), CallingOff(), spawn=spawned, name="a", meeting=meeting)
     caller.join()
 
     assert spawned.children[0].poll() is not None

@@ -10,10 +10,9 @@ import factories
 import pytest
 
 from seatrial.campaign import trial
-from seatrial.campaign.clock import command_began_ns
-from seatrial.campaign.journal import Journal
-from seatrial.campaign.request import Request, of_variant, stack_secrets
-from seatrial.campaign.sealing import sealed
+from seatrial.campaign.request import Request, command_began_ns, of_variant, stack_secrets
+from seatrial.campaign.run_record import RunRecord, sealed
+from seatrial.campaign.trial import RunContext
 from seatrial.errors import (
     EngineUnavailable,
     Incomparable,
@@ -26,17 +25,19 @@ from seatrial.errors import (
     StoppedEarly,
     UsageError,
 )
+from seatrial.load.pinning import Pinning
 from seatrial.model import EngineName, Load, NoteKind, Variant
 from seatrial.record import document as documents
 from seatrial.record.document import Status
 from seatrial.scenario import reading
+from seatrial.stack.engine import Choice
 from seatrial.stack.guard import shielded
 from seatrial.wire import rates
 from seatrial.wire.rates import Rate
 
 
-def _journal(tmp_path: Path) -> Journal:
-    return Journal(factories.run(tmp_path), replace(factories.document(), sealed=False, status="running"))
+def _journal(tmp_path: Path) -> RunRecord:
+    return RunRecord(factories.run(tmp_path), replace(factories.document(), sealed=False, status="running"))
 
 
 def test_secrets_are_new_words_for_each_run() -> None:
@@ -74,6 +75,26 @@ def test_a_variant_has_its_parameters_above_those_of_the_load(tmp_path: Path) ->
         of_variant(request, "othr")
 
 
+def test_a_trial_is_prepared_before_anything_is_made(tmp_path: Path) -> None:
+    """What is written down is the variant's own load; secrets that a stack has of its own must be given."""
+    scenario = reading.read("known-cpu")
+    other = Variant(name="other", parameters={"known-action": "wait"})
+    scenario = replace(scenario, variants={**scenario.variants, "other": other}, secrets=("WORD",))
+    request = Request(scenario=scenario, results=tmp_path / "results", command_ns=1)
+    choice = Choice(engine=EngineName.COMPOSE, reason="made up")
+    context = RunContext(request=request, choice=choice, pinning=Pinning(usable=(0, 1)))
+
+    prepared = trial.Trial.prepare(context, "other", block=2)
+
+    assert (prepared.variant, prepared.block, prepared.request.variant) == ("other", 2, "other")
+    assert prepared.resolved["load"]["parameters"]["known-action"] == "wait"
+    assert list(prepared.secrets) == ["WORD"]
+    attached = replace(context, choice=replace(choice, engine=EngineName.ATTACH))
+    with pytest.raises(UsageError, match="was not given"):
+        trial.Trial.prepare(attached, "other", block=2)
+    assert not request.results.exists()
+
+
 def test_the_catalogue_stands_in_the_parameters() -> None:
     """Where nothing was seeded, the option is left out rather than wrong."""
     wanted = {"file": "${catalogue}", "depth": "2"}
@@ -106,7 +127,7 @@ def test_an_interrupt_is_sealed_and_told(tmp_path: Path) -> None:
     assert NoteKind.INTERRUPTED in [note.kind for note in document.notes]
 
 
-def _torn_down_after(journal: Journal, error: BaseException) -> None:
+def _torn_down_after(journal: RunRecord, error: BaseException) -> None:
     """Fail in a run; Ctrl-C is pressed while its stack is torn down."""
     with sealed(journal):
         try:

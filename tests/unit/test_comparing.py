@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import factories
 import pytest
 
-from seatrial.campaign import comparing, resuming
-from seatrial.campaign.comparing import Asked, Seams
-from seatrial.campaign.designs import Ground
-from seatrial.campaign.experiment import Block, Done
-from seatrial.campaign.journal import Journal
+from seatrial.campaign import resume
+from seatrial.campaign.blocks import FinishedExperiment, FreshStacks
+from seatrial.campaign.compare import CompareRequest, compare
 from seatrial.campaign.request import Request
-from seatrial.campaign.running import Setting, first_page
-from seatrial.campaign.runs import Runs
+from seatrial.campaign.run_record import RunRecord
+from seatrial.campaign.trial import RunContext, first_page
 from seatrial.errors import EngineUnavailable, Incomparable, Interrupted, NotReady, UsageError
 from seatrial.load.pinning import Pinning
-from seatrial.model import Design, EngineName, Note, NoteKind, Trial
+from seatrial.model import Design, EngineName, ExperimentPlan, Note, NoteKind
 from seatrial.record import document as documents
 from seatrial.record import folder as folders
 from seatrial.record import plans
 from seatrial.record.document import Status
 from seatrial.record.folder import RunFolder
 from seatrial.report.progress import Progress
-from seatrial.scenario import overrides, reading
+from seatrial.scenario import overrides, plan, reading
 from seatrial.stack.engine import Choice
 from seatrial.wire.streams import SCHEMA_VERSION
 
@@ -50,46 +47,49 @@ compare: {blocks: 3, design: runs}
 class Script:
     """Stacks that never start: each trial is a sealed folder, or what `does` makes of it."""
 
-    does: Callable[[Trial], Status] = lambda _: "complete"
+    does: Callable[[str, int], Status] = lambda _variant, _block: "complete"
     engine: EngineName = EngineName.LOCAL
     facts: dict[str, object] = field(default_factory=dict)
     images: dict[str, str] = field(default_factory=dict)
     done: list[tuple[str, int]] = field(default_factory=list)
     built: list[bool] = field(default_factory=list)
 
-    def prepare(self, request: Request) -> Setting:
+    def prepare(self, request: Request) -> RunContext:
         """Choose nothing of this host."""
         choice = Choice(engine=self.engine, reason="made up")
-        return Setting(request=request, choice=choice, pinning=Pinning(usable=(0, 1)))
+        return RunContext(request=request, choice=choice, pinning=Pinning(usable=(0, 1)))
 
-    @contextmanager
-    def conduct(self, ground: Ground) -> Iterator[Block]:
-        """Do trials on paper."""
 
-        def do(trial: Trial, _: Progress, built: bool) -> RunFolder:  # noqa: FBT001  (the shape of Do)
-            folder = folders.create_run(ground.folder, trial.variant, trial.block, 1_795_241_700_000_000_000)
-            journal = Journal(folder, first_page(ground.setting.request, trial, ground.setting.choice))
-            facts = journal.document.facts
-            self.built.append(built)
-            self.done.append((trial.variant, trial.block))
-            environment = {**facts["environment"], "engine": self.facts}
-            journal.change(
-                facts={"subject": {**facts["subject"], "images": self.images}, "environment": environment}
-            )
-            ground.setting.came_up(journal.document)
-            status = self.does(trial)
-            if status != "running":
-                journal.seal(status, "no" if status == "failed" else "")
-            if status == "failed":
-                raise NotReady("no")
-            return folder
+class OnPaper(FreshStacks):
+    """Does the trials of a script."""
 
-        yield Runs(do=do, progress=ground.progress)
+    def __init__(
+        self, script: Script, context: RunContext, experiment: Path, plan: ExperimentPlan, progress: Progress
+    ) -> None:
+        super().__init__(context, experiment, plan, progress)
+        self.script = script
 
-    def seams(self) -> Seams:
-        """Return all of it in place of the host."""
-        weigh = lambda _path, _alpha: SimpleNamespace(comparison=None)  # noqa: E731
-        return Seams(weigh=weigh, conducts=dict.fromkeys(Design, self.conduct), prepare=self.prepare)
+    def run_trial(self, variant: str, block: int, _progress: Progress, *, images_built: bool) -> RunFolder:
+        """Do one trial."""
+        script, context = self.script, self.context
+        folder = folders.create_run(self.experiment, variant, block, 1_795_241_700_000_000_000)
+        resolved = plan.resolved(context.request.scenario)
+        journal = RunRecord(folder, first_page(context, variant, block, resolved, command_ns=1))
+        facts = journal.document.facts
+        script.built.append(images_built)
+        script.done.append((variant, block))
+        environment = {**facts["environment"], "engine": script.facts}
+        journal.change(
+            facts={"subject": {**facts["subject"], "images": script.images}, "environment": environment}
+        )
+        assert context.expected is not None
+        context.expected.check(journal.document)
+        status = script.does(variant, block)
+        if status != "running":
+            journal.seal(status, "no" if status == "failed" else "")
+        if status == "failed":
+            raise NotReady("no")
+        return folder
 
 
 @pytest.fixture
@@ -102,25 +102,26 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "one.yaml"
 
 
-def _asked(file: Path, *settings: str, **more: str) -> Asked:
+def _asked(file: Path, *settings: str, **more: str) -> CompareRequest:
     request = Request(
         scenario=reading.read(str(file), overrides.parse(settings)),
         results=file.parent / "results",
         command_ns=1,
     )
-    return Asked(request=request, again="seatrial compare one", **more)
+    return CompareRequest(request=request, **more)
 
 
-def _compare(script: Script, asked: Asked) -> Done:
-    return comparing.compare(asked, QUIET, script.seams())
+def _compare(script: Script, asked: CompareRequest) -> FinishedExperiment:
+    designs = dict.fromkeys(Design, partial(OnPaper, script))
+    return compare(asked, QUIET, prepare=script.prepare, designs=designs)
 
 
-def _interrupting(at: tuple[str, int] | int) -> Callable[[Trial], Status]:
+def _interrupting(at: tuple[str, int] | int) -> Callable[[str, int], Status]:
     """Return what ends the experiment as Ctrl-C does: in the n-th trial."""
     counted = []
 
-    def does(trial: Trial) -> Status:
-        counted.append(trial)
+    def does(variant: str, block: int) -> Status:
+        counted.append((variant, block))
         if len(counted) == at:
             raise KeyboardInterrupt
         return "complete"
@@ -132,7 +133,7 @@ def test_the_plan_stands_before_anything_starts(file: Path) -> None:
     """An experiment that is killed in its first run has its plan."""
     seen = []
 
-    def does(_: Trial) -> Status:
+    def does(_variant: str, _block: int) -> Status:
         (place,) = (file.parent / "results").glob("*/plan.json")
         seen.append(json.loads(place.read_text())["gate"])
         return "complete"
@@ -161,7 +162,7 @@ def test_an_interrupted_experiment_says_how_to_go_on_and_goes_on(file: Path) -> 
     first, second = Script(does=_interrupting(5)), Script()
     with pytest.raises(Interrupted) as caught:
         _compare(first, _asked(file))
-    assert caught.value.hint == f"seatrial compare one --resume {caught.value.where}"
+    assert caught.value.hint == f"seatrial compare {file} --resume {caught.value.where}"
 
     done = _compare(second, _asked(file, resume="latest"))
 
@@ -177,12 +178,13 @@ def test_the_command_that_resumes_can_be_pasted(file: Path) -> None:
     with pytest.raises(Interrupted) as caught:
         _compare(Script(does=_interrupting(1)), asked)
 
-    assert shlex.split(caught.value.hint) == ["seatrial", "compare", "one", "--resume", caught.value.where]
+    words = ["seatrial", "compare", str(file), "--resume", caught.value.where]
+    assert shlex.split(caught.value.hint) == words
 
 
 def test_a_run_that_failed_is_an_ending_and_is_not_done_again(file: Path) -> None:
     """It would be thrown again until it comes out well."""
-    first = Script(does=lambda trial: "failed" if trial.variant == "a" else "complete")
+    first = Script(does=lambda variant, _block: "failed" if variant == "a" else "complete")
     done = _compare(first, _asked(file))
     again = Script()
 
@@ -222,13 +224,13 @@ def test_a_base_that_a_rule_has_stopped_did_come_up(file: Path, kind: NoteKind, 
     """It is no sign that the next block would fail, resumed or not."""
     with pytest.raises(Interrupted) as caught:
         _compare(Script(does=_interrupting(1)), _asked(file))
-    left = resuming.find(_asked(file).request, caught.value.where, "compare")
+    left = resume.find(_asked(file).request, caught.value.where, "compare")
     for block in (1, 2):
         run = folders.create_run(left.folder, "base", block, 1_795_241_700_000_000_000)
         page = factories.document(status="failed", sealed=True, variant="base", block=block)
         documents.save(run, replace(page, notes=(Note(kind=kind, text="?"),)))
 
-    found = resuming.find(_asked(file).request, caught.value.where, "compare")
+    found = resume.find(_asked(file).request, caught.value.where, "compare")
 
     assert found.base_failed == hopeless
 
@@ -333,7 +335,7 @@ def test_there_has_to_be_something_to_resume(file: Path) -> None:
 
 def test_a_base_that_never_comes_up_is_told_with_what_there_is(file: Path) -> None:
     """After two blocks; the other variants' runs are kept."""
-    script = Script(does=lambda trial: "failed" if trial.variant == "base" else "complete")
+    script = Script(does=lambda variant, _block: "failed" if variant == "base" else "complete")
 
     done = _compare(script, _asked(file))
 
@@ -344,7 +346,7 @@ def test_a_base_that_never_comes_up_is_told_with_what_there_is(file: Path) -> No
 def test_an_engine_that_goes_away_ends_it(file: Path) -> None:
     """No later run would do better."""
 
-    def does(_: Trial) -> Status:
+    def does(_variant: str, _block: int) -> Status:
         raise EngineUnavailable("the Docker daemon went away")
 
     script = Script(does=does)
@@ -415,7 +417,7 @@ def test_a_declared_difference_runs_if_a_metric_survives_it(file: Path) -> None:
 
 def test_nothing_complete_can_not_stand_for_a_base(file: Path) -> None:
     """An experiment in which the base always failed; what became of its runs is told."""
-    script = Script(does=lambda trial: "failed" if trial.variant == "base" else "complete")
+    script = Script(does=lambda variant, _block: "failed" if variant == "base" else "complete")
     stored = _compare(script, _asked(file))
 
     with pytest.raises(UsageError, match="no complete run to compare with") as caught:
@@ -429,13 +431,13 @@ def test_nothing_complete_can_not_stand_for_a_base(file: Path) -> None:
 @pytest.mark.parametrize(
     ("does", "seen"),
     [
-        (lambda _: "running", "not sealed: it is still going on, or its harness was killed"),
-        (lambda _: "interrupted", "interrupted"),
-        (lambda _: "failed", "failed: no"),
+        (lambda _variant, _block: "running", "not sealed: it is still going on, or its harness was killed"),
+        (lambda _variant, _block: "interrupted", "interrupted"),
+        (lambda _variant, _block: "failed", "failed: no"),
     ],
 )
 def test_a_run_without_its_end_can_not_stand_for_a_base(
-    file: Path, does: Callable[[Trial], Status], seen: str
+    file: Path, does: Callable[[str, int], Status], seen: str
 ) -> None:
     """Named itself it is told; other runs of the variant are not taken in its place."""
     stored = _compare(Script(does=does), _asked(file, "compare.blocks=1", "variants={a: {compose: {x-a: 1}}}"))
@@ -479,10 +481,3 @@ def test_a_check_of_a_machine_runs_the_base_twice(file: Path) -> None:
 
     assert {name for name, _ in script.done} == {"base", "again"}
     assert (done.plan.command, len(script.done)) == ("selfcheck", 6)
-
-
-def test_the_words_that_resume_are_those_of_the_command_without_its_resume() -> None:
-    """`--resume` stands there once, whatever it was given before."""
-    words = ["/x/seatrial", "compare", "one", "--resume", "latest", "--set", "load.parameters.a=b c", "--resume"]
-
-    assert resuming.without_resume(words) == "seatrial compare one --set 'load.parameters.a=b c'"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from seatrial.campaign import digests
+from seatrial.campaign import resume
 from seatrial.model import Scenario, Variant
 from seatrial.scenario import reading
 
@@ -39,7 +39,7 @@ def scenario(tmp_path: Path) -> Scenario:
 
 
 def _of(scenario: Scenario) -> dict[str, str]:
-    return digests.of(scenario, results=scenario.compose_file.parent / "results")
+    return resume.file_digests(scenario, results=scenario.compose_file.parent / "results")
 
 
 def _put(scenario: Scenario, name: str, text: str = "?\n") -> Path:
@@ -68,7 +68,7 @@ def test_names_bytes_and_modes_are_told_apart(scenario: Scenario) -> None:
     _put(scenario, "new/static.html")
     (scenario.compose_file.parent.parent / "load" / "_shared.py").unlink()
 
-    assert digests.differing(before, _of(scenario)) == [
+    assert resume.changed_files(before, _of(scenario)) == [
         "app.py: changed",
         "load: _shared.py: gone",
         "new/static.html: new",
@@ -82,7 +82,7 @@ def test_caches_results_and_the_tools_own_folders_do_not_count(scenario: Scenari
     for name in ("results/plan.json", "app/__pycache__/a.pyc", "node_modules/a/b.js", ".git/HEAD"):
         _put(scenario, name)
 
-    assert digests.differing(before, _of(scenario)) == []
+    assert resume.changed_files(before, _of(scenario)) == []
 
 
 def test_what_git_ignores_does_not_count_but_the_settings_that_compose_reads(scenario: Scenario) -> None:
@@ -102,7 +102,7 @@ def test_what_git_ignores_does_not_count_but_the_settings_that_compose_reads(sce
     _put(scenario, ".env")
     _put(scenario, "local.conf", "changed\n")
 
-    assert digests.differing(before, _of(scenario)) == [".env: new", "local.conf: changed"]
+    assert resume.changed_files(before, _of(scenario)) == [".env: new", "local.conf: changed"]
 
 
 def test_a_stack_that_the_checkout_around_it_ignores_is_walked(scenario: Scenario) -> None:
@@ -117,11 +117,11 @@ def test_a_stack_that_the_checkout_around_it_ignores_is_walked(scenario: Scenari
 def test_of_a_large_file_size_and_time_stand_for_its_content(scenario: Scenario) -> None:
     """It is not read: there may be gigabytes of them."""
     film = _put(scenario, "film.mp4", "")
-    os.truncate(film, digests.HASHED_BYTES + 1)
+    os.truncate(film, resume.HASHED_BYTES + 1)
     before = _of(scenario)
     os.utime(film, ns=(1, 1))
 
-    assert digests.differing(before, _of(scenario)) == ["film.mp4: changed"]
+    assert resume.changed_files(before, _of(scenario)) == ["film.mp4: changed"]
 
 
 def test_links_and_pipes_are_not_opened(scenario: Scenario) -> None:
@@ -135,18 +135,18 @@ def test_links_and_pipes_are_not_opened(scenario: Scenario) -> None:
     (folder / "link").unlink()
     (folder / "link").symlink_to("/other")
 
-    assert digests.differing(before, _of(scenario)) == ["link: changed"]
+    assert resume.changed_files(before, _of(scenario)) == ["link: changed"]
 
 
 def test_of_a_whole_disk_only_what_lies_beside_the_compose_file_counts(scenario: Scenario) -> None:
     """A Compose file in a home folder does not make a stack of everything in it."""
-    found = digests.of(scenario, results=Path("results"), most=2)
+    found = resume.file_digests(scenario, results=Path("results"), most=2)
 
     assert list(found) == ["app.py", "compose.yaml", "load: _shared.py", "load: drive.py"]
 
 
 def test_of_many_differences_the_first_are_named() -> None:
     """The rest is counted."""
-    lines = digests.differing({}, {f"{number:02}": "x" for number in range(30)})
+    lines = resume.changed_files({}, {f"{number:02}": "x" for number in range(30)})
 
     assert (lines[0], lines[-1], len(lines)) == ("00: new", "and 10 more files", 21)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from seatrial.campaign.experiment import Done, Experiment, Turn
+from seatrial.campaign.blocks import BlockTurn, ExperimentDesign, ExperimentLoop, FinishedExperiment
 from seatrial.errors import EngineUnavailable, LoadFailed, NotReady, ResultsUnwritable, SeatrialError, UsageError
 from seatrial.judge import comparison, metric
 from seatrial.judge.comparison import Comparison
@@ -23,28 +24,25 @@ from seatrial.report.progress import Progress
 GATE = (metric.parse("cpu per request"),)
 
 
-@dataclass
-class Weighed:
-    """What a look is told."""
+class Script(ExperimentDesign):
+    """Stacks that fail where they are to, on a clock of their own: each run takes ten seconds."""
 
-    comparison: Comparison | None
-
-
-@dataclass
-class Script:
-    """A stack that fails where it is told to, on a clock of its own: each run takes ten seconds."""
-
-    fails: Mapping[tuple[str, int], SeatrialError] = field(default_factory=dict)
-    values: Callable[[str, int], float] = lambda _variant, _block: 1.0
-    now_s: float = 0.0
-    done: list[tuple[str, int]] = field(default_factory=list)
-    looked: list[tuple[int, float]] = field(default_factory=list)
+    def __init__(
+        self,
+        fails: Mapping[tuple[str, int], SeatrialError] | None = None,
+        values: Callable[[str, int], float] = lambda _variant, _block: 1.0,
+    ) -> None:
+        self.fails = fails or {}
+        self.values = values
+        self.now_s = 0.0
+        self.done: list[tuple[str, int]] = []
+        self.looked: list[tuple[int, float]] = []
 
     def clock(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now_s
 
-    def block(self, turn: Turn) -> dict[str, SeatrialError]:
+    def run_block(self, turn: BlockTurn) -> dict[str, SeatrialError]:
         """Do a block."""
         failed = {}
         for name in turn.variants:
@@ -57,7 +55,7 @@ class Script:
             self.done.append((name, turn.number))
         return failed
 
-    def weigh(self, _: Path, alpha: float) -> Weighed:
+    def compare(self, alpha: float) -> Comparison:
         """Judge the blocks so far."""
         numbers = sorted({number for _, number in self.done})
         self.looked.append((len(numbers), alpha))
@@ -65,10 +63,29 @@ class Script:
             {name: Run(values=self._values(name, number), requests=10_000) for name in ("base", "new")}
             for number in numbers
         ]
-        return Weighed(comparison.compare(blocks, base="base", gate=GATE, alpha=alpha))
+        return comparison.compare(blocks, base="base", gate=GATE, alpha=alpha)
 
     def _values(self, name: str, number: int) -> dict[str, float | None]:
         return {"cpu per request": self.values(name, number), "failures": 0.0}
+
+
+class Loop(ExperimentLoop):
+    """Compares the values of a script in place of stored runs."""
+
+    def __init__(
+        self,
+        script: Script,
+        plan: ExperimentPlan,
+        folder: Path,
+        progress: Progress,
+        **more: Any,  # noqa: ANN401  (as ExperimentLoop takes them)
+    ) -> None:
+        super().__init__(folder, plan, progress, clock=script.clock, **more)
+        self.script = script
+
+    def compare(self, alpha: float) -> Comparison | None:
+        """Compare what the script has done."""
+        return self.script.compare(alpha)
 
 
 def _plan(blocks: int, looks: Sequence[int] = (), time_s: float | None = None) -> ExperimentPlan:
@@ -83,10 +100,9 @@ def _plan(blocks: int, looks: Sequence[int] = (), time_s: float | None = None) -
     )
 
 
-def _through(script: Script, plan: ExperimentPlan, folder: Path, **more: object) -> Done:
+def _through(script: Script, plan: ExperimentPlan, folder: Path, **more: Any) -> FinishedExperiment:  # noqa: ANN401
     progress = Progress(console=Console(file=io.StringIO()))
-    one = Experiment(folder=folder, plan=plan, progress=progress, clock=script.clock, **more)  # type: ignore[arg-type]
-    return one.through(script.block, script.weigh)
+    return Loop(script, plan, folder, progress, **more).run(script)
 
 
 def _noisy(name: str, number: int) -> float:
@@ -214,21 +230,21 @@ def test_only_planned_looks_are_taken_and_without_a_comparison_none_decides(tmp_
     script = Script()
     looked = []
 
-    def weigh(_: Path, alpha: float) -> Weighed:
-        looked.append((len(script.done) // 2, alpha))
-        return Weighed(None)
+    class Undecided(Loop):
+        def compare(self, alpha: float) -> None:
+            looked.append((len(script.done) // 2, alpha))
 
-    one = Experiment(folder=tmp_path, plan=_plan(6, (4, 6)), progress=Progress(quiet=True), clock=script.clock)
+    loop = Undecided(script, _plan(6, (4, 6)), tmp_path, Progress(quiet=True))
 
-    assert one.through(script.block, weigh).stopped == "the budget is used up"
+    assert loop.run(script).stopped == "the budget is used up"
     assert looked == [(4, 0.025), (6, 0.025)]
     assert len(script.done) == 12
 
 
 def test_the_line_of_progress_says_where_it_is() -> None:
     """Block, variant, and how long it may still take."""
-    assert Turn(number=2, of=6, variants=("a",), left_s=300).text("a") == "block 2 of 6 · 5 min left · a"
-    assert Turn(number=1, of=6, variants=("a",)).text("a") == "block 1 of 6 · a"
+    assert BlockTurn(number=2, of=6, variants=("a",), left_s=300).text("a") == "block 2 of 6 · 5 min left · a"
+    assert BlockTurn(number=1, of=6, variants=("a",)).text("a") == "block 1 of 6 · a"
 
 
 def test_a_base_whose_load_never_runs_ends_it_with_exit_code_4(tmp_path: Path) -> None:
@@ -247,16 +263,15 @@ def test_a_base_whose_load_never_runs_ends_it_with_exit_code_4(tmp_path: Path) -
 @pytest.mark.parametrize("advice", [Next.DECIDED, Next.PRECISE, Next.FUTILE, Next.OVER])
 def test_what_a_look_has_ended_is_not_gone_on_with(tmp_path: Path, advice: Next) -> None:
     """More blocks after a verdict would be a second chance for chance."""
-    script, told = Script(), io.StringIO()
+    script, output = Script(), io.StringIO()
     course = courses.Course(blocks=2, stopped=advice.value, lasted_s=40.0)
     courses.save(tmp_path, course)
-    progress = Progress(console=Console(file=told, width=200))
-    one = Experiment(folder=tmp_path, plan=_plan(4, (2, 4)), progress=progress, course=course, clock=script.clock)
+    progress = Progress(console=Console(file=output, width=200))
 
-    done = one.through(script.block, script.weigh)
+    done = Loop(script, _plan(4, (2, 4)), tmp_path, progress, course=course).run(script)
 
     assert (script.done, script.looked, done.stopped) == ([], [], advice.value)
-    assert f"it had ended before: {advice.value}" in told.getvalue()
+    assert f"it had ended before: {advice.value}" in output.getvalue()
     assert courses.load(tmp_path) == course
 
 

@@ -176,9 +176,9 @@ def test_an_unknown_variant_is_answered_with_the_nearest(folder: Path) -> None:
     """`base` always exists, whatever the file says."""
     scenario = reading.read(str(folder / "good.yaml"))
 
-    assert plan.single_trial(scenario, "base").variant == "base"
+    assert plan.variant_of(scenario, "base").name == "base"
     with pytest.raises(UsageError, match="did you mean big"):
-        plan.single_trial(scenario, "bigg")
+        plan.variant_of(scenario, "bigg")
 
 
 def test_a_resolved_scenario_holds_its_units_in_its_names(folder: Path) -> None:

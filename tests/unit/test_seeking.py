@@ -18,7 +18,8 @@ from seatrial.judge import budgets, excess
 from seatrial.judge.capacity import Effort
 from seatrial.judge.carrying import Carries, Word
 from seatrial.judge.excess import TrialCounts
-from seatrial.load.orders import Hooks, Orders
+from seatrial.load.child import LoadSettings
+from seatrial.load.driving import LoadObserver
 from seatrial.load.stages import REST_WITHIN_S, TrialSequence
 from seatrial.model import Load, LoadSecond, Phase
 from seatrial.record import capacities
@@ -311,11 +312,11 @@ def test_a_search_that_is_interrupted_before_its_first_trial_says_so(tmp_path: P
         raise KeyboardInterrupt
 
     search = _search()
-    orders = Orders(
+    settings = LoadSettings(
         load=search.load, target="", folder=tmp_path, streams=tmp_path, log=tmp_path / "locust.log", secrets={}
     )
     with pytest.raises(KeyboardInterrupt):
-        search.perform(orders, Hooks(started=print, phases=print, second=print), spawn=spawn)
+        search.perform(settings, LoadObserver(), spawn=spawn)
     found = capacities.load(RunFolder(tmp_path))
 
     assert found is not None

@@ -9,15 +9,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
-from seatrial.campaign import room
-from seatrial.campaign.manner import Manner
-from seatrial.campaign.sides import Kept, OneAtATime, Side, close_all, drive, end_all, together
-from seatrial.campaign.slicing import _bring_up, sliced
-from seatrial.campaign.trial import TrialRun
+from seatrial.campaign import compare
+from seatrial.campaign.slices import (
+    BufferedProgress,
+    LockedProgress,
+    SliceStack,
+    bring_up_all,
+    run_concurrently,
+    run_loads,
+    sliced,
+    take_down,
+    take_down_early,
+)
+from seatrial.campaign.trial import Trial
 from seatrial.errors import Interrupted, LoadFailed, StackFailed, UsageError
 from seatrial.load.meeting import Meeting
 from seatrial.load.turning import CalledOff
@@ -61,41 +69,59 @@ def test_blocks_have_orders_of_their_own_that_the_seed_tells() -> None:
 
 
 class _Trial:
-    """Stands for a trial: `ready` gives its load, and says when it is torn down."""
+    """Stands for a trial: drives `load` once it is up, and says how it is torn down and sealed."""
 
-    def __init__(self, said: list[str], load: Callable[[], None], up: BaseException | None = None) -> None:
-        self.said, self.load, self.up = said, load, up
+    def __init__(
+        self,
+        said: list[str],
+        load: Callable[[], None],
+        up: BaseException | None = None,
+        name: str = "base",
+        down: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.said, self.load, self.up, self.variant, self.down = said, load, up, name, down
 
     @contextmanager
-    def ready(self, live: object) -> Iterator[Callable[[], None]]:
+    def bring_up(self, _experiment: Path, _progress: Progress, **_: object) -> Iterator[_Trial]:
         """Stand up, or fail to."""
-        assert isinstance(live, Kept)
-        if self.up is not None:
-            raise self.up
         try:
-            yield self.load
-        finally:
-            self.said.append("down")
-
-
-def _opening(said: list[str], trial: _Trial) -> Any:  # noqa: ANN401  (a context, as `running.opened` gives it)
-    @contextmanager
-    def opened(_: Manner) -> Iterator[TrialRun]:
-        try:
-            yield cast("TrialRun", trial)
+            if self.up is not None:
+                raise self.up  # noqa: TRY301  (sealed as what fails in a trial)
+            try:
+                yield self
+            finally:
+                self.said.append("down")
+                self.down()
         except KeyboardInterrupt as error:
-            said.append("sealed as interrupted")
+            self.said.append("sealed as interrupted")
             raise Interrupted("stopped") from error
         except BaseException as error:
-            said.append(f"sealed as failed: {error}")
+            self.said.append(f"sealed as failed: {error}")
             raise
-        said.append("sealed as complete")
+        self.said.append("sealed as complete")
 
-    return opened
+    def drive_load(self, progress: Progress, **_: object) -> None:
+        """Drive the load."""
+        assert isinstance(progress, BufferedProgress)
+        self.load()
 
 
-def _side(name: str = "base") -> Side:
-    return Side(name=name, meeting=Meeting(sliced(PLAN, 1, _load(0.0)), ("base", "other")), kept=Kept())
+def _stack(
+    said: list[str],
+    load: Callable[[], None],
+    up: BaseException | None = None,
+    *,
+    name: str = "base",
+    down: Callable[[], None] = lambda: None,
+    meeting: Meeting | None = None,
+) -> SliceStack:
+    meeting = meeting or Meeting(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
+    return SliceStack(cast("Trial", _Trial(said, load, up, name, down)), meeting)
+
+
+def _up(stack: SliceStack) -> SliceStack:
+    stack.bring_up(Path(), Progress(quiet=True), command_ns=1, images_built=True)
+    return stack
 
 
 def _nothing() -> None:
@@ -108,91 +134,76 @@ def _fails() -> None:
 
 def test_what_ends_well_is_torn_down_and_sealed() -> None:
     """In this order: logs and the last samples belong to the run."""
-    side, said = _side(), list[str]()
+    said = list[str]()
+    stack = _up(_stack(said, _nothing))
 
-    side.bring_up(_opening(said, _Trial(said, _nothing)))
-    side.drive()
-    side.close()
+    stack.run_load()
+    assert stack.is_up
+    stack.take_down()
 
-    assert (said, side.error) == (["down", "sealed as complete"], None)
+    assert (said, stack.error, stack.is_up) == (["down", "sealed as complete"], None, False)
 
 
 def test_a_load_that_fails_in_its_thread_fails_its_run_alone() -> None:
     """The error goes through the variant's own contexts, and no further; the others don't wait for it."""
-    side, said = _side(), list[str]()
-    side.bring_up(_opening(said, _Trial(said, _fails)))
-    side.meeting.arrive("other")
+    said, meeting = list[str](), Meeting(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
+    stack = _up(_stack(said, _fails, meeting=meeting))
+    meeting.arrive("other")
 
-    side.drive()
-    assert side.meeting.start_ns is not None
-    side.close()
+    stack.run_load()
+    assert meeting.start_ns is not None
+    stack.take_down()
 
     assert said == ["down", "sealed as failed: no load"]
-    assert isinstance(side.error, LoadFailed)
+    assert isinstance(stack.error, LoadFailed)
 
 
 def test_a_stack_that_does_not_come_up_is_sealed_at_once() -> None:
-    """Its containers must not stand beside those that are measured."""
-    side, said = _side(), list[str]()
+    """Its containers must not stand beside those that are measured; it is sealed once."""
+    said = list[str]()
 
-    side.bring_up(_opening(said, _Trial(said, _nothing, up=StackFailed("fell over"))))
+    stack = _up(_stack(said, _nothing, up=StackFailed("fell over")))
+    stack.take_down()
 
-    assert (said, side.stands) == (["sealed as failed: fell over"], False)
-    assert isinstance(side.error, StackFailed)
+    assert (said, stack.is_up) == (["sealed as failed: fell over"], False)
+    assert isinstance(stack.error, StackFailed)
+
+
+def test_what_would_end_every_run_is_raised_while_a_stack_comes_up() -> None:
+    """Also an interrupt while a variant that failed is torn down: no other one is brought up after it."""
+    for error in (UsageError("refused"), Interrupted("stopped")):
+        with pytest.raises(type(error)):
+            _up(_stack([], _nothing, up=error))
 
 
 def test_an_interrupt_seals_what_stands_as_interrupted_and_no_run_twice() -> None:
-    """What has failed stays failed; who was not brought up yet has nothing to seal."""
+    """What has failed stays failed; what was not brought up yet has nothing to seal."""
     said: dict[str, list[str]] = {"up": [], "failed": [], "not yet": []}
-    sides = {name: _side(name) for name in said}
-    sides["up"].bring_up(_opening(said["up"], _Trial(said["up"], _nothing)))
-    sides["failed"].bring_up(
-        _opening(said["failed"], _Trial(said["failed"], _nothing, up=StackFailed("fell over")))
-    )
+    stacks = [
+        _up(_stack(said["up"], _nothing)),
+        _up(_stack(said["failed"], _nothing, up=StackFailed("fell over"))),
+        _stack(said["not yet"], _nothing),
+    ]
 
-    told = end_all(list(sides.values()), KeyboardInterrupt())
+    interrupted = take_down_early(stacks, KeyboardInterrupt())
 
-    assert isinstance(told, Interrupted)
+    assert isinstance(interrupted, Interrupted)
     assert said == {
         "up": ["down", "sealed as interrupted"],
         "failed": ["sealed as failed: fell over"],
         "not yet": [],
     }
+    assert isinstance(stacks[1].error, StackFailed)
 
 
-def test_an_interrupt_while_a_variant_that_failed_is_torn_down_ends_the_block() -> None:
-    """No other variant is brought up after it."""
-    side, said = _side(), list[str]()
+def test_an_interrupt_of_one_run_interrupts_the_others() -> None:
+    """It comes while the second stack is brought up: the first one is sealed as the user's own doing, too."""
+    said = list[str]()
+    first = _up(_stack(said, _nothing))
 
-    @contextmanager
-    def opened(_: Manner) -> Iterator[TrialRun]:
-        try:
-            yield cast("TrialRun", _Trial(said, _nothing, up=StackFailed("fell over")))
-        except StackFailed as error:
-            raise Interrupted("stopped") from error  # as `sealed` does for a KeyboardInterrupt of `shielded`
+    take_down_early([first], Interrupted("stopped"))
 
-    with pytest.raises(Interrupted):
-        side.bring_up(opened)
-
-
-def test_an_interrupt_keeps_what_its_variant_was_torn_down_for() -> None:
-    """The failure is the interrupt's cause, by which the run is sealed."""
-    interrupt, seen = KeyboardInterrupt(), list[BaseException]()
-
-    @contextmanager
-    def opened(_: Manner) -> Iterator[TrialRun]:
-        try:
-            yield cast("TrialRun", _Trial([], _nothing, up=interrupt))
-        except KeyboardInterrupt as error:
-            seen.append(error)
-            raise Interrupted("stopped") from error
-
-    side = _side()
-    with pytest.raises(KeyboardInterrupt):
-        side.bring_up(opened)
-
-    assert isinstance(end_all([side], interrupt), Interrupted)
-    assert seen == [interrupt]
+    assert said == ["down", "sealed as interrupted"]
 
 
 def test_a_load_that_was_called_off_has_not_failed() -> None:
@@ -201,45 +212,40 @@ def test_a_load_that_was_called_off_has_not_failed() -> None:
     def called_off() -> None:
         raise CalledOff
 
-    side, said = _side(), list[str]()
-    side.bring_up(_opening(said, _Trial(said, called_off)))
-    side.drive()
+    said = list[str]()
+    stack = _up(_stack(said, called_off))
+    stack.run_load()
 
-    assert isinstance(end_all([side], KeyboardInterrupt()), Interrupted)
+    assert isinstance(take_down_early([stack], KeyboardInterrupt()), Interrupted)
     assert said == ["down", "sealed as interrupted"]
 
 
+def _broken() -> None:
+    raise ZeroDivisionError
+
+
 def test_a_bug_in_a_load_is_not_hidden() -> None:
-    """It is no error of ours on purpose: it goes on to whoever prints tracebacks."""
-
-    def broken() -> None:
-        raise ZeroDivisionError
-
-    side, said = _side(), list[str]()
-    side.bring_up(_opening(said, _Trial(said, broken)))
-    side.drive()
+    """It is no error of ours on purpose: it goes on to where tracebacks are printed."""
+    stack = _up(_stack([], _broken))
+    stack.run_load()
 
     with pytest.raises(ZeroDivisionError):
-        side.close()
+        stack.take_down()
 
 
 def test_every_variant_is_torn_down_although_one_can_not_be() -> None:
-    """Else its containers stay, and its run is never sealed; the error is told once all are closed."""
-
-    def broken() -> None:
-        raise ZeroDivisionError
-
+    """Else its containers stay, and its run is never sealed; the error is raised once all are down."""
     said: list[list[str]] = [[], [], []]
-    ended = partial(end_all, why=KeyboardInterrupt())
-    for close, word in ((close_all, "complete"), (ended, "interrupted")):
-        sides = [_side() for _ in said]
-        for side, heard, load in zip(sides, said, (_nothing, broken, _nothing), strict=True):
+    early = partial(take_down_early, why=KeyboardInterrupt())
+    for down, word in ((take_down, "complete"), (early, "interrupted")):
+        loads = (_nothing, _broken, _nothing)
+        stacks = [_up(_stack(heard, load)) for heard, load in zip(said, loads, strict=True)]
+        for stack, heard in zip(stacks, said, strict=True):
             heard.clear()
-            side.bring_up(_opening(heard, _Trial(heard, load)))
-            side.drive()
+            stack.run_load()
 
         with pytest.raises(ZeroDivisionError):
-            close(sides)
+            down(stacks)
 
         assert said == [
             ["down", f"sealed as {word}"],
@@ -250,27 +256,25 @@ def test_every_variant_is_torn_down_although_one_can_not_be() -> None:
 
 def test_what_makes_every_run_senseless_ends_the_block_for_all() -> None:
     """A locustfile that refuses its options will refuse them in the next block; the others have not failed."""
+    meeting = Meeting(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
 
     def refuses() -> None:
         raise UsageError("refused")
 
-    refused, other = _side(), _side("other")
-    other.meeting = refused.meeting
-
     def load() -> None:
         for _ in range(1000):
-            if other.meeting.called_off:
+            if meeting.called_off:
                 raise CalledOff
             threading.Event().wait(0.01)
 
     said: dict[str, list[str]] = {"refused": [], "other": []}
-    refused.bring_up(_opening(said["refused"], _Trial(said["refused"], refuses)))
-    other.bring_up(_opening(said["other"], _Trial(said["other"], load)))
+    refused = _up(_stack(said["refused"], refuses, meeting=meeting))
+    other = _up(_stack(said["other"], load, name="other", meeting=meeting))
     with pytest.raises(UsageError) as caught:
-        drive([refused, other], refused.meeting, Progress(quiet=True))
-    end_all([refused, other], caught.value)
+        run_loads([refused, other], meeting, Progress(quiet=True))
+    take_down_early([refused, other], caught.value)
 
-    assert other.meeting.called_off
+    assert meeting.called_off
     assert said == {
         "refused": ["down", "sealed as failed: refused"],
         "other": ["down", "sealed as failed: its block was ended before its end\n  seen:     refused"],
@@ -280,12 +284,11 @@ def test_what_makes_every_run_senseless_ends_the_block_for_all() -> None:
 
 def test_a_load_that_fails_does_not_call_the_others_off() -> None:
     """It is how this variant's run ended."""
-    side, said = _side(), list[str]()
-    side.bring_up(_opening(said, _Trial(said, _fails)))
+    meeting = Meeting(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
 
-    drive([side], side.meeting, Progress(quiet=True))
+    run_loads([_up(_stack([], _fails, meeting=meeting))], meeting, Progress(quiet=True))
 
-    assert not side.meeting.called_off
+    assert not meeting.called_off
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -300,7 +303,7 @@ def test_stacks_that_are_built_come_up_at_once(*, at_once: bool) -> None:
         except threading.BrokenBarrierError:
             broken.append("alone")
 
-    _bring_up([work, work], at_once=at_once)
+    bring_up_all([work, work], at_once=at_once)
 
     assert broken == ([] if at_once else ["alone", "alone"])
 
@@ -309,18 +312,10 @@ def test_all_stacks_are_taken_down_at_once() -> None:
     """Each waits here for the other: on two cores that is 1 s for each block."""
     both, said = threading.Barrier(2), list[str]()
 
-    class Down(_Trial):
-        @contextmanager
-        def ready(self, live: object) -> Iterator[Callable[[], None]]:
-            with super().ready(live) as load:
-                yield load
-            both.wait(10)
+    def down() -> None:
+        both.wait(10)
 
-    sides = [_side("base"), _side("other")]
-    for side in sides:
-        side.bring_up(_opening(said, Down(said, _nothing)))
-
-    close_all(sides)
+    take_down([_up(_stack(said, _nothing, name=name, down=down)) for name in ("base", "other")])
 
     assert sorted(said) == ["down", "down", "sealed as complete", "sealed as complete"]
 
@@ -338,7 +333,7 @@ def test_an_error_of_one_waits_for_the_end_of_the_others() -> None:
         done.append("up")
 
     with pytest.raises(ZeroDivisionError):
-        together([fails, lasts])
+        run_concurrently([fails, lasts])
 
     assert done == ["up"]
 
@@ -356,9 +351,9 @@ def test_what_two_threads_say_is_shown_one_after_the_other() -> None:
                 self.clashed = True
 
     whole = Whole(quiet=True)
-    shared = OneAtATime(whole)
+    shared = LockedProgress(whole)
 
-    together([lambda: shared.live("a"), lambda: shared.live("b"), lambda: shared.live("c")])
+    run_concurrently([lambda: shared.live("a"), lambda: shared.live("b"), lambda: shared.live("c")])
 
     assert not whole.clashed
 
@@ -375,38 +370,36 @@ def test_ctrl_c_waits_for_what_is_done_at_once() -> None:
         done.append("up")
 
     with pytest.raises(KeyboardInterrupt):
-        together([interrupted, lasts])
+        run_concurrently([interrupted, lasts])
 
     assert done == ["up"]
 
 
-class _Interrupting(Side):
+class _Interrupting(SliceStack):
     """Ctrl-C comes when the load of this variant is about to be driven."""
 
-    def drive(self) -> None:
-        """Stand for a load."""
-
     def __getattribute__(self, name: str) -> object:
-        """Interrupt whoever asks for the load."""
-        if name == "drive":
+        """Interrupt when the load is asked for."""
+        if name == "run_load":
             raise KeyboardInterrupt
         return super().__getattribute__(name)
 
 
 def test_an_interrupt_between_two_loads_calls_the_first_one_off() -> None:
-    """A load that nobody calls off would go on while its stack is torn down."""
-    first, said, ended = _side(), list[str](), threading.Event()
+    """A load that is not called off would go on while its stack is torn down."""
+    said, ended = list[str](), threading.Event()
+    meeting = Meeting(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
 
     def load() -> None:
-        while not first.meeting.called_off and not ended.wait(0.01):
+        while not meeting.called_off and not ended.wait(0.01):
             pass
-        said.append("called off" if first.meeting.called_off else "ended by the test")
+        said.append("called off" if meeting.called_off else "ended by the test")
 
-    first.bring_up(_opening(said, _Trial(said, load)))
-    second = _Interrupting(name="other", meeting=first.meeting, kept=Kept())
+    first = _up(_stack(said, load, meeting=meeting))
+    second = _Interrupting(cast("Trial", _Trial([], _nothing, name="other")), meeting)
     try:
         with pytest.raises(KeyboardInterrupt):
-            drive([first, second], first.meeting, Progress(quiet=True))
+            run_loads([first, second], meeting, Progress(quiet=True))
     finally:
         ended.set()
 
@@ -419,17 +412,17 @@ def test_the_room_is_what_the_host_and_the_compose_file_say(tmp_path: Path) -> N
     meminfo.write_text("MemTotal: 9 kB\nMemAvailable:    2048 kB\n")
     scenario = reading.read("known-cpu")
 
-    found = room.memory(scenario, ("base", "plus5"), meminfo=meminfo)
+    found = compare.memory(scenario, ("base", "plus5"), meminfo=meminfo)
 
     assert found.available_bytes == 2 << 20
     assert found.stacks_bytes == {"base": 2 * SERVICE_BYTES, "plus5": 2 * SERVICE_BYTES}
-    assert room.memory(scenario, (), meminfo=tmp_path / "none").available_bytes is None
+    assert compare.memory(scenario, (), meminfo=tmp_path / "none").available_bytes is None
 
 
 def test_only_containers_without_a_fixed_port_can_be_up_together() -> None:
     """Two stacks can't publish one port; the embedded engine has one stack at a time."""
     compose, local = (Choice(engine=one, reason="") for one in (EngineName.COMPOSE, EngineName.LOCAL))
 
-    assert room.hindrance(compose, 0) == ""
-    assert "port 5000" in room.hindrance(compose, 5000)
-    assert "local" in room.hindrance(local, 0)
+    assert compare.why_not_together(compose, 0) == ""
+    assert "port 5000" in compare.why_not_together(compose, 5000)
+    assert "local" in compare.why_not_together(local, 0)

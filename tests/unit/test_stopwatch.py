@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
 
+import factories
 import pytest
 
-from seatrial.campaign.seconds import refuse_stopped
-from seatrial.campaign.stopwatch import Stopwatch
+from seatrial.campaign.monitor import RunMonitor, StopRules, refuse_stopped
+from seatrial.campaign.run_record import RunRecord
 from seatrial.errors import StoppedEarly
-from seatrial.model import INVALIDATING, LoadSecond, NoteKind
+from seatrial.load.driving import LoadObserver
+from seatrial.model import INVALIDATING, LoadSecond, NoteKind, Phase, Span
 from seatrial.observe.glance import Glance, Held
+from seatrial.record import document as documents
+from seatrial.report.progress import Progress
 from seatrial.units import NS_PER_S
 from seatrial.wire.buckets import bucket
 from seatrial.wire.tables import Reading
@@ -31,7 +37,7 @@ def _held(memory: int | None = None, swap: int | None = None, limit: int | None 
 
 def test_failures_fire_after_their_span() -> None:
     """Half of all requests fail: the third second in a row is the last."""
-    watch = Stopwatch(["failures > 20% for 3s"])
+    watch = StopRules(["failures > 20% for 3s"])
 
     seen = []
     for _ in range(3):
@@ -44,7 +50,7 @@ def test_failures_fire_after_their_span() -> None:
 
 def test_a_good_second_begins_the_span_anew_and_an_idle_one_does_not() -> None:
     """Nothing was asked in the idle second, so it says nothing."""
-    watch = Stopwatch(["failures > 20% for 2s"])
+    watch = StopRules(["failures > 20% for 2s"])
 
     for second in (_second(failed=5), _second(good=5), _second(failed=5), _second()):
         watch.take(second, NOTHING)
@@ -56,7 +62,7 @@ def test_a_good_second_begins_the_span_anew_and_an_idle_one_does_not() -> None:
 
 def test_failures_of_one_endpoint_are_its_own() -> None:
     """Another endpoint's do not count."""
-    watch = Stopwatch(['failures of "token" > 20%'])
+    watch = StopRules(['failures of "token" > 20%'])
 
     watch.take(_second(failed=9, endpoint="blob"), NOTHING)
     assert not watch.fired
@@ -67,7 +73,7 @@ def test_failures_of_one_endpoint_are_its_own() -> None:
 
 def test_a_percentile_is_that_of_the_whole_span() -> None:
     """Ten requests a second: their p95 can be told from the second second on, over twenty."""
-    watch = Stopwatch(['p95 of "token" > 2s for 2s'])
+    watch = StopRules(['p95 of "token" > 2s for 2s'])
 
     told = []
     for _ in range(3):
@@ -80,7 +86,7 @@ def test_a_percentile_is_that_of_the_whole_span() -> None:
 
 def test_throughput_that_is_too_low_fires_too() -> None:
     """The worst is the lowest."""
-    watch = Stopwatch(["throughput < 10/s for 2s"])
+    watch = StopRules(["throughput < 10/s for 2s"])
 
     for good in (4, 6):
         watch.take(_second(good=good), NOTHING)
@@ -101,7 +107,7 @@ def test_throughput_that_is_too_low_fires_too() -> None:
 )
 def test_memory_and_swap_are_read_while_it_lasts(rule: str, held: Mapping[str, Held], fires: bool) -> None:  # noqa: FBT001
     """In bytes, or as a share of the limit; without a limit there is no share."""
-    watch = Stopwatch([rule])
+    watch = StopRules([rule])
 
     watch.take(_second(good=1), held)
 
@@ -110,11 +116,15 @@ def test_memory_and_swap_are_read_while_it_lasts(rule: str, held: Mapping[str, H
 
 def test_a_rule_without_a_value_is_noted_in_the_run() -> None:
     """An endpoint that is never asked would otherwise look like a limit that was kept; the run still counts."""
-    watch = Stopwatch(['p50 of "tokn" > 1s', "failures > 50%"])
+    watch = StopRules(['p50 of "tokn" > 1s', "failures > 50%"])
     noted: list[tuple[NoteKind, str]] = []
 
+    class Noting(LoadObserver):
+        def note(self, kind: NoteKind, text: str) -> None:
+            noted.append((kind, text))
+
     watch.take(_second(good=10), NOTHING)
-    refuse_stopped(watch, lambda kind, text: noted.append((kind, text)))
+    refuse_stopped(watch, Noting())
 
     told = 'stop_when: p50 of "tokn" > 1s: there was never a value to judge'
     assert noted == [(NoteKind.RULE_WITHOUT_VALUE, told)]
@@ -123,14 +133,32 @@ def test_a_rule_without_a_value_is_noted_in_the_run() -> None:
 
 def test_what_fired_is_raised_with_what_was_seen() -> None:
     """Exit code 5: the run is kept, and is no whole run."""
-    watch = Stopwatch(["failures > 20%"])
+    watch = StopRules(["failures > 20%"])
     watch.take(_second(failed=1), NOTHING)
 
     with pytest.raises(StoppedEarly) as caught:
-        refuse_stopped(watch, lambda _kind, _text: None)
+        refuse_stopped(watch, LoadObserver())
 
     assert caught.value.exit_code == 5
     assert caught.value.seen == "failures > 20%: failures was at 100 % in one second"
+
+
+def test_what_a_load_reports_is_written_into_its_run(tmp_path: Path) -> None:
+    """At once: a run that is killed has its phases and warnings. A rule that has fired is enough."""
+    record = RunRecord(factories.run(tmp_path), factories.document())
+    rules = StopRules(["failures > 20%"])
+    nothing = cast("Any", None)  # neither sampler nor memory: no second is taken
+    monitor = RunMonitor(record, rules, observer=nothing, glance=nothing, progress=Progress(quiet=True))
+    spans = (Span(phase=Phase.WINDOW, from_ns=1, until_ns=2),)
+
+    monitor.phases_known(spans)
+    monitor.note(NoteKind.WORKER_LOST, "gone")
+
+    document = documents.load(record.folder)
+    assert (document.spans, document.notes[-1].text) == (spans, "gone")
+    assert not monitor.enough()
+    rules.take(_second(failed=1), NOTHING)
+    assert monitor.enough()
 
 
 class _Source:

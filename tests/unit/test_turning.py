@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from seatrial.load.child import LoadSettings
+from seatrial.load.driving import LoadObserver
 from seatrial.load.meeting import Meeting
-from seatrial.load.orders import Hooks
-from seatrial.load.turning import TurnedLoad
+from seatrial.load.turning import SliceDriver
 from seatrial.load.turns import Slicing
 from seatrial.model import Load, LoadSecond, NoteKind, Phase, Span
 from seatrial.wire.buckets import bucket
@@ -17,12 +19,12 @@ S = 1_000_000_000
 ROUNDS, WARM = 25, 20
 
 
-class _Block:
-    """Two variants by turns of a second, on a clock of its own; `told` are the phases that `a` was told."""
+class _Block(LoadObserver):
+    """Two variants by turns of a second, on a clock of its own; `planned` are the phases that `a` reported."""
 
     def __init__(self, *, stable: bool = True) -> None:
         self.now_ns = 0
-        self.told: list[tuple[Span, ...]] = []
+        self.planned: list[tuple[Span, ...]] = []
         self.seconds: list[Phase] = []
         self.notes: list[tuple[NoteKind, str]] = []
         slicing = Slicing(order=("a", "b") * ROUNDS, warm=2 * WARM, slice_s=1.0, settle_s=0.2, stable=stable)
@@ -31,14 +33,25 @@ class _Block:
             self.meeting.arrive(name)
         self.start_ns = self.meeting.start_ns or 0
         load = Load(locustfile=Path("x"), users=1, warmup_s=WARM, duration_s=1, drain_s=1, stable=stable)
-        hooks = Hooks(
-            started=lambda _: None,
-            phases=self.told.append,
-            second=lambda phase, _: self.seconds.append(phase),
-            noted=lambda kind, text: self.notes.append((kind, text)),
+        here = Path()
+        settings = LoadSettings(load=load, target="", folder=here, streams=here, log=here, secrets={})
+        nothing = cast("Any", None)  # neither socket nor process: no message is sent or received
+        self.driver = SliceDriver(
+            settings, self, nothing, nothing, lambda: self.now_ns, name="a", meeting=self.meeting
         )
-        self.part = TurnedLoad(load, hooks, name="a", meeting=self.meeting, clock=lambda: self.now_ns)
-        self.part.follow()
+        self.driver.follow()
+
+    def phases_known(self, spans: tuple[Span, ...]) -> None:
+        """Keep them."""
+        self.planned.append(spans)
+
+    def second(self, phase: Phase, _second: LoadSecond) -> None:
+        """Keep its phase."""
+        self.seconds.append(phase)
+
+    def note(self, kind: NoteKind, text: str) -> None:
+        """Keep it."""
+        self.notes.append((kind, text))
 
     def through(self, latencies_ms: list[float]) -> None:
         """Tell one latency for each turn of `a`, at the end of that second, and nothing in the turns of `b`."""
@@ -48,8 +61,8 @@ class _Block:
             if number >= len(latencies_ms):
                 return
             latency = {bucket(round(latencies_ms[number] * 1e6)): 9} if whose == "a" else {}
-            self.part.second(Phase.WARMUP, LoadSecond(t_ns=self.now_ns, latency=latency))
-            self.part.follow()
+            self.driver.take_second(LoadSecond(t_ns=self.now_ns, latency=latency))
+            self.driver.follow()
 
 
 def test_the_spans_are_of_the_variants_own_turns() -> None:
@@ -59,9 +72,9 @@ def test_the_spans_are_of_the_variants_own_turns() -> None:
     early.through([5.0] * 9)
     block.through([5.0] * 10)
 
-    assert (early.part.stable, block.part.stable) == (False, True)
+    assert (early.driver.stable, block.driver.stable) == (False, True)
     assert block.meeting.slicing.warm == 2 * WARM
-    assert len(block.told) == 1
+    assert len(block.planned) == 1
 
 
 def test_once_all_are_stable_the_phases_are_told_anew() -> None:
@@ -71,13 +84,13 @@ def test_once_all_are_stable_the_phases_are_told_anew() -> None:
 
     block.through([5.0] * 12)
 
-    assert block.part.stable
-    first, last = block.told[0], block.told[-1]
+    assert block.driver.stable
+    first, last = block.planned[0], block.planned[-1]
     windows = [sum(one.phase is Phase.WINDOW for one in spans) for spans in (first, last)]
     assert windows == [ROUNDS - WARM] * 2
     assert last[0].until_ns < first[0].until_ns
-    end_ns = block.part.follow().end_ns
-    warmed = block.part.warmup(end_ns)
+    end_ns = block.driver.follow().end_ns
+    warmed = block.driver.warmup(end_ns)
     assert warmed is not None
     assert (warmed.stable, warmed.after_s) == (True, 11.0)
     assert block.notes == []
@@ -90,7 +103,7 @@ def test_a_latency_that_goes_on_falling_is_noted_at_the_limit() -> None:
 
     block.through([100 * 0.9**turn for turn in range(ROUNDS)])
 
-    warmed = block.part.warmup(block.part.follow().end_ns)
+    warmed = block.driver.warmup(block.driver.follow().end_ns)
     assert warmed is not None
     assert (warmed.stable, warmed.after_s, len(warmed.medians_ns)) == (False, WARM, WARM // 5)
     assert [kind for kind, _ in block.notes] == [NoteKind.WARMUP_UNSTABLE]
@@ -104,5 +117,5 @@ def test_a_warm_up_of_fixed_length_is_left_alone(latencies_ms: list[float]) -> N
 
     block.through(latencies_ms)
 
-    assert (block.part.warmup(block.now_ns), len(block.told)) == (None, 1)
+    assert (block.driver.warmup(block.now_ns), len(block.planned)) == (None, 1)
     assert set(block.seconds) == {Phase.WARMUP, Phase.IDLE, Phase.WINDOW}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from seatrial.campaign import resuming
+from seatrial.campaign import resume
 from seatrial.errors import Incomparable, UsageError
 from seatrial.judge import facts, metric
-from seatrial.judge.facts import Difference, Facts
-from seatrial.model import Design
+from seatrial.judge.facts import Facts
+from seatrial.model import Design, ExperimentPlan
 from seatrial.record import document as documents
 from seatrial.record import folder as folders
 from seatrial.record import plans
@@ -22,6 +21,24 @@ from seatrial.scenario.compared import Baseline
 _COMPLETE = "complete"
 _SHOWN = 5
 """So many runs or names are listed in a message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedFacts:
+    """The facts that each run of a comparison must have: those of images and engine are known only once it is up.
+
+    `stored` are those of the stored base, None without one.
+    """
+
+    experiment: Path
+    plan: ExperimentPlan
+    stored: Facts | None = None
+
+    def check(self, document: RunDocument) -> None:
+        """Raise Incomparable if a run has other images than the blocks before, or another environment."""
+        resume.refuse_other_images(self.experiment, document)
+        if self.stored is not None:
+            refuse_incomparable(self.stored, of(document), self.plan.varies, self.plan.against)
 
 
 def find(results: Path, wanted: str) -> tuple[Baseline, Facts]:
@@ -41,7 +58,7 @@ def find(results: Path, wanted: str) -> tuple[Baseline, Facts]:
             expected="runs, each on a fresh stack",
             hint="seatrial compare SCENARIO --design runs, or seatrial selfcheck SCENARIO --design runs",
         )
-    runs = [one for _, one in resuming.stored(experiment) if one.variant == variant and one.status == _COMPLETE]
+    runs = [run for _, run in resume.stored(experiment) if run.variant == variant and run.status == _COMPLETE]
     if not runs:
         raise UsageError(
             "there is no complete run to compare with",
@@ -50,14 +67,14 @@ def find(results: Path, wanted: str) -> tuple[Baseline, Facts]:
             expected=f"a run of {variant!r} that came to its end",
             hint="seatrial list",
         )
-    blocks = max(one.block for one in runs)
+    blocks = max(run.block for run in runs)
     return Baseline(folder=str(experiment.absolute()), variant=variant, blocks=blocks), of(runs[-1])
 
 
 def _stored(results: Path, wanted: str) -> tuple[Path, str]:
     """Return the experiment that is meant, and of a run its variant; UsageError for what is neither."""
-    places = [one for one in (Path(wanted), results / wanted) if one.is_dir()]
-    given = next((one for one in places if (one / "plan.json").is_file()), None)
+    places = [place for place in (Path(wanted), results / wanted) if place.is_dir()]
+    given = next((place for place in places if (place / "plan.json").is_file()), None)
     if given is not None:
         return given, ""
     try:
@@ -68,7 +85,7 @@ def _stored(results: Path, wanted: str) -> tuple[Path, str]:
         raise UsageError(
             "this folder is neither an experiment nor a run",
             where=str(places[0].absolute()),
-            seen=", ".join(sorted(one.name for one in places[0].iterdir())[:_SHOWN]) or "nothing in it",
+            seen=", ".join(sorted(path.name for path in places[0].iterdir())[:_SHOWN]) or "nothing in it",
             expected="the folder of an experiment, with plan.json, or of a run, with run.json",
             hint="seatrial list",
         ) from error
@@ -91,8 +108,11 @@ def _of_run(run: RunFolder) -> tuple[Path, str]:
 
 def _endings(experiment: Path, variant: str) -> str:
     """Say how the runs of a variant ended that are stored, one line each."""
-    mine = [found for found in resuming.begun(experiment) if found[1].variant == variant]
-    lines = [f"{folder.root.name}: {_ending(document)}" for folder, document in mine]
+    lines = [
+        f"{folder.root.name}: {_ending(document)}"
+        for folder, document in resume.begun(experiment)
+        if document.variant == variant
+    ]
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"and {len(lines) - _SHOWN} more"]
     return "\n".join(lines) or f"no run of {variant!r} at all"
@@ -112,30 +132,20 @@ def of(document: RunDocument) -> Facts:
 
 def refuse_incomparable(there: Facts, here: Facts, varies: Collection[str], where: str) -> tuple[str, ...]:
     """Return the declared facts that differ; Incomparable if another one does."""
-    found = facts.environment(there, here)
-    undeclared = [one for one in found if one.fact not in varies]
+    differing = facts.environment(there, here)
+    undeclared = [difference for difference in differing if difference.fact not in varies]
     if undeclared:
-        names = ", ".join(dict.fromkeys(one.fact for one in undeclared))
+        names = ", ".join(dict.fromkeys(difference.fact for difference in undeclared))
         raise Incomparable(
             "what is stored was measured in another environment",
             where=where,
-            seen="\n".join(said(undeclared)),
+            seen="\n".join(f"{fact.name}: {fact.there} there, {fact.here} here" for fact in undeclared),
             expected=f"the same {names} on both sides",
             hint=f"measure both sides here; where it is what you ask about: compare: {{varies: [{names}]}}",
         )
-    return tuple(dict.fromkeys(one.fact for one in found))
+    return tuple(dict.fromkeys(difference.fact for difference in differing))
 
 
 def surviving(gate: Sequence[str], differing: Collection[str]) -> tuple[str, ...]:
     """Return the metrics of a gate that can be compared although these facts differ."""
     return tuple(text for text in gate if all(metric.survives(metric.parse(text), fact) for fact in differing))
-
-
-def said(found: Sequence[Difference]) -> list[str]:
-    """Return differences in words, one line each."""
-    return [f"{one.name}: {one.there} there, {one.here} here" for one in found]
-
-
-def foreseen(values: Mapping[str, Any]) -> Facts:
-    """Return the facts that are known before the first run."""
-    return facts.of(values)

@@ -8,18 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from seatrial.campaign import interrupts, seeking
-from seatrial.campaign.clock import command_began_ns
-from seatrial.campaign.manner import Manner
-from seatrial.campaign.request import Request, of_variant, stack_secrets
-from seatrial.campaign.running import Setting, one_trial, prepared
+from seatrial.campaign import run_record, seeking
+from seatrial.campaign.request import Request, command_began_ns
 from seatrial.campaign.seeking import CapacitySearch
+from seatrial.campaign.trial import RunContext, Trial, prepare_context
 from seatrial.errors import UsageError
 from seatrial.judge import budgets, excess, stopping
 from seatrial.judge.capacity import Effort
 from seatrial.judge.carrying import Carries
 from seatrial.judge.excess import SearchBudgets
-from seatrial.model import Design, ExperimentPlan, Load, NoteKind, Trial
+from seatrial.model import Design, ExperimentPlan, Load, NoteKind
 from seatrial.record import capacities, plans
 from seatrial.record import document as documents
 from seatrial.record import folder as folders
@@ -88,21 +86,21 @@ def search(asked: CapacityRequest, progress: Progress) -> CapacityExperiment:
     to_keep = search_budgets(asked)
     request = asked.request
     for name in asked.variants:
-        of_variant(request, name)
+        plan.variant_of(request.scenario, name)
     rules = memory_rules(request.scenario.stop_when)
     request = replace(request, scenario=replace(request.scenario, load=search_load(asked), stop_when=rules))
-    setting = prepared(request)
-    stack_secrets(request.scenario, setting.choice.engine)
+    context = prepare_context(request)
+    trials = [Trial.prepare(context, name, block=1) for name in asked.variants]
     runs: list[tuple[RunFolder, Carries]] = []
-    with interrupts.orderly(progress.say):
+    with run_record.orderly(progress.say):
         experiment = folders.create_experiment(request.results, request.scenario.name, time.time_ns())
-        plans.save(experiment, _plan(asked, setting))
-        progress.say(f"{request.scenario.name} on the {setting.choice.engine} engine: {setting.choice.reason}")
-        for name in asked.variants:
+        plans.save(experiment, _plan(asked, context))
+        progress.say(f"{request.scenario.name} on the {context.choice.engine} engine: {context.choice.reason}")
+        for trial in trials:
             work = CapacitySearch(
-                name, budgets=to_keep, effort=asked.effort, load=request.scenario.load, progress=progress
+                trial.variant, budgets=to_keep, effort=asked.effort, load=request.scenario.load, progress=progress
             )
-            runs.append(_searched(work, setting, experiment, name, progress))
+            runs.append(_searched(work, trial, experiment, progress))
     run_folders, results = zip(*runs, strict=True)
     return CapacityExperiment(experiment=experiment, folders=run_folders, results=results)
 
@@ -148,18 +146,15 @@ def memory_rules(rules: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _searched(
-    work: CapacitySearch, setting: Setting, experiment: Path, name: str, progress: Progress
+    work: CapacitySearch, trial: Trial, experiment: Path, progress: Progress
 ) -> tuple[RunFolder, Carries]:
     """Search one variant's capacity on a stack of its own, and save what was found."""
     spacing = "at random" if work.load.rate is not None and work.load.rate.poisson else "evenly spaced"
-    folder = one_trial(
-        setting,
+    folder = trial.run(
         experiment,
-        Trial(variant=name, block=1),
         progress,
-        Manner(
-            perform=work.perform, words=f"{name}: arrivals {spacing}, served by at most {work.load.users} users"
-        ),
+        run_load=work.perform,
+        description=f"{trial.variant}: arrivals {spacing}, served by at most {work.load.users} users",
         command_ns=command_began_ns() if not list(experiment.glob("runs/*")) else time.monotonic_ns(),
     )
     result = sealed_result(work, folder)
@@ -186,8 +181,8 @@ def sealed_result(work: CapacitySearch, folder: RunFolder) -> Carries:
     )
 
 
-def _plan(asked: CapacityRequest, setting: Setting) -> ExperimentPlan:
-    request = setting.request
+def _plan(asked: CapacityRequest, context: RunContext) -> ExperimentPlan:
+    request = context.request
     return ExperimentPlan(
         command="capacity",
         scenario=request.scenario.name,
@@ -197,7 +192,7 @@ def _plan(asked: CapacityRequest, setting: Setting) -> ExperimentPlan:
         base=asked.variants[0],
         design=Design.RUNS,
         budgets=asked.budgets or request.scenario.budgets,
-        shared_cores=setting.shared_cores,
+        shared_cores=context.shared_cores,
         time_s=len(asked.variants) * (asked.effort.limit_s + asked.validate_s),
         resolved=plan.resolved(request.scenario),
     )

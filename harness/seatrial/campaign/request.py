@@ -1,9 +1,10 @@
-"""What one command asks of a campaign."""
+"""What one command asks for: a scenario and how to run it; its variant, secrets, and when it began."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from seatrial.errors import UsageError
 from seatrial.model import EngineName, Scenario
 from seatrial.scenario import plan
+from seatrial.units import NS_PER_TICK, stat_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ def of_variant(request: Request, variant: str) -> Request:
     UsageError if the scenario has no such variant.
     """
     scenario = request.scenario
-    changed = scenario.variants[plan.single_trial(scenario, variant).variant].parameters
+    changed = plan.variant_of(scenario, variant).parameters
     load = replace(scenario.load, parameters={**scenario.load.parameters, **changed})
     return replace(request, variant=variant, scenario=replace(scenario, load=load))
 
@@ -65,3 +67,12 @@ def stack_secrets(
             hint=f"export {missing[0]}=...",
         )
     return {name: environment.get(name) or secrets.token_urlsafe(18) for name in scenario.secrets}
+
+
+def command_began_ns(stat: Path = Path("/proc/self/stat")) -> int:
+    """Return the start of this process on CLOCK_MONOTONIC, to a hundredth of a second.
+
+    Field 22 of /proc/PID/stat counts clock ticks since boot, suspend included (proc(5)): CLOCK_BOOTTIME.
+    """
+    started_ns = int(stat_fields(stat.read_bytes())[19]) * NS_PER_TICK
+    return started_ns - (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns())

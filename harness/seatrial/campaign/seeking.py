@@ -14,7 +14,8 @@ from seatrial.judge.carrying import Carries, Said, Validation
 from seatrial.judge.excess import SearchBudgets, TrialCounts
 from seatrial.judge.validity import RESERVED
 from seatrial.load import stages
-from seatrial.load.orders import Driven, Hooks, Orders
+from seatrial.load.child import LoadSettings
+from seatrial.load.driving import LoadObserver, LoadResult
 from seatrial.load.stages import CALM_WITHIN_S, REST_WITHIN_S, TrialSequence
 from seatrial.model import DISTURBED, Load, Note, NoteKind, Phase, Spawn
 from seatrial.record import capacities, windowed
@@ -57,14 +58,16 @@ class CapacitySearch:
         self._overload = ""
         self._hung = ""
 
-    def perform(self, orders: Orders, hooks: Hooks, *, spawn: Spawn) -> Driven:
+    def perform(self, settings: LoadSettings, observer: LoadObserver, *, spawn: Spawn) -> LoadResult:
         """Drive the load through warm-up, search and validation.
 
         What is known is saved after each trial: a search that is cut short leaves it behind.
         """
-        folder = RunFolder(orders.folder)
+        folder = RunFolder(settings.folder)
         self._save(folder)
-        return stages.perform(orders, hooks, spawn=spawn, play=lambda sequence: self.play(sequence, folder))
+        return stages.run_trials(
+            settings, observer, spawn=spawn, play=lambda sequence: self.play(sequence, folder)
+        )
 
     def play(self, sequence: TrialSequence, folder: RunFolder) -> None:
         """Warm up at the lowest rate, search, and validate what was found if there is a lower bound."""

@@ -5,13 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
-from functools import partial
 
 from seatrial.judge.excess import TrialCounts
-from seatrial.load import driving
-from seatrial.load.driving import Drive
-from seatrial.load.orders import Driven, Hooks, Orders
+from seatrial.load.child import LoadSettings
+from seatrial.load.driving import LoadDriver, LoadObserver, LoadResult, started
 from seatrial.load.steering import LEAD_NS
 from seatrial.model import LoadSecond, Phase, Span, Spawn
 from seatrial.units import NS_PER_S
@@ -29,43 +26,34 @@ _SECOND_S = 1.5
 
 
 class _Enough(Exception):
-    """Ends a sequence where the hooks have seen enough."""
+    """Ends a sequence where the observer has seen enough."""
 
 
-class TrialSequence:
+class TrialSequence(LoadDriver):
     """What a `Play` may do with a running load: trials that begin and end at rest, and one window at the end.
 
-    Rates are arrivals a second, spaced as the rate of the orders' load.
+    Rates are arrivals a second, spaced as the rate of the settings' load.
     """
 
-    _drive: Drive
+    _spans: tuple[Span, ...] = ()
+    _counts: TrialCounts | None = None
 
-    def __init__(self, orders: Orders, hooks: Hooks, clock: Callable[[], int]) -> None:
-        self.clock = clock
-        self._orders = orders
-        self._hooks = hooks
-        self._phase = Phase.WARMUP
-        self._spans: list[Span] = []
-        self._counts: TrialCounts | None = None
-
-    def run(self, drive: Drive, *, play: Play) -> Driven:
+    def run_trials(self, play: Play) -> LoadResult:
         """Wait until the load is ready, play, and drain it."""
-        self._drive = drive
-        drive.await_ready()
-        drive.prepare(self.clock() + LEAD_NS)
+        self.await_ready()
+        self.begin(self.clock() + LEAD_NS)
         with suppress(_Enough):
             play(self)
-        begin_ns, self._phase = self.clock(), Phase.DRAIN
-        drive.steering.stop(self._orders.load.drain_s)
-        drive.leave()
-        self._begin(Phase.DRAIN, begin_ns, self.clock())
-        return Driven(spans=tuple(self._spans), errors=drive.hearing.workers.errors)
+        begin_ns = self.clock()
+        self.drain()
+        self._enter(Phase.DRAIN, begin_ns, self.clock())
+        return LoadResult(spans=self._spans, errors=self.hearing.workers.errors)
 
-    def second(self, _phase: Phase, second: LoadSecond) -> None:
+    def take_second(self, second: LoadSecond) -> None:
         """Count a second of the load for the trial that is on."""
         if self._counts is not None:
             self._counts.take(second)
-        self._hooks.second(self._phase, second)
+        self.observer.second(self.phase, second)
 
     def trial(
         self, rate_per_s: float, duration_s: float, phase: Phase = Phase.SETTLE, rest_s: float = REST_WITHIN_S
@@ -81,8 +69,8 @@ class TrialSequence:
         carried = 0 if self._counts is None else max(self._counts.under_way, 0)
         counts = TrialCounts(rate_per_s=rate_per_s, begin_ns=begin_ns, end_ns=end_ns, carried=carried)
         self._counts = counts
-        self._drive.steering.gate(begin_ns, end_ns)
-        self._begin(phase, begin_ns, end_ns)
+        self.commands.gate(begin_ns, end_ns)
+        self._enter(phase, begin_ns, end_ns)
         self._wait(end_ns)
         rested_ns = end_ns + round(rest_s * NS_PER_S)
         limit_ns = rested_ns + round(_SECOND_S * NS_PER_S)
@@ -102,46 +90,50 @@ class TrialSequence:
         window_ns = begin_ns + round(SETTLE_S * NS_PER_S)
         end_ns = window_ns + round(duration_s * NS_PER_S)
         self._counts = None
-        self._drive.steering.gate(begin_ns)
-        self._begin(Phase.SETTLE, begin_ns, window_ns)
+        self.commands.gate(begin_ns)
+        self._enter(Phase.SETTLE, begin_ns, window_ns)
         self._wait(window_ns)
-        self._begin(Phase.WINDOW, window_ns, end_ns)
+        self._enter(Phase.WINDOW, window_ns, end_ns)
         self._wait(end_ns)
 
     def _set_rate(self, rate_per_s: float) -> int:
         """Send the rate; return the moment from which it holds. Each time other random arrivals come."""
-        begin_ns, rate = self.clock() + LEAD_NS, self._orders.load.rate
+        begin_ns, rate = self.clock() + LEAD_NS, self.load.rate
         arrivals = Rate.steady(rate_per_s, poisson=rate is not None and rate.poisson)
-        self._drive.steering.set_rate(arrivals, begin_ns, seed=self._orders.seed + len(self._spans))
+        self.commands.set_rate(arrivals, begin_ns, seed=self.seed + len(self._spans))
         return begin_ns
 
-    def _begin(self, phase: Phase, from_ns: int, until_ns: int) -> None:
-        self._phase = phase
-        self._spans.append(Span(phase=phase, from_ns=from_ns, until_ns=max(until_ns, from_ns)))
-        self._hooks.phases(tuple(self._spans))
+    def _enter(self, phase: Phase, from_ns: int, until_ns: int) -> None:
+        self.phase = phase
+        self._spans = (*self._spans, Span(phase=phase, from_ns=from_ns, until_ns=max(until_ns, from_ns)))
+        self.observer.phases_known(self._spans)
 
     def _wait(self, until_ns: int) -> None:
         while self.clock() < until_ns:
             self._step(until_ns)
 
     def _step(self, until_ns: int) -> None:
-        if self._hooks.enough():
+        if self.observer.enough():
             raise _Enough
-        self._drive.step(until_ns)
+        self.step(until_ns)
 
 
 Play = Callable[[TrialSequence], None]
 """What is done in a sequence, once all users are ready and nothing was begun yet."""
 
 
-def perform(
-    orders: Orders, hooks: Hooks, *, spawn: Spawn, play: Play, clock: Callable[[], int] = time.monotonic_ns
-) -> Driven:
-    """Drive the load as `play` wants it; raises what `driving.drive` does.
+def run_trials(
+    settings: LoadSettings,
+    observer: LoadObserver,
+    *,
+    spawn: Spawn,
+    play: Play,
+    clock: Callable[[], int] = time.monotonic_ns,
+) -> LoadResult:
+    """Drive the load as `play` wants it; raises what `started` and the steps of `LoadDriver` do.
 
-    The users must be able to follow a rate: `orders.load` has one, whose spacing is kept. Once `enough` of the
-    hooks says so, the sequence ends where it is, and the load drains.
+    The users must be able to follow a rate: `settings.load` has one, whose spacing is kept. Once the observer has
+    seen enough, the sequence ends where it is, and the load drains.
     """
-    sequence = TrialSequence(orders, hooks, clock)
-    observed = replace(hooks, second=sequence.second)
-    return driving.drive(orders, observed, spawn=spawn, clock=clock, course=partial(sequence.run, play=play))
+    with started(settings, observer, spawn) as (control, process):
+        return TrialSequence(settings, observer, control, process, clock).run_trials(play)

@@ -1,4 +1,4 @@
-"""The reins of the load while it runs: gate, rate and shares, each with the moment from which it holds."""
+"""Commands to the load while it runs: gate, rate, shares and stop, each with the moment from which it holds."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ LEAD_NS = 200_000_000
 """How far ahead a change is sent: a busy event loop may be a few tens of milliseconds late."""
 
 
-class Steering:
-    """What a drive, and whoever it hands this to, may change while the load runs.
+class LoadCommands:
+    """Sends gate, rate, shares and stop to the load processes.
 
     All moments are CLOCK_MONOTONIC nanoseconds; a moment that is left out is `LEAD_NS` from now.
     """

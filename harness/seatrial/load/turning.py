@@ -1,18 +1,17 @@
-"""Drives the load of one variant through its turns, beside those of the others."""
+"""The load of one variant of a block of slices: driven through its turns, beside those of the others."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
-from seatrial.load import driving
-from seatrial.load.driving import Drive
+from seatrial.load.channel import Channel
+from seatrial.load.child import Child, LoadSettings
+from seatrial.load.driving import LoadDriver, LoadObserver, LoadResult, started
 from seatrial.load.meeting import Meeting
-from seatrial.load.orders import Driven, Hooks, Orders
 from seatrial.load.turns import Turns, ended
 from seatrial.load.warmup import Spans, Warmup
-from seatrial.model import Load, LoadSecond, NoteKind, Phase, Spawn
+from seatrial.model import LoadSecond, NoteKind, Spawn
 from seatrial.units import NS_PER_S
 from seatrial.wire.rates import Rate
 
@@ -23,102 +22,113 @@ class CalledOff(Exception):
     """The block was ended from outside."""
 
 
-def perform(
-    orders: Orders,
-    hooks: Hooks,
+def drive_in_turns(
+    settings: LoadSettings,
+    observer: LoadObserver,
     *,
     spawn: Spawn,
     name: str,
     meeting: Meeting,
     clock: Callable[[], int] = time.monotonic_ns,
-) -> Driven:
-    """Drive the load of one variant through its turns; raises what `driving.drive` does, and CalledOff.
+) -> LoadResult:
+    """Drive the load of one variant through its turns; raises what `driving.drive` does, and CalledOff."""
+    with started(settings, observer, spawn) as (control, process):
+        return SliceDriver(settings, observer, control, process, clock, name=name, meeting=meeting).run()
+
+
+class SliceDriver(LoadDriver):
+    """The load of one variant of the block; `turns` are there once all loads are ready.
 
     An open load keeps its first rate throughout; what would arrive between two turns does not exist. A warm-up
     that lasts until latency is stable looks at the variant's own turns, and ends for all at once.
     """
-    turned = TurnedLoad(orders.load, hooks, name=name, meeting=meeting, clock=clock)
-    observed = replace(hooks, second=turned.second)
-    return driving.drive(orders, observed, spawn=spawn, clock=clock, course=turned.run)
 
-
-class TurnedLoad:
-    """One variant's load in a block of slices; `stable` says that its latency is stable."""
-
-    def __init__(self, load: Load, hooks: Hooks, *, name: str, meeting: Meeting, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        settings: LoadSettings,
+        observer: LoadObserver,
+        control: Channel,
+        process: Child,
+        clock: Callable[[], int],
+        *,
+        name: str,
+        meeting: Meeting,
+    ) -> None:
+        super().__init__(settings, observer, control, process, clock)
+        self.name = name
+        self.meeting = meeting
+        self.turns: Turns | None = None
         self.stable = False
-        self._load = load
-        self._hooks = hooks
-        self._name = name
-        self._meeting = meeting
-        self._clock = clock
-        self._turns: Turns | None = None
-        self._warmup = Spans(0)
+        self._spans = Spans(0)
 
-    def run(self, drive: Drive) -> Driven:
-        """Wait until all loads are ready, open the gate in each own turn, and drain."""
-        load, meeting, steering = self._load, self._meeting, drive.steering
-        drive.await_ready()
-        meeting.arrive(self._name)
-        while (start_ns := meeting.start_ns) is None:
-            self._refuse_called_off()
-            drive.step(self._clock() + _LISTEN_NS)
-        drive.prepare(start_ns)
+    def run(self) -> LoadResult:
+        """Wait for the others, take the turns, drain."""
+        self.await_ready()
+        start_ns = self._await_start()
+        self.begin(start_ns)
         self.follow()
-        if load.rate is not None:
-            steering.set_rate(Rate.steady(load.rate.first_per_s, poisson=load.rate.poisson), start_ns)
-        drain_ns = self._pass(drive)
-        warmup = self.warmup(drain_ns)
-        steering.stop(load.drain_s)
-        drive.leave()
-        spans = ended(self.follow().spans(), drain_ns, self._clock())
-        self._hooks.phases(spans)
-        return Driven(spans=spans, errors=drive.hearing.workers.errors, warmup=warmup)
+        if (rate := self.load.rate) is not None:
+            self.commands.set_rate(Rate.steady(rate.first_per_s, poisson=rate.poisson), start_ns)
+        drain_ns = self._take_turns()
+        warmed = self.warmup(drain_ns)
+        self.drain()
+        spans = ended(self.follow().spans(), drain_ns, self.clock())
+        self.observer.phases_known(spans)
+        return LoadResult(spans=spans, errors=self.hearing.workers.errors, warmup=warmed)
+
+    def take_second(self, second: LoadSecond) -> None:
+        """Take the counts of one second, in the phase that this variant was in."""
+        if self.turns is not None:
+            self.phase = self.turns.phase(second.t_ns - NS_PER_S, second.t_ns)
+            self._warm(self.turns, second)
+        self.observer.second(self.phase, second)
 
     def follow(self) -> Turns:
-        """Return the turns as they are now; the hooks get the phases where they have changed."""
-        turns = self._meeting.turns(self._name)
-        if turns != self._turns:
-            self._turns = turns
-            self._hooks.phases(turns.spans())
+        """Return the turns as they are now; the observer gets the phases where they have changed."""
+        turns = self.meeting.turns(self.name)
+        if turns != self.turns:
+            self.turns = turns
+            self.observer.phases_known(turns.spans())
         return turns
-
-    def second(self, phase: Phase, second: LoadSecond) -> None:
-        """Give a second of the load its phase, and look whether latency is stable.
-
-        That is seen on a clock that stands still while others have their turn.
-        """
-        turns = self._turns
-        if turns is not None:
-            phase = turns.phase(second.t_ns - NS_PER_S, second.t_ns)
-            warming = turns.warmed_ns(second.t_ns - NS_PER_S) < turns.warmed_ns(turns.end_ns)
-            if self._load.stable and not self.stable and warming:
-                self.stable = self._warmup.take(turns.warmed_ns(second.t_ns), second.latency)
-                if self.stable:
-                    self._meeting.warmed(self._name)
-        self._hooks.second(phase, second)
 
     def warmup(self, drain_ns: int) -> Warmup | None:
         """Return how the warm-up went, if it was to last until latency is stable; a note says that it was not."""
-        if not self._load.stable or self._turns is None:
+        if not self.load.stable or self.turns is None:
             return None
-        after_s = self._turns.warmed_ns(drain_ns) / NS_PER_S
-        warmup = Warmup(stable=self.stable, after_s=after_s, medians_ns=tuple(self._warmup.medians_ns))
-        if not warmup.stable:
-            self._hooks.noted(NoteKind.WARMUP_UNSTABLE, warmup.text())
-        return warmup
+        after_s = self.turns.warmed_ns(drain_ns) / NS_PER_S
+        warmed = Warmup(stable=self.stable, after_s=after_s, medians_ns=tuple(self._spans.medians_ns))
+        if not warmed.stable:
+            self.observer.note(NoteKind.WARMUP_UNSTABLE, warmed.text())
+        return warmed
 
-    def _pass(self, drive: Drive) -> int:
-        """Send each turn ahead until all are over, or the hooks have seen enough; return when that was."""
-        while self._clock() < (end_ns := self.follow().end_ns):
+    def _warm(self, turns: Turns, second: LoadSecond) -> None:
+        """Look whether latency is stable, on a clock that stands still while others have their turn."""
+        begun = turns.warmed_ns(second.t_ns - NS_PER_S) < turns.warmed_ns(turns.end_ns)
+        if not self.load.stable or self.stable or not begun:
+            return
+        self.stable = self._spans.take(turns.warmed_ns(second.t_ns), second.latency)
+        if self.stable:
+            self.meeting.warmed(self.name)
+
+    def _await_start(self) -> int:
+        """Wait until all loads of the block are ready; return the moment at which the first slice begins."""
+        self.meeting.arrive(self.name)
+        while self.meeting.start_ns is None:
             self._refuse_called_off()
-            if self._hooks.enough():
-                return self._clock()
-            for window in self._meeting.due(self._name):
-                drive.steering.gate(*window)
-            drive.step(end_ns)
+            self.step(self.clock() + _LISTEN_NS)
+        return self.meeting.start_ns
+
+    def _take_turns(self) -> int:
+        """Open the gate for each turn, told ahead, until all are over or it is enough; return when that was."""
+        while self.clock() < (end_ns := self.follow().end_ns):
+            self._refuse_called_off()
+            if self.observer.enough():
+                return self.clock()
+            for window in self.meeting.due(self.name):
+                self.commands.gate(*window)
+            self.step(end_ns)
         return end_ns
 
     def _refuse_called_off(self) -> None:
-        if self._meeting.called_off:
+        if self.meeting.called_off:
             raise CalledOff

@@ -1,26 +1,28 @@
-"""The trial of a plain run; a scenario as JSON values."""
+"""What a command will do, written down before anything starts; and a scenario as plain JSON values."""
 
 from __future__ import annotations
 
 import difflib
+import math
 from pathlib import Path
 from typing import Any
 
 from seatrial.errors import UsageError
-from seatrial.model import Comparing, Scenario, Trial, Variant
+from seatrial.model import Comparing, Scenario, Variant
+from seatrial.wire.rates import Rate
 
 
-def single_trial(scenario: Scenario, variant: str) -> Trial:
-    """Return the one trial of a plain run; UsageError if the scenario has no such variant."""
-    if variant not in scenario.variants:
-        close = difflib.get_close_matches(variant, scenario.variants, n=1)
+def variant_of(scenario: Scenario, name: str) -> Variant:
+    """Return the variant of this name; UsageError if the scenario has none."""
+    if name not in scenario.variants:
+        close = difflib.get_close_matches(name, scenario.variants, n=1)
         raise UsageError(
-            f"the scenario has no variant {variant!r}",
+            f"the scenario has no variant {name!r}",
             where=str(scenario.path),
             expected=f"one of: {', '.join(scenario.variants)}",
             hint=f"did you mean {close[0]}?" if close else "",
         )
-    return Trial(variant=variant, block=1)
+    return scenario.variants[name]
 
 
 def resolved(scenario: Scenario) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
             "locustfile": str(load.locustfile),
             "user_classes": list(load.user_classes),
             "users": load.users,
-            "rate": None if load.rate is None else {"text": load.rate.text(), **load.rate.to_json()},
+            "rate": None if load.rate is None else _rate(load.rate),
             "processes": load.processes,
             "pinning": load.pinning,
             "warmup_s": load.warmup_s,
@@ -70,6 +72,15 @@ def _comparing(comparing: Comparing) -> dict[str, Any]:
         "slices": comparing.slices,
         "varies": list(comparing.varies),
     }
+
+
+def _rate(rate: Rate) -> dict[str, Any]:
+    """Return a schedule as people write it, and as numbers: null lasts for ever."""
+    stretches = [
+        [one.lasts_s if math.isfinite(one.lasts_s) else None, one.begin_per_s, one.end_per_s]
+        for one in rate.stretches
+    ]
+    return {"text": rate.text(), "poisson": rate.poisson, "stretches": stretches}
 
 
 def _variant(variant: Variant, folder: Path) -> dict[str, Any]:

@@ -1,15 +1,15 @@
-"""Commands that make experiments: `compare`, `selfcheck`."""
+"""Verbs that make experiments: `compare`, `selfcheck`."""
 
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import click
 
 from seatrial import weighing
-from seatrial.campaign import comparing, resuming
+from seatrial.campaign import compare as comparing
+from seatrial.campaign.compare import CompareRequest
 from seatrial.judge import metric, noise, pairing
 from seatrial.report import experiment_json, experiment_text
 from seatrial.report.progress import Progress
@@ -47,16 +47,14 @@ def selfcheck(scenario: str, **options: Any) -> int:  # noqa: ANN401
 def _compare(command: str, scenario: str, options: dict[str, Any]) -> int:
     from seatrial import paging  # noqa: PLC0415  (Bokeh takes a second to import)
 
-    asked = comparing.Asked(
+    asked = CompareRequest(
         request=request(scenario, options),
         command=command,
         resume=options["resume"],
         against=options.get("against", ""),
-        again=resuming.without_resume(sys.argv),
     )
-    seams = comparing.Seams(weigh=lambda experiment, alpha: weighing.weigh(experiment, alpha=alpha))
     with Progress(quiet=options["quiet"]) as progress:
-        done = comparing.compare(asked, progress, seams)
+        done = comparing.compare(asked, progress)
         weighed = weighing.weigh(done.folder)
         weighing.save(weighed, done.folder)
         paging.write_experiment(weighed, done.folder)

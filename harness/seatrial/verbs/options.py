@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from seatrial.campaign.clock import command_began_ns
-from seatrial.campaign.request import Request
+from seatrial.campaign.request import Request, command_began_ns
 from seatrial.scenario import overrides, reading
 from seatrial.units import seconds
 

@@ -1,4 +1,4 @@
-"""Commands that make one run: `run`, `observe`."""
+"""Verbs that make one run: `run`, `observe`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from seatrial.campaign import running, watching
-from seatrial.campaign.clock import command_began_ns
-from seatrial.campaign.watching import Watching
+from seatrial.campaign import stacks, trial
+from seatrial.campaign.request import command_began_ns
+from seatrial.campaign.stacks import ObserveRequest
 from seatrial.report.progress import Progress
 from seatrial.verbs.options import DURATION, STORED_FILE, output_options, request, results_option, stack_options
 from seatrial.verbs.stored import show_run
@@ -35,8 +35,9 @@ from seatrial.verbs.stored import show_run
 @output_options
 def run(scenario: str, **options: Any) -> int:  # noqa: ANN401  (click hands over what the options above declare)
     """Bring SCENARIO's stack up, drive it, watch it, judge it, and tear it down."""
+    asked = request(scenario, options)
     with Progress(quiet=options["quiet"]) as progress:
-        folder = running.run(request(scenario, options), progress)
+        folder = trial.run(asked, progress)
     return show_run(folder, as_values=options["as_values"], strict=options["strict"])
 
 
@@ -47,7 +48,7 @@ def run(scenario: str, **options: Any) -> int:  # noqa: ANN401  (click hands ove
 @output_options
 def observe(attach: str, duration: float, results: Path, **options: Any) -> int:  # noqa: ANN401
     """Watch a stack that is already up, without any load; nothing of it is touched."""
-    wanted = Watching(project=attach, results=results, duration_s=duration, command_ns=command_began_ns())
+    asked = ObserveRequest(project=attach, results=results, duration_s=duration, command_ns=command_began_ns())
     with Progress(quiet=options["quiet"]) as progress:
-        folder = watching.watch(wanted, progress)
+        folder = stacks.observe(asked, progress)
     return show_run(folder, as_values=options["as_values"])

@@ -1,4 +1,4 @@
-"""Commands about stacks: `up`, `down`, `clean`, `images`."""
+"""Verbs about stacks: `up`, `down`, `clean`, `images`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from seatrial import upkeep
-from seatrial.campaign import standing
+from seatrial.campaign import stacks
 from seatrial.host import builds
 from seatrial.host import images as image_store
 from seatrial.report.progress import Progress
@@ -23,7 +23,7 @@ from seatrial.verbs.options import DURATION, request, results_option, stack_opti
 def up(scenario: str, kept_s: float, **options: Any) -> None:  # noqa: ANN401
     """Bring SCENARIO's stack up, seed it, leave it there, and print the locust line for it."""
     with Progress() as progress:
-        kept = standing.up(request(scenario, options), kept_s, progress)
+        kept = stacks.up(request(scenario, options), kept_s, progress)
     click.echo(f"{kept.project} is up at {kept.public_url}; its files: {kept.folder}")
     click.echo(kept.locust_line)
     click.echo(f"seatrial down {kept.project}")
