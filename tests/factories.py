@@ -11,8 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from seatrial.judge.columns import Requests
+from seatrial.judge.tally import gathered
+from seatrial.judge.window import Window
 from seatrial.model import Phase, Span
 from seatrial.record import document as documents
+from seatrial.record import pieces
 from seatrial.record.document import RunDocument
 from seatrial.record.folder import RunFolder, create_experiment, create_run
 from seatrial.record.seal import seal
@@ -191,6 +195,12 @@ def run(results: Path, requests: Sequence[Asked] | None = None, **changes: Any) 
     folder.events.write_text(json.dumps(event) + "\n")
     documents.save(folder, document(**changes))
     return folder
+
+
+def requests_of(folder: RunFolder) -> Requests:
+    """Return all requests of a sealed run, of whatever phase."""
+    everything = Window(opened=False, from_ns=0, until_ns=0, length_ns=0)
+    return gathered(pieces.requests(folder), everything, pieces.count(folder))[0]
 
 
 def sealed_run(results: Path, requests: Sequence[Asked] | None = None, **changes: Any) -> RunFolder:  # noqa: ANN401  (fields of RunDocument)

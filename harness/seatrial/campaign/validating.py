@@ -9,9 +9,8 @@ from seatrial.judge.carrying import Said, Validation
 from seatrial.judge.excess import Divided
 from seatrial.judge.validity import RESERVED
 from seatrial.model import DISTURBED, Note, NoteKind
-from seatrial.record import windowed
 from seatrial.record.folder import RunFolder
-from seatrial.review import Judged
+from seatrial.review import RecordedRun
 
 _LATE = DISTURBED | {NoteKind.GENERATOR_LATE, NoteKind.GENERATOR_BUSY}
 """What can only make a latency from the intended start look worse: it is no matter where no budget broke."""
@@ -19,18 +18,19 @@ _LATE = DISTURBED | {NoteKind.GENERATOR_LATE, NoteKind.GENERATOR_BUSY}
 
 def judged(divided: Divided, folder: RunFolder, rate_per_s: float, lasted_s: float) -> Validation:
     """Judge the window of a sealed run: its budgets, and whether memory that can't be taken back grew."""
-    seen = review.judge(folder)
-    said = _budgets(divided, folder, seen)
-    saturated = next((note.text for note in seen.review.notes if note.kind is NoteKind.SATURATED), "")
+    run = review.load(folder)
+    notes = review.run_result(run).notes
+    said = _budgets(divided, run)
+    saturated = next((note.text for note in notes if note.kind is NoteKind.SATURATED), "")
     broken = bool(saturated) or any(one.word is Kept.BROKEN for one in said)
-    reasons = [note for note in seen.review.notes if note.disqualifies and note.kind is not NoteKind.SATURATED]
-    grave = [] if seen.review.window.opened else ["the window was never opened"]
+    reasons = [note for note in notes if note.disqualifies and note.kind is not NoteKind.SATURATED]
+    grave = [] if run.window.opened else ["the window was never opened"]
     grave += [_in_words(note) for note in reasons if broken or note.kind not in _LATE]
     return Validation(
         rate_per_s=rate_per_s,
         duration_s=lasted_s,
         budgets=said,
-        memory=_memory(seen),
+        memory=_memory(run),
         saturated=saturated,
         strained=next((_in_words(note) for note in reasons if not broken and note.kind in _LATE), ""),
         invalid=grave[0] if grave else "",
@@ -41,16 +41,13 @@ def _in_words(note: Note) -> str:
     return f"{note.kind}: {note.text}"
 
 
-def _budgets(divided: Divided, folder: RunFolder, seen: Judged) -> tuple[Said, ...]:
-    recorded = seen.recorded
-    keys = sorted({one.metric.key for one in divided.validated if one.metric.key})
-    tables = windowed.tables(folder, seen.review.window, flows=recorded.flows, samples=recorded.samples, keys=keys)
+def _budgets(divided: Divided, run: RecordedRun) -> tuple[Said, ...]:
+    tables = run.tables(budget.metric for budget in divided.validated)
     said = [budgets.judge(one, [within_run.reading(one.metric, tables)]) for one in divided.validated]
     return tuple(Said(budget=one.budget.text, word=one.word, text=one.text) for one in said)
 
 
-def _memory(seen: Judged) -> tuple[growth.Slope, ...]:
-    samples = seen.recorded.samples
-    inside = seen.review.window.rows(samples.phase)
-    names = [name for name in samples.service.counts() if name not in RESERVED]
-    return tuple(growth.of_service(name, samples, inside) for name in names)
+def _memory(run: RecordedRun) -> tuple[growth.Slope, ...]:
+    inside = run.window.rows(run.samples.phase)
+    names = [name for name in run.samples.service.counts() if name not in RESERVED]
+    return tuple(growth.of_service(name, run.samples, inside) for name in names)

@@ -18,7 +18,7 @@ Mask = NDArray[np.bool_]
 class Coded:
     """A column of labels: codes into `labels`, -1 where there is none."""
 
-    codes: NDArray[np.int32]
+    codes: NDArray[np.signedinteger[Any]]
     labels: tuple[str, ...]
 
     def is_(self, label: str) -> Mask:

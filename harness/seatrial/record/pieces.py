@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from seatrial.judge.columns import Coded, Ints, Requests
 from seatrial.record.folder import RunFolder
-from seatrial.record.read import sealed_table, unreadable
+from seatrial.record.read import filled, sealed_table, unreadable
 from seatrial.record.schema import Arrow
 from seatrial.wire.streams import NULL
 
@@ -62,7 +62,7 @@ def _opened(folder: RunFolder) -> Any:  # noqa: ANN401  (pyarrow has no types)
 def _piece(batch: Arrow, known: dict[str, dict[str, int]]) -> Requests:
     columns: dict[str, Any] = {name: _coded(batch[name], known[name]) for name in _LABELS}
     for name in (*_STAMPS, "bytes_received"):
-        columns[name] = batch[name].fill_null(NULL).to_numpy(zero_copy_only=False)
+        columns[name] = filled(batch[name], NULL)
     return Requests(**columns)
 
 
@@ -71,5 +71,4 @@ def _coded(column: Arrow, known: dict[str, int]) -> Coded:
     column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     mine = [known.setdefault(label, len(known)) for label in column.dictionary.to_pylist()]
     table = np.array([*mine, -1], dtype=np.int32)  # the last one is what a null's code, -1, finds
-    codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return Coded(table[codes], tuple(known))
+    return Coded(table[filled(column.indices, -1)], tuple(known))

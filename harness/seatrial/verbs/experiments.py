@@ -11,10 +11,11 @@ import click
 from seatrial import starting, weighing
 from seatrial.campaign import comparing, resuming
 from seatrial.judge import metric, noise, pairing
-from seatrial.report import experiment_json, experiment_text
+from seatrial.report import experiment_json, experiment_text, series_files
 from seatrial.report.progress import Progress
 from seatrial.report.weighed import Weighed
 from seatrial.verbs.options import experiment_options, load_options, output_options, request, results_option
+from seatrial.weighing.runs import RunCache
 
 _UNSEEN = 7
 
@@ -55,12 +56,13 @@ def _compare(command: str, scenario: str, options: dict[str, Any]) -> int:
         against=options.get("against", ""),
         again=resuming.without_resume(sys.argv),
     )
-    seams = comparing.Seams(weigh=lambda experiment, alpha: weighing.weigh(experiment, alpha=alpha))
+    cache = RunCache()
+    seams = comparing.Seams(weigh=lambda experiment, alpha: weighing.analyse(experiment, alpha=alpha, cache=cache))
     with Progress(quiet=options["quiet"]) as progress:
         done = comparing.compare(asked, progress, seams)
-        weighed = weighing.weigh(done.folder)
-        weighing.save(weighed, done.folder)
-        paging.write_experiment(weighed, done.folder)
+        weighed = weighing.analyse(done.folder, cache=cache)
+        series_files.save(weighed, done.folder)
+        paging.write_experiment(weighed, done.folder, cache=cache)
     if options["as_values"]:
         click.echo(json.dumps(experiment_json.render(weighed), indent=1))
     else:

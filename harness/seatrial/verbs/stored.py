@@ -9,16 +9,15 @@ from typing import Any
 import click
 
 from seatrial import review as reviews
-from seatrial import starting, upkeep, weighing
+from seatrial import starting, weighing
 from seatrial.record import capacities
 from seatrial.record import folder as folders
 from seatrial.record.folder import RunFolder
-from seatrial.report import as_json, capacity_text, experiment_text, text
-from seatrial.scenario import reading, shipped
+from seatrial.report import as_json, capacity_text, experiment_text, series_files, text
 from seatrial.verbs.options import output_options, results_option
-from seatrial.weighing import files
+from seatrial.weighing.runs import RunCache
 
-FORMS = click.Choice(["text", *files.FORMS])
+FORMS = click.Choice(["text", *series_files.FORMS])
 
 
 @click.command()
@@ -54,7 +53,9 @@ def report(wanted: str, output: Path | None, results: Path) -> None:
 
     experiment = folders.find_experiment(results, wanted)
     if experiment is not None and weighing.compares(experiment):
-        click.echo(paging.write_experiment(weighing.weigh(experiment), experiment, output))
+        cache = RunCache()
+        weighed = weighing.analyse(experiment, cache=cache)
+        click.echo(paging.write_experiment(weighed, experiment, output, cache))
     else:
         click.echo(paging.write(folders.find_run(results, wanted), output))
 
@@ -65,6 +66,9 @@ def report(wanted: str, output: Path | None, results: Path) -> None:
 @output_options
 def list_(scenarios: bool, results: Path, as_values: bool, quiet: bool) -> None:  # noqa: FBT001, ARG001
     """List the stored runs, newest first."""
+    from seatrial import upkeep  # noqa: PLC0415  (Docker's client takes a tenth of a second, which `show` should not)
+    from seatrial.scenario import reading, shipped  # noqa: PLC0415  (as does the grammar of scenarios)
+
     if scenarios:
         rows = [{"scenario": name, "question": reading.read(name).question} for name in shipped.names()]
     else:
@@ -78,15 +82,17 @@ def list_(scenarios: bool, results: Path, as_values: bool, quiet: bool) -> None:
 @output_options
 def recover(wanted: str, results: Path, as_values: bool, quiet: bool) -> int:  # noqa: FBT001, ARG001
     """Seal a run whose harness was killed, and show what it had recorded."""
+    from seatrial import upkeep  # noqa: PLC0415  (see `list`)
+
     return show_run(upkeep.recover(folders.find_run(results, wanted)), as_values=as_values)
 
 
 def _show_experiment(experiment: Path, form: str, *, strict: bool) -> int:
-    weighed = weighing.weigh(experiment)
+    weighed = weighing.analyse(experiment)
     if form == "text":
         experiment_text.show(weighed)
     else:
-        click.echo(files.FORMS[form][1](weighed), nl=False)
+        click.echo(series_files.FORMS[form][1](weighed), nl=False)
     return weighed.exit_code(strict=strict)
 
 
