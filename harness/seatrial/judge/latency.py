@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seatrial.judge.columns import Flows, Ints, Mask, Requests, rows
+from seatrial.judge.columns import Flows, Ints, Mask, Requests, by_label
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import NOT_FAILURES, Outcome
@@ -78,10 +78,7 @@ def quantiles(values: Ints) -> Quantiles:
 
 def endpoints(requests: Requests, window_ns: int) -> tuple[Traffic, ...]:
     """Judge each endpoint of the requests given, in the order of the labels."""
-    return tuple(
-        all_requests(rows(requests, requests.endpoint.is_(name)), window_ns, name)
-        for name in requests.endpoint.counts()
-    )
+    return tuple(all_requests(some, window_ns, name) for name, some in by_label(requests, requests.endpoint))
 
 
 def all_requests(requests: Requests, window_ns: int, name: str = "all") -> Traffic:
@@ -94,10 +91,9 @@ def all_requests(requests: Requests, window_ns: int, name: str = "all") -> Traff
 def flows(table: Flows, window_ns: int) -> tuple[Traffic, ...]:
     """Judge each kind of flow given, in the order of the labels."""
     never = quantiles(np.empty(0, dtype=np.int64))
-    kinds = {name: rows(table, table.flow.is_(name)) for name in table.flow.counts()}
     return tuple(
         _traffic(some, name, window_ns, requests=_total(some.requests), first_byte=never)
-        for name, some in kinds.items()
+        for name, some in by_label(table, table.flow)
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seatrial.judge.columns import Coded, Ints, Mask, Requests, rows
+from seatrial.judge.columns import Coded, Ints, Mask, Requests, by_label
 from seatrial.judge.grid import Grid
 from seatrial.judge.latency import took_ns
 from seatrial.judge.series import Pace, Rise, rise
@@ -91,8 +91,7 @@ def load_series(tables: Sequence[Requests], grid: Grid) -> Pace:
 
 def distributions(requests: Requests) -> tuple[Rise, ...]:
     """Return how the latency of each endpoint is distributed, in the order of the labels."""
-    names = requests.endpoint.counts()
-    found = (rise(name, took_ns(rows(requests, requests.endpoint.is_(name)))[1]) for name in names)
+    found = (rise(name, took_ns(some)[1]) for name, some in by_label(requests, requests.endpoint))
     return tuple(one for one in found if len(one.value_ns))
 
 

@@ -46,7 +46,7 @@ def reading(metric: Metric, tables: Tables) -> Reading:
     Modeling and Analysis, 9.5).
     """
     if metric.kind is Kind.LATENCY:
-        return _of_latency(metric, measured.latencies_ns(measured.asked(metric.of, tables)), tables)
+        return _of_latency(metric, measured.latencies_ns(measured.asked(metric.of, tables)))
     found = measured.value(metric, tables)
     if found is None:
         return Reading(value=None, never=True)
@@ -110,8 +110,8 @@ def _clopper_pearson(part: float, count: float, alpha: float) -> tuple[float, fl
     )
 
 
-def _of_latency(metric: Metric, took: Ints, tables: Tables) -> Reading:
-    found = measured.value(metric, tables)
+def _of_latency(metric: Metric, took: Ints) -> Reading:
+    found = measured.percentile(metric, took)
     if found is None:
         return Reading(value=None, count=len(took), never=not len(took))
     low, high = quantile_interval(took, metric.percent or 50)
