@@ -13,9 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from seatrial import starting
-from seatrial.errors import SeatrialError
-
-_OUR_FAULT = 70
+from seatrial.errors import ExitCode, SeatrialError
 
 VERBS = {
     "run": ("runs.run", "Bring SCENARIO's stack up, drive it, watch it, judge it, and tear it down."),
@@ -134,7 +132,7 @@ def run(program: click.Command = seatrial) -> int:
     except Exception as error:  # noqa: BLE001  (whatever else it is, it is ours: kept for the report, exit 70)
         click.echo(f"seatrial: an error of ours: {type(error).__name__}: {error}", err=True)
         click.echo(f"  traceback: {_kept_traceback()}", err=True)
-        return _OUR_FAULT
+        return ExitCode.OUR_FAULT
     return code if isinstance(code, int) else 0
 
 

@@ -53,20 +53,19 @@ def of(found: Comparison, text: str, variant: str = "v") -> Verdict:
 
 
 @pytest.mark.parametrize(
-    ("p95", "word", "overall", "code", "strict"),
+    ("p95", "word", "overall"),
     [
-        (130, Word.REGRESSION, Overall.REGRESSION, 1, 1),
-        (105, Word.WORSE_BUT_SMALL, Overall.KEPT, 0, 0),
-        (100, Word.EQUIVALENT, Overall.KEPT, 0, 0),
-        (70, Word.IMPROVEMENT, Overall.KEPT, 0, 0),
-        (110.1, Word.LIKELY_REGRESSION, Overall.INCONCLUSIVE, 0, 7),
+        (130, Word.REGRESSION, Overall.REGRESSION),
+        (105, Word.WORSE_BUT_SMALL, Overall.KEPT),
+        (100, Word.EQUIVALENT, Overall.KEPT),
+        (70, Word.IMPROVEMENT, Overall.KEPT),
+        (110.1, Word.LIKELY_REGRESSION, Overall.INCONCLUSIVE),
     ],
 )
-def test_one_variant_one_metric(p95: float, word: Word, overall: Overall, code: int, strict: int) -> None:
-    """The word, the word for all, and the exit codes."""
+def test_one_variant_one_metric(p95: float, word: Word, overall: Overall) -> None:
+    """The word, and the word for all."""
     found = judged(blocks(v={"p95": p95}))
     assert (of(found, P95.text).word, found.overall) == (word, overall)
-    assert (found.exit_code(), found.exit_code(strict=True)) == (code, strict)
 
 
 def test_a_variant_that_is_fast_by_failing_is_no_improvement() -> None:
@@ -75,7 +74,7 @@ def test_a_variant_that_is_fast_by_failing_is_no_improvement() -> None:
     assert of(found, FAILURES.text).word is Word.REGRESSION
     assert [of(found, one.text).word for one in (P95, CPU)] == [Word.INVALID] * 2
     assert of(found, P95.text).reason == "not comparable: it fails more, by 1 point"
-    assert found.exit_code() == 1
+    assert found.overall is Overall.REGRESSION
 
 
 def test_failures_that_are_not_certain_still_forbid_praise() -> None:
@@ -85,7 +84,7 @@ def test_failures_that_are_not_certain_still_forbid_praise() -> None:
     found = judged(some)
     assert of(found, FAILURES.text).word is Word.INCONCLUSIVE
     assert of(found, P95.text).withheld
-    assert (found.overall, found.exit_code(strict=True)) == (Overall.INCONCLUSIVE, 7)
+    assert found.overall is Overall.INCONCLUSIVE
 
 
 def test_a_failing_base_makes_nobody_slow() -> None:
@@ -138,7 +137,6 @@ def test_a_quarter_of_the_blocks_may_be_lost(bad: int, overall: Overall) -> None
     assert found.overall is overall
     assert found.lost["v"] == ("foreign CPU 31 %",) * bad
     assert of(found, P95.text).blocks == (8 - bad if overall is Overall.KEPT else 0)
-    assert found.exit_code() == (0 if overall is Overall.KEPT else 5)
 
 
 def test_a_base_that_can_not_be_trusted_loses_the_block_for_all() -> None:
@@ -155,7 +153,7 @@ def test_a_variant_that_is_killed_is_a_regression_and_no_lost_block() -> None:
     found = judged(some)
     assert found.endings[0].word is Word.REGRESSION
     assert of(found, P95.text).reason == "v never finished: killed for memory in 6 of 6 blocks"
-    assert (found.overall, found.exit_code()) == (Overall.REGRESSION, 1)
+    assert found.overall is Overall.REGRESSION
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -163,11 +161,7 @@ def test_a_variant_that_never_finished_is_never_kept(count: int) -> None:
     """Three kills of three are p = 0.1, and no regression; but nothing of it could be judged either."""
     killed = Run(ended="killed for memory", why="service 'app' ended with exit code 137")
     found = judged([{"base": run(), "v": killed}] * count)
-    assert (found.endings[0].word, found.overall, found.exit_code()) == (
-        Word.LIKELY_REGRESSION,
-        Overall.INVALID,
-        5,
-    )
+    assert (found.endings[0].word, found.overall) == (Word.LIKELY_REGRESSION, Overall.INVALID)
     blocks = "1 of 1 block" if count == 1 else f"{count} of {count} blocks"
     assert found.reason == (
         f"v never finished: killed for memory in {blocks} (service 'app' ended with exit code 137)"

@@ -27,6 +27,7 @@ from seatrial.record.folder import RunFolder
 from seatrial.report import series_files
 from seatrial.report.weighed import Weighed
 from seatrial.weighing import endings, failures
+from seatrial.weighing.runs import RunCache
 
 P95 = 'p95 of "blob"'
 
@@ -586,3 +587,38 @@ def test_the_golden_run_is_weighed(tmp_path: Path) -> None:
 
     assert weighed.taken[0].run.values["failures"] is not None
     assert weighed.comparison is None
+
+
+def test_a_look_reads_no_run_again_that_is_as_it_was(tmp_path: Path) -> None:
+    """Of a run whose tables are gone since, the final report still says what the look said."""
+    folder, cache = experiment(tmp_path, blocks=3), RunCache()
+    before = weighing.analyse(folder, cache=cache)
+    for table in folder.glob("runs/*/*.parquet"):
+        table.unlink()
+
+    assert weighing.analyse(folder, cache=cache) == before
+    assert not any(taken.readable for taken in weighing.analyse(folder).taken)
+
+
+def test_a_run_that_was_sealed_anew_is_read_again(tmp_path: Path) -> None:
+    """What is kept of it is that of the run.json it was read with."""
+    folder, cache = experiment(tmp_path, blocks=3), RunCache()
+    weighing.analyse(folder, cache=cache)
+    run = RunFolder(next(folder.glob("runs/*base-b2")))
+    documents.save(run, replace(documents.load(run), notes=(Note(kind=NoteKind.SERVICE_RESTARTED, text="nginx"),)))
+
+    changed = weighing.analyse(folder, cache=cache)
+    assert changed == weighing.analyse(folder)
+    assert [taken.block for taken in changed.taken if taken.notes] == [2]
+
+
+def test_tables_are_kept_of_the_runs_used_last(tmp_path: Path) -> None:
+    """As many as have so many requests together; the last one in any case."""
+    runs = [RunFolder(root) for root in sorted(experiment(tmp_path, blocks=3).glob("runs/*"))][:3]
+    roomy, narrow = RunCache(), RunCache(rows=0)
+    for cache in (roomy, narrow):
+        first = [cache.recorded(run) for run in runs]
+        again = [cache.recorded(run) for run in runs]
+        kept = [one is other for one, other in zip(first, again, strict=True)]
+        assert kept == [cache is roomy] * 3
+        assert cache.recorded(runs[2]) is again[2]

@@ -1,4 +1,4 @@
-"""A whole comparison: from blocks of runs to a verdict for each variant and metric, a word, and an exit code."""
+"""A whole comparison: from blocks of runs to a verdict for each variant and metric, and a word."""
 
 from __future__ import annotations
 
@@ -18,14 +18,12 @@ class Overall(StrEnum):
     """What a comparison as a whole comes to."""
 
     KEPT = "KEPT"
-    REGRESSION = "REGRESSION"
-    INCONCLUSIVE = "INCONCLUSIVE"
-    INVALID = "INVALID"
+    REGRESSION = Word.REGRESSION
+    INCONCLUSIVE = Word.INCONCLUSIVE
+    INVALID = Word.INVALID
 
 
 _OPEN = frozenset({Word.INCONCLUSIVE, Word.LIKELY_REGRESSION, Word.INVALID})
-_EXIT = {Overall.KEPT: 0, Overall.INCONCLUSIVE: 0, Overall.REGRESSION: 1, Overall.INVALID: 5}
-_EXIT_STRICT = {**_EXIT, Overall.INCONCLUSIVE: 7}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +46,6 @@ class Comparison:
     host_limited: bool
     overall: Overall
     reason: str
-
-    def exit_code(self, *, strict: bool = False) -> int:
-        """Return 0 kept, 1 regression, 5 invalid; inconclusive is 7 if `strict`, else 0."""
-        return (_EXIT_STRICT if strict else _EXIT)[self.overall]
 
 
 def compare(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from seatrial.errors import ExitCode
 from seatrial.judge.budgets import Judged, Kept
 from seatrial.judge.generator import GeneratorUse
 from seatrial.judge.latency import Traffic
@@ -108,14 +109,14 @@ class Review:
     times: Times
     budgets: tuple[Judged, ...] = ()
 
-    def exit_code(self, *, strict: bool = False) -> int:
-        """Return 5 if the run can't be trusted, 1 if a budget is broken, 7 if one is not decided and `strict`."""
-        words = {one.word for one in self.budgets}
+    def exit_code(self, *, strict: bool = False) -> ExitCode:
+        """Return whether the run can be trusted and its budgets are kept; undecided ones count if `strict`."""
+        words = {judged.word for judged in self.budgets}
         if not self.valid:
-            return 5
+            return ExitCode.INVALID
         if Kept.BROKEN in words:
-            return 1
-        return 7 if strict and Kept.NOT_DECIDED in words else 0
+            return ExitCode.BROKEN
+        return ExitCode.NOT_DECIDED if strict and Kept.NOT_DECIDED in words else ExitCode.KEPT
 
     @property
     def open_model(self) -> bool:

@@ -10,7 +10,7 @@ import click
 from seatrial import starting
 from seatrial.campaign import capacity as searching
 from seatrial.campaign.wanted import Wanted, effort
-from seatrial.judge import carrying
+from seatrial.errors import ExitCode
 from seatrial.record import capacities
 from seatrial.report import capacity_text
 from seatrial.report.progress import Progress
@@ -63,4 +63,4 @@ def capacity(scenario: str, **options: Any) -> int:  # noqa: ANN401
         click.echo(json.dumps([capacities.values(one) for one in searched.found], indent=1))
     else:
         capacity_text.show(searched.found)
-    return carrying.exit_code(searched.found, strict=options["strict"])
+    return ExitCode.gravest(found.exit_code(strict=options["strict"]) for found in searched.found)

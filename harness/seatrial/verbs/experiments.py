@@ -10,14 +10,13 @@ import click
 
 from seatrial import starting, weighing
 from seatrial.campaign import comparing, resuming
+from seatrial.errors import ExitCode
 from seatrial.judge import metric, noise, pairing
 from seatrial.report import experiment_json, experiment_text, series_files
 from seatrial.report.progress import Progress
 from seatrial.report.weighed import Weighed
 from seatrial.verbs.options import experiment_options, load_options, output_options, request, results_option
 from seatrial.weighing.runs import RunCache
-
-_UNSEEN = 7
 
 
 @click.command()
@@ -74,7 +73,7 @@ def _compare(command: str, scenario: str, options: dict[str, Any]) -> int:
     return weighed.exit_code(strict=options["strict"])
 
 
-def unseen(weighed: Weighed) -> int:
+def unseen(weighed: Weighed) -> ExitCode:
     """Tell the thresholds of the gate that are below what can be seen; return the exit code that says so.
 
     Failures always gate; nobody asked for their threshold who has not named them.
@@ -85,4 +84,4 @@ def unseen(weighed: Weighed) -> int:
     refused = noise.refused([one for one in weighed.floors if one.metric.text in gated])
     for refusal in refused:
         click.echo(f"seatrial: {refusal}", err=True)
-    return _UNSEEN if refused else 0
+    return ExitCode.NOT_DECIDED if refused else ExitCode.KEPT
