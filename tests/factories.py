@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.judge.columns import Requests
+from seatrial.judge.tally import gathered
+from seatrial.judge.window import Window
 from seatrial.model import Phase, Span
 from seatrial.record import document as documents
 from seatrial.record import pieces
@@ -117,11 +119,6 @@ def read_lines(path: Path) -> tuple[Layout, list[dict[str, Any]]]:
         return read_layout(stream), [json.loads(line) for line in stream if line.endswith(b"\n")]
 
 
-def read_requests(folder: RunFolder) -> Requests:
-    """Read all requests of a sealed run."""
-    return pieces.joined(pieces.requests(folder))
-
-
 def readings(
     *, seconds: float = 42, hz: float = 10, grow_mib_per_s: float = 0.0, cores: float = 0.1, anon_mib: float = 8
 ) -> list[dict[str, int]]:
@@ -204,6 +201,12 @@ def run(results: Path, requests: Sequence[Asked] | None = None, **changes: Any) 
     folder.events.write_text(json.dumps(event) + "\n")
     documents.save(folder, document(**changes))
     return folder
+
+
+def requests_of(folder: RunFolder) -> Requests:
+    """Return all requests of a sealed run, of whatever phase."""
+    everything = Window(opened=False, from_ns=0, until_ns=0, length_ns=0)
+    return gathered(pieces.requests(folder), everything, pieces.count(folder))[0]
 
 
 def sealed_run(results: Path, requests: Sequence[Asked] | None = None, **changes: Any) -> RunFolder:  # noqa: ANN401  (fields of RunDocument)

@@ -13,9 +13,7 @@ from pathlib import Path
 
 import click
 
-from seatrial.errors import Interrupted, SeatrialError
-
-_OUR_FAULT = 70
+from seatrial.errors import ExitCode, SeatrialError
 
 COMMANDS = {
     "run": "runs.run",
@@ -99,13 +97,13 @@ def run(program: click.Command = seatrial) -> int:
         if failure := _torn_down_for(error):
             click.echo(f"seatrial: {failure}", err=True)
         click.echo("seatrial: interrupted", err=True)
-        return Interrupted.exit_code
+        return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001  (any other error is a bug: its traceback is kept for the report)
         with tempfile.NamedTemporaryFile("w", prefix="seatrial-", suffix=".traceback", delete=False) as file:
             traceback.print_exc(file=file)
         click.echo(f"seatrial: an error of ours: {type(error).__name__}: {error}", err=True)
         click.echo(f"  traceback: {file.name}", err=True)
-        return _OUR_FAULT
+        return ExitCode.OUR_FAULT
     return code if isinstance(code, int) else 0
 
 

@@ -22,13 +22,37 @@ A message says what failed, where, what was seen, what was expected, and a hint 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from enum import IntEnum
 from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What a command's end means; the members stand in the order in which they win where several hold."""
+
+    INTERRUPTED = 130
+    OUR_FAULT = 70
+    USAGE = 2
+    STACK_FAILED = 3
+    LOAD_FAILED = 4
+    UNWRITABLE = 8
+    INVALID = 5
+    INCOMPARABLE = 6
+    BROKEN = 1
+    NOT_DECIDED = 7
+    KEPT = 0
+
+    @classmethod
+    def gravest(cls, codes: Iterable[ExitCode]) -> ExitCode:
+        """Return the one that wins; KEPT if there is none."""
+        given = set(codes)
+        return next((code for code in cls if code in given), cls.KEPT)
 
 
 class SeatrialError(Exception):
     """Something failed in a way that the user can act on."""
 
-    exit_code: ClassVar[int] = 70
+    exit_code: ClassVar[ExitCode] = ExitCode.OUR_FAULT
 
     def __init__(self, what: str, *, where: str = "", seen: str = "", expected: str = "", hint: str = "") -> None:
         super().__init__(what)
@@ -57,7 +81,7 @@ def _indented(text: str) -> str:
 class UsageError(SeatrialError):
     """The command line, or a file that it names, is wrong."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 class ScenarioInvalid(UsageError):
@@ -67,7 +91,7 @@ class ScenarioInvalid(UsageError):
 class StackFailed(SeatrialError):
     """The services under test did not come up, or fell over."""
 
-    exit_code = 3
+    exit_code = ExitCode.STACK_FAILED
 
 
 class EngineUnavailable(StackFailed):
@@ -97,13 +121,13 @@ class SeedFailed(StackFailed):
 class LoadFailed(SeatrialError):
     """The load generator ended early, or never started."""
 
-    exit_code = 4
+    exit_code = ExitCode.LOAD_FAILED
 
 
 class MeasurementInvalid(SeatrialError):
     """What was measured can't be trusted."""
 
-    exit_code = 5
+    exit_code = ExitCode.INVALID
 
 
 class StoppedEarly(MeasurementInvalid):
@@ -113,16 +137,16 @@ class StoppedEarly(MeasurementInvalid):
 class Incomparable(SeatrialError):
     """What was stored was measured in another environment."""
 
-    exit_code = 6
+    exit_code = ExitCode.INCOMPARABLE
 
 
 class ResultsUnwritable(SeatrialError):
     """The run folder can't be written."""
 
-    exit_code = 8
+    exit_code = ExitCode.UNWRITABLE
 
 
 class Interrupted(SeatrialError):
     """The user stopped the run; the stack was torn down and the data kept."""
 
-    exit_code = 130
+    exit_code = ExitCode.INTERRUPTED

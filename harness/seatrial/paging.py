@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seatrial.judge import series, service_series
+from seatrial.judge import grid as grids
+from seatrial.judge import series, service_series, tally
 from seatrial.judge.categories import FINISHED
-from seatrial.judge.columns import Ints, rows
+from seatrial.judge.grid import Grid
+from seatrial.judge.latency import took_ns
 from seatrial.judge.series import Rise
 from seatrial.judge.validity import RESERVED
-from seatrial.model import Phase
-from seatrial.record import capacities, pieces
+from seatrial.record import capacities
 from seatrial.record.durable import replacing, writing
 from seatrial.record.folder import RunFolder
 from seatrial.report import capacity_words, experiment_page, experiment_values, page
 from seatrial.report.comparison import Comparison
-from seatrial.report.contents import Happened
+from seatrial.report.contents import Happened, Review
 from seatrial.report.curves import Curves
 from seatrial.report.experiment_page import Member
 from seatrial.report.page import Shown
 from seatrial.report.weighed import Taken, Weighed
-from seatrial.review import Judged, judge
+from seatrial.review import RecordedRun, load, run_result
+from seatrial.weighing.runs import RunCache
 from seatrial.wire.streams import NULL
-from seatrial.wire.tables import Outcome
 
 NAME = "report.html"
 
@@ -38,14 +39,14 @@ _MOST_MEMBERS = 6
 
 def page_of(folder: RunFolder) -> str:
     """Return the page of the run in `folder`; UsageError if it can't be read or was not sealed."""
-    return page.render(shown(folder), _capacity(folder))
+    return page.render(shown(load(folder)), _capacity(folder))
 
 
-def shown(folder: RunFolder) -> Shown:
+def shown(run: RecordedRun) -> Shown:
     """Return what the page shows of a run, for a page that shows more; UsageError as for `page_of`."""
-    judged = judge(folder)
-    plan = _plan(folder.experiment / "plan.json")
-    return Shown(review=judged.review, curves=_curves(judged), facts=judged.document.facts, plan=plan)
+    result = run_result(run)
+    plan = _plan(run.folder.experiment / "plan.json")
+    return Shown(review=result, curves=_curves(run, result), facts=run.document.facts, plan=plan)
 
 
 def write(folder: RunFolder, output: Path | None = None) -> Path:
@@ -65,23 +66,28 @@ def _capacity(folder: RunFolder) -> Comparison | None:
     return capacity_words.comparison(title, found) if found else None
 
 
-def write_experiment(weighed: Weighed, experiment: Path, output: Path | None = None) -> Path:
-    """Write the page of an experiment to `output`, or into its folder; return where. Errors as for `write`."""
-    path = output or experiment / NAME
-    drawn = experiment_values.comparison(weighed, _rises(weighed))
-    text = experiment_page.render(weighed, drawn, _members(weighed), _plan(experiment / "plan.json"))
+def write_experiment(
+    weighed: Weighed, experiment: Path, output: Path | None = None, cache: RunCache | None = None
+) -> Path:
+    """Write the page of an experiment to `output`, or into its folder; return where. Errors as for `write`.
+
+    `cache` is what the experiment was analysed with.
+    """
+    path, cache = output or experiment / NAME, cache or RunCache()
+    drawn = experiment_values.comparison(weighed, _rises(weighed, cache))
+    text = experiment_page.render(weighed, drawn, _members(weighed, cache), _plan(experiment / "plan.json"))
     with writing(path), replacing(path) as stream:
         stream.write(text.encode())
     return path
 
 
-def _members(weighed: Weighed) -> list[Member]:
+def _members(weighed: Weighed, cache: RunCache) -> list[Member]:
     """Return one run for each variant: that whose first gated metric is nearest to the median of its runs."""
     first = next(iter(weighed.metrics), "")
     names = weighed.plan.variants[:_MOST_MEMBERS]
     found = (_typical([one for one in weighed.taken if one.variant == name], first) for name in names)
     return [
-        Member(variant=taken.variant, said=why, shown=shown(RunFolder(Path(taken.folder))))
+        Member(variant=taken.variant, said=why, shown=shown(cache.recorded(RunFolder(Path(taken.folder)))))
         for taken, why in filter(None, found)
     ]
 
@@ -97,47 +103,57 @@ def _typical(taken: Sequence[Taken], metric: str) -> tuple[Taken, str] | None:
     return (readable[-1], f"block {readable[-1].block}: no run of this variant is judged") if readable else None
 
 
-def _rises(weighed: Weighed) -> list[Rise]:
+def _rises(weighed: Weighed, cache: RunCache) -> list[Rise]:
     """Return how the latency of all judged runs of each variant is distributed."""
-    kept = [one for one in weighed.taken if not one.run.invalid and one.run.ended == FINISHED]
-    found = []
+    kept = [taken for taken in weighed.taken if not taken.run.invalid and taken.run.ended == FINISHED]
+    rises = []
     for name in weighed.plan.variants:
-        folders = [RunFolder(Path(one.folder)) for one in kept if one.variant == name]
-        took = [latencies for folder in folders for latencies in _latencies(folder)]
-        if any(len(one) for one in took):
-            found.append(series.rise(name, np.concatenate(took)))
-    return found
+        runs = (cache.recorded(RunFolder(Path(taken.folder))) for taken in kept if taken.variant == name)
+        took = [took_ns(run.requests)[1] for run in runs]
+        if any(len(latencies) for latencies in took):
+            rises.append(series.rise(name, np.concatenate(took)))
+    return rises
 
 
-def _latencies(folder: RunFolder) -> Iterator[Ints]:
-    for piece in pieces.requests(folder):
-        inside = rows(piece, piece.phase.is_(Phase.WINDOW))
-        yield (inside.t_end_ns - inside.began_ns)[inside.outcome.is_(Outcome.OK) & (inside.t_end_ns != NULL)]
-
-
-def _curves(judged: Judged) -> Curves:
-    review, samples, grid = judged.review, judged.recorded.samples, judged.tally.grid
-    order = [placed.use.service for placed in review.services]
+def _curves(run: RecordedRun, result: Review) -> Curves:
+    requests, order = (run.requests, run.other_requests), [placed.use.service for placed in result.services]
+    grid = _grid(run)
 
     def rank(service: str) -> int:
         return order.index(service) if service in order else len(order)
 
     return Curves(
-        window=review.window,
-        spans=judged.document.spans,
-        events=(*review.events, *_killed(judged)),
-        pace=judged.tally.pace(),
-        rises=judged.tally.rises(),
-        held=sorted(service_series.held(samples), key=lambda held: rank(held.service)),
-        worked=sorted(service_series.worked(samples, grid), key=lambda worked: rank(worked.service)),
-        pulse=series.pulse(judged.recorded.generator, grid),
-        latency_told=not review.saturated,
+        window=run.window,
+        spans=run.document.spans,
+        events=(*result.events, *_killed(run)),
+        pace=tally.load_series(requests, grid),
+        rises=tally.distributions(run.requests),
+        held=sorted(service_series.held(run.samples), key=lambda held: rank(held.service)),
+        worked=sorted(service_series.worked(run.samples, grid), key=lambda worked: rank(worked.service)),
+        pulse=series.pulse(run.generator, grid),
+        latency_told=not result.saturated,
     )
 
 
-def _killed(judged: Judged) -> list[Happened]:
+def _grid(run: RecordedRun) -> Grid:
+    """Return a grid over all that was recorded, whatever it is of."""
+    requests = (run.requests, run.other_requests)
+    stamps = [
+        run.samples.numbers["t_ns"],
+        run.generator.t_ns,
+        *(table.t_start_ns for table in requests),
+        *(table.t_end_ns[table.t_end_ns != NULL] for table in requests),
+    ]
+    stretches = [(run.window.from_ns, run.window.until_ns)]
+    stretches += [(span.from_ns, span.until_ns) for span in run.document.spans]
+    ends = [edge for from_ns, until_ns in stretches for edge in (from_ns, until_ns - 1)]
+    ends += [int(end) for column in stamps if len(column) for end in (column.min(), column.max())]
+    return grids.grid(min(ends), max(ends), run.window.from_ns)
+
+
+def _killed(run: RecordedRun) -> list[Happened]:
     """Return the kernel's own count of kills as events: Docker tells of a container's end, not of a child's."""
-    from_ns = judged.review.window.from_ns
+    from_ns = run.window.from_ns
     return [
         Happened(
             after_ns=kill.t_ns - from_ns,
@@ -145,7 +161,7 @@ def _killed(judged: Judged) -> list[Happened]:
             event="oom_kill",
             detail={"processes": kill.processes},
         )
-        for kill in service_series.kills(judged.recorded.samples)
+        for kill in service_series.kills(run.samples)
         if kill.service not in RESERVED
     ]
 

@@ -1,31 +1,32 @@
-"""Reads a sealed run through `record`, asks `judge`, and returns what every report shows."""
+"""One sealed run, from its folder to what every report shows of it: each table is read once."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from seatrial.errors import UsageError
-from seatrial.judge import budgets, host_share, keeping, latency, memory, turns, validity
-from seatrial.judge.columns import Flows, Generator, Ints, Samples, rows
+from seatrial.judge import budgets, host_share, latency, memory, tally, turns, validity, within_run
+from seatrial.judge.columns import Flows, Generator, Requests, Samples, rows
 from seatrial.judge.generator import generator, limit_ns
-from seatrial.judge.tally import Tally, gathered
-from seatrial.judge.turns import Seen
+from seatrial.judge.measured import Tables
+from seatrial.judge.metric import Metric
+from seatrial.judge.turns import Turns
 from seatrial.judge.validity import Sampling
 from seatrial.judge.window import Window, window
 from seatrial.model import Note
+from seatrial.record import document as documents
 from seatrial.record import pieces, read, windowed
-from seatrial.record.document import NO_ENGINE, RunDocument, load
+from seatrial.record.document import NO_ENGINE, RunDocument
 from seatrial.record.folder import RunFolder
-from seatrial.report.contents import About, Happened, Review, Times
-from seatrial.report.placing import placed
+from seatrial.report.contents import About, Happened, Review, Times, placed
 from seatrial.units import NS_PER_S
+from seatrial.wire.streams import NULL
 from seatrial.wire.tables import TABLES
 
 SAMPLE_HZ = 10.0
@@ -35,130 +36,140 @@ _DEATHS = frozenset({"die"})
 """What the daemon tells when a container has ended; a restart begins with one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """Everything that was recorded; of the requests, which can be millions, first and last stamp (`stamps`)."""
+@dataclass(frozen=True, kw_only=True)
+class RecordedRun:
+    """A sealed run as it was read: run.json, and each table once.
 
-    stamps: Ints
+    `requests` are those of the window, `other_requests` of the other phases.
+    `slices` are the turns of a run whose load came by turns, else None.
+    """
+
+    folder: RunFolder
+    document: RunDocument
+    window: Window
+    requests: Requests
+    other_requests: Requests
     flows: Flows
     samples: Samples
     generator: Generator
     events: tuple[Mapping[str, Any], ...]
+    slices: Turns | None
+
+    @cached_property
+    def flows_in_window(self) -> Flows:
+        """The flows that count."""
+        return rows(self.flows, self.window.rows(self.flows.phase))
+
+    @cached_property
+    def samples_in_window(self) -> Samples:
+        """The samples that count."""
+        return rows(self.samples, self.window.rows(self.samples.phase))
+
+    def tables(self, metrics: Iterable[Metric] = ()) -> Tables:
+        """Return what metrics are measured from; the flows' details only as far as the metrics name them."""
+        keys = sorted({metric.key for metric in metrics if metric.key})
+        inside = self.window.rows(self.flows.phase)
+        details = windowed.details(self.folder, keys, len(inside))
+        return Tables(
+            requests=self.requests,
+            flows=self.flows_in_window,
+            samples=self.samples_in_window,
+            window_ns=self.window.length_ns,
+            details={key: numbers[inside] for key, numbers in details.items()},
+            turns=self.slices,
+            around=None if self.slices is None else self.samples,
+        )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """One run, judged, with all that it was judged from."""
-
-    document: RunDocument
-    recorded: Recorded
-    tally: Tally
-    review: Review
+def load(folder: RunFolder) -> RecordedRun:
+    """Read the run in `folder`; UsageError if it can't be read or was not sealed."""
+    document, stamps, samples = documents.load(folder), pieces.stamps(folder), read.samples(folder)
+    judged = window(document.spans, stamps, samples.numbers["t_ns"])
+    inside, outside = tally.gathered(pieces.requests(folder), judged, pieces.count(folder))
+    return RecordedRun(
+        folder=folder,
+        document=document,
+        window=judged,
+        requests=inside,
+        other_requests=outside,
+        flows=read.flows(folder),
+        samples=samples,
+        generator=read.generator(folder),
+        events=tuple(read.events(folder)),
+        slices=turns.slice_times(document.spans, (inside, outside)),
+    )
 
 
 def review(folder: RunFolder) -> Review:
-    """Judge the run in `folder`; UsageError if it can't be read or was not sealed."""
-    return judge(folder).review
+    """Read and judge the run in `folder`; UsageError as for `load`."""
+    return run_result(load(folder))
 
 
-def judge(folder: RunFolder) -> Judged:
-    """Judge the run in `folder`, and keep what it was judged from; UsageError as for `review`."""
-    document, recorded = load(folder), _recorded(folder)
-    judged = window(document.spans, recorded.stamps, recorded.samples.numbers["t_ns"])
-    seen = Seen(document.spans)
-    tally = _tally(folder, document, recorded, judged, seen)
-    found = _review(folder, document, recorded, judged, tally, seen)
-    return Judged(document=document, recorded=recorded, tally=tally, review=found)
+def run_result(run: RecordedRun) -> Review:
+    """Return all that reports show of a run; UsageError for a budget that can't be read."""
+    document, judged = run.document, run.window
+    total = latency.all_requests(run.requests, judged.length_ns)
+    flows = latency.flows(run.flows_in_window, judged.length_ns)
+    services = memory.services(run.samples_in_window, judged.length_ns, total.count)
+    if run.slices is not None:
+        services = turns.services(services, run.samples, run.slices)
 
+    seconds = judged.seconds(run.generator.phase, run.generator.t_ns)
+    load_use = generator(turns.while_open(run.generator, document.spans), seconds, limit_ns(total.latency_ns))
 
-def _review(
-    folder: RunFolder, document: RunDocument, recorded: Recorded, judged: Window, tally: Tally, seen: Seen
-) -> Review:
-    inside = _inside(recorded, judged)
-    total = tally.total()
-    used = memory.services(inside.samples, judged.length_ns, total.count)
-    flows = latency.flows(inside.flows, judged.length_ns)
-    if seen.turns is not None:
-        used = turns.services(used, recorded.samples, seen.turns)
-    seconds = judged.seconds(recorded.generator.phase, recorded.generator.t_ns)
-    told = turns.while_open(recorded.generator, document.spans)
-    load_use = generator(told, seconds, limit_ns(total.latency_ns))
-    notes = (*document.notes, *validity.of_services(used, _sampling(document, judged), _deaths(inside.events)))
-    notes += (
+    deaths = Counter(
+        str(event.get("service", ""))
+        for event in run.events
+        if judged.holds(event["t_ns"]) and event.get("event") in _DEATHS
+    )
+    notes = (
+        *document.notes,
+        *validity.of_services(services, _sampling(document, judged), deaths),
         *validity.of_requests(total.count, loaded="load" in document.scenario),
         *(validity.of_generator(load_use) if judged.opened else ()),
-        *(validity.of_turns(flows or (total,), document.spans) if seen.turns is not None else ()),
-        *_of_host(folder, document, recorded, judged, seen),
+        *(validity.of_turns(flows or (total,), document.spans) if run.slices is not None else ()),
+        *_host_notes(run),
     )
     return Review(
-        about=_about(folder, document),
+        about=_about(run.folder, document),
         valid=document.status == "complete" and judged.opened and not any(note.invalidates for note in notes),
         saturated=judged.opened and load_use.saturated,
         window=judged,
         total=total,
-        endpoints=tally.endpoints(),
+        endpoints=latency.endpoints(run.requests, judged.length_ns),
         flows=flows,
-        services=placed(used, document.scenario.get("tiers") or {}),
+        services=placed(services, document.scenario.get("tiers") or {}),
         generator=load_use,
-        events=tuple(_happened(event, judged.from_ns) for event in recorded.events),
+        events=tuple(_happened(event, judged.from_ns) for event in run.events),
         notes=notes,
-        times=_times(document.timing, tally),
-        budgets=_budgets(folder, document, recorded, judged),
+        times=_times(run),
+        budgets=_budgets(run),
     )
 
 
-def _of_host(
-    folder: RunFolder, document: RunDocument, recorded: Recorded, judged: Window, seen: Seen
-) -> tuple[Note, ...]:
+def _host_notes(run: RecordedRun) -> tuple[Note, ...]:
     """Return the notes about who else had the processors; none of a run that only watched a stack."""
+    document = run.document
     cores = ((document.facts.get("environment") or {}).get("host") or {}).get("cores")
-    if not cores or not judged.opened or "load" not in document.scenario:
+    if not cores or not run.window.opened or "load" not in document.scenario:
         return ()
-    others = [] if seen.turns is None else read.samples_beside(folder, document.block)
-    found = host_share.share(recorded.samples, others, host_share.stretches(document.spans), cores)
-    return host_share.notes(found, _sampling(document, judged))
+    others = [] if run.slices is None else read.samples_beside(run.folder, document.block)
+    share = host_share.share(run.samples, others, host_share.stretches(document.spans), cores)
+    return host_share.notes(share, _sampling(document, run.window))
 
 
-def _budgets(
-    folder: RunFolder, document: RunDocument, recorded: Recorded, judged: Window
-) -> tuple[budgets.Judged, ...]:
-    texts = document.scenario.get("budgets") or ()
-    if not texts:
-        return ()
+def _budgets(run: RecordedRun) -> tuple[budgets.Judged, ...]:
+    """Judge each budget by this run alone; one that is relative to the base is not decided then."""
     try:
-        asked = [budgets.parse(text) for text in texts]
+        asked = [budgets.parse(text) for text in run.document.scenario.get("budgets") or ()]
     except ValueError as error:
-        raise UsageError("a budget can't be read", where=str(folder.document), seen=str(error)) from error
-    keys = sorted({one.metric.key for one in asked if one.metric.key})
-    spans, flows, samples = document.spans, recorded.flows, recorded.samples
-    tables = windowed.tables(folder, judged, flows=flows, samples=samples, spans=spans, keys=keys)
-    return keeping.of_run(asked, tables)
-
-
-def _recorded(folder: RunFolder) -> Recorded:
-    return Recorded(
-        stamps=pieces.stamps(folder),
-        flows=read.flows(folder),
-        samples=read.samples(folder),
-        generator=read.generator(folder),
-        events=tuple(read.events(folder)),
-    )
-
-
-def _tally(folder: RunFolder, document: RunDocument, recorded: Recorded, judged: Window, seen: Seen) -> Tally:
-    edges = [edge for span in document.spans for edge in (span.from_ns, span.until_ns - 1)]
-    stamps = (np.array(edges, dtype=np.int64), recorded.stamps, recorded.samples.numbers["t_ns"])
-    asked = seen.passing(pieces.requests(folder))
-    return gathered(asked, judged, (*stamps, recorded.generator.t_ns), pieces.count(folder))
-
-
-def _inside(recorded: Recorded, judged: Window) -> Recorded:
-    return Recorded(
-        stamps=recorded.stamps,
-        flows=rows(recorded.flows, judged.rows(recorded.flows.phase)),
-        samples=rows(recorded.samples, judged.rows(recorded.samples.phase)),
-        generator=rows(recorded.generator, judged.seconds(recorded.generator.phase, recorded.generator.t_ns)),
-        events=tuple(event for event in recorded.events if judged.holds(event["t_ns"])),
+        raise UsageError("a budget can't be read", where=str(run.folder.document), seen=str(error)) from error
+    tables = run.tables(budget.metric for budget in asked)
+    return tuple(
+        budgets.judge_alone(budget)
+        if budget.limit is None
+        else budgets.judge(budget, [within_run.reading(budget.metric, tables)])
+        for budget in asked
     )
 
 
@@ -171,10 +182,6 @@ def _sampling(document: RunDocument, judged: Window) -> Sampling:
         sources=told.get("sources") or {},
         watched=document.engine != NO_ENGINE,
     )
-
-
-def _deaths(events: Sequence[Mapping[str, Any]]) -> Counter[str]:
-    return Counter(str(event.get("service", "")) for event in events if event.get("event") in _DEATHS)
 
 
 def _about(folder: RunFolder, document: RunDocument) -> About:
@@ -224,13 +231,16 @@ def _happened(event: Mapping[str, Any], from_ns: int) -> Happened:
     )
 
 
-def _times(timing: Mapping[str, int], tally: Tally) -> Times:
+def _times(run: RecordedRun) -> Times:
     """Measure what lies around the load; the end is the last stamp that the harness wrote."""
-    sent_ns, ended_ns = tally.first_start_ns, tally.last_end_ns
+    timing, requests = run.document.timing, (run.requests, run.other_requests)
+    first_ns = min((int(table.t_start_ns.min()) for table in requests if len(table.t_start_ns)), default=None)
+    # a request without an end is NULL there, which is less than every stamp
+    last_ns = max((int(table.t_end_ns.max()) for table in requests if len(table.t_end_ns)), default=NULL)
     end_ns = timing.get("exit_ns", timing.get("torn_down_ns"))
     return Times(
-        command_to_first_request_ns=sent_ns - timing["command_ns"]
-        if sent_ns is not None and "command_ns" in timing
+        command_to_first_request_ns=first_ns - timing["command_ns"]
+        if first_ns is not None and "command_ns" in timing
         else None,
-        last_request_to_end_ns=end_ns - ended_ns if ended_ns is not None and end_ns is not None else None,
+        last_request_to_end_ns=end_ns - last_ns if last_ns != NULL and end_ns is not None else None,
     )

@@ -13,6 +13,7 @@ from comparisons import comparison
 
 from seatrial import paging
 from seatrial.report import page
+from seatrial.review import load
 
 pytestmark = pytest.mark.browser
 
@@ -46,7 +47,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the page of a run and of a comparison, with every chart that there is."""
     folder = factories.sealed_run(tmp_path_factory.mktemp("results"))
     path = folder.experiment / "report.html"
-    path.write_text(page.render(paging.shown(folder), comparison()), encoding="utf-8")
+    path.write_text(page.render(paging.shown(load(folder)), comparison()), encoding="utf-8")
     return path
 
 

@@ -125,7 +125,7 @@ def load(results: Path, variant: str, endpoint: str = "", *, shown: bool = False
 def _experiments(results: Path) -> Iterator[Weighed]:
     for path in sorted(results.glob("*/plan.json")):
         try:
-            yield weighing.weigh(path.parent)
+            yield weighing.analyse(path.parent)
         except SeatrialError as error:
             sys.stdout.write(f"passed over: {path.parent.name}: {error.what}\n")
 

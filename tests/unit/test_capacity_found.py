@@ -13,8 +13,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from seatrial import cli, paging
-from seatrial.errors import UsageError
-from seatrial.judge import carrying
+from seatrial.errors import ExitCode, UsageError
 from seatrial.judge.budgets import Kept
 from seatrial.judge.capacity import TrialResult
 from seatrial.judge.carrying import Carries, Said, Validation, Word
@@ -93,20 +92,16 @@ def _said(text: str, word: Kept) -> Validation:
 def test_each_outcome_has_its_word_and_its_exit_code(found: Carries, word: Word, code: int, strict: int) -> None:
     """Under --strict what was not decided is no success."""
     assert found.word is word
-    assert (carrying.exit_code((found,), strict=False), carrying.exit_code((found,), strict=True)) == (
-        code,
-        strict,
-    )
+    assert (found.exit_code(), found.exit_code(strict=True)) == (code, strict)
 
 
 def test_of_several_variants_the_gravest_decides() -> None:
     """An invalid measurement before a broken budget, that before what is not decided."""
-    broken = replace(FOUND, lower_per_s=None, validation=None)
-    limited = replace(FOUND, limited_by="CPU", generator=True)
-
-    assert carrying.exit_code((FOUND, broken, limited), strict=False) == 5
-    assert carrying.exit_code((FOUND, broken), strict=False) == 1
-    assert carrying.exit_code((replace(FOUND, upper_per_s=None), FOUND), strict=True) == 7
+    assert ExitCode.gravest([ExitCode.KEPT, ExitCode.BROKEN, ExitCode.INVALID]) == 5
+    assert ExitCode.gravest([ExitCode.NOT_DECIDED, ExitCode.BROKEN, ExitCode.KEPT]) == 1
+    assert ExitCode.gravest([ExitCode.NOT_DECIDED, ExitCode.KEPT]) == 7
+    assert ExitCode.gravest([]) == 0
+    assert [*ExitCode] == [130, 70, 2, 3, 4, 8, 5, 6, 1, 7, 0]
 
 
 def test_what_was_found_can_be_read_again(tmp_path: Path) -> None:

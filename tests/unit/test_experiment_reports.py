@@ -34,7 +34,6 @@ from seatrial.report import (
     series_files,
 )
 from seatrial.report.weighed import Weighed
-from seatrial.weighing import files
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "verdict.schema.json").read_text())
 LONG = "GET /v2/library/very-long-repository-name/manifests"
@@ -57,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def weighed(folder: Path) -> Weighed:
     """Weigh it once."""
-    return weighing.weigh(folder)
+    return weighing.analyse(folder)
 
 
 def printed(weighed: Weighed, width: int = 120) -> str:
@@ -94,7 +93,7 @@ def test_text_in_a_narrow_terminal(weighed: Weighed) -> None:
 def test_text_breaks_no_word(tmp_path: Path, width: int) -> None:
     """With names as people have them: neither words, nor numbers, nor a verdict are broken in two."""
     truths = {"base": Truth(endpoint=LONG), "gunicorn-gevent-4-workers-keepalive": Truth(endpoint=LONG)}
-    found = weighing.weigh(experiment(tmp_path, truths, blocks=3, gate=(f'p95 of "{LONG}"', "cpu per request")))
+    found = weighing.analyse(experiment(tmp_path, truths, blocks=3, gate=(f'p95 of "{LONG}"', "cpu per request")))
     text = printed(found, width)
     tables = text[text.index("Verdicts") : text.index("How it was measured")]
     cells = (
@@ -122,7 +121,7 @@ def test_why_it_ended_is_said(tmp_path: Path, form: str) -> None:
     folder = experiment(tmp_path, {"base": failed, "again": failed}, blocks=3)
     plans.save(folder, experiments.planned({"base": failed, "again": failed}, 5))
     courses.save(folder, Course(blocks=3, stopped="the base never came up"))
-    found = weighing.weigh(folder)
+    found = weighing.analyse(folder)
 
     text = {
         "text": lambda: " ".join(printed(found).partition("How it was")[0].split()),
@@ -138,7 +137,7 @@ def test_an_open_comparison_says_why_it_ended(tmp_path: Path) -> None:
     folder = experiment(tmp_path, blocks=2)
     plans.save(folder, experiments.planned(experiments.SAME, 12))
     courses.save(folder, Course(blocks=2, stopped="the budget of 10 min is used up"))
-    found = weighing.weigh(folder)
+    found = weighing.analyse(folder)
 
     assert found.word == "INCONCLUSIVE"
     assert (
@@ -150,7 +149,7 @@ def test_an_open_comparison_says_why_it_ended(tmp_path: Path) -> None:
 
 def test_host_limited_is_said(tmp_path: Path) -> None:
     """On two cores the report says what it can't say."""
-    found = weighing.weigh(experiment(tmp_path, blocks=3, pinning={"generator": [0], "stack": [0]}))
+    found = weighing.analyse(experiment(tmp_path, blocks=3, pinning={"generator": [0], "stack": [0]}))
 
     assert "HOST-LIMITED" in printed(found)
     assert "HOST-LIMITED" in experiment_markdown.render(found)
@@ -160,7 +159,7 @@ def test_inconclusive_says_what_it_takes(tmp_path: Path) -> None:
     """How small an effect could have been seen, and how many more blocks would decide."""
     noisy = {"base": Truth(scatter=0.08), "again": Truth(scatter=0.08)}
 
-    text = " ".join(printed(weighing.weigh(experiment(tmp_path, noisy, blocks=4))).split())
+    text = " ".join(printed(weighing.analyse(experiment(tmp_path, noisy, blocks=4))).split())
 
     assert "INCONCLUSIVE" in text
     assert "can only see" in text
@@ -169,7 +168,7 @@ def test_inconclusive_says_what_it_takes(tmp_path: Path) -> None:
 
 def test_what_is_equal_is_shown_with_the_interval_that_says_so(tmp_path: Path) -> None:
     """In the table and on the page that of the two one-sided tests; verdict.json has both."""
-    found = weighing.weigh(experiment(tmp_path, blocks=5))
+    found = weighing.analyse(experiment(tmp_path, blocks=5))
     assert found.comparison
     judged = found.comparison.gated
     row = dict(zip(experiment_cells.HEADS, experiment_cells.verdicts(judged).rows[1], strict=True))
@@ -184,10 +183,10 @@ def test_what_is_equal_is_shown_with_the_interval_that_says_so(tmp_path: Path) -
 
 def test_json_keeps_its_schema(weighed: Weighed, tmp_path: Path) -> None:
     """A program that was written against the schema goes on working; of other kinds of experiment, too."""
-    kinds = [weighed, weighing.weigh(experiment(tmp_path / "check", blocks=3, command="selfcheck"))]
-    kinds.append(weighing.weigh(experiment(tmp_path / "run", {"base": Truth()}, blocks=1, command="run")))
+    kinds = [weighed, weighing.analyse(experiment(tmp_path / "check", blocks=3, command="selfcheck"))]
+    kinds.append(weighing.analyse(experiment(tmp_path / "run", {"base": Truth()}, blocks=1, command="run")))
     stored = experiment(tmp_path / "old", {"base": Truth()}, blocks=2, command="run")
-    kinds.append(weighing.weigh(experiment(tmp_path / "new", {"head": Truth()}, blocks=2, against=str(stored))))
+    kinds.append(weighing.analyse(experiment(tmp_path / "new", {"head": Truth()}, blocks=2, against=str(stored))))
 
     assert [list(json_schema.problems(json.loads(experiment_json.text(one)), SCHEMA)) for one in kinds] == [[]] * 4
 
@@ -255,7 +254,7 @@ def test_junit_of_text_that_xml_can_not_hold(weighed: Weighed) -> None:
 
 def test_benchmark_has_ranges_and_nothing_of_which_more_is_better(tmp_path: Path) -> None:
     """The chart page draws every value as smaller is better."""
-    found = weighing.weigh(experiment(tmp_path, blocks=3, gate=("throughput", 'p95 of "blob"')))
+    found = weighing.analyse(experiment(tmp_path, blocks=3, gate=("throughput", 'p95 of "blob"')))
     rows: list[dict[str, Any]] = json.loads(series_files.benchmark(found))
 
     assert {one["name"] for one in rows} == {
@@ -276,7 +275,7 @@ def test_csv_has_a_row_for_each_block(weighed: Weighed) -> None:
     assert rows[3]["slow_p95_of_blob_ns"] == ""
 
 
-@pytest.mark.parametrize("form", ["text", *files.FORMS])
+@pytest.mark.parametrize("form", ["text", *series_files.FORMS])
 def test_show_prints_every_form(folder: Path, form: str) -> None:
     """From the stored tables alone, with the exit code of the comparison."""
     done = CliRunner().invoke(
@@ -303,7 +302,7 @@ def test_show_of_one_run_of_it(folder: Path) -> None:
 
 def test_list_tells_a_comparison_in_one_line(folder: Path) -> None:
     """Thirty runs of one experiment are one thing."""
-    weighing.save(weighing.weigh(folder), folder)
+    series_files.save(weighing.analyse(folder), folder)
 
     rows = upkeep.stored_runs(folder.parent)
 
@@ -336,7 +335,7 @@ def test_the_page_of_what_can_not_be_compared(tmp_path: Path) -> None:
     """Without one run that was judged there are words, and no traceback."""
     failed = Truth(changes={"status": "failed", "error": "the stack is not ready after 3 s", "spans": ()})
     folder = experiment(tmp_path, {"base": failed, "again": failed}, blocks=2)
-    found = weighing.weigh(folder)
+    found = weighing.analyse(folder)
 
     assert found.exit_code() == 5
     assert "the base never finished" in printed(found) or "never became ready" in printed(found)
@@ -369,7 +368,7 @@ def _run_with(tmp_path: Path, budgets: tuple[str, ...], **truth: Any) -> Path:  
 def test_markdown_of_a_plain_run_names_the_broken_budget(tmp_path: Path) -> None:
     """In the open, before anything that is folded: a summary that hides it says nothing."""
     folder = _run_with(tmp_path, ('p95 of "blob" < 1s', "failures < 0.1%"), fails=5)
-    seen, _, folded = experiment_markdown.render(weighing.weigh(folder)).partition("<details>")
+    seen, _, folded = experiment_markdown.render(weighing.analyse(folder)).partition("<details>")
 
     assert seen.startswith("## ❌ BUDGET BROKEN: made-up · run · 1 variant · 1 of 1 block")
     assert "- base: failures \\< 0.1%: broken: 4.69 %" in seen
@@ -382,7 +381,7 @@ def test_markdown_of_a_plain_run_names_the_broken_budget(tmp_path: Path) -> None
 def test_junit_of_a_plain_run_names_the_broken_budget(tmp_path: Path) -> None:
     """The case has the budget's name, and the failure what was measured."""
     folder = _run_with(tmp_path, ("failures < 0.1%",), fails=5)
-    cases = list(ET.fromstring(junit.render(weighing.weigh(folder))).iter("testcase"))  # noqa: S314  (our own)
+    cases = list(ET.fromstring(junit.render(weighing.analyse(folder))).iter("testcase"))  # noqa: S314  (our own)
     failed = [(one.get("name"), one[0].get("message") or "") for one in cases if one[0].tag == "failure"]
 
     assert [name for name, _ in failed] == ["budget: failures < 0.1%"]
@@ -404,7 +403,7 @@ def test_a_run_that_breaks_a_budget_says_so_first(tmp_path: Path) -> None:
 
 def test_budgets_that_are_all_kept_are_counted(tmp_path: Path) -> None:
     """A plain run that keeps what it should needs no word about a comparison."""
-    found = weighing.weigh(_run_with(tmp_path, ('p95 of "blob" < 1s', "failures < 5%")))
+    found = weighing.analyse(_run_with(tmp_path, ('p95 of "blob" < 1s', "failures < 5%")))
 
     assert list(experiment_words.reasons(found)) == ["2 of 2 budgets kept"]
 
@@ -426,6 +425,6 @@ def test_strict_asks_for_a_decision(tmp_path: Path) -> None:
 def test_a_saturated_run_tells_no_latency(tmp_path: Path) -> None:
     """What piled up is an outcome of the variant, and none of its figures is compared."""
     note = {"notes": (experiments.note(NoteKind.SATURATED, "80 % completed"),)}
-    found = weighing.weigh(experiment(tmp_path, {"base": Truth(), "late": Truth(changes=note)}))
+    found = weighing.analyse(experiment(tmp_path, {"base": Truth(), "late": Truth(changes=note)}))
 
     assert "late: REGRESSION: did not keep up with the rate in 6 of 6" in " ".join(printed(found).split())

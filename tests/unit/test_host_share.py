@@ -272,8 +272,8 @@ def test_a_comparison_leaves_a_crowded_block_out(tmp_path: Path) -> None:
     """It is kept, and shown with the reason; with two of six the rest can't stand for the whole."""
     truths = {"base": Truth(), "slow": Truth(took_ms=26)}
 
-    one = weighing.weigh(experiment(tmp_path / "one", truths, crowded=[("slow", 2)]))
-    two = weighing.weigh(experiment(tmp_path / "two", truths, crowded=[("slow", 2), ("base", 5)]))
+    one = weighing.analyse(experiment(tmp_path / "one", truths, crowded=[("slow", 2)]))
+    two = weighing.analyse(experiment(tmp_path / "two", truths, crowded=[("slow", 2), ("base", 5)]))
 
     assert one.comparison is not None
     assert [(taken.block, taken.run.invalid) for taken in one.taken if taken.run.invalid] == [
@@ -287,7 +287,7 @@ def test_the_budgets_of_a_crowded_single_run_are_judged(tmp_path: Path) -> None:
     """It is set against nothing."""
     folder = experiment(tmp_path, {"base": Truth()}, blocks=1, command="run", crowded=[("base", 1)])
 
-    (taken,) = weighing.weigh(folder).taken
+    (taken,) = weighing.analyse(folder).taken
 
     assert taken.run.invalid == ""
     assert [note.kind for note in taken.notes] == [NoteKind.FOREIGN_CPU]
@@ -298,7 +298,7 @@ def test_a_stored_base_has_to_have_been_left_alone_too(tmp_path: Path) -> None:
     stored = experiment(tmp_path, {"base": Truth()}, blocks=1, command="run", crowded=[("base", 1)])
     new = experiments.experiment(tmp_path, {"head": Truth()}, blocks=1, against=str(stored))
 
-    (block,) = weighing.weigh(new).blocks
+    (block,) = weighing.analyse(new).blocks
 
     assert block["base"].invalid.startswith("foreign CPU")
     assert block["head"].invalid == ""

@@ -7,7 +7,7 @@ from pathlib import Path
 import factories
 import numpy as np
 import pytest
-from factories import Asked, read_requests
+from factories import Asked
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,7 +67,7 @@ def test_failures_stay_out_of_the_latency_and_in_the_count(tmp_path: Path) -> No
         Asked(start_s=13, took_ms=1, outcome="refused"),
         Asked(start_s=14, took_ms=900, outcome="cut"),
     ]
-    total = all_requests(read_requests(factories.sealed_run(tmp_path, asked)), A_WINDOW_NS)
+    total = all_requests(factories.requests_of(factories.sealed_run(tmp_path, asked)), A_WINDOW_NS)
     assert (total.count, total.failures, total.latency_ns.count) == (4, 1, 2)
     assert (total.latency_ns.p50, total.latency_ns.max) == (10 * MS, 30 * MS)
     assert total.outcomes == {"ok": 2, "refused": 1, "cut": 1}
@@ -76,14 +76,14 @@ def test_failures_stay_out_of_the_latency_and_in_the_count(tmp_path: Path) -> No
 def test_latency_counts_from_the_intended_start(tmp_path: Path) -> None:
     """A request that was sent late has waited: coordinated omission is not hidden."""
     asked = [Asked(start_s=12, intended_s=11, took_ms=10)]
-    total = all_requests(read_requests(factories.sealed_run(tmp_path, asked)), A_WINDOW_NS)
+    total = all_requests(factories.requests_of(factories.sealed_run(tmp_path, asked)), A_WINDOW_NS)
     assert (total.latency_ns.max, total.first_byte_ns.max) == (1010 * MS, 1005 * MS)
 
 
 def test_service_time_counts_from_the_real_start(tmp_path: Path) -> None:
     """Beside the latency of an open load; of the closed model it is the same."""
     asked = [Asked(start_s=12, intended_s=11, took_ms=10), Asked(start_s=13, took_ms=20)]
-    total = all_requests(read_requests(factories.sealed_run(tmp_path, asked)), A_WINDOW_NS)
+    total = all_requests(factories.requests_of(factories.sealed_run(tmp_path, asked)), A_WINDOW_NS)
     assert (total.service_ns.count, total.service_ns.p50, total.service_ns.max) == (2, 10 * MS, 20 * MS)
 
 
@@ -117,7 +117,7 @@ def test_a_dropped_arrival_is_a_failure_without_a_latency(tmp_path: Path) -> Non
 def test_endpoints_are_judged_apart(tmp_path: Path) -> None:
     """Each label has its own count, rate and bytes, in the locustfile's order."""
     asked = [Asked(start_s=11, endpoint="blob", bytes_received=5_000_000), Asked(start_s=12, endpoint="token")]
-    found = endpoints(read_requests(factories.sealed_run(tmp_path, asked)), A_WINDOW_NS)
+    found = endpoints(factories.requests_of(factories.sealed_run(tmp_path, asked)), A_WINDOW_NS)
     assert [(row.name, row.count, row.per_s, row.bytes_per_s) for row in found] == [
         ("token", 1, 0.1, 100.0),
         ("blob", 1, 0.1, 500_000.0),

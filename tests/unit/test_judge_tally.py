@@ -1,4 +1,4 @@
-"""Requests that are added piece by piece give the numbers that all of them give at once."""
+"""Requests are gathered from batches into the table of the window and that of the others."""
 
 from __future__ import annotations
 
@@ -7,56 +7,72 @@ from pathlib import Path
 import factories
 import numpy as np
 import pytest
-from factories import read_requests
 
 from seatrial.errors import UsageError
-from seatrial.judge import latency
-from seatrial.judge.columns import rows
-from seatrial.judge.grid import grid
-from seatrial.judge.tally import Tally, gathered
-from seatrial.judge.window import Window, window
+from seatrial.judge import latency, tally
+from seatrial.judge.columns import Requests, rows
+from seatrial.judge.grid import Grid, grid
+from seatrial.judge.series import Pace
+from seatrial.judge.window import window
 from seatrial.record import pieces
 from seatrial.record.folder import RunFolder
 from seatrial.units import NS_PER_S
+from seatrial.wire.streams import NULL
 
 WINDOW = window(factories.SPANS)
 
 
-def tally_of(folder: RunFolder, whole: Window = WINDOW) -> Tally:
-    """Return the tally of a sealed run."""
-    return gathered(pieces.requests(folder), whole, [pieces.stamps(folder)], pieces.count(folder))
+def gathered(folder: RunFolder) -> tuple[Requests, Requests]:
+    """Return the requests of the window, and the others, of a sealed run."""
+    return tally.gathered(pieces.requests(folder), WINDOW, pieces.count(folder))
 
 
-def test_a_tally_judges_as_the_whole_table_is_judged(tmp_path: Path) -> None:
-    """Percentiles, outcomes, bytes and rates, of each endpoint and of all."""
+def whole_grid() -> Grid:
+    """Return a grid over the made-up run."""
+    return grid(factories.at(0), factories.at(42), WINDOW.from_ns)
+
+
+def pace_of(folder: RunFolder) -> Pace:
+    """Return the requests of a sealed run over time."""
+    return tally.load_series(gathered(folder), whole_grid())
+
+
+def same(one: Requests, other: Requests) -> bool:
+    """Tell whether two tables have the same rows."""
+    numbers = ("t_intended_ns", "t_start_ns", "t_first_byte_ns", "t_end_ns", "bytes_received")
+    labels = [
+        [table.endpoint.labels[code] for table, code in zip((one, other), codes, strict=True)]
+        for codes in zip(one.endpoint.codes, other.endpoint.codes, strict=True)
+    ]
+    alike = all(np.array_equal(getattr(one, name), getattr(other, name)) for name in numbers)
+    return alike and all(first == second for first, second in labels)
+
+
+def test_every_request_is_in_one_of_the_two_tables(tmp_path: Path) -> None:
+    """Warm-up and drain lie beside the window, each in the order of the file."""
     folder = factories.sealed_run(tmp_path)
-    table = read_requests(folder)
-    inside = rows(table, WINDOW.rows(table.phase))
-    found = tally_of(folder)
+    table = factories.requests_of(folder)
+    inside, outside = gathered(folder)
 
-    assert found.total() == latency.all_requests(inside, WINDOW.length_ns)
-    assert found.endpoints() == latency.endpoints(inside, WINDOW.length_ns)
-    assert (found.first_start_ns, found.last_end_ns) == (int(table.t_start_ns.min()), int(table.t_end_ns.max()))
+    mask = WINDOW.rows(table.phase)
+    assert (len(inside.t_start_ns), len(outside.t_start_ns)) == (int(mask.sum()), int((~mask).sum()))
+    assert same(inside, rows(table, mask))
+    assert same(outside, rows(table, ~mask))
 
 
-def test_pieces_of_any_size_give_the_same(tmp_path: Path) -> None:
+def test_batches_of_any_size_give_the_same(tmp_path: Path) -> None:
     """Rows that are added one hundred at a time, labels that come late among them."""
     folder = factories.sealed_run(tmp_path)
-    table = read_requests(folder)
-    begin, end = factories.at(0), factories.at(42)
+    table = factories.requests_of(folder)
     number = np.arange(len(table.t_start_ns))
     cut = [rows(table, number // 100 == part) for part in range(10)]
-    small = Tally(WINDOW, grid(begin, end, WINDOW.from_ns), len(number))
-    for piece in cut:
-        small.add(piece)
 
-    assert small.endpoints() == tally_of(folder).endpoints()
-    assert small.pace().asked.sum() == 1000
+    assert same(tally.gathered(cut, WINDOW, len(number))[0], gathered(folder)[0])
 
 
 def test_failures_are_counted_where_they_began(tmp_path: Path) -> None:
     """A tenth of the made-up requests fails; each second holds those that began in it."""
-    pace = tally_of(factories.sealed_run(tmp_path)).pace()
+    pace = pace_of(factories.sealed_run(tmp_path))
 
     assert (pace.asked.sum(), pace.failed.sum()) == (1000, 100)
     assert pace.step_ns == NS_PER_S
@@ -66,33 +82,32 @@ def test_failures_are_counted_where_they_began(tmp_path: Path) -> None:
 def test_latency_of_an_arrival_counts_from_its_schedule(tmp_path: Path) -> None:
     """A request that had to wait for its turn was slow for the one who asked."""
     late = [factories.Asked(start_s=20 + n, intended_s=19.5 + n, took_ms=10) for n in range(3)]
-    found = tally_of(factories.sealed_run(tmp_path, late))
+    inside, _ = gathered(factories.sealed_run(tmp_path, late))
 
-    assert found.total().latency_ns.max == 510_000_000
-    assert found.rises()[0].value_ns.tolist() == [510_000_000] * 3
+    assert tally.distributions(inside)[0].value_ns.tolist() == [510_000_000] * 3
 
 
-def test_the_service_time_counts_from_the_start(tmp_path: Path) -> None:
-    """Arrivals that come late in the table make the earlier ones' latency their service time."""
+def test_arrivals_that_come_late_in_the_table_keep_their_schedule(tmp_path: Path) -> None:
+    """Of the requests before them there is none: their latency is their service time."""
     closed = [factories.Asked(start_s=12 + n, took_ms=5) for n in range(3)]
     late = [factories.Asked(start_s=20 + n, intended_s=19.5 + n, took_ms=10) for n in range(3)]
-    folder = factories.sealed_run(tmp_path, [*closed, *late])
-    table = read_requests(folder)
-    number = np.arange(6)
-    small = Tally(WINDOW, grid(factories.at(0), factories.at(42), WINDOW.from_ns), 6)
-    for part in range(6):
-        small.add(rows(table, number == part))
+    table = factories.requests_of(factories.sealed_run(tmp_path, [*closed, *late]))
+    inside, _ = tally.gathered([rows(table, np.arange(6) == part) for part in range(6)], WINDOW, 6)
 
-    assert small.total().service_ns == latency.all_requests(table, WINDOW.length_ns).service_ns
-    assert small.total().service_ns.max == 10_000_000
+    assert inside.t_intended_ns.tolist() == [NULL] * 3 + [factories.at(19.5 + n) for n in range(3)]
+    total = latency.all_requests(inside, WINDOW.length_ns)
+    assert (total.latency_ns.p50, total.latency_ns.max) == (5_000_000, 510_000_000)
+    assert (total.service_ns.p50, total.service_ns.max) == (5_000_000, 10_000_000)
 
 
-def test_a_run_without_requests_has_a_tally(tmp_path: Path) -> None:
+def test_a_run_without_requests_has_its_tables(tmp_path: Path) -> None:
     """Nothing was asked: no endpoint, no point, no error."""
-    found = tally_of(factories.sealed_run(tmp_path, []))
+    folder = factories.sealed_run(tmp_path, [])
+    inside, outside = gathered(folder)
 
-    assert (found.total().count, found.endpoints(), found.rises()) == (0, (), ())
-    assert (found.first_start_ns, found.last_end_ns) == (None, None)
+    assert (len(inside.t_start_ns), len(outside.t_start_ns)) == (0, 0)
+    assert (latency.endpoints(inside, 1), tally.distributions(inside)) == ((), ())
+    assert pace_of(folder).asked.sum() == 0
 
 
 def test_requests_that_are_not_there_are_told(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from seatrial.judge import measured, metric, turns
 from seatrial.judge.columns import Coded, Flows, Generator, Ints, Requests, Samples, rows
 from seatrial.judge.latency import Quantiles, Traffic
 from seatrial.judge.measured import Tables
-from seatrial.judge.turns import Seen
 from seatrial.judge.validity import of_turns
 from seatrial.judge.window import window
 from seatrial.load.turns import Slicing, ended
@@ -69,8 +68,7 @@ def _samples(start_ns: Ints, took_ns: int, idle_cores: float, hz: float = 10.0) 
 
 def _tables(took_ns: int, idle_cores: float = 0.0, per_s: int = 50) -> Tables:
     start_ns = _asked(per_s)
-    seen = Seen(SPANS)
-    (requests,) = seen.passing([_requests(start_ns, took_ns)])
+    requests = _requests(start_ns, took_ns)
     inside = window(SPANS)
     judged = np.array(
         [any(s.from_ns <= t < s.until_ns for s in SPANS if s.phase is Phase.WINDOW) for t in start_ns]
@@ -81,7 +79,7 @@ def _tables(took_ns: int, idle_cores: float = 0.0, per_s: int = 50) -> Tables:
         flows=_no_flows(),
         samples=samples,
         window_ns=inside.length_ns,
-        turns=seen.turns,
+        turns=turns.slice_times(SPANS, [requests]),
         around=samples,
     )
 
@@ -139,7 +137,7 @@ def test_settling_belongs_to_the_turn_and_one_window_alone_is_none() -> None:
     """A plain run, and one whose trials settle before a single window, are judged as ever."""
     assert turns.opened(SPANS)[:2] == [(0, S - 10 * MS), (2 * S, 3 * S - 10 * MS)]
     assert turns.opened(factories.SPANS) == []
-    assert Seen(factories.SPANS).turns is None
+    assert turns.slice_times(factories.SPANS, []) is None
 
 
 def _generator(cpu_fraction: float) -> Generator:

@@ -23,7 +23,7 @@ from seatrial.record.seal import seal
 from seatrial.report import page
 from seatrial.report.comparison import Comparison
 from seatrial.report.mends import mend
-from seatrial.review import review
+from seatrial.review import load, review
 
 GOLDEN = RunFolder(Path(__file__).parents[1] / "golden" / "run-v1")
 EVIL = "<b>auth</b></script><img src=x>"
@@ -191,7 +191,7 @@ def test_a_run_without_requests_makes_a_page(tmp_path: Path) -> None:
 
 def test_a_saturated_run_shows_no_latency(folder: RunFolder) -> None:
     """Arrivals that pile up wait as long as the run lasts: a chart of that says nothing of the server."""
-    whole = paging.shown(folder)
+    whole = paging.shown(load(folder))
     found = Parts(page.render(replace(whole, curves=replace(whole.curves, latency_told=False))))
 
     assert not {"chart-latency", "chart-distribution"} & set(found.ids)
@@ -200,7 +200,7 @@ def test_a_saturated_run_shows_no_latency(folder: RunFolder) -> None:
 
 def test_a_comparison_stands_above_its_run(folder: RunFolder) -> None:
     """Verdicts first, gated before exploratory, then what they rest on; hostile names stay text."""
-    text = page.render(paging.shown(folder), comparison())
+    text = page.render(paging.shown(load(folder)), comparison())
     found = Parts(text)
     order = [
         found.said.index(words) for words in ("REGRESSION: ", "cpu per request", "p50 of blob*", "One run of it")
@@ -217,7 +217,7 @@ def test_a_comparison_that_could_judge_nothing_has_no_empty_chart(folder: RunFol
     nothing = Comparison(
         title="Which is better?", base="base", said=("INVALID: the base never came up",), verdicts=()
     )
-    found = Parts(page.render(paging.shown(folder), nothing))
+    found = Parts(page.render(paging.shown(load(folder)), nothing))
 
     assert "INVALID: the base never came up" in found.said
     assert not {"chart-effects", "chart-variants", "chart-capacity"} & set(found.ids)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import factories
 import pytest
-from factories import Asked, at, read_requests
+from factories import Asked, at
 
 from seatrial.errors import UsageError
 from seatrial.record import read
@@ -15,14 +15,16 @@ from seatrial.wire.streams import NULL
 
 def test_null_comes_back_as_the_sentinel(tmp_path: Path) -> None:
     """Judging works on integers: null is NULL, never a float."""
-    requests = read_requests(factories.sealed_run(tmp_path, [Asked(start_s=1, intended_s=0.5), Asked(start_s=2)]))
+    requests = factories.requests_of(
+        factories.sealed_run(tmp_path, [Asked(start_s=1, intended_s=0.5), Asked(start_s=2)])
+    )
     assert requests.t_intended_ns.tolist() == [at(0.5), NULL]
 
 
 def test_labels_come_back_as_codes(tmp_path: Path) -> None:
     """A coded column tells where a label stands, and how often."""
     asked = [Asked(start_s=1, endpoint="token"), Asked(start_s=2), Asked(start_s=3)]
-    requests = read_requests(factories.sealed_run(tmp_path, asked))
+    requests = factories.requests_of(factories.sealed_run(tmp_path, asked))
     assert requests.endpoint.is_("token").tolist() == [True, False, False]
     assert requests.endpoint.counts() == {"token": 1, "blob": 2}
     assert not requests.endpoint.is_("never heard of").any()
@@ -30,7 +32,7 @@ def test_labels_come_back_as_codes(tmp_path: Path) -> None:
 
 def test_an_empty_table_comes_back_empty(tmp_path: Path) -> None:
     """A run without requests can be read."""
-    requests = read_requests(factories.sealed_run(tmp_path, []))
+    requests = factories.requests_of(factories.sealed_run(tmp_path, []))
     assert len(requests.t_start_ns) == 0
     assert requests.endpoint.counts() == {}
 
@@ -61,7 +63,7 @@ def test_an_unsealed_run_is_told_how_to_recover(tmp_path: Path) -> None:
     """The hint names the command with the folder."""
     folder = factories.run(tmp_path)
     with pytest.raises(UsageError, match=r"no requests\.parquet") as raised:
-        read_requests(folder)
+        factories.requests_of(folder)
     assert raised.value.hint == f"seatrial recover {folder.root}"
 
 

@@ -17,7 +17,9 @@ def test_a_noisy_machine_is_told(
 ) -> None:
     """Exit code 7, each refusal on a line; of the gate only: what is just shown decides nothing."""
     truths = {name: Truth(scatter=scatter) for name in ("base", "again")}
-    weighed = weighing.weigh(experiment(tmp_path, truths, command="selfcheck", gate=('p95 of "blob" within 5%',)))
+    weighed = weighing.analyse(
+        experiment(tmp_path, truths, command="selfcheck", gate=('p95 of "blob" within 5%',))
+    )
 
     assert unseen(weighed) == code
 

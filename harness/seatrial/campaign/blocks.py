@@ -23,6 +23,7 @@ from seatrial.record.courses import Course, Looked
 from seatrial.record.folder import RunFolder
 from seatrial.report.progress import Progress, Steps, duration_text
 from seatrial.units import NS_PER_S
+from seatrial.weighing.runs import RunCache
 
 HOPELESS_BLOCKS = 2
 """A base that has failed in so many blocks, and in no other, will not come up in the next one."""
@@ -111,7 +112,8 @@ class FinishedExperiment:
 class ExperimentLoop:
     """Does the blocks of a planned experiment; `finished` are the (variant, block) that need not be done again.
 
-    `course` is how it went before, if it is resumed; `base_failed` the blocks in which its base failed then.
+    `course` is how it went before, if it is resumed; `base_failed` the blocks in which its base failed then. With
+    a `cache` no look analyses a run again.
     """
 
     def __init__(
@@ -123,6 +125,7 @@ class ExperimentLoop:
         finished: Collection[tuple[str, int]] = (),
         course: Course | None = None,
         base_failed: Collection[int] = (),
+        cache: RunCache | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder = folder
@@ -131,6 +134,7 @@ class ExperimentLoop:
         self._finished = finished
         self._course = course or Course(blocks=0)
         self._base_failed = set(base_failed)
+        self._cache = cache
         self._clock = clock
         self._origin_s = 0.0
 
@@ -155,7 +159,7 @@ class ExperimentLoop:
 
     def compare(self, alpha: float) -> Comparison | None:
         """Compare what is stored by now at this level; None if there is nothing to compare."""
-        return weighing.weigh(self.folder, alpha=alpha).comparison
+        return weighing.analyse(self.folder, alpha=alpha, cache=self._cache).comparison
 
     def _run_block(self, design: ExperimentDesign, number: int, left: tuple[str, ...]) -> SeatrialError | None:
         """Do one block; return the base's error if there is no hope for it."""

@@ -28,6 +28,7 @@ from seatrial.scenario import compared, design, plain, shipped
 from seatrial.scenario.compared import Baseline
 from seatrial.scenario.design import Chosen, Memory
 from seatrial.stack.engine import Choice
+from seatrial.weighing.runs import RunCache
 
 _KIB = 1024
 
@@ -52,6 +53,7 @@ class CompareRequest:
 def compare(
     asked: CompareRequest,
     progress: Progress,
+    cache: RunCache | None = None,
     *,
     prepare: Callable[[Request], RunContext] = prepare_context,
     designs: Mapping[Design, DesignFactory] = DESIGNS,
@@ -60,7 +62,7 @@ def compare(
 
     The plan is written before anything starts. Raises Interrupted, with the command that resumes, once all is torn
     down; Incomparable where the environment of the stored experiment was another one; UsageError and what would
-    end every further run, at once.
+    end every further run, at once. With a `cache` no look analyses a run again.
     """
     if asked.command == "selfcheck":
         scenario = compared.with_again(asked.request.scenario)
@@ -90,6 +92,7 @@ def compare(
                 finished=resumed.finished if resumed else (),
                 course=courses.load(folder) if resumed else None,
                 base_failed=resumed.base_failed if resumed else (),
+                cache=cache,
             )
             return loop.run(designs[plan.design](replace(context, expected=expected), folder, plan, progress))
         except (KeyboardInterrupt, Interrupted) as error:

@@ -18,7 +18,7 @@ from seatrial.load.child import LoadSettings
 from seatrial.load.driving import LoadObserver, LoadResult
 from seatrial.load.stages import CALM_WITHIN_S, REST_WITHIN_S, TrialSequence
 from seatrial.model import DISTURBED, Load, Note, NoteKind, Phase, Spawn
-from seatrial.record import capacities, windowed
+from seatrial.record import capacities
 from seatrial.record.folder import RunFolder
 from seatrial.report.progress import Progress
 from seatrial.units import NS_PER_S
@@ -229,10 +229,9 @@ def refuse_warmup(counts: TrialCounts, asked: SearchBudgets, effort: Effort) -> 
 
 def validation(asked: SearchBudgets, folder: RunFolder, rate_per_s: float, duration_s: float) -> Validation:
     """Judge the window of a sealed run: its budgets, and whether memory that can't be taken back grew."""
-    judged = review.judge(folder)
-    window, recorded, notes = judged.review.window, judged.recorded, judged.review.notes
-    keys = sorted({budget.metric.key for budget in asked.validated if budget.metric.key})
-    tables = windowed.tables(folder, window, flows=recorded.flows, samples=recorded.samples, keys=keys)
+    run = review.load(folder)
+    window, notes = run.window, review.run_result(run).notes
+    tables = run.tables(budget.metric for budget in asked.validated)
     verdicts = [budgets.judge(budget, [within_run.reading(budget.metric, tables)]) for budget in asked.validated]
     saturated = next((note.text for note in notes if note.kind is NoteKind.SATURATED), "")
     broken = bool(saturated) or any(verdict.word is Kept.BROKEN for verdict in verdicts)
@@ -240,14 +239,12 @@ def validation(asked: SearchBudgets, folder: RunFolder, rate_per_s: float, durat
     invalid = [] if window.opened else ["the window was never opened"]
     invalid += [_in_words(note) for note in doubts if broken or note.kind not in _ONLY_WORSE]
     strained = [_in_words(note) for note in doubts if not broken and note.kind in _ONLY_WORSE]
-    inside, services = window.rows(recorded.samples.phase), recorded.samples.service.counts()
+    inside, services = window.rows(run.samples.phase), run.samples.service.counts()
     return Validation(
         rate_per_s=rate_per_s,
         duration_s=duration_s,
         budgets=tuple(Said(budget=each.budget.text, word=each.word, text=each.text) for each in verdicts),
-        memory=tuple(
-            growth.of_service(name, recorded.samples, inside) for name in services if name not in RESERVED
-        ),
+        memory=tuple(growth.of_service(name, run.samples, inside) for name in services if name not in RESERVED),
         saturated=saturated,
         strained=strained[0] if strained else "",
         invalid=invalid[0] if invalid else "",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from seatrial.errors import ExitCode
 from seatrial.judge.budgets import Kept
 from seatrial.judge.capacity import TrialResult
 from seatrial.judge.growth import Slope
@@ -104,21 +105,17 @@ class Carries:
         )
         return next((word for holds, word in cases if holds), Word.VALIDATED)
 
+    def exit_code(self, *, strict: bool = False) -> ExitCode:
+        """Return what is said of it as a code; what was not decided counts if `strict`."""
+        return EXIT_CODES.get(self.word, ExitCode.NOT_DECIDED if strict else ExitCode.KEPT)
+
 
 EXIT_CODES = {
-    Word.VALIDATED: 0,
-    Word.BOUNDS_ONLY: 0,
-    Word.NOT_VALIDATED: 1,
-    Word.NO_RATE: 1,
-    Word.GENERATOR_LIMITED: 5,
-    Word.INVALID: 5,
-    Word.INTERRUPTED: 5,
+    Word.VALIDATED: ExitCode.KEPT,
+    Word.BOUNDS_ONLY: ExitCode.KEPT,
+    Word.NOT_VALIDATED: ExitCode.BROKEN,
+    Word.NO_RATE: ExitCode.BROKEN,
+    Word.GENERATOR_LIMITED: ExitCode.INVALID,
+    Word.INVALID: ExitCode.INVALID,
+    Word.INTERRUPTED: ExitCode.INVALID,
 }
-_STRICT = 7
-_GRAVEST_FIRST = (5, 1, _STRICT, 0)
-
-
-def exit_code(results: tuple[Carries, ...], *, strict: bool) -> int:
-    """Return the exit code of all variants: the gravest; what was not decided counts only under `strict`."""
-    codes = {EXIT_CODES.get(result.word, _STRICT if strict else 0) for result in results}
-    return next((code for code in _GRAVEST_FIRST if code in codes), 0)

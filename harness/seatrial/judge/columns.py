@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,7 +22,7 @@ Mask = NDArray[np.bool_]
 class Coded:
     """A column of labels: codes into `labels`, -1 where there is none."""
 
-    codes: NDArray[np.int32]
+    codes: NDArray[np.signedinteger[Any]]
     labels: tuple[str, ...]
 
     def is_(self, label: str) -> Mask:
@@ -38,7 +39,8 @@ class Coded:
 
 def began_ns(t_intended_ns: Ints, t_start_ns: Ints) -> Ints:
     """Return when latency begins: at the moment that a schedule intended, else, without one, at the start."""
-    return np.where(t_intended_ns == NULL, t_start_ns, t_intended_ns)
+    unplanned = t_intended_ns == NULL
+    return t_start_ns if unplanned.all() else np.where(unplanned, t_start_ns, t_intended_ns)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,13 +133,26 @@ _Table = TypeVar("_Table", Requests, Flows, Samples, Generator)
 
 def rows(table: _Table, mask: Mask) -> _Table:
     """Return the rows of `table` where `mask` holds."""
-    picked = {column.name: _picked(getattr(table, column.name), mask) for column in fields(table)}
+    return _numbered(table, np.flatnonzero(mask))  # a mask would be searched again for each column
+
+
+def by_label(table: _Table, column: Coded) -> Iterator[tuple[str, _Table]]:
+    """Yield each label of a column of `table`, in the order of the labels, with its rows."""
+    order = np.argsort(column.codes, kind="stable")
+    edges = np.searchsorted(column.codes[order], np.arange(len(column.labels) + 1))
+    for label, (begin, end) in zip(column.labels, pairwise(edges), strict=True):
+        if begin < end:
+            yield label, _numbered(table, order[begin:end])
+
+
+def _numbered(table: _Table, numbers: NDArray[np.intp]) -> _Table:
+    picked = {column.name: _picked(getattr(table, column.name), numbers) for column in fields(table)}
     return replace(table, **picked)
 
 
-def _picked(column: Any, mask: Mask) -> Any:  # noqa: ANN401  (an array, a coded column, or a mapping of arrays)
+def _picked(column: Any, numbers: NDArray[np.intp]) -> Any:  # noqa: ANN401  (an array, a coded column, or a mapping of arrays)
     if isinstance(column, Coded):
-        return Coded(column.codes[mask], column.labels)
+        return Coded(column.codes[numbers], column.labels)
     if isinstance(column, Mapping):
-        return {name: values[mask] for name, values in column.items()}
-    return column[mask]
+        return {name: values[numbers] for name, values in column.items()}
+    return column[numbers]

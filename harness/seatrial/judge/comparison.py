@@ -18,9 +18,9 @@ class Overall(StrEnum):
     """What a comparison as a whole comes to."""
 
     KEPT = "KEPT"
-    REGRESSION = "REGRESSION"
-    INCONCLUSIVE = "INCONCLUSIVE"
-    INVALID = "INVALID"
+    REGRESSION = Word.REGRESSION
+    INCONCLUSIVE = Word.INCONCLUSIVE
+    INVALID = Word.INVALID
 
 
 _OPEN = frozenset({Word.INCONCLUSIVE, Word.LIKELY_REGRESSION, Word.INVALID})

@@ -41,9 +41,7 @@ class Tables:
 def value(metric: Metric, tables: Tables) -> float | None:
     """Return the metric in its unit; None if it was never measured, or too seldom to tell a percentile."""
     if metric.kind is Kind.LATENCY:
-        found = quantiles(latencies_ns(asked(metric.of, tables)))
-        told = {50: found.p50, 95: found.p95, 99: found.p99}[metric.percent or 50]
-        return None if told is None else float(told)
+        return percentile(metric, latencies_ns(asked(metric.of, tables)))
     if metric.kind is Kind.DETAIL:
         numbers = _details(metric, tables)
         return float(numbers.mean()) if len(numbers) else None
@@ -55,6 +53,13 @@ def value(metric: Metric, tables: Tables) -> float | None:
     if metric.kind is Kind.FAILURES:
         return float(failed(some).mean())
     return float(_any_of(some.outcome, DONE).sum()) * NS_PER_S / tables.window_ns if tables.window_ns > 0 else None
+
+
+def percentile(metric: Metric, took_ns: Ints) -> float | None:
+    """Return the percentile that a metric of latency means; None if they are too few to tell it."""
+    summary = quantiles(took_ns)
+    latency_ns = {50: summary.p50, 95: summary.p95, 99: summary.p99}[metric.percent or 50]
+    return None if latency_ns is None else float(latency_ns)
 
 
 def asked(name: str | None, tables: Tables) -> Requests | Flows:

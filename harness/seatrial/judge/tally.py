@@ -1,192 +1,98 @@
-"""Requests, added piece by piece: counts at once, and of the successes only what percentiles need.
-
-For a request that ended well 21 bytes are kept (latency, time to first byte, endpoint, stretch of time, whether in
-the window) instead of the 52 of a row: ten million of them take 210 MB.
-"""
+"""The requests of a run as two tables, filled from the batches of its file, and their points for charts."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from seatrial.judge.columns import Coded, Ints, Mask, Requests
-from seatrial.judge.grid import Grid, grid
-from seatrial.judge.latency import Traffic, quantiles
+from seatrial.judge.columns import Coded, Ints, Mask, Requests, by_label
+from seatrial.judge.grid import Grid
+from seatrial.judge.latency import took_ns
 from seatrial.judge.series import Pace, Rise, rise
 from seatrial.judge.window import Window
-from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
-from seatrial.wire.tables import NOT_FAILURES, Outcome
+from seatrial.wire.tables import NOT_FAILURES
+
+_NUMBERS = ("t_start_ns", "t_first_byte_ns", "t_end_ns", "bytes_received")
+_CODES: Mapping[str, type[np.signedinteger[Any]]] = {"endpoint": np.int16, "outcome": np.int8, "phase": np.int8}
 
 
-@dataclass(slots=True, kw_only=True)
-class _Counted:
-    """What was counted of one endpoint within the window."""
+class _Rows:
+    """A table that is filled batch by batch, in arrays made once: growing ones would be held twice.
 
-    outcomes: Counter[str] = field(default_factory=Counter)
-    bytes_received: int = 0
-
-
-class _Successes:
-    """What is kept of each request that ended well, in arrays made once: growing ones would be held twice."""
-
-    def __init__(self, room: int) -> None:
-        self._used = 0
-        self._open = False
-        self._latency_ns = np.empty(room, dtype=np.int64)
-        self._service_ns = np.empty(room, dtype=np.int64)  # no memory until it is written to: in the open model
-        self._first_byte_ns = np.empty(room, dtype=np.int64)
-        self._endpoint = np.empty(room, dtype=np.int16)
-        self._stretch = np.empty(room, dtype=np.uint16)
-        self._inside = np.empty(room, dtype=np.bool_)
-
-    def add(self, piece: Requests, inside: Mask, stretch: Ints) -> None:
-        """Keep those of the piece that ended well."""
-        good = piece.outcome.is_(Outcome.OK) & (piece.t_end_ns != NULL)
-        began, first = piece.began_ns[good], piece.t_first_byte_ns[good]
-        at = slice(self._used, self._used + len(began))
-        self._used = at.stop
-        self._latency_ns[at] = piece.t_end_ns[good] - began
-        self._serve(at, piece, good)
-        self._first_byte_ns[at] = np.where(first == NULL, NULL, first - began)
-        self._endpoint[at] = piece.endpoint.codes[good]
-        self._stretch[at] = stretch[good]
-        self._inside[at] = inside[good]
-
-    def _serve(self, at: slice, piece: Requests, good: Mask) -> None:
-        if not self._open:
-            if np.all(piece.t_intended_ns[good] == NULL):
-                return
-            self._open = True
-            self._service_ns[: at.start] = self._latency_ns[: at.start]
-        self._service_ns[at] = piece.t_end_ns[good] - piece.t_start_ns[good]
-
-    def within(self, endpoint: int | None) -> Mask:
-        """Return which lie in the window, of one endpoint or of all."""
-        inside: Mask = self._inside[: self._used]
-        return inside if endpoint is None else inside & (self._endpoint[: self._used] == endpoint)
-
-    def latency_ns(self, mask: Mask) -> Ints:
-        """Return the latencies where `mask` holds."""
-        found: Ints = self._latency_ns[: self._used][mask]
-        return found
-
-    def service_ns(self, mask: Mask) -> Ints:
-        """Return the service times where `mask` holds: of a closed model the latencies."""
-        found: Ints = (self._service_ns if self._open else self._latency_ns)[: self._used][mask]
-        return found
-
-    def first_byte_ns(self, mask: Mask) -> Ints:
-        """Return the times to the first byte where `mask` holds and one came."""
-        told = self._first_byte_ns[: self._used]
-        found: Ints = told[mask & (told != NULL)]
-        return found
-
-    def pace(self, grid: Grid, asked: Ints, failed: Ints) -> Pace:
-        """Return latency over time."""
-        return Pace.of(grid, self._latency_ns[: self._used], self._stretch[: self._used], asked, failed)
-
-
-class Tally:
-    """The requests of a run, gathered by `grid` for the charts, and within `window` for the tables.
-
-    There is room for so many requests.
+    An array takes memory only as far as it is written to, and the one of intended starts is made with the first of
+    them: a request takes 36 bytes in the closed model, 44 in the open one.
     """
 
-    def __init__(self, window: Window, grid: Grid, room: int) -> None:
-        self.grid = grid
-        self._window = window
-        self._asked = np.zeros(grid.count, dtype=np.int64)
-        self._failed = np.zeros(grid.count, dtype=np.int64)
-        self._counted: dict[str, _Counted] = {}
-        self._labels: tuple[str, ...] = ()
-        self._successes = _Successes(room)
-        self.first_start_ns: int | None = None
-        self.last_end_ns: int | None = None
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._used = 0
+        self._numbers: dict[str, Ints] = {name: np.empty(room, dtype=np.int64) for name in _NUMBERS}
+        self._intended_ns: Ints | None = None
+        self._codes: dict[str, NDArray[Any]] = {name: np.empty(room, dtype=kind) for name, kind in _CODES.items()}
+        self._labels: dict[str, tuple[str, ...]] = dict.fromkeys(_CODES, ())
 
-    def add(self, piece: Requests) -> None:
-        """Count some requests; pieces come in the order of the table."""
-        if not len(piece.t_start_ns):
-            return
-        inside, stretch = self._window.rows(piece.phase), self.grid.of(piece.t_start_ns)
-        self._labels = piece.endpoint.labels
-        self._count(piece, inside)
-        self._asked += np.bincount(stretch, minlength=self.grid.count)
-        self._failed += np.bincount(stretch[_failed(piece.outcome)], minlength=self.grid.count)
-        self._successes.add(piece, inside, stretch)
-        self._see(piece)
+    def add(self, batch: Requests, mask: Mask) -> None:
+        """Append the rows of a batch where `mask` holds."""
+        at = slice(self._used, self._used + int(mask.sum()))
+        picked = slice(None) if mask.all() else np.flatnonzero(mask)
+        for name, column in self._numbers.items():
+            column[at] = getattr(batch, name)[picked]
+        for name, codes in self._codes.items():
+            codes[at] = getattr(batch, name).codes[picked]
+            self._labels[name] = getattr(batch, name).labels
+        self._add_intended(batch.t_intended_ns[picked], at)
+        self._used = at.stop
 
-    def total(self) -> Traffic:
-        """Judge all requests of the window together."""
-        sums = _Counted()
-        for one in self._counted.values():
-            sums.outcomes += one.outcomes
-            sums.bytes_received += one.bytes_received
-        return self._traffic("all", sums, self._successes.within(None))
+    def _add_intended(self, intended_ns: Ints, at: slice) -> None:
+        if self._intended_ns is None:
+            if np.all(intended_ns == NULL):
+                return
+            self._intended_ns = np.empty(self._room, dtype=np.int64)
+            self._intended_ns[: at.start] = NULL
+        self._intended_ns[at] = intended_ns
 
-    def endpoints(self) -> tuple[Traffic, ...]:
-        """Judge each endpoint that the window has seen, in the order of the labels."""
-        return tuple(
-            self._traffic(name, self._counted[name], self._successes.within(code))
-            for code, name in enumerate(self._labels)
-            if name in self._counted
-        )
-
-    def pace(self) -> Pace:
-        """Return latency, rate and failures over the time of the whole run."""
-        return self._successes.pace(self.grid, self._asked, self._failed)
-
-    def rises(self) -> tuple[Rise, ...]:
-        """Return the distribution of each endpoint's successes in the window, in the order of the labels."""
-        kept = self._successes
-        found = (rise(name, kept.latency_ns(kept.within(code))) for code, name in enumerate(self._labels))
-        return tuple(one for one in found if len(one.value_ns))
-
-    def _traffic(self, name: str, counted: _Counted, mask: Mask) -> Traffic:
-        count, length_ns = counted.outcomes.total(), self._window.length_ns
-        return Traffic(
-            name=name,
-            count=count,
-            outcomes=dict(counted.outcomes),
-            latency_ns=quantiles(self._successes.latency_ns(mask)),
-            service_ns=quantiles(self._successes.service_ns(mask)),
-            first_byte_ns=quantiles(self._successes.first_byte_ns(mask)),
-            requests=count,
-            bytes_received=counted.bytes_received,
-            per_s=count * NS_PER_S / length_ns if length_ns > 0 else 0.0,
-            bytes_per_s=counted.bytes_received * NS_PER_S / length_ns if length_ns > 0 else 0.0,
-        )
-
-    def _count(self, piece: Requests, inside: Mask) -> None:
-        endpoint, outcome = piece.endpoint, piece.outcome
-        width, least = len(outcome.labels), len(outcome.labels) * len(self._labels)
-        told = inside & (endpoint.codes >= 0) & (outcome.codes >= 0)
-        pairs = np.bincount(endpoint.codes[told] * width + outcome.codes[told], minlength=least)
-        received = np.where(piece.bytes_received == NULL, 0, piece.bytes_received)
-        for code in np.unique(endpoint.codes[told]).tolist():
-            one = self._counted.setdefault(endpoint.labels[code], _Counted())
-            counts = pairs[code * width : (code + 1) * width].tolist()
-            one.outcomes += Counter(dict(zip(outcome.labels, counts, strict=True)))
-            one.bytes_received += int(received[told & (endpoint.codes == code)].sum())
-
-    def _see(self, piece: Requests) -> None:
-        ended = piece.t_end_ns[piece.t_end_ns != NULL]
-        first = int(piece.t_start_ns.min())
-        self.first_start_ns = first if self.first_start_ns is None else min(first, self.first_start_ns)
-        if len(ended):
-            self.last_end_ns = max(int(ended.max()), NULL if self.last_end_ns is None else self.last_end_ns)
+    def table(self) -> Requests:
+        """Return what was added so far."""
+        used = slice(self._used)
+        never = np.broadcast_to(np.int64(NULL), (self._used,))  # one value, however many rows
+        columns: dict[str, Any] = {name: column[used] for name, column in self._numbers.items()}
+        columns |= {name: Coded(codes[used], self._labels[name]) for name, codes in self._codes.items()}
+        return Requests(t_intended_ns=never if self._intended_ns is None else self._intended_ns[used], **columns)
 
 
-def gathered(pieces: Iterable[Requests], window: Window, stamps: Sequence[Ints], room: int) -> Tally:
-    """Tally all pieces, on a grid over all of the stamps, whatever they are of."""
-    all_ns = np.concatenate([*stamps, np.array([window.from_ns, window.until_ns - 1], dtype=np.int64)])
-    tally = Tally(window, grid(int(all_ns.min()), int(all_ns.max()), window.from_ns), room)
-    for piece in pieces:
-        tally.add(piece)
-    return tally
+def gathered(batches: Iterable[Requests], window: Window, room: int) -> tuple[Requests, Requests]:
+    """Return the requests of the window, and the others; there is `room` for so many in all."""
+    inside, outside = _Rows(room), _Rows(room)
+    for batch in batches:
+        mask = window.rows(batch.phase)
+        inside.add(batch, mask)
+        outside.add(batch, ~mask)
+    return inside.table(), outside.table()
+
+
+def load_series(tables: Sequence[Requests], grid: Grid) -> Pace:
+    """Return latency, rate and failures over time."""
+    began = [grid.of(table.t_start_ns).astype(np.uint16) for table in tables]
+    failed = [stretch[_failed(table.outcome)] for table, stretch in zip(tables, began, strict=True)]
+    took = [took_ns(table) for table in tables]
+    ended_well = [stretch[good] for stretch, (good, _) in zip(began, took, strict=True)]
+    return Pace.of(
+        grid,
+        np.concatenate([latency_ns for _, latency_ns in took]),
+        np.concatenate(ended_well),
+        np.bincount(np.concatenate(began), minlength=grid.count),
+        np.bincount(np.concatenate(failed), minlength=grid.count),
+    )
+
+
+def distributions(requests: Requests) -> tuple[Rise, ...]:
+    """Return how the latency of each endpoint is distributed, in the order of the labels."""
+    found = (rise(name, took_ns(some)[1]) for name, some in by_label(requests, requests.endpoint))
+    return tuple(one for one in found if len(one.value_ns))
 
 
 def _failed(outcome: Coded) -> Mask:

@@ -7,7 +7,7 @@ to the next reading of a counter, so nothing is guessed between two readings; an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,36 +55,19 @@ class Turns:
         )
 
 
-class Seen:
-    """Takes note of requests as they pass, of all phases of a run."""
-
-    def __init__(self, spans: Sequence[Span]) -> None:
-        own = opened(spans)
-        self._from_ns = np.array([one for one, _ in own], dtype=np.int64)
-        self._until_ns = np.array([one for _, one in own], dtype=np.int64)
-        self._ended_ns = self._until_ns.copy()
-        self._begun = np.zeros(len(own), dtype=np.int64)
-
-    def passing(self, pieces: Iterable[Requests]) -> Iterator[Requests]:
-        """Yield each piece as it is."""
-        for piece in pieces:
-            self._take(piece)
-            yield piece
-
-    @property
-    def turns(self) -> Turns | None:
-        """The turns with what was seen of them; None for a run whose load did not come by turns."""
-        if not len(self._from_ns):
-            return None
-        return Turns(from_ns=self._from_ns, until_ns=self._until_ns, ended_ns=self._ended_ns, begun=self._begun)
-
-    def _take(self, piece: Requests) -> None:
-        if not len(self._from_ns) or not len(piece.t_start_ns):
-            return
-        at = np.searchsorted(self._from_ns, piece.t_start_ns, side="right") - 1
-        own = (at >= 0) & (piece.t_start_ns < self._until_ns[np.maximum(at, 0)])
-        self._begun += np.bincount(at[own], minlength=len(self._begun))
-        np.maximum.at(self._ended_ns, at[own], piece.t_end_ns[own])
+def slice_times(spans: Sequence[Span], tables: Iterable[Requests]) -> Turns | None:
+    """Return the turns of a run with the requests of all its phases; None if its load did not come by turns."""
+    own = opened(spans)
+    if not own:
+        return None
+    from_ns, until_ns = np.array(own, dtype=np.int64).T
+    ended_ns, begun = until_ns.copy(), np.zeros(len(own), dtype=np.int64)
+    for table in tables:
+        at = np.searchsorted(from_ns, table.t_start_ns, side="right") - 1
+        inside = (at >= 0) & (table.t_start_ns < until_ns[np.maximum(at, 0)])
+        begun += np.bincount(at[inside], minlength=len(begun))
+        np.maximum.at(ended_ns, at[inside], table.t_end_ns[inside])
+    return Turns(from_ns=from_ns, until_ns=until_ns, ended_ns=ended_ns, begun=begun)
 
 
 def opened(spans: Sequence[Span]) -> list[tuple[int, int]]:

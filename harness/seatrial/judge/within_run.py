@@ -46,16 +46,18 @@ def reading(metric: Metric, tables: Tables) -> Reading:
     Modeling and Analysis, 9.5).
     """
     if metric.kind is Kind.LATENCY:
-        return _of_latency(metric, measured.latencies_ns(measured.asked(metric.of, tables)), tables)
+        return _of_latency(metric, measured.latencies_ns(measured.asked(metric.of, tables)))
+    if metric.kind is Kind.FAILURES:
+        bad = measured.failed(measured.asked(metric.of, tables))
+        if not len(bad):
+            return Reading(value=None, never=True)
+        low, high = share_interval(bad)
+        return Reading(value=float(bad.mean()), low=low, high=high, count=len(bad))
     found = measured.value(metric, tables)
     if found is None:
         return Reading(value=None, never=True)
     if metric.kind is Kind.PEAK:
         return Reading(value=found, low=found, high=found, count=tables.samples.count)
-    if metric.kind is Kind.FAILURES:
-        bad = measured.failed(measured.asked(metric.of, tables))
-        low, high = share_interval(bad)
-        return Reading(value=found, low=low, high=high, count=len(bad))
     return _by_slices(metric, found, tables)
 
 
@@ -65,15 +67,14 @@ def quantile_interval(took: Ints, percent: int, alpha: float = ALPHA) -> tuple[f
     The share of values up to the percentile gets its interval, whose ends are read off the ordered values
     (Woodruff, JASA 1952). The upper end is None if so few values don't bound it: p^n > alpha/2.
     """
-    ordered = np.sort(took)
-    point = ordered[max(1, -(-percent * len(ordered) // 100)) - 1]
-    effective = effective_count(took > point, alpha)
+    count = len(took)
+    point_at = max(1, -(-percent * count // 100)) - 1
+    effective = effective_count(took > np.partition(took, point_at)[point_at], alpha)
     part = percent / 100
     low, high = _clopper_pearson(part, effective, alpha)
-    first = ordered[max(math.ceil(low * len(ordered)), 1) - 1]
-    if part**effective > alpha / 2:
-        return float(first), None
-    return float(first), float(ordered[min(math.ceil(high * len(ordered)), len(ordered)) - 1])
+    first_at, last_at = max(math.ceil(low * count), 1) - 1, min(math.ceil(high * count), count) - 1
+    placed = np.partition(took, sorted({first_at, last_at}))
+    return float(placed[first_at]), None if part**effective > alpha / 2 else float(placed[last_at])
 
 
 def share_interval(hits: Mask, alpha: float = ALPHA) -> tuple[float, float]:
@@ -110,8 +111,8 @@ def _clopper_pearson(part: float, count: float, alpha: float) -> tuple[float, fl
     )
 
 
-def _of_latency(metric: Metric, took: Ints, tables: Tables) -> Reading:
-    found = measured.value(metric, tables)
+def _of_latency(metric: Metric, took: Ints) -> Reading:
+    found = measured.percentile(metric, took)
     if found is None:
         return Reading(value=None, count=len(took), never=not len(took))
     low, high = quantile_interval(took, metric.percent or 50)

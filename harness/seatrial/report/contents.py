@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from seatrial.errors import ExitCode
 from seatrial.judge.budgets import Judged, Kept
 from seatrial.judge.generator import GeneratorUse
 from seatrial.judge.latency import Traffic
 from seatrial.judge.memory import ServiceUse
+from seatrial.judge.validity import RESERVED
 from seatrial.judge.window import Window
 from seatrial.model import Note
 
@@ -48,6 +50,24 @@ class Placed:
 
     place: str
     use: ServiceUse
+
+
+_PLACES = ("proxy", "app", "store")
+
+
+def placed(used: Sequence[ServiceUse], tiers: Mapping[str, Any]) -> tuple[Placed, ...]:
+    """Order the services along the request's way, the stack's others after them, what is not the stack last."""
+    places = {name: tier.get("place", "") if isinstance(tier, Mapping) else tier for name, tier in tiers.items()}
+    order = list(places)
+
+    def rank(service: Placed) -> tuple[int, int, str]:
+        name = service.use.service
+        if name in RESERVED:
+            return (len(_PLACES) + 1, ("generator", "host", "sampler").index(name), "")
+        where = _PLACES.index(service.place) if service.place in _PLACES else len(_PLACES)
+        return (where, order.index(name) if name in order else len(order), name)
+
+    return tuple(sorted((Placed(place=places.get(use.service, ""), use=use) for use in used), key=rank))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,14 +109,14 @@ class Review:
     times: Times
     budgets: tuple[Judged, ...] = ()
 
-    def exit_code(self, *, strict: bool = False) -> int:
-        """Return 5 if the run can't be trusted, 1 if a budget is broken, 7 if one is not decided and `strict`."""
-        words = {one.word for one in self.budgets}
+    def exit_code(self, *, strict: bool = False) -> ExitCode:
+        """Return whether the run can be trusted and its budgets are kept; undecided ones count if `strict`."""
+        words = {judged.word for judged in self.budgets}
         if not self.valid:
-            return 5
+            return ExitCode.INVALID
         if Kept.BROKEN in words:
-            return 1
-        return 7 if strict and Kept.NOT_DECIDED in words else 0
+            return ExitCode.BROKEN
+        return ExitCode.NOT_DECIDED if strict and Kept.NOT_DECIDED in words else ExitCode.KEPT
 
     @property
     def open_model(self) -> bool:

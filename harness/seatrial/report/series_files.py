@@ -1,4 +1,4 @@
-"""What tools that watch figures from commit to commit take: a benchmark page, and a search for change points."""
+"""The files of an experiment that programs read, and those of tools that watch figures from commit to commit."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import csv
 import io
 import json
 import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from seatrial.judge.levels import Level
 from seatrial.judge.metric import Kind, Metric, Unit
-from seatrial.report import numbers
+from seatrial.record.durable import replacing, writing
+from seatrial.report import experiment_json, experiment_markdown, junit, numbers
 from seatrial.report.experiment_json import moment
 from seatrial.report.weighed import Weighed
 
@@ -70,3 +73,20 @@ def _value(run: Any, metric: Metric) -> str:  # noqa: ANN401  (a run, or None)
         return ""
     value = run.values.get(metric.text)
     return "" if value is None else f"{value:.9g}"
+
+
+FORMS: Mapping[str, tuple[str, Callable[[Weighed], str]]] = {
+    "json": ("verdict.json", experiment_json.text),
+    "markdown": ("verdict.md", experiment_markdown.render),
+    "junit": ("junit.xml", junit.render),
+    "benchmark": ("benchmark.json", benchmark),
+    "csv": ("changes.csv", changes),
+}
+"""By the name of the form: its file, and what makes it."""
+
+
+def save(weighed: Weighed, experiment: Path) -> None:
+    """Write every form into the folder, each whole or not at all; ResultsUnwritable if the disk refuses."""
+    for name, form in FORMS.values():
+        with writing(experiment / name), replacing(experiment / name) as stream:
+            stream.write(form(weighed).encode())

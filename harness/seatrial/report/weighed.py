@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from seatrial.errors import ExitCode
 from seatrial.judge.budgets import Judged, Kept
 from seatrial.judge.categories import FINISHED
 from seatrial.judge.comparison import Comparison, Overall
@@ -16,9 +17,6 @@ from seatrial.model import ExperimentPlan, Note
 
 COMPARES = frozenset({"compare", "selfcheck"})
 """The commands whose runs say nothing alone."""
-
-INVALID, BROKEN, OPEN = 5, 1, 7
-"""Exit codes, in the order in which they win."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,21 +86,30 @@ class Weighed:
     @property
     def word(self) -> str:
         """The whole in one or two words."""
-        code = self.exit_code(strict=True)
-        if code == BROKEN:
-            regression = self.comparison is not None and self.comparison.overall is Overall.REGRESSION
-            return "REGRESSION" if regression else "BUDGET BROKEN"
-        return {INVALID: "INVALID", OPEN: "INCONCLUSIVE"}.get(code, "KEPT")
+        code, regressed = self.exit_code(strict=True), self._overall is Overall.REGRESSION
+        words = {
+            ExitCode.INVALID: Overall.INVALID,
+            ExitCode.BROKEN: Overall.REGRESSION if regressed else "BUDGET BROKEN",
+            ExitCode.NOT_DECIDED: Overall.INCONCLUSIVE,
+        }
+        return str(words.get(code, Overall.KEPT))
 
-    def exit_code(self, *, strict: bool = False) -> int:
-        """Return 5 invalid, 1 a regression or a broken budget, 7 not decided (if `strict`), else 0."""
-        judged = [one.word for each in self.budgets.values() for one in each]
-        overall = self.comparison.overall if self.comparison else None
-        if overall is Overall.INVALID or (self.comparison is None and not self._alone()):
-            return INVALID
-        if overall is Overall.REGRESSION or Kept.BROKEN in judged:
-            return BROKEN
-        return OPEN if strict and (overall is Overall.INCONCLUSIVE or Kept.NOT_DECIDED in judged) else 0
+    def exit_code(self, *, strict: bool = False) -> ExitCode:
+        """Return what comparison and budgets come to; what is not decided counts if `strict`."""
+        budgets = {judged.word for each in self.budgets.values() for judged in each}
+        if self._overall is Overall.INVALID:
+            return ExitCode.INVALID
+        if self._overall is Overall.REGRESSION or Kept.BROKEN in budgets:
+            return ExitCode.BROKEN
+        is_open = self._overall is Overall.INCONCLUSIVE or Kept.NOT_DECIDED in budgets
+        return ExitCode.NOT_DECIDED if strict and is_open else ExitCode.KEPT
+
+    @property
+    def _overall(self) -> Overall:
+        """What the comparison comes to; a run that needs none is KEPT if it can be trusted."""
+        if self.comparison is not None:
+            return self.comparison.overall
+        return Overall.KEPT if self._alone() else Overall.INVALID
 
     def _alone(self) -> bool:
         """Tell whether this is a run that needs no other, and that can be trusted."""

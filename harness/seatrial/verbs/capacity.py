@@ -9,7 +9,7 @@ import click
 
 from seatrial.campaign import capacity as searching
 from seatrial.campaign.capacity import CapacityRequest, effort
-from seatrial.judge import carrying
+from seatrial.errors import ExitCode
 from seatrial.record import capacities
 from seatrial.report import capacity_text
 from seatrial.report.progress import Progress
@@ -69,4 +69,4 @@ def capacity(scenario: str, **options: Any) -> int:  # noqa: ANN401
         click.echo(json.dumps([capacities.values(one) for one in searched.results], indent=1))
     else:
         capacity_text.show(searched.results)
-    return carrying.exit_code(searched.results, strict=options["strict"])
+    return ExitCode.gravest(result.exit_code(strict=options["strict"]) for result in searched.results)

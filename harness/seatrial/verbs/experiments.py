@@ -10,13 +10,13 @@ import click
 from seatrial import weighing
 from seatrial.campaign import compare as comparing
 from seatrial.campaign.compare import CompareRequest
+from seatrial.errors import ExitCode
 from seatrial.judge import metric, noise, pairing
-from seatrial.report import experiment_json, experiment_text
+from seatrial.report import experiment_json, experiment_text, series_files
 from seatrial.report.progress import Progress
 from seatrial.report.weighed import Weighed
 from seatrial.verbs.options import experiment_options, load_options, output_options, request, results_option
-
-_UNSEEN = 7
+from seatrial.weighing.runs import RunCache
 
 
 @click.command()
@@ -53,11 +53,12 @@ def _compare(command: str, scenario: str, options: dict[str, Any]) -> int:
         resume=options["resume"],
         against=options.get("against", ""),
     )
+    cache = RunCache()
     with Progress(quiet=options["quiet"]) as progress:
-        done = comparing.compare(asked, progress)
-        weighed = weighing.weigh(done.folder)
-        weighing.save(weighed, done.folder)
-        paging.write_experiment(weighed, done.folder)
+        done = comparing.compare(asked, progress, cache)
+        weighed = weighing.analyse(done.folder, cache=cache)
+        series_files.save(weighed, done.folder)
+        paging.write_experiment(weighed, done.folder, cache=cache)
     if options["as_values"]:
         click.echo(json.dumps(experiment_json.render(weighed), indent=1))
     else:
@@ -69,7 +70,7 @@ def _compare(command: str, scenario: str, options: dict[str, Any]) -> int:
     return weighed.exit_code(strict=options["strict"])
 
 
-def unseen(weighed: Weighed) -> int:
+def unseen(weighed: Weighed) -> ExitCode:
     """Print the thresholds of the gate that are below what can be seen; return the exit code of that.
 
     Failures always gate; their threshold counts only where the scenario names them.
@@ -80,4 +81,4 @@ def unseen(weighed: Weighed) -> int:
     refused = noise.refused([one for one in weighed.floors if one.metric.text in gated])
     for refusal in refused:
         click.echo(f"seatrial: {refusal}", err=True)
-    return _UNSEEN if refused else 0
+    return ExitCode.NOT_DECIDED if refused else ExitCode.KEPT

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from seatrial.campaign.request import Request, command_began_ns
 from seatrial.scenario import overrides, reading
 from seatrial.units import seconds
+
+if TYPE_CHECKING:
+    from seatrial.campaign.request import Request
 
 F = TypeVar("F", bound=Callable[..., Any])
 ENGINES = click.Choice(["auto", "compose", "local", "attach"])
@@ -100,6 +103,9 @@ def experiment_options(command: F) -> F:
 
 def request(scenario: str, options: dict[str, Any]) -> Request:
     """Return what the options ask for."""
+    # pydantic takes a tenth of a second, which what only reads stored runs should not
+    from seatrial.campaign.request import Request  # noqa: PLC0415
+
     named = {f"load.{name}": options.get(name) for name in _LOAD_OPTIONS}
     named |= {f"compare.{name}": options.get(name) for name in ("blocks", "time", "design", "base")}
     if options.get("variants") is not None:

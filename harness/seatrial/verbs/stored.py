@@ -13,12 +13,11 @@ from seatrial import upkeep, weighing
 from seatrial.record import capacities
 from seatrial.record import folder as folders
 from seatrial.record.folder import RunFolder
-from seatrial.report import as_json, capacity_text, experiment_text, text
-from seatrial.scenario import reading, shipped
+from seatrial.report import as_json, capacity_text, experiment_text, series_files, text
 from seatrial.verbs.options import output_options, results_option
-from seatrial.weighing import files
+from seatrial.weighing.runs import RunCache
 
-FORMS = click.Choice(["text", *files.FORMS])
+FORMS = click.Choice(["text", *series_files.FORMS])
 
 
 @click.command()
@@ -53,7 +52,9 @@ def report(wanted: str, output: Path | None, results: Path) -> None:
 
     experiment = folders.find_experiment(results, wanted)
     if experiment is not None and weighing.compares(experiment):
-        click.echo(paging.write_experiment(weighing.weigh(experiment), experiment, output))
+        cache = RunCache()
+        weighed = weighing.analyse(experiment, cache=cache)
+        click.echo(paging.write_experiment(weighed, experiment, output, cache))
     else:
         click.echo(paging.write(folders.find_run(results, wanted), output))
 
@@ -64,6 +65,8 @@ def report(wanted: str, output: Path | None, results: Path) -> None:
 @output_options
 def list_(scenarios: bool, results: Path, as_values: bool, quiet: bool) -> None:  # noqa: FBT001, ARG001
     """List the stored runs, newest first."""
+    from seatrial.scenario import reading, shipped  # noqa: PLC0415  (as does the grammar of scenarios)
+
     if scenarios:
         rows = [{"scenario": name, "question": reading.read(name).question} for name in shipped.names()]
     else:
@@ -81,11 +84,11 @@ def recover(wanted: str, results: Path, as_values: bool, quiet: bool) -> int:  #
 
 
 def _show_experiment(experiment: Path, form: str, *, strict: bool) -> int:
-    weighed = weighing.weigh(experiment)
+    weighed = weighing.analyse(experiment)
     if form == "text":
         experiment_text.show(weighed)
     else:
-        click.echo(files.FORMS[form][1](weighed), nl=False)
+        click.echo(series_files.FORMS[form][1](weighed), nl=False)
     return weighed.exit_code(strict=strict)
 
 

@@ -1,13 +1,14 @@
-"""Weighs an experiment: from its stored runs to verdicts and budgets, and the files that say so."""
+"""A stored experiment, from its folder to what every report shows of it: pairs, verdicts and budgets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from seatrial.errors import UsageError
 from seatrial.judge import budgets, comparison, levels, metric, noise, pairing
-from seatrial.judge.budgets import Budget
+from seatrial.judge.categories import FINISHED
 from seatrial.judge.comparison import Comparison
 from seatrial.judge.levels import Level
 from seatrial.judge.metric import Metric
@@ -15,57 +16,74 @@ from seatrial.judge.noise import Floor
 from seatrial.judge.pairing import Block
 from seatrial.model import ExperimentPlan
 from seatrial.record import courses, plans
-from seatrial.report.weighed import COMPARES, Taken, Weighed
-from seatrial.weighing import files, limits, reasons, runs, stored, subjects
-from seatrial.weighing.runs import Found
-from seatrial.weighing.stored import Base
+from seatrial.report.weighed import COMPARES, Weighed
+from seatrial.weighing import limits, stored, subjects
+from seatrial.weighing.runs import AnalysedRun, Rules, RunCache, newest
 
 
-def weigh(experiment: Path, *, alpha: float | None = None) -> Weighed:
+def analyse(experiment: Path, *, alpha: float | None = None, cache: RunCache | None = None) -> Weighed:
     """Judge what is stored of an experiment; UsageError without a plan, or for a rule that can't be read.
 
     `alpha` is the level of the look; without it that of the look which so many blocks have reached, or else the
-    next one's, which is then spent.
+    next one's, which is then spent. A run that is in the `cache` is not read again.
     """
-    plan = plans.load(experiment)
-    gate, limited = _rules(plan, experiment)
-    listed, passed = runs.newest(experiment)
+    plan, stopped = plans.load(experiment), courses.load(experiment).stopped
+    rules = _rules(plan, experiment)
+
+    # the runs that count, in the order of the plan
+    cache = cache or RunCache()
+    folders, passed_over = newest(experiment)
+    runs = subjects.mark_image_mismatches([cache.analysed(*stored_run, rules) for stored_run in folders])
     order = {name: place for place, name in enumerate(plan.variants)}
-    listed.sort(key=lambda one: (one[1].block, order.get(one[1].variant, len(order))))
-    alone = not (plan.command in COMPARES or plan.against)
-    found = subjects.alike(
-        [runs.found(folder, document, gate, limited, alone=alone) for folder, document in listed]
-    )
-    base = stored.base(experiment, plan, found, gate, limited)
-    numbers = whole(plan, [one.taken for one in found])
-    blocks = [base.beside(_block(found, number), number) for number in numbers]
-    shown = _told([*gate, *base.shown, *(one for each in found for one in each.shown)], blocks)
-    shared = _shared(plan, found)
-    judged, why_not = None, ""
-    stopped = courses.load(experiment).stopped
-    if alone or not blocks:
-        why_not = reasons.uncompared(found, stopped, plain=alone)
+    runs.sort(key=lambda run: (run.taken.block, order.get(run.taken.variant, len(order))))
+    base = stored.base(experiment, plan, runs, rules, cache)
+
+    # the blocks in which every planned run has ended
+    numbers = _whole_blocks(plan, runs)
+    blocks = [
+        base.beside({run.taken.variant: run.taken.run for run in runs if run.taken.block == number}, number)
+        for number in numbers
+    ]
+    metrics = _with_values([*rules.gate, *base.shown, *(one for run in runs for one in run.shown)], blocks)
+    shared_cores = plan.shared_cores or any(run.shared_cores for run in runs)
+
+    # what is said of them
+    verdicts, why_not = None, ""
+    if rules.alone or not blocks:
+        why_not = _uncompared(runs, stopped, alone=rules.alone)
     else:
-        judged, why_not = _compared(plan, blocks, base, gate, shown, alpha=alpha, shared=shared)
-    began = [one.taken.began_ns for one in found if one.taken.began_ns is not None]
+        try:
+            verdicts = comparison.compare(
+                blocks,
+                base=base.name,
+                gate=rules.gate,
+                shown=metrics,
+                alpha=level(plan, len(blocks)) if alpha is None else alpha,
+                shared_cores=shared_cores,
+                comparable=base.comparable,
+            )
+        except ValueError as error:
+            why_not = str(error)
+    planned = [(name, number) for number, names in enumerate(plan.blocks, start=1) for name in names]
+    done = {(run.taken.variant, run.taken.block) for run in runs}
     return Weighed(
         name=experiment.name,
         folder=str(experiment),
         plan=plan,
-        comparison=judged and reasons.with_course(judged, plan, stopped),
+        comparison=verdicts and _with_course(verdicts, plan, stopped),
         why_not=why_not,
         blocks=tuple(blocks),
         numbers=numbers,
-        unfinished=_unfinished(plan, found),
-        taken=tuple(one.taken for one in found),
-        budgets=limits.judged(limited, found, numbers, blocks, base, shared_cores=shared),
-        metrics={one.text: one for one in (*gate, *shown)},
-        levels=_levels(shown, blocks),
-        floors=_floors(plan, judged, blocks, base.name),
-        against=base.told,
-        commit=stored.commit(found),
-        began_ns=min(began, default=None),
-        notes=tuple(passed),
+        unfinished=tuple(trial for trial in planned if trial not in done),
+        taken=tuple(run.taken for run in runs),
+        budgets=limits.judged(rules.budgets, runs, numbers, blocks, base, shared_cores=shared_cores),
+        metrics={one.text: one for one in (*rules.gate, *metrics)},
+        levels=_levels(metrics, blocks),
+        floors=_floors(plan, verdicts, blocks, base.name),
+        against=base.against,
+        commit=next((run.commit for run in reversed(runs) if run.commit), ""),
+        began_ns=min((run.taken.began_ns for run in runs if run.taken.began_ns is not None), default=None),
+        notes=tuple(passed_over),
         stopped=stopped,
     )
 
@@ -79,14 +97,27 @@ def compares(experiment: Path) -> bool:
     return plan.command in COMPARES or bool(plan.against)
 
 
-def save(weighed: Weighed, experiment: Path) -> None:
-    """Write verdict.json, verdict.md, junit.xml, benchmark.json and changes.csv; ResultsUnwritable if refused."""
-    files.save(weighed, experiment)
+def level(plan: ExperimentPlan, blocks: int) -> float:
+    """Return the level of the look that so many blocks are for: that one, or the next; beyond all, the last."""
+    looks = sorted(plan.looks, key=lambda look: look.blocks)
+    return next((look.alpha for look in looks if look.blocks >= blocks), looks[-1].alpha if looks else plan.alpha)
 
 
-def whole(plan: ExperimentPlan, taken: Sequence[Taken]) -> tuple[int, ...]:
+def _rules(plan: ExperimentPlan, experiment: Path) -> Rules:
+    limited = plan.budgets or tuple(plan.resolved.get("budgets") or ())
+    try:
+        return Rules(
+            gate=tuple(metric.parse(text) for text in plan.gate),
+            budgets=tuple(budgets.parse(text) for text in limited),
+            alone=not (plan.command in COMPARES or plan.against),
+        )
+    except ValueError as error:
+        raise UsageError("a rule of plan.json can't be read", where=str(experiment), seen=str(error)) from error
+
+
+def _whole_blocks(plan: ExperimentPlan, runs: Sequence[AnalysedRun]) -> tuple[int, ...]:
     """Return the numbers of the blocks in which every planned run has come to an end."""
-    done = {(one.variant, one.block) for one in taken}
+    done = {(run.taken.variant, run.taken.block) for run in runs}
     return tuple(
         number
         for number, names in enumerate(plan.blocks, start=1)
@@ -94,68 +125,7 @@ def whole(plan: ExperimentPlan, taken: Sequence[Taken]) -> tuple[int, ...]:
     )
 
 
-def level(plan: ExperimentPlan, blocks: int) -> float:
-    """Return the level of the look that so many blocks are for: that one, or the next; beyond all, the last."""
-    looks = sorted(plan.looks, key=lambda look: look.blocks)
-    return next((look.alpha for look in looks if look.blocks >= blocks), looks[-1].alpha if looks else plan.alpha)
-
-
-def _rules(plan: ExperimentPlan, experiment: Path) -> tuple[list[Metric], list[Budget]]:
-    wanted = plan.budgets or tuple(plan.resolved.get("budgets") or ())
-    try:
-        return [metric.parse(text) for text in plan.gate], [budgets.parse(text) for text in wanted]
-    except ValueError as error:
-        raise UsageError("a rule of plan.json can't be read", where=str(experiment), seen=str(error)) from error
-
-
-def _compared(
-    plan: ExperimentPlan,
-    blocks: Sequence[Block],
-    base: Base,
-    gate: Sequence[Metric],
-    shown: Sequence[Metric],
-    *,
-    alpha: float | None,
-    shared: bool,
-) -> tuple[Comparison | None, str]:
-    used = alpha if alpha is not None else level(plan, len(blocks))
-    try:
-        found = comparison.compare(
-            blocks,
-            base=base.name,
-            gate=gate,
-            shown=shown,
-            alpha=used,
-            shared_cores=shared,
-            comparable=base.comparable,
-        )
-    except ValueError as error:
-        return None, str(error)
-    return found, ""
-
-
-def _levels(shown: Sequence[Metric], blocks: Sequence[Block]) -> dict[str, dict[str, Level]]:
-    names = dict.fromkeys(name for block in blocks for name in block)
-    told = {name: {one.text: levels.level(one, blocks, name) for one in shown} for name in names}
-    return {name: {text: one for text, one in each.items() if one is not None} for name, each in told.items()}
-
-
-def _floors(
-    plan: ExperimentPlan, judged: Comparison | None, blocks: Sequence[Block], base: str
-) -> tuple[Floor, ...]:
-    """Tell what the machine can see, of an experiment that set the base against itself."""
-    if plan.command != "selfcheck" or judged is None:
-        return ()
-    pairs = [pairing.paired(blocks, base, one.variant, one.metric) for one in (*judged.gated, *judged.exploratory)]
-    strictest = noise.first_level(len(plan.blocks), plan.alpha, len(judged.gated), plan.sides)
-    return noise.floors(pairs, len(plan.blocks), strictest)
-
-
-def _block(found: Sequence[Found], number: int) -> Block:
-    return {one.taken.variant: one.taken.run for one in found if one.taken.block == number}
-
-
-def _told(metrics: Sequence[Metric], blocks: Sequence[Block]) -> list[Metric]:
+def _with_values(metrics: Sequence[Metric], blocks: Sequence[Block]) -> list[Metric]:
     """Return the metrics that some run of the blocks has a value of, each once."""
     by_text = {one.text: one for one in reversed(metrics)}
     values = [run.values for block in blocks for run in block.values()]
@@ -163,15 +133,43 @@ def _told(metrics: Sequence[Metric], blocks: Sequence[Block]) -> list[Metric]:
     return [by_text[text] for text in ordered if any(each.get(text) is not None for each in values)]
 
 
-def _shared(plan: ExperimentPlan, found: Sequence[Found]) -> bool:
-    """Tell whether load and stack had cores in common in any run."""
-    pinned = [(one.document.facts.get("environment") or {}).get("pinning") or {} for one in found]
-    return plan.shared_cores or any(
-        set(one.get("generator") or ()) & set(one.get("stack") or ()) for one in pinned
-    )
+def _with_course(verdicts: Comparison, plan: ExperimentPlan, stopped: str) -> Comparison:
+    """Return the comparison; its reason, if it has one, also says why the experiment ended before its plan did.
+
+    `stopped` is what course.json says, empty while the experiment goes on.
+    """
+    if not (verdicts.reason and stopped) or verdicts.blocks >= len(plan.blocks):
+        return verdicts
+    after = f"it ended after {verdicts.blocks} of {len(plan.blocks)} blocks: {stopped}"
+    return replace(verdicts, reason=f"{verdicts.reason}; {after}")
 
 
-def _unfinished(plan: ExperimentPlan, found: Sequence[Found]) -> tuple[tuple[str, int], ...]:
-    done = {(one.taken.variant, one.taken.block) for one in found}
-    planned = [(name, number) for number, names in enumerate(plan.blocks, start=1) for name in names]
-    return tuple(one for one in planned if one not in done)
+def _uncompared(runs: Sequence[AnalysedRun], stopped: str, *, alone: bool) -> str:
+    """Return why there is nothing to compare, and each way in which runs ended that did not finish."""
+    if alone:
+        why = "a plain run is not compared with anything"
+    else:
+        why = f"no block has come to its end: {stopped}" if stopped else "no block has come to its end yet"
+    endings: dict[str, str] = {}
+    for taken in (run.taken for run in runs if run.taken.run.ended != FINISHED):
+        first_seen = f" ({taken.run.why})" if taken.run.why else ""
+        endings.setdefault(f"{taken.variant}: {taken.run.ended}", first_seen)
+    return "; ".join([why, *(ending + first_seen for ending, first_seen in endings.items())])
+
+
+def _levels(metrics: Sequence[Metric], blocks: Sequence[Block]) -> dict[str, dict[str, Level]]:
+    names = dict.fromkeys(name for block in blocks for name in block)
+    means = {name: {one.text: levels.level(one, blocks, name) for one in metrics} for name in names}
+    return {name: {text: one for text, one in each.items() if one is not None} for name, each in means.items()}
+
+
+def _floors(
+    plan: ExperimentPlan, verdicts: Comparison | None, blocks: Sequence[Block], base: str
+) -> tuple[Floor, ...]:
+    """Return what the machine can see, of an experiment that set the base against itself."""
+    if plan.command != "selfcheck" or verdicts is None:
+        return ()
+    judged = (*verdicts.gated, *verdicts.exploratory)
+    pairs = [pairing.paired(blocks, base, verdict.variant, verdict.metric) for verdict in judged]
+    strictest = noise.first_level(len(plan.blocks), plan.alpha, len(verdicts.gated), plan.sides)
+    return noise.floors(pairs, len(plan.blocks), strictest)

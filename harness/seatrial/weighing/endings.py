@@ -18,7 +18,7 @@ _OUTCOMES = {
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class RunEnding:
     """`ended` is an outcome, and `invalid` why the run can't be used; an invalid one is taken as finished.
 
     `why` is what was seen of an outcome other than FINISHED.
@@ -36,7 +36,7 @@ def of(
     *,
     failure: Mapping[str, str] | None = None,
     alone: bool = False,
-) -> End:
+) -> RunEnding:
     """Tell how a run with this status, error (in its parts: `failure`) and notes ended.
 
     The stack's end is an outcome; what befell generator, daemon, disk or sampler is not. Nor is what others did to
@@ -46,20 +46,20 @@ def of(
         return _failed(failures.of(error, failure or {}), notes)
     kinds = {note.kind for note in notes}
     if {NoteKind.OOM_KILL, NoteKind.SERVICE_RESTARTED} <= kinds:
-        return End(failures.KILLED)
+        return RunEnding(failures.KILLED)
     grave = [note for note in notes if (note.invalidates if alone else note.disqualifies)]
     invalid = next((note for note in grave if note.kind not in _OUTCOMES), None)
     if invalid is not None:
-        return End(invalid=f"{invalid.kind}: {invalid.text}")
+        return RunEnding(invalid=f"{invalid.kind}: {invalid.text}")
     outcome = next((note for kind in _OUTCOMES for note in notes if note.kind is kind), None)
-    return End() if outcome is None else End(_OUTCOMES[outcome.kind], why=outcome.text)
+    return RunEnding() if outcome is None else RunEnding(_OUTCOMES[outcome.kind], why=outcome.text)
 
 
-def _failed(failure: Failure, notes: Sequence[Note]) -> End:
+def _failed(failure: Failure, notes: Sequence[Note]) -> RunEnding:
     stopped = next((note for note in notes if note.kind is NoteKind.STOPPED_EARLY), None)
     if stopped is not None:
-        return End(_OUTCOMES[stopped.kind], why=stopped.text)
+        return RunEnding(_OUTCOMES[stopped.kind], why=stopped.text)
     if not failures.is_its_own(failure):
-        return End(invalid=failure.what)
+        return RunEnding(invalid=failure.what)
     killed = any(note.kind is NoteKind.OOM_KILL for note in notes) or failures.was_killed(failure)
-    return End(failures.KILLED if killed else failures.ended(failure), why=failure.what)
+    return RunEnding(failures.KILLED if killed else failures.ended(failure), why=failure.what)

@@ -9,13 +9,13 @@ from seatrial.judge import budgets, pairing
 from seatrial.judge.budgets import Budget, Judged, Kept
 from seatrial.judge.categories import FINISHED
 from seatrial.judge.pairing import ON_SHARED_CORES, Block
-from seatrial.weighing.runs import Found
+from seatrial.weighing.runs import AnalysedRun
 from seatrial.weighing.stored import Base
 
 
 def judged(
     asked: Sequence[Budget],
-    found: Sequence[Found],
+    found: Sequence[AnalysedRun],
     numbers: Sequence[int],
     blocks: Sequence[Block],
     base: Base,
@@ -38,7 +38,7 @@ def judged(
 def _of(
     variant: str,
     asked: Sequence[Budget],
-    mine: Sequence[Found],
+    mine: Sequence[AnalysedRun],
     blocks: Sequence[Block],
     base: str,
     why_not: Mapping[str, str],
@@ -55,11 +55,11 @@ def _of(
     return [_unless_ended(one, mine) for one in told]
 
 
-def _of_variant(variant: str, found: Sequence[Found], numbers: Sequence[int]) -> list[Found]:
+def _of_variant(variant: str, found: Sequence[AnalysedRun], numbers: Sequence[int]) -> list[AnalysedRun]:
     return [one for one in found if one.taken.variant == variant and one.taken.block in numbers]
 
 
-def _unless_ended(judged: Judged, mine: Sequence[Found]) -> Judged:
+def _unless_ended(judged: Judged, mine: Sequence[AnalysedRun]) -> Judged:
     """Take `kept` back where a run did not finish: of that one nothing is known."""
     ended = [one.taken.run.ended for one in mine if one.taken.run.ended != FINISHED]
     if not ended or judged.word is not Kept.KEPT:
@@ -83,7 +83,7 @@ def _undecided(budget: Budget, reason: str) -> Judged:
     return Judged(budget=budget, word=Kept.NOT_DECIDED, reason=reason)
 
 
-def _absolute(budget: Budget, mine: Sequence[Found]) -> Judged:
+def _absolute(budget: Budget, mine: Sequence[AnalysedRun]) -> Judged:
     usable = [one for one in mine if not one.taken.run.invalid and one.taken.run.ended == FINISHED]
     if usable:
         return budgets.judge(budget, [one.readings[budget.text] for one in usable])

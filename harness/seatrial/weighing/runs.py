@@ -2,37 +2,108 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
+from seatrial import review
 from seatrial.errors import UsageError
-from seatrial.judge import measured, pairing, within_run
+from seatrial.judge import measured, within_run
 from seatrial.judge.budgets import Budget
 from seatrial.judge.categories import FINISHED
 from seatrial.judge.measured import Tables
 from seatrial.judge.metric import Kind, Metric
+from seatrial.judge.pairing import Run
 from seatrial.judge.within_run import Reading
 from seatrial.model import Note
 from seatrial.record import document as documents
-from seatrial.record import windowed
 from seatrial.record.document import RunDocument
 from seatrial.record.folder import RunFolder
 from seatrial.report.weighed import Taken
-from seatrial.review import Judged, judge
+from seatrial.review import RecordedRun
 from seatrial.weighing import endings, metrics
 
 COUNTS = frozenset({"complete", "failed"})
 
+KEPT_ROWS = 2_000_000
+"""Requests of so many rows take 90 MB; a comparison of that many is drawn without reading any of it again."""
+
+_Version: TypeAlias = tuple[str, int, int, int]
+"""A run folder, and which run.json is in it: each is written as a new file."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """A run that counts, with what was read of it; `readings` by the text of a budget."""
+class Rules:
+    """What is asked of every run of an experiment.
+
+    Runs that stand `alone`, set against nothing, need not have had the host to themselves.
+    """
+
+    gate: tuple[Metric, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysedRun:
+    """A run that counts, and what was measured of it; `readings` by the text of a budget."""
 
     taken: Taken
     document: RunDocument
     shown: Sequence[Metric] = ()
     readings: Mapping[str, Reading] = field(default_factory=dict)
+
+    @property
+    def shared_cores(self) -> bool:
+        """Whether load and stack had cores in common."""
+        pinning = (self.document.facts.get("environment") or {}).get("pinning") or {}
+        return bool(set(pinning.get("generator") or ()) & set(pinning.get("stack") or ()))
+
+    @property
+    def commit(self) -> str:
+        """The commit of the user's checkout; empty where it is not known."""
+        return str((self.document.facts.get("subject") or {}).get("git_commit") or "")
+
+
+class RunCache:
+    """The stored runs that one command has read, so that none is read or analysed twice while it stays as it is.
+
+    What was measured is kept of every run, the tables of those used last that have `rows` requests together.
+    """
+
+    def __init__(self, rows: int = KEPT_ROWS) -> None:
+        self._rows = rows
+        self._recorded: OrderedDict[_Version, RecordedRun] = OrderedDict()
+        self._analysed: dict[tuple[_Version, Rules], AnalysedRun] = {}
+
+    def recorded(self, folder: RunFolder) -> RecordedRun:
+        """Return the run in `folder`; UsageError if it can't be read or was not sealed."""
+        version = _version(folder)
+        run = self._recorded.pop(version, None) or review.load(folder)
+        self._recorded[version] = run
+        while len(self._recorded) > 1 and sum(map(_rows, self._recorded.values())) > self._rows:
+            self._recorded.popitem(last=False)
+        return run
+
+    def analysed(self, folder: RunFolder, document: RunDocument, rules: Rules) -> AnalysedRun:
+        """Return how the run ended and, if its tables can be read, the value of every metric."""
+        key = (_version(folder), rules)
+        if key not in self._analysed:
+            self._analysed[key] = self._analyse(folder, document, rules)
+        return self._analysed[key]
+
+    def _analyse(self, folder: RunFolder, document: RunDocument, rules: Rules) -> AnalysedRun:
+        if document.status == "failed":
+            end = endings.of(document.status, document.error, document.notes, failure=document.failure)
+            run = Run(ended=end.ended, invalid=end.invalid, why=end.why)
+            return AnalysedRun(taken=_taken(folder, document, run, readable=False), document=document)
+        try:
+            return _measured(self.recorded(folder), rules)
+        except UsageError as error:
+            run = Run(invalid=error.what)
+            return AnalysedRun(taken=_taken(folder, document, run, readable=False), document=document)
 
 
 def newest(experiment: Path) -> tuple[list[tuple[RunFolder, RunDocument]], list[str]]:
@@ -57,66 +128,29 @@ def newest(experiment: Path) -> tuple[list[tuple[RunFolder, RunDocument]], list[
     return [kept[place] for place in sorted(kept, key=lambda one: one[0])], passed
 
 
-def found(
-    folder: RunFolder,
-    document: RunDocument,
-    asked: Sequence[Metric],
-    budgets: Sequence[Budget],
-    *,
-    alone: bool = False,
-) -> Found:
-    """Read one run: how it ended and, if its tables can be read, the value of every metric.
-
-    One that stands `alone`, set against nothing, need not have had the host to itself.
-    """
-    if document.status == "failed":
-        end = endings.of(document.status, document.error, document.notes, failure=document.failure)
-        run = pairing.Run(ended=end.ended, invalid=end.invalid, why=end.why)
-        return Found(taken=_taken(folder, document, run, readable=False), document=document)
-    keys = sorted({one.key for one in (*asked, *(budget.metric for budget in budgets)) if one.key})
-    try:
-        judged = judge(folder)
-        tables = windowed.tables(
-            folder,
-            judged.review.window,
-            flows=judged.recorded.flows,
-            samples=judged.recorded.samples,
-            spans=document.spans,
-            keys=keys,
-        )
-    except UsageError as error:
-        return Found(
-            taken=_taken(folder, document, pairing.Run(invalid=error.what), readable=False), document=document
-        )
-    end = endings.of(document.status, document.error, judged.review.notes, alone=alone)
-    return _read(folder, judged, tables, asked, budgets, end)
-
-
-def _read(
-    folder: RunFolder,
-    judged: Judged,
-    tables: Tables,
-    asked: Sequence[Metric],
-    budgets: Sequence[Budget],
-    end: endings.End,
-) -> Found:
-    document, review = judged.document, judged.review
-    invalid = end.invalid or ("" if review.window.opened else "its window was never opened")
+def _measured(run: RecordedRun, rules: Rules) -> AnalysedRun:
+    document, result = run.document, review.run_result(run)
+    tables = run.tables([*rules.gate, *(budget.metric for budget in rules.budgets)])
+    end = endings.of(document.status, document.error, result.notes, alone=rules.alone)
     shown = metrics.told_by(tables)
-    wanted = (*asked, *(one.metric for one in budgets if one.limit is None), *shown)
-    timed = _timed(wanted, end)
-    run = pairing.Run(
+    asked = (*rules.gate, *(budget.metric for budget in rules.budgets if budget.limit is None), *shown)
+    # the figures of a run that did not finish say how long it was, and nothing of the stack
+    timed = asked if end.ended == FINISHED else ()
+    values = Run(
         values=metrics.values(timed, tables),
         rounding=metrics.rounded(timed, tables),
         ended=end.ended,
         why=end.why,
-        invalid=invalid,
-        requests=review.total.count,
-        counts=_counts(wanted, tables),
+        invalid=end.invalid or ("" if run.window.opened else "its window was never opened"),
+        requests=result.total.count,
+        counts=_counts(asked, tables),
     )
-    readings = {one.text: within_run.reading(one.metric, tables) for one in budgets if one.limit is not None}
-    return Found(
-        taken=_taken(folder, document, run, review.notes), document=document, shown=shown, readings=readings
+    limited = [budget for budget in rules.budgets if budget.limit is not None]
+    return AnalysedRun(
+        taken=_taken(run.folder, document, values, result.notes),
+        document=document,
+        shown=shown,
+        readings={budget.text: within_run.reading(budget.metric, tables) for budget in limited},
     )
 
 
@@ -126,18 +160,8 @@ def _counts(asked: Iterable[Metric], tables: Tables) -> Mapping[str, int]:
     return {text: len(measured.asked(one.of, tables).t_start_ns) for text, one in shares.items()}
 
 
-def _timed(asked: Iterable[Metric], end: endings.End) -> list[Metric]:
-    """Leave nothing to be read of a run whose figures say how long it was, and nothing of the stack."""
-    return [] if end.ended != FINISHED else list(asked)
-
-
 def _taken(
-    folder: RunFolder,
-    document: RunDocument,
-    run: pairing.Run,
-    notes: Sequence[Note] = (),
-    *,
-    readable: bool = True,
+    folder: RunFolder, document: RunDocument, run: Run, notes: Sequence[Note] = (), *, readable: bool = True
 ) -> Taken:
     return Taken(
         variant=document.variant,
@@ -149,6 +173,15 @@ def _taken(
         error=document.error,
         readable=readable,
     )
+
+
+def _version(folder: RunFolder) -> _Version:
+    stat = folder.document.stat()
+    return str(folder.root), stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+def _rows(run: RecordedRun) -> int:
+    return len(run.requests.t_start_ns) + len(run.other_requests.t_start_ns)
 
 
 def _after(one: RunDocument, other: RunDocument) -> bool:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from seatrial.errors import UsageError
 from seatrial.judge import facts, metric
-from seatrial.judge.budgets import Budget
 from seatrial.judge.facts import Difference
 from seatrial.judge.metric import Metric
 from seatrial.judge.pairing import Block, Run
@@ -17,8 +16,8 @@ from seatrial.record import document as documents
 from seatrial.record import plans
 from seatrial.record.folder import RunFolder
 from seatrial.report.weighed import Against
-from seatrial.weighing import runs, subjects
-from seatrial.weighing.runs import Found
+from seatrial.weighing.runs import AnalysedRun, Rules, RunCache, newest
+from seatrial.weighing.subjects import mark_image_mismatches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +27,7 @@ class Base:
     name: str
     runs: Mapping[int, Run] = field(default_factory=dict)
     shown: tuple[Metric, ...] = ()
-    told: Against | None = None
+    against: Against | None = None
     kinds: tuple[str, ...] = ()
 
     def beside(self, block: Block, number: int) -> Block:
@@ -41,53 +40,43 @@ class Base:
 
 
 def base(
-    experiment: Path,
-    plan: ExperimentPlan,
-    found: Sequence[Found],
-    gate: Sequence[Metric],
-    budgets: Sequence[Budget],
+    experiment: Path, plan: ExperimentPlan, runs: Sequence[AnalysedRun], rules: Rules, cache: RunCache
 ) -> Base:
     """Return what stands for the base; UsageError if the plan names an experiment that is not there."""
     if not plan.against:
         return Base(name=plan.base)
     place, variant = _place(experiment, plan)
-    theirs = subjects.alike(
+    before = mark_image_mismatches(
         [
-            runs.found(folder, document, gate, budgets)
-            for folder, document in runs.newest(place)[0]
+            cache.analysed(folder, document, rules)
+            for folder, document in newest(place)[0]
             if document.variant == variant
         ]
     )
-    if not theirs:
+    if not before:
         raise UsageError("the stored experiment has no run that counts", where=str(place), hint="seatrial list")
-    differ = _differing(theirs[-1], found[-1]) if found else ((), ())
-    kinds = tuple(dict.fromkeys(one.fact for one in differ[0]))
-    here = [one for each in found for one in each.shown]
-    lost = [one.text for one in (*gate, *here) if not all(metric.survives(one, kind) for kind in kinds)]
+    environment, subject = _differing(before[-1], runs[-1]) if runs else ((), ())
+    kinds = tuple(dict.fromkeys(difference.fact for difference in environment))
+    asked = [*rules.gate, *(one for run in runs for one in run.shown)]
+    lost = [one.text for one in asked if not all(metric.survives(one, kind) for kind in kinds)]
     return Base(
         name=plan.base,
-        runs={one.taken.block: one.taken.run for one in theirs},
-        shown=tuple(one for each in theirs for one in each.shown),
-        told=Against(
+        runs={run.taken.block: run.taken.run for run in before},
+        shown=tuple(one for run in before for one in run.shown),
+        against=Against(
             experiment=place.name,
-            environment=tuple((one.name, one.there, one.here) for one in differ[0]),
-            subject=tuple((one.name, one.there, one.here) for one in differ[1]),
+            environment=tuple((one.name, one.there, one.here) for one in environment),
+            subject=tuple((one.name, one.there, one.here) for one in subject),
             left_out=tuple(dict.fromkeys(lost)),
         ),
         kinds=kinds,
     )
 
 
-def _differing(there: Found, here: Found) -> tuple[tuple[Difference, ...], tuple[Difference, ...]]:
+def _differing(there: AnalysedRun, here: AnalysedRun) -> tuple[tuple[Difference, ...], tuple[Difference, ...]]:
     """Return what differs of the environment, and of what was under test."""
     sides = [facts.of(asdict(one.document)) for one in (there, here)]
     return facts.environment(*sides), facts.subject(*sides)
-
-
-def commit(found: Sequence[Found]) -> str:
-    """Return the commit of the checkout that the newest run was made in; empty if nobody knows."""
-    told = [str((one.document.facts.get("subject") or {}).get("git_commit") or "") for one in found]
-    return next((one for one in reversed(told) if one), "")
 
 
 def _place(experiment: Path, plan: ExperimentPlan) -> tuple[Path, str]:
