@@ -23,8 +23,7 @@ from seatrial.model import Note
 from seatrial.record import pieces, read, windowed
 from seatrial.record.document import NO_ENGINE, RunDocument, load
 from seatrial.record.folder import TABLES, RunFolder
-from seatrial.report.contents import About, Happened, Review, Times
-from seatrial.report.placing import placed
+from seatrial.report.contents import About, Happened, Review, Times, placed
 from seatrial.units import NS_PER_S
 
 SAMPLE_HZ = 10.0

@@ -1,4 +1,4 @@
-"""What is said of a capacity, in the same words for a terminal, a page and a log."""
+"""The sections of a capacity result and its sentences, once for every form of its report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from seatrial.judge.carrying import Carries, Tried, Word
 from seatrial.judge.growth import Growth, Slope
 from seatrial.report import numbers
-from seatrial.report.comparison import Carried, Comparison, Step
+from seatrial.report.tables import ColumnKind, Section, Table, lines, of_rows
 
 _MINUTE_S = 60
 _LITTLE = 0.1
@@ -104,39 +104,85 @@ def curve(found: Carries) -> str:
     return f"p{found.percentile} of {found.of}" if found.of else f"p{found.percentile}"
 
 
-def carried(found: Carries) -> Carried:
-    """Return the curve of the page; trials that the generator spoiled are left out.
+def sentences(found: Sequence[Carries]) -> list[str]:
+    """Return what the page says above the run: each variant's result, then what stands behind each."""
+    said = [f"{result.word}: {first(result)}" for result in found]
+    for result in found:
+        behind = reasons(result)
+        if result.validation is not None:
+            behind += [budget.text for budget in result.validation.budgets]
+            behind += [memory(slope) for slope in result.validation.memory]
+        said += [f"{result.variant}: {line}" for line in behind]
+    return said
 
-    Of a search that was cut short it has no bounds: they would look like a result.
-    """
-    ends = (None, None) if found.word is Word.INTERRUPTED else (found.lower_per_s, found.upper_per_s)
-    return Carried(
-        variant=found.variant,
-        low_per_s=ends[0],
-        high_per_s=ends[1],
-        steps=tuple(_step(one) for one in sorted(found.trials, key=lambda one: one.rate_per_s) if not one.invalid),
-        percentile=curve(found),
+
+def overview(found: Sequence[Carries]) -> Table:
+    """Return a row for each variant."""
+    heads = (
+        ("variant", ColumnKind.WORDS),
+        *((head, ColumnKind.NUMBER) for head in ("lower", "upper", "validated")),
+        ("word", ColumnKind.WORDS),
     )
+    rows = []
+    for result in found:
+        validated_per_s = None if result.validation is None else result.validation.rate_per_s
+        rates = (result.lower_per_s, result.upper_per_s, validated_per_s)
+        said = (numbers.UNKNOWN if rate is None else per_s(rate) for rate in rates)
+        rows.append((result.variant, *said, str(result.word)))
+    return of_rows(heads, rows)
 
 
-def comparison(title: str, found: Sequence[Carries]) -> Comparison:
-    """Return what the page shows above the run: each variant's sentence and its curve."""
-    said = [f"{one.word}: {line}" for one in found for line in (first(one),)]
-    said += [f"{one.variant}: {line}" for one in found for line in (*reasons(one), *_minute(one))]
-    return Comparison(
-        title=title,
-        base=found[0].variant if found else "base",
-        said=tuple(said),
-        verdicts=(),
-        carried=tuple(carried(one) for one in found),
+def sections(result: Carries) -> list[Section]:
+    """Return each trial in the order of the rates; then the validation's budgets and memory, if there was one."""
+    trials = Section(
+        name="trials",
+        title="Trials",
+        caption=f"{curve(result)} from the scheduled start; lost: no user served it in time",
+        table=_trials(result),
     )
+    validation = result.validation
+    if validation is None:
+        return [trials]
+    held = [memory(slope) for slope in validation.memory]
+    return [
+        trials,
+        Section(
+            name="validation",
+            title="Validation",
+            caption=per_s(validation.rate_per_s),
+            table=lines([budget.text for budget in validation.budgets]),
+        ),
+        Section(
+            name="memory", title="Memory", caption="that can't be taken back, in that window", table=lines(held)
+        ),
+    ]
 
 
-def _minute(found: Carries) -> list[str]:
-    if found.validation is None:
-        return []
-    return [*(one.text for one in found.validation.budgets), *(memory(one) for one in found.validation.memory)]
+def spent(result: Carries) -> str:
+    """Return how many trials there were, and how long they took."""
+    spent = f"{result.trial_s:.0f} s together, {result.search_s:.0f} s with the rests between them"
+    return f"{len(result.trials)} trials of {spent}"
 
 
-def _step(one: Tried) -> Step:
-    return Step(rate_per_s=one.rate_per_s, latency_ns=one.latency_ns, kept=one.kept)
+def _trials(result: Carries) -> Table:
+    heads = ("offered", "for", "arrivals", "completed", curve(result), "failed", "lost")
+    rows = [
+        (
+            per_s(trial.rate_per_s),
+            f"{trial.duration_s:g} s",
+            numbers.count(trial.arrivals),
+            per_s(trial.completed_per_s),
+            numbers.duration(trial.latency_ns),
+            numbers.count(trial.failed),
+            numbers.count(trial.lost),
+            _kept(trial),
+        )
+        for trial in sorted(result.trials, key=lambda trial: (trial.rate_per_s, trial.after_s))
+    ]
+    return of_rows((*((head, ColumnKind.NUMBER) for head in heads), ("budgets", ColumnKind.BRIEF)), rows)
+
+
+def _kept(trial: Tried) -> str:
+    if trial.invalid:
+        return f"invalid: {trial.invalid}"
+    return "kept" if trial.kept else "broken: flows pile up" if trial.piled else "broken"

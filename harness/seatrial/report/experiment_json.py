@@ -13,7 +13,6 @@ from seatrial.judge.budgets import Judged
 from seatrial.judge.metric import Metric
 from seatrial.judge.noise import Floor
 from seatrial.judge.verdicts import Verdict
-from seatrial.report import experiment_cells as cells
 from seatrial.report import experiment_words as words
 from seatrial.report.weighed import Taken, Weighed
 from seatrial.units import NS_PER_S
@@ -45,8 +44,8 @@ def render(weighed: Weighed) -> dict[str, Any]:
             "compared": found is not None,
             "host_limited": found is not None and found.host_limited,
             "alpha": found.alpha if found else None,
-            "gated": [_verdict(one) for one in cells.ordered(found.gated)] if found else [],
-            "exploratory": [_exploratory(weighed, one) for one in cells.ordered(found.exploratory)]
+            "gated": [_verdict(one) for one in words.ordered(found.gated)] if found else [],
+            "exploratory": [_exploratory(weighed, one) for one in words.ordered(found.exploratory)]
             if found
             else [],
             "endings": [{**asdict(one), "word": one.word and str(one.word)} for one in found.endings]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from seatrial.judge.budgets import Kept
+from seatrial.judge.budgets import Judged, Kept
 from seatrial.judge.categories import FINISHED
 from seatrial.judge.comparison import Comparison, Overall
 from seatrial.judge.metric import Kind
 from seatrial.judge.verdicts import Verdict
 from seatrial.judge.words import Word
 from seatrial.model import Design
-from seatrial.report import experiment_cells as cells
 from seatrial.report import numbers
 from seatrial.report.weighed import COMPARES, Weighed
 from seatrial.units import NS_PER_S
@@ -69,9 +68,9 @@ def _uncompared(weighed: Weighed) -> Iterator[str]:
         spoiled = [one for one in weighed.taken if one.run.invalid]
         yield from (f"{one.variant}: not to be trusted: {one.run.invalid}" for one in spoiled)
         yield from _open_budgets(weighed)
-    kept = [one for _, one in cells.by_variant(weighed) if one.word is Kept.KEPT]
+    kept = [one for _, one in by_variant(weighed) if one.word is Kept.KEPT]
     if kept:
-        yield f"{len(kept)} of {numbers.counted(len([*cells.by_variant(weighed)]), 'budget')} kept"
+        yield f"{len(kept)} of {numbers.counted(len([*by_variant(weighed)]), 'budget')} kept"
     ended = all(one.run.ended == FINISHED for one in weighed.taken)
     if not (alone and ended and weighed.budgets):
         yield weighed.why_not
@@ -93,7 +92,7 @@ def _ended(weighed: Weighed) -> str:
 
 
 def _open_budgets(weighed: Weighed) -> Iterator[str]:
-    told = sorted(cells.by_variant(weighed), key=lambda one: one[1].word is not Kept.BROKEN)
+    told = sorted(by_variant(weighed), key=lambda one: one[1].word is not Kept.BROKEN)
     yield from (f"{name}: {one.text}" for name, one in told if one.word is not Kept.KEPT)
 
 
@@ -112,6 +111,18 @@ def _graver(gated: Sequence[Verdict]) -> Iterator[str]:
 def _sentence(alike: Sequence[Verdict]) -> str:
     """Return the verdict of one or more metrics of a variant, such as why none of them could be judged."""
     return f"{', '.join((alike[0].variant, *(one.metric.text for one in alike)))}: {alike[0].text}"
+
+
+def ordered(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return each variant's verdicts, differences in failures before anything else."""
+    names = [*dict.fromkeys(one.variant for one in verdicts)]
+    return sorted(verdicts, key=lambda one: (names.index(one.variant), one.metric.kind is not Kind.FAILURES))
+
+
+def by_variant(weighed: Weighed) -> Iterator[tuple[str, Judged]]:
+    """Yield each budget of each variant."""
+    for name, judged in weighed.budgets.items():
+        yield from ((name, one) for one in judged)
 
 
 def how(weighed: Weighed) -> list[tuple[str, str]]:

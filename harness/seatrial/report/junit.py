@@ -10,7 +10,6 @@ from xml.etree import ElementTree as ET
 from seatrial.judge.budgets import Kept
 from seatrial.judge.verdicts import Verdict
 from seatrial.judge.words import Word
-from seatrial.report import experiment_cells as cells
 from seatrial.report import experiment_words as words
 from seatrial.report.weighed import Weighed
 
@@ -79,7 +78,7 @@ def _cases(weighed: Weighed) -> Iterator[_Case]:
             came = "failure" if ending.word is Word.REGRESSION else ""
             came = "skipped" if ending.word in (Word.LIKELY_REGRESSION, Word.INCONCLUSIVE) else came
             yield _Case(ending.variant, "runs come to their end", came, str(ending.word or "KEPT"), ending.text)
-        yield from (_of_verdict(one) for one in cells.ordered(found.gated))
+        yield from (_of_verdict(one) for one in words.ordered(found.gated))
     for variant, judged in weighed.budgets.items():
         for budget in judged:
             came = _OF_BUDGET.get(budget.word, "")

@@ -12,7 +12,7 @@ from seatrial.campaign import capacity as searching
 from seatrial.campaign.wanted import Wanted, effort
 from seatrial.judge import carrying
 from seatrial.record import capacities
-from seatrial.report import capacity_text
+from seatrial.report import text
 from seatrial.report.progress import Progress
 from seatrial.verbs.options import DURATION, ENGINES, STORED_FILE, output_options, request, results_option
 
@@ -62,5 +62,5 @@ def capacity(scenario: str, **options: Any) -> int:  # noqa: ANN401
     if options["as_values"]:
         click.echo(json.dumps([capacities.values(one) for one in searched.found], indent=1))
     else:
-        capacity_text.show(searched.found)
+        text.show_capacities(searched.found)
     return carrying.exit_code(searched.found, strict=options["strict"])

@@ -9,7 +9,7 @@ import click
 
 from seatrial.host import doctor as doctors
 from seatrial.load import command as load_command
-from seatrial.report import doctor_text
+from seatrial.report import text
 from seatrial.scenario import comparable, grammar, overrides
 
 
@@ -28,7 +28,7 @@ def validate(scenario: str, settings: tuple[str, ...]) -> None:
 def doctor(as_values: bool) -> None:  # noqa: FBT001
     """Tell what this host has and lacks, and what will distort a measurement here."""
     findings = doctors.examine(results=Path("results"))
-    click.echo(doctor_text.render_json(findings) if as_values else doctor_text.render(findings))
+    click.echo(text.doctor_json(findings) if as_values else text.doctor(findings))
 
 
 @click.command()

@@ -13,7 +13,7 @@ from seatrial import starting, upkeep, weighing
 from seatrial.record import capacities
 from seatrial.record import folder as folders
 from seatrial.record.folder import RunFolder
-from seatrial.report import as_json, capacity_text, experiment_text, text
+from seatrial.report import as_json, text
 from seatrial.scenario import reading, shipped
 from seatrial.verbs.options import output_options, results_option
 from seatrial.weighing import files
@@ -84,7 +84,7 @@ def recover(wanted: str, results: Path, as_values: bool, quiet: bool) -> int:  #
 def _show_experiment(experiment: Path, form: str, *, strict: bool) -> int:
     weighed = weighing.weigh(experiment)
     if form == "text":
-        experiment_text.show(weighed)
+        text.show_experiment(weighed)
     else:
         click.echo(files.FORMS[form][1](weighed), nl=False)
     return weighed.exit_code(strict=strict)
@@ -101,7 +101,7 @@ def show_run(folder: RunFolder, *, as_values: bool, strict: bool = False) -> int
         click.echo(json.dumps({**as_json.render(review), **searched}, indent=1))
         return review.exit_code(strict=strict)
     if found is not None:
-        capacity_text.show([found])
+        text.show_capacities([found])
         click.echo()
-    text.show(review)
+    text.show_run(review)
     return review.exit_code(strict=strict)
