@@ -15,7 +15,7 @@ from rich.console import Console
 from seatrial.model import Note, NoteKind
 from seatrial.record.document import NO_ENGINE
 from seatrial.record.folder import RunFolder
-from seatrial.report import as_json, doctor_text, text
+from seatrial.report import as_json, text
 from seatrial.report.mends import MENDS
 from seatrial.report.progress import Progress
 from seatrial.review import review
@@ -23,7 +23,7 @@ from seatrial.review import review
 
 def _printed(folder: RunFolder, width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width)
-    text.render(review(folder), console)
+    text.show_run(review(folder), console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -214,9 +214,7 @@ class _Finding:
 
 def test_the_doctor_tells_why_and_how_to_mend_only_what_is_amiss() -> None:
     """What is fine takes one line."""
-    said = doctor_text.render(
-        [_Finding("Docker", "ok", "20.10"), _Finding("files", "distorts", "1024")], _console()
-    )
+    said = text.doctor([_Finding("Docker", "ok", "20.10"), _Finding("files", "distorts", "1024")], _console())
     assert [line.rstrip() for line in said.splitlines()] == [
         "ok        Docker  20.10",
         "distorts  files   1024",
@@ -229,5 +227,5 @@ def test_the_doctor_tells_why_and_how_to_mend_only_what_is_amiss() -> None:
 
 def test_the_doctor_speaks_json() -> None:
     """The same findings for programs."""
-    (finding,) = json.loads(doctor_text.render_json([_Finding("Docker", "ok", "20.10", "", "")]))
+    (finding,) = json.loads(text.doctor_json([_Finding("Docker", "ok", "20.10", "", "")]))
     assert finding == {"name": "Docker", "state": "ok", "seen": "20.10", "why": "", "mend": ""}
