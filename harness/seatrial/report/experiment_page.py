@@ -21,13 +21,9 @@ from seatrial.report import (
     run_lines,
     words,
 )
-from seatrial.report.contents import Happened
 from seatrial.report.curves import Chart
 from seatrial.report.page import Shown
-from seatrial.report.timeline import in_words
 from seatrial.report.weighed import Weighed
-
-_MOST_EVENTS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,18 +86,12 @@ def _part(number: int, member: Member) -> _Part:
         result=words.result(review),
         reasons=words.reasons(review),
         notes=[f"{note.kind}: {note.text}" for note in review.notes if not note.invalidates],
-        events=_events(member.shown.curves.events),
+        events=page.event_lines(member.shown.curves.events),
         run=run_lines.run_lines(review),
         charts=[
             replace(one, name=f"{one.name}-{number}", title=f"{member.variant}: {one.title}") for one in drawn
         ],
     )
-
-
-def _events(happened: Sequence[Happened]) -> list[str]:
-    told = [in_words(one) for one in sorted(happened, key=lambda one: one.after_ns)]
-    more = len(told) - _MOST_EVENTS
-    return [*told[:_MOST_EVENTS], f"{more} more in events.jsonl"] if more > 0 else told
 
 
 def _share_time(drawn: Sequence[Chart]) -> None:

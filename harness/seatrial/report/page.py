@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from seatrial.judge.carrying import Carries
 from seatrial.report import capacity_words, charts, comparison_charts, embedding, run_lines, words
-from seatrial.report.contents import Review
+from seatrial.report.contents import Happened, Review
 from seatrial.report.curves import Chart, Curves
 from seatrial.report.mends import MENDS
 from seatrial.report.timeline import in_words
@@ -45,8 +45,7 @@ def render(shown: Shown, capacities: Sequence[Carries] = (), title: str = "") ->
         capacity=capacity,
         sections=run_lines.sections(result),
         mends=MENDS,
-        events=[in_words(event) for event in result.events[:_MOST_EVENTS]],
-        more_events=max(0, len(result.events) - _MOST_EVENTS),
+        events=event_lines(result.events),
         timed=timed,
         marked=bool(shown.curves.events),
         spread=spread,
@@ -56,6 +55,13 @@ def render(shown: Shown, capacities: Sequence[Carries] = (), title: str = "") ->
         drawn=embedding.drawn([chart for chart in (capacity, *timed, spread) if chart]),
     )
     return text
+
+
+def event_lines(events: Sequence[Happened]) -> list[str]:
+    """Return the first events, each in a line, and how many more there are."""
+    lines = [in_words(event) for event in sorted(events, key=lambda event: event.after_ns)]
+    more = len(lines) - _MOST_EVENTS
+    return [*lines[:_MOST_EVENTS], f"{more} more in events.jsonl"] if more > 0 else lines
 
 
 def ends(timed: Sequence[Chart], curves: Curves) -> tuple[float, float] | None:

@@ -31,6 +31,7 @@ _MEMORY = (
 """Class, its head, and whether it is left out on a narrow terminal."""
 
 _MOMENTS = ("start", "median", "peak", "end")
+_MOST_EVENTS = 20
 
 
 class Spans(Enum):
@@ -41,7 +42,7 @@ class Spans(Enum):
     SATURATED = "saturated"
 
 
-def sections(result: Review, most_events: int = 20) -> list[Section]:
+def sections(result: Review) -> list[Section]:
     """Return the sections that have rows, in the order in which every form shows them."""
     stack = [placed for placed in result.services if placed.use.service not in RESERVED]
     every = (
@@ -51,7 +52,7 @@ def sections(result: Review, most_events: int = 20) -> list[Section]:
         _outcomes([*result.endpoints, *result.flows]),
         _memory(stack),
         _work(result.services),
-        _events(result.events, most_events),
+        _events(result.events),
         _notes(result.notes),
         Section(name="run", title="Run", table=pairs(run_lines(result))),
     )
@@ -181,10 +182,10 @@ def _work(services: Sequence[Placed]) -> Section:
     )
 
 
-def _events(events: Sequence[Happened], most: int) -> Section:
-    rows = [(numbers.moment(event.after_ns), words.event(event)) for event in events[:most]]
-    if len(events) > most:
-        rows.append(("...", f"{len(events) - most} more in events.jsonl"))
+def _events(events: Sequence[Happened]) -> Section:
+    rows = [(numbers.moment(event.after_ns), words.event(event)) for event in events[:_MOST_EVENTS]]
+    if len(events) > _MOST_EVENTS:
+        rows.append(("...", f"{len(events) - _MOST_EVENTS} more in events.jsonl"))
     return Section(name="events", title="Events", caption="from the start of the window", table=pairs(rows))
 
 

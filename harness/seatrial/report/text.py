@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -93,59 +91,24 @@ def table(rows: Sequence[Mapping[str, object]], console: Console | None = None) 
     return captured.get().rstrip("\n")
 
 
-class Finding(Protocol):
-    """One thing that the doctor looked at; `state` is `ok`, or says what is the matter in one word."""
-
-    @property
-    def name(self) -> str:
-        """What was looked at."""
-        ...
-
-    @property
-    def state(self) -> str:
-        """How it is."""
-        ...
-
-    @property
-    def seen(self) -> str:
-        """What is there."""
-        ...
-
-    @property
-    def why(self) -> str:
-        """What it does to a run."""
-        ...
-
-    @property
-    def mend(self) -> str:
-        """The command, or the words, that mend it."""
-        ...
-
-
-def doctor(findings: Sequence[Finding], console: Console | None = None) -> str:
-    """Return the findings in their order, as wide as `console`; why and mend only of what is not ok."""
+def doctor(findings: Sequence[Mapping[str, str]], console: Console | None = None) -> str:
+    """Return what the doctor found, as wide as `console`; `why` and `mend` only where the `state` is not ok."""
     out = console or standard_output()
     grid = Grid(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for overflow in (False, False, True):
         grid.add_column(no_wrap=not overflow, overflow="fold")
     for finding in findings:
-        style = _STATE_COLOURS.get(finding.state, "red")
-        grid.add_row(Text(finding.state, style=style), finding.name, Text(finding.seen))
-        more = () if finding.state == _FINE else (finding.why, f"-> {finding.mend}" if finding.mend else "")
-        for text in filter(None, more):
-            grid.add_row("", "", Text(text))
-    bad = sum(finding.state != _FINE for finding in findings)
-    said = "everything is there" if not bad else f"{bad} of {len(findings)} want a look"
+        state, mend = finding["state"], finding["mend"]
+        grid.add_row(Text(state, style=_STATE_COLOURS[state]), finding["name"], Text(finding["seen"]))
+        more = () if state == _FINE else (finding["why"], f"-> {mend}" if mend else "")
+        for line in filter(None, more):
+            grid.add_row("", "", Text(line))
+    bad = sum(finding["state"] != _FINE for finding in findings)
+    summary = "everything is there" if not bad else f"{bad} of {len(findings)} want a look"
     with out.capture() as captured:
         out.print(grid, highlight=False)
-        out.print(Text(f"\n{said}", style="bold"), end="")
+        out.print(Text(f"\n{summary}", style="bold"), end="")
     return captured.get()
-
-
-def doctor_json(findings: Sequence[Finding]) -> str:
-    """Return the findings as a JSON list."""
-    names = ("name", "state", "seen", "why", "mend")
-    return json.dumps([{name: str(getattr(finding, name)) for name in names} for finding in findings], indent=1)
 
 
 def _value(cell: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -27,8 +28,8 @@ def validate(scenario: str, settings: tuple[str, ...]) -> None:
 @click.option("--json", "as_values", is_flag=True, help="The result as JSON.")
 def doctor(as_values: bool) -> None:  # noqa: FBT001
     """Tell what this host has and lacks, and what will distort a measurement here."""
-    findings = doctors.examine(results=Path("results"))
-    click.echo(text.doctor_json(findings) if as_values else text.doctor(findings))
+    findings = [asdict(finding) for finding in doctors.examine(results=Path("results"))]
+    click.echo(json.dumps(findings, indent=1) if as_values else text.doctor(findings))
 
 
 @click.command()
