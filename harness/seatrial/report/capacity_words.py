@@ -15,69 +15,62 @@ _LITTLE = 0.1
 """By so much the budgets alone can mislead a search: a limit of 500 ms in trials of 5 s."""
 
 
-def first(found: Carries) -> str:
+def first(result: Carries) -> str:
     """Return the result of one variant in one sentence."""
-    if found.word is Word.INTERRUPTED:
-        return _so_far(found)
-    if found.silent:
-        return f"{found.variant}: the stack did not answer, so nothing is known of its capacity"
-    if found.lower_per_s is None:
-        if found.upper_per_s is None:
-            return f"{found.variant}: nothing is known of its capacity"
-        return f"{found.variant}: no rate that was tried keeps the budgets; {per_s(found.upper_per_s)} breaks them"
-    held = f"{found.variant}: {per_s(found.lower_per_s)} keeps the budgets"
-    if found.upper_per_s is not None:
-        held += f", {per_s(found.upper_per_s)} does not"
-    return f"{held}; {validated(found)}"
-
-
-def _so_far(found: Carries) -> str:
-    ends = ((found.lower_per_s, "kept the budgets"), (found.upper_per_s, "did not"))
-    known = [f"{per_s(rate)} {word}" for rate, word in ends if rate is not None]
-    said = ", ".join(known) or "nothing is known of its capacity"
-    return f"{found.variant}: cut short after {len(found.trials)} trials: {said}; that is no result"
-
-
-def validated(found: Carries) -> str:
-    """Return at which rate the validation was, and whether it is one."""
-    validation = found.validation
+    if result.word is Word.INTERRUPTED:
+        ends = ((result.lower_per_s, "kept the budgets"), (result.upper_per_s, "did not"))
+        known = ", ".join(f"{per_s(rate)} {word}" for rate, word in ends if rate is not None)
+        tried = f"{result.variant}: cut short after {len(result.trials)} trials"
+        return f"{tried}: {known or 'nothing is known of its capacity'}; that is no result"
+    if result.silent:
+        return f"{result.variant}: the stack did not answer, so nothing is known of its capacity"
+    if result.lower_per_s is None:
+        if result.upper_per_s is None:
+            return f"{result.variant}: nothing is known of its capacity"
+        return (
+            f"{result.variant}: no rate that was tried keeps the budgets; {per_s(result.upper_per_s)} breaks them"
+        )
+    held = f"{result.variant}: {per_s(result.lower_per_s)} keeps the budgets"
+    if result.upper_per_s is not None:
+        held += f", {per_s(result.upper_per_s)} does not"
+    validation = result.validation
     if validation is None:
-        return "not validated"
-    what = "validated" if found.word is Word.VALIDATED else "validation tried"
-    return f"{what} at {per_s(validation.rate_per_s)} for {validation.duration_s:g} s"
+        return f"{held}; not validated"
+    what = "validated" if result.word is Word.VALIDATED else "validation tried"
+    return f"{held}; {what} at {per_s(validation.rate_per_s)} for {validation.duration_s:g} s"
 
 
-def reasons(found: Carries) -> list[str]:
+def reasons(result: Carries) -> list[str]:
     """Return what stands behind the word, the gravest first."""
     said = []
-    if found.silent:
-        said.append(f"the stack did not answer: {found.silent}")
-    if found.word is Word.GENERATOR_LIMITED:
-        said.append(f"the load generator was the limit, not the stack: {found.limited_by}")
-    elif found.limited_by and found.limited_by != found.silent:
-        said.append(f"the search did not come to its end: {found.limited_by}")
-    if too_high := _short_trials(found):
+    if result.silent:
+        said.append(f"the stack did not answer: {result.silent}")
+    if result.word is Word.GENERATOR_LIMITED:
+        said.append(f"the load generator was the limit, not the stack: {result.limited_by}")
+    elif result.limited_by and result.limited_by != result.silent:
+        said.append(f"the search did not come to its end: {result.limited_by}")
+    if too_high := _short_trials(result):
         said.append(too_high)
-    validation = found.validation
+    validation = result.validation
     if validation is not None and validation.invalid:
         said.append(f"the validation can't be trusted: {validation.invalid}")
     if validation is not None and validation.saturated:
         said.append(f"in the validation arrivals piled up: {validation.saturated}")
     if validation is not None and validation.strained:
         said.append(f"no budget broke in spite of {validation.strained}")
-    if found.shared:
-        said.append(f"HOST-LIMITED: {found.shared}; on a host with more cores the stack may carry more")
+    if result.shared:
+        said.append(f"HOST-LIMITED: {result.shared}; on a host with more cores the stack may carry more")
     return said
 
 
-def _short_trials(found: Carries) -> str:
+def _short_trials(result: Carries) -> str:
     """Return by how much the bounds may be too high, where the trials are only a few flows long."""
-    if found.too_high <= _LITTLE or not found.flow_s:
+    if result.too_high <= _LITTLE or not result.flow_s:
         return ""
-    longest_s = max(one.duration_s for one in found.trials)
+    longest_s = max(trial.duration_s for trial in result.trials)
     return (
-        f"a flow takes {found.flow_s:.2g} s, a trial {longest_s:g} s: the bounds may be {found.too_high:.0%} too "
-        f"high; less with longer trials: --trial {math.ceil(2 * longest_s)}s"
+        f"a flow takes {result.flow_s:.2g} s, a trial {longest_s:g} s: the bounds may be {result.too_high:.0%} "
+        f"too high; less with longer trials: --trial {math.ceil(2 * longest_s)}s"
     )
 
 
@@ -99,9 +92,9 @@ def per_s(rate: float) -> str:
     return f"{rate:.4g}/s" if rate < 1000 else f"{rate:.0f}/s"  # noqa: PLR2004  (no exponent is wanted)
 
 
-def curve(found: Carries) -> str:
+def curve(result: Carries) -> str:
     """Return which latency the curve shows."""
-    return f"p{found.percentile} of {found.of}" if found.of else f"p{found.percentile}"
+    return f"p{result.percentile} of {result.of}" if result.of else f"p{result.percentile}"
 
 
 def sentences(found: Sequence[Carries]) -> list[str]:

@@ -43,10 +43,14 @@ def result(review: Review) -> str:
 
 def reasons(review: Review) -> list[str]:
     """Return why the run is not to be trusted, and which budgets it broke; empty if nothing says so."""
-    found = [f"not to be trusted: {note.kind}: {note.text}" for note in review.notes if note.invalidates]
-    if review.about.status != "complete" and not found:
-        found.append(f"the run did not come to its end: {review.about.status}")
-    return [*found, *([review.about.error] if review.about.error else []), *(one.text for one in _broken(review))]
+    untrusted = [f"not to be trusted: {note.kind}: {note.text}" for note in review.notes if note.invalidates]
+    if review.about.status != "complete" and not untrusted:
+        untrusted.append(f"the run did not come to its end: {review.about.status}")
+    return [
+        *untrusted,
+        *([review.about.error] if review.about.error else []),
+        *(one.text for one in _broken(review)),
+    ]
 
 
 def traffic_explained(review: Review) -> str:
