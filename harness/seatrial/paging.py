@@ -20,8 +20,7 @@ from seatrial.judge.validity import RESERVED
 from seatrial.record import capacities
 from seatrial.record.durable import replacing, writing
 from seatrial.record.folder import RunFolder
-from seatrial.report import capacity_words, experiment_page, experiment_values, page
-from seatrial.report.comparison import Comparison
+from seatrial.report import experiment_page, page
 from seatrial.report.contents import Happened, Review
 from seatrial.report.curves import Curves
 from seatrial.report.experiment_page import Member
@@ -39,7 +38,9 @@ _MOST_MEMBERS = 6
 
 def page_of(folder: RunFolder) -> str:
     """Return the page of the run in `folder`; UsageError if it can't be read or was not sealed."""
-    return page.render(shown(load(folder)), _capacity(folder))
+    runs = [RunFolder(root) for root in sorted((folder.experiment / "runs").glob("*"))]
+    searched = [found for found in map(capacities.load, runs) if found is not None]
+    return page.render(shown(load(folder)), searched, f"Capacity: {folder.experiment.name}")
 
 
 def shown(run: RecordedRun) -> Shown:
@@ -58,14 +59,6 @@ def write(folder: RunFolder, output: Path | None = None) -> Path:
     return path
 
 
-def _capacity(folder: RunFolder) -> Comparison | None:
-    """Return what was found by the search for capacity that the run belongs to; None if it belongs to none."""
-    runs = [RunFolder(root) for root in sorted((folder.experiment / "runs").glob("*"))]
-    found = [one for one in map(capacities.load, runs) if one is not None]
-    title = f"Capacity: {folder.experiment.name}"
-    return capacity_words.comparison(title, found) if found else None
-
-
 def write_experiment(
     weighed: Weighed, experiment: Path, output: Path | None = None, cache: RunCache | None = None
 ) -> Path:
@@ -74,8 +67,8 @@ def write_experiment(
     `cache` is what the experiment was analysed with.
     """
     path, cache = output or experiment / NAME, cache or RunCache()
-    drawn = experiment_values.comparison(weighed, _rises(weighed, cache))
-    text = experiment_page.render(weighed, drawn, _members(weighed, cache), _plan(experiment / "plan.json"))
+    rises, members = _rises(weighed, cache), _members(weighed, cache)
+    text = experiment_page.render(weighed, rises, members, _plan(experiment / "plan.json"))
     with writing(path), replacing(path) as stream:
         stream.write(text.encode())
     return path

@@ -9,7 +9,7 @@ import chromium
 import factories
 import pytest
 from chromium import Page
-from comparisons import comparison
+from comparisons import capacities
 
 from seatrial import paging
 from seatrial.report import page
@@ -17,7 +17,7 @@ from seatrial.review import load
 
 pytestmark = pytest.mark.browser
 
-FIGURES = 12
+FIGURES = 9
 _DEEP = """((from, wanted) => {
   const all = (node) => [node, ...[...node.querySelectorAll('*')].flatMap((one) =>
     one.shadowRoot ? all(one.shadowRoot) : [])];
@@ -44,10 +44,10 @@ _MIDDLE = (
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the page of a run and of a comparison, with every chart that there is."""
+    """Write the page of a run and of a search for capacity, with every chart that there is."""
     folder = factories.sealed_run(tmp_path_factory.mktemp("results"))
     path = folder.experiment / "report.html"
-    path.write_text(page.render(paging.shown(load(folder)), comparison()), encoding="utf-8")
+    path.write_text(page.render(paging.shown(load(folder)), capacities(), "Capacity: made-up"), encoding="utf-8")
     return path
 
 

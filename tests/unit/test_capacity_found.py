@@ -6,9 +6,11 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import factories
 import pytest
+from bokeh.models.annotations import BoxAnnotation
 from click.testing import CliRunner
 from rich.console import Console
 
@@ -20,7 +22,7 @@ from seatrial.judge.carrying import Carries, Said, Validation, Word
 from seatrial.judge.growth import Growth, Slope
 from seatrial.record import capacities
 from seatrial.record.folder import RunFolder
-from seatrial.report import capacity_text, capacity_words
+from seatrial.report import comparison_charts, text
 
 MIB = 1 << 20
 
@@ -151,7 +153,7 @@ def test_a_file_that_is_missing_torn_or_newer_is_told_apart(tmp_path: Path) -> N
 
 def _printed(*found: Carries) -> str:
     stream = io.StringIO()
-    capacity_text.show(found, Console(file=stream, width=120))
+    text.show_capacities(found, Console(file=stream, width=120))
     return stream.getvalue()
 
 
@@ -177,21 +179,36 @@ def test_several_variants_have_a_table_first() -> None:
     assert lines[3].split() == ["workers4", "195/s", "200/s", "92/s", "VALIDATED"]
 
 
-def test_the_curve_of_the_page_leaves_out_what_the_generator_spoiled() -> None:
-    """In the order of the rates, with whether budgets were kept."""
-    curve = capacity_words.carried(FOUND)
+def _drawn(found: Carries) -> tuple[dict[str, list[Any]], list[tuple[float, float]]]:
+    """Return what the curve is drawn from, and which rates are shaded."""
+    chart = comparison_charts.capacity([found])
+    assert chart is not None
+    figure: Any = chart.figure
+    return dict(figure.renderers[0].data_source.data), [
+        (box.left, box.right) for box in figure.select(BoxAnnotation)
+    ]
 
-    assert [(step.rate_per_s, step.kept) for step in curve.steps] == [(97.0, True), (100.0, False)]
-    assert curve.percentile == "p95 of wait"
-    assert (curve.low_per_s, curve.high_per_s) == (97.0, 100.0)
+
+def test_the_curve_of_the_page_leaves_out_what_the_generator_spoiled() -> None:
+    """In the order of the rates, with whether budgets were kept; the capacity is shaded."""
+    curve, shaded = _drawn(FOUND)
+
+    assert (curve["rate"], curve["fill"]) == ([97.0, 100.0], [1.0, 0.0])
+    assert curve["said"][0] == "base: 97.0/s, p95 of wait 25.0 ms"
+    assert shaded == [(97.0, 100.0)]
 
 
 def test_a_search_that_was_cut_short_has_a_curve_without_bounds() -> None:
     """What was tried is shown; a shaded capacity would look like a result."""
-    curve = capacity_words.carried(replace(FOUND, status="interrupted"))
+    curve, shaded = _drawn(replace(FOUND, status="interrupted"))
 
-    assert len(curve.steps) == 2
-    assert (curve.low_per_s, curve.high_per_s) == (None, None)
+    assert len(curve["rate"]) == 2
+    assert shaded == []
+
+
+def test_without_a_trial_that_was_timed_there_is_no_curve() -> None:
+    """A stack that never answered has rates and no latency."""
+    assert comparison_charts.capacity([replace(FOUND, trials=(replace(_tried(97.0), latency_ns=None),))]) is None
 
 
 def test_the_page_of_the_run_shows_the_capacity(tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 import comparisons
 import pytest
 
+from seatrial.judge.verdicts import Verdict
+from seatrial.judge.words import Word
 from seatrial.report import effects_chart
-from seatrial.report.comparison import Verdict
 
-NEAR = [comparisons.verdict(name, "cpu per request", "EQUIVALENT", 0.01) for name in ("a", "b", "c")]
-WIDE = replace(comparisons.verdict("wild", "p95 of blob", "REGRESSION", 80.0), low=6.0, high=900.0)
-LOST = replace(comparisons.verdict("odd", "p95 of blob", "INCONCLUSIVE", 0.1), low=-0.9, high=3.0)
+P95 = 'p95 of "blob"'
+NEAR = [comparisons.verdict(name, "cpu per request", Word.EQUIVALENT, 0.01) for name in ("a", "b", "c")]
+WIDE = replace(comparisons.verdict("wild", P95, Word.REGRESSION, 80.0), low=6.0, high=900.0)
+LOST = replace(comparisons.verdict("odd", P95, Word.INCONCLUSIVE, 0.1), low=-0.9, high=3.0)
 
 
 def drawn(verdicts: list[Verdict], name: str) -> list[dict[str, list[Any]]]:
@@ -43,7 +45,7 @@ def test_what_is_cut_keeps_its_numbers() -> None:
     label = drawn([*NEAR, WIDE], "")[0]["label"][-1]
 
     assert arrow["said"] == ["REGRESSION: > +1,000 % (+600 to > +1,000 %)"]
-    assert label.replace("\n", " ") == "wild: p95 of blob: > +1,000 % (+600 to > +1,000 %)"
+    assert label.replace("\n", " ") == 'wild: p95 of "blob": > +1,000 % (+600 to > +1,000 %)'
 
 
 def test_nothing_is_drawn_beyond_the_axis() -> None:
@@ -65,20 +67,22 @@ def test_both_ends_can_be_cut() -> None:
 
 def test_a_threshold_is_never_beyond_the_axis() -> None:
     """Grey shows what would not matter, also where all intervals are narrow."""
-    broad = replace(NEAR[0], threshold=2.0)
+    broad = replace(NEAR[0], metric=replace(NEAR[0].metric, threshold=2.0))
 
     assert effects_chart.ends([*NEAR, broad]) == pytest.approx((-2.0, 2.0))
 
 
 def test_a_label_fits_into_a_telephone() -> None:
     """366 pixels have room for 52 characters of 12 px."""
-    long = replace(NEAR[0], variant="gunicorn-gevent-4-workers-keepalive", metric=f'p95 of "{"/manifests" * 5}"')
+    name, metric = "gunicorn-gevent-4-workers-keepalive", f'p95 of "{"/manifests" * 5}"'
+    long = comparisons.verdict(name, metric, Word.EQUIVALENT, 0.01)
 
     assert max(map(len, drawn([long], "")[0]["label"][0].splitlines())) <= 52
 
 
 def test_shares_are_no_measure_for_ratios() -> None:
     """Failures differ by tenths of points; measured by these every ratio would be cut."""
-    shares = [replace(one, points=True, low=-0.001, high=0.001, threshold=0.001) for one in NEAR]
+    failures = comparisons.verdict("a", "failures", Word.EQUIVALENT, 0.0, margin=0.001)
+    shares = [replace(failures, metric=replace(failures.metric, threshold=0.001))] * 3
 
     assert effects_chart.ends([*shares, NEAR[0]]) == pytest.approx((-0.05, 0.05))

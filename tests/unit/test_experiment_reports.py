@@ -26,12 +26,11 @@ from seatrial.report import (
     experiment_cells,
     experiment_json,
     experiment_markdown,
-    experiment_text,
-    experiment_values,
     experiment_words,
     junit,
     numbers,
     series_files,
+    text,
 )
 from seatrial.report.weighed import Weighed
 
@@ -62,7 +61,7 @@ def weighed(folder: Path) -> Weighed:
 def printed(weighed: Weighed, width: int = 120) -> str:
     """Return what a terminal would show."""
     out = io.StringIO()
-    experiment_text.render(weighed, Console(file=out, width=width))
+    text.show_experiment(weighed, Console(file=out, width=width))
     return out.getvalue()
 
 
@@ -94,13 +93,9 @@ def test_text_breaks_no_word(tmp_path: Path, width: int) -> None:
     """With names as people have them: neither words, nor numbers, nor a verdict are broken in two."""
     truths = {"base": Truth(endpoint=LONG), "gunicorn-gevent-4-workers-keepalive": Truth(endpoint=LONG)}
     found = weighing.analyse(experiment(tmp_path, truths, blocks=3, gate=(f'p95 of "{LONG}"', "cpu per request")))
-    text = printed(found, width)
-    tables = text[text.index("Verdicts") : text.index("How it was measured")]
-    cells = (
-        cell
-        for row in experiment_cells.verdicts(found.comparison.gated if found.comparison else ()).rows
-        for cell in row
-    )
+    shown = printed(found, width)
+    tables = shown[shown.index("Verdicts") : shown.index("How it was measured")]
+    cells = (cell for row in experiment_cells.sections(found)[0].table.rows for cell in row)
 
     assert max(len(line) for line in tables.splitlines()) <= width
     assert {word for cell in cells for word in cell.split()} <= set(tables.split())
@@ -167,18 +162,15 @@ def test_inconclusive_says_what_it_takes(tmp_path: Path) -> None:
 
 
 def test_what_is_equal_is_shown_with_the_interval_that_says_so(tmp_path: Path) -> None:
-    """In the table and on the page that of the two one-sided tests; verdict.json has both."""
+    """In the table that of the two one-sided tests; verdict.json has both."""
     found = weighing.analyse(experiment(tmp_path, blocks=5))
-    assert found.comparison
-    judged = found.comparison.gated
-    row = dict(zip(experiment_cells.HEADS, experiment_cells.verdicts(judged).rows[1], strict=True))
-    page = experiment_values.comparison(found).verdicts[1]
-    (value,) = (one for one in experiment_json.render(found)["gated"] if one["metric"] == page.metric)
+    table = experiment_cells.sections(found)[0].table
+    row = dict(zip((column.head for column in table.columns), table.rows[1], strict=True))
+    (value,) = (one for one in experiment_json.render(found)["gated"] if one["metric"] == row["metric"])
 
     assert row["verdict"] == value["word"] == "EQUIVALENT"
     assert value["low"] < value["equal_low"] < value["equal_high"] < value["high"]
     assert row["interval"] == numbers.between(value["equal_low"], value["equal_high"])
-    assert (page.low, page.high) == (value["equal_low"], value["equal_high"])
 
 
 def test_json_keeps_its_schema(weighed: Weighed, tmp_path: Path) -> None:

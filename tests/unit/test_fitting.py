@@ -7,9 +7,10 @@ import io
 import pytest
 from rich.console import Console
 
-from seatrial.report import fitting, tables
+from seatrial.report.tables import ColumnKind, of_rows
 
-HEADS = (("verdict", True), ("metric", True), ("effect", False), ("interval", False))
+WORDS, NUMBER = ColumnKind.WORDS, ColumnKind.NUMBER
+HEADS = (("verdict", WORDS), ("metric", WORDS), ("effect", NUMBER), ("interval", NUMBER))
 LONG = 'p95 of "GET /v2/library/very-long-repository-name/manifests"'
 ROWS = (
     ("REGRESSION", "cpu per request", "+30.5 %", "+22.1 to +39.5 %"),
@@ -18,14 +19,11 @@ ROWS = (
 
 
 def printed(
-    width: int, heads: tuple[tuple[str, bool], ...] = HEADS, rows: tuple[tuple[str, ...], ...] = ROWS
+    width: int, heads: tuple[tuple[str, ColumnKind], ...] = HEADS, rows: tuple[tuple[str, ...], ...] = ROWS
 ) -> str:
     """Return the table as a terminal of that width shows it."""
-    table = tables.headed(heads)
-    for row in rows:
-        table.add_row(*row)
     out = io.StringIO()
-    Console(file=out, width=width).print(fitting.fitted(table, width), highlight=False)
+    Console(file=out, width=width).print(of_rows(heads, rows).to_rich(width), highlight=False)
     return out.getvalue()
 
 
@@ -68,7 +66,7 @@ def test_else_rows_are_lines_with_numbers_in_columns() -> None:
 def test_too_many_columns_of_numbers_are_told_by_name() -> None:
     """Thirty variants do not stand side by side anywhere."""
     names = tuple(f"variant-{number}" for number in range(30))
-    heads = (("metric", True), *((name, False) for name in names))
+    heads = (("metric", WORDS), *((name, NUMBER) for name in names))
     text = printed(80, heads, (("throughput", *("80.0/s" for _ in names)),))
 
     assert text.splitlines()[0] == "throughput"
@@ -77,8 +75,24 @@ def test_too_many_columns_of_numbers_are_told_by_name() -> None:
 
 def test_of_words_alone_the_last_stands_below() -> None:
     """A budget, and below it what was measured."""
-    heads = (("verdict", True), ("budget", True), ("measured", True))
+    heads = (("verdict", WORDS), ("budget", WORDS), ("measured", WORDS))
     lines = printed(60, heads, (("BROKEN", f"{LONG} < 25ms", "30.1 ms (95 % over 3 blocks)"),)).splitlines()
 
     assert "".join(lines[:-1]).startswith("BROKEN · p95 of")
     assert lines[-1].rstrip() == "    30.1 ms (95 % over 3 blocks)"
+
+
+def test_what_a_row_is_about_may_be_a_number() -> None:
+    """A rate, and below it what came of it, by name."""
+    heads = (("offered", NUMBER), ("completed", NUMBER), ("p95 of blob", NUMBER), ("budgets", ColumnKind.BRIEF))
+    text = printed(30, heads, (("50/s", "49/s", "25.0 ms", "kept"), ("60/s", "50/s", "1.20 s", "broken")))
+
+    assert text.splitlines()[0].rstrip() == "50/s"
+    assert "completed 49/s · p95 of blob 25.0 ms · budgets kept" in " ".join(text.split())
+
+
+def test_markdown_holds_the_same_cells() -> None:
+    """With nothing in them that Markdown or HTML would act on."""
+    table = of_rows(HEADS[:2], [("KEPT", "a|b</script>")])
+
+    assert table.to_markdown() == "| verdict | metric |\n| --- | --- |\n| KEPT | a\\|b\\</script\\> |"

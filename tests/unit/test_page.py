@@ -13,7 +13,7 @@ from pathlib import Path
 import factories
 import pytest
 from click.testing import CliRunner
-from comparisons import HOSTILE, comparison
+from comparisons import HOSTILE, capacities, carries
 
 from seatrial import cli, paging
 from seatrial.model import Note, NoteKind
@@ -21,7 +21,6 @@ from seatrial.record import document as documents
 from seatrial.record.folder import RunFolder
 from seatrial.record.seal import seal
 from seatrial.report import page
-from seatrial.report.comparison import Comparison
 from seatrial.report.mends import mend
 from seatrial.review import load, review
 
@@ -198,29 +197,27 @@ def test_a_saturated_run_shows_no_latency(folder: RunFolder) -> None:
     assert "chart-rate" in found.ids
 
 
-def test_a_comparison_stands_above_its_run(folder: RunFolder) -> None:
-    """Verdicts first, gated before exploratory, then what they rest on; hostile names stay text."""
-    text = page.render(paging.shown(load(folder)), comparison())
+def test_capacities_stand_above_their_run(folder: RunFolder) -> None:
+    """What each variant carries, then the run; hostile names stay text."""
+    text = page.render(paging.shown(load(folder)), capacities(), "Capacity: made-up")
     found = Parts(text)
     order = [
-        found.said.index(words) for words in ("REGRESSION: ", "cpu per request", "p50 of blob*", "One run of it")
+        found.said.index(words) for words in ("Capacity: made-up", "100/s keeps the budgets", "One run of it")
     ]
 
     assert order == sorted(order)
-    assert {"verdicts", "chart-effects", "chart-blocks-0", "chart-variants", "chart-capacity"} <= set(found.ids)
+    assert "chart-capacity" in found.ids
     assert HOSTILE in found.said
     assert HOSTILE not in text
 
 
-def test_a_comparison_that_could_judge_nothing_has_no_empty_chart(folder: RunFolder) -> None:
-    """All runs failed: the words stay."""
-    nothing = Comparison(
-        title="Which is better?", base="base", said=("INVALID: the base never came up",), verdicts=()
-    )
-    found = Parts(page.render(paging.shown(load(folder)), nothing))
+def test_a_search_in_which_nothing_was_timed_has_no_empty_chart(folder: RunFolder) -> None:
+    """The words stay."""
+    nothing = replace(carries("base", 100), trials=(), lower_per_s=None, upper_per_s=None)
+    found = Parts(page.render(paging.shown(load(folder)), [nothing], "Capacity: made-up"))
 
-    assert "INVALID: the base never came up" in found.said
-    assert not {"chart-effects", "chart-variants", "chart-capacity"} & set(found.ids)
+    assert "nothing is known of its capacity" in found.said
+    assert "chart-capacity" not in found.ids
 
 
 def test_the_verb_writes_the_page_beside_the_plan(folder: RunFolder, tmp_path: Path) -> None:

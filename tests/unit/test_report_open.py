@@ -42,7 +42,7 @@ def _open_run(
 
 def _lines(folder: RunFolder, width: int = 80) -> list[str]:
     stream = io.StringIO()
-    text.render(review(folder), Console(file=stream, width=width))
+    text.show_run(review(folder), Console(file=stream, width=width))
     return [" ".join(line.split()) for line in stream.getvalue().splitlines()]
 
 
@@ -85,7 +85,7 @@ def test_service_time_stands_beside_latency(
 def test_no_line_is_wider_than_the_terminal(tmp_path: Path, width: int, completed: int) -> None:
     """Failures and a backlog included."""
     stream = io.StringIO()
-    text.render(review(_open_run(tmp_path, completed=completed, dropped=1)), Console(file=stream, width=width))
+    text.show_run(review(_open_run(tmp_path, completed=completed, dropped=1)), Console(file=stream, width=width))
     assert max(len(line) for line in stream.getvalue().splitlines()) <= width
 
 

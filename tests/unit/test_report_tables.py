@@ -19,7 +19,7 @@ from seatrial.review import review
 
 def _printed(folder: RunFolder, width: int = 100) -> str:
     stream = io.StringIO()
-    text.render(review(folder), Console(file=stream, width=width))
+    text.show_run(review(folder), Console(file=stream, width=width))
     return stream.getvalue()
 
 

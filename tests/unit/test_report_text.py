@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import factories
 import pytest
+from click.testing import CliRunner
 from factories import Asked
 from rich.console import Console
 
+from seatrial import cli
 from seatrial.model import Note, NoteKind
 from seatrial.record.document import NO_ENGINE
 from seatrial.record.folder import RunFolder
-from seatrial.report import as_json, doctor_text, text
+from seatrial.report import as_json, text
 from seatrial.report.mends import MENDS
 from seatrial.report.progress import Progress
 from seatrial.review import review
@@ -23,7 +24,7 @@ from seatrial.review import review
 
 def _printed(folder: RunFolder, width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width)
-    text.render(review(folder), console)
+    text.show_run(review(folder), console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -203,20 +204,17 @@ def test_quiet_progress_says_nothing() -> None:
     assert _said(console) == ""
 
 
-@dataclass(frozen=True)
-class _Finding:
-    name: str
-    state: str
-    seen: str
-    why: str = "runs end early"
-    mend: str = "ulimit -n 65536"
-
-
 def test_the_doctor_tells_why_and_how_to_mend_only_what_is_amiss() -> None:
     """What is fine takes one line."""
-    said = doctor_text.render(
-        [_Finding("Docker", "ok", "20.10"), _Finding("files", "distorts", "1024")], _console()
-    )
+    docker = {"name": "Docker", "state": "ok", "seen": "20.10", "why": "", "mend": ""}
+    files = {
+        "name": "files",
+        "state": "distorts",
+        "seen": "1024",
+        "why": "runs end early",
+        "mend": "ulimit -n 65536",
+    }
+    said = text.doctor([docker, files], _console())
     assert [line.rstrip() for line in said.splitlines()] == [
         "ok        Docker  20.10",
         "distorts  files   1024",
@@ -229,5 +227,7 @@ def test_the_doctor_tells_why_and_how_to_mend_only_what_is_amiss() -> None:
 
 def test_the_doctor_speaks_json() -> None:
     """The same findings for programs."""
-    (finding,) = json.loads(doctor_text.render_json([_Finding("Docker", "ok", "20.10", "", "")]))
-    assert finding == {"name": "Docker", "state": "ok", "seen": "20.10", "why": "", "mend": ""}
+    findings = json.loads(CliRunner().invoke(cli.seatrial, ["doctor", "--json"], standalone_mode=False).output)
+    assert findings
+    assert {tuple(finding) for finding in findings} == {("name", "state", "seen", "why", "mend")}
+    assert {finding["state"] for finding in findings} <= {"ok", "lacks", "distorts"}

@@ -19,7 +19,7 @@ _SPANS = ("latency_ns", "service_ns", "first_byte_ns")
 
 
 def render(review: Review) -> dict[str, Any]:
-    """Return the report as JSON values; a null is a number that nobody could tell."""
+    """Return the report as JSON values; a null is a number that is not known."""
     about = _plain(asdict(review.about))
     return {
         "schema_version": SCHEMA_VERSION,

@@ -1,4 +1,4 @@
-"""What is said of a capacity, in the same words for a terminal, a page and a log."""
+"""The sections of a capacity result and its sentences, once for every form of its report."""
 
 from __future__ import annotations
 
@@ -9,76 +9,69 @@ from seatrial.judge.capacity import TrialResult
 from seatrial.judge.carrying import Carries, Word
 from seatrial.judge.growth import Growth, Slope
 from seatrial.report import numbers
-from seatrial.report.comparison import Carried, Comparison, Step
+from seatrial.report.tables import ColumnKind, Section, Table, lines, of_rows
 
 _MINUTE_S = 60
 _LITTLE = 0.1
 """By so much the budgets alone can mislead a search: a limit of 500 ms in trials of 5 s."""
 
 
-def first(found: Carries) -> str:
+def first(result: Carries) -> str:
     """Return the result of one variant in one sentence."""
-    if found.word is Word.INTERRUPTED:
-        return _so_far(found)
-    if found.silent:
-        return f"{found.variant}: the stack did not answer, so nothing is known of its capacity"
-    if found.lower_per_s is None:
-        if found.upper_per_s is None:
-            return f"{found.variant}: nothing is known of its capacity"
-        return f"{found.variant}: no rate that was tried keeps the budgets; {per_s(found.upper_per_s)} breaks them"
-    held = f"{found.variant}: {per_s(found.lower_per_s)} keeps the budgets"
-    if found.upper_per_s is not None:
-        held += f", {per_s(found.upper_per_s)} does not"
-    return f"{held}; {validated(found)}"
-
-
-def _so_far(found: Carries) -> str:
-    ends = ((found.lower_per_s, "kept the budgets"), (found.upper_per_s, "did not"))
-    known = [f"{per_s(rate)} {word}" for rate, word in ends if rate is not None]
-    said = ", ".join(known) or "nothing is known of its capacity"
-    return f"{found.variant}: cut short after {len(found.trials)} trials: {said}; that is no result"
-
-
-def validated(found: Carries) -> str:
-    """Return at which rate the validation was, and whether it is one."""
-    validation = found.validation
+    if result.word is Word.INTERRUPTED:
+        ends = ((result.lower_per_s, "kept the budgets"), (result.upper_per_s, "did not"))
+        known = ", ".join(f"{per_s(rate)} {word}" for rate, word in ends if rate is not None)
+        tried = f"{result.variant}: cut short after {len(result.trials)} trials"
+        return f"{tried}: {known or 'nothing is known of its capacity'}; that is no result"
+    if result.silent:
+        return f"{result.variant}: the stack did not answer, so nothing is known of its capacity"
+    if result.lower_per_s is None:
+        if result.upper_per_s is None:
+            return f"{result.variant}: nothing is known of its capacity"
+        return (
+            f"{result.variant}: no rate that was tried keeps the budgets; {per_s(result.upper_per_s)} breaks them"
+        )
+    held = f"{result.variant}: {per_s(result.lower_per_s)} keeps the budgets"
+    if result.upper_per_s is not None:
+        held += f", {per_s(result.upper_per_s)} does not"
+    validation = result.validation
     if validation is None:
-        return "not validated"
-    what = "validated" if found.word is Word.VALIDATED else "validation tried"
-    return f"{what} at {per_s(validation.rate_per_s)} for {validation.duration_s:g} s"
+        return f"{held}; not validated"
+    what = "validated" if result.word is Word.VALIDATED else "validation tried"
+    return f"{held}; {what} at {per_s(validation.rate_per_s)} for {validation.duration_s:g} s"
 
 
-def reasons(found: Carries) -> list[str]:
+def reasons(result: Carries) -> list[str]:
     """Return what stands behind the word, the gravest first."""
     said = []
-    if found.silent:
-        said.append(f"the stack did not answer: {found.silent}")
-    if found.word is Word.GENERATOR_LIMITED:
-        said.append(f"the load generator was the limit, not the stack: {found.limited_by}")
-    elif found.limited_by and found.limited_by != found.silent:
-        said.append(f"the search did not come to its end: {found.limited_by}")
-    if too_high := _short_trials(found):
+    if result.silent:
+        said.append(f"the stack did not answer: {result.silent}")
+    if result.word is Word.GENERATOR_LIMITED:
+        said.append(f"the load generator was the limit, not the stack: {result.limited_by}")
+    elif result.limited_by and result.limited_by != result.silent:
+        said.append(f"the search did not come to its end: {result.limited_by}")
+    if too_high := _short_trials(result):
         said.append(too_high)
-    validation = found.validation
+    validation = result.validation
     if validation is not None and validation.invalid:
         said.append(f"the validation can't be trusted: {validation.invalid}")
     if validation is not None and validation.saturated:
         said.append(f"in the validation arrivals piled up: {validation.saturated}")
     if validation is not None and validation.strained:
         said.append(f"no budget broke in spite of {validation.strained}")
-    if found.shared:
-        said.append(f"HOST-LIMITED: {found.shared}; on a host with more cores the stack may carry more")
+    if result.shared:
+        said.append(f"HOST-LIMITED: {result.shared}; on a host with more cores the stack may carry more")
     return said
 
 
-def _short_trials(found: Carries) -> str:
+def _short_trials(result: Carries) -> str:
     """Return by how much the bounds may be too high, where the trials are only a few flows long."""
-    if found.too_high <= _LITTLE or not found.flow_s:
+    if result.too_high <= _LITTLE or not result.flow_s:
         return ""
-    longest_s = max(one.duration_s for one in found.trials)
+    longest_s = max(trial.duration_s for trial in result.trials)
     return (
-        f"a flow takes {found.flow_s:.2g} s, a trial {longest_s:g} s: the bounds may be {found.too_high:.0%} too "
-        f"high; less with longer trials: --trial {math.ceil(2 * longest_s)}s"
+        f"a flow takes {result.flow_s:.2g} s, a trial {longest_s:g} s: the bounds may be {result.too_high:.0%} "
+        f"too high; less with longer trials: --trial {math.ceil(2 * longest_s)}s"
     )
 
 
@@ -100,44 +93,90 @@ def per_s(rate: float) -> str:
     return f"{rate:.4g}/s" if rate < 1000 else f"{rate:.0f}/s"  # noqa: PLR2004  (no exponent is wanted)
 
 
-def curve(found: Carries) -> str:
+def curve(result: Carries) -> str:
     """Return which latency the curve shows."""
-    return f"p{found.percentile} of {found.of}" if found.of else f"p{found.percentile}"
+    return f"p{result.percentile} of {result.of}" if result.of else f"p{result.percentile}"
 
 
-def carried(found: Carries) -> Carried:
-    """Return the curve of the page; trials that the generator spoiled are left out.
+def sentences(found: Sequence[Carries]) -> list[str]:
+    """Return what the page says above the run: each variant's result, then what stands behind each."""
+    said = [f"{result.word}: {first(result)}" for result in found]
+    for result in found:
+        behind = reasons(result)
+        if result.validation is not None:
+            behind += [budget.text for budget in result.validation.budgets]
+            behind += [memory(slope) for slope in result.validation.memory]
+        said += [f"{result.variant}: {line}" for line in behind]
+    return said
 
-    Of a search that was cut short it has no bounds: they would look like a result.
-    """
-    ends = (None, None) if found.word is Word.INTERRUPTED else (found.lower_per_s, found.upper_per_s)
-    return Carried(
-        variant=found.variant,
-        low_per_s=ends[0],
-        high_per_s=ends[1],
-        steps=tuple(_step(one) for one in sorted(found.trials, key=lambda one: one.rate_per_s) if not one.invalid),
-        percentile=curve(found),
+
+def overview(found: Sequence[Carries]) -> Table:
+    """Return a row for each variant."""
+    heads = (
+        ("variant", ColumnKind.WORDS),
+        *((head, ColumnKind.NUMBER) for head in ("lower", "upper", "validated")),
+        ("word", ColumnKind.WORDS),
     )
+    rows = []
+    for result in found:
+        validated_per_s = None if result.validation is None else result.validation.rate_per_s
+        rates = (result.lower_per_s, result.upper_per_s, validated_per_s)
+        said = (numbers.UNKNOWN if rate is None else per_s(rate) for rate in rates)
+        rows.append((result.variant, *said, str(result.word)))
+    return of_rows(heads, rows)
 
 
-def comparison(title: str, found: Sequence[Carries]) -> Comparison:
-    """Return what the page shows above the run: each variant's sentence and its curve."""
-    said = [f"{one.word}: {line}" for one in found for line in (first(one),)]
-    said += [f"{one.variant}: {line}" for one in found for line in (*reasons(one), *_minute(one))]
-    return Comparison(
-        title=title,
-        base=found[0].variant if found else "base",
-        said=tuple(said),
-        verdicts=(),
-        carried=tuple(carried(one) for one in found),
+def sections(result: Carries) -> list[Section]:
+    """Return each trial in the order of the rates; then the validation's budgets and memory, if there was one."""
+    trials = Section(
+        name="trials",
+        title="Trials",
+        caption=f"{curve(result)} from the scheduled start; lost: no user served it in time",
+        table=_trials(result),
     )
+    validation = result.validation
+    if validation is None:
+        return [trials]
+    held = [memory(slope) for slope in validation.memory]
+    return [
+        trials,
+        Section(
+            name="validation",
+            title="Validation",
+            caption=per_s(validation.rate_per_s),
+            table=lines([budget.text for budget in validation.budgets]),
+        ),
+        Section(
+            name="memory", title="Memory", caption="that can't be taken back, in that window", table=lines(held)
+        ),
+    ]
 
 
-def _minute(found: Carries) -> list[str]:
-    if found.validation is None:
-        return []
-    return [*(one.text for one in found.validation.budgets), *(memory(one) for one in found.validation.memory)]
+def spent(result: Carries) -> str:
+    """Return how many trials there were, and how long they took."""
+    spent = f"{result.trial_s:.0f} s together, {result.search_s:.0f} s with the rests between them"
+    return f"{len(result.trials)} trials of {spent}"
 
 
-def _step(one: TrialResult) -> Step:
-    return Step(rate_per_s=one.rate_per_s, latency_ns=one.latency_ns, kept=one.kept)
+def _trials(result: Carries) -> Table:
+    heads = ("offered", "for", "arrivals", "completed", curve(result), "failed", "lost")
+    rows = [
+        (
+            per_s(trial.rate_per_s),
+            f"{trial.duration_s:g} s",
+            numbers.count(trial.arrivals),
+            per_s(trial.completed_per_s),
+            numbers.duration(trial.latency_ns),
+            numbers.count(trial.failed),
+            numbers.count(trial.lost),
+            _kept(trial),
+        )
+        for trial in sorted(result.trials, key=lambda trial: (trial.rate_per_s, trial.after_s))
+    ]
+    return of_rows((*((head, ColumnKind.NUMBER) for head in heads), ("budgets", ColumnKind.BRIEF)), rows)
+
+
+def _kept(trial: TrialResult) -> str:
+    if trial.invalid:
+        return f"invalid: {trial.invalid}"
+    return "kept" if trial.kept else "broken: flows pile up" if trial.piled else "broken"

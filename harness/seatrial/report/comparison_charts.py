@@ -1,4 +1,4 @@
-"""The charts of a comparison: effects with their intervals, blocks in time, distributions, capacity."""
+"""The charts of an experiment: effects with their intervals, blocks in time, distributions; and of a capacity."""
 
 from __future__ import annotations
 
@@ -8,44 +8,59 @@ from bokeh.models import BasicTicker, ColumnDataSource
 from bokeh.models.annotations import BoxAnnotation
 from bokeh.plotting import figure
 
-from seatrial.report import charts, effects_chart, numbers, palette
-from seatrial.report.comparison import Carried, Comparison, Course, Step
+from seatrial.judge.capacity import TrialResult
+from seatrial.judge.carrying import Carries, Word
+from seatrial.judge.metric import Metric, Unit
+from seatrial.judge.series import Rise
+from seatrial.report import capacity_words, charts, effects_chart, numbers, palette
+from seatrial.report import experiment_words as words
 from seatrial.report.curves import Chart, Key
 from seatrial.report.ticks import logarithmic
 from seatrial.report.timeline import nearest, plain
+from seatrial.report.weighed import Weighed
 
 _MS = 1_000_000
+_UNITS = {**numbers.UNITS, Unit.PER_S: ("per second", 1.0)}
 
 
-def of(comparison: Comparison) -> Iterator[Chart]:
-    """Yield the charts of a comparison that there is something to draw of."""
-    estimated = [one for one in comparison.verdicts if None not in (one.effect, one.low, one.high)]
+def of_experiment(result: Weighed, rises: Sequence[Rise] = ()) -> Iterator[Chart]:
+    """Yield the charts that there is something to draw of; `rises` are the latencies of each variant."""
+    gated = words.ordered(result.comparison.gated) if result.comparison else []
+    estimated = [verdict for verdict in gated if verdict.effect is not None and verdict.rests_on]
     if estimated:
-        yield effects_chart.forest(estimated, comparison.base)
-    for index, course in enumerate(comparison.courses):
-        yield blocks(course, index)
-    spread = charts.distribution(comparison.rises, name="variants", title="Latency by variant")
+        yield effects_chart.forest(estimated, result.base)
+    measured = [
+        metric for metric in dict.fromkeys(verdict.metric for verdict in gated) if _has_values(result, metric)
+    ]
+    for index, metric in enumerate(measured):
+        yield blocks(result, metric, index)
+    spread = charts.distribution(rises, name="variants", title="Latency by variant")
     if spread:
         yield spread
-    if any(one.steps for one in comparison.carried):
-        yield capacity(comparison.carried)
 
 
-def blocks(course: Course, index: int = 0) -> Chart:
-    """Return one metric in the order of the blocks; a hollow point was not used."""
+def blocks(result: Weighed, metric: Metric, index: int = 0) -> Chart:
+    """Return one metric in the order of the blocks, the base first; a hollow point was not used."""
     chart = figure(height=220, sizing_mode="stretch_width", toolbar_location=None, tools=[])
     plain(chart)
-    keys = []
-    for place, variant in enumerate(dict.fromkeys(value.variant for value in course.values)):
-        colour, dash = palette.line(place)
-        mine = [value for value in course.values if value.variant == variant]
+    unit, factor = _UNITS[metric.unit]
+    keys: list[Key] = []
+    for variant in _variants(result):
+        runs = [
+            (number, block[variant], value)
+            for number, block in zip(result.numbers, result.blocks, strict=True)
+            if variant in block and (value := block[variant].values.get(metric.text)) is not None
+        ]
+        if not runs:
+            continue
+        colour, dash = palette.line(len(keys))
         source = ColumnDataSource(
             {
-                "block": [value.block for value in mine],
-                "value": [value.value for value in mine],
-                "fill": [0.0 if value.invalid else 1.0 for value in mine],
-                "said": [f"{variant}: {value.value_said}" for value in mine],
-                "why": [f"not used: {value.invalid}" if value.invalid else "" for value in mine],
+                "block": [number for number, _, _ in runs],
+                "value": [value * factor for _, _, value in runs],
+                "fill": [0.0 if run.invalid else 1.0 for _, run, _ in runs],
+                "said": [f"{variant}: {numbers.measured(value, metric.unit)}" for _, _, value in runs],
+                "why": [f"not used: {run.invalid}" if run.invalid else "" for _, run, _ in runs],
             }
         )
         chart.line("block", "value", source=source, color=colour, line_dash=dash, alpha=0.5)
@@ -65,32 +80,39 @@ def blocks(course: Course, index: int = 0) -> Chart:
     said = "In the order in which blocks were run: a slope is a drift of the machine; a hollow point was not used."
     return Chart(
         name=f"blocks-{index}",
-        title=f"{course.metric}, block by block",
-        unit=course.unit,
+        title=f"{metric.text}, block by block",
+        unit=unit,
         said=said,
         keys=tuple(keys),
         figure=chart,
     )
 
 
-def capacity(carried: Sequence[Carried]) -> Chart:
-    """Return latency against the rate that was offered, and between which rates each variant's capacity lies."""
+def capacity(found: Sequence[Carries]) -> Chart | None:
+    """Return latency against the rate that was offered, and between which rates each variant's capacity lies.
+
+    Trials that the generator spoiled are left out; None where no other was timed. A search that was cut short has
+    no bounds: they would look like a result.
+    """
+    timed = [_timed(result) for result in found]
+    if not any(timed):
+        return None
     chart = figure(height=320, sizing_mode="stretch_width", y_axis_type="log", toolbar_location=None, tools=[])
     plain(chart)
     keys = []
-    for place, one in enumerate(carried):
+    for place, (result, trials) in enumerate(zip(found, timed, strict=True)):
         colour, dash = palette.line(place)
-        steps = sorted(
-            (step for step in one.steps if step.latency_ns is not None), key=lambda step: step.rate_per_s
-        )
-        took = [step.latency_ns or 0 for step in steps]
+        curve = capacity_words.curve(result)
         source = ColumnDataSource(
             {
-                "rate": [step.rate_per_s for step in steps],
-                "ms": [max(took_ns, 1) / _MS for took_ns in took],
-                "fill": [1.0 if step.kept else 0.0 for step in steps],
-                "said": [_step(one, step) for step in steps],
-                "kept": ["budgets kept" if step.kept else "budgets broken" for step in steps],
+                "rate": [trial.rate_per_s for trial, _ in trials],
+                "ms": [max(took_ns, 1) / _MS for _, took_ns in trials],
+                "fill": [1.0 if trial.kept else 0.0 for trial, _ in trials],
+                "said": [
+                    f"{result.variant}: {numbers.rate(trial.rate_per_s)}/s, {curve} {numbers.duration(took_ns)}"
+                    for trial, took_ns in trials
+                ],
+                "kept": ["budgets kept" if trial.kept else "budgets broken" for trial, _ in trials],
             }
         )
         chart.line("rate", "ms", source=source, color=colour, line_dash=dash, line_width=2)
@@ -98,32 +120,37 @@ def capacity(carried: Sequence[Carried]) -> Chart:
             "rate", "ms", source=source, size=8, line_color=colour, fill_color=colour, fill_alpha="fill"
         )
         nearest(chart, drawn, [("", "@said"), ("", "@kept")])
-        if one.low_per_s is not None and one.high_per_s is not None:
+        low, high = result.lower_per_s, result.upper_per_s
+        if low is not None and high is not None and result.word is not Word.INTERRUPTED:
             chart.add_layout(
-                BoxAnnotation(
-                    left=one.low_per_s, right=one.high_per_s, fill_color=colour, fill_alpha=0.15, line_color=None
-                )
+                BoxAnnotation(left=low, right=high, fill_color=colour, fill_alpha=0.15, line_color=None)
             )
-        keys.append(Key(one.variant, colour, dash=dash))
+        keys.append(Key(result.variant, colour, dash=dash))
     chart.xaxis.axis_label = "requests per second, offered"
-    logarithmic(chart.yaxis[0], [took_ms for one in carried for took_ms in _took_ms(one)])
+    logarithmic(chart.yaxis[0], [max(took_ns, 1) / _MS for trials in timed for _, took_ns in trials])
     said = (
         "A full point kept the budgets, a hollow one did not; the shaded rates hold the capacity of each variant."
     )
     return Chart(
         name="capacity",
         title="Capacity",
-        unit=f"{carried[0].percentile} in ms",
+        unit=f"{capacity_words.curve(found[0])} in ms",
         said=said,
         keys=tuple(keys),
         figure=chart,
     )
 
 
-def _took_ms(one: Carried) -> list[float]:
-    return [max(step.latency_ns, 1) / _MS for step in one.steps if step.latency_ns is not None]
+def _variants(result: Weighed) -> list[str]:
+    names = dict.fromkeys(name for block in result.blocks for name in block)
+    return sorted(names, key=lambda name: name != result.base)
 
 
-def _step(one: Carried, step: Step) -> str:
-    took = numbers.duration(step.latency_ns)
-    return f"{one.variant}: {numbers.rate(step.rate_per_s)}/s, {one.percentile} {took}"
+def _has_values(result: Weighed, metric: Metric) -> bool:
+    return any(run.values.get(metric.text) is not None for block in result.blocks for run in block.values())
+
+
+def _timed(result: Carries) -> list[tuple[TrialResult, int]]:
+    """Return the trials that say something of the stack, in the order of the rates, and how long requests took."""
+    trials = sorted(result.trials, key=lambda trial: trial.rate_per_s)
+    return [(trial, trial.latency_ns) for trial in trials if not trial.invalid and trial.latency_ns is not None]

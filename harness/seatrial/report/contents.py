@@ -15,6 +15,8 @@ from seatrial.judge.validity import RESERVED
 from seatrial.judge.window import Window
 from seatrial.model import Note
 
+_PLACES = ("proxy", "app", "store")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
@@ -53,21 +55,6 @@ class Placed:
 
 
 _PLACES = ("proxy", "app", "store")
-
-
-def placed(used: Sequence[ServiceUse], tiers: Mapping[str, Any]) -> tuple[Placed, ...]:
-    """Order the services along the request's way, the stack's others after them, what is not the stack last."""
-    places = {name: tier.get("place", "") if isinstance(tier, Mapping) else tier for name, tier in tiers.items()}
-    order = list(places)
-
-    def rank(service: Placed) -> tuple[int, int, str]:
-        name = service.use.service
-        if name in RESERVED:
-            return (len(_PLACES) + 1, ("generator", "host", "sampler").index(name), "")
-        where = _PLACES.index(service.place) if service.place in _PLACES else len(_PLACES)
-        return (where, order.index(name) if name in order else len(order), name)
-
-    return tuple(sorted((Placed(place=places.get(use.service, ""), use=use) for use in used), key=rank))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,3 +109,18 @@ class Review:
     def open_model(self) -> bool:
         """Whether requests came by a schedule, so that latency and service time differ."""
         return self.generator.arrivals is not None
+
+
+def placed(used: Sequence[ServiceUse], tiers: Mapping[str, Any]) -> tuple[Placed, ...]:
+    """Order the services along the request's way, the stack's others after them, what is not the stack last."""
+    places = {name: tier.get("place", "") if isinstance(tier, Mapping) else tier for name, tier in tiers.items()}
+    order = list(places)
+
+    def rank(one: Placed) -> tuple[int, int, str]:
+        name = one.use.service
+        if name in RESERVED:
+            return (len(_PLACES) + 1, ("generator", "host", "sampler").index(name), "")
+        where = _PLACES.index(one.place) if one.place in _PLACES else len(_PLACES)
+        return (where, order.index(name) if name in order else len(order), name)
+
+    return tuple(sorted((Placed(place=places.get(use.service, ""), use=use) for use in used), key=rank))

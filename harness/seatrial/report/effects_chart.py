@@ -12,10 +12,11 @@ from bokeh.models import ColumnDataSource, NumeralTickFormatter, Range1d
 from bokeh.models.annotations import Span
 from bokeh.plotting import figure
 
+from seatrial.judge.verdicts import Verdict
+from seatrial.judge.words import Word
 from seatrial.report import numbers, palette
-from seatrial.report.comparison import Verdict
-from seatrial.report.comparison_sheets import interval
 from seatrial.report.curves import Chart, Key
+from seatrial.report.experiment_cells import interval, points
 from seatrial.report.timeline import nearest, plain
 
 _FURTHEST = 8.0
@@ -26,8 +27,12 @@ _LABEL_CHARS = 52
 
 _LINE_PX, _POINT_PX = 15, 9
 _WORSE, _BETTER, _NEITHER = palette.VERMILLION, palette.BLUE, palette.GREY
-_BAD = ("REGRESSION", "WORSE")
-_GOOD = ("IMPROVEMENT", "BETTER")
+_COLOURS = {
+    Word.REGRESSION: _WORSE,
+    Word.LIKELY_REGRESSION: _WORSE,
+    Word.IMPROVEMENT: _BETTER,
+    Word.LIKELY_IMPROVEMENT: _BETTER,
+}
 
 
 def forest(verdicts: Sequence[Verdict], base: str) -> Chart:
@@ -75,12 +80,12 @@ def ends(verdicts: Sequence[Verdict]) -> tuple[float, float]:
 
     Every threshold lies within it. Differences of shares are mostly so small that they are no measure for ratios.
     """
-    lows = [min(one.low or 0.0, -one.threshold) for one in verdicts]
-    highs = [max(one.high or 0.0, one.threshold) for one in verdicts]
+    lows = [min(_interval(one)[0], -one.metric.threshold) for one in verdicts]
+    highs = [max(_interval(one)[1], one.metric.threshold) for one in verdicts]
     reach = [max(-low, high) for low, high in zip(lows, highs, strict=True)]
-    ratios = [far for far, one in zip(reach, verdicts, strict=True) if not one.points]
+    ratios = [far for far, one in zip(reach, verdicts, strict=True) if not points(one)]
     middle = statistics.median_low(ratios or reach)
-    furthest = max(_FURTHEST * middle, *(1.1 * one.threshold for one in verdicts), 1e-6)
+    furthest = max(_FURTHEST * middle, *(1.1 * one.metric.threshold for one in verdicts), 1e-6)
     return max(min(lows), -furthest), min(max(highs), furthest)
 
 
@@ -108,10 +113,10 @@ def _columns(verdicts: Sequence[Verdict], axis: tuple[float, float], row_px: int
         "above": [row + _POINT_PX / row_px for row in rows],
         "begin": [axis[0] - (axis[1] - axis[0]) * 0.04] * len(rows),
         "effect": [_within(one.effect, axis) for one in verdicts],
-        "low": [_clipped(one.low, axis) for one in verdicts],
-        "high": [_clipped(one.high, axis) for one in verdicts],
-        "least": [-one.threshold for one in verdicts],
-        "most": [one.threshold for one in verdicts],
+        "low": [min(max(_interval(one)[0], axis[0]), axis[1]) for one in verdicts],
+        "high": [min(max(_interval(one)[1], axis[0]), axis[1]) for one in verdicts],
+        "least": [-one.metric.threshold for one in verdicts],
+        "most": [one.metric.threshold for one in verdicts],
         **_said(verdicts),
     }
 
@@ -122,8 +127,8 @@ def _rows(verdicts: Sequence[Verdict]) -> list[int]:
 
 def _said(verdicts: Sequence[Verdict]) -> dict[str, list[Any]]:
     return {
-        "colour": [_colour(one.word) for one in verdicts],
-        "who": [f"{one.variant}: {one.metric}" for one in verdicts],
+        "colour": [_COLOURS.get(one.word, _NEITHER) for one in verdicts],
+        "who": [f"{one.variant}: {one.metric.text}" for one in verdicts],
         "said": [f"{one.word}: {_numbers(one)}" for one in verdicts],
     }
 
@@ -131,8 +136,8 @@ def _said(verdicts: Sequence[Verdict]) -> dict[str, list[Any]]:
 def _arrows(chart: figure, verdicts: Sequence[Verdict], axis: tuple[float, float]) -> bool:
     """Draw an arrow where an interval is cut off; return whether any is."""
     rows = list(zip(verdicts, _rows(verdicts), strict=True))
-    left = [(one, row) for one, row in rows if (one.low or 0.0) < axis[0]]
-    right = [(one, row) for one, row in rows if (one.high or 0.0) > axis[1]]
+    left = [(one, row) for one, row in rows if _interval(one)[0] < axis[0]]
+    right = [(one, row) for one, row in rows if _interval(one)[1] > axis[1]]
     for cut, at, angle, name in (
         (left, axis[0], math.pi / 2, "cut-left"),
         (right, axis[1], -math.pi / 2, "cut-right"),
@@ -147,8 +152,9 @@ def _arrows(chart: figure, verdicts: Sequence[Verdict], axis: tuple[float, float
     return bool(left or right)
 
 
-def _clipped(end: float | None, axis: tuple[float, float]) -> float:
-    return min(max(end or 0.0, axis[0]), axis[1])
+def _interval(verdict: Verdict) -> tuple[float, float]:
+    span = verdict.rests_on
+    return (span.low, span.high) if span else (0.0, 0.0)
 
 
 def _within(effect: float | None, axis: tuple[float, float]) -> float:
@@ -157,18 +163,11 @@ def _within(effect: float | None, axis: tuple[float, float]) -> float:
 
 def _label(one: Verdict, axis: tuple[float, float]) -> str:
     """Return who it is, with the numbers where they lie beyond the axis, in lines that a telephone can show."""
-    cut = (one.low or 0.0) < axis[0] or (one.high or 0.0) > axis[1]
-    text = f"{one.variant}: {one.metric}" + (f": {_numbers(one)}" if cut else "")
+    low, high = _interval(one)
+    cut = low < axis[0] or high > axis[1]
+    text = f"{one.variant}: {one.metric.text}" + (f": {_numbers(one)}" if cut else "")
     return "\n".join(textwrap.wrap(text, _LABEL_CHARS))
 
 
 def _numbers(one: Verdict) -> str:
-    return f"{numbers.change(one.effect, points=one.points)} ({interval(one)})"
-
-
-def _colour(word: str) -> str:
-    if "SMALL" in word:
-        return _NEITHER
-    if any(bad in word for bad in _BAD):
-        return _WORSE
-    return _BETTER if any(good in word for good in _GOOD) else _NEITHER
+    return f"{numbers.change(one.effect, points=points(one))} ({interval(one)})"

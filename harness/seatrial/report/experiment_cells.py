@@ -1,120 +1,152 @@
-"""The tables of an experiment in words, in the same cells in every form of its report."""
+"""The sections of an experiment's report, once for every form of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-
-from seatrial.judge.budgets import Judged
 from seatrial.judge.effects import Scale
-from seatrial.judge.metric import Kind
 from seatrial.judge.verdicts import Verdict
 from seatrial.judge.words import Word
+from seatrial.report import experiment_words as words
 from seatrial.report import numbers
+from seatrial.report.tables import ColumnKind, Section, Table, of_rows, pairs
 from seatrial.report.weighed import Weighed
 
-HEADS = ("verdict", "variant", "metric", "effect", "interval", "threshold", "can see", "blocks", "more")
 EXPLAINED = (
     "interval: the one that the verdict rests on; can see: the smallest change that so many blocks could have "
     "shown; more: blocks that would decide"
 )
+_VERDICTS = (
+    *(("verdict", ColumnKind.VERDICT), ("variant", ColumnKind.NAME), ("metric", ColumnKind.WORDS)),
+    *((head, ColumnKind.NUMBER) for head in ("effect", "interval", "threshold", "can see", "blocks", "more")),
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Cells:
-    """A table in words."""
-
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-def ordered(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Return each variant's verdicts, differences in failures before anything else."""
-    names = [*dict.fromkeys(one.variant for one in verdicts)]
-    return sorted(verdicts, key=lambda one: (names.index(one.variant), one.metric.kind is not Kind.FAILURES))
-
-
-def verdicts(judged: Sequence[Verdict]) -> Cells:
-    """Return a row for each verdict."""
-    return Cells(HEADS, tuple(_row(one) for one in ordered(judged)))
-
-
-def exploratory(weighed: Weighed) -> Cells:
-    """Return a row for each exploratory verdict; * is what stands out among so many."""
-    found = weighed.comparison
-    judged = ordered(found.exploratory) if found else []
-    hits = found.discoveries if found else frozenset()
-    rows = [_row(one) for one in judged]
-    marked = [
-        (*row[:2], row[2] + ("*" if (one.variant, one.metric.text) in hits else ""), *row[3:])
-        for one, row in zip(judged, rows, strict=True)
-    ]
-    return Cells(HEADS, tuple(marked))
-
-
-def values(weighed: Weighed) -> Cells:
-    """Return what each gated metric was with each variant, over the blocks."""
-    gated = [*dict.fromkeys(one.metric for one in weighed.comparison.gated)] if weighed.comparison else []
-    names = list(weighed.levels)
-    rows = []
-    for one in gated:
-        found = [weighed.levels[name].get(one.text) for name in names]
-        rows.append((one.text, *(numbers.measured(each.value if each else None, one.unit) for each in found)))
-    return Cells(("metric", *names), tuple(rows))
-
-
-def budgets(weighed: Weighed) -> Cells:
-    """Return a row for each budget of each variant."""
-    rows = [(str(one.word).upper(), name, one.budget.text, one.reason) for name, one in by_variant(weighed)]
-    return Cells(("verdict", "variant", "budget", "measured"), tuple(rows))
-
-
-def by_variant(weighed: Weighed) -> Iterator[tuple[str, Judged]]:
-    """Yield each budget of each variant."""
-    for name, judged in weighed.budgets.items():
-        yield from ((name, one) for one in judged)
-
-
-def endings(weighed: Weighed) -> Cells:
-    """Return how the runs of each variant ended, where not all finished."""
-    found = weighed.comparison.endings if weighed.comparison else ()
-    told = [one for one in found if len({**one.counts, **one.base_counts}) > 1]
-    return Cells(("variant", "how its runs ended"), tuple((one.variant, one.text) for one in told))
-
-
-def left_out(weighed: Weighed) -> Cells:
-    """Return the runs that are kept and shown, and not used, each with its reason."""
-    rows = [(str(one.block), one.variant, one.run.invalid) for one in weighed.taken if one.run.invalid]
-    return Cells(("block", "variant", "why it is not used"), tuple(rows))
-
-
-def floors(weighed: Weighed) -> Cells:
-    """Return what this machine can see, and which thresholds are below that."""
-    rows = []
-    for one in weighed.floors:
-        points = one.metric.scale is Scale.DIFFERENCE
-        seen = numbers.amount(one.smallest_seen, points=points)
-        wanted = numbers.amount(one.metric.threshold, points=points)
-        scatter = numbers.amount(one.scatter, points=points)
-        rows.append(
-            (one.metric.text, scatter, seen, wanted, "too small to be seen" if one.refusal else "can be seen")
-        )
-    return Cells(("metric", "scatter", "can see", "threshold", "so"), tuple(rows))
-
-
-def _row(one: Verdict) -> tuple[str, ...]:
-    points = one.metric.scale is Scale.DIFFERENCE
-    rests_on = one.rests_on
-    span = numbers.between(rests_on.low, rests_on.high, points=points) if rests_on else numbers.UNKNOWN
-    more = None if one.blocks_needed is None else max(one.blocks_needed - one.blocks, 0)
-    return (
-        str(one.word),
-        one.variant,
-        one.metric.text,
-        numbers.change(one.effect, points=points),
-        span,
-        "±" + numbers.amount(one.metric.threshold, points=points),
-        numbers.amount(one.smallest_seen, points=points),
-        numbers.count(one.blocks),
-        numbers.count(more if one.word is Word.INCONCLUSIVE else None),
+def sections(result: Weighed) -> list[Section]:
+    """Return the sections that have rows, in the order in which every form shows them."""
+    comparison = result.comparison
+    gated = words.ordered(comparison.gated) if comparison else []
+    every = (
+        Section(
+            name="verdicts",
+            title="Verdicts",
+            caption=f"change against {result.base}; {EXPLAINED}",
+            table=of_rows(_VERDICTS, [_verdict(verdict) for verdict in gated]),
+        ),
+        Section(
+            name="values",
+            title="Values",
+            caption="mean over the blocks that are used",
+            table=_values(result),
+        ),
+        Section(name="budgets", title="Budgets", caption="with 95 %", table=_budgets(result)),
+        Section(name="endings", title="Endings", table=_endings(result)),
+        Section(
+            name="lost",
+            title="Left out",
+            caption="kept and shown, not used; found from the generator and the machine, never from a result",
+            table=_left_out(result),
+        ),
+        Section(
+            name="floors",
+            title="Noise floor of this machine",
+            caption="between equal runs, and the smallest change that the planned blocks can see",
+            table=_floors(result),
+        ),
+        Section(
+            name="more-exploratory",
+            title="Exploratory",
+            caption="to look at, nothing is decided by it; * stands out (one in ten of these is chance)",
+            table=_exploratory(result),
+        ),
+        Section(name="measured", title="How it was measured", table=pairs(words.how(result))),
     )
+    return [section for section in every if section.table.rows]
+
+
+def interval(verdict: Verdict) -> str:
+    """Return the interval that a verdict rests on: `+1.0 to +7.4 %`."""
+    span = verdict.rests_on
+    return numbers.between(span.low, span.high, points=points(verdict)) if span else numbers.UNKNOWN
+
+
+def points(verdict: Verdict) -> bool:
+    """Tell whether effects are differences of shares, shown as percentage points, and no ratios."""
+    return verdict.metric.scale is Scale.DIFFERENCE
+
+
+def _verdict(verdict: Verdict) -> tuple[str, ...]:
+    more = None
+    if verdict.word is Word.INCONCLUSIVE and verdict.blocks_needed is not None:
+        more = max(verdict.blocks_needed - verdict.blocks, 0)
+    return (
+        str(verdict.word),
+        verdict.variant,
+        verdict.metric.text,
+        numbers.change(verdict.effect, points=points(verdict)),
+        interval(verdict),
+        "±" + numbers.amount(verdict.metric.threshold, points=points(verdict)),
+        numbers.amount(verdict.smallest_seen, points=points(verdict)),
+        numbers.count(verdict.blocks),
+        numbers.count(more),
+    )
+
+
+def _exploratory(result: Weighed) -> Table:
+    """Return a row for each exploratory verdict; * is what stands out among so many."""
+    comparison, rows = result.comparison, []
+    for verdict in words.ordered(comparison.exploratory) if comparison else ():
+        word, variant, metric, *rest = _verdict(verdict)
+        hit = comparison is not None and (variant, metric) in comparison.discoveries
+        rows.append((word, variant, f"{metric}*" if hit else metric, *rest))
+    return of_rows(_VERDICTS, rows)
+
+
+def _values(result: Weighed) -> Table:
+    """Return what each gated metric was with each variant, over the blocks."""
+    gated, rows = result.comparison.gated if result.comparison else (), []
+    for metric in dict.fromkeys(verdict.metric for verdict in gated):
+        levels = [levels.get(metric.text) for levels in result.levels.values()]
+        values = [numbers.measured(level.value if level else None, metric.unit) for level in levels]
+        rows.append((metric.text, *values))
+    return of_rows((("metric", ColumnKind.WORDS), *((name, ColumnKind.NUMBER) for name in result.levels)), rows)
+
+
+def _budgets(result: Weighed) -> Table:
+    heads = (
+        *(("verdict", ColumnKind.VERDICT), ("variant", ColumnKind.NAME), ("budget", ColumnKind.WORDS)),
+        ("measured", ColumnKind.SENTENCE),
+    )
+    judged = words.by_variant(result)
+    return of_rows(heads, [(str(one.word).upper(), name, one.budget.text, one.reason) for name, one in judged])
+
+
+def _endings(result: Weighed) -> Table:
+    """Return how the runs of each variant ended, where not all finished."""
+    endings = result.comparison.endings if result.comparison else ()
+    rows = [(one.variant, one.text) for one in endings if len({**one.counts, **one.base_counts}) > 1]
+    return of_rows((("variant", ColumnKind.NAME), ("how its runs ended", ColumnKind.SENTENCE)), rows)
+
+
+def _left_out(result: Weighed) -> Table:
+    """Return the runs that are kept and shown, and not used, each with its reason."""
+    heads = (
+        *(("block", ColumnKind.NAME), ("variant", ColumnKind.NAME)),
+        ("why it is not used", ColumnKind.SENTENCE),
+    )
+    rows = [(str(one.block), one.variant, one.run.invalid) for one in result.taken if one.run.invalid]
+    return of_rows(heads, rows)
+
+
+def _floors(result: Weighed) -> Table:
+    """Return what this machine can see, and which thresholds are below that."""
+    heads = (
+        ("metric", ColumnKind.WORDS),
+        *((head, ColumnKind.NUMBER) for head in ("scatter", "can see", "threshold")),
+        ("so", ColumnKind.WORDS),
+    )
+    rows = []
+    for floor in result.floors:
+        scale = floor.metric.scale is Scale.DIFFERENCE
+        amounts = (floor.scatter, floor.smallest_seen, floor.metric.threshold)
+        said = "too small to be seen" if floor.refusal else "can be seen"
+        rows.append((floor.metric.text, *(numbers.amount(one, points=scale) for one in amounts), said))
+    return of_rows(heads, rows)

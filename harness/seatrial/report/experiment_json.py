@@ -13,7 +13,6 @@ from seatrial.judge.budgets import Judged
 from seatrial.judge.metric import Metric
 from seatrial.judge.noise import Floor
 from seatrial.judge.verdicts import Verdict
-from seatrial.report import experiment_cells as cells
 from seatrial.report import experiment_words as words
 from seatrial.report.weighed import Taken, Weighed
 from seatrial.units import NS_PER_S
@@ -32,8 +31,10 @@ def text(weighed: Weighed) -> str:
 
 
 def render(weighed: Weighed) -> dict[str, Any]:
-    """Return the experiment as JSON values; a null is what nobody could tell."""
-    found = weighed.comparison
+    """Return the experiment as JSON values; a null is what is not known."""
+    comparison = weighed.comparison
+    gated = words.ordered(comparison.gated) if comparison else []
+    exploratory = words.ordered(comparison.exploratory) if comparison else []
     values: dict[str, Any] = _finite(
         {
             "schema_version": VERSION,
@@ -42,17 +43,16 @@ def render(weighed: Weighed) -> dict[str, Any]:
             "exit_code": weighed.exit_code(),
             "exit_code_strict": weighed.exit_code(strict=True),
             "experiment": _experiment(weighed),
-            "compared": found is not None,
-            "host_limited": found is not None and found.host_limited,
-            "alpha": found.alpha if found else None,
-            "gated": [_verdict(one) for one in cells.ordered(found.gated)] if found else [],
-            "exploratory": [_exploratory(weighed, one) for one in cells.ordered(found.exploratory)]
-            if found
-            else [],
-            "endings": [{**asdict(one), "word": one.word and str(one.word)} for one in found.endings]
-            if found
-            else [],
-            "budgets": [_budget(name, one) for name, each in weighed.budgets.items() for one in each],
+            "compared": comparison is not None,
+            "host_limited": comparison is not None and comparison.host_limited,
+            "alpha": comparison.alpha if comparison else None,
+            "gated": [_verdict(verdict) for verdict in gated],
+            "exploratory": [_exploratory(weighed, verdict) for verdict in exploratory],
+            "endings": [
+                {**asdict(ending), "word": ending.word and str(ending.word)}
+                for ending in (comparison.endings if comparison else ())
+            ],
+            "budgets": [{"variant": name, **budget(judged)} for name, judged in words.by_variant(weighed)],
             "levels": {
                 name: {
                     metric: {"unit": str(weighed.metrics[metric].unit), **asdict(one)}
@@ -119,10 +119,6 @@ def _exploratory(weighed: Weighed, one: Verdict) -> dict[str, Any]:
     return {**_verdict(one), "discovery": (one.variant, one.metric.text) in hits}
 
 
-def _budget(variant: str, one: Judged) -> dict[str, Any]:
-    return {"variant": variant, **budget(one)}
-
-
 def budget(one: Judged) -> dict[str, Any]:
     """Return one judged budget: figures in its metric's unit, or a change where it is relative to the base."""
     return {
@@ -164,14 +160,14 @@ def _run(one: Taken, weighed: Weighed) -> dict[str, Any]:
 
 
 def _against(weighed: Weighed) -> dict[str, Any] | None:
-    told = weighed.against
-    if told is None:
+    against = weighed.against
+    if against is None:
         return None
     return {
-        "experiment": told.experiment,
-        "subject": _differing(told.subject),
-        "environment": _differing(told.environment),
-        "left_out": list(told.left_out),
+        "experiment": against.experiment,
+        "subject": _differing(against.subject),
+        "environment": _differing(against.environment),
+        "left_out": list(against.left_out),
     }
 
 

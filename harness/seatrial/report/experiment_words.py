@@ -1,18 +1,17 @@
-"""What is said of an experiment, in the same words in every form of its report."""
+"""The sentences about an experiment, in the same words in every form of its report."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from seatrial.judge.budgets import Kept
+from seatrial.judge.budgets import Judged, Kept
 from seatrial.judge.categories import FINISHED
-from seatrial.judge.comparison import Comparison, Overall
+from seatrial.judge.comparison import Overall
 from seatrial.judge.metric import Kind
 from seatrial.judge.verdicts import Verdict
 from seatrial.judge.words import Word
 from seatrial.model import Design
-from seatrial.report import experiment_cells as cells
 from seatrial.report import numbers
 from seatrial.report.weighed import COMPARES, Weighed
 from seatrial.units import NS_PER_S
@@ -33,141 +32,130 @@ _QUIET = frozenset({Word.EQUIVALENT, Word.WORSE_BUT_SMALL, Word.BETTER_BUT_SMALL
 _MOST_SENTENCES = 12
 
 
-def title(weighed: Weighed) -> str:
+def title(result: Weighed) -> str:
     """Return what was done, with how much."""
-    plan = weighed.plan
-    blocks = f"{len(weighed.blocks)} of {numbers.counted(len(plan.blocks), 'block')}"
+    plan = result.plan
+    blocks = f"{len(result.blocks)} of {numbers.counted(len(plan.blocks), 'block')}"
     variants = numbers.counted(len(plan.variants), "variant")
     return f"{plan.scenario} · {plan.command} · {variants} · {blocks} · {plan.design}"
 
 
-def reasons(weighed: Weighed) -> Iterator[str]:
+def reasons(result: Weighed) -> Iterator[str]:
     """Yield the sentences under the verdict, the gravest first."""
-    found = weighed.comparison
-    if found is None:
-        yield from _uncompared(weighed)
+    comparison = result.comparison
+    if comparison is None:
+        yield from _uncompared(result)
     else:
-        yield from _unjudged(weighed, found)
-        yield from _endings(weighed)
-        yield from _graver(found.gated)
-        yield from _open_budgets(weighed)
-        yield from _lost(weighed)
-        if found.host_limited:
+        if comparison.overall is Overall.INVALID:
+            yield comparison.reason
+        elif comparison.overall is Overall.INCONCLUSIVE and (ended := _ended(result)):
+            yield f"it ended {ended}"
+        yield from (f"{ending.variant}: {ending.text}" for ending in comparison.endings if ending.word is not None)
+        yield from _graver(comparison.gated)
+        yield from _open_budgets(result)
+        for variant, why in comparison.lost.items():
+            if why:
+                of = numbers.counted(len(result.blocks), "block")
+                yield f"{variant}: {len(why)} of {of} {'is' if len(why) == 1 else 'are'} not used: {why[0]}"
+        if comparison.host_limited:
             yield LIMITED
-    if weighed.against:
-        yield f"compared with {weighed.against.experiment}: {WEAKER}"
-    if weighed.unfinished:
-        missing = len(weighed.unfinished)
+    if result.against:
+        yield f"compared with {result.against.experiment}: {WEAKER}"
+    if result.unfinished:
+        missing = len(result.unfinished)
         lost = f"{missing} of the planned runs {'is' if missing == 1 else 'are'} missing"
         yield f"{lost}; blocks that lack one are not used"
 
 
-def _uncompared(weighed: Weighed) -> Iterator[str]:
-    """Yield the budgets of a run that needs no other; else why nothing is said."""
-    alone = weighed.plan.command not in COMPARES and not weighed.plan.against
-    if alone:
-        spoiled = [one for one in weighed.taken if one.run.invalid]
-        yield from (f"{one.variant}: not to be trusted: {one.run.invalid}" for one in spoiled)
-        yield from _open_budgets(weighed)
-    kept = [one for _, one in cells.by_variant(weighed) if one.word is Kept.KEPT]
-    if kept:
-        yield f"{len(kept)} of {numbers.counted(len([*cells.by_variant(weighed)]), 'budget')} kept"
-    ended = all(one.run.ended == FINISHED for one in weighed.taken)
-    if not (alone and ended and weighed.budgets):
-        yield weighed.why_not
-
-
-def _unjudged(weighed: Weighed, found: Comparison) -> Iterator[str]:
-    """Yield why the whole can't be judged, or is open, where that is not a matter of one metric."""
-    if found.overall is Overall.INVALID:
-        yield found.reason
-    elif found.overall is Overall.INCONCLUSIVE and (ended := _ended(weighed)):
-        yield f"it ended {ended}"
-
-
-def _ended(weighed: Weighed) -> str:
-    if not weighed.stopped:
-        return ""
-    of = numbers.counted(len(weighed.plan.blocks), "block")
-    return f"after {len(weighed.blocks)} of {of}: {weighed.stopped}"
-
-
-def _open_budgets(weighed: Weighed) -> Iterator[str]:
-    told = sorted(cells.by_variant(weighed), key=lambda one: one[1].word is not Kept.BROKEN)
-    yield from (f"{name}: {one.text}" for name, one in told if one.word is not Kept.KEPT)
-
-
-def _graver(gated: Sequence[Verdict]) -> Iterator[str]:
-    told: dict[tuple[str, str], list[Verdict]] = {}
-    for one in sorted((one for one in gated if one.word not in _QUIET), key=_gravity):
-        told.setdefault((one.variant, one.text), []).append(one)
-    said = [_sentence(alike) for alike in told.values()]
-    yield from said[:_MOST_SENTENCES]
-    if len(said) > _MOST_SENTENCES:
-        yield f"{len(said) - _MOST_SENTENCES} more in the table of verdicts"
-    if not said:
-        yield "nothing worse or better than the thresholds"
-
-
-def _sentence(alike: Sequence[Verdict]) -> str:
-    """Return the verdict of one or more metrics of a variant, such as why none of them could be judged."""
-    return f"{', '.join((alike[0].variant, *(one.metric.text for one in alike)))}: {alike[0].text}"
-
-
-def how(weighed: Weighed) -> list[tuple[str, str]]:
+def how(result: Weighed) -> list[tuple[str, str]]:
     """Return how it was measured, as named lines."""
-    plan, found = weighed.plan, weighed.comparison
+    plan, comparison, against = result.plan, result.comparison, result.against
     looks = ", ".join(f"{look.blocks} ({look.alpha:.3g})" for look in plan.looks)
     lines = [
-        ("design", _design(weighed)),
+        ("design", _design(result)),
         ("order", f"random in each block, seed {plan.seed}; plan.json was written before anything started"),
         ("looks", f"planned after so many blocks (level): {looks}" if looks else ""),
-        ("level", f"{found.alpha:.3g} for all gated metrics together (Holm)" if found else ""),
-        ("base", weighed.base),
-        ("commit", weighed.commit),
-        ("began", began(weighed.began_ns)),
-        ("ended", _ended(weighed)),
+        ("level", f"{comparison.alpha:.3g} for all gated metrics together (Holm)" if comparison else ""),
+        ("base", result.base),
+        ("commit", result.commit),
+        ("began", began(result.began_ns)),
+        ("ended", _ended(result)),
     ]
-    if weighed.against:
-        lines += [("against", weighed.against.experiment)]
-        lines += [(f"differs: {name}", f"{there} -> {here}") for name, there, here in weighed.against.subject]
-        lines += [
-            (f"environment: {name}", f"{there} -> {here}") for name, there, here in weighed.against.environment
-        ]
-        lines += [("not comparable", ", ".join(weighed.against.left_out))]
-    lines += [("passed over", text) for text in weighed.notes]
-    lines += [("data", weighed.folder)]
+    if against:
+        lines += [("against", against.experiment)]
+        lines += [(f"differs: {name}", f"{there} -> {here}") for name, there, here in against.subject]
+        lines += [(f"environment: {name}", f"{there} -> {here}") for name, there, here in against.environment]
+        lines += [("not comparable", ", ".join(against.left_out))]
+    lines += [("passed over", text) for text in result.notes]
+    lines += [("data", result.folder)]
     return [(name, text) for name, text in lines if text]
 
 
-def began(wall_ns: int | None) -> str:
-    """Return a moment in UTC, empty if nobody knows it."""
-    return (
-        ""
-        if wall_ns is None
-        else datetime.fromtimestamp(wall_ns // NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def ordered(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return each variant's verdicts, differences in failures before anything else."""
+    names = [*dict.fromkeys(verdict.variant for verdict in verdicts)]
+    return sorted(
+        verdicts, key=lambda verdict: (names.index(verdict.variant), verdict.metric.kind is not Kind.FAILURES)
     )
 
 
-def _gravity(one: Verdict) -> tuple[int, bool]:
-    return _GRAVITY.index(one.word), one.metric.kind is not Kind.FAILURES
+def by_variant(result: Weighed) -> list[tuple[str, Judged]]:
+    """Return each budget of each variant."""
+    return [(name, budget) for name, budgets in result.budgets.items() for budget in budgets]
 
 
-def _endings(weighed: Weighed) -> Iterator[str]:
-    found = weighed.comparison.endings if weighed.comparison else ()
-    yield from (f"{one.variant}: {one.text}" for one in found if one.word is not None)
+def began(wall_ns: int | None) -> str:
+    """Return a moment in UTC, empty if it is not known."""
+    if wall_ns is None:
+        return ""
+    return datetime.fromtimestamp(wall_ns // NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _lost(weighed: Weighed) -> Iterator[str]:
-    found = weighed.comparison.lost if weighed.comparison else {}
-    for variant, why in found.items():
-        if why:
-            of = numbers.counted(len(weighed.blocks), "block")
-            yield f"{variant}: {len(why)} of {of} {'is' if len(why) == 1 else 'are'} not used: {why[0]}"
+def _uncompared(result: Weighed) -> Iterator[str]:
+    """Yield the budgets of a run that needs no other; else why nothing is said."""
+    alone = result.plan.command not in COMPARES and not result.plan.against
+    if alone:
+        spoiled = [taken for taken in result.taken if taken.run.invalid]
+        yield from (f"{taken.variant}: not to be trusted: {taken.run.invalid}" for taken in spoiled)
+        yield from _open_budgets(result)
+    budgets = by_variant(result)
+    kept = sum(budget.word is Kept.KEPT for _, budget in budgets)
+    if kept:
+        yield f"{kept} of {numbers.counted(len(budgets), 'budget')} kept"
+    ended = all(taken.run.ended == FINISHED for taken in result.taken)
+    if not (alone and ended and result.budgets):
+        yield result.why_not
 
 
-def _design(weighed: Weighed) -> str:
-    plan = weighed.plan
+def _ended(result: Weighed) -> str:
+    if not result.stopped:
+        return ""
+    of = numbers.counted(len(result.plan.blocks), "block")
+    return f"after {len(result.blocks)} of {of}: {result.stopped}"
+
+
+def _open_budgets(result: Weighed) -> Iterator[str]:
+    broken_first = sorted(by_variant(result), key=lambda named: named[1].word is not Kept.BROKEN)
+    yield from (f"{name}: {budget.text}" for name, budget in broken_first if budget.word is not Kept.KEPT)
+
+
+def _graver(gated: Sequence[Verdict]) -> Iterator[str]:
+    """Yield a sentence for each verdict, one for several metrics of a variant of which it says the same."""
+    loud = [verdict for verdict in gated if verdict.word not in _QUIET]
+    loud.sort(key=lambda verdict: (_GRAVITY.index(verdict.word), verdict.metric.kind is not Kind.FAILURES))
+    metrics: dict[tuple[str, str], list[str]] = {}
+    for verdict in loud:
+        metrics.setdefault((verdict.variant, verdict.text), []).append(verdict.metric.text)
+    sentences = [f"{', '.join((variant, *names))}: {text}" for (variant, text), names in metrics.items()]
+    yield from sentences[:_MOST_SENTENCES]
+    if len(sentences) > _MOST_SENTENCES:
+        yield f"{len(sentences) - _MOST_SENTENCES} more in the table of verdicts"
+    if not sentences:
+        yield "nothing worse or better than the thresholds"
+
+
+def _design(result: Weighed) -> str:
+    plan = result.plan
     if plan.design is Design.RUNS:
         return "runs: a fresh stack for each run, every variant once in each block"
     return (

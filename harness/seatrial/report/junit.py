@@ -10,7 +10,6 @@ from xml.etree import ElementTree as ET
 from seatrial.judge.budgets import Kept
 from seatrial.judge.verdicts import Verdict
 from seatrial.judge.words import Word
-from seatrial.report import experiment_cells as cells
 from seatrial.report import experiment_words as words
 from seatrial.report.weighed import Weighed
 
@@ -70,16 +69,16 @@ def _append(suite: ET.Element, one: _Case, scenario: str) -> None:
 
 
 def _cases(weighed: Weighed) -> Iterator[_Case]:
-    found = weighed.comparison
-    if found is None:
+    comparison = weighed.comparison
+    if comparison is None:
         came = "" if weighed.exit_code() != 5 else "error"  # noqa: PLR2004  (invalid)
         yield _Case(weighed.base, "run", came, weighed.word, weighed.why_not)
     else:
-        for ending in found.endings:
+        for ending in comparison.endings:
             came = "failure" if ending.word is Word.REGRESSION else ""
             came = "skipped" if ending.word in (Word.LIKELY_REGRESSION, Word.INCONCLUSIVE) else came
             yield _Case(ending.variant, "runs come to their end", came, str(ending.word or "KEPT"), ending.text)
-        yield from (_of_verdict(one) for one in cells.ordered(found.gated))
+        yield from (_of_verdict(one) for one in words.ordered(comparison.gated))
     for variant, judged in weighed.budgets.items():
         for budget in judged:
             came = _OF_BUDGET.get(budget.word, "")

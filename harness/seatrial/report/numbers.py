@@ -5,7 +5,7 @@ from __future__ import annotations
 from seatrial.judge.metric import Unit
 
 UNKNOWN = "-"
-"""Stands where nobody could tell; a zero that was measured is shown as 0."""
+"""Stands for what is not known; a zero that was measured is shown as 0."""
 
 _DURATIONS = ((60_000_000_000, "min"), (1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
 _SIZES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B"))

@@ -8,11 +8,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from seatrial.report import charts, comparison_charts, comparison_sheets, embedding, run_lines, sheets, words
-from seatrial.report.comparison import Comparison
-from seatrial.report.contents import Review
+from seatrial.judge.carrying import Carries
+from seatrial.report import capacity_words, charts, comparison_charts, embedding, run_lines, words
+from seatrial.report.contents import Happened, Review
 from seatrial.report.curves import Chart, Curves
-from seatrial.report.mends import mend
+from seatrial.report.mends import MENDS
 from seatrial.report.timeline import in_words
 
 _MOST_EVENTS = 50
@@ -28,36 +28,40 @@ class Shown:
     plan: Mapping[str, Any] = field(default_factory=dict)
 
 
-def render(shown: Shown, comparison: Comparison | None = None) -> str:
-    """Return the page of a run, below the verdicts of the comparison that it belongs to, if there is one."""
-    review = shown.review
-    compared = list(comparison_charts.of(comparison)) if comparison else []
+def render(shown: Shown, capacities: Sequence[Carries] = (), title: str = "") -> str:
+    """Return the page of a run, below the capacities that were found with it, under their own title."""
+    result = shown.review
+    capacity = comparison_charts.capacity(capacities)
     timed = list(charts.of_time(shown.curves))
-    spread = [chart for chart in (charts.distribution(shown.curves.rises),) if chart and shown.curves.latency_told]
-    drawn = embedding.drawn([*compared, *timed, *spread])
+    spread = charts.distribution(shown.curves.rises) if shown.curves.latency_told else None
     text: str = template("page.html.j2").render(
-        review=review,
-        title=words.title(review),
-        result=words.result(review),
-        word=words.word(review),
-        reasons=words.reasons(review),
-        comparison=comparison,
-        verdicts=comparison_sheets.verdicts(comparison) if comparison else None,
-        compared=compared,
-        sheets=list(sheets.of_run(review)),
-        notes=[(note, mend(note.kind)) for note in review.notes],
-        events=[in_words(event) for event in review.events[:_MOST_EVENTS]],
-        more_events=max(0, len(review.events) - _MOST_EVENTS),
+        result=result,
+        title=words.title(result),
+        summary=words.result(result),
+        word=words.word(result),
+        reasons=words.reasons(result),
+        capacities=capacity_words.sentences(capacities),
+        capacity_title=title,
+        capacity=capacity,
+        sections=run_lines.sections(result),
+        mends=MENDS,
+        events=event_lines(result.events),
         timed=timed,
         marked=bool(shown.curves.events),
         spread=spread,
         window=ends(timed, shown.curves),
-        run=run_lines.lines(review),
-        facts=sheets.of_facts(shown.facts),
-        plan=sheets.of_facts(shown.plan),
-        drawn=drawn,
+        facts=run_lines.facts(shown.facts),
+        plan=run_lines.facts(shown.plan),
+        drawn=embedding.drawn([chart for chart in (capacity, *timed, spread) if chart]),
     )
     return text
+
+
+def event_lines(events: Sequence[Happened]) -> list[str]:
+    """Return the first events, each in a line, and how many more there are."""
+    lines = [in_words(event) for event in sorted(events, key=lambda event: event.after_ns)]
+    more = len(lines) - _MOST_EVENTS
+    return [*lines[:_MOST_EVENTS], f"{more} more in events.jsonl"] if more > 0 else lines
 
 
 def ends(timed: Sequence[Chart], curves: Curves) -> tuple[float, float] | None:

@@ -1,216 +1,204 @@
-"""The tables of the text report: which columns, in which order, and what gives way on a narrow terminal."""
+"""Tables and sections of a report: one value that the terminal, HTML and Markdown are rendered from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, auto
 
+from rich import table as rich_table
 from rich.box import Box
-from rich.table import Table
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
-from seatrial.judge.budgets import Judged
-from seatrial.judge.latency import Traffic
-from seatrial.report import numbers
-from seatrial.report.contents import Placed
-from seatrial.wire.tables import NOT_FAILURES
-
-WIDE = 100
-"""The width, in characters, from which every column is shown."""
+WIDE = 98
+"""The width, in characters, from which every column is shown: a terminal of 100 without a section's indent."""
 
 _RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A line of dashes under the head and nothing else: the same on a terminal, in a log and in a mail."""
 
-_MEMORY = (
-    ("unreclaimable_bytes", "unrecl.", False),
-    ("anon_bytes", "anon", False),
-    ("kernel_bytes", "kernel", False),
-    ("shmem_bytes", "shmem", False),
-    ("sock_bytes", "sock", False),
-    ("file_dirty_bytes", "dirty", False),
-    ("file_clean_bytes", "clean", False),
-    ("swap_bytes", "swap", False),
-    ("usage_bytes", "usage", True),
-    ("working_set_bytes", "work.set", True),
-)
-"""Class, its head, and whether it is left out on a narrow terminal."""
+_GAP = 2
+_INDENT = 4
+_READABLE = 24
+"""A sentence in a narrower column is read word by word."""
 
-_MOMENTS = ("start", "median", "peak", "end")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~])")
+
+
+class ColumnKind(Enum):
+    """What a column holds: numbers go to the right, everything else to the left."""
+
+    NUMBER = auto()
+    VERDICT = auto()
+    NAME = auto()
+    """Stays on one line, as a verdict does."""
+    WORDS = auto()
+    """May wrap: gives way first."""
+    BRIEF = auto()
+    """May wrap after each word."""
+    SENTENCE = auto()
+    """May wrap; the page keeps a width for it in which it can be read."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Column:
+class Column:
+    """One column; what is `wide_only` is left out of a narrow terminal."""
+
     head: str
     cells: Sequence[str]
-    left: bool = False
+    kind: ColumnKind = ColumnKind.NUMBER
+    wide_only: bool = False
+
+    @property
+    def wraps(self) -> bool:
+        """Whether a cell may take several lines."""
+        return self.kind in (ColumnKind.WORDS, ColumnKind.BRIEF, ColumnKind.SENTENCE)
+
+    @property
+    def natural(self) -> int:
+        """The width that it takes where there is room."""
+        return max(map(cell_len, (self.head, *self.cells)))
+
+    @property
+    def least(self) -> int:
+        """The width below which a word would be broken, or a sentence be hard to read."""
+        if not self.wraps:
+            return self.natural
+        longest = max(cell_len(word) for text in (self.head, *self.cells) for word in text.split() or [""])
+        return longest if self.kind is ColumnKind.BRIEF else max(longest, min(self.natural, _READABLE))
 
 
-class Spans(Enum):
-    """Which durations a run can tell: those of its model, or none."""
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table in words, with the rows that are `bold`; without any head it is a list of named lines."""
 
-    CLOSED = "closed"
-    OPEN = "open"
-    SATURATED = "saturated"
+    columns: tuple[Column, ...]
+    bold: frozenset[int] = frozenset()
 
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The cells, row by row."""
+        return list(zip(*(column.cells for column in self.columns), strict=True))
 
-def endpoints(total: Traffic, rows: Sequence[Traffic], spans: Spans, width: int) -> Table:
-    """Return one row for each endpoint, and one for all; a narrow one leaves failures to the table of outcomes.
+    @property
+    def headed(self) -> bool:
+        """Whether it is more than a list of named lines."""
+        return any(column.head for column in self.columns)
 
-    In the open model the service time takes the place of the first byte.
-    """
-    shown = [*rows, total] if len(rows) > 1 else list(rows)
-    counts = [column for column in _counts("endpoint", shown) if width >= WIDE or column.head != "failed"]
-    first_byte = _Column("first byte", [numbers.duration(row.first_byte_ns.p50) for row in shown])
-    last = [first_byte] if spans is Spans.CLOSED else []
-    return _table([*counts, *_spans(shown, spans), *last, *_rates(shown, width)])
+    def to_rich(self, width: int) -> RenderableType:
+        """Return it for a terminal of so many characters, with every word whole; else its rows as lines.
 
+        Columns of words give way first, down to their longest word; then each row becomes a line with its words,
+        and one below it with its numbers.
+        """
+        if not self.headed:
+            return self._ruled(self.columns, [None] * len(self.columns))
+        columns = [column for column in self.columns if width >= WIDE or not column.wide_only]
+        widths = [column.natural for column in columns]
+        least = [column.least for column in columns]
+        room = width - _GAP * (len(columns) - 1)
+        if sum(widths) <= room:
+            return self._ruled(columns, [None] * len(columns))
+        if sum(least) > room:
+            return Group(*self._lines(columns, width))
+        while sum(widths) > room:  # the widest that can give way does, one character after the other
+            place = max(range(len(widths)), key=lambda column: (widths[column] > least[column], widths[column]))
+            widths[place] -= 1
+        return self._ruled(columns, widths)
 
-def flows(rows: Sequence[Traffic], spans: Spans, width: int) -> Table:
-    """Return one row for each kind of flow; a narrow one of the open model leaves their requests out."""
-    asked = _Column("requests", [numbers.count(row.requests) for row in rows])
-    last = [asked] if width >= WIDE or spans is not Spans.OPEN else []
-    return _table([*_counts("flow", rows), *_spans(rows, spans), *last, *_rates(rows, width)])
+    def to_markdown(self) -> str:
+        """Return it as a table of GitHub's Markdown, all of it plain text."""
+        heads = tuple(column.head for column in self.columns)
+        rows = [[markdown(cell) for cell in row] for row in (heads, *self.rows)]
+        return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], ["---"] * len(heads), *rows[1:]))
 
-
-def failures(rows: Sequence[Traffic]) -> Table:
-    """Return one row for each endpoint or flow that did not always end well, with how often it ended how."""
-    bad = [row for row in rows if any(outcome != "ok" for outcome in row.outcomes)]
-    names = [*dict.fromkeys(outcome for row in bad for outcome in row.outcomes if outcome != "ok")]
-    heads = [f"{name}*" if name in NOT_FAILURES else name for name in names]
-    cells = [[numbers.count(row.outcomes.get(name, 0)) for row in bad] for name in names]
-    return _table(
-        [
-            _Column("ended otherwise than ok", [row.name for row in bad], left=True),
-            *(_Column(head, column) for head, column in zip(heads, cells, strict=True)),
-        ]
-    )
-
-
-def memory(services: Sequence[Placed], width: int) -> Table:
-    """Return four rows for each service: start, median, peak and end of each memory class, in MiB."""
-    left_out = {name for name, _, only_wide in _MEMORY if only_wide and width < WIDE}
-    if not any(placed.use.memory["swap_bytes"].peak for placed in services):
-        left_out.add("swap_bytes")
-    shown = [(name, head) for name, head, _ in _MEMORY if name not in left_out]
-    table = headed([("service", True), ("MiB", True), *((head, False) for _, head in shown)])
-    for placed in services:
-        for moment in _MOMENTS:
-            cells = [numbers.mebibytes(getattr(placed.use.memory[name], moment)) for name, _ in shown]
-            first = moment == _MOMENTS[0]
-            table.add_row(
-                Text(_named(placed) if first else ""),
-                moment,
-                *cells,
-                style="bold" if moment == "peak" else None,
+    def _ruled(self, columns: Sequence[Column], widths: Sequence[int | None]) -> rich_table.Table:
+        table = rich_table.Table(
+            box=_RULED if self.headed else None,
+            show_header=self.headed,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, 1 if self.headed else _GAP, 0, 0),
+            header_style="bold",
+        )
+        for column, width in zip(columns, widths, strict=True):
+            left = column.kind is not ColumnKind.NUMBER
+            table.add_column(
+                column.head,
+                justify="left" if left else "right",
+                no_wrap=not column.wraps,
+                overflow="fold",
+                width=width,
             )
-    return table
+        for index, row in enumerate(zip(*(column.cells for column in columns), strict=True)):
+            table.add_row(*map(Text, row), style=self._style(index))
+        return table
+
+    def _lines(self, columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
+        """Yield what each row is about, and its numbers below; of words alone the last column."""
+        numbers = [place for place, column in enumerate(columns) if column.kind is ColumnKind.NUMBER]
+        first = max(numbers[0], 1) if numbers else len(columns) - 1
+        below = columns[first:]
+        widths = [column.natural for column in below]
+        aligned = sum(widths) + _GAP * (len(widths) - 1) + _INDENT <= width and len(widths) > 1
+        if aligned:
+            yield _below(_aligned([column.head for column in below], widths), "bold")
+        for index, cells in enumerate(zip(*(column.cells for column in columns), strict=True)):
+            style = self._style(index)
+            yield Text(" · ".join(filter(None, cells[:first])), style=style)
+            if aligned:
+                yield _below(_aligned(cells[first:], widths), style)
+            elif not numbers:
+                yield _below(cells[first], style)
+            else:
+                named = [
+                    f"{column.head} {cell}".strip() for column, cell in zip(below, cells[first:], strict=True)
+                ]
+                yield _below(" · ".join(named), style)
+
+    def _style(self, index: int) -> str:
+        return "bold" if index in self.bold else ""
 
 
-def work(services: Sequence[Placed], width: int) -> tuple[Table, str]:
-    """Return one row for each service: CPU, what held it up, how it was watched; and words for what is empty."""
-    used = [placed.use for placed in services]
-    trouble = [
-        _Column("throttled", [numbers.duration(use.gained["throttled_ns"]) for use in used]),
-        _Column("CPU stall", [numbers.duration(use.gained["cpu_stall_ns"]) for use in used]),
-        _Column("mem. stall", [numbers.duration(use.gained["memory_stall_ns"]) for use in used]),
-        _Column("I/O stall", [numbers.duration(use.gained["io_stall_ns"]) for use in used]),
-        _Column("limit hits", [numbers.count(use.gained["limit_hits"]) for use in used]),
-        _Column("OOM", [numbers.count(use.gained["oom_kills"]) for use in used]),
-    ]
-    empty = [column.head for column in trouble if set(column.cells) <= {"0", numbers.UNKNOWN}]
-    columns = [
-        _Column("service", [use.service for use in used], left=True),
-        _Column("cores", [numbers.cores(use.cpu_cores) for use in used]),
-        _Column("CPU/request", [numbers.duration(use.cpu_per_request_ns) for use in used]),
-        *(column for column in trouble if column.head not in empty),
-        _Column("samples/s", [numbers.rate(use.samples_per_s) for use in used]),
-    ]
-    if width >= WIDE:
-        columns.append(_Column("gap p99", [numbers.duration(use.period_ns.p99) for use in used]))
-    return _table(columns), f"0 or not told for every service: {', '.join(empty)}" if empty else ""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One titled table; `name` is its anchor, `caption` explains the columns, `footnote` what they leave out."""
+
+    name: str
+    title: str
+    table: Table
+    caption: str = ""
+    footnote: str = ""
 
 
-def listed(rows: Sequence[Mapping[str, object]]) -> Table:
-    """Return rows of named values as they are, numbers to the right."""
-    heads = list(rows[0]) if rows else []
-    words = {head for head in heads if any(isinstance(row[head], str) for row in rows)}
-    table = headed([(head, head in words) for head in heads])
-    for row in rows:
-        table.add_row(*(Text(_as_word(row[head])) for head in heads))
-    return table
-
-
-def budgets(judged: Sequence[Judged]) -> Table:
-    """Return one row for each budget: the word, and what was measured with its interval."""
-    return _table(
-        [
-            _Column("verdict", [str(one.word).upper() for one in judged], left=True),
-            _Column("budget", [one.budget.text for one in judged], left=True),
-            _Column("measured", [one.reason for one in judged], left=True),
-        ]
-    )
+def of_rows(heads: Sequence[tuple[str, ColumnKind]], rows: Sequence[Sequence[str]]) -> Table:
+    """Return a table of these rows."""
+    cells = list(zip(*rows, strict=True)) or [()] * len(heads)
+    return Table(tuple(Column(head, column, kind) for (head, kind), column in zip(heads, cells, strict=True)))
 
 
 def pairs(rows: Sequence[tuple[str, str]]) -> Table:
-    """Return two columns, words before words."""
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, text in rows:
-        table.add_row(Text(name), Text(text))
-    return table
+    """Return a list of named lines."""
+    return of_rows((("", ColumnKind.NAME), ("", ColumnKind.SENTENCE)), rows)
 
 
-def _counts(head: str, rows: Sequence[Traffic]) -> list[_Column]:
-    return [
-        _Column(head, [row.name for row in rows], left=True),
-        _Column("count", [numbers.count(row.count) for row in rows]),
-        _Column("failed", [numbers.count(row.failures) for row in rows]),
-    ]
+def lines(texts: Sequence[str]) -> Table:
+    """Return a list of lines without names."""
+    return Table((Column("", texts, ColumnKind.SENTENCE),))
 
 
-def _spans(rows: Sequence[Traffic], spans: Spans) -> list[_Column]:
-    if spans is Spans.SATURATED:
-        return [_Column("latency", [spans.value for _ in rows])]
-    columns = [
-        _Column("p50", [numbers.duration(row.latency_ns.p50) for row in rows]),
-        _Column("p95", [numbers.duration(row.latency_ns.p95) for row in rows]),
-        _Column("p99", [numbers.duration(row.latency_ns.p99) for row in rows]),
-        _Column("max", [numbers.duration(row.latency_ns.max) for row in rows]),
-    ]
-    if spans is Spans.OPEN:
-        columns.append(_Column("service p95", [numbers.duration(row.service_ns.p95) for row in rows]))
-    return columns
+def markdown(text: str) -> str:
+    """Return text as it is, without meaning for Markdown or HTML."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(text.split())).replace("&", "&amp;").replace("@", "@\u200b")
 
 
-def _rates(rows: Sequence[Traffic], width: int) -> list[_Column]:
-    columns = [_Column("per s", [numbers.rate(row.per_s) for row in rows])]
-    if width >= WIDE:
-        columns.append(_Column("MB/s", [numbers.megabytes_per_s(row.bytes_per_s) for row in rows]))
-    return columns
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    gap = " " * _GAP
+    return gap.join(" " * (width - cell_len(cell)) + cell for cell, width in zip(cells, widths, strict=True))
 
 
-def _table(columns: Sequence[_Column]) -> Table:
-    table = headed([(column.head, column.left) for column in columns])
-    for cells in zip(*(column.cells for column in columns), strict=True):
-        table.add_row(*(Text(cell) for cell in cells))
-    return table
-
-
-def headed(heads: Sequence[tuple[str, bool]]) -> Table:
-    """Return an empty table; of each head whether its column holds words, which go to the left and may wrap."""
-    table = Table(box=_RULED, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for head, left in heads:
-        table.add_column(head, justify="left" if left else "right", no_wrap=not left, overflow="fold")
-    return table
-
-
-def _as_word(value: object) -> str:
-    if value is None:
-        return "-"
-    return numbers.count(value) if isinstance(value, int) else str(value)
-
-
-def _named(placed: Placed) -> str:
-    return f"{placed.use.service} ({placed.place})" if placed.place else placed.use.service
+def _below(text: str, style: str) -> RenderableType:
+    return Padding(Text(text, style=style), (0, 0, 0, _INDENT), expand=False)

@@ -1,117 +1,137 @@
-"""The report that a person reads in a terminal, a log or a mail: the verdict first, then what it rests on."""
+"""What a terminal, a log or a mail shows: the verdict first, then the sections of the report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
+from rich.table import Table as Grid
 from rich.text import Text
 
-from seatrial.judge.validity import RESERVED
-from seatrial.model import Note
-from seatrial.report import fitting, numbers, run_lines, tables, words
-from seatrial.report.console import standard_output
-from seatrial.report.contents import Happened, Review
-from seatrial.report.mends import mend
+from seatrial.judge.carrying import Carries, Word
+from seatrial.report import capacity_words, experiment_cells, experiment_words, numbers, run_lines, words
+from seatrial.report.contents import Review
+from seatrial.report.tables import Column, ColumnKind, Section, Table
+from seatrial.report.weighed import Weighed
 
-_MOST_EVENTS = 20
 _INDENT = 2
+_WIDTH_OF_A_FILE = 100
+_EXPERIMENT_COLOURS = {"KEPT": "green", "INCONCLUSIVE": "yellow"}
+_CAPACITY_COLOURS = {Word.VALIDATED: "green"} | dict.fromkeys(
+    (Word.NOT_DECIDED, Word.BOUNDS_ONLY, Word.NO_BOUNDS), "yellow"
+)
+_FINE = "ok"
+_STATE_COLOURS = {"ok": "green", "distorts": "yellow", "lacks": "red"}
 
 
-def show(review: Review) -> None:
-    """Print the report to standard output."""
-    render(review, standard_output())
+def standard_output() -> Console:
+    """Return the console of standard output; where that is no terminal, wide enough for the tables."""
+    console = Console()
+    if console.is_terminal or "COLUMNS" in os.environ:
+        return console
+    return Console(width=_WIDTH_OF_A_FILE)
+
+
+def show_run(result: Review, console: Console | None = None) -> None:
+    """Print the report of a run, as wide as `console`; without a terminal it is plain text."""
+    out, word = console or standard_output(), words.word(result)
+    _print(
+        [
+            _verdict(word, "green" if word == "VALID" else "red", words.title(result)),
+            Text(words.result(result)),
+            *(Text(reason, style="red") for reason in words.reasons(result)),
+            *_sections(run_lines.sections(result), out.width),
+        ],
+        out,
+    )
+
+
+def show_experiment(result: Weighed, console: Console | None = None) -> None:
+    """Print the report of an experiment, as wide as `console`; without a terminal it is plain text."""
+    out, colour = console or standard_output(), _EXPERIMENT_COLOURS.get(result.word, "red")
+    _print(
+        [
+            _verdict(result.word, colour, experiment_words.title(result)),
+            *([Text(result.plan.question, style="italic")] if result.plan.question else []),
+            *(Text(f"- {reason}") for reason in experiment_words.reasons(result)),
+            *_sections(experiment_cells.sections(result), out.width),
+        ],
+        out,
+    )
+
+
+def show_capacities(found: Sequence[Carries], console: Console | None = None) -> None:
+    """Print the capacity of all variants: those of several in a table first."""
+    out = console or standard_output()
+    parts = [capacity_words.overview(found).to_rich(out.width)] if len(found) > 1 else []
+    for result in found:
+        parts += [
+            _verdict(result.word, _CAPACITY_COLOURS.get(result.word, "red"), capacity_words.first(result)),
+            *map(Text, capacity_words.reasons(result)),
+            *_sections(capacity_words.sections(result), out.width),
+            Text(f"\n{capacity_words.spent(result)}", style="dim"),
+        ]
+    _print(parts, out)
 
 
 def table(rows: Sequence[Mapping[str, object]], console: Console | None = None) -> str:
     """Return rows of named values, such as the list of runs, as a table; words if there is none."""
     if not rows:
         return "nothing there yet"
+    columns = []
+    for head in rows[0]:
+        cells = [row[head] for row in rows]
+        kind = ColumnKind.WORDS if any(isinstance(cell, str) for cell in cells) else ColumnKind.NUMBER
+        columns.append(Column(head, [_value(cell) for cell in cells], kind))
     out = console or standard_output()
     with out.capture() as captured:
-        out.print(fitting.fitted(tables.listed(rows), out.width), highlight=False, end="")
+        out.print(Table(tuple(columns)).to_rich(out.width), highlight=False, end="")
     return captured.get().rstrip("\n")
 
 
-def render(review: Review, console: Console) -> None:
-    """Print the report to `console`, as wide as that is; without a terminal it is plain text."""
+def doctor(findings: Sequence[Mapping[str, str]], console: Console | None = None) -> str:
+    """Return what the doctor found, as wide as `console`; `why` and `mend` only where the `state` is not ok."""
+    out = console or standard_output()
+    grid = Grid(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for overflow in (False, False, True):
+        grid.add_column(no_wrap=not overflow, overflow="fold")
+    for finding in findings:
+        state, mend = finding["state"], finding["mend"]
+        grid.add_row(Text(state, style=_STATE_COLOURS[state]), finding["name"], Text(finding["seen"]))
+        more = () if state == _FINE else (finding["why"], f"-> {mend}" if mend else "")
+        for line in filter(None, more):
+            grid.add_row("", "", Text(line))
+    bad = sum(finding["state"] != _FINE for finding in findings)
+    summary = "everything is there" if not bad else f"{bad} of {len(findings)} want a look"
+    with out.capture() as captured:
+        out.print(grid, highlight=False)
+        out.print(Text(f"\n{summary}", style="bold"), end="")
+    return captured.get()
+
+
+def _value(cell: object) -> str:
+    return numbers.count(cell) if cell is None or isinstance(cell, int) else str(cell)
+
+
+def _verdict(word: str, colour: str, title: str) -> Text:
+    return Text.assemble(Text(f" {word} ", style=f"bold reverse {colour}"), " ", (title, "bold"))
+
+
+def _sections(sections: Iterable[Section], width: int) -> Iterator[RenderableType]:
+    for section in sections:
+        caption = (f"  {section.caption}" if section.caption else "", "dim")
+        body = section.table.to_rich(width - _INDENT)
+        if section.footnote:
+            body = Group(body, Text(section.footnote, style="dim"))
+        yield Text.assemble("\n", (section.title, "bold cyan"), caption)
+        yield Padding(body, (0, 0, 0, _INDENT), expand=False)
+
+
+def _print(parts: Iterable[RenderableType], console: Console) -> None:
     with console.capture() as captured:
-        for part in _parts(review, console.width):
+        for part in parts:
             console.print(part, highlight=False)
-    lines = captured.get().splitlines()
     # cells are padded to their column; in a log or a mail that would be trailing blanks
-    console.file.writelines(f"{line.rstrip()}\n" for line in lines)
-
-
-def _parts(review: Review, width: int) -> Iterator[RenderableType]:
-    yield _verdict(review)
-    yield from _traffic(review, width)
-    yield from _services(review, width)
-    if review.events:
-        yield _section("Events", "from the start of the window", _events(review.events))
-    if review.notes:
-        yield _section("Notes", "what to keep in mind, and what to do about it", _notes(review.notes))
-    yield _section("Run", "", tables.pairs(run_lines.lines(review)))
-
-
-def _verdict(review: Review) -> RenderableType:
-    told = words.word(review)
-    word = Text(f" {told} ", style=f"bold reverse {'green' if told == 'VALID' else 'red'}")
-    first = Text.assemble(word, " ", (words.title(review), "bold"))
-    reasons = [Text(reason, style="red") for reason in words.reasons(review)]
-    return Group(first, Text(words.result(review)), *reasons)
-
-
-def _traffic(review: Review, width: int) -> Iterator[RenderableType]:
-    spans, room = words.spans(review), width - _INDENT
-    if review.budgets:
-        told = tables.budgets(review.budgets)
-        yield _section("Budgets", "judged by this run alone, with 95 %", fitting.fitted(told, room))
-    if review.endpoints:
-        asked = tables.endpoints(review.total, review.endpoints, spans, width)
-        yield _section("Requests", words.traffic_explained(review), fitting.fitted(asked, room))
-    if review.flows:
-        done = tables.flows(review.flows, spans, width)
-        said = "a flow is one task of a user, such as a whole pull"
-        yield _section("Flows", said, fitting.fitted(done, room))
-    otherwise = [row for row in (*review.endpoints, *review.flows) if set(row.outcomes) - {"ok"}]
-    if otherwise:
-        said = "* is not a failure: given up on purpose (aborted), or by the end of the run (cut)"
-        yield _section("Outcomes", said, fitting.fitted(tables.failures(otherwise), room))
-
-
-def _services(review: Review, width: int) -> Iterator[RenderableType]:
-    stack = [placed for placed in review.services if placed.use.service not in RESERVED]
-    if stack:
-        said = "unrecl. = anon + kernel + shmem + sock + dirty; clean: cache that can be taken back"
-        yield _section("Memory", said, fitting.fitted(tables.memory(stack, width), width - _INDENT))
-    if review.services:
-        said = "CPU in the window; stall: time in which some task waited; gap: time between two samples"
-        table, empty = tables.work(review.services, width)
-        fits = fitting.fitted(table, width - _INDENT)
-        yield _section("Work", said, Group(fits, Text(empty, style="dim")) if empty else fits)
-
-
-def _events(events: Sequence[Happened]) -> RenderableType:
-    rows = [
-        (numbers.moment(event.after_ns), " ".join((event.service, event.event, *words.detail(event))))
-        for event in events[:_MOST_EVENTS]
-    ]
-    if len(events) > _MOST_EVENTS:
-        rows.append(("...", f"{len(events) - _MOST_EVENTS} more in events.jsonl"))
-    return tables.pairs(rows)
-
-
-def _notes(notes: Sequence[Note]) -> RenderableType:
-    rows = []
-    for note in notes:
-        rows.append((("! " if note.invalidates else "  ") + note.kind, note.text))
-        if advice := mend(note.kind):
-            rows.append(("", f"-> {advice}"))
-    return tables.pairs(rows)
-
-
-def _section(title: str, said: str, body: RenderableType) -> RenderableType:
-    head = Text.assemble("\n", (title, "bold cyan"), (f"  {said}" if said else "", "dim"))
-    return Group(head, Padding(body, (0, 0, 0, _INDENT), expand=False))
+    console.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())

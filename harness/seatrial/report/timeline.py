@@ -137,7 +137,7 @@ class Timeline:
 
 def in_words(event: Happened) -> str:
     """Return one event in a line, as the text report says it, without the image's name."""
-    return " ".join((numbers.moment(event.after_ns), event.service, event.event, *words.detail(event)))
+    return f"{numbers.moment(event.after_ns)} {words.event(event)}"
 
 
 def hover(

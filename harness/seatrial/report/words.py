@@ -6,16 +6,21 @@ from collections.abc import Sequence
 
 from seatrial.judge.budgets import Judged, Kept
 from seatrial.judge.latency import Traffic
-from seatrial.report import numbers, run_lines
+from seatrial.model import EngineName
+from seatrial.report import numbers
 from seatrial.report.contents import Happened, Review
-from seatrial.report.tables import Spans
 from seatrial.wire.tables import Outcome
 
 
 def title(review: Review) -> str:
     """Return what was run: scenario, variant, where, under which load."""
     about = review.about
-    return " · ".join((about.scenario, about.variant, run_lines.place(about), run_lines.load_model(about)))
+    # a recording of Locust alone has no engine that is known
+    place = f"{about.engine} engine" if about.engine in tuple(EngineName) else "no stack watched"
+    load = "no load" if about.users is None else numbers.counted(about.users, "user")
+    if about.rate:
+        load = f"{about.rate}, at most {numbers.counted(about.users or 0, 'user')}"
+    return f"{about.scenario} · {about.variant} · {place} · {load}"
 
 
 def word(review: Review) -> str:
@@ -38,17 +43,14 @@ def result(review: Review) -> str:
 
 def reasons(review: Review) -> list[str]:
     """Return why the run is not to be trusted, and which budgets it broke; empty if nothing says so."""
-    found = [f"not to be trusted: {note.kind}: {note.text}" for note in review.notes if note.invalidates]
-    if review.about.status != "complete" and not found:
-        found.append(f"the run did not come to its end: {review.about.status}")
-    return [*found, *([review.about.error] if review.about.error else []), *(one.text for one in _broken(review))]
-
-
-def spans(review: Review) -> Spans:
-    """Return which durations the tables can show."""
-    if review.saturated:
-        return Spans.SATURATED
-    return Spans.OPEN if review.open_model else Spans.CLOSED
+    untrusted = [f"not to be trusted: {note.kind}: {note.text}" for note in review.notes if note.invalidates]
+    if review.about.status != "complete" and not untrusted:
+        untrusted.append(f"the run did not come to its end: {review.about.status}")
+    return [
+        *untrusted,
+        *([review.about.error] if review.about.error else []),
+        *(one.text for one in _broken(review)),
+    ]
 
 
 def traffic_explained(review: Review) -> str:
@@ -62,9 +64,10 @@ def traffic_explained(review: Review) -> str:
     return f"{whose}{begin} to last byte; first byte: p50; - : too few to tell"
 
 
-def detail(event: Happened) -> list[str]:
-    """Return what is known of an event besides its name, without the image's name."""
-    return [f"{name}={value}" for name, value in event.detail.items() if name != "image"]
+def event(happened: Happened) -> str:
+    """Return what happened to which service, with what is known of it besides the image's name."""
+    detail = (f"{name}={value}" for name, value in happened.detail.items() if name != "image")
+    return " ".join((happened.service, happened.event, *detail))
 
 
 def _broken(review: Review) -> list[Judged]:

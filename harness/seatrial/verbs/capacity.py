@@ -11,7 +11,7 @@ from seatrial.campaign import capacity as searching
 from seatrial.campaign.capacity import CapacityRequest, effort
 from seatrial.errors import ExitCode
 from seatrial.record import capacities
-from seatrial.report import capacity_text
+from seatrial.report import text
 from seatrial.report.progress import Progress
 from seatrial.verbs.options import (
     DURATION,
@@ -68,5 +68,5 @@ def capacity(scenario: str, **options: Any) -> int:  # noqa: ANN401
     if options["as_values"]:
         click.echo(json.dumps([capacities.values(one) for one in searched.results], indent=1))
     else:
-        capacity_text.show(searched.results)
+        text.show_capacities(searched.results)
     return ExitCode.gravest(result.exit_code(strict=options["strict"]) for result in searched.results)

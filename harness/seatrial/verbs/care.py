@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from seatrial.host import doctor as doctors
 from seatrial.load import command as load_command
-from seatrial.report import doctor_text
+from seatrial.report import text
 from seatrial.scenario import comparable, grammar, overrides
 from seatrial.verbs.options import set_option
 
@@ -28,8 +29,8 @@ def validate(scenario: str, settings: tuple[str, ...]) -> None:
 @click.option("--json", "as_values", is_flag=True, help="The result as JSON.")
 def doctor(as_values: bool) -> None:  # noqa: FBT001
     """Tell what this host has and lacks, and what will distort a measurement here."""
-    findings = doctors.examine(results=Path("results"))
-    click.echo(doctor_text.render_json(findings) if as_values else doctor_text.render(findings))
+    findings = [asdict(finding) for finding in doctors.examine(results=Path("results"))]
+    click.echo(json.dumps(findings, indent=1) if as_values else text.doctor(findings))
 
 
 @click.command()

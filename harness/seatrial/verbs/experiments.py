@@ -12,7 +12,7 @@ from seatrial.campaign import compare as comparing
 from seatrial.campaign.compare import CompareRequest
 from seatrial.errors import ExitCode
 from seatrial.judge import metric, noise, pairing
-from seatrial.report import experiment_json, experiment_text, series_files
+from seatrial.report import experiment_json, series_files, text
 from seatrial.report.progress import Progress
 from seatrial.report.weighed import Weighed
 from seatrial.verbs.options import experiment_options, load_options, output_options, request, results_option
@@ -62,7 +62,7 @@ def _compare(command: str, scenario: str, options: dict[str, Any]) -> int:
     if options["as_values"]:
         click.echo(json.dumps(experiment_json.render(weighed), indent=1))
     else:
-        experiment_text.show(weighed)
+        text.show_experiment(weighed)
     if done.failure is not None:
         raise done.failure
     if command == "selfcheck":

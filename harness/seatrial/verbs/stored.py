@@ -13,7 +13,7 @@ from seatrial import upkeep, weighing
 from seatrial.record import capacities
 from seatrial.record import folder as folders
 from seatrial.record.folder import RunFolder
-from seatrial.report import as_json, capacity_text, experiment_text, series_files, text
+from seatrial.report import as_json, series_files, text
 from seatrial.verbs.options import output_options, results_option
 from seatrial.weighing.runs import RunCache
 
@@ -86,7 +86,7 @@ def recover(wanted: str, results: Path, as_values: bool, quiet: bool) -> int:  #
 def _show_experiment(experiment: Path, form: str, *, strict: bool) -> int:
     weighed = weighing.analyse(experiment)
     if form == "text":
-        experiment_text.show(weighed)
+        text.show_experiment(weighed)
     else:
         click.echo(series_files.FORMS[form][1](weighed), nl=False)
     return weighed.exit_code(strict=strict)
@@ -98,9 +98,9 @@ def show_run(folder: RunFolder, *, as_values: bool, strict: bool = False) -> int
     if as_values:
         searched = {} if capacity is None else {"capacity": capacities.values(capacity)}
         click.echo(json.dumps({**as_json.render(review), **searched}, indent=1))
-    else:
-        if capacity is not None:
-            capacity_text.show([capacity])
-            click.echo()
-        text.show(review)
+        return review.exit_code(strict=strict)
+    if capacity is not None:
+        text.show_capacities([capacity])
+        click.echo()
+    text.show_run(review)
     return review.exit_code(strict=strict)
