@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from seatrial.errors import UsageError
-from seatrial.judge import budgets, host_share, keeping, latency, memory, turns, validity
-from seatrial.judge.columns import Flows, Generator, Ints, Samples, rows
+from seatrial.judge import budgets, host_share, keeping, latency, measured, memory, turns, validity
+from seatrial.judge.columns import Floats, Flows, Generator, Ints, Samples, rows
 from seatrial.judge.generator import generator, limit_ns
 from seatrial.judge.tally import Tally, gathered
 from seatrial.judge.turns import Seen
@@ -40,6 +40,7 @@ class Recorded:
 
     stamps: Ints
     flows: Flows
+    details: Mapping[str, Floats]
     samples: Samples
     generator: Generator
     events: tuple[Mapping[str, Any], ...]
@@ -75,8 +76,10 @@ def _review(
 ) -> Review:
     inside = _inside(recorded, judged)
     total = tally.total()
-    used = memory.services(inside.samples, judged.length_ns, total.count)
+    served = measured.served(inside.flows)
+    used = memory.services(inside.samples, judged.length_ns, total.count, served)
     flows = latency.flows(inside.flows, judged.length_ns)
+    seen.take_flows(recorded.flows)
     if seen.turns is not None:
         used = turns.services(used, recorded.samples, seen.turns)
     seconds = judged.seconds(recorded.generator.phase, recorded.generator.t_ns)
@@ -84,7 +87,7 @@ def _review(
     load_use = generator(told, seconds, limit_ns(total.latency_ns))
     notes = (*document.notes, *validity.of_services(used, _sampling(document, judged), _deaths(inside.events)))
     notes += (
-        *validity.of_requests(total.count, loaded="load" in document.scenario),
+        *validity.of_work(total.count, served, loaded="load" in document.scenario),
         *(validity.of_generator(load_use) if judged.opened else ()),
         *(validity.of_turns(flows or (total,), document.spans) if seen.turns is not None else ()),
         *_of_host(folder, document, recorded, judged, seen),
@@ -97,6 +100,7 @@ def _review(
         total=total,
         endpoints=tally.endpoints(),
         flows=flows,
+        details=measured.flow_details(inside.flows, inside.details),
         services=placed(used, document.scenario.get("tiers") or {}),
         generator=load_use,
         events=tuple(_happened(event, judged.from_ns) for event in recorded.events),
@@ -128,9 +132,14 @@ def _budgets(
         asked = [budgets.parse(text) for text in texts]
     except ValueError as error:
         raise UsageError("a budget can't be read", where=str(folder.document), seen=str(error)) from error
-    keys = sorted({one.metric.key for one in asked if one.metric.key})
-    spans, flows, samples = document.spans, recorded.flows, recorded.samples
-    tables = windowed.tables(folder, judged, flows=flows, samples=samples, spans=spans, keys=keys)
+    tables = windowed.tables(
+        folder,
+        judged,
+        flows=recorded.flows,
+        samples=recorded.samples,
+        details=recorded.details,
+        spans=document.spans,
+    )
     return keeping.of_run(asked, tables)
 
 
@@ -138,6 +147,7 @@ def _recorded(folder: RunFolder) -> Recorded:
     return Recorded(
         stamps=pieces.stamps(folder),
         flows=read.flows(folder),
+        details=read.flow_details(folder),
         samples=read.samples(folder),
         generator=read.generator(folder),
         events=tuple(read.events(folder)),
@@ -152,9 +162,11 @@ def _tally(folder: RunFolder, document: RunDocument, recorded: Recorded, judged:
 
 
 def _inside(recorded: Recorded, judged: Window) -> Recorded:
+    flows = judged.rows(recorded.flows.phase)
     return Recorded(
         stamps=recorded.stamps,
-        flows=rows(recorded.flows, judged.rows(recorded.flows.phase)),
+        flows=rows(recorded.flows, flows),
+        details={key: numbers[flows] for key, numbers in recorded.details.items()},
         samples=rows(recorded.samples, judged.rows(recorded.samples.phase)),
         generator=rows(recorded.generator, judged.seconds(recorded.generator.phase, recorded.generator.t_ns)),
         events=tuple(event for event in recorded.events if judged.holds(event["t_ns"])),

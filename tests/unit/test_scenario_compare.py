@@ -55,7 +55,7 @@ MISTAKES = {
     "stop_when: [failures > 20% for 1.5s]": "5: stop_when: 'failures > 20% for 1.5s': values come once a second, so "
     "whole seconds from 1s on are expected",
     "stop_when: [cpu per request > 5ms]": "5: stop_when: 'cpu per request > 5ms': cpu per request is told only after "
-    "the run; latency, failures and memory are told each second",
+    "the run; latency, failures, details of flows and memory are told each second",
     "stop_when: [peak unreclaimable of web > 1GiB]": "5: stop_when: 'peak unreclaimable of web > 1GiB': peak "
     "unreclaimable of web is told only after the run; memory of web is told each second",
     "stop_when: [memory of db > 90%]": "5: stop_when: the stack has no service 'db'; its services: web",

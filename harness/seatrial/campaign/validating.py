@@ -43,8 +43,13 @@ def _in_words(note: Note) -> str:
 
 def _budgets(divided: Divided, folder: RunFolder, seen: Judged) -> tuple[Said, ...]:
     recorded = seen.recorded
-    keys = sorted({one.metric.key for one in divided.validated if one.metric.key})
-    tables = windowed.tables(folder, seen.review.window, flows=recorded.flows, samples=recorded.samples, keys=keys)
+    tables = windowed.tables(
+        folder,
+        seen.review.window,
+        flows=recorded.flows,
+        samples=recorded.samples,
+        details=recorded.details,
+    )
     said = [budgets.judge(one, [within_run.reading(one.metric, tables)]) for one in divided.validated]
     return tuple(Said(budget=one.budget.text, word=one.word, text=one.text) for one in said)
 

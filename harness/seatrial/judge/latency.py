@@ -72,6 +72,11 @@ def quantiles(values: Ints) -> Quantiles:
     return Quantiles(count=len(ordered), p50=p50, p95=p95, p99=p99, max=int(ordered[-1]) if len(ordered) else None)
 
 
+def enough(count: int, percent: int) -> bool:
+    """Tell whether at least one of so many values is expected above the percentile."""
+    return round(count * (1 - percent / 100), 6) >= 1
+
+
 def endpoints(requests: Requests, window_ns: int) -> tuple[Traffic, ...]:
     """Judge each endpoint of the requests given, in the order of the labels."""
     return tuple(
@@ -145,5 +150,4 @@ def _present(column: Coded) -> list[str]:
 
 
 def _if_enough(ordered: Ints, percent: int) -> int | None:
-    above = len(ordered) * (1 - percent / 100)
-    return nearest_rank(ordered, percent) if round(above, 6) >= 1 else None
+    return nearest_rank(ordered, percent) if enough(len(ordered), percent) else None

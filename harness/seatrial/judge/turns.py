@@ -8,15 +8,16 @@ to the next reading of a counter, so nothing is guessed between two readings; an
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from seatrial.judge import replicas
-from seatrial.judge.columns import Floats, Generator, Ints, Requests, Samples, rows
+from seatrial.judge.columns import Floats, Flows, Generator, Ints, Mask, Requests, Samples, rows
 from seatrial.judge.memory import ServiceUse
 from seatrial.model import Phase, Span
 from seatrial.units import NS_PER_S
+from seatrial.wire.tables import Outcome
 
 LEAST_SHARE = 0.25
 """Of a second: with the gate open for less, what a load process used can't be told from what it always does."""
@@ -26,18 +27,24 @@ LEAST_SHARE = 0.25
 class Turns:
     """The turns of one run: gates opened `from_ns`, shut `until_ns`; what was begun then had ended `ended_ns`.
 
-    `begun` counts the requests that were begun in each.
+    `begun` counts the requests that were begun in each, `flows` the flows.
     """
 
     from_ns: Ints
     until_ns: Ints
     ended_ns: Ints
     begun: Ints
+    flows: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @property
     def count(self) -> int:
         """How many requests were begun in all."""
         return int(self.begun.sum())
+
+    @property
+    def flow_count(self) -> int:
+        """How many flows were begun in all."""
+        return int(self.flows.sum())
 
     @property
     def length_ns(self) -> int:
@@ -52,6 +59,7 @@ class Turns:
             until_ns=self.until_ns[mine],
             ended_ns=self.ended_ns[mine],
             begun=self.begun[mine],
+            flows=self.flows[mine] if len(self.flows) else self.flows,
         )
 
 
@@ -64,27 +72,44 @@ class Seen:
         self._until_ns = np.array([one for _, one in own], dtype=np.int64)
         self._ended_ns = self._until_ns.copy()
         self._begun = np.zeros(len(own), dtype=np.int64)
+        self._flows = np.zeros(len(own), dtype=np.int64)
 
     def passing(self, pieces: Iterable[Requests]) -> Iterator[Requests]:
         """Yield each piece as it is."""
         for piece in pieces:
-            self._take(piece)
+            own, at = self._own(piece)
+            self._begun += np.bincount(at, minlength=len(self._begun))
+            np.maximum.at(self._ended_ns, at, piece.t_end_ns[own])
             yield piece
+
+    def take_flows(self, table: Flows) -> None:
+        """Count the flows, after all requests; where there was none, their ends are those of what was begun."""
+        own, at = self._own(table)
+        served = own & ~table.outcome.is_(Outcome.DROPPED)
+        self._flows += np.bincount(at[served[own]], minlength=len(self._flows))
+        if not self._begun.any():
+            np.maximum.at(self._ended_ns, at, table.t_end_ns[own])
 
     @property
     def turns(self) -> Turns | None:
         """The turns with what was seen of them; None for a run whose load did not come by turns."""
         if not len(self._from_ns):
             return None
-        return Turns(from_ns=self._from_ns, until_ns=self._until_ns, ended_ns=self._ended_ns, begun=self._begun)
+        return Turns(
+            from_ns=self._from_ns,
+            until_ns=self._until_ns,
+            ended_ns=self._ended_ns,
+            begun=self._begun,
+            flows=self._flows,
+        )
 
-    def _take(self, piece: Requests) -> None:
-        if not len(self._from_ns) or not len(piece.t_start_ns):
-            return
-        at = np.searchsorted(self._from_ns, piece.t_start_ns, side="right") - 1
-        own = (at >= 0) & (piece.t_start_ns < self._until_ns[np.maximum(at, 0)])
-        self._begun += np.bincount(at[own], minlength=len(self._begun))
-        np.maximum.at(self._ended_ns, at[own], piece.t_end_ns[own])
+    def _own(self, some: Requests | Flows) -> tuple[Mask, Ints]:
+        """Return which rows were begun in a turn, and in which one each of them."""
+        if not len(self._from_ns):
+            return np.zeros(len(some.t_start_ns), dtype=np.bool_), np.zeros(0, dtype=np.int64)
+        at = np.searchsorted(self._from_ns, some.t_start_ns, side="right") - 1
+        own: Mask = (at >= 0) & (some.t_start_ns < self._until_ns[np.maximum(at, 0)])
+        return own, at[own]
 
 
 def opened(spans: Sequence[Span]) -> list[tuple[int, int]]:
@@ -120,8 +145,12 @@ def _by_turns(use: ServiceUse, samples: Samples, turns: Turns) -> ServiceUse:
     used_ns = cpu_ns(samples, turns)
     if used_ns is None:
         return use
-    each = round(used_ns / turns.count) if turns.count else None
-    return replace(use, cpu_cores=used_ns / turns.length_ns, cpu_per_request_ns=each)
+    return replace(
+        use,
+        cpu_cores=used_ns / turns.length_ns,
+        cpu_per_request_ns=round(used_ns / turns.count) if turns.count else None,
+        cpu_per_flow_ns=round(used_ns / turns.flow_count) if turns.flow_count and not turns.count else None,
+    )
 
 
 def _used(stamps: Ints, counted: Ints, turns: Turns) -> int:

@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seatrial.errors import UsageError
-from seatrial.judge.columns import Coded, Flows, Generator, Requests, Samples
+from seatrial.judge.columns import Coded, Floats, Flows, Generator, Requests, Samples
 from seatrial.record.folder import RunFolder, beside
 from seatrial.record.schema import CODED, LATER, SCHEMAS, Arrow
 from seatrial.wire.streams import NULL
+from seatrial.wire.tables import MOST_DETAILS, detail_numbers
 
 _LABELS_OF_SAMPLES = ("service", "container", "phase")
 
@@ -32,6 +33,37 @@ def flows(folder: RunFolder) -> Flows:
     """Read the flows; UsageError if the run has no sealed tables."""
     names = "t_intended_ns t_start_ns t_end_ns requests bytes_received flow outcome phase".split()
     return Flows(**_columns(folder, "flows", names))
+
+
+def flow_details(folder: RunFolder) -> dict[str, Floats]:
+    """Read what is measured among the flows' own details: for each key a number a flow, NaN where it has none.
+
+    At most MOST_DETAILS keys, the first that occur; none where the table has no such column. UsageError as for
+    `flows`.
+    """
+    path = sealed_table(folder, "flows")
+    try:
+        texts = pq.read_table(path, columns=["detail"])["detail"].to_pylist()
+    except KeyError:
+        return {}
+    except (OSError, pa.ArrowInvalid) as error:
+        raise unreadable(path, error) from error
+    found: dict[str, Floats] = {}
+    for row, text in enumerate(texts):
+        for key, value in _measured(text).items():
+            if key not in found and len(found) < MOST_DETAILS:
+                found[key] = np.full(len(texts), np.nan)
+            if key in found:
+                found[key][row] = value
+    return found
+
+
+def _measured(text: str | None) -> dict[str, float]:
+    try:
+        detail = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return detail_numbers(detail) if isinstance(detail, dict) else {}
 
 
 def samples(folder: RunFolder) -> Samples:

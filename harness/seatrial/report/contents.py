@@ -9,6 +9,7 @@ from typing import Any
 from seatrial.judge.budgets import Judged, Kept
 from seatrial.judge.generator import GeneratorUse
 from seatrial.judge.latency import Traffic
+from seatrial.judge.measured import FlowDetail
 from seatrial.judge.memory import ServiceUse
 from seatrial.judge.window import Window
 from seatrial.model import Note
@@ -88,6 +89,7 @@ class Review:
     notes: tuple[Note, ...]
     times: Times
     budgets: tuple[Judged, ...] = ()
+    details: tuple[FlowDetail, ...] = ()
 
     def exit_code(self, *, strict: bool = False) -> int:
         """Return 5 if the run can't be trusted, 1 if a budget is broken, 7 if one is not decided and `strict`."""

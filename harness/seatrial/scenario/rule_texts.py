@@ -13,7 +13,7 @@ from seatrial.judge.stopping import StopRule
 from seatrial.scenario.problems import Problem
 
 _OF_SERVICE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})
-_LIVE = frozenset({Kind.LATENCY, Kind.FAILURES, Kind.THROUGHPUT})
+_LIVE = frozenset({Kind.LATENCY, Kind.FAILURES, Kind.THROUGHPUT, Kind.DETAIL})
 
 
 def problems(values: Mapping[str, Any], services: Sequence[str] | None) -> Iterator[Problem]:
@@ -77,7 +77,7 @@ def _told_live(rule: StopRule) -> None:
     if asked is None:
         return
     if asked.kind not in _LIVE:
-        meant = "latency, failures and memory are"
+        meant = "latency, failures, details of flows and memory are"
         if asked.kind in {Kind.MEMORY, Kind.PEAK}:
             meant = f"memory of {asked.of or 'NAME'} is"
         raise ValueError(f"{rule.text!r}: {asked.text} is told only after the run; {meant} told each second")

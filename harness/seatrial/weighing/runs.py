@@ -73,7 +73,6 @@ def found(
         end = endings.of(document.status, document.error, document.notes, failure=document.failure)
         run = pairing.Run(ended=end.ended, invalid=end.invalid, why=end.why)
         return Found(taken=_taken(folder, document, run, readable=False), document=document)
-    keys = sorted({one.key for one in (*asked, *(budget.metric for budget in budgets)) if one.key})
     try:
         judged = judge(folder)
         tables = windowed.tables(
@@ -81,8 +80,8 @@ def found(
             judged.review.window,
             flows=judged.recorded.flows,
             samples=judged.recorded.samples,
+            details=judged.recorded.details,
             spans=document.spans,
-            keys=keys,
         )
     except UsageError as error:
         return Found(

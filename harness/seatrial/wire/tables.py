@@ -5,7 +5,11 @@ Stamps are CLOCK_MONOTONIC nanoseconds: one clock for every process of a host si
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 
 from seatrial.wire.streams import Layout
 
@@ -79,12 +83,39 @@ FLOW_FIELDS = tuple(
     """.split()
 )
 
+DETAIL_ENDINGS = ("_s", "_ratio", "_bytes", "_count")
+"""The units in which a number in a flow's `detail` is measured: the key ends in one of them."""
+
+MOST_DETAILS = 32
+"""So many numbers of flows, by flow and key, are kept; a key for each object that was asked for says nothing."""
+
+_MEASURED = re.compile(rf"[A-Za-z]\w*?(?P<ending>{'|'.join(DETAIL_ENDINGS)})\Z", re.ASCII)
+
 GENERATOR_FIELDS = tuple(
     """
     t_ns users in_flight offered completed cpu_fraction loop_lag_p50_ns loop_lag_p99_ns slip_p99_ns
     arrivals arrivals_completed arrivals_late arrivals_dropped
     """.split()
 )
+
+
+@lru_cache(maxsize=1024)
+def detail_ending(key: str) -> str | None:
+    """Return the unit in which a detail is measured; None for a key without one."""
+    match = _MEASURED.match(key)
+    return None if match is None else match["ending"]
+
+
+def detail_numbers(detail: Mapping[str, object]) -> dict[str, float]:
+    """Return what is measured among a flow's details: finite numbers whose key ends in a unit."""
+    return {
+        key: float(value)
+        for key, value in detail.items()
+        if isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and detail_ending(key)
+        and math.isfinite(value)
+    }
 
 
 def requests_layout(endpoints: tuple[str, ...], worker: int) -> Layout:
