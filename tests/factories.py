@@ -174,7 +174,12 @@ def thousand_requests() -> list[Asked]:
     ]
 
 
-def run(results: Path, requests: Sequence[Asked] | None = None, **changes: Any) -> RunFolder:  # noqa: ANN401  (fields of RunDocument)
+def run(
+    results: Path,
+    requests: Sequence[Asked] | None = None,
+    flows: Sequence[Mapping[str, Any]] | None = None,
+    **changes: Any,  # noqa: ANN401  (fields of RunDocument)
+) -> RunFolder:
     """Make an unsealed run folder with every kind of stream, and its run.json."""
     experiment = create_experiment(results, "registry-pull", WALL_NS)
     folder = create_run(experiment, "base", 1, WALL_NS)
@@ -185,7 +190,8 @@ def run(results: Path, requests: Sequence[Asked] | None = None, **changes: Any) 
     )
     for service in ("host", "sampler", "generator"):
         write_samples(folder.streams, service, readings(cores=0.004))
-    write_lines(folder.streams, "flows", (flow(n, n * 0.2) for n in range(200)), table="flows")
+    done = [flow(n, n * 0.2) for n in range(200)] if flows is None else flows
+    write_lines(folder.streams, "flows", done, table="flows")
     write_lines(folder.streams, "generator", (second(n) for n in range(42)), table="generator")
     event = {"t_ns": at(12.5), "service": "nginx", "event": "health_status", "detail": {"health": "healthy"}}
     folder.events.write_text(json.dumps(event) + "\n")
@@ -193,8 +199,13 @@ def run(results: Path, requests: Sequence[Asked] | None = None, **changes: Any) 
     return folder
 
 
-def sealed_run(results: Path, requests: Sequence[Asked] | None = None, **changes: Any) -> RunFolder:  # noqa: ANN401  (fields of RunDocument)
+def sealed_run(
+    results: Path,
+    requests: Sequence[Asked] | None = None,
+    flows: Sequence[Mapping[str, Any]] | None = None,
+    **changes: Any,  # noqa: ANN401  (fields of RunDocument)
+) -> RunFolder:
     """Make a sealed run folder."""
-    folder = run(results, requests, **changes)
+    folder = run(results, requests, flows, **changes)
     seal(folder, documents.load(folder))
     return folder

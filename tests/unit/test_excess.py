@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from seatrial.judge import budgets, excess
 from seatrial.judge.budgets import Budget
 from seatrial.judge.excess import Observed
 from seatrial.units import NS_PER_S
-from seatrial.wire.buckets import bucket
+from seatrial.wire.buckets import bucket, of_detail
 
 MS = NS_PER_S // 1000
 
@@ -83,8 +85,8 @@ def test_nothing_observed_breaks_nothing() -> None:
 @pytest.mark.parametrize(
     ("texts", "words"),
     [
-        ((), "no budget of latency or failures"),
-        (("peak unreclaimable of app < 200MiB",), "no budget of latency or failures"),
+        ((), "no budget of latency, failures or a detail"),
+        (("peak unreclaimable of app < 200MiB",), "no budget of latency, failures or a detail"),
         (('p95 of "wait" < 1s', "throughput > 100/s"), "the rate is what it searches"),
         (('p95 of "wait" within 10% of base',), "has no base beside it"),
     ],
@@ -125,3 +127,51 @@ def test_names_that_are_never_asked_for_are_found() -> None:
     asked = _parsed('p95 of "waits" < 1s', 'failures of "wait" < 1%', "failures < 1%")
 
     assert excess.unknown(asked, ["wait"]) == ["waits"]
+
+
+def _reported(*values: float, key: str = "startup_s", lost: int = 0) -> Observed:
+    numbers = Counter(of_detail("_s" if key.endswith("_s") else "_count", one) for one in values)
+    return Observed(
+        arrivals=len(values) + lost, lost=lost, details={"play": {key: numbers}, "other": {key: {0: 99}}}
+    )
+
+
+def test_a_percentile_of_a_detail_counts_the_flows_beyond_it() -> None:
+    """5 of 100 may; arrivals that nobody served are beyond it, too."""
+    asked = _parsed("p95 startup_s of play < 2s")
+    assert excess.excess(asked, _reported(*[1.0] * 95, *[3.0] * 5)).value == pytest.approx(1.0)
+    assert excess.excess(asked, _reported(*[1.0] * 90, *[3.0] * 10)).value == pytest.approx(2.0)
+    assert excess.excess(asked, _reported(*[1.0] * 90, lost=10)).value == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "kept"),
+    [
+        ("max stalls_count of play < 3", (0, 1, 2), True),
+        ("max stalls_count of play < 3", (0, 1, 3), False),
+        ("max stalls_count of play <= 3", (0, 1, 3), True),
+        ("mean stalls_count of play < 2", (0, 1, 3), True),
+        ("mean stalls_count of play < 2", (4, 1, 3), False),
+        ("mean stalls_count of play > 2", (4, 1, 3), True),
+        ("mean stalls_count of play > 2", (0, 0, 0), False),
+    ],
+)
+def test_a_mean_or_highest_detail_is_set_against_its_limit(
+    text: str, values: tuple[float, ...], *, kept: bool
+) -> None:
+    """It is no share of flows that may break it; on the limit the sign decides."""
+    assert (excess.excess(_parsed(text), _reported(*values, key="stalls_count")).value <= 1.0) is kept
+
+
+def test_a_detail_that_no_flow_reported_is_broken_by_what_was_lost() -> None:
+    """A stack on which no flow comes to its end keeps nothing."""
+    asked = _parsed("mean startup_s of play < 2s")
+    assert excess.excess(asked, Observed(arrivals=5, lost=5)).value > 1.0
+    assert excess.excess(asked, Observed(arrivals=0)).value == 0.0
+
+
+def test_details_that_are_never_reported_are_found() -> None:
+    """By the name of the flow and by the key; they are not taken for endpoints."""
+    asked = _parsed("p95 startup_s of play < 2s", "p95 startup_s of watch < 2s", "max stalls_count of play < 3")
+    assert excess.unreported(asked, _reported(1.0)) == ['p95 startup_s of "watch"', 'max stalls_count of "play"']
+    assert excess.unknown(asked, []) == []

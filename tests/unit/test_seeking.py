@@ -126,6 +126,14 @@ class Hung(Queue):
         return book
 
 
+class Players(Queue):
+    """Flows that make no request, and report how long each of them had to wait."""
+
+    def _second(self, due: list[float], ended: list[tuple[float, float]], *, busy: bool) -> Second:
+        told = super()._second(due, ended, busy=busy)
+        return replace(told, by_endpoint={}, details={"play": {"wait_s": told.by_endpoint["wait"]}})
+
+
 def _seeking(*texts: str, **changes: Any) -> Seeking:  # noqa: ANN401  (fields of Seeking)
     whole = Seeking(
         budgets=excess.divided([budgets.parse(text) for text in texts or ('p95 of "wait" < 100ms',)]),
@@ -158,6 +166,24 @@ def test_the_ceiling_is_found_and_validated_below_the_bound() -> None:
     assert tried[0].arrivals == 8
     assert all(one.kept for one in tried if one.rate_per_s < 95)
     assert seeking.search_s == pytest.approx(queue.now_s - 103, abs=1.1)
+
+
+def test_the_ceiling_of_a_detail_is_found() -> None:
+    """No request is made; what the flows report is what the rate may not break."""
+    for text in ("p95 wait_s of play < 100ms", "mean wait_s of play < 60ms"):
+        seeking = _seeking(text)
+        _played(seeking, Players())
+        assert seeking.found is not None
+        assert seeking.found.lower_per_s == pytest.approx(100, rel=0.08)
+        assert seeking.silent == ""
+
+
+def test_a_budget_of_a_detail_that_no_flow_reports_is_refused_after_the_warm_up() -> None:
+    """Else any rate would keep it."""
+    with pytest.raises(UsageError, match='p95 startup_s of "play"') as caught:
+        _played(_seeking("p95 startup_s of play < 1s"), Players())
+
+    assert "in the warm-up: wait_s of play" in caught.value.seen
 
 
 def test_the_curve_rises_with_the_rate() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import pytest
@@ -155,3 +156,28 @@ def test_replicas_are_summed_and_what_has_ended_is_left_out() -> None:
     sources = [("web", _Source(one)), ("web", _Source(one)), ("gone", _Source(ProcessLookupError(3, "no")))]
 
     assert Glance(sources).held() == {"web": _held(120, 0, 400)}
+
+
+def _reported(*stalls: int, flow: str = "play") -> Second:
+    return Second(t_ns=0, details={flow: {"stalls_count": Counter(stalls)}})
+
+
+def test_details_of_flows_fire_as_they_end() -> None:
+    """The mean over the flows that ended in the rule's span; another flow's are not its own."""
+    watch = Stopwatch(["mean stalls_count of play > 2 for 2s"])
+
+    for second in (_reported(0, 1), _reported(9, flow="other"), _reported(9, flow="other")):
+        watch.take(second, NOTHING)
+    assert watch.fired == ""
+    assert watch.untold == ()
+    for _ in range(2):
+        watch.take(_reported(3, 4), NOTHING)
+
+    assert watch.fired.startswith('mean stalls_count of play > 2 for 2s: mean stalls_count of "play" was at ')
+
+
+def test_a_detail_that_no_flow_reports_is_untold() -> None:
+    """The rule has guarded nothing."""
+    watch = Stopwatch(["max startup_s of play > 2s"])
+    watch.take(_reported(1), NOTHING)
+    assert watch.untold == ("max startup_s of play > 2s",)

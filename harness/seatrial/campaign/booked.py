@@ -12,7 +12,13 @@ from seatrial.load.book import Book
 
 def observed(book: Book) -> Observed:
     """Return what came of its requests."""
-    return Observed(arrivals=book.arrivals, lost=book.lost, failures=book.failures, latency=book.latency)
+    return Observed(
+        arrivals=book.arrivals,
+        lost=book.lost,
+        failures=book.failures,
+        latency=book.latency,
+        details=book.details,
+    )
 
 
 def flows(book: Book, rate_per_s: float) -> Flows:

@@ -136,7 +136,7 @@ class Seeking:
 
     def _judged(self, book: Book, rate_per_s: float, duration_s: float, after_s: float) -> Tried:
         seen = booked.observed(book)
-        self._answers += seen.successes
+        self._answers += seen.successes or (0 if seen.failed else book.completed)
         asked, backlogged = excess.excess(self.budgets.searched, seen), self._backlog(book, rate_per_s)
         piled = backlogged.value > max(asked.value, 1.0)
         beyond = backlogged if piled else asked

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
-from seatrial.judge import stopping
-from seatrial.judge.metric import Kind, Unit
+from seatrial.judge import measured, stopping
+from seatrial.judge.metric import Kind, Metric, Unit
 from seatrial.judge.stopping import Held as HeldFor
 from seatrial.judge.stopping import StopRule
 from seatrial.load.seconds import Second
@@ -50,12 +50,15 @@ class Stopwatch:
 def value(rule: StopRule, seconds: Sequence[Second], held: Mapping[str, Held]) -> float | None:
     """Return what the rule is about, in its unit; None if the newest second can't tell.
 
-    Shares and rates are those of the newest second, percentiles those of all successes of the rule's span.
+    Shares and rates are those of the newest second, percentiles those of all successes of the rule's span, details
+    those of all flows that ended in it.
     """
     if rule.metric is None:
         return _held(rule, held)
     newest = seconds[-1]
     match rule.metric.kind:
+        case Kind.DETAIL:
+            return measured.over_buckets(rule.metric, _details(rule.metric, seconds[-rule.lasts_s :]))
         case Kind.LATENCY:
             return _percentile(rule, seconds[-rule.lasts_s :])
         case Kind.FAILURES:
@@ -85,6 +88,15 @@ def _percentile(rule: StopRule, seconds: Sequence[Second]) -> float | None:
     if counts.total() < _SUCCESSES_FOR[percent]:
         return None
     return buckets.percentile_ns(counts, percent)
+
+
+def _details(metric: Metric, seconds: Sequence[Second]) -> Counter[int]:
+    counts: Counter[int] = Counter()
+    for second in seconds:
+        for flow, by_key in second.details.items():
+            if metric.of in {None, flow}:
+                counts.update(by_key.get(metric.key, {}))
+    return counts
 
 
 def _counts(second: Second, endpoint: str | None) -> tuple[int, int]:

@@ -70,7 +70,7 @@ def divided(wanted: Wanted) -> Divided:
             "the highest rate that keeps which budgets?" if not texts else "a search can't keep these budgets",
             where=str(scenario.path),
             seen=str(error),
-            expected="at least one budget of latency or failures",
+            expected="at least one budget of latency, failures or a detail of flows",
             hint=f"seatrial capacity {shipped.word(scenario.path)} --budget 'p95 of \"NAME\" < 150ms'",
         ) from error
 

@@ -21,7 +21,8 @@ def check(book: Book, budgets: Divided, effort: Effort) -> None:
     """
     if not book.arrivals:
         return
-    if not any(count for found in book.latency.values() for count in found.values()):
+    answered = any(count for found in book.latency.values() for count in found.values())
+    if not answered and (book.failures or not book.completed):
         raise _silent(book, effort.first_per_s)
     _refuse_strangers(book, budgets)
     flow_s = booked.flows(book, effort.first_per_s).mean_s
@@ -49,7 +50,16 @@ def _refuse_strangers(book: Book, budgets: Divided) -> None:
             f"no request is named {', '.join(map(repr, strangers))}",
             where="budgets",
             seen=f"in the warm-up: {', '.join(asked)}",
-            expected="the endpoints of requests: a trial is judged by requests, not by flows",
+            expected="the endpoints of requests: latency and failures of a trial are theirs, not those of flows",
+        )
+    unreported = excess.unreported(budgets.searched, booked.observed(book))
+    if unreported:
+        reported = sorted(f"{key} of {flow}" for flow, by_key in book.details.items() for key in by_key)
+        raise UsageError(
+            f"no flow reported what {', '.join(unreported)} asks for",
+            where="budgets",
+            seen=f"in the warm-up: {', '.join(reported) or 'no detail at all'}",
+            expected='a number that each flow of that name reports: flow.detail["startup_s"] = 0.8',
         )
 
 

@@ -50,6 +50,10 @@ class Budget:
     limit: float | None = None
     within: float | None = None
 
+    def holds(self, value: float) -> bool:
+        """Tell whether a value is on the good side of the limit; of none, every value is."""
+        return self.limit is None or _holds(value, self.op, self.limit)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:

@@ -4,6 +4,8 @@
 `p99 of "x" < 1s`      the same; 1 % may
 `failures < 0.1%`      failures and arrivals that nobody served, of all that was asked; 0.1 % may
 `failures of "x" < 1%` the same of x
+`p95 k_s of "x" < 2s`  of the flows x: those whose detail is beyond it, and arrivals that nobody served; 5 % may
+`mean k_s of "x" < 2s` the mean, or the highest value, over the limit: it is no share of requests
 
 One request among others may always break a budget: of the 500 of a trial one alone would be twice the 0.1 % that
 may fail, and would decide by chance. What one more means, MLRsearch decides by the median of the trials
@@ -12,17 +14,22 @@ may fail, and would decide by chance. What one more means, MLRsearch decides by 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from seatrial.judge import limits
 from seatrial.judge.budgets import Budget
-from seatrial.judge.metric import Kind
+from seatrial.judge.measured import in_bucket, over_buckets
+from seatrial.judge.metric import HIGHEST, Kind, Metric
 from seatrial.units import NS_PER_S
 from seatrial.wire import buckets
 
 _EXAMPLE = "budgets: ['p95 of \"NAME\" < 150ms', 'failures < 0.1%'], or --budget"
-_SEARCHED = frozenset({Kind.LATENCY, Kind.FAILURES})
+_OF_REQUESTS = frozenset({Kind.LATENCY, Kind.FAILURES})
+_SEARCHED = _OF_REQUESTS | {Kind.DETAIL}
+_JUST_BEYOND = math.nextafter(1.0, 2.0)
 _NO_LATENCY_NS = NS_PER_S
 
 
@@ -32,13 +39,14 @@ class Observed:
 
     `lost` counts the arrivals that no user served, or that had not ended when the trial was closed; `failures` the
     requests that failed, by endpoint; `latency` the successes by endpoint and bucket (`wire.buckets`), from their
-    intended start.
+    intended start; `details` the numbers that flows reported, by flow, key and bucket.
     """
 
     arrivals: int
     lost: int = 0
     failures: Mapping[str, int] = field(default_factory=dict)
     latency: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    details: Mapping[str, Mapping[str, Mapping[int, int]]] = field(default_factory=dict)
 
     @property
     def successes(self) -> int:
@@ -58,6 +66,14 @@ class Observed:
         for found in self.latency.values():
             whole.update(found)
         return dict(whole)
+
+    def detail(self, metric: Metric) -> Mapping[int, int]:
+        """Return the numbers of a detail by bucket, of one flow or of all."""
+        whole: Counter[int] = Counter()
+        for flow, by_key in self.details.items():
+            if metric.of in {None, flow}:
+                whole.update(by_key.get(metric.key, {}))
+        return whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,19 +130,26 @@ def divided(budgets: Sequence[Budget]) -> Divided:
             raise ValueError(f"{one.text!r} needs a comparison: a search has no base beside it")
     searched = tuple(one for one in budgets if one.metric.kind in _SEARCHED)
     if not searched:
-        raise ValueError(f"there is no budget of latency or failures that a rate could break: {_EXAMPLE}")
+        what = "latency, failures or a detail of flows"
+        raise ValueError(f"there is no budget of {what} that a rate could break: {_EXAMPLE}")
     return Divided(searched=searched, validated=tuple(budgets))
 
 
 def unknown(budgets: Sequence[Budget], endpoints: Sequence[str]) -> list[str]:
     """Return the names in these budgets that are no endpoint."""
-    named = [one.metric.of for one in budgets if one.metric.kind in _SEARCHED and one.metric.of is not None]
+    named = [one.metric.of for one in budgets if one.metric.kind in _OF_REQUESTS and one.metric.of is not None]
     return [name for name in dict.fromkeys(named) if name not in endpoints]
+
+
+def unreported(budgets: Sequence[Budget], seen: Observed) -> list[str]:
+    """Return the details in these budgets that no flow reported."""
+    asked = [one.metric for one in budgets if one.metric.kind is Kind.DETAIL]
+    return list(dict.fromkeys(one.text for one in asked if not seen.detail(one)))
 
 
 def allowed(budget: Budget) -> float:
     """Return the share of requests that may break the budget."""
-    if budget.metric.kind is Kind.LATENCY:
+    if budget.metric.kind in {Kind.LATENCY, Kind.DETAIL}:
         return (100 - (budget.metric.percent or 50)) / 100
     return budget.limit or 0.0
 
@@ -138,6 +161,8 @@ def excess(budgets: Sequence[Budget], seen: Observed) -> Excess:
 
 
 def _excess(budget: Budget, seen: Observed) -> Excess:
+    if budget.metric.kind is Kind.DETAIL and budget.metric.percent in {None, HIGHEST}:
+        return _of_detail(budget, budget.limit or 0.0, seen)
     broke, asked = _broke(budget, seen)
     may = allowed(budget) * asked if broke == asked else max(allowed(budget) * asked, 1.0)
     return Excess(
@@ -147,6 +172,10 @@ def _excess(budget: Budget, seen: Observed) -> Excess:
 
 def _broke(budget: Budget, seen: Observed) -> tuple[int, int]:
     """Return how many requests broke the budget, and how many there were."""
+    if budget.metric.kind is Kind.DETAIL:
+        numbers = seen.detail(budget.metric)
+        bad = sum(count for number, count in numbers.items() if not budget.holds(in_bucket(budget.metric, number)))
+        return bad + seen.lost, sum(numbers.values()) + seen.lost
     name = budget.metric.of
     took = seen.of(name)
     bad = (seen.failed if name is None else seen.failures.get(name, 0)) + seen.lost
@@ -154,6 +183,16 @@ def _broke(budget: Budget, seen: Observed) -> tuple[int, int]:
     if budget.metric.kind is Kind.FAILURES:
         return bad, asked
     return bad + sum(_above(took, budget.limit or 0.0)), asked
+
+
+def _of_detail(budget: Budget, limit: float, seen: Observed) -> Excess:
+    """Set the mean, or the highest value, against its limit; without any, lost arrivals break it."""
+    value = over_buckets(budget.metric, seen.detail(budget.metric))
+    if value is None:
+        return Excess(value=2.0 if seen.lost else 0.0, text=f"{budget.text}: never reported, {seen.lost} lost")
+    ratio = value / limit if budget.op.startswith("<") else limit / value if value > 0 else math.inf
+    beyond = min(ratio, 1.0) if budget.holds(value) else max(ratio, _JUST_BEYOND)
+    return Excess(value=beyond, text=f"{budget.text}: {limits.written(value, budget.metric.unit)}")
 
 
 def _above(took: Mapping[int, int], limit_ns: float) -> Iterator[int]:

@@ -114,6 +114,16 @@ class Book:
         return {endpoint: dict(counts) for endpoint, counts in found.items()}
 
     @property
+    def details(self) -> Mapping[str, Mapping[str, Mapping[int, int]]]:
+        """What the flows reported of themselves, by flow, key and bucket."""
+        found: dict[str, dict[str, Counter[int]]] = {}
+        for second in self.seconds:
+            for flow, by_key in second.details.items():
+                for key, counts in by_key.items():
+                    found.setdefault(flow, {}).setdefault(key, Counter()).update(counts)
+        return found
+
+    @property
     def completed_per_s(self) -> float:
         """The rate at which arrivals were completed up to the last second that ended while the gate was open.
 

@@ -22,10 +22,10 @@ class Second:
     """Counts of one second over all processes, the last of which told them at `t_ns`, the first at `t_least_ns`.
 
     `latency` has the successes of all endpoints by bucket, `by_endpoint` those of each; `failures` counts those
-    that failed. `arrivals_took_ns` sums, over the arrivals that were completed, the time from their moments to
-    their ends. `in_flight` is None where nobody can tell, as of requests that Locust's own events tell of.
-    `cpu_fraction` is that of the busiest process, lags and slip (p99) are those of the latest; None where no
-    process could tell.
+    that failed; `details` has the numbers that flows reported, by flow, key and bucket. `arrivals_took_ns` sums,
+    over the arrivals that were completed, the time from their moments to their ends. `in_flight` is None where
+    nobody can tell, as of requests that Locust's own events tell of. `cpu_fraction` is that of the busiest
+    process, lags and slip (p99) are those of the latest; None where no process could tell.
     """
 
     t_ns: int
@@ -43,6 +43,7 @@ class Second:
     latency: Mapping[int, int] = field(default_factory=dict)
     by_endpoint: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
+    details: Mapping[str, Mapping[str, Mapping[int, int]]] = field(default_factory=dict)
     cpu_fraction: float | None = None
     loop_lag_p50_ns: int | None = None
     loop_lag_p99_ns: int | None = None
@@ -109,9 +110,20 @@ def _sum(messages: Iterable[Message]) -> Second:
         latency=dict(latency),
         by_endpoint={endpoint: dict(found) for endpoint, found in by_endpoint.items()},
         failures=dict(failures),
+        details=_details(told),
         **counts,
         **{name: _most(told, name) for name in _HEALTH},
     )
+
+
+def _details(messages: Iterable[Message]) -> dict[str, dict[str, Counter[int]]]:
+    found: dict[str, dict[str, Counter[int]]] = {}
+    for message in messages:
+        for flow, by_key in (message.get("details") or {}).items():
+            for key, counts in by_key.items():
+                own = found.setdefault(flow, {}).setdefault(key, Counter())
+                own.update({int(number): count for number, count in counts.items()})
+    return found
 
 
 def _most(messages: Iterable[Message], name: str) -> Any:  # noqa: ANN401  (a share, or nanoseconds)
