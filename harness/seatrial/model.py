@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Literal, Protocol
 
 from seatrial.wire.rates import Rate
 
@@ -45,12 +45,17 @@ class FrontDoor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """One application probe through the front door: GET `path` has to answer `expect`, within `within_s`."""
+class HttpProbe:
+    """A request through the front door: GET `path` has to answer `expect`, within `within_s`."""
 
     path: str
     expect: int
     within_s: float
+    kind: Literal["http"] = "http"
+
+
+Probe = HttpProbe
+"""A probe of a stack that is coming up: the union of all kinds, told apart by `kind`; each has `within_s`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,13 +128,16 @@ class Comparing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One question, as its YAML file asks it, with every default filled in."""
+    """One question, as its YAML file asks it, with every default filled in.
+
+    Without a `front_door` the load has no URL of the stack's: its user model knows where it works.
+    """
 
     name: str
     path: Path
     question: str
     compose_file: Path
-    front_door: FrontDoor
+    front_door: FrontDoor | None
     ready: tuple[Probe, ...]
     seed: tuple[str, ...]
     secrets: tuple[str, ...]
@@ -220,7 +228,8 @@ class Stack:
     """A stack that is up and ready.
 
     `url` is where the load goes, `via` how it gets there (`container address`, `published port`, `loopback`);
-    `public_url` is for people. `addresses` are all addresses that belong to the stack.
+    `public_url` is for people; all three are empty without a front door. `addresses` are all addresses that belong
+    to the stack.
     """
 
     engine: EngineName

@@ -118,6 +118,10 @@ def _latencies(folder: RunFolder) -> Iterator[Ints]:
 
 def _curves(judged: Judged) -> Curves:
     review, samples, grid = judged.review, judged.recorded.samples, judged.tally.grid
+    flows, pace, rises = judged.recorded.flows, judged.tally.pace(), judged.tally.rises()
+    by_flows = not pace.asked.any() and len(flows.t_start_ns) > 0
+    if by_flows:
+        pace, rises = series.of_flows(flows, review.window.rows(flows.phase), grid)
     order = [placed.use.service for placed in review.services]
 
     def rank(service: str) -> int:
@@ -127,12 +131,13 @@ def _curves(judged: Judged) -> Curves:
         window=review.window,
         spans=judged.document.spans,
         events=(*review.events, *_killed(judged)),
-        pace=judged.tally.pace(),
-        rises=judged.tally.rises(),
+        pace=pace,
+        rises=rises,
         held=sorted(service_series.held(samples), key=lambda held: rank(held.service)),
         worked=sorted(service_series.worked(samples, grid), key=lambda worked: rank(worked.service)),
         pulse=series.pulse(judged.recorded.generator, grid),
         latency_told=not review.saturated,
+        work="flows" if by_flows else "requests",
     )
 
 

@@ -18,6 +18,8 @@ def observed(book: Book) -> Observed:
         failures=book.failures,
         latency=book.latency,
         details=book.details,
+        flows=book.flows[0],
+        flows_failed=book.flows[1],
     )
 
 

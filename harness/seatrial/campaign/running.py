@@ -14,6 +14,7 @@ from seatrial.campaign.manner import Manner
 from seatrial.campaign.request import Request, new_run_id, of_variant, stack_secrets
 from seatrial.campaign.sealing import sealed
 from seatrial.campaign.trial import TrialRun
+from seatrial.errors import UsageError
 from seatrial.load import command
 from seatrial.load import pinning as pinnings
 from seatrial.load.pinning import Pinning
@@ -151,6 +152,13 @@ def stack_spec(
 ) -> StackSpec:
     """Return what the engine needs to bring up the request's variant."""
     scenario = request.scenario
+    if request.port and scenario.front_door is None:
+        raise UsageError(
+            "there is no front door to publish",
+            where=str(scenario.path),
+            seen=f"--port {request.port}",
+            hint="name it in the scenario: front_door: {service: NAME, port: NUMBER}",
+        )
     probes_s = sum(probe.within_s for probe in scenario.ready)
     load_s = scenario.load.warmup_s + scenario.load.duration_s + scenario.load.drain_s
     return StackSpec(

@@ -25,6 +25,7 @@ class Stopwatch:
         self._held = [HeldFor()] * len(self._rules)
         self._told = [False] * len(self._rules)
         self._seconds: deque[Second] = deque(maxlen=max((one.lasts_s for one in self._rules), default=1))
+        self._asked = False
         self.fired = ""
 
     @property
@@ -40,18 +41,22 @@ class Stopwatch:
     def take(self, second: Second, held: Mapping[str, Held]) -> None:
         """Reckon one more second; the first rule that fires is kept."""
         self._seconds.append(second)
+        self._asked = self._asked or bool(second.latency or second.failures)
         for index, rule in enumerate(self._rules):
-            found = value(rule, tuple(self._seconds), held)
+            found = value(rule, tuple(self._seconds), held, by_flows=not self._asked)
             self._told[index] |= found is not None
             self._held[index] = stopping.advance(rule, self._held[index], found)
             self.fired = self.fired or stopping.fired(rule, self._held[index])
 
 
-def value(rule: StopRule, seconds: Sequence[Second], held: Mapping[str, Held]) -> float | None:
+def value(
+    rule: StopRule, seconds: Sequence[Second], held: Mapping[str, Held], *, by_flows: bool = False
+) -> float | None:
     """Return what the rule is about, in its unit; None if the newest second can't tell.
 
     Shares and rates are those of the newest second, percentiles those of all successes of the rule's span, details
-    those of all flows that ended in it.
+    those of all flows that ended in it. As long as no request was made, failures and throughput are those of flows
+    (`by_flows`).
     """
     if rule.metric is None:
         return _held(rule, held)
@@ -62,10 +67,10 @@ def value(rule: StopRule, seconds: Sequence[Second], held: Mapping[str, Held]) -
         case Kind.LATENCY:
             return _percentile(rule, seconds[-rule.lasts_s :])
         case Kind.FAILURES:
-            failed, good = _counts(newest, rule.of)
+            failed, good = _counts(newest, rule.of, by_flows=by_flows)
             return failed / (failed + good) if failed + good else None
         case Kind.THROUGHPUT:
-            return float(_counts(newest, rule.of)[1])
+            return float(_counts(newest, rule.of, by_flows=by_flows)[1])
         case _:
             return None
 
@@ -99,8 +104,10 @@ def _details(metric: Metric, seconds: Sequence[Second]) -> Counter[int]:
     return counts
 
 
-def _counts(second: Second, endpoint: str | None) -> tuple[int, int]:
-    """Return how many failed and how many ended well, of one endpoint or of all."""
+def _counts(second: Second, endpoint: str | None, *, by_flows: bool) -> tuple[int, int]:
+    """Return how many failed and how many ended well, of one endpoint or of all, or of all flows."""
+    if endpoint is None and by_flows:
+        return second.flows_failed, second.flows - second.flows_failed
     if endpoint is None:
         return sum(second.failures.values()), sum(second.latency.values())
     return second.failures.get(endpoint, 0), sum(second.by_endpoint.get(endpoint, {}).values())

@@ -66,7 +66,8 @@ class TrialRun:
         with engine.running(self.choice, self.spec, self.guard, self.progress.say) as stack:
             self._describe(stack)
             self.came_up(self.journal.document)
-            target.check(stack.url, self._hosts(stack))
+            if stack.url:
+                target.check(stack.url, self._hosts(stack))
             catalogue = provide_catalogue(self.request, self.spec, stack, folder.catalogue, self.guard)
             self.journal.stamp("seeded_ns")
             with observing(
@@ -96,7 +97,7 @@ class TrialRun:
             self.journal.note(kind, text)
         if text := used.shared(self.request.scenario.load.processes):
             self.journal.note(NoteKind.SHARED_CORES, text)
-        self.progress.say(f"ready at {stack.url} ({stack.via})")
+        self.progress.say(f"ready at {stack.url} ({stack.via})" if stack.url else "ready; there is no front door")
 
     def _drive(self, stack: Stack, observer: Observer, catalogue: Path | None, live: Progress) -> None:
         scenario, folder = self.request.scenario, self.journal.folder

@@ -39,7 +39,8 @@ class Observed:
 
     `lost` counts the arrivals that no user served, or that had not ended when the trial was closed; `failures` the
     requests that failed, by endpoint; `latency` the successes by endpoint and bucket (`wire.buckets`), from their
-    intended start; `details` the numbers that flows reported, by flow, key and bucket.
+    intended start; `details` the numbers that flows reported, by flow, key and bucket; `flows` and `flows_failed`
+    how many ended.
     """
 
     arrivals: int
@@ -47,6 +48,8 @@ class Observed:
     failures: Mapping[str, int] = field(default_factory=dict)
     latency: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     details: Mapping[str, Mapping[str, Mapping[int, int]]] = field(default_factory=dict)
+    flows: int = 0
+    flows_failed: int = 0
 
     @property
     def successes(self) -> int:
@@ -177,6 +180,8 @@ def _broke(budget: Budget, seen: Observed) -> tuple[int, int]:
         bad = sum(count for number, count in numbers.items() if not budget.holds(in_bucket(budget.metric, number)))
         return bad + seen.lost, sum(numbers.values()) + seen.lost
     name = budget.metric.of
+    if name is None and not seen.latency and not seen.failures:  # no request was made
+        return seen.flows_failed + seen.lost, seen.flows + seen.lost
     took = seen.of(name)
     bad = (seen.failed if name is None else seen.failures.get(name, 0)) + seen.lost
     asked = sum(took.values()) + bad

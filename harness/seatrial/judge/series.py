@@ -9,11 +9,12 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from seatrial.judge.columns import Floats, Generator, Ints
+from seatrial.judge.columns import Floats, Flows, Generator, Ints, Mask
 from seatrial.judge.grid import Grid
 from seatrial.judge.latency import quantiles
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
+from seatrial.wire.tables import NOT_FAILURES, Outcome
 
 Stretch: TypeAlias = NDArray[np.signedinteger[Any]] | NDArray[np.unsignedinteger[Any]]
 """Numbers of a grid's stretches, in whatever width they are kept."""
@@ -88,6 +89,24 @@ def rise(name: str, values: Ints, most: int = MOST_OF_A_RISE) -> Rise:
     else:
         ranks = np.arange(1, count + 1)
     return Rise(name=name, value_ns=ordered[ranks - 1], share=ranks / max(count, 1))
+
+
+def of_flows(table: Flows, inside: Mask, grid: Grid) -> tuple[Pace, tuple[Rise, ...]]:
+    """Return how flows fared over time, and the distribution of the successes `inside` the window, by name."""
+    stretch = grid.of(table.t_start_ns)
+    began = np.where(table.t_intended_ns == NULL, table.t_start_ns, table.t_intended_ns)
+    good = table.outcome.is_(Outcome.OK) & (table.t_end_ns != NULL)
+    well = np.any([table.outcome.is_(outcome) for outcome in NOT_FAILURES], axis=0)
+    took = table.t_end_ns - began
+    pace = Pace.of(
+        grid,
+        took[good],
+        stretch[good],
+        np.bincount(stretch, minlength=grid.count),
+        np.bincount(stretch[~well], minlength=grid.count),
+    )
+    rises = [rise(name, took[good & inside & table.flow.is_(name)]) for name in table.flow.counts()]
+    return pace, tuple(one for one in rises if len(one.value_ns))
 
 
 def pulse(table: Generator, grid: Grid) -> Pulse:

@@ -114,6 +114,11 @@ class Book:
         return {endpoint: dict(counts) for endpoint, counts in found.items()}
 
     @property
+    def flows(self) -> tuple[int, int]:
+        """How many flows ended, and how many of them failed."""
+        return sum(one.flows for one in self.seconds), sum(one.flows_failed for one in self.seconds)
+
+    @property
     def details(self) -> Mapping[str, Mapping[str, Mapping[int, int]]]:
         """What the flows reported of themselves, by flow, key and bucket."""
         found: dict[str, dict[str, Counter[int]]] = {}

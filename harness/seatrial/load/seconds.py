@@ -13,7 +13,8 @@ from seatrial.wire import buckets
 
 _HEALTH = ("cpu_fraction", "loop_lag_p50_ns", "loop_lag_p99_ns", "slip_p99_ns")
 _SUMMED = (
-    "users offered completed failed arrivals arrivals_completed arrivals_late arrivals_dropped arrivals_took_ns"
+    "users offered completed failed flows flows_failed "
+    "arrivals arrivals_completed arrivals_late arrivals_dropped arrivals_took_ns"
 ).split()
 
 
@@ -35,6 +36,8 @@ class Second:
     offered: int = 0
     completed: int = 0
     failed: int = 0
+    flows: int = 0
+    flows_failed: int = 0
     arrivals: int = 0
     arrivals_completed: int = 0
     arrivals_late: int = 0
@@ -52,11 +55,12 @@ class Second:
     def text(self) -> str:
         """Return the counts in words, for a line that is replaced each second."""
         p95_ns = buckets.percentile_ns(self.latency, 95)
-        parts = [f"{self.completed} requests/s"]
+        by_flows = self.flows and not self.completed
+        parts = [f"{self.flows} flows/s" if by_flows else f"{self.completed} requests/s"]
         if p95_ns is not None:
             parts.append(f"p95 {milliseconds(p95_ns)}")
-        parts.append(f"{self.failed} failed")
-        parts += [f"{self.in_flight} in flight"] if self.in_flight is not None else []
+        parts.append(f"{self.flows_failed if by_flows else self.failed} failed")
+        parts += [f"{self.in_flight} in flight"] if self.in_flight is not None and not by_flows else []
         late, dropped = self.arrivals_late, self.arrivals_dropped
         parts += [f"{late} late"] if late else []
         parts += [f"{dropped} dropped"] if dropped else []

@@ -33,7 +33,9 @@ def render(shown: Shown, comparison: Comparison | None = None) -> str:
     review = shown.review
     compared = list(comparison_charts.of(comparison)) if comparison else []
     timed = list(charts.of_time(shown.curves))
-    spread = [chart for chart in (charts.distribution(shown.curves.rises),) if chart and shown.curves.latency_told]
+    by = "Latency by endpoint" if shown.curves.work == "requests" else "Latency by flow"
+    drawn_rises = charts.distribution(shown.curves.rises, title=by)
+    spread = [drawn_rises] if drawn_rises and shown.curves.latency_told else []
     drawn = embedding.drawn([*compared, *timed, *spread])
     text: str = template("page.html.j2").render(
         review=review,

@@ -42,6 +42,8 @@ def of_run(review: Review) -> Iterator[Sheet]:
     if review.flows:
         said = "a flow is one task of a user, such as a whole pull"
         yield _sheet("flows", "Flows", said, tables.flows(review.flows, words.spans(review), wide))
+    if review.details:
+        yield _sheet("details", "Flow details", words.DETAILS_EXPLAINED, tables.details(review.details))
     otherwise = [row for row in (*review.endpoints, *review.flows) if set(row.outcomes) - {"ok"}]
     if otherwise:
         said = "* is not a failure: given up on purpose (aborted), or by the end of the run (cut)"

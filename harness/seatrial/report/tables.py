@@ -12,6 +12,7 @@ from rich.text import Text
 
 from seatrial.judge.budgets import Judged
 from seatrial.judge.latency import Traffic
+from seatrial.judge.measured import FlowDetail
 from seatrial.report import numbers
 from seatrial.report.contents import Placed
 from seatrial.wire.tables import NOT_FAILURES
@@ -67,10 +68,34 @@ def endpoints(total: Traffic, rows: Sequence[Traffic], spans: Spans, width: int)
 
 
 def flows(rows: Sequence[Traffic], spans: Spans, width: int) -> Table:
-    """Return one row for each kind of flow; a narrow one of the open model leaves their requests out."""
+    """Return one row for each kind of flow; without their requests where there are none, or no room for them."""
     asked = _Column("requests", [numbers.count(row.requests) for row in rows])
-    last = [asked] if width >= WIDE or spans is not Spans.OPEN else []
+    wide = width >= WIDE or spans is not Spans.OPEN
+    last = [asked] if wide and any(row.requests for row in rows) else []
     return _table([*_counts("flow", rows), *_spans(rows, spans), *last, *_rates(rows, width)])
+
+
+def flow_details(details: Sequence[FlowDetail]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return heads and rows of what the flows reported of themselves; the first two columns hold words."""
+    heads = ("flow", "detail", "count", "mean", "p50", "p95", "max")
+    return heads, [
+        (
+            one.flow,
+            one.key,
+            numbers.count(one.count),
+            *(numbers.measured(value, one.unit) for value in (one.mean, one.p50, one.p95, one.max)),
+        )
+        for one in details
+    ]
+
+
+def details(found: Sequence[FlowDetail]) -> Table:
+    """Return one row for each detail of each kind of flow."""
+    heads, rows = flow_details(found)
+    table = headed([(head, column < 2) for column, head in enumerate(heads)])  # noqa: PLR2004  (flow and detail)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
 
 
 def failures(rows: Sequence[Traffic]) -> Table:
@@ -122,7 +147,9 @@ def work(services: Sequence[Placed], width: int) -> tuple[Table, str]:
     columns = [
         _Column("service", [use.service for use in used], left=True),
         _Column("cores", [numbers.cores(use.cpu_cores) for use in used]),
-        _Column("CPU/request", [numbers.duration(use.cpu_per_request_ns) for use in used]),
+        _Column("CPU/flow", [numbers.duration(use.cpu_per_flow_ns) for use in used])
+        if any(use.cpu_per_flow_ns is not None for use in used)
+        else _Column("CPU/request", [numbers.duration(use.cpu_per_request_ns) for use in used]),
         *(column for column in trouble if column.head not in empty),
         _Column("samples/s", [numbers.rate(use.samples_per_s) for use in used]),
     ]

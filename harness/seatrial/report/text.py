@@ -75,6 +75,9 @@ def _traffic(review: Review, width: int) -> Iterator[RenderableType]:
         done = tables.flows(review.flows, spans, width)
         said = "a flow is one task of a user, such as a whole pull"
         yield _section("Flows", said, fitting.fitted(done, room))
+    if review.details:
+        told = tables.details(review.details)
+        yield _section("Flow details", words.DETAILS_EXPLAINED, fitting.fitted(told, room))
     otherwise = [row for row in (*review.endpoints, *review.flows) if set(row.outcomes) - {"ok"}]
     if otherwise:
         said = "* is not a failure: given up on purpose (aborted), or by the end of the run (cut)"

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from seatrial.model import FrontDoor, Probe, Scenario, Variant
+from seatrial.model import FrontDoor, HttpProbe, Scenario, Variant
 from seatrial.scenario import compare_rules, document, grid, load_rules, overrides, shipped
 from seatrial.scenario.document import Document
 from seatrial.scenario.grammar import ScenarioText, VariantText
@@ -47,8 +47,8 @@ def _meaning(text: ScenarioText, path: Path) -> Scenario:
         path=path,
         question=text.question,
         compose_file=compose_file,
-        front_door=FrontDoor(service=text.front_door.service, port=text.front_door.port),
-        ready=tuple(Probe(path=probe.get, expect=probe.expect, within_s=probe.within) for probe in text.ready),
+        front_door=None if text.front_door is None else FrontDoor(**text.front_door.model_dump()),
+        ready=tuple(HttpProbe(path=probe.get, expect=probe.expect, within_s=probe.within) for probe in text.ready),
         seed=text.seed,
         secrets=text.secrets,
         tiers={name: tier.place for name, tier in text.tiers.items()},
@@ -98,6 +98,9 @@ def _file_problems(source: Document) -> Iterator[Problem]:
     load = values.get("load")
     if isinstance(load, dict):
         yield from load_rules.problems(load, source.path.parent)
+    if values.get("ready") and values.get("front_door") is None:
+        text = "ready asks over HTTP, and there is no front door to ask"
+        yield Problem(("ready",), text, "name front_door: {service: NAME, port: NUMBER}, or leave ready out")
     yield from compare_rules.problems(values, _all_services(source.path, values))
     locustfile = load.get("locustfile") if isinstance(load, dict) else None
     if isinstance(locustfile, str) and not _locustfile(source.path, locustfile).is_file():

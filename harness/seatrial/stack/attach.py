@@ -15,7 +15,7 @@ from seatrial.stack.container_logs import LogKeeper
 from seatrial.stack.containers import Container, View, all_addresses, as_services, label_of
 from seatrial.stack.cores import shares_this_host
 from seatrial.stack.daemon import connect, daemon_facts, talking
-from seatrial.stack.front_door import way_to
+from seatrial.stack.front_door import Way, way_to
 from seatrial.stack.readiness import Patience, await_ready
 from seatrial.stack.redaction import Redactor
 from seatrial.stack.removal import PROJECT
@@ -34,7 +34,8 @@ def attached(project_or_label: str, spec: StackSpec) -> Iterator[Stack]:
             client=client, label=label_of(project_or_label), once=frozenset(), redactor=Redactor(spec.environment)
         )
         stack = _found(view, project_or_label, spec)
-        patience = Patience(watch=lambda: None, report=lambda: view.report(spec.front_door.service))
+        door = None if spec.front_door is None else spec.front_door.service
+        patience = Patience(watch=lambda: None, report=lambda: view.report(door))
         await_ready(stack.url, spec.probes, patience)
         since_s = int(time.time())
         try:
@@ -45,12 +46,15 @@ def attached(project_or_label: str, spec: StackSpec) -> Iterator[Stack]:
 
 
 def _found(view: View, sought: str, spec: StackSpec) -> Stack:
-    containers = view.running()
-    door = next((one for one in containers if one.service == spec.front_door.service), None)
+    """Return what runs; without a front door any service of it will do."""
+    containers, way = view.running(), Way()
+    named = None if spec.front_door is None else spec.front_door.service
+    door = next((one for one in containers if named in {None, one.service}), None)
     if door is None:
-        raise _not_found(view, sought, containers, spec.front_door.service)
+        raise _not_found(view, sought, containers, named)
     inspected = view.inspect(door.id)
-    way = way_to(view.client, inspected, spec)
+    if spec.front_door is not None:
+        way = way_to(view.client, inspected, spec.front_door)
     return Stack(
         engine=EngineName.ATTACH,
         project=(inspected["Config"].get("Labels") or {}).get(PROJECT, ""),
@@ -70,12 +74,13 @@ def _found(view: View, sought: str, spec: StackSpec) -> Stack:
     )
 
 
-def _not_found(view: View, sought: str, containers: list[Container], service: str) -> UsageError:
+def _not_found(view: View, sought: str, containers: list[Container], service: str | None) -> UsageError:
     up = [f"services {', '.join(one.service for one in containers)}"] if containers else _up(view.client)
     return UsageError(
-        f"no running service {service!r} in {sought!r}",
+        f"no running service{'' if service is None else f' {service!r}'} in {sought!r}",
         seen="\n".join(up) or "no container is running",
-        expected="a Compose project, or label=value, and the front door's service",
+        expected="a Compose project, or label=value"
+        + ("" if service is None else ", and the front door's service"),
         hint="`docker compose ls` lists the projects",
     )
 

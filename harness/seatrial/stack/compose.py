@@ -13,7 +13,7 @@ from docker.errors import DockerException
 from requests import RequestException
 
 from seatrial.errors import EngineUnavailable, SeatrialError, StackFailed
-from seatrial.model import EngineName, Service, Stack
+from seatrial.model import EngineName, FrontDoor, Service, Stack
 from seatrial.stack.compose_files import override
 from seatrial.stack.compose_services import expected_services, log_files, once_services
 from seatrial.stack.compose_steps import BringUp, Project, with_files
@@ -109,9 +109,12 @@ class _Engine:
             project=self.project, config=self.config, client=self.view.client, say=self.say, start_s=start_s
         )
         steps.run(self.view.watch)
+        if spec.front_door is None:
+            settle(self.view, None, start_s)
+            return self._stack(Way())
         door = spec.front_door.service
         settle(self.view, door, start_s)
-        way = self._way()
+        way = self._way(spec.front_door)
         self.say(f"waiting until {way.url} is ready")
         patience = Patience(watch=self.view.watch, report=lambda: self.view.report(door))
         await_ready(way.url, spec.probes, patience)
@@ -170,18 +173,17 @@ class _Engine:
             return [f"the daemon does not say whether all is gone: {error}"]
         return problems
 
-    def _way(self) -> Way:
+    def _way(self, door: FrontDoor) -> Way:
         """Find the way; a container that is just ending has no address any more, and is told as what it is."""
         for _ in range(_LOOKS):
             try:
-                return way_to(self.view.client, self._door(), self.project.spec)
+                return way_to(self.view.client, self._inspected(door.service), door)
             except StackFailed:
                 self.sleep(_PAUSE_S)
                 self.view.watch()
-        return way_to(self.view.client, self._door(), self.project.spec)
+        return way_to(self.view.client, self._inspected(door.service), door)
 
-    def _door(self) -> Mapping[str, Any]:
-        name = self.project.spec.front_door.service
+    def _inspected(self, name: str) -> Mapping[str, Any]:
         for one in self.view.running():
             if one.service == name:
                 return self.view.inspect(one.id)

@@ -97,10 +97,12 @@ class View:
             text: bytes = self.client.api.logs(container, tail=lines)
         return self.redactor.text(text.decode(errors="replace").rstrip())
 
-    def report(self, service: str) -> str:
-        """Return every service's state, and the last lines of one of them."""
+    def report(self, service: str | None) -> str:
+        """Return every service's state, and the last lines of one of them, if one is named."""
         found = self.containers()
         states = "\n".join(f"{one.name}: {one.status}" for one in found)
+        if service is None:
+            return states
         tails = [self.tail(one.id, 20) for one in found if one.service == service]
         return "\n".join([states, f"last lines of {service}:", *tails])
 

@@ -15,7 +15,6 @@ from seatrial.errors import StackFailed
 from seatrial.model import FrontDoor
 from seatrial.stack.daemon import daemon_address, daemon_host, talking
 from seatrial.stack.processes import PROC
-from seatrial.stack.spec import StackSpec
 
 _CONNECT_S = 1.0
 _HTTP = 80
@@ -23,11 +22,11 @@ _HTTP = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """Where the load goes (`url`), how it gets there, and the address for people."""
+    """Where the load goes (`url`), how it gets there, and the address for people; empty without a front door."""
 
-    url: str
-    via: str
-    public_url: str
+    url: str = ""
+    via: str = ""
+    public_url: str = ""
 
 
 def reachable(address: str, port: int) -> bool:
@@ -99,13 +98,13 @@ def is_of_this_host(
     return inspected["Id"] in groups
 
 
-def way_to(client: docker.DockerClient, inspected: Mapping[str, Any], spec: StackSpec) -> Way:
+def way_to(client: docker.DockerClient, inspected: Mapping[str, Any], door: FrontDoor) -> Way:
     """Find the way to the front door of a stack on the daemon that we talk to."""
     with talking("asking where it is"):
         info = client.info()
     return find_way(
         inspected,
-        spec.front_door,
+        door,
         daemon_host=daemon_host(daemon_address()),
         is_local=is_of_this_host(inspected, info),
     )

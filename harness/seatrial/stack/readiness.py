@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import requests
 
 from seatrial.errors import NotReady
-from seatrial.model import Probe
+from seatrial.model import HttpProbe, Probe
 
 AGENT = "seatrial-probe"
 _IN_A_ROW = 3
@@ -43,7 +43,7 @@ def await_ready(url: str, probes: tuple[Probe, ...], patience: Patience, *, ask:
             _await(url, probe, patience, lambda address: _status(session, address))
 
 
-def _await(url: str, probe: Probe, patience: Patience, ask: Ask) -> None:
+def _await(url: str, probe: HttpProbe, patience: Patience, ask: Ask) -> None:
     started = patience.clock()
     successes, last = 0, "nothing"
     while successes < _IN_A_ROW:

@@ -20,8 +20,8 @@ def seed(
 ) -> None:
     """Run the command in the stack folder; it gets the front door, the catalogue's path and the secrets.
 
-    SEATRIAL_FRONT_DOOR and SEATRIAL_CATALOGUE tell it; `python` as the first word means this interpreter.
-    SeedFailed if it can't be started, fails, runs longer than `timeout_s`, or writes no catalogue.
+    SEATRIAL_FRONT_DOOR (empty without one) and SEATRIAL_CATALOGUE tell it; `python` as the first word means this
+    interpreter. SeedFailed if it can't be started, fails, runs longer than `timeout_s`, or writes no catalogue.
     """
     if not command:
         return

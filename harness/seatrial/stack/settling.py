@@ -15,7 +15,7 @@ _PAUSE_S = 0.1
 
 def settle(
     view: View,
-    service: str,
+    service: str | None,
     within_s: float,
     *,
     clock: Callable[[], float] = time.monotonic,

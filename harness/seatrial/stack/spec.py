@@ -26,7 +26,7 @@ class StackSpec:
     project: str
     compose_file: Path
     variant: Variant
-    front_door: FrontDoor
+    front_door: FrontDoor | None
     probes: tuple[Probe, ...]
     environment: Mapping[str, str]
     work: Path

@@ -83,6 +83,7 @@ class Account:
         self._seconds = Seconds(allowed=quota.this_process(_siblings(environment)))
         self._statistics = Statistics(environment, buckets=steering is not None)
         self._details = DetailCounts()
+        self._flows: Counter[str] = Counter()
         gevent.spawn(self._statistics.run)
         self._failed_write = ""
         self._finished = False
@@ -108,8 +109,10 @@ class Account:
         pulse.failed += response.outcome not in NOT_FAILURES
 
     def flow_ended(self, flow: Flow) -> None:
-        """Count what a flow reports of itself, where the harness listens."""
-        if self._steering is not None and flow.detail:
+        """Count a flow that ended, and what it reports of itself, where the harness listens."""
+        if self._steering is not None:
+            self._flows["flows"] += 1
+            self._flows["flows_failed"] += flow.outcome not in NOT_FAILURES
             self._details.add(flow.name, flow.detail)
 
     def refused(self, error: SeatrialError) -> None:
@@ -152,7 +155,9 @@ class Account:
         counts, row = self._seconds.take(self._users(), *self._arrivals.take())
         if self._steering is not None:
             told = {"latency": self._statistics.latency(), "failures": self._statistics.failures(), **health(row)}
-            self._send("second", **counts, **told, details=self._details.take(), errors=self._mistakes.count)
+            flows, self._flows = self._flows, Counter()
+            told |= {"details": self._details.take(), **flows}
+            self._send("second", **counts, **told, errors=self._mistakes.count)
         if self._recorder is None:
             return
         begins_told = self.source == "client"

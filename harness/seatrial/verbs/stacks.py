@@ -24,7 +24,8 @@ def up(scenario: str, kept_s: float, **options: Any) -> None:  # noqa: ANN401
     """Bring SCENARIO's stack up, seed it, leave it there, and print the locust line for it."""
     with Progress() as progress:
         left = standing.up(request(scenario, options), kept_s, progress)
-    click.echo(f"{left.project} is up at {left.public_url}; its files: {left.folder}")
+    where = f" at {left.public_url}" if left.public_url else ""
+    click.echo(f"{left.project} is up{where}; its files: {left.folder}")
     click.echo(left.locust_line)
     click.echo(f"seatrial down {left.project}")
 

@@ -11,7 +11,8 @@ Harness to child, to every worker process:
 
 Child to harness, from each worker process:
 - `ready`: users may be let in (`worker pid endpoints users`, and `source`: `client` or `locust events`).
-- `second`: counts of the last second (`worker t_ns users in_flight offered completed failed errors`, in an open
+- `second`: counts of the last second (`worker t_ns users in_flight offered completed failed errors` of requests,
+  `flows flows_failed` of the flows that ended, in an open
   model `arrivals arrivals_completed arrivals_late arrivals_dropped` and `arrivals_took_ns`, which is summed over
   the completed, from the moment that each was due to the end of its task), and `latency`: for each endpoint the
   successes by bucket (`wire.buckets`), as an object of bucket number to count; `failures`: those of each endpoint
