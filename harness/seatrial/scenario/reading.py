@@ -35,6 +35,12 @@ def sourced(wanted: str, settings: Mapping[str, str]) -> tuple[Scenario, Documen
         places = {problem.place for problem in told}  # what is no word of the grammar needs no second message
         refuse(source, [*problems, *told, *(one for one in _file_problems(source) if one.place not in places)])
         raise  # refuse always raises here: a ValidationError has at least one problem
+    if text.ready and text.front_door is None:
+        seen, mend = (
+            "ready asks over HTTP, and there is no front door to ask",
+            "front_door: {service: NAME, port: NUMBER}",
+        )
+        problems.append(Problem(("ready",), seen, f"name {mend}, or leave ready out"))
     refuse(source, [*problems, *_file_problems(source)])
     return _meaning(text, source.path), source
 
@@ -98,9 +104,6 @@ def _file_problems(source: Document) -> Iterator[Problem]:
     load = values.get("load")
     if isinstance(load, dict):
         yield from load_rules.problems(load, source.path.parent)
-    if values.get("ready") and values.get("front_door") is None:
-        text = "ready asks over HTTP, and there is no front door to ask"
-        yield Problem(("ready",), text, "name front_door: {service: NAME, port: NUMBER}, or leave ready out")
     yield from compare_rules.problems(values, _all_services(source.path, values))
     locustfile = load.get("locustfile") if isinstance(load, dict) else None
     if isinstance(locustfile, str) and not _locustfile(source.path, locustfile).is_file():
