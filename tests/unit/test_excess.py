@@ -175,3 +175,11 @@ def test_details_that_are_never_reported_are_found() -> None:
     asked = _parsed("p95 startup_s of play < 2s", "p95 startup_s of watch < 2s", "max stalls_count of play < 3")
     assert excess.unreported(asked, _reported(1.0)) == ['p95 startup_s of "watch"', 'max stalls_count of "play"']
     assert excess.unknown(asked, []) == []
+
+
+def test_failures_without_requests_are_those_of_flows() -> None:
+    """And of arrivals that nobody served."""
+    asked = _parsed("failures < 10%")
+    assert excess.excess(asked, Observed(arrivals=100, flows=95, flows_failed=15, lost=5)).value == pytest.approx(
+        2.0
+    )

@@ -20,6 +20,7 @@ from seatrial.judge.metric import Kind, Unit, survives
 from seatrial.judge.turns import Turns
 from seatrial.judge.within_run import Reading, quantile_interval, reading, share_interval
 from seatrial.units import NS_PER_S
+from seatrial.weighing.metrics import told_by
 from seatrial.wire import buckets
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import OUTCOMES, SAMPLE_COLUMNS, detail_ending
@@ -300,6 +301,17 @@ def test_the_details_of_a_run_are_listed_by_flow_and_key() -> None:
     assert (stalls.mean, stalls.p50, stalls.p95, stalls.max) == (2, None, None, 2)
     assert (startup.key, startup.unit, startup.count) == ("startup_s", Unit.NS, 2)
     assert (startup.mean, startup.p50, startup.p95, startup.max) == (2 * NS_PER_S, NS_PER_S, None, 3 * NS_PER_S)
+
+
+def test_a_comparison_shows_details_without_being_asked() -> None:
+    """Mean and p95 of each; and the processor time of what the work of the run was."""
+    own = tables(None, flows([1] * 3, flow="play"), samples({"app": [50] * 9}), startup_s=[1.0, 2.0, np.nan])
+    shown = [one.text for one in told_by(replace(own, by_flows=True))]
+    assert {'mean startup_s of "play"', 'p95 startup_s of "play"', "cpu per flow", "cpu per flow of app"} <= set(
+        shown
+    )
+    assert "cpu per request" not in shown
+    assert "cpu per request of app" in [one.text for one in told_by(own)]
 
 
 def test_without_requests_the_flows_are_the_work() -> None:

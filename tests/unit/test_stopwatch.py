@@ -181,3 +181,20 @@ def test_a_detail_that_no_flow_reports_is_untold() -> None:
     watch = Stopwatch(["max startup_s of play > 2s"])
     watch.take(_reported(1), NOTHING)
     assert watch.untold == ("max startup_s of play > 2s",)
+
+
+def test_failures_are_those_of_flows_as_long_as_no_request_was_made() -> None:
+    """A load of requests is judged by them, also in a second in which only flows ended."""
+    ended = Second(t_ns=0, flows=10, flows_failed=5)
+    alone, asking = Stopwatch(["failures > 20%"]), Stopwatch(["failures > 20%"])
+    alone.take(ended, NOTHING)
+    for second in (_second(good=5), ended):
+        asking.take(second, NOTHING)
+    assert alone.fired == "failures > 20%: failures was at 50 % in one second"
+    assert asking.fired == ""
+
+
+def test_a_second_of_flows_alone_is_told_in_flows() -> None:
+    """For the line that is replaced each second."""
+    assert Second(t_ns=0, flows=10, flows_failed=5, in_flight=0).text() == "10 flows/s, 5 failed"
+    assert Second(t_ns=0, flows=10, completed=30, in_flight=2).text() == "30 requests/s, 0 failed, 2 in flight"
