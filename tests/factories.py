@@ -184,7 +184,12 @@ def thousand_requests() -> list[Asked]:
     ]
 
 
-def run(results: Path, requests: Sequence[Asked] | None = None, **changes: Any) -> RunFolder:  # noqa: ANN401  (fields of RunDocument)
+def run(
+    results: Path,
+    requests: Sequence[Asked] | None = None,
+    flows: Sequence[Mapping[str, Any]] | None = None,
+    **changes: Any,  # noqa: ANN401  (fields of RunDocument)
+) -> RunFolder:
     """Make an unsealed run folder with every kind of stream, and its run.json."""
     experiment = create_experiment(results, "registry-pull", WALL_NS)
     folder = create_run(experiment, "base", 1, WALL_NS)
@@ -195,7 +200,8 @@ def run(results: Path, requests: Sequence[Asked] | None = None, **changes: Any) 
     )
     for service in ("host", "sampler", "generator"):
         write_samples(folder.streams, service, readings(cores=0.004))
-    write_lines(folder.streams, "flows", (flow(n, n * 0.2) for n in range(200)), table="flows")
+    done = [flow(n, n * 0.2) for n in range(200)] if flows is None else flows
+    write_lines(folder.streams, "flows", done, table="flows")
     write_lines(folder.streams, "generator", (second(n) for n in range(42)), table="generator")
     event = {"t_ns": at(12.5), "service": "nginx", "event": "health_status", "detail": {"health": "healthy"}}
     folder.events.write_text(json.dumps(event) + "\n")
@@ -209,8 +215,13 @@ def requests_of(folder: RunFolder) -> Requests:
     return gathered(pieces.requests(folder), everything, pieces.count(folder))[0]
 
 
-def sealed_run(results: Path, requests: Sequence[Asked] | None = None, **changes: Any) -> RunFolder:  # noqa: ANN401  (fields of RunDocument)
+def sealed_run(
+    results: Path,
+    requests: Sequence[Asked] | None = None,
+    flows: Sequence[Mapping[str, Any]] | None = None,
+    **changes: Any,  # noqa: ANN401  (fields of RunDocument)
+) -> RunFolder:
     """Make a sealed run folder."""
-    folder = run(results, requests, **changes)
+    folder = run(results, requests, flows, **changes)
     seal(folder, documents.load(folder))
     return folder

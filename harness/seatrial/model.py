@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Literal, Protocol
 
 from seatrial.units import milliseconds
 from seatrial.wire import buckets
@@ -47,12 +47,17 @@ class FrontDoor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """One application probe through the front door: GET `path` has to answer `expect`, within `within_s`."""
+class HttpProbe:
+    """A request through the front door: GET `path` has to answer `expect`, within `within_s`."""
 
     path: str
     expect: int
     within_s: float
+    kind: Literal["http"] = "http"
+
+
+Probe = HttpProbe
+"""A probe of a stack that is coming up: the union of all kinds, told apart by `kind`; each has `within_s`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,13 +130,16 @@ class Comparing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One question, as its YAML file asks it, with every default filled in."""
+    """One question, as its YAML file asks it, with every default filled in.
+
+    Without a `front_door` the load has no URL of the stack's: its user model knows where it works.
+    """
 
     name: str
     path: Path
     question: str
     compose_file: Path
-    front_door: FrontDoor
+    front_door: FrontDoor | None
     ready: tuple[Probe, ...]
     seed: tuple[str, ...]
     secrets: tuple[str, ...]
@@ -216,7 +224,7 @@ class StackSpec:
     project: str
     compose_file: Path
     variant: Variant
-    front_door: FrontDoor
+    front_door: FrontDoor | None
     probes: tuple[Probe, ...]
     environment: Mapping[str, str]
     work: Path
@@ -248,7 +256,8 @@ class Stack:
     """A stack that is up and ready.
 
     `url` is where the load goes, `via` how it gets there (`container address`, `published port`, `loopback`);
-    `public_url` is for people. `addresses` are all addresses that belong to the stack.
+    `public_url` is for people; all three are empty without a front door. `addresses` are all addresses that belong
+    to the stack.
     """
 
     engine: EngineName
@@ -300,7 +309,8 @@ class LoadSecond:
     """Counts and health of one second of the load, summed over its processes.
 
     The first process reported its second at `t_least_ns`, the last one at `t_ns`. `latency` holds the successes of
-    all endpoints by bucket (`wire.buckets`), `by_endpoint` those of each, `failures` the failures of each.
+    all endpoints by bucket (`wire.buckets`), `by_endpoint` those of each, `failures` the failures of each;
+    `details` the numbers that flows reported, by flow, key and bucket.
     `arrivals_took_ns` sums, over the arrivals that were completed, the time from when they were due to their ends.
     `cpu_fraction` is that of the busiest process, lags and slip are those of the latest. None where no process
     knows it, as `in_flight` where requests are recorded from Locust's own events.
@@ -313,6 +323,8 @@ class LoadSecond:
     offered: int = 0
     completed: int = 0
     failed: int = 0
+    flows: int = 0
+    flows_failed: int = 0
     arrivals: int = 0
     arrivals_completed: int = 0
     arrivals_late: int = 0
@@ -321,6 +333,7 @@ class LoadSecond:
     latency: Mapping[int, int] = field(default_factory=dict)
     by_endpoint: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
+    details: Mapping[str, Mapping[str, Mapping[int, int]]] = field(default_factory=dict)
     cpu_fraction: float | None = None
     loop_lag_p50_ns: int | None = None
     loop_lag_p99_ns: int | None = None
@@ -329,11 +342,12 @@ class LoadSecond:
     def text(self) -> str:
         """Return the counts in words, for a line that is replaced each second."""
         p95_ns = buckets.percentile_ns(self.latency, 95)
+        by_flows = self.flows and not self.completed
         parts = (
-            f"{self.completed} requests/s",
+            f"{self.flows} flows/s" if by_flows else f"{self.completed} requests/s",
             "" if p95_ns is None else f"p95 {milliseconds(p95_ns)}",
-            f"{self.failed} failed",
-            "" if self.in_flight is None else f"{self.in_flight} in flight",
+            f"{self.flows_failed if by_flows else self.failed} failed",
+            "" if self.in_flight is None or by_flows else f"{self.in_flight} in flight",
             f"{self.arrivals_late} late" if self.arrivals_late else "",
             f"{self.arrivals_dropped} dropped" if self.arrivals_dropped else "",
         )

@@ -111,6 +111,7 @@ def _rises(weighed: Weighed, cache: RunCache) -> list[Rise]:
 def _curves(run: RecordedRun, result: Review) -> Curves:
     requests, order = (run.requests, run.other_requests), [placed.use.service for placed in result.services]
     grid = _grid(run)
+    by_flows = not any(len(table.t_start_ns) for table in requests) and len(run.flows.t_start_ns) > 0
 
     def rank(service: str) -> int:
         return order.index(service) if service in order else len(order)
@@ -119,12 +120,13 @@ def _curves(run: RecordedRun, result: Review) -> Curves:
         window=run.window,
         spans=run.document.spans,
         events=(*result.events, *_killed(run)),
-        pace=tally.load_series(requests, grid),
-        rises=tally.distributions(run.requests),
+        pace=tally.load_series([run.flows] if by_flows else requests, grid),
+        rises=tally.distributions(run.flows_in_window if by_flows else run.requests),
         held=sorted(service_series.held(run.samples), key=lambda held: rank(held.service)),
         worked=sorted(service_series.worked(run.samples, grid), key=lambda worked: rank(worked.service)),
         pulse=series.pulse(run.generator, grid),
         latency_told=not result.saturated,
+        work="flows" if by_flows else "requests",
     )
 
 

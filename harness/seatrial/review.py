@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.errors import UsageError
-from seatrial.judge import budgets, host_share, latency, memory, tally, turns, validity, within_run
-from seatrial.judge.columns import Flows, Generator, Requests, Samples, rows
+from seatrial.judge import budgets, host_share, latency, measured, memory, tally, turns, validity, within_run
+from seatrial.judge.columns import Floats, Flows, Generator, Requests, Samples, rows
 from seatrial.judge.generator import generator, limit_ns
 from seatrial.judge.measured import Tables
-from seatrial.judge.metric import Metric
 from seatrial.judge.turns import Turns
 from seatrial.judge.validity import Sampling
 from seatrial.judge.window import Window, window
 from seatrial.model import Note
 from seatrial.record import document as documents
-from seatrial.record import pieces, read, windowed
+from seatrial.record import pieces, read
 from seatrial.record.document import NO_ENGINE, RunDocument
 from seatrial.record.folder import RunFolder
 from seatrial.report.contents import About, Happened, Review, Times, placed
@@ -40,7 +39,8 @@ _DEATHS = frozenset({"die"})
 class RecordedRun:
     """A sealed run as it was read: run.json, and each table once.
 
-    `requests` are those of the window, `other_requests` of the other phases.
+    `requests` are those of the window, `other_requests` of the other phases. `details` are the numbers that flows
+    reported, by key: one for each row of `flows`, NaN where it has none.
     `slices` are the turns of a run whose load came by turns, else None.
     """
 
@@ -50,6 +50,7 @@ class RecordedRun:
     requests: Requests
     other_requests: Requests
     flows: Flows
+    details: Mapping[str, Floats]
     samples: Samples
     generator: Generator
     events: tuple[Mapping[str, Any], ...]
@@ -65,19 +66,19 @@ class RecordedRun:
         """The samples that count."""
         return rows(self.samples, self.window.rows(self.samples.phase))
 
-    def tables(self, metrics: Iterable[Metric] = ()) -> Tables:
-        """Return what metrics are measured from; the flows' details only as far as the metrics name them."""
-        keys = sorted({metric.key for metric in metrics if metric.key})
+    @cached_property
+    def tables(self) -> Tables:
+        """What metrics are measured from."""
         inside = self.window.rows(self.flows.phase)
-        details = windowed.details(self.folder, keys, len(inside))
         return Tables(
             requests=self.requests,
             flows=self.flows_in_window,
             samples=self.samples_in_window,
             window_ns=self.window.length_ns,
-            details={key: numbers[inside] for key, numbers in details.items()},
+            details={key: numbers[inside] for key, numbers in self.details.items()},
             turns=self.slices,
             around=None if self.slices is None else self.samples,
+            by_flows=not len(self.requests.t_start_ns) and bool(inside.any()),
         )
 
 
@@ -86,17 +87,19 @@ def load(folder: RunFolder) -> RecordedRun:
     document, stamps, samples = documents.load(folder), pieces.stamps(folder), read.samples(folder)
     judged = window(document.spans, stamps, samples.numbers["t_ns"])
     inside, outside = tally.gathered(pieces.requests(folder), judged, pieces.count(folder))
+    flows = read.flows(folder)
     return RecordedRun(
         folder=folder,
         document=document,
         window=judged,
         requests=inside,
         other_requests=outside,
-        flows=read.flows(folder),
+        flows=flows,
+        details=read.flow_details(folder),
         samples=samples,
         generator=read.generator(folder),
         events=tuple(read.events(folder)),
-        slices=turns.slice_times(document.spans, (inside, outside)),
+        slices=turns.slice_times(document.spans, (inside, outside), flows),
     )
 
 
@@ -110,7 +113,8 @@ def run_result(run: RecordedRun) -> Review:
     document, judged = run.document, run.window
     total = latency.all_requests(run.requests, judged.length_ns)
     flows = latency.flows(run.flows_in_window, judged.length_ns)
-    services = memory.services(run.samples_in_window, judged.length_ns, total.count)
+    served = measured.served(run.flows_in_window)
+    services = memory.services(run.samples_in_window, judged.length_ns, total.count, served)
     if run.slices is not None:
         services = turns.services(services, run.samples, run.slices)
 
@@ -125,7 +129,7 @@ def run_result(run: RecordedRun) -> Review:
     notes = (
         *document.notes,
         *validity.of_services(services, _sampling(document, judged), deaths),
-        *validity.of_requests(total.count, loaded="load" in document.scenario),
+        *validity.of_work(total.count, served, loaded="load" in document.scenario),
         *(validity.of_generator(load_use) if judged.opened else ()),
         *(validity.of_turns(flows or (total,), document.spans) if run.slices is not None else ()),
         *_host_notes(run),
@@ -138,6 +142,7 @@ def run_result(run: RecordedRun) -> Review:
         total=total,
         endpoints=latency.endpoints(run.requests, judged.length_ns),
         flows=flows,
+        details=measured.flow_details(run.flows_in_window, run.tables.details),
         services=placed(services, document.scenario.get("tiers") or {}),
         generator=load_use,
         events=tuple(_happened(event, judged.from_ns) for event in run.events),
@@ -164,11 +169,10 @@ def _budgets(run: RecordedRun) -> tuple[budgets.Judged, ...]:
         asked = [budgets.parse(text) for text in run.document.scenario.get("budgets") or ()]
     except ValueError as error:
         raise UsageError("a budget can't be read", where=str(run.folder.document), seen=str(error)) from error
-    tables = run.tables(budget.metric for budget in asked)
     return tuple(
         budgets.judge_alone(budget)
         if budget.limit is None
-        else budgets.judge(budget, [within_run.reading(budget.metric, tables)])
+        else budgets.judge(budget, [within_run.reading(budget.metric, run.tables)])
         for budget in asked
     )
 

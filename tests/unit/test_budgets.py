@@ -26,6 +26,12 @@ MIB = 1 << 20
         ("failures < 0.1%", "failures", "<", 0.001, None),
         ("peak unreclaimable of auth < 200MiB", "peak unreclaimable of auth", "<", 200 * MIB, None),
         ("stall ratio < 1%", "stall ratio", "<", 0.01, None),
+        ('p95 startup_s of "play" < 2s', 'p95 startup_s of "play"', "<", 2000 * MS, None),
+        ('mean received_bytes of "play" < 3MiB', 'mean received_bytes of "play"', "<", 3 * MIB, None),
+        ('mean received_bytes of "play" > 1MiB', 'mean received_bytes of "play"', ">", MIB, None),
+        ('max stalls_count of "play" < 3', 'max stalls_count of "play"', "<", 3, None),
+        ('max stall_ratio of "play" <= 10%', 'max stall_ratio of "play"', "<=", 0.1, None),
+        ("p95 startup_s of play within 10% of base", 'p95 startup_s of "play"', "<", None, 0.1),
         ("cpu per request < 3ms", "cpu per request", "<", 3 * MS, None),
         ("throughput > 100/s", "throughput", ">", 100, None),
         ("throughput of pull >= 60/m", 'throughput of "pull"', ">=", 1, None),
@@ -54,6 +60,9 @@ def test_what_can_be_written(text: str, name: str, op: str, limit: float | None,
         ("p95 of token < 10MiB", "is not a duration"),
         ("failures < 0.001", "a number of per cent such as 0.1% is expected"),
         ("failures < 101%", "is not a share"),
+        ("max stalls_count of play < 3s", "is not a count: a plain number such as 3 is expected"),
+        ("max stalls_count of play < 0", "more than 0 is expected"),
+        ("p95 startup_s of play < 3", "is not a duration"),
         ("failures < 0%", "more than 0 is expected"),
         ("peak unreclaimable of auth < 200ms", "is not a size"),
         ("throughput > 100", "such as 100/s is expected"),
@@ -242,6 +251,21 @@ def test_shares_within_the_base_are_told_in_points() -> None:
     assert (found.word, found.reason[:10]) == (Kept.BROKEN, "+0.5 point")
 
 
+def test_too_few_flows_decide_nothing_and_none_break() -> None:
+    """As of latency; the words are of flows."""
+    budget = budgets.parse("p95 startup_s of play < 2s")
+    few = budgets.judge(budget, [Reading(value=None, count=12)])
+    assert (few.word, few.reason) == (Kept.NOT_DECIDED, "12 flows are too few to tell it")
+    assert budgets.judge(budget, [Reading(value=None, never=True)]).word is Kept.BROKEN
+
+
+def test_the_highest_detail_of_all_blocks_counts() -> None:
+    """As of a peak: it was seen."""
+    readings = [Reading(value=one, low=one, high=one, count=9) for one in (1.0, 4.0, 2.0)]
+    found = budgets.judge(budgets.parse("max stalls_count of play < 3"), readings)
+    assert (found.word, found.value, found.reason) == (Kept.BROKEN, 4.0, "4")
+
+
 def test_each_kind_has_its_own_judge() -> None:
     """A limit is not relative, and the other way round."""
     with pytest.raises(ValueError, match="needs a comparison"):
@@ -260,6 +284,9 @@ def test_each_kind_has_its_own_judge() -> None:
         ("swap of host > 1GiB", "swap of host", Unit.BYTES, 1 << 30, 1),
         ('p99 of "manifest for x" > 2s for 30s', 'p99 of "manifest for x"', Unit.NS, 2000 * MS, 30),
         ("throughput < 1/s for 20s", "throughput", Unit.PER_S, 1.0, 20),
+        ("mean stalls_count of play > 0 for 5s", 'mean stalls_count of "play"', Unit.COUNT, 0.0, 5),
+        ("p95 startup_s of play > 2s", 'p95 startup_s of "play"', Unit.NS, 2000 * MS, 1),
+        ("mean received_bytes of play < 1MiB", 'mean received_bytes of "play"', Unit.BYTES, MIB, 1),
     ],
 )
 def test_stop_rules(text: str, signal: str, unit: Unit, limit: float, lasts_s: int) -> None:
@@ -342,6 +369,8 @@ def test_a_fired_rule_tells_what_it_saw() -> None:
         (512, Unit.BYTES, "512 B"),
         (0.00123, Unit.SHARE, "0.123 %"),
         (123.456, Unit.PER_S, "123.5/s"),
+        (2.0, Unit.COUNT, "2"),
+        (1234.5, Unit.COUNT, "1,234"),
     ],
 )
 def test_values_as_people_read_them(value: float, unit: Unit, text: str) -> None:

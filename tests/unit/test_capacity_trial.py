@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from seatrial.judge.excess import TrialCounts
 from seatrial.load.seconds import SecondAggregator
 from seatrial.model import LoadSecond
 from seatrial.units import NS_PER_S
-from seatrial.wire.buckets import bucket
+from seatrial.wire.buckets import bucket, of_detail
 
 S = NS_PER_S
 MS = S // 1000
@@ -239,8 +240,8 @@ def test_nothing_observed_breaks_nothing() -> None:
 @pytest.mark.parametrize(
     ("texts", "words"),
     [
-        ((), "no budget of latency or failures"),
-        (("peak unreclaimable of app < 200MiB",), "no budget of latency or failures"),
+        ((), "no budget of latency, failures or a detail"),
+        (("peak unreclaimable of app < 200MiB",), "no budget of latency, failures or a detail"),
         (('p95 of "wait" < 1s', "throughput > 100/s"), "the rate is what it searches"),
         (('p95 of "wait" within 10% of base',), "has no base beside it"),
     ],
@@ -283,6 +284,83 @@ def test_names_that_are_never_asked_for_are_found() -> None:
     asked = _parsed('p95 of "waits" < 1s', 'failures of "wait" < 1%', "failures < 1%")
 
     assert excess.unknown_endpoints(asked, ["wait"]) == ["waits"]
+
+
+def _reported(*values: float, key: str = "startup_s", lost: int = 0) -> TrialCounts:
+    numbers = Counter(of_detail("_s" if key.endswith("_s") else "_count", value) for value in values)
+    counts = _counts()
+    counts.take(
+        _second(
+            12,
+            arrivals=len(values) + lost,
+            arrivals_completed=len(values),
+            arrivals_dropped=lost,
+            details={"play": {key: numbers}, "other": {key: {0: 99}}},
+        )
+    )
+    return counts
+
+
+def _excess(text: str, counts: TrialCounts) -> float:
+    return excess.budget_excess(_parsed(text), counts).value
+
+
+def test_a_percentile_of_a_detail_counts_the_flows_beyond_it() -> None:
+    """5 of 100 may; arrivals that were not served are beyond it, too."""
+    text = "p95 startup_s of play < 2s"
+    assert _excess(text, _reported(*[1.0] * 95, *[3.0] * 5)) == pytest.approx(1.0)
+    assert _excess(text, _reported(*[1.0] * 90, *[3.0] * 10)) == pytest.approx(2.0)
+    assert _excess(text, _reported(*[1.0] * 90, lost=10)) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "kept"),
+    [
+        ("max stalls_count of play < 3", (0, 1, 2), True),
+        ("max stalls_count of play < 3", (0, 1, 3), False),
+        ("max stalls_count of play <= 3", (0, 1, 3), True),
+        ("mean stalls_count of play < 2", (0, 1, 3), True),
+        ("mean stalls_count of play < 2", (4, 1, 3), False),
+        ("mean stalls_count of play > 2", (4, 1, 3), True),
+        ("mean stalls_count of play > 2", (0, 0, 0), False),
+    ],
+)
+def test_a_mean_or_highest_detail_is_set_against_its_limit(
+    text: str, values: tuple[float, ...], *, kept: bool
+) -> None:
+    """It is no share of flows that may break it; on the limit the sign decides."""
+    assert (_excess(text, _reported(*values, key="stalls_count")) <= 1.0) is kept
+
+
+def test_a_detail_that_no_flow_reported_is_broken_by_what_was_lost() -> None:
+    """A stack on which no flow comes to its end keeps nothing."""
+    text = "mean startup_s of play < 2s"
+    assert _excess(text, _answered(lost=5)) > 1.0
+    assert _excess(text, _counts()) == 0.0
+
+
+def test_details_that_are_never_reported_are_found() -> None:
+    """By the name of the flow and by the key; they are not taken for endpoints."""
+    asked = _parsed("p95 startup_s of play < 2s", "p95 startup_s of watch < 2s", "max stalls_count of play < 3")
+    assert excess.unreported_details(asked, _reported(1.0)) == [
+        'p95 startup_s of "watch"',
+        'max stalls_count of "play"',
+    ]
+    assert excess.unknown_endpoints(asked, []) == []
+
+
+def test_failures_without_requests_are_those_of_flows() -> None:
+    """And of arrivals that were not served."""
+    counts = _counts()
+    counts.take(_second(12, arrivals=100, arrivals_completed=95, arrivals_dropped=5, flows=95, flows_failed=15))
+    assert _excess("failures < 10%", counts) == pytest.approx(2.0)
+
+
+def test_without_requests_a_completed_arrival_ended_well() -> None:
+    """Where some were made, a failed one did not."""
+    assert _reported(1.0, 2.0).ended_well == 2
+    assert _answered(fast=3, failed=1).ended_well == 3
+    assert _answered(failed=4).ended_well == 0
 
 
 def _queued(rng: random.Random, rate_per_s: float, trial_s: float, *, servers: int = SERVERS) -> TrialCounts:

@@ -40,7 +40,7 @@ def _refused(tmp_path: Path, *words: str) -> UsageError:
     [
         (("--budget", "throughput > 100/s"), "the rate is what it searches"),
         (("--budget", 'p95 of "wait" within 10% of base'), "no base beside it"),
-        (("--budget", "peak unreclaimable of app < 1GiB"), "no budget of latency or failures"),
+        (("--budget", "peak unreclaimable of app < 1GiB"), "no budget of latency, failures or a detail"),
         (("--budget", "p95 wait"), "no comparison"),
     ],
 )

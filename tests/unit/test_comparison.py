@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from seatrial.judge import metric, noise, pairing
 from seatrial.judge.comparison import Comparison, Overall, compare
 from seatrial.judge.effects import Effect
-from seatrial.judge.pairing import Block, Paired, Run
+from seatrial.judge.pairing import Block, Paired, Run, by_flows, gated_metrics
 from seatrial.judge.verdicts import Verdict
 from seatrial.judge.words import Word
 
@@ -108,6 +108,17 @@ def test_failing_takes_back_praise_in_the_exploratory_table_too() -> None:
     """Whatever is shown beside the gate is read as well."""
     found = judged(blocks(v={"failures": 0.01, "cpu": 5}), shown=[CPU])
     assert of(found, CPU.text).withheld
+
+
+def test_without_requests_the_default_gate_is_processor_time_of_flows() -> None:
+    """Which of the two the runs have tells what their work was."""
+    for flows_alone, first in ((False, "cpu per request"), (True, "cpu per flow")):
+        gating, _ = gated_metrics((), shared_cores=True, by_flows=flows_alone)
+        assert [one.text for one in gating] == [first, "unreclaimable memory", "failures"]
+    flows, requests = {"cpu per flow": 1.0}, {"cpu per request": 1.0, "cpu per flow": 4.0}
+    assert by_flows([{"base": Run(values=flows)}])
+    assert not by_flows([{"base": Run(values=requests)}])
+    assert not by_flows([{"base": Run()}])
 
 
 def test_on_shared_cores_latency_is_shown_and_not_gated() -> None:

@@ -79,7 +79,7 @@ def _tables(took_ns: int, idle_cores: float = 0.0, per_s: int = 50) -> Tables:
         flows=_no_flows(),
         samples=samples,
         window_ns=inside.length_ns,
-        turns=turns.slice_times(SPANS, [requests]),
+        turns=turns.slice_times(SPANS, [requests], _no_flows()),
         around=samples,
     )
 
@@ -137,7 +137,7 @@ def test_settling_belongs_to_the_turn_and_one_window_alone_is_none() -> None:
     """A plain run, and one whose trials settle before a single window, are judged as ever."""
     assert turns.opened(SPANS)[:2] == [(0, S - 10 * MS), (2 * S, 3 * S - 10 * MS)]
     assert turns.opened(factories.SPANS) == []
-    assert turns.slice_times(factories.SPANS, []) is None
+    assert turns.slice_times(factories.SPANS, [], _no_flows()) is None
 
 
 def _generator(cpu_fraction: float) -> Generator:

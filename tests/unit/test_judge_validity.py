@@ -105,11 +105,12 @@ def test_a_container_that_died_in_the_window_invalidates(used: tuple[ServiceUse,
     assert text.startswith("registry: ended or was replaced once within the window")
 
 
-def test_no_request_in_a_window_under_load_invalidates() -> None:
-    """Watching without load needs no request."""
-    assert [note.kind for note in validity.of_requests(0, loaded=True)] == [NoteKind.NO_REQUESTS]
-    assert validity.of_requests(0, loaded=False) == ()
-    assert validity.of_requests(1, loaded=True) == ()
+def test_no_work_in_a_window_under_load_invalidates() -> None:
+    """Watching without load needs none; flows that make no request are work, too."""
+    assert [note.kind for note in validity.of_work(0, 0, loaded=True)] == [NoteKind.NO_REQUESTS]
+    assert validity.of_work(0, 0, loaded=False) == ()
+    assert validity.of_work(1, 0, loaded=True) == ()
+    assert validity.of_work(0, 1, loaded=True) == ()
 
 
 def _busy(folder: RunFolder, seconds: range, *, workers: int = 1) -> tuple[Note, ...]:

@@ -34,6 +34,12 @@ def test_parameters_become_options_and_classes_come_last() -> None:
     assert words[words.index("--spawn-rate") + 1] == "3"
 
 
+def test_without_a_front_door_there_is_no_host() -> None:
+    """The locustfile says where its users work."""
+    assert "--host" in command.argv(_load(), "http://127.0.0.1:1", {})
+    assert "--host" not in command.argv(_load(), "", {})
+
+
 def test_the_environment_holds_no_setting_of_locust() -> None:
     """A LOCUST_USERS of the caller would change the run in silence."""
     inherited = {"LOCUST_USERS": "99", "PATH": "/bin", "HOME": "/root"}

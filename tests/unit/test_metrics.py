@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.judge import metric, rounding, within_run
+from seatrial.judge import measured, metric, rounding, within_run
 from seatrial.judge.columns import Coded, Flows, Requests, Samples
 from seatrial.judge.effects import Scale
 from seatrial.judge.measured import Tables, slices, value
@@ -19,8 +20,10 @@ from seatrial.judge.metric import Kind, Unit, survives
 from seatrial.judge.turns import Turns
 from seatrial.judge.within_run import Reading, quantile_interval, reading, share_interval
 from seatrial.units import NS_PER_S
+from seatrial.weighing.metrics import told_by
+from seatrial.wire import buckets
 from seatrial.wire.streams import NULL
-from seatrial.wire.tables import OUTCOMES, SAMPLES, row_columns
+from seatrial.wire.tables import OUTCOMES, SAMPLES, detail_ending, row_columns
 
 MS = 1_000_000
 MIB = 1 << 20
@@ -126,6 +129,12 @@ def of(text: str, *parts: object, **details: Sequence[float]) -> float | None:
         ("peak unreclaimable of auth", "peak unreclaimable of auth", 0.03),
         ("peak unreclaimable memory", "peak unreclaimable", 0.03),
         ("stall ratio", "stall ratio", 0.01),
+        ("cpu per flow of auth", "cpu per flow of auth", 0.05),
+        ("mean stall_ratio of play", 'stall ratio of "play"', 0.01),
+        ("p95 startup_s of play", 'p95 startup_s of "play"', 0.10),
+        ('MAX stalls_count of "play all" within 5%', 'max stalls_count of "play all"', 0.05),
+        ("mean received_bytes of play", 'mean received_bytes of "play"', 0.05),
+        ("p90 stall_ratio of play", 'p90 stall_ratio of "play"', 0.01),
     ],
 )
 def test_what_can_be_written(text: str, canonical: str, threshold: float) -> None:
@@ -138,6 +147,10 @@ def test_what_can_be_written(text: str, canonical: str, threshold: float) -> Non
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("p95 startup of play", "'startup' has no unit: .*_s, _ratio, _bytes or _count is expected"),
+        ("mean startup_ms of play", "'startup_ms' has no unit"),
+        ("p75 startup_s of play", "mean, p50, p90, p95, p99 or max is expected"),
+        ("p95 startup_s", 'does not say of which flow: p95 startup_s of "NAME" is expected'),
         ("", "is not a metric"),
         ("p95", "does not say of what"),
         ("p90 of x", "p90 is not measured; p50, p95 or p99 is expected"),
@@ -241,6 +254,101 @@ def test_details_of_flows() -> None:
     assert of("stall ratio", None, flows([1] * 4), stall_ratio=[0.1, 0.3, np.nan, 0.2]) == pytest.approx(0.2)
     assert of("stall ratio of other", None, flows([1] * 4), stall_ratio=[0.1] * 4) is None
     assert of("stall ratio", None, flows([1] * 2), stall_ratio=[np.nan] * 2) is None
+
+
+def test_a_detail_is_measured_in_the_unit_of_its_key() -> None:
+    """Seconds become nanoseconds like every duration; 200 flows tell a p99, 19 no p95."""
+    startup = [0.01 * number for number in range(1, 201)]
+    told = {"startup_s": startup, "stalls_count": [0.0, 3.0] * 100}
+    assert of("mean startup_s of pull", None, flows([1] * 200), **told) == pytest.approx(1.005 * NS_PER_S)
+    assert of("p50 startup_s of pull", None, flows([1] * 200), **told) == pytest.approx(1.0 * NS_PER_S)
+    assert of("p90 startup_s of pull", None, flows([1] * 200), **told) == pytest.approx(1.8 * NS_PER_S)
+    assert of("p99 startup_s of pull", None, flows([1] * 200), **told) == pytest.approx(1.98 * NS_PER_S)
+    assert of("max startup_s of pull", None, flows([1] * 200), **told) == pytest.approx(2.0 * NS_PER_S)
+    assert of("max stalls_count of pull", None, flows([1] * 200), **told) == 3
+    assert of("mean stalls_count of pull", None, flows([1] * 200), **told) == pytest.approx(1.5)
+    assert of("p95 startup_s of pull", None, flows([1] * 19), startup_s=startup[:19]) is None
+    assert of("max startup_s of pull", None, flows([1] * 2), startup_s=[np.nan] * 2) is None
+    assert of("max other_s of pull", None, flows([1] * 200), **told) is None
+
+
+def test_a_detail_of_one_run_has_an_interval() -> None:
+    """A percentile by effective numbers, a mean by parts of the window; the highest value was seen."""
+    chance = np.random.default_rng(5)
+    some = tables(None, flows([1] * 400), startup_s=chance.uniform(1, 2, 400).tolist())
+    for text in ("mean startup_s of pull", "p95 startup_s of pull"):
+        found = reading(metric.parse(text), some)
+        assert found.value is not None
+        assert found.low is not None
+        assert found.high is not None
+        assert found.low < found.value < found.high
+    highest = reading(metric.parse("max startup_s of pull"), some)
+    assert highest.low == highest.value == highest.high
+    assert reading(metric.parse("p95 other_s of pull"), some).never
+    few = reading(metric.parse("p95 startup_s of pull"), tables(None, flows([1] * 9), startup_s=[1.0] * 9))
+    assert (few.value, few.never, few.count) == (None, False, 9)
+
+
+def test_the_details_of_a_run_are_listed_by_flow_and_key() -> None:
+    """What no flow of that name reported is in no list."""
+    details = {
+        "startup_s": np.array([1.0, 3.0]),
+        "stalls_count": np.array([2.0, np.nan]),
+        "x_s": np.full(2, np.nan),
+    }
+    stalls, startup = measured.flow_details(flows([1] * 2, flow="play"), details)
+    assert (stalls.flow, stalls.key, stalls.unit, stalls.count) == ("play", "stalls_count", Unit.COUNT, 1)
+    assert (stalls.mean, stalls.p50, stalls.p95, stalls.max) == (2, None, None, 2)
+    assert (startup.key, startup.unit, startup.count) == ("startup_s", Unit.NS, 2)
+    assert (startup.mean, startup.p50, startup.p95, startup.max) == (2 * NS_PER_S, NS_PER_S, None, 3 * NS_PER_S)
+
+
+def test_a_comparison_shows_details_without_being_asked() -> None:
+    """Mean and p95 of each; and the processor time of what the work of the run was."""
+    own = tables(None, flows([1] * 3, flow="play"), samples({"app": [50] * 9}), startup_s=[1.0, 2.0, np.nan])
+    shown = [one.text for one in told_by(replace(own, by_flows=True))]
+    assert {'mean startup_s of "play"', 'p95 startup_s of "play"', "cpu per flow", "cpu per flow of app"} <= set(
+        shown
+    )
+    assert "cpu per request" not in shown
+    assert "cpu per request of app" in [one.text for one in told_by(own)]
+
+
+def test_without_requests_the_flows_are_the_work() -> None:
+    """Throughput, failures and processor time are theirs; an arrival that nobody served is no work."""
+    outcomes = coded([OK] * 7 + [STATUS] * 2 + [OUTCOMES.index("dropped")], tuple(OUTCOMES))
+    some = replace(flows([1] * 10), outcome=outcomes)
+    by_flows = replace(tables(None, some, samples({"app": [50] * 101}, cores=0.5)), by_flows=True)
+    assert value(metric.parse("failures"), by_flows) == pytest.approx(0.3)
+    assert value(metric.parse("throughput"), by_flows) == pytest.approx(0.7)
+    each_ns = 0.5 * 10 * NS_PER_S / 9
+    assert value(metric.parse("cpu per request"), by_flows) == pytest.approx(each_ns)
+    assert value(metric.parse("cpu per flow of app"), by_flows) == pytest.approx(each_ns)
+    assert value(metric.parse("throughput"), replace(by_flows, by_flows=False)) is None
+    assert [part.by_flows for part in measured.slices(by_flows, 2)] == [True, True]
+
+
+def test_the_processor_time_of_a_flow_is_not_that_of_its_requests() -> None:
+    """Where both were made each metric has its own."""
+    both = (requests([1] * 40), flows([1] * 10), samples({"app": [50] * 101}, cores=0.5))
+    assert of("cpu per flow", *both) == pytest.approx(4 * (of("cpu per request", *both) or 0))
+
+
+def test_buckets_tell_a_detail_as_its_numbers_do() -> None:
+    """What reaches the harness while the load runs is at most 0.8 % off, and small counts are exact."""
+    numbers: dict[str, list[float]] = {
+        "startup_s": [0.1, 0.5, 2.0],
+        "stalls_count": [0, 1, 5],
+        "stall_ratio": [0.0, 0.02, 0.4],
+    }
+    for key, told in numbers.items():
+        counts = Counter(buckets.of_detail(detail_ending(key) or "", number) for number in told)
+        for statistic in ("mean", "p50", "max"):
+            text = f"{statistic} {key} of pull"
+            exact = of(text, None, flows([1] * 3), **{key: told})
+            assert measured.over_buckets(metric.parse(text), counts) == pytest.approx(exact, rel=0.008)
+    assert measured.over_buckets(metric.parse("p95 startup_s of pull"), {7: 19}) is None
+    assert measured.over_buckets(metric.parse("mean startup_s of pull"), {}) is None
 
 
 def test_the_stack_is_its_services_and_not_what_watches_it() -> None:

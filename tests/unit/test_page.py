@@ -181,11 +181,23 @@ def test_a_run_of_schema_1_makes_a_page() -> None:
 
 def test_a_run_without_requests_makes_a_page(tmp_path: Path) -> None:
     """A run that was only observed has memory and no latency."""
-    folder = factories.sealed_run(tmp_path, [], scenario={})
+    folder = factories.sealed_run(tmp_path, [], [], scenario={})
     found = Parts(paging.page_of(folder))
 
     assert not {"chart-latency", "chart-distribution", "requests"} & set(found.ids)
     assert "chart-memory-1" in found.ids
+
+
+def test_flows_without_requests_are_drawn_and_their_details_listed(tmp_path: Path) -> None:
+    """Their rate and latency stand where those of requests would; numbers with a unit have a table."""
+    flows = [factories.flow(n, n * 0.2, detail={"startup_s": 0.5 + n / 1000, "layers": 3}) for n in range(200)]
+    found = Parts(paging.page_of(factories.sealed_run(tmp_path, [], flows)))
+
+    assert {"chart-latency", "chart-rate", "chart-distribution", "details"} <= set(found.ids)
+    assert "requests" not in found.ids
+    assert "150 flows in a window of 30.0 s; no failures" in found.said
+    assert "Latency by flow" in found.said
+    assert "startup_s" in found.said
 
 
 def test_a_saturated_run_shows_no_latency(folder: RunFolder) -> None:

@@ -48,7 +48,7 @@ def test_an_invalidating_note_decides(tmp_path: Path) -> None:
 
 def test_a_window_without_requests_is_invalid(tmp_path: Path) -> None:
     """The load never got through to anything."""
-    found = review(factories.sealed_run(tmp_path, [Asked(start_s=5)]))
+    found = review(factories.sealed_run(tmp_path, [Asked(start_s=5)], []))
     assert not found.valid
     assert [note.kind for note in found.notes] == [NoteKind.NO_REQUESTS]
 
@@ -124,7 +124,7 @@ def test_a_recording_of_locust_alone_needs_no_samples(tmp_path: Path) -> None:
 
 def test_a_recording_without_requests_is_invalid(tmp_path: Path) -> None:
     """Not even the sampler's absence excuses that."""
-    folder = factories.sealed_run(tmp_path, [], engine=NO_ENGINE, scenario={"load": {"users": 3}})
+    folder = factories.sealed_run(tmp_path, [], [], engine=NO_ENGINE, scenario={"load": {"users": 3}})
     assert [note.kind for note in review(folder).notes] == [NoteKind.NO_REQUESTS]
 
 

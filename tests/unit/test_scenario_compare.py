@@ -55,7 +55,7 @@ MISTAKES = {
     "stop_when: [failures > 20% for 1.5s]": "5: stop_when: 'failures > 20% for 1.5s': values come once a second, so "
     "whole seconds from 1s on are expected",
     "stop_when: [cpu per request > 5ms]": "5: stop_when: 'cpu per request > 5ms': cpu per request is only known after "
-    "the run; latency, failures and memory are known each second",
+    "the run; latency, failures, details of flows and memory are known each second",
     "stop_when: [peak unreclaimable of web > 1GiB]": "5: stop_when: 'peak unreclaimable of web > 1GiB': peak "
     "unreclaimable of web is only known after the run; memory of web is known each second",
     "stop_when: [memory of db > 90%]": "5: stop_when: the stack has no service 'db'; its services: web",

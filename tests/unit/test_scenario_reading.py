@@ -61,6 +61,18 @@ def test_files_are_found_beside_the_scenario(folder: Path) -> None:
     assert scenario.variants["big"].files == {folder / "st" / "web.conf": folder / "st" / "big.conf"}
 
 
+def test_a_stack_needs_no_front_door(folder: Path) -> None:
+    """But something to ask, if it is to be ready only once it answers."""
+    alone = GOOD.replace("front_door: {service: web, port: 80}\n", "")
+    (problem,) = _problems(folder, alone)
+    assert problem.startswith(
+        "bad.yaml:3: ready asks over HTTP, and there is no front door to ask; name front_door: "
+    )
+    (folder / "alone.yaml").write_text(alone.replace("ready:\n  - {get: /, expect: 200, within: 10s}\n", ""))
+    scenario = reading.read(str(folder / "alone.yaml"))
+    assert (scenario.front_door, scenario.ready, plan.resolved(scenario)["front_door"]) == (None, (), None)
+
+
 def test_five_mistakes_yield_five_messages(folder: Path) -> None:
     """Each is told with its line, in one pass, and a misspelt key is one mistake, not two."""
     text = (

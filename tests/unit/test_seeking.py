@@ -129,6 +129,14 @@ class Hung(Queue):
         return counts
 
 
+class Players(Queue):
+    """Flows that make no request, and report how long each of them had to wait."""
+
+    def _second(self, due: list[float], ended: list[tuple[float, float]], *, busy: bool) -> LoadSecond:
+        second = super()._second(due, ended, busy=busy)
+        return replace(second, by_endpoint={}, details={"play": {"wait_s": second.by_endpoint["wait"]}})
+
+
 def _search(*texts: str, effort: Effort = EFFORT, **changes: Any) -> CapacitySearch:  # noqa: ANN401  (fields of Load)
     load = Load(locustfile=Path("load.py"), users=200, warmup_s=2.0, duration_s=60.0, drain_s=1.0)
     return CapacitySearch(
@@ -159,6 +167,22 @@ def test_the_ceiling_is_found_and_validated_below_the_bound() -> None:
     assert found.trials[0].arrivals == 8
     assert all(trial.kept for trial in found.trials if trial.rate_per_s < 95)
     assert found.search_s == pytest.approx(queue.now_s - 103, abs=1.1)
+
+
+def test_the_ceiling_of_a_detail_is_found() -> None:
+    """No request is made; what the flows report is what the rate may not break."""
+    for text in ("p95 wait_s of play < 100ms", "mean wait_s of play < 60ms"):
+        found = _played(_search(text), Players())
+        assert found.lower_per_s == pytest.approx(100, rel=0.08)
+        assert found.silent == ""
+
+
+def test_a_budget_of_a_detail_that_no_flow_reports_is_refused_after_the_warm_up() -> None:
+    """Else any rate would keep it."""
+    with pytest.raises(UsageError, match='p95 startup_s of "play"') as caught:
+        _played(_search("p95 startup_s of play < 1s"), Players())
+
+    assert "in the warm-up: wait_s of play" in caught.value.seen
 
 
 def test_the_curve_rises_with_the_rate() -> None:

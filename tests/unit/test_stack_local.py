@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,12 @@ def test_front_door_is_the_port_of_that_number(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, {"web": web()})
     services: list[LocalService] = plan(spec)
     assert door_port(services, spec) == ("web", "debug")
+
+
+def test_a_stack_without_a_front_door_has_none(tmp_path: Path) -> None:
+    """Its services start all the same."""
+    spec = replace(spec_of(tmp_path, {"web": web()}), front_door=None)
+    assert door_port(plan(spec), spec) is None
 
 
 def test_variables_come_from_where_compose_has_them(tmp_path: Path) -> None:

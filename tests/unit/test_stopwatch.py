@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -182,3 +183,45 @@ def test_replicas_are_summed_and_what_has_ended_is_left_out() -> None:
     sources = [("web", _Source(one)), ("web", _Source(one)), ("gone", _Source(ProcessLookupError(3, "no")))]
 
     assert Glance(sources).held() == {"web": _held(120, 0, 400)}
+
+
+def _reported(*stalls: int, flow: str = "play") -> LoadSecond:
+    return LoadSecond(t_ns=0, details={flow: {"stalls_count": Counter(stalls)}})
+
+
+def test_details_of_flows_fire_as_they_end() -> None:
+    """The mean over the flows that ended in the rule's span; another flow's are not its own."""
+    watch = StopRules(["mean stalls_count of play > 2 for 2s"])
+
+    for second in (_reported(0, 1), _reported(9, flow="other"), _reported(9, flow="other")):
+        watch.take(second, NOTHING)
+    assert watch.fired == ""
+    assert watch.without_value == ()
+    for _ in range(2):
+        watch.take(_reported(3, 4), NOTHING)
+
+    assert watch.fired.startswith('mean stalls_count of play > 2 for 2s: mean stalls_count of "play" was at ')
+
+
+def test_a_detail_that_no_flow_reports_is_untold() -> None:
+    """The rule has guarded nothing."""
+    watch = StopRules(["max startup_s of play > 2s"])
+    watch.take(_reported(1), NOTHING)
+    assert watch.without_value == ("max startup_s of play > 2s",)
+
+
+def test_failures_are_those_of_flows_as_long_as_no_request_was_made() -> None:
+    """A load of requests is judged by them, also in a second in which only flows ended."""
+    ended = LoadSecond(t_ns=0, flows=10, flows_failed=5)
+    alone, asking = StopRules(["failures > 20%"]), StopRules(["failures > 20%"])
+    alone.take(ended, NOTHING)
+    for second in (_second(good=5), ended):
+        asking.take(second, NOTHING)
+    assert alone.fired == "failures > 20%: failures was at 50 % in one second"
+    assert asking.fired == ""
+
+
+def test_a_second_of_flows_alone_is_told_in_flows() -> None:
+    """For the line that is replaced each second."""
+    assert LoadSecond(t_ns=0, flows=10, flows_failed=5, in_flight=0).text() == "10 flows/s, 5 failed"
+    assert LoadSecond(t_ns=0, flows=10, completed=30, in_flight=2).text() == "30 requests/s, 0 failed, 2 in flight"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import factories
 import pytest
@@ -22,7 +23,7 @@ CROWDED = {
 }
 
 
-def _judged(folder: Path, *texts: str, cpu_fraction: float = 0.3, **changes: object) -> Validation:
+def _judged(folder: Path, *texts: str, cpu_fraction: float = 0.3, **changes: Any) -> Validation:  # noqa: ANN401  (fields of RunDocument)
     run = factories.run(folder, [factories.Asked(start_s=index * 0.042) for index in range(1000)], **changes)
     seconds = (factories.second(number, cpu_fraction=cpu_fraction) for number in range(42))
     factories.write_lines(run.streams, "generator", seconds, table="generator")

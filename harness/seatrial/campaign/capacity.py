@@ -118,7 +118,7 @@ def search_budgets(asked: CapacityRequest) -> SearchBudgets:
             else "no budget to search for: give --budget, or `budgets:` in the scenario",
             where=str(scenario.path),
             seen=str(error),
-            expected="at least one budget of latency or failures",
+            expected="at least one budget of latency, failures or a detail of flows",
             hint=f"seatrial capacity {shipped.word(scenario.path)} --budget 'p95 of \"NAME\" < 150ms'",
         ) from error
 

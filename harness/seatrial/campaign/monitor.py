@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from seatrial.campaign.run_record import RunRecord
 from seatrial.errors import StoppedEarly
-from seatrial.judge import stopping
-from seatrial.judge.metric import Kind, Unit
+from seatrial.judge import measured, stopping
+from seatrial.judge.metric import Kind, Metric, Unit
 from seatrial.judge.stopping import Held as HeldFor
 from seatrial.judge.stopping import StopRule
 from seatrial.load.driving import LoadObserver
@@ -30,6 +30,7 @@ class StopRules:
         self._held = [HeldFor()] * len(self._rules)
         self._had_value = [False] * len(self._rules)
         self._seconds: deque[LoadSecond] = deque(maxlen=max((rule.lasts_s for rule in self._rules), default=1))
+        self._any_request = False
         self.fired = ""
 
     @property
@@ -45,8 +46,9 @@ class StopRules:
     def take(self, second: LoadSecond, memory: Mapping[str, Held]) -> None:
         """Evaluate all rules for one more second; the first rule that fires is kept."""
         self._seconds.append(second)
+        self._any_request = self._any_request or bool(second.latency or second.failures)
         for index, rule in enumerate(self._rules):
-            value = evaluate(rule, tuple(self._seconds), memory)
+            value = evaluate(rule, tuple(self._seconds), memory, by_flows=not self._any_request)
             self._had_value[index] |= value is not None
             self._held[index] = stopping.advance(rule, self._held[index], value)
             self.fired = self.fired or stopping.fired(rule, self._held[index])
@@ -103,22 +105,28 @@ def refuse_stopped(rules: StopRules, observer: LoadObserver) -> None:
         observer.note(NoteKind.RULE_WITHOUT_VALUE, f"stop_when: {text}: there was never a value to judge")
 
 
-def evaluate(rule: StopRule, seconds: Sequence[LoadSecond], memory: Mapping[str, Held]) -> float | None:
+def evaluate(
+    rule: StopRule, seconds: Sequence[LoadSecond], memory: Mapping[str, Held], *, by_flows: bool = False
+) -> float | None:
     """Return the value of what the rule is about, in its unit; None if the newest second has none.
 
-    Shares and rates are those of the newest second, percentiles those of all successes of the rule's span.
+    Shares and rates are those of the newest second, percentiles those of all successes of the rule's span, details
+    those of all flows that ended in it. As long as no request was made, failures and throughput are those of flows
+    (`by_flows`).
     """
     if rule.metric is None:
         return _memory(rule, memory)
     newest = seconds[-1]
     match rule.metric.kind:
+        case Kind.DETAIL:
+            return measured.over_buckets(rule.metric, _details(rule.metric, seconds[-rule.lasts_s :]))
         case Kind.LATENCY:
             return _percentile(rule, seconds[-rule.lasts_s :])
         case Kind.FAILURES:
-            failed, good = _counts(newest, rule.of)
+            failed, good = _counts(newest, rule.of, by_flows=by_flows)
             return failed / (failed + good) if failed + good else None
         case Kind.THROUGHPUT:
-            return float(_counts(newest, rule.of)[1])
+            return float(_counts(newest, rule.of, by_flows=by_flows)[1])
         case _:
             return None
 
@@ -143,8 +151,19 @@ def _percentile(rule: StopRule, seconds: Sequence[LoadSecond]) -> float | None:
     return buckets.percentile_ns(counts, percent)
 
 
-def _counts(second: LoadSecond, endpoint: str | None) -> tuple[int, int]:
-    """Return how many failed and how many ended well, of one endpoint or of all."""
+def _details(metric: Metric, seconds: Sequence[LoadSecond]) -> Counter[int]:
+    counts: Counter[int] = Counter()
+    for second in seconds:
+        for flow, by_key in second.details.items():
+            if metric.of in {None, flow}:
+                counts.update(by_key.get(metric.key, {}))
+    return counts
+
+
+def _counts(second: LoadSecond, endpoint: str | None, *, by_flows: bool) -> tuple[int, int]:
+    """Return how many failed and how many ended well, of one endpoint or of all, or of all flows."""
+    if endpoint is None and by_flows:
+        return second.flows_failed, second.flows - second.flows_failed
     if endpoint is None:
         return sum(second.failures.values()), sum(second.latency.values())
     return second.failures.get(endpoint, 0), sum(second.by_endpoint.get(endpoint, {}).values())

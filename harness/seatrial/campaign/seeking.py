@@ -140,7 +140,7 @@ class CapacitySearch:
         rest_s = _REST_FLOWS * (self._flow_s(self.effort.first_per_s) or 0.0)
         rest_s = min(max(REST_WITHIN_S, rest_s), CALM_WITHIN_S)
         counts = sequence.trial(rate_per_s, duration_s, Phase.SETTLE, rest_s)
-        self._successes += counts.successes
+        self._successes += counts.ended_well
         most = excess.budget_excess(self.budgets.searched, counts)
         backlogged = backlog.backlog_excess(counts, self._flow_s(rate_per_s), self.budgets.wait_s)
         piled = backlogged.value > max(most.value, 1.0)
@@ -195,7 +195,7 @@ def refuse_warmup(counts: TrialCounts, asked: SearchBudgets, effort: Effort) -> 
     if not counts.arrivals:
         return
     where = f"the warm-up, at {effort.first_per_s:g} arrivals a second"
-    if not counts.successes:
+    if not counts.ended_well:
         failed, lost = sum(counts.failures.values()), counts.lost
         raise MeasurementInvalid(
             "the stack does not answer: nothing that was asked of it ended well",
@@ -210,7 +210,15 @@ def refuse_warmup(counts: TrialCounts, asked: SearchBudgets, effort: Effort) -> 
             f"no request is named {', '.join(map(repr, unknown))}",
             where="budgets",
             seen=f"in the warm-up: {', '.join(endpoints)}",
-            expected="the endpoints of requests: a trial is judged by requests, not by flows",
+            expected="the endpoints of requests: latency and failures of a trial are theirs, not those of flows",
+        )
+    if unreported := excess.unreported_details(asked.searched, counts):
+        reported = sorted(f"{key} of {flow}" for flow, by_key in counts.details.items() for key in by_key)
+        raise UsageError(
+            f"no flow reported what {', '.join(unreported)} asks for",
+            where="budgets",
+            seen=f"in the warm-up: {', '.join(reported) or 'no detail at all'}",
+            expected='a number that each flow of that name reports: flow.detail["startup_s"] = 0.8',
         )
     flow_s = counts.flow_s
     if flow_s is None or effort.trial_s < backlog.LEAST_FLOWS * flow_s:
@@ -231,7 +239,7 @@ def validation(asked: SearchBudgets, folder: RunFolder, rate_per_s: float, durat
     """Judge the window of a sealed run: its budgets, and whether memory that can't be taken back grew."""
     run = review.load(folder)
     window, notes = run.window, review.run_result(run).notes
-    tables = run.tables(budget.metric for budget in asked.validated)
+    tables = run.tables
     verdicts = [budgets.judge(budget, [within_run.reading(budget.metric, tables)]) for budget in asked.validated]
     saturated = next((note.text for note in notes if note.kind is NoteKind.SATURATED), "")
     broken = bool(saturated) or any(verdict.word is Kept.BROKEN for verdict in verdicts)

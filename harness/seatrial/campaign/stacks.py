@@ -73,7 +73,7 @@ def up(request: Request, kept_s: float, progress: Progress) -> KeptStack:
 def _locust_line(request: Request, url: str, secrets: dict[str, str], catalogue: Path | None) -> str:
     load = request.scenario.load
     settings = [f"{name}={shlex.quote(value)}" for name, value in secrets.items()]
-    words = [sys.executable, "-m", "locust", "-f", str(load.locustfile), "--host", url]
+    words = [sys.executable, "-m", "locust", "-f", str(load.locustfile), *(["--host", url] if url else [])]
     words += command.options(parameters(load.parameters, catalogue))
     if load.rate is not None:
         words += ["--rate", load.rate.text(), "--arrivals", "poisson" if load.rate.poisson else "constant"]

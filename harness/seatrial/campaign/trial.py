@@ -185,7 +185,9 @@ class Trial:
             guard.log_to(folder.logs / "deadman.log")
             with engine.running(context.choice, spec, guard, progress.say) as stack:
                 _describe(record, context, stack)
-                progress.say(f"ready at {stack.url} ({stack.via})")
+                progress.say(
+                    f"ready at {stack.url} ({stack.via})" if stack.url else "ready; there is no front door"
+                )
                 if context.expected is not None:
                     context.expected.check(record.document)
                 hosts = target.hosts(
@@ -193,7 +195,8 @@ class Trial:
                     allowed=request.scenario.allow_hosts,
                     confirmed=request.confirmed_hosts,
                 )
-                target.check(stack.url, hosts)
+                if stack.url:
+                    target.check(stack.url, hosts)
                 catalogue = provide_catalogue(request, spec, stack, folder.catalogue, guard)
                 record.stamp("seeded_ns")
                 with observing(
@@ -281,6 +284,13 @@ def first_page(
 def stack_spec(request: Request, secrets: Mapping[str, str], folder: RunFolder, run_id: str) -> StackSpec:
     """Return what the engine needs to bring up the request's variant."""
     scenario = request.scenario
+    if request.port and scenario.front_door is None:
+        raise UsageError(
+            "there is no front door to publish",
+            where=str(scenario.path),
+            seen=f"--port {request.port}",
+            hint="name it in the scenario: front_door: {service: NAME, port: NUMBER}",
+        )
     probes_s = sum(probe.within_s for probe in scenario.ready)
     load_s = scenario.load.warmup_s + scenario.load.duration_s + scenario.load.drain_s
     return StackSpec(

@@ -4,9 +4,11 @@
     failures < 0.1%
     peak unreclaimable of auth < 200MiB
     throughput > 100/s
+    p95 startup_s of "play" < 2s
     p99 of pull within 10% of base
 
-The metrics are those of `seatrial.judge.metric`.
+The metrics are those of `seatrial.judge.metric`. A detail of flows may have a limit on either side (`mean
+received_bytes of "play" > 1MiB`): what is good of it only its budget knows.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from enum import StrEnum
 
 from seatrial.judge import effects, limits, metric
 from seatrial.judge.effects import Effect, Scale
-from seatrial.judge.metric import Kind, Metric, Unit
+from seatrial.judge.metric import HIGHEST, Kind, Metric, Unit
 from seatrial.judge.within_run import Reading
 
 EXAMPLE = 'p95 of "manifest by tag" < 150ms, or p99 of pull within 10% of base'
@@ -47,6 +49,10 @@ class Budget:
     op: str = "<"
     limit: float | None = None
     within: float | None = None
+
+    def holds(self, value: float) -> bool:
+        """Tell whether a value is on the good side of the limit; of none, every value is."""
+        return self.limit is None or _holds(value, self.op, self.limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +86,7 @@ def parse(text: str) -> Budget:
     parts = limits.compared(text, EXAMPLE)
     meant = metric.bare(parts.metric)
     good = "<" if meant.worse == "higher" else ">"
-    if not parts.op.startswith(good):
+    if meant.kind is not Kind.DETAIL and not parts.op.startswith(good):
         raise ValueError(
             f"{text!r} would be broken by a good result: {meant.text} {good} {parts.limit} is expected"
         )
@@ -152,14 +158,15 @@ def _untold(budget: Budget, readings: Sequence[Reading]) -> Judged:
     if all(one.never for one in readings):
         return Judged(budget=budget, word=Kept.BROKEN, reason=f"{budget.metric.text} was never measured")
     count = sum(one.count for one in readings)
-    few = "1 success is" if count == 1 else f"{count} successes are"
+    nouns = ("flow", "flows") if budget.metric.kind is Kind.DETAIL else ("success", "successes")
+    few = f"1 {nouns[0]} is" if count == 1 else f"{count} {nouns[1]} are"
     return Judged(budget=budget, word=Kept.NOT_DECIDED, reason=f"{few} too few to tell it")
 
 
 def _over_blocks(asked: Metric, told: Sequence[Reading]) -> Reading:
     values = [one.value for one in told if one.value is not None]
     count = sum(one.count for one in told)
-    if asked.kind is Kind.PEAK:
+    if asked.kind is Kind.PEAK or (asked.kind is Kind.DETAIL and asked.percent == HIGHEST):
         return Reading(value=max(values), low=max(values), high=max(values), count=count)
     logs = asked.kind is not Kind.FAILURES and min(values) > 0
     floor = _NO_FAILURE / count if asked.kind is Kind.FAILURES and count else 0.0

@@ -65,7 +65,9 @@ def compare(
     variant is in no block, for more than six metrics, or if none of them is comparable.
     """
     variants = pairing.variants_of(blocks, base)
-    gating, moved = pairing.gated_metrics(gate, shared_cores=shared_cores, comparable=comparable)
+    gating, moved = pairing.gated_metrics(
+        gate, shared_cores=shared_cores, comparable=comparable, by_flows=pairing.by_flows(blocks)
+    )
     taken = {one.text for one in gating}
     others = list({one.text: one for one in (*moved, *shown) if one.text not in taken}.values())
     others = [one for one in others if comparable(one)]

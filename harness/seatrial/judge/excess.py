@@ -6,6 +6,8 @@ A budget is exceeded by the share of requests that broke it, over the share that
 `p99 of "x" < 1s`      the same; 1 % may
 `failures < 0.1%`      failures and arrivals that were not served, of all that was asked; 0.1 % may
 `failures of "x" < 1%` the same of x
+`p95 k_s of "x" < 2s`  of the flows x: those whose detail is beyond it, and arrivals that were not served; 5 % may
+`mean k_s of "x" < 2s` the mean, or the highest value, over the limit: it is no share of requests
 
 One request among others may always break a budget: of the 500 of a trial one alone would be twice the 0.1 % that
 may fail, and would decide by chance. What one more means, MLRsearch decides by the median of the trials
@@ -14,18 +16,23 @@ may fail, and would decide by chance. What one more means, MLRsearch decides by 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from seatrial.judge import limits
 from seatrial.judge.budgets import Budget
-from seatrial.judge.metric import Kind
+from seatrial.judge.measured import in_bucket, over_buckets
+from seatrial.judge.metric import HIGHEST, Kind, Metric
 from seatrial.model import LoadSecond
 from seatrial.units import NS_PER_S
 from seatrial.wire import buckets
 
 _EXAMPLE = "budgets: ['p95 of \"NAME\" < 150ms', 'failures < 0.1%'], or --budget"
-_SEARCHED = frozenset({Kind.LATENCY, Kind.FAILURES})
+_OF_REQUESTS = frozenset({Kind.LATENCY, Kind.FAILURES})
+_SEARCHED = _OF_REQUESTS | {Kind.DETAIL}
+_JUST_BEYOND = math.nextafter(1.0, 2.0)
 _NO_LATENCY_NS = NS_PER_S
 _CURVE_PERCENT = 95
 
@@ -162,9 +169,37 @@ class TrialCounts:
         return total
 
     @property
-    def successes(self) -> int:
-        """How many requests ended well."""
-        return sum(self.latency_of(None).values())
+    def ended_well(self) -> int:
+        """How many requests ended well; where none was made, how many arrivals were completed."""
+        return sum(self.latency_of(None).values()) or (0 if any(self.failures.values()) else self.completed)
+
+    @property
+    def flows(self) -> int:
+        """How many flows ended."""
+        return sum(second.flows for second in self.seconds)
+
+    @property
+    def flows_failed(self) -> int:
+        """How many of them failed."""
+        return sum(second.flows_failed for second in self.seconds)
+
+    @property
+    def details(self) -> Mapping[str, Mapping[str, Mapping[int, int]]]:
+        """The numbers that flows reported, by flow, key and bucket."""
+        details: dict[str, dict[str, Counter[int]]] = {}
+        for second in self.seconds:
+            for flow, by_key in second.details.items():
+                for key, counts in by_key.items():
+                    details.setdefault(flow, {}).setdefault(key, Counter()).update(counts)
+        return details
+
+    def detail_of(self, metric: Metric) -> Mapping[int, int]:
+        """Return the numbers of a detail by bucket, of one flow or of all."""
+        total: Counter[int] = Counter()
+        for flow, by_key in self.details.items():
+            if metric.of in {None, flow}:
+                total.update(by_key.get(metric.key, {}))
+        return total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,14 +262,21 @@ def search_budgets(budgets: Sequence[Budget]) -> SearchBudgets:
             raise ValueError(f"{budget.text!r} needs a comparison: a search has no base beside it")
     searched = tuple(budget for budget in budgets if budget.metric.kind in _SEARCHED)
     if not searched:
-        raise ValueError(f"there is no budget of latency or failures that a rate could break: {_EXAMPLE}")
+        what = "latency, failures or a detail of flows"
+        raise ValueError(f"there is no budget of {what} that a rate could break: {_EXAMPLE}")
     return SearchBudgets(searched=searched, validated=tuple(budgets))
 
 
 def unknown_endpoints(budgets: Sequence[Budget], endpoints: Sequence[str]) -> list[str]:
     """Return the names in these budgets that are no endpoint."""
-    names = [budget.metric.of for budget in budgets if budget.metric.kind in _SEARCHED]
+    names = [budget.metric.of for budget in budgets if budget.metric.kind in _OF_REQUESTS]
     return [name for name in dict.fromkeys(names) if name is not None and name not in endpoints]
+
+
+def unreported_details(budgets: Sequence[Budget], counts: TrialCounts) -> list[str]:
+    """Return the details in these budgets that no flow reported."""
+    metrics = [budget.metric for budget in budgets if budget.metric.kind is Kind.DETAIL]
+    return list(dict.fromkeys(metric.text for metric in metrics if not counts.detail_of(metric)))
 
 
 def budget_excess(budgets: Sequence[Budget], counts: TrialCounts) -> Excess:
@@ -243,12 +285,9 @@ def budget_excess(budgets: Sequence[Budget], counts: TrialCounts) -> Excess:
 
 
 def _excess(budget: Budget, counts: TrialCounts) -> Excess:
-    endpoint, limit_ns = budget.metric.of, budget.limit or 0.0
-    latency, failures = counts.latency_of(endpoint), counts.failures
-    broke = counts.lost + (failures.get(endpoint, 0) if endpoint is not None else sum(failures.values()))
-    asked = sum(latency.values()) + broke
-    if budget.metric.kind is Kind.LATENCY:
-        broke += sum(count for number, count in latency.items() if buckets.middle_ns(number) > limit_ns)
+    if budget.metric.kind is Kind.DETAIL and budget.metric.percent in {None, HIGHEST}:
+        return _excess_of_detail(budget, counts)
+    broke, asked = _broke(budget, counts)
     may = _may_break(budget) * asked
     may = may if broke == asked else max(may, 1.0)
     return Excess(
@@ -256,8 +295,35 @@ def _excess(budget: Budget, counts: TrialCounts) -> Excess:
     )
 
 
+def _broke(budget: Budget, counts: TrialCounts) -> tuple[int, int]:
+    """Return how many requests, or flows, broke the budget, and how many there were."""
+    if budget.metric.kind is Kind.DETAIL:
+        values = counts.detail_of(budget.metric)
+        bad = sum(count for number, count in values.items() if not budget.holds(in_bucket(budget.metric, number)))
+        return bad + counts.lost, sum(values.values()) + counts.lost
+    endpoint, limit_ns = budget.metric.of, budget.limit or 0.0
+    latency, failures = counts.latency_of(endpoint), counts.failures
+    if endpoint is None and not latency and not failures:  # no request was made
+        return counts.flows_failed + counts.lost, counts.flows + counts.lost
+    broke = counts.lost + (failures.get(endpoint, 0) if endpoint is not None else sum(failures.values()))
+    asked = sum(latency.values()) + broke
+    if budget.metric.kind is Kind.LATENCY:
+        broke += sum(count for number, count in latency.items() if buckets.middle_ns(number) > limit_ns)
+    return broke, asked
+
+
+def _excess_of_detail(budget: Budget, counts: TrialCounts) -> Excess:
+    """Set the mean, or the highest value, against its limit; without any, lost arrivals break it."""
+    value, limit = over_buckets(budget.metric, counts.detail_of(budget.metric)), budget.limit or 0.0
+    if value is None:
+        return Excess(value=2.0 if counts.lost else 0.0, text=f"{budget.text}: never reported, {counts.lost} lost")
+    ratio = value / limit if budget.op.startswith("<") else limit / value if value > 0 else math.inf
+    excess = min(ratio, 1.0) if budget.holds(value) else max(ratio, _JUST_BEYOND)
+    return Excess(value=excess, text=f"{budget.text}: {limits.written(value, budget.metric.unit)}")
+
+
 def _may_break(budget: Budget) -> float:
     """Return the share of requests that may break the budget."""
-    if budget.metric.kind is Kind.LATENCY:
+    if budget.metric.kind in {Kind.LATENCY, Kind.DETAIL}:
         return (100 - (budget.metric.percent or 50)) / 100
     return budget.limit or 0.0

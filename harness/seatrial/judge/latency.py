@@ -80,6 +80,11 @@ def _quantiles_in_place(values: Ints) -> Quantiles:
     return Quantiles(count=count, p50=p50, p95=p95, p99=p99, max=int(values[-1]))
 
 
+def enough(count: int, percent: int) -> bool:
+    """Tell whether at least one of so many values is expected above the percentile."""
+    return round(count * (1 - percent / 100), 6) >= 1
+
+
 def endpoints(requests: Requests, window_ns: int) -> tuple[Traffic, ...]:
     """Judge each endpoint of the requests given, in the order of the labels."""
     return tuple(all_requests(some, window_ns, name) for name, some in by_label(requests, requests.endpoint))
@@ -152,5 +157,4 @@ def _rank(count: int, percent: int) -> int:
 
 
 def _if_enough(ordered: Ints, percent: int) -> int | None:
-    above = len(ordered) * (1 - percent / 100)
-    return nearest_rank(ordered, percent) if round(above, 6) >= 1 else None
+    return nearest_rank(ordered, percent) if enough(len(ordered), percent) else None

@@ -11,7 +11,7 @@ container's last known value in the sum; one that a source can't tell at all cou
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class ServiceUse:
     `memory` maps each of CLASSES to its level, replicas added up; `ticks` counts the moments at which the service
     was read, `samples` the readings of all its containers; `gained` maps each of COUNTERS to what it grew by
     (None: can't be told); `cpu_cores` is the mean number of cores in use; `containers` those seen, `restarts` how
-    often one followed another.
+    often one followed another. `cpu_per_flow_ns` is known only where no request was made.
     """
 
     service: str
@@ -83,13 +83,20 @@ class ServiceUse:
     samples_per_s: float
     period_ns: Quantiles
     reading_ns: Quantiles
+    cpu_per_flow_ns: int | None = None
 
 
-def services(samples: Samples, window_ns: int, requests: int) -> tuple[ServiceUse, ...]:
-    """Judge each service of the samples given; `requests` is how many the stack was asked in that time."""
-    return tuple(
+def services(samples: Samples, window_ns: int, requests: int, flows: int = 0) -> tuple[ServiceUse, ...]:
+    """Judge each service of the samples given; `requests` and `flows` are how many there were in that time."""
+    used = (
         _use(rows(samples, samples.service.is_(name)), name, window_ns, requests)
         for name in samples.service.counts()
+    )
+    if requests or not flows:
+        return tuple(used)
+    return tuple(
+        one if one.cpu_cores is None else replace(one, cpu_per_flow_ns=round(one.cpu_cores * window_ns / flows))
+        for one in used
     )
 
 

@@ -4,9 +4,14 @@
     throughput, throughput of pull    requests (or flows) a second that ended well
     failures, failures of "token"     the share of requests (or flows) that failed
     cpu per request [of auth]         processor time of the stack (or a service) for each request
+    cpu per flow [of auth]            the same for each flow
     unreclaimable memory [of auth]    the median over the window
     peak unreclaimable [of auth]      the highest value
-    stall ratio [of play]             the mean of what the flows tell about themselves
+    p95 startup_s of "play"           a number that each flow reports in `detail`: mean, p50, p90, p95, p99 or max
+    stall ratio [of play]             short for `mean stall_ratio`
+
+The key of a detail ends in its unit: `_s`, `_ratio`, `_bytes` or `_count`; higher is taken as worse. Where no
+request was made, throughput, failures and `cpu per request` are those of the flows.
 
 A name of several words stands in quotes. An endpoint and a flow of one name: the endpoint is meant. Each may end
 with its own practical threshold: `p95 of "token" within 5%`.
@@ -20,6 +25,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from seatrial.judge.effects import Scale
+from seatrial.wire.tables import DETAIL_ENDINGS, detail_ending
 
 
 class Kind(StrEnum):
@@ -41,6 +47,7 @@ class Unit(StrEnum):
     PER_S = "per_s"
     SHARE = "share"
     BYTES = "bytes"
+    COUNT = "count"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +55,8 @@ class Metric:
     """One metric; `text` is its canonical form, without the threshold.
 
     `worse` is `higher` or `lower`. `threshold` is the smallest change that matters: of a ratio (0.05: 5 %), or, on
-    the difference scale, of the value itself (0.001: 0.1 percentage points). `key` names a flow's own detail.
+    the difference scale, of the value itself (0.001: 0.1 percentage points). `key` names a detail of flows, of
+    which `percent` None is the mean and HIGHEST the largest. `per`: processor time of each request, or flow.
     """
 
     text: str
@@ -60,10 +68,13 @@ class Metric:
     worse: str = "higher"
     scale: Scale = Scale.RATIO
     key: str = ""
+    per: str = "request"
 
 
+HIGHEST = 100
 EXPECTED = (
-    'p95 of "NAME", throughput, failures, cpu per request, unreclaimable memory, peak unreclaimable, stall ratio'
+    'p95 of "NAME", throughput, failures, cpu per request, unreclaimable memory, peak unreclaimable, '
+    'or of a flow\'s details such as p95 startup_s of "NAME"'
 )
 _PERCENTILES = {50: 0.05, 95: 0.10, 99: 0.20}
 _PLAIN: dict[str, Metric] = {
@@ -72,6 +83,7 @@ _PLAIN: dict[str, Metric] = {
         text="failures", kind=Kind.FAILURES, unit=Unit.SHARE, threshold=0.001, scale=Scale.DIFFERENCE
     ),
     "cpu per request": Metric(text="cpu per request", kind=Kind.CPU, unit=Unit.NS, threshold=0.05),
+    "cpu per flow": Metric(text="cpu per flow", kind=Kind.CPU, unit=Unit.NS, threshold=0.05, per="flow"),
     "unreclaimable memory": Metric(text="unreclaimable memory", kind=Kind.MEMORY, unit=Unit.BYTES, threshold=0.03),
     "peak unreclaimable": Metric(text="peak unreclaimable", kind=Kind.PEAK, unit=Unit.BYTES, threshold=0.03),
     "stall ratio": Metric(
@@ -89,7 +101,11 @@ _ALSO = {
     "failure": "failures",
 }
 _WORD = re.compile(r"[^\s\"'<>=]+\Z")
-_WHOLE = re.compile(r"\A(?P<what>[A-Za-z0-9 ]+?)(?:\s+of\s+(?P<of>\"[^\"]*\"|.+?))?\Z")
+_STATISTICS = {"mean": None, "p50": 50, "p90": 90, "p95": 95, "p99": 99, "max": HIGHEST}
+_DETAIL_THRESHOLDS = {None: 0.05, 50: 0.05, 90: 0.10, 95: 0.10, 99: 0.20, HIGHEST: 0.20}
+_DETAIL_UNITS = {"_s": Unit.NS, "_ratio": Unit.SHARE, "_bytes": Unit.BYTES, "_count": Unit.COUNT}
+_DETAIL = re.compile(r"(?P<statistic>mean|max|p\d+) (?P<key>\S+)\Z", re.IGNORECASE)
+_WHOLE = re.compile(r"\A(?P<what>[A-Za-z0-9_ ]+?)(?:\s+of\s+(?P<of>\"[^\"]*\"|.+?))?\Z")
 _WITHIN = re.compile(r"\A(?P<metric>.*\S)\s+within\s+(?P<share>\S+?)\s*%\s*\Z")
 _OF_SERVICE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})
 
@@ -111,6 +127,8 @@ def bare(text: str) -> Metric:
         raise ValueError(f"{text.strip()!r} is not a metric: {EXPECTED} is expected")
     what = _ALSO.get(match["what"].lower(), match["what"].lower())
     name = _name(match["of"], text)
+    if (of_detail := _DETAIL.match(match["what"])) is not None:
+        return _detail(of_detail["statistic"].lower(), of_detail["key"], name, text)
     if re.fullmatch(r"p\d+(\.\d+)?", what):
         return _latency(what, name, text)
     if what not in _PLAIN:
@@ -152,6 +170,39 @@ def _latency(what: str, name: str | None, text: str) -> Metric:
         threshold=_PERCENTILES[int(percent)],
         of=name,
         percent=int(percent),
+    )
+
+
+def _detail(statistic: str, key: str, name: str | None, text: str) -> Metric:
+    ending = detail_ending(key)
+    if ending is None:
+        endings = f"{', '.join(DETAIL_ENDINGS[:-1])} or {DETAIL_ENDINGS[-1]}"
+        raise ValueError(
+            f"{text.strip()!r}: {key!r} has no unit: a detail of a flow that ends in {endings} is expected"
+        )
+    if statistic not in _STATISTICS:
+        expected = "mean, p50, p90, p95, p99 or max is expected"
+        raise ValueError(f"{text.strip()!r}: {statistic} of a detail is not measured; {expected}")
+    if name is None:
+        raise ValueError(f'{text.strip()!r} does not say of which flow: {statistic} {key} of "NAME" is expected')
+    return detail(statistic, key, name)
+
+
+def detail(statistic: str, key: str, flow: str) -> Metric:
+    """Return the metric of a flow's detail, whose key ends in a unit."""
+    percent, unit = _STATISTICS[statistic], _DETAIL_UNITS[detail_ending(key) or ""]
+    stalls = _PLAIN["stall ratio"]
+    if percent is None and key == stalls.key:
+        return replace(stalls, of=flow, text=f'{stalls.text} of "{flow}"')
+    return Metric(
+        text=f'{statistic} {key} of "{flow}"',
+        kind=Kind.DETAIL,
+        unit=unit,
+        threshold=0.01 if unit is Unit.SHARE else _DETAIL_THRESHOLDS[percent],
+        scale=Scale.DIFFERENCE if unit is Unit.SHARE else Scale.RATIO,
+        of=flow,
+        percent=percent,
+        key=key,
     )
 
 

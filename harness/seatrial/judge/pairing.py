@@ -18,6 +18,7 @@ MOST_LOST = 0.25
 MOST_GATED = 6
 FAILURES = metric.parse("failures")
 DEFAULT_GATE = (metric.parse("cpu per request"), metric.parse("unreclaimable memory"))
+CPU_PER_FLOW = metric.parse("cpu per flow")
 ON_SHARED_CORES = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK, Kind.FAILURES})
 """What can gate where generator and stack share cores: latency and throughput are then those of the host."""
 
@@ -68,13 +69,17 @@ Comparable = Callable[[Metric], bool]
 
 
 def gated_metrics(
-    gate: Sequence[Metric], *, shared_cores: bool, comparable: Comparable = lambda _: True
+    gate: Sequence[Metric],
+    *,
+    shared_cores: bool,
+    comparable: Comparable = lambda _: True,
+    by_flows: bool = False,
 ) -> tuple[list[Metric], list[Metric]]:
     """Return which metrics gate, and which of those named are only shown.
 
     Failures gate whether named or not. On shared cores latency and throughput don't; if nothing else is named,
-    processor time for each request and unreclaimable memory do. What is not comparable neither gates nor is shown.
-    ValueError for more than six names, and if nothing is left.
+    processor time for each request (for each flow where runs made none, `by_flows`) and unreclaimable memory do.
+    What is not comparable neither gates nor is shown. ValueError for more than six names, and if nothing is left.
     """
     named = list({one.text: one for one in gate}.values())
     if len(named) > MOST_GATED:
@@ -85,12 +90,21 @@ def gated_metrics(
     moved = [one for one in named if one not in kept and comparable(one)]
     kept = [one for one in kept if comparable(one)]
     if not [one for one in kept if one.kind is not Kind.FAILURES]:
-        kept += [one for one in DEFAULT_GATE if comparable(one)]
+        default = (CPU_PER_FLOW, *DEFAULT_GATE[1:]) if by_flows else DEFAULT_GATE
+        kept += [one for one in default if comparable(one)]
     if FAILURES.text not in {one.text for one in kept} and comparable(FAILURES):
         kept.append(FAILURES)
     if not kept:
         raise ValueError("no metric can be compared across what differs between the environments")
     return kept, moved
+
+
+def by_flows(blocks: Sequence[Block]) -> bool:
+    """Tell whether the runs made no request: they have processor time for each flow, and none for each request."""
+    values = [run.values for block in blocks for run in block.values()]
+    texts = (CPU_PER_FLOW.text, DEFAULT_GATE[0].text)
+    flows, requests = (any(one.get(text) is not None for one in values) for text in texts)
+    return flows and not requests
 
 
 def variants_of(blocks: Sequence[Block], base: str) -> list[str]:

@@ -11,7 +11,7 @@ from math import sqrt
 from seatrial.judge import replicas
 from seatrial.judge.columns import Samples
 from seatrial.judge.effects import Scale
-from seatrial.judge.measured import Tables, of_stack
+from seatrial.judge.measured import Tables, of_stack, work
 from seatrial.judge.metric import Kind, Metric
 from seatrial.units import NS_PER_S
 
@@ -54,7 +54,7 @@ def variance(asked: Metric, value: float, rounded: float, count: int) -> float:
 
 def _of_cpu_ns(asked: Metric, tables: Tables) -> float:
     """Each turn's time lies between two readings of each counter, and each of them is rounded."""
-    requests = tables.turns.count if tables.turns is not None else len(tables.requests.t_start_ns)
+    requests = work(tables, by_flows=tables.by_flows or asked.per == "flow")
     readings = 2 * len(tables.turns.from_ns) if tables.turns is not None else 2
     counters = _in_ticks(of_stack(asked.of, tables.samples if tables.around is None else tables.around))
     return sqrt(readings * counters) * _TICK_NS * _ROUNDED / requests if requests else 0.0

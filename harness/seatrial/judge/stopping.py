@@ -2,12 +2,13 @@
 
     failures > 20% for 10s
     p99 of "token" > 2s for 30s
+    mean stalls_count of "play" > 3 for 10s
     memory of host > 90%
     swap of host > 1GiB
 
 The metrics are those of `seatrial.judge.metric`, and `memory` and `swap` of the host or of a service: in bytes, or
 as a share of what there is (of the service's limit). A rule is beyond its limit on the bad side only: `<` of
-throughput, `>` of all else.
+throughput, `>` of all else; of a detail of flows either may be the bad one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import re
 from dataclasses import dataclass
 
 from seatrial.judge import limits, metric
-from seatrial.judge.metric import Metric, Unit
+from seatrial.judge.metric import Kind, Metric, Unit
 from seatrial.units import seconds
 
 EXAMPLE = "failures > 20% for 10s, or memory of host > 90%"
@@ -68,7 +69,7 @@ def parse(text: str) -> StopRule:
         if held["what"] == "swap" and unit is Unit.SHARE:
             raise ValueError(f"{text!r}: how much swap there is is not told: an amount such as 1GiB is expected")
     bad = "<" if meant is not None and meant.worse == "lower" else ">"
-    if not parts.op.startswith(bad):
+    if not parts.op.startswith(bad) and (meant is None or meant.kind is not Kind.DETAIL):
         span = f" for {match['span']}" if match else ""
         raise ValueError(f"{text!r} would end a run that is well: {signal} {bad} {parts.limit}{span} is expected")
     most = limits.limit(parts.limit, unit)
@@ -106,9 +107,10 @@ def fired(rule: StopRule, held: Held) -> str:
 def _refuse_certain(rule: StopRule) -> None:
     """Raise ValueError for a rule that holds whatever is seen, or never.
 
-    Of failures and swap there may be none; latency and memory in use are always above zero.
+    Of failures, details and swap there may be none; latency and memory in use are always above zero.
     """
-    above_zero = rule.unit is Unit.NS or rule.signal.startswith("memory")
+    latency = rule.metric is not None and rule.metric.kind is Kind.LATENCY
+    above_zero = latency or rule.signal.startswith("memory")
     if rule.limit == 0 and (rule.op == ">=" or (rule.op == ">" and above_zero)):
         raise ValueError(f"{rule.text!r} would end every run at once: more than 0 is expected")
     if (rule.op == "<" and rule.limit == 0) or (rule.op == ">" and rule.unit is Unit.SHARE and rule.limit >= 1):

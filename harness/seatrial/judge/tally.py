@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seatrial.judge.columns import Coded, Ints, Mask, Requests, by_label
+from seatrial.judge.columns import Coded, Flows, Ints, Mask, Requests, by_label
 from seatrial.judge.grid import Grid
 from seatrial.judge.latency import took_ns
 from seatrial.judge.series import Pace, Rise, rise
@@ -74,7 +74,7 @@ def gathered(batches: Iterable[Requests], window: Window, room: int) -> tuple[Re
     return inside.table(), outside.table()
 
 
-def load_series(tables: Sequence[Requests], grid: Grid) -> Pace:
+def load_series(tables: Sequence[Requests | Flows], grid: Grid) -> Pace:
     """Return latency, rate and failures over time."""
     began = [grid.of(table.t_start_ns).astype(np.uint16) for table in tables]
     failed = [stretch[_failed(table.outcome)] for table, stretch in zip(tables, began, strict=True)]
@@ -89,9 +89,10 @@ def load_series(tables: Sequence[Requests], grid: Grid) -> Pace:
     )
 
 
-def distributions(requests: Requests) -> tuple[Rise, ...]:
-    """Return how the latency of each endpoint is distributed, in the order of the labels."""
-    found = (rise(name, took_ns(some)[1]) for name, some in by_label(requests, requests.endpoint))
+def distributions(table: Requests | Flows) -> tuple[Rise, ...]:
+    """Return how the latency of each endpoint, or kind of flow, is distributed, in the order of the labels."""
+    named = by_label(table, table.flow) if isinstance(table, Flows) else by_label(table, table.endpoint)
+    found = (rise(name, took_ns(some)[1]) for name, some in named)
     return tuple(one for one in found if len(one.value_ns))
 
 

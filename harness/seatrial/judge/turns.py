@@ -8,15 +8,16 @@ to the next reading of a counter, so nothing is guessed between two readings; an
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from seatrial.judge import replicas
-from seatrial.judge.columns import Floats, Generator, Ints, Requests, Samples, rows
+from seatrial.judge.columns import Floats, Flows, Generator, Ints, Mask, Requests, Samples, rows
 from seatrial.judge.memory import ServiceUse
 from seatrial.model import Phase, Span
 from seatrial.units import NS_PER_S
+from seatrial.wire.tables import Outcome
 
 LEAST_SHARE = 0.25
 """Of a second: with the gate open for less, what a load process used can't be told from what it always does."""
@@ -26,18 +27,24 @@ LEAST_SHARE = 0.25
 class Turns:
     """The turns of one run: gates opened `from_ns`, shut `until_ns`; what was begun then had ended `ended_ns`.
 
-    `begun` counts the requests that were begun in each.
+    `begun` counts the requests that were begun in each, `flows` the flows.
     """
 
     from_ns: Ints
     until_ns: Ints
     ended_ns: Ints
     begun: Ints
+    flows: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @property
     def count(self) -> int:
         """How many requests were begun in all."""
         return int(self.begun.sum())
+
+    @property
+    def flow_count(self) -> int:
+        """How many flows were begun in all."""
+        return int(self.flows.sum())
 
     @property
     def length_ns(self) -> int:
@@ -52,22 +59,37 @@ class Turns:
             until_ns=self.until_ns[mine],
             ended_ns=self.ended_ns[mine],
             begun=self.begun[mine],
+            flows=self.flows[mine] if len(self.flows) else self.flows,
         )
 
 
-def slice_times(spans: Sequence[Span], tables: Iterable[Requests]) -> Turns | None:
-    """Return the turns of a run with the requests of all its phases; None if its load did not come by turns."""
+def slice_times(spans: Sequence[Span], tables: Iterable[Requests], flows: Flows) -> Turns | None:
+    """Return the turns of a run with the requests and flows of all its phases; None if its load has no turns.
+
+    Where no request was made, a turn has ended once the flows have that were begun in it.
+    """
     own = opened(spans)
     if not own:
         return None
     from_ns, until_ns = np.array(own, dtype=np.int64).T
     ended_ns, begun = until_ns.copy(), np.zeros(len(own), dtype=np.int64)
     for table in tables:
-        at = np.searchsorted(from_ns, table.t_start_ns, side="right") - 1
-        inside = (at >= 0) & (table.t_start_ns < until_ns[np.maximum(at, 0)])
+        at, inside = _turn_of(table.t_start_ns, from_ns, until_ns)
         begun += np.bincount(at[inside], minlength=len(begun))
         np.maximum.at(ended_ns, at[inside], table.t_end_ns[inside])
-    return Turns(from_ns=from_ns, until_ns=until_ns, ended_ns=ended_ns, begun=begun)
+    at, inside = _turn_of(flows.t_start_ns, from_ns, until_ns)
+    if not begun.any():
+        np.maximum.at(ended_ns, at[inside], flows.t_end_ns[inside])
+    served = inside & ~flows.outcome.is_(Outcome.DROPPED)
+    flows_begun = np.bincount(at[served], minlength=len(begun))
+    return Turns(from_ns=from_ns, until_ns=until_ns, ended_ns=ended_ns, begun=begun, flows=flows_begun)
+
+
+def _turn_of(start_ns: Ints, from_ns: Ints, until_ns: Ints) -> tuple[Ints, Mask]:
+    """Return which turn each start would lie in, and whether it does."""
+    at = np.searchsorted(from_ns, start_ns, side="right") - 1
+    inside: Mask = (at >= 0) & (start_ns < until_ns[np.maximum(at, 0)])
+    return at, inside
 
 
 def opened(spans: Sequence[Span]) -> list[tuple[int, int]]:
@@ -103,8 +125,12 @@ def _by_turns(use: ServiceUse, samples: Samples, turns: Turns) -> ServiceUse:
     used_ns = cpu_ns(samples, turns)
     if used_ns is None:
         return use
-    each = round(used_ns / turns.count) if turns.count else None
-    return replace(use, cpu_cores=used_ns / turns.length_ns, cpu_per_request_ns=each)
+    return replace(
+        use,
+        cpu_cores=used_ns / turns.length_ns,
+        cpu_per_request_ns=round(used_ns / turns.count) if turns.count else None,
+        cpu_per_flow_ns=round(used_ns / turns.flow_count) if turns.flow_count and not turns.count else None,
+    )
 
 
 def _used(stamps: Ints, counted: Ints, turns: Turns) -> int:

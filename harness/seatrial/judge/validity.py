@@ -44,11 +44,11 @@ class Sampling:
     watched: bool = True
 
 
-def of_requests(count: int, *, loaded: bool) -> tuple[Note, ...]:
-    """Return NO_REQUESTS if a load was meant to run and the window holds no request."""
-    if count or not loaded:
+def of_work(requests: int, flows: int, *, loaded: bool) -> tuple[Note, ...]:
+    """Return NO_REQUESTS if a load was meant to run and the window holds no work: neither request nor flow."""
+    if requests or flows or not loaded:
         return ()
-    return (Note(kind=NoteKind.NO_REQUESTS, text="the window holds no request"),)
+    return (Note(kind=NoteKind.NO_REQUESTS, text="the window holds neither a request nor a flow"),)
 
 
 def of_services(used: Sequence[ServiceUse], sampling: Sampling, deaths: Mapping[str, int]) -> tuple[Note, ...]:

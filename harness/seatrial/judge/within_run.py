@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seatrial.judge import distributions, effects, measured
-from seatrial.judge.columns import Ints, Mask
+from seatrial.judge.columns import Floats, Ints, Mask
 from seatrial.judge.effects import Effect
 from seatrial.judge.measured import Tables
-from seatrial.judge.metric import Kind, Metric
+from seatrial.judge.metric import HIGHEST, Kind, Metric
 
 ALPHA = 0.05
 _BATCHES = 20
@@ -41,19 +41,17 @@ class Reading:
 def reading(metric: Metric, tables: Tables) -> Reading:
     """Read a metric with its uncertainty within the run.
 
-    Percentiles and shares by effective numbers (`quantile_interval`, `share_interval`); a peak was seen, and is
-    what it is; the others by Student's interval over ten parts of the window (batch means; Law, Simulation
-    Modeling and Analysis, 9.5).
+    Percentiles and shares by effective numbers (`quantile_interval`, `share_interval`); a peak, or the highest of
+    a detail, was seen, and is what it is; the others by Student's interval over ten parts of the window (batch
+    means; Law, Simulation Modeling and Analysis, 9.5).
     """
     if metric.kind is Kind.LATENCY:
         return _of_latency(metric, measured.latencies_ns(measured.asked(metric.of, tables)))
     if metric.kind is Kind.FAILURES:
-        bad = measured.failed(measured.asked(metric.of, tables))
-        if not len(bad):
-            return Reading(value=None, never=True)
-        low, high = share_interval(bad)
-        return Reading(value=float(bad.mean()), low=low, high=high, count=len(bad))
+        return _of_failures(measured.failed(measured.asked(metric.of, tables)))
     found = measured.value(metric, tables)
+    if metric.kind is Kind.DETAIL and metric.percent is not None:
+        return _of_detail(metric.percent, measured.details(metric, tables), found)
     if found is None:
         return Reading(value=None, never=True)
     if metric.kind is Kind.PEAK:
@@ -61,7 +59,7 @@ def reading(metric: Metric, tables: Tables) -> Reading:
     return _by_slices(metric, found, tables)
 
 
-def quantile_interval(took: Ints, percent: int, alpha: float = ALPHA) -> tuple[float, float | None]:
+def quantile_interval(took: Ints | Floats, percent: int, alpha: float = ALPHA) -> tuple[float, float | None]:
     """Return the order statistics that enclose a percentile of values in the order of time.
 
     The share of values up to the percentile gets its interval, whose ends are read off the ordered values
@@ -117,6 +115,20 @@ def _of_latency(metric: Metric, took: Ints) -> Reading:
         return Reading(value=None, count=len(took), never=not len(took))
     low, high = quantile_interval(took, metric.percent or 50)
     return Reading(value=found, low=low, high=high, count=len(took))
+
+
+def _of_failures(bad: Mask) -> Reading:
+    if not len(bad):
+        return Reading(value=None, never=True)
+    low, high = share_interval(bad)
+    return Reading(value=float(bad.mean()), low=low, high=high, count=len(bad))
+
+
+def _of_detail(percent: int, numbers: Floats, value: float | None) -> Reading:
+    if value is None:
+        return Reading(value=None, count=len(numbers), never=not len(numbers))
+    low, high = (value, value) if percent == HIGHEST else quantile_interval(numbers, percent)
+    return Reading(value=value, low=low, high=high, count=len(numbers))
 
 
 def _by_slices(metric: Metric, found: float, tables: Tables) -> Reading:

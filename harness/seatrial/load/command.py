@@ -33,6 +33,7 @@ def plugin() -> Path:
 def argv(load: Load, target: str, parameters: Mapping[str, str], *, master_port: int = 0) -> list[str]:
     """Return the child's command; `parameters` are the load's own, with what the run knows filled in.
 
+    `target` is empty for a stack without a front door: then the locustfile alone says where its users work.
     `master_port` is where Locust's workers find their master; it has to be free, and is only used for several
     processes.
     """
@@ -44,7 +45,8 @@ def argv(load: Load, target: str, parameters: Mapping[str, str], *, master_port:
         # All users are started at once: they wait at the gate, so the ramp is not part of what is measured.
         *("--users", str(load.users), "--spawn-rate", str(load.users)),
         # A failed request is data of the run; the harness judges it, not Locust's exit code.
-        *("--host", target, "--exit-code-on-error", "0"),
+        *("--exit-code-on-error", "0"),
+        *(("--host", target) if target else ()),
         *(several if load.processes > 1 else ()),
         *options(parameters),
         *load.user_classes,

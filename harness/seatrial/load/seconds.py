@@ -11,7 +11,8 @@ from seatrial.model import LoadSecond
 
 _WORST = ("cpu_fraction", "loop_lag_p50_ns", "loop_lag_p99_ns", "slip_p99_ns")
 _SUMMED = (
-    "users offered completed failed arrivals arrivals_completed arrivals_late arrivals_dropped arrivals_took_ns"
+    "users offered completed failed flows flows_failed "
+    "arrivals arrivals_completed arrivals_late arrivals_dropped arrivals_took_ns"
 ).split()
 
 
@@ -37,8 +38,13 @@ def _summed(reports: Sequence[Message]) -> LoadSecond:
     latency: Counter[int] = Counter()
     by_endpoint: dict[str, Counter[int]] = {}
     failures: Counter[str] = Counter()
+    details: dict[str, dict[str, Counter[int]]] = {}
     for report in reports:
         failures.update(report.get("failures") or {})
+        for flow, by_key in (report.get("details") or {}).items():
+            for key, counts in by_key.items():
+                values = details.setdefault(flow, {}).setdefault(key, Counter())
+                values.update({int(bucket): count for bucket, count in counts.items()})
         for endpoint, counts in (report.get("latency") or {}).items():
             numbers = {int(bucket): count for bucket, count in counts.items()}
             latency.update(numbers)
@@ -56,6 +62,7 @@ def _summed(reports: Sequence[Message]) -> LoadSecond:
         latency=dict(latency),
         by_endpoint={endpoint: dict(counts) for endpoint, counts in by_endpoint.items()},
         failures=dict(failures),
+        details=details,
         **{name: sum(report.get(name) or 0 for report in reports) for name in _SUMMED},
         **worst,
     )

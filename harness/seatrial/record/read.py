@@ -15,16 +15,47 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from seatrial.errors import UsageError
-from seatrial.judge.columns import Coded, Flows, Generator, Samples
+from seatrial.judge.columns import Coded, Floats, Flows, Generator, Samples
 from seatrial.record.folder import RunFolder, beside
 from seatrial.record.schema import CODED, LATER, SCHEMAS, Arrow
 from seatrial.wire.streams import NULL
-from seatrial.wire.tables import SAMPLES
+from seatrial.wire.tables import MOST_DETAILS, SAMPLES, detail_numbers
 
 
 def flows(folder: RunFolder) -> Flows:
     """Read the flows; UsageError if the run has no sealed tables."""
     return Flows(**_columns(folder, "flows", [column.name for column in fields(Flows)]))
+
+
+def flow_details(folder: RunFolder) -> dict[str, Floats]:
+    """Read what is measured among the flows' own details: for each key a number a flow, NaN where it has none.
+
+    At most MOST_DETAILS keys, the first that occur; none where the table has no such column. UsageError as for
+    `flows`.
+    """
+    path = sealed_table(folder, "flows")
+    try:
+        texts = pq.ParquetFile(path).read(columns=["detail"])["detail"].to_pylist()
+    except KeyError:
+        return {}
+    except (OSError, pa.ArrowInvalid) as error:
+        raise unreadable(path, error) from error
+    details: dict[str, Floats] = {}
+    for row, text in enumerate(texts):
+        for key, value in _measured(text).items():
+            if key not in details and len(details) < MOST_DETAILS:
+                details[key] = np.full(len(texts), np.nan)
+            if key in details:
+                details[key][row] = value
+    return details
+
+
+def _measured(text: str | None) -> dict[str, float]:
+    try:
+        detail = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return detail_numbers(detail) if isinstance(detail, dict) else {}
 
 
 def samples(folder: RunFolder) -> Samples:

@@ -31,6 +31,7 @@ def render(review: Review) -> dict[str, Any]:
         "requests": _traffic(review.total, saturated=review.saturated),
         "endpoints": [_traffic(row, saturated=review.saturated) for row in review.endpoints],
         "flows": [_traffic(row, saturated=review.saturated) for row in review.flows],
+        "flow_details": [asdict(one) for one in review.details],
         "services": [_service(placed) for placed in review.services],
         "generator": _generator(review.generator),
         "budgets": [experiment_json.budget(one) for one in review.budgets],

@@ -133,12 +133,11 @@ def _rate(curves: Curves, time: Timeline) -> Chart:
     chart.y_range.start = 0  # type: ignore[attr-defined]
     chart.line("x", "asked", source=source, color=palette.BLUE, line_width=2)
     chart.varea("x", y1=0, y2="failed", source=source, color=palette.VERMILLION, alpha=0.8)
-    hover(chart, source, [("", "@when"), ("requests/s", "@asked_said"), ("failed/s", "@failed_said")])
-    keys = (Key("requests", palette.BLUE), Key("failed", palette.VERMILLION, "area"))
-    said = (
-        f"Requests that began in each {_each(pace.step_ns)}, and those of them that failed; as so many per second."
-    )
-    return Chart(name="rate", title="Requests", unit="per second", said=said, keys=keys, figure=chart)
+    hover(chart, source, [("", "@when"), (f"{curves.work}/s", "@asked_said"), ("failed/s", "@failed_said")])
+    keys = (Key(curves.work, palette.BLUE), Key("failed", palette.VERMILLION, "area"))
+    title, each = curves.work.capitalize(), _each(pace.step_ns)
+    said = f"{title} that began in each {each}, and those of them that failed; as so many per second."
+    return Chart(name="rate", title=title, unit="per second", said=said, keys=keys, figure=chart)
 
 
 def _each(step_ns: int) -> str:

@@ -10,6 +10,7 @@ from seatrial.errors import ExitCode
 from seatrial.judge.budgets import Judged, Kept
 from seatrial.judge.generator import GeneratorUse
 from seatrial.judge.latency import Traffic
+from seatrial.judge.measured import FlowDetail
 from seatrial.judge.memory import ServiceUse
 from seatrial.judge.validity import RESERVED
 from seatrial.judge.window import Window
@@ -95,6 +96,7 @@ class Review:
     notes: tuple[Note, ...]
     times: Times
     budgets: tuple[Judged, ...] = ()
+    details: tuple[FlowDetail, ...] = ()
 
     def exit_code(self, *, strict: bool = False) -> ExitCode:
         """Return whether the run can be trusted and its budgets are kept; undecided ones count if `strict`."""

@@ -19,7 +19,8 @@ class Curves:
     """One run over time, and how its latency is distributed; `held` stands in the order of the request's way.
 
     All share the clock of the run; `window` tells where its zero is on the page. Without `latency_told` latency
-    says how long the run was and nothing of the server, and is not shown.
+    says how long the run was and nothing of the server, and is not shown. `work` names what the load is counted
+    in: requests, or flows where no request was made.
     """
 
     window: Window
@@ -31,6 +32,7 @@ class Curves:
     worked: Sequence[Worked]
     pulse: Pulse
     latency_told: bool = True
+    work: str = "requests"
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,7 @@ UNITS = {
     Unit.BYTES: ("MiB", 1 / (1 << 20)),
     Unit.SHARE: ("%", 100.0),
     Unit.PER_S: ("1/s", 1.0),
+    Unit.COUNT: ("count", 1.0),
 }
 """One unit for all values of a metric, as charts and files need it, and the factor from the metric's own."""
 
@@ -117,6 +118,8 @@ def measured(value: float | None, unit: Unit) -> str:
         return f"{_digits(value)}/s"
     if unit is Unit.SHARE:
         return percent(value)
+    if unit is Unit.COUNT:
+        return f"{value:,.4g}"
     return duration(round(value)) if unit is Unit.NS else size(round(value))
 
 

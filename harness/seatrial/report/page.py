@@ -33,7 +33,8 @@ def render(shown: Shown, capacities: Sequence[Carries] = (), title: str = "") ->
     result = shown.review
     capacity = comparison_charts.capacity(capacities)
     timed = list(charts.of_time(shown.curves))
-    spread = charts.distribution(shown.curves.rises) if shown.curves.latency_told else None
+    by = "Latency by endpoint" if shown.curves.work == "requests" else "Latency by flow"
+    spread = charts.distribution(shown.curves.rises, title=by) if shown.curves.latency_told else None
     text: str = template("page.html.j2").render(
         result=result,
         title=words.title(result),

@@ -8,6 +8,7 @@ from typing import Any
 
 from seatrial.judge.arrivals import Arrivals
 from seatrial.judge.latency import Traffic
+from seatrial.judge.measured import FlowDetail
 from seatrial.judge.validity import RESERVED
 from seatrial.model import Note
 from seatrial.report import numbers, words
@@ -49,6 +50,7 @@ def sections(result: Review) -> list[Section]:
         _budgets(result),
         _requests(result),
         _flows(result),
+        _flow_details(result.details),
         _outcomes([*result.endpoints, *result.flows]),
         _memory(stack),
         _work(result.services),
@@ -92,13 +94,13 @@ def _requests(result: Review) -> Section:
 
 
 def _flows(result: Review) -> Section:
-    """One row for each kind of flow; a narrow table of the open model leaves their requests out."""
+    """One row for each kind of flow; their requests are left out where there are none, or no room for them."""
     rows, spans = result.flows, _spans(result)
-    asked = [numbers.count(row.requests) for row in rows]
+    asked = Column("requests", [numbers.count(row.requests) for row in rows], wide_only=spans is Spans.OPEN)
     columns = (
         *_counts("flow", rows),
         *_durations(rows, spans),
-        Column("requests", asked, wide_only=spans is Spans.OPEN),
+        *([asked] if any(row.requests for row in rows) else []),
         *_rates(rows),
     )
     return Section(
@@ -106,6 +108,27 @@ def _flows(result: Review) -> Section:
         title="Flows",
         caption="a flow is one task of a user, such as a whole pull",
         table=Table(columns),
+    )
+
+
+def _flow_details(details: Sequence[FlowDetail]) -> Section:
+    """One row for each number that flows of one name reported."""
+    columns = [
+        Column(head, [numbers.measured(getattr(detail, head), detail.unit) for detail in details])
+        for head in ("mean", "p50", "p95", "max")
+    ]
+    return Section(
+        name="details",
+        title="Flow details",
+        caption="what the flows in the window reported of themselves; - : too few to tell",
+        table=Table(
+            (
+                Column("flow", [detail.flow for detail in details], ColumnKind.WORDS),
+                Column("detail", [detail.key for detail in details], ColumnKind.WORDS),
+                Column("count", [numbers.count(detail.count) for detail in details]),
+                *columns,
+            )
+        ),
     )
 
 
@@ -168,7 +191,9 @@ def _work(services: Sequence[Placed]) -> Section:
     columns = (
         Column("service", [use.service for use in used], ColumnKind.WORDS),
         Column("cores", [numbers.cores(use.cpu_cores) for use in used]),
-        Column("CPU/request", [numbers.duration(use.cpu_per_request_ns) for use in used]),
+        Column("CPU/flow", [numbers.duration(use.cpu_per_flow_ns) for use in used])
+        if any(use.cpu_per_flow_ns is not None for use in used)
+        else Column("CPU/request", [numbers.duration(use.cpu_per_request_ns) for use in used]),
         *(column for column in trouble if column.head not in empty),
         Column("samples/s", [numbers.rate(use.samples_per_s) for use in used]),
         Column("gap p99", [numbers.duration(use.period_ns.p99) for use in used], wide_only=True),

@@ -64,7 +64,9 @@ def _entry(variant: str, metric: Metric, level: Level) -> dict[str, Any]:
 
 
 def _column(variant: str, metric: Metric) -> str:
-    unit = {Unit.NS: "ns", Unit.BYTES: "bytes", Unit.SHARE: "share", Unit.PER_S: "per_s"}[metric.unit]
+    unit = {Unit.NS: "ns", Unit.BYTES: "bytes", Unit.SHARE: "share", Unit.PER_S: "per_s", Unit.COUNT: "count"}[
+        metric.unit
+    ]
     return "_".join(_NO_NAME.sub("_", part).strip("_") for part in (variant, metric.text, unit))
 
 

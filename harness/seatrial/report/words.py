@@ -37,8 +37,10 @@ def result(review: Review) -> str:
         if review.window.opened
         else "in all; no window was opened"
     )
+    if not review.total.count and review.flows:
+        return f"{_flow_count(review.flows)} {where}; {_failed(*_counts(review.flows))}"
     asked = f"{numbers.counted(review.total.count, 'request')} and {_flow_count(review.flows)}"
-    return f"{asked} {where}; {_failed(review.total)}"
+    return f"{asked} {where}; {_failed(*_counts([review.total]))}"
 
 
 def reasons(review: Review) -> list[str]:
@@ -80,9 +82,13 @@ def _flow_count(flows: Sequence[Traffic]) -> str:
     return numbers.counted(done, "flow")
 
 
-def _failed(total: Traffic) -> str:
-    if not total.count:
+def _counts(rows: Sequence[Traffic]) -> tuple[int, int]:
+    return sum(row.count for row in rows), sum(row.failures for row in rows)
+
+
+def _failed(count: int, failures: int) -> str:
+    if not count:
         return "nothing was asked"
-    if not total.failures:
+    if not failures:
         return "no failures"
-    return f"{numbers.count(total.failures)} failed ({numbers.percent(total.failures / total.count)})"
+    return f"{numbers.count(failures)} failed ({numbers.percent(failures / count)})"

@@ -51,7 +51,7 @@ class ScenarioText(Grammar):
 
     question: Annotated[str, Field(min_length=1)]
     stack: str
-    front_door: FrontDoorText
+    front_door: FrontDoorText | None = None
     ready: tuple[ProbeText, ...] = Field(default=(), strict=False)
     seed: tuple[str, ...] = Field(default=(), strict=False)
     secrets: tuple[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], ...] = Field(default=(), strict=False)

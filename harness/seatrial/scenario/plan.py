@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
         "path": str(scenario.path),
         "question": scenario.question,
         "compose_file": str(scenario.compose_file),
-        "front_door": {"service": scenario.front_door.service, "port": scenario.front_door.port},
+        "front_door": scenario.front_door and asdict(scenario.front_door),
         "ready": [{"path": p.path, "expect": p.expect, "within_s": p.within_s} for p in scenario.ready],
         "seed": list(scenario.seed),
         "secrets": list(scenario.secrets),

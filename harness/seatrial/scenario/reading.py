@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from seatrial.model import FrontDoor, Probe, Scenario, Variant
+from seatrial.model import FrontDoor, HttpProbe, Scenario, Variant
 from seatrial.scenario import compare_rules, document, grid, load_rules, overrides, plain, shipped
 from seatrial.scenario.document import Document
 from seatrial.scenario.grammar import ScenarioText, VariantText
@@ -34,6 +34,12 @@ def sourced(wanted: str, settings: Mapping[str, str]) -> tuple[Scenario, Documen
         places = {problem.place for problem in refused}  # a second message for the same place would add nothing
         refuse(source, [*problems, *refused, *(one for one in _file_problems(source) if one.place not in places)])
         raise  # refuse always raises here: a ValidationError has at least one problem
+    if text.ready and text.front_door is None:
+        seen, mend = (
+            "ready asks over HTTP, and there is no front door to ask",
+            "front_door: {service: NAME, port: NUMBER}",
+        )
+        problems.append(Problem(("ready",), seen, f"name {mend}, or leave ready out"))
     refuse(source, [*problems, *_file_problems(source)])
     return _meaning(text, source.path), source
 
@@ -46,8 +52,8 @@ def _meaning(text: ScenarioText, path: Path) -> Scenario:
         path=path,
         question=text.question,
         compose_file=compose_file,
-        front_door=FrontDoor(service=text.front_door.service, port=text.front_door.port),
-        ready=tuple(Probe(path=probe.get, expect=probe.expect, within_s=probe.within) for probe in text.ready),
+        front_door=None if text.front_door is None else FrontDoor(**text.front_door.model_dump()),
+        ready=tuple(HttpProbe(path=probe.get, expect=probe.expect, within_s=probe.within) for probe in text.ready),
         seed=text.seed,
         secrets=text.secrets,
         tiers={name: tier.place for name, tier in text.tiers.items()},

@@ -12,7 +12,7 @@ from seatrial.judge.pairing import MOST_GATED
 from seatrial.scenario.problems import Problem
 
 _OF_SERVICE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})
-_LIVE = frozenset({Kind.LATENCY, Kind.FAILURES, Kind.THROUGHPUT})
+_LIVE = frozenset({Kind.LATENCY, Kind.FAILURES, Kind.THROUGHPUT, Kind.DETAIL})
 
 
 def rule_problems(values: Mapping[str, Any], services: Sequence[str] | None) -> Iterator[Problem]:
@@ -59,7 +59,7 @@ def _of_metric(read: Metric, services: Sequence[str] | None) -> str:
 def _stops(text: str, services: Sequence[str] | None) -> str:
     rule = stopping.parse(text)
     if rule.metric is not None and rule.metric.kind not in _LIVE:
-        known = "latency, failures and memory are"
+        known = "latency, failures, details of flows and memory are"
         if rule.metric.kind in {Kind.MEMORY, Kind.PEAK}:
             known = f"memory of {rule.metric.of or 'NAME'} is"
         raise ValueError(

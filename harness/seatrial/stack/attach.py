@@ -11,7 +11,7 @@ from seatrial.model import EngineName, Service, Stack, StackSpec
 from seatrial.stack.container_logs import LogKeeper
 from seatrial.stack.containers import ProjectContainers, all_addresses, as_services, find
 from seatrial.stack.daemon import PROJECT, connect, daemon_facts, shares_this_host
-from seatrial.stack.front_door import route_to
+from seatrial.stack.front_door import Route, route_to
 from seatrial.stack.readiness import ReadinessWatch, await_ready
 from seatrial.stack.redaction import Redactor
 
@@ -26,7 +26,8 @@ def attached(project_or_label: str, spec: StackSpec) -> Iterator[Stack]:
     with closing(connect()) as client:
         project = find(client, project_or_label, Redactor(spec.environment))
         stack = _described(project, project_or_label, spec)
-        watch = ReadinessWatch(watch=lambda: None, report=lambda: project.report(spec.front_door.service))
+        door = None if spec.front_door is None else spec.front_door.service
+        watch = ReadinessWatch(watch=lambda: None, report=lambda: project.report(door))
         await_ready(stack.url, spec.probes, watch)
         since_s = int(time.time())
         try:
@@ -43,16 +44,18 @@ def services(project_or_label: str) -> tuple[Service, ...]:
 
 
 def _described(project: ProjectContainers, project_or_label: str, spec: StackSpec) -> Stack:
-    containers = project.running()
-    door = next((one for one in containers if one.service == spec.front_door.service), None)
+    """Return what runs; without a front door any service of it stands for its project."""
+    containers, front_door = project.running(), spec.front_door
+    door = next((one for one in containers if front_door is None or one.service == front_door.service), None)
     if door is None:
+        name = "" if front_door is None else f" {front_door.service!r}"
         raise UsageError(
-            f"no running service {spec.front_door.service!r} in {project_or_label!r}",
+            f"no running service{name} in {project_or_label!r}",
             seen=f"services {', '.join(one.service for one in containers)}",
-            expected="the front door's service",
+            expected="the front door's service" if front_door is not None else "at least one",
         )
     inspected = project.inspect(door.id)
-    route = route_to(project.client, inspected, spec)
+    route = Route() if front_door is None else route_to(project.client, inspected, front_door)
     return Stack(
         engine=EngineName.ATTACH,
         project=(inspected["Config"].get("Labels") or {}).get(PROJECT, ""),

@@ -13,7 +13,7 @@ from docker.errors import DockerException
 from requests import RequestException
 
 from seatrial.errors import EngineUnavailable, SeatrialError, StackFailed
-from seatrial.model import EngineName, Say, Service, Stack, StackSpec
+from seatrial.model import EngineName, FrontDoor, Say, Service, Stack, StackSpec
 from seatrial.stack.compose_files import override
 from seatrial.stack.compose_services import expected_services, log_files, once_services
 from seatrial.stack.compose_steps import BringUp, Project
@@ -105,9 +105,12 @@ class _Engine:
             project=self.project, config=self.config, client=self.containers.client, say=self.say, start_s=start_s
         )
         steps.run(self.containers.watch)
+        if spec.front_door is None:
+            self.containers.settle(None, start_s)
+            return self._stack(Route())
         door = spec.front_door.service
         self.containers.settle(door, start_s)
-        route = self._route()
+        route = self._route(spec.front_door)
         self.say(f"waiting until {route.url} is ready")
         watch = ReadinessWatch(watch=self.containers.watch, report=lambda: self.containers.report(door))
         await_ready(route.url, spec.probes, watch)
@@ -174,18 +177,17 @@ class _Engine:
             return [f"it is unknown whether all was removed: {error}"]
         return problems
 
-    def _route(self) -> Route:
+    def _route(self, door: FrontDoor) -> Route:
         """Find the route; of a container that ends meanwhile, which has no address any more, the end is raised."""
         for _ in range(_LOOKS):
             try:
-                return route_to(self.containers.client, self._door(), self.project.spec)
+                return route_to(self.containers.client, self._inspected(door.service), door)
             except StackFailed:
                 time.sleep(_PAUSE_S)
                 self.containers.watch()
-        return route_to(self.containers.client, self._door(), self.project.spec)
+        return route_to(self.containers.client, self._inspected(door.service), door)
 
-    def _door(self) -> Mapping[str, Any]:
-        name = self.project.spec.front_door.service
+    def _inspected(self, name: str) -> Mapping[str, Any]:
         for one in self.containers.running():
             if one.service == name:
                 return self.containers.inspect(one.id)

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from seatrial.errors import UsageError
-from seatrial.model import StackSpec
+from seatrial.model import FrontDoor, StackSpec
 from seatrial.stack.built_images import image_changes
 from seatrial.stack.compose_yaml import Config, Instead, escaped
 
@@ -34,8 +34,8 @@ class Addition:
             if self.spec.cores and not service.get("cpuset"):  # the user's own choice of cores stands
                 entry["cpuset"] = ",".join(map(str, sorted(self.spec.cores)))
             added[name] = entry
-        if self.spec.port:
-            added[self.spec.front_door.service]["ports"] = self._ports()
+        if self.spec.port and self.spec.front_door is not None:
+            added[self.spec.front_door.service]["ports"] = self._ports(self.spec.front_door)
         return added
 
     def named(self, kind: str) -> dict[str, Any]:
@@ -68,8 +68,7 @@ class Addition:
                     mounts.append({**mount, "source": escaped(new), "target": str(target)})
         return mounts
 
-    def _ports(self) -> Instead:
-        door = self.spec.front_door
+    def _ports(self, door: FrontDoor) -> Instead:
         ports = self.config["services"][door.service].get("ports") or []
         others = [port for port in ports if port.get("target") != door.port]
         wanted = {"target": door.port, "published": str(self.spec.port), "host_ip": "127.0.0.1", "protocol": "tcp"}
@@ -90,7 +89,7 @@ def override(spec: StackSpec, config: Config, labels: Mapping[str, str]) -> Conf
 
 
 def _check(spec: StackSpec, config: Config) -> None:
-    if spec.front_door.service not in config["services"]:
+    if spec.front_door is not None and spec.front_door.service not in config["services"]:
         raise UsageError(
             f"the stack has no service {spec.front_door.service!r} for the front door",
             where=str(spec.compose_file),

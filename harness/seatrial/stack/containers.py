@@ -100,13 +100,13 @@ class ProjectContainers:
 
     def settle(
         self,
-        service: str,
+        service: str | None,
         within_s: float,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Wait until two checks in a row find all settled; NotReady with the last lines of `service`.
+        """Wait until two checks in a row find all settled; NotReady with the last lines of `service`, if named.
 
         Raises as `watch`.
         """
@@ -131,10 +131,12 @@ class ProjectContainers:
             text: bytes = self.client.api.logs(container, tail=lines)
         return self.redactor.text(text.decode(errors="replace").rstrip())
 
-    def report(self, service: str) -> str:
-        """Return every service's state, and the last lines of one of them."""
+    def report(self, service: str | None) -> str:
+        """Return every service's state, and the last lines of one of them, if one is named."""
         containers = self.containers()
         states = "\n".join(f"{one.name}: {one.status}" for one in containers)
+        if service is None:
+            return states
         tails = [self.tail(one.id, 20) for one in containers if one.service == service]
         return "\n".join([states, f"last lines of {service}:", *tails])
 

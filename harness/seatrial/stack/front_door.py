@@ -12,7 +12,7 @@ from typing import Any
 import docker
 
 from seatrial.errors import StackFailed
-from seatrial.model import FrontDoor, StackSpec
+from seatrial.model import FrontDoor
 from seatrial.stack.daemon import daemon_address, daemon_host, talking
 from seatrial.stack.processes import PROC
 
@@ -22,11 +22,11 @@ _HTTP = 80
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """The address for the load (`url`), how it is reached, and the address for people."""
+    """The address for the load (`url`), how it is reached, the address for people; empty without a front door."""
 
-    url: str
-    via: str
-    public_url: str
+    url: str = ""
+    via: str = ""
+    public_url: str = ""
 
 
 def reachable(address: str, port: int) -> bool:
@@ -98,13 +98,13 @@ def is_of_this_host(
     return inspected["Id"] in groups
 
 
-def route_to(client: docker.DockerClient, inspected: Mapping[str, Any], spec: StackSpec) -> Route:
+def route_to(client: docker.DockerClient, inspected: Mapping[str, Any], door: FrontDoor) -> Route:
     """Find the route to the front door of a stack on the daemon of `client`."""
     with talking("asking where it is"):
         info = client.info()
     return find_route(
         inspected,
-        spec.front_door,
+        door,
         daemon_host=daemon_host(daemon_address()),
         is_local=is_of_this_host(inspected, info),
     )

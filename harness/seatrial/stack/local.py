@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from seatrial.stack.redaction import Redactor
 
 _ONCE_S = 60.0
 _GRACE_S = 3.0
+_SETTLE_S = 0.5
 _LAST_LINES = 50
 _PIECE_BYTES = 1 << 16
 _MORE_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # where servers are, but not in every user's PATH
@@ -36,7 +38,7 @@ def running(spec: StackSpec, guard: Guard, say: Say) -> Iterator[Stack]:
     services = plan(spec)
     programs = find_programs(services, spec)
     door = door_port(services, spec)
-    ports = free_ports(services, {door: spec.port})
+    ports = free_ports(services, {} if door is None else {door: spec.port})
     guard.delete_on_crash(spec.work)
     for folder in (spec.work, spec.logs):
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,9 +46,13 @@ def running(spec: StackSpec, guard: Guard, say: Say) -> Iterator[Stack]:
     try:
         for service in services:
             engine.start(place(service, spec, ports), programs[service.name])
-        url = f"http://127.0.0.1:{ports[door]}"
-        say(f"waiting until {url} is ready")
-        await_ready(url, spec.probes, ReadinessWatch(watch=engine.watch, report=engine.report))
+        url = "" if door is None else f"http://127.0.0.1:{ports[door]}"
+        if url:
+            say(f"waiting until {url} is ready")
+            await_ready(url, spec.probes, ReadinessWatch(watch=engine.watch, report=engine.report))
+        else:  # a service that crashes at its start still runs when it was just started
+            time.sleep(_SETTLE_S)
+            engine.watch()
         yield engine.stack(url, programs)
     finally:
         with shielded():
@@ -120,10 +126,13 @@ class _Engine:
                 raise self._exited(one, code)
 
     def report(self) -> str:
-        """Return every service's state, and the last lines of the front door."""
+        """Return every service's state, and the last lines of the front door, if there is one."""
         states = [f"{one.name}: {'running' if one.child.poll() is None else 'ended'}" for one in self.started]
-        tails = [self._tail(one, 20) for one in self.started if one.name == self.spec.front_door.service]
-        return "\n".join([*states, f"last lines of {self.spec.front_door.service}:", *tails])
+        if self.spec.front_door is None:
+            return "\n".join(states)
+        door = self.spec.front_door.service
+        tails = [self._tail(one, 20) for one in self.started if one.name == door]
+        return "\n".join([*states, f"last lines of {door}:", *tails])
 
     def stack(self, url: str, programs: dict[str, str]) -> Stack:
         """Describe what runs."""
@@ -131,7 +140,7 @@ class _Engine:
             engine=EngineName.LOCAL,
             project=self.spec.project,
             url=url,
-            via="loopback",
+            via="loopback" if url else "",
             public_url=url,
             addresses=("127.0.0.1",),
             services=tuple(
@@ -140,7 +149,11 @@ class _Engine:
                 if not one.place.service.is_once
             ),
             environment=self.spec.environment,
-            facts={"engine": EngineName.LOCAL.value, "project": self.spec.project, "via": "loopback"}
+            facts={
+                "engine": EngineName.LOCAL.value,
+                "project": self.spec.project,
+                "via": "loopback" if url else "",
+            }
             | {"programs": programs, "cores": list(self.spec.cores)},
         )
 

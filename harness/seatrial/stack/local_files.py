@@ -115,11 +115,14 @@ def _copy(made: Place, spec: StackSpec) -> None:
         shutil.copymode(spec.folder / name, copied)
 
 
-def door_port(services: Sequence[LocalService], spec: StackSpec) -> tuple[str, str]:
+def door_port(services: Sequence[LocalService], spec: StackSpec) -> tuple[str, str] | None:
     """Return which port of which service is the front door; the main one if none has its number."""
-    service = next(one for one in services if one.name == spec.front_door.service)
+    door = spec.front_door
+    if door is None:
+        return None
+    service = next(one for one in services if one.name == door.service)
     for name, number in service.ports.items():
-        if number == spec.front_door.port:
+        if number == door.port:
             return service.name, name
     if not service.ports:
         raise UsageError(

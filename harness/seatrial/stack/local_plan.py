@@ -74,7 +74,7 @@ def plan(spec: StackSpec, *, surroundings: Mapping[str, str] = os.environ) -> li
     for name, service in raw.items():
         where = f"{spec.compose_file}: services.{name}.x-seatrial.local"
         services[name] = _service(name, service or {}, changes.get(name, {}), settings, where)
-    if spec.front_door.service not in services:
+    if spec.front_door is not None and spec.front_door.service not in services:
         raise UsageError(
             f"the stack has no service {spec.front_door.service!r} for the front door",
             where=str(spec.compose_file),

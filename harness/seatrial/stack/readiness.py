@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import requests
 
 from seatrial.errors import NotReady
-from seatrial.model import Probe
+from seatrial.model import HttpProbe, Probe
 
 AGENT = "seatrial-probe"
 _IN_A_ROW = 3
@@ -43,7 +43,7 @@ def await_ready(url: str, probes: tuple[Probe, ...], watch: ReadinessWatch, *, a
             _await(url, probe, watch, lambda address: _status(session, address))
 
 
-def _await(url: str, probe: Probe, watch: ReadinessWatch, ask: Ask) -> None:
+def _await(url: str, probe: HttpProbe, watch: ReadinessWatch, ask: Ask) -> None:
     started = watch.clock()
     successes, last = 0, "nothing"
     while successes < _IN_A_ROW:

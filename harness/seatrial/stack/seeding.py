@@ -19,8 +19,9 @@ def seed(
 ) -> None:
     """Run the command in the stack folder, with the spec's environment, which holds the secrets.
 
-    SEATRIAL_FRONT_DOOR and SEATRIAL_CATALOGUE are set for it; `python` as the first word means this interpreter.
-    SeedFailed if it can't be started, fails, runs longer than `timeout_s`, or writes no catalogue.
+    SEATRIAL_FRONT_DOOR (empty without one) and SEATRIAL_CATALOGUE are set for it; `python` as the first word means
+    this interpreter. SeedFailed if the command can't be started, fails, runs longer than `timeout_s`, or writes no
+    catalogue.
     """
     if not command:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,15 +18,40 @@ from seatrial.units import NS_PER_S
 from seatrial.user import quota
 from seatrial.user.arrivals import Arrivals
 from seatrial.user.control import Steering
+from seatrial.user.flows import Flow
 from seatrial.user.ledger import UserLedger
 from seatrial.user.mistakes import Mistakes
 from seatrial.user.recorder import Recorder
 from seatrial.user.response import Response
 from seatrial.user.seconds import LEAST_NS, Seconds, health
 from seatrial.user.statistics import Statistics
-from seatrial.wire.tables import NOT_FAILURES
+from seatrial.wire import buckets
+from seatrial.wire.tables import MOST_DETAILS, NOT_FAILURES, detail_ending, detail_numbers
 
 _log = logging.getLogger("seatrial.user")
+
+
+class DetailCounts:
+    """Counts the numbers in flows' details by bucket; the first MOST_DETAILS pairs of flow and key are kept."""
+
+    def __init__(self) -> None:
+        self._known: set[tuple[str, str]] = set()
+        self._counts: dict[str, dict[str, Counter[int]]] = {}
+
+    def add(self, flow: str, detail: Mapping[str, object]) -> None:
+        """Count the details of one flow."""
+        for key, value in detail_numbers(detail).items():
+            if (flow, key) not in self._known:
+                if len(self._known) >= MOST_DETAILS:
+                    continue
+                self._known.add((flow, key))
+            number = buckets.of_detail(detail_ending(key) or "", value)
+            self._counts.setdefault(flow, {}).setdefault(key, Counter())[number] += 1
+
+    def take(self) -> dict[str, dict[str, Counter[int]]]:
+        """Return the counts since the last call: by flow, key and bucket."""
+        counts, self._counts = self._counts, {}
+        return counts
 
 
 class Account:
@@ -56,6 +82,8 @@ class Account:
         self._mistakes = Mistakes(self._tell_mistake)
         self._seconds = Seconds(allowed=quota.this_process(_siblings(environment)))
         self._statistics = Statistics(environment, buckets=steering is not None)
+        self._details = DetailCounts()
+        self._flows: Counter[str] = Counter()
         gevent.spawn(self._statistics.run)
         self._failed_write = ""
         self._finished = False
@@ -79,6 +107,13 @@ class Account:
         pulse = self._seconds.pulse
         pulse.completed += 1
         pulse.failed += response.outcome not in NOT_FAILURES
+
+    def flow_ended(self, flow: Flow) -> None:
+        """Count a flow that ended, and what it reports of itself, where the harness listens."""
+        if self._steering is not None:
+            self._flows["flows"] += 1
+            self._flows["flows_failed"] += flow.outcome not in NOT_FAILURES
+            self._details.add(flow.name, flow.detail)
 
     def refused(self, error: SeatrialError) -> None:
         """Tell the harness that the load can't be run as it was asked for."""
@@ -121,6 +156,8 @@ class Account:
         counts, row = self._seconds.take(self._users(), *self._arrivals.take())
         if self._steering is not None:
             told = {"latency": self._statistics.latency(), "failures": self._statistics.failures(), **health(row)}
+            flows, self._flows = self._flows, Counter()
+            told |= {"details": self._details.take(), **flows}
             self._send("second", **counts, **told, errors=self._mistakes.count)
         if self._recorder is None:
             return

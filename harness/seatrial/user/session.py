@@ -107,6 +107,7 @@ class Session:
         """Record a flow that ends now."""
         if self.recorder is not None and not self._closed:
             self.recorder.flow(flow.row(time.monotonic_ns()))
+            self.account.flow_ended(flow)
 
     def told(self, response: Response) -> None:
         """Count a request of which only its end is told."""

@@ -24,7 +24,8 @@ def up(scenario: str, kept_s: float, **options: Any) -> None:  # noqa: ANN401
     """Bring SCENARIO's stack up, seed it, leave it there, and print the locust line for it."""
     with Progress() as progress:
         kept = stacks.up(request(scenario, options), kept_s, progress)
-    click.echo(f"{kept.project} is up at {kept.public_url}; its files: {kept.folder}")
+    where = f" at {kept.public_url}" if kept.public_url else ""
+    click.echo(f"{kept.project} is up{where}; its files: {kept.folder}")
     click.echo(kept.locust_line)
     click.echo(f"seatrial down {kept.project}")
 

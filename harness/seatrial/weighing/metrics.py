@@ -12,18 +12,21 @@ from seatrial.judge.metric import Kind, Metric
 from seatrial.judge.validity import RESERVED
 
 _PERCENTS = (50, 95, 99)
-_OF_ALL = ("failures", "throughput", "cpu per request", "unreclaimable memory", "peak unreclaimable")
 _OF_SERVICE = ("cpu per request", "unreclaimable memory", "peak unreclaimable")
+_PER_FLOW = "cpu per flow"
 
 
 def told_by(tables: Tables) -> list[Metric]:
-    """Return what can be shown of a run: each endpoint, each flow, each service, and the whole."""
-    found = [metric.bare(text) for text in _OF_ALL]
+    """Return what can be shown of a run: each endpoint, flow, detail of a flow, and service, and the whole."""
+    of_service = (_PER_FLOW, *_OF_SERVICE[1:]) if tables.by_flows else _OF_SERVICE
+    found = [metric.bare(text) for text in ("failures", "throughput", *of_service)]
     for name in _names(tables):
         found += [_named(f"p{percent}", name) for percent in _PERCENTS]
+    for mean, _ in measured.details_found(tables.flows, tables.details):
+        found += [metric.detail(statistic, mean.key, mean.of or "") for statistic in ("mean", "p95")]
     for service in tables.samples.service.counts():
         if service not in RESERVED:
-            found += [_named(text, service) for text in _OF_SERVICE]
+            found += [_named(text, service) for text in of_service]
     return found
 
 

@@ -130,7 +130,7 @@ def newest(experiment: Path) -> tuple[list[tuple[RunFolder, RunDocument]], list[
 
 def _measured(run: RecordedRun, rules: Rules) -> AnalysedRun:
     document, result = run.document, review.run_result(run)
-    tables = run.tables([*rules.gate, *(budget.metric for budget in rules.budgets)])
+    tables = run.tables
     end = endings.of(document.status, document.error, result.notes, alone=rules.alone)
     shown = metrics.told_by(tables)
     asked = (*rules.gate, *(budget.metric for budget in rules.budgets if budget.limit is None), *shown)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 _PARTS_BITS = 6
 _PARTS = 1 << _PARTS_BITS
+FINE = 1_000_000_000
+"""The steps of a second, or of a whole, in which durations and ratios are counted."""
 
 
 def bucket(value_ns: int) -> int:
@@ -28,12 +30,23 @@ def middle_ns(number: int) -> int:
     return ((number - (shift << _PARTS_BITS)) << shift) + ((1 << shift) >> 1)
 
 
+def of_detail(ending: str, value: float) -> int:
+    """Return the bucket of a flow's detail: seconds and ratios in steps of 1e-9, bytes and counts as they are."""
+    return bucket(round(value * FINE) if ending in {"_s", "_ratio"} else round(value))
+
+
 def percentile_ns(counts: Mapping[int, int], percent: float) -> int | None:
     """Return the nearest-rank percentile of bucket number to count: its bucket's middle, None without counts."""
+    number = percentile_bucket(counts, percent)
+    return None if number is None else middle_ns(number)
+
+
+def percentile_bucket(counts: Mapping[int, int], percent: float) -> int | None:
+    """Return the bucket in which the nearest-rank percentile lies; None without counts."""
     total = sum(counts.values())
     rank, seen = max(1, -(-total * percent // 100)), 0
     for number in sorted(counts):
         seen += counts[number]
         if seen >= rank and total:
-            return middle_ns(number)
+            return number
     return None

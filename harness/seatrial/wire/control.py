@@ -11,12 +11,16 @@ Harness to child, to every worker process:
 
 Child to harness, from each worker process:
 - `ready`: users may be let in (`worker pid endpoints users`, and `source`: `client` or `locust events`).
-- `second`: counts of the last second (`worker t_ns users in_flight offered completed failed errors`, in an open
+- `second`: counts of the last second (`worker t_ns users in_flight offered completed failed errors` of requests,
+  `flows flows_failed` of the flows that ended, in an open
   model `arrivals arrivals_completed arrivals_late arrivals_dropped` and `arrivals_took_ns`, which is summed over
   the completed, from the moment that each was due to the end of its task), and `latency`: for each endpoint the
   successes by bucket (`wire.buckets`), as an object of bucket number to count; `failures`: those of each endpoint
-  that has any. Of a whole second also `cpu_fraction loop_lag_p50_ns loop_lag_p99_ns slip_p99_ns`, as in the table
-  `generator`.
+  that has any; `details`: for each flow that ended and each number of its detail whose key ends in a unit
+  (`wire.tables.DETAIL_ENDINGS`), the values by bucket, for the first MOST_DETAILS pairs of flow and key of each
+  process: `{"play": {"startup_s": {"1234": 3}}}`; a bucket counts seconds and ratios in steps of 1e-9, bytes and
+  counts as they are. Of a whole second also `cpu_fraction loop_lag_p50_ns loop_lag_p99_ns slip_p99_ns`, as in the
+  table `generator`.
 - `error`: an exception in a task (ours, not the server's), or with `fatal` records that can't be written.
 - `refused`: the locustfile refuses its options (`what`, `exit_code`); the process ends.
 - `drained`: nothing is in flight any more.

@@ -5,9 +5,12 @@ Stamps are CLOCK_MONOTONIC nanoseconds: one clock for every process of a host si
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from seatrial.wire.streams import NULL, Layout
@@ -208,9 +211,37 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
 """Every table of a run, its columns in the order in which streams and tables have them."""
 
 
+DETAIL_ENDINGS = ("_s", "_ratio", "_bytes", "_count")
+"""The units in which a number in a flow's `detail` is measured: the key ends in one of them."""
+
+MOST_DETAILS = 32
+"""So many numbers of flows, by flow and key, are kept; a key for each object that was asked for says nothing."""
+
+_MEASURED = re.compile(rf"[A-Za-z]\w*?(?P<ending>{'|'.join(DETAIL_ENDINGS)})\Z", re.ASCII)
+
+
 def row_columns(table: Iterable[Column]) -> dict[str, str]:
     """Return what stands in each row of a stream: names and struct codes, in the stream's order."""
     return {column.name: column.code for column in table if column.in_rows}
+
+
+@lru_cache(maxsize=1024)
+def detail_ending(key: str) -> str | None:
+    """Return the unit in which a detail is measured; None for a key without one."""
+    match = _MEASURED.match(key)
+    return None if match is None else match["ending"]
+
+
+def detail_numbers(detail: Mapping[str, object]) -> dict[str, float]:
+    """Return what is measured among a flow's details: finite numbers whose key ends in a unit."""
+    return {
+        key: float(value)
+        for key, value in detail.items()
+        if isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and detail_ending(key)
+        and math.isfinite(value)
+    }
 
 
 def requests_layout(endpoints: tuple[str, ...], worker: int) -> Layout:
