@@ -139,6 +139,13 @@ def test_unknown_front_door_is_an_error() -> None:
     assert failed.value.expected == "one of web"
 
 
+def test_a_stack_without_a_front_door_is_labelled_like_any_other() -> None:
+    """There is no port to publish, and no service to look for."""
+    entry = added({"services": {"web": {"image": "i"}}}, replace(spec_of(), front_door=None))["services"]["web"]
+    assert entry["labels"] == {"seatrial.run": "r1"}
+    assert "ports" not in entry
+
+
 def test_wanted_port_takes_the_place_of_the_files() -> None:
     """A port that is asked for is published instead of the front door's own, other ports stay."""
     ports = [{"target": 80, "published": "8080"}, {"target": 443, "published": "8443"}]
