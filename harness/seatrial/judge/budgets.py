@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from seatrial.judge import effects, limits, metric
+from seatrial.judge import distributions, effects, limits, metric
 from seatrial.judge.effects import Effect, Scale
 from seatrial.judge.metric import HIGHEST, Kind, Metric, Unit
 from seatrial.judge.within_run import Reading
@@ -170,13 +170,13 @@ def _over_blocks(asked: Metric, told: Sequence[Reading]) -> Reading:
         return Reading(value=max(values), low=max(values), high=max(values), count=count)
     logs = asked.kind is not Kind.FAILURES and min(values) > 0
     floor = _NO_FAILURE / count if asked.kind is Kind.FAILURES and count else 0.0
-    effect = Effect(differences=tuple(map(math.log, values) if logs else values), floor=floor)
-    span = effects.interval(effect, ALPHA)
+    values = [math.log(value) for value in values] if logs else values
+    span = distributions.mean_interval(values, ALPHA, floor=floor)
     back = math.exp if logs else float
     low, high = (None, None) if span is None else (back(span.low), back(span.high))
     if low is not None and asked.unit is Unit.SHARE:
         low = max(low, 0.0)
-    return Reading(value=back(effect.mean), low=low, high=high, count=count)
+    return Reading(value=back(math.fsum(values) / len(values)), low=low, high=high, count=count)
 
 
 def _against(budget: Budget, most: float, found: Reading, seen: str) -> Judged:

@@ -6,10 +6,57 @@ To import `scipy.special` takes 0.2 s, and reading a scenario comes through here
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
+
+_NO_SCATTER = 1e-12
+"""Logarithms of equal ratios differ by rounding, about 1e-16."""
+
+FEWEST = 3
+"""With fewer values nothing is decided. The standard deviation of two normal ones is below a tenth of the true one
+in 8 % of experiments, that of three in 1 % (chi-squared, n-1 degrees of freedom, below 0.01 (n-1))."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """From `low` to `high`, on the scale of the values."""
+
+    low: float
+    high: float
+
+    @property
+    def half(self) -> float:
+        """Half of its width."""
+        return (self.high - self.low) / 2
+
+
+def standard_deviation(values: Sequence[float]) -> float:
+    """Return the standard deviation of a sample; 0 below two values, or for equal ones."""
+    if len(values) < 2:  # noqa: PLR2004  (one value has no scatter)
+        return 0.0
+    middle = math.fsum(values) / len(values)
+    sd = math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1))
+    return sd if sd > _NO_SCATTER * max(1.0, abs(middle)) else 0.0
+
+
+def mean_interval(
+    values: Sequence[float], alpha: float, *, sd: float | None = None, floor: float = 0.0
+) -> Interval | None:
+    """Return Student's interval mean ± t(1-alpha/2, n-1) s/√n, no narrower than ± `floor`.
+
+    `sd` stands for the values' own standard deviation. None where scatter can't be known: below two values, and
+    below FEWEST equal ones.
+    """
+    scatter, count = standard_deviation(values) if sd is None else sd, len(values)
+    if count < (FEWEST if scatter == 0 else 2):
+        return None
+    middle = math.fsum(values) / count
+    half = max(t_quantile(1 - alpha / 2, count - 1) * scatter / math.sqrt(count), floor)
+    return Interval(middle - half, middle + half)
 
 
 def t_quantile(probability: float, freedom: int) -> float:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seatrial.judge import distributions
+from seatrial.judge.distributions import FEWEST, Interval
 
 POWER = 0.8
 """How surely an effect of the smallest visible size is seen."""
@@ -26,13 +27,6 @@ MOST_BLOCKS = 1000
 """Further than that nobody plans."""
 
 _COUNTS = np.arange(2, MOST_BLOCKS + 1)
-
-_NO_SCATTER = 1e-12
-"""Logarithms of equal ratios differ by rounding, about 1e-16."""
-
-FEWEST = 3
-"""With fewer blocks nothing is decided. The standard deviation of two normal differences is below a tenth of the
-true one in 8 % of experiments, that of three in 1 % (chi-squared, R-1 degrees of freedom, below 0.01 (R-1))."""
 
 
 class Scale(StrEnum):
@@ -44,14 +38,6 @@ class Scale(StrEnum):
 
 class NoRatio(ValueError):
     """A value of zero or below has no logarithm."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """From `low` to `high`, on the scale of the differences."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +68,7 @@ class Effect:
     @property
     def sd(self) -> float:
         """The standard deviation between blocks, at least `least_sd`; 0 below two blocks, or for equal ones."""
-        if self.blocks < 2:  # noqa: PLR2004  (one value has no scatter)
-            return 0.0
-        middle = self.mean
-        sd = math.sqrt(math.fsum((d - middle) ** 2 for d in self.differences) / (self.blocks - 1))
-        return max(sd if sd > _NO_SCATTER * max(1.0, abs(middle)) else 0.0, self.least_sd)
+        return max(distributions.standard_deviation(self.differences), self.least_sd if self.blocks > 1 else 0.0)
 
     def mirrored(self) -> Effect:
         """Return the effect with base and variant in each other's place."""
@@ -118,11 +100,7 @@ def decidable(effect: Effect) -> bool:
 
 def interval(effect: Effect, alpha: float) -> Interval | None:
     """Return Student's interval mean ± t(1-alpha/2, R-1) s/√R; None where scatter can't be told."""
-    if effect.blocks < (FEWEST if effect.sd == 0 else 2):
-        return None
-    half = distributions.t_quantile(1 - alpha / 2, effect.blocks - 1) * effect.sd / math.sqrt(effect.blocks)
-    half = max(half, effect.floor)
-    return Interval(effect.mean - half, effect.mean + half)
+    return distributions.mean_interval(effect.differences, alpha, sd=effect.sd, floor=effect.floor)
 
 
 def p_value(effect: Effect) -> float:

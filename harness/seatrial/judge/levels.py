@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from seatrial.judge import effects
+from seatrial.judge import distributions
 from seatrial.judge.categories import FINISHED
-from seatrial.judge.effects import Effect, Scale
+from seatrial.judge.effects import Scale
 from seatrial.judge.metric import Metric
 from seatrial.judge.pairing import Block
 
@@ -35,8 +35,8 @@ def level(asked: Metric, blocks: Sequence[Block], variant: str) -> Level | None:
     if not told:
         return None
     logs = asked.scale is Scale.RATIO and min(told) > 0
-    effect = Effect(differences=tuple(math.log(value) if logs else value for value in told))
-    span = effects.interval(effect, ALPHA)
+    values = [math.log(value) if logs else value for value in told]
+    span = distributions.mean_interval(values, ALPHA)
     back = math.exp if logs else float
     low, high = (None, None) if span is None else (back(span.low), back(span.high))
-    return Level(value=back(effect.mean), low=low, high=high, blocks=len(told))
+    return Level(value=back(math.fsum(values) / len(values)), low=low, high=high, blocks=len(told))

@@ -8,7 +8,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from seatrial.judge.effects import Effect, Interval
+from seatrial.judge.distributions import Interval
+from seatrial.judge.effects import Effect
 
 _EXACT_BLOCKS = 24
 _DRAWS = 1 << 16

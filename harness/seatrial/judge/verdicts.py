@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from seatrial.judge import effects, ranks
-from seatrial.judge.effects import Effect, Interval, Scale
+from seatrial.judge import distributions, effects, ranks
+from seatrial.judge.distributions import Interval
+from seatrial.judge.effects import Effect, Scale
 from seatrial.judge.metric import Metric
 from seatrial.judge.words import BETTER, WORSE, Word, word
 
@@ -107,7 +108,7 @@ class Verdict:
         if self.word is not Word.INCONCLUSIVE:
             return ""
         if self.smallest_seen is None:
-            return f"so few blocks tell nothing about scatter: at least {effects.FEWEST} are needed"
+            return f"so few blocks tell nothing about scatter: at least {distributions.FEWEST} are needed"
         return f"can only see {amount(self.smallest_seen, self.metric.scale).lstrip('+')} or more; {self._more()}"
 
     def _more(self) -> str:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seatrial.judge import distributions, effects, measured
+from seatrial.judge import distributions, measured
 from seatrial.judge.columns import Floats, Ints, Mask
-from seatrial.judge.effects import Effect
 from seatrial.judge.measured import Tables
 from seatrial.judge.metric import HIGHEST, Kind, Metric
 
@@ -134,8 +133,7 @@ def _of_detail(percent: int, numbers: Floats, value: float | None) -> Reading:
 def _by_slices(metric: Metric, found: float, tables: Tables) -> Reading:
     parts = [measured.value(metric, part) for part in measured.slices(tables, _SLICES)]
     told: NDArray[np.float64] = np.array([part for part in parts if part is not None])
-    span = effects.interval(Effect(differences=tuple(float(one) for one in told)), ALPHA)
+    span = distributions.mean_interval([float(part) for part in told], ALPHA)
     if span is None:
         return Reading(value=found, count=len(told))
-    half = (span.high - span.low) / 2
-    return Reading(value=found, low=found - half, high=found + half, count=len(told))
+    return Reading(value=found, low=found - span.half, high=found + span.half, count=len(told))

@@ -48,7 +48,7 @@ def word(worsening: Effect, margin: float, alpha: float, equivalence_alpha: floa
     With [L, U] the t interval at alpha and d the estimate: REGRESSION L > margin; LIKELY REGRESSION L > 0 and
     d > margin; WORSE BUT SMALL L > 0 and U <= margin (or equivalent all the same); EQUIVALENT by two one-sided
     tests at equivalence_alpha; else INCONCLUSIVE, also where L > 0 but whether the margin is passed can't be told.
-    The better half is the mirror. With fewer than effects.FEWEST blocks INCONCLUSIVE.
+    The better half is the mirror. With fewer than distributions.FEWEST blocks INCONCLUSIVE.
 
     Where there are blocks enough for ranks to speak at alpha, they have a veto: what signed ranks or sign flips
     don't tell from zero is EQUIVALENT or INCONCLUSIVE, and a REGRESSION whose signed-rank interval reaches down to
