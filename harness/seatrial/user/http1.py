@@ -52,7 +52,7 @@ class Head:
     persistent: bool
     """Whether the connection may be kept after this response (RFC 9112 9.3)."""
     length: int
-    """The length of the body where it is told in the plainest way, by one Content-Length; else -1."""
+    """The length of the body where one plain Content-Length states it; else -1."""
 
 
 def head_end(data: bytes | bytearray, end: int) -> int:

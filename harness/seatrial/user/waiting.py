@@ -74,11 +74,11 @@ class Waiting:
         self._waiter = me
         watcher.start(me.switch, _READY)
         try:
-            told = self._hub.switch()
+            event = self._hub.switch()
         finally:
             self._waiter = None
             watcher.stop()
-        if told is not _READY:
+        if event is not _READY:
             raise Fault(Outcome.TIMEOUT, when)
 
     def _set_timer(self, due_ns: int) -> None:
