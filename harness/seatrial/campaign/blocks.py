@@ -95,8 +95,9 @@ class FreshStacks(ExperimentDesign):
 
     def run_trial(self, variant: str, block: int, progress: Progress, *, images_built: bool) -> RunFolder:
         """Do one trial."""
+        command_ns = time.monotonic_ns()
         trial = Trial.prepare(self.context, variant, block)
-        return trial.run(self.experiment, progress, command_ns=time.monotonic_ns(), images_built=images_built)
+        return trial.run(self.experiment, progress, command_ns=command_ns, images_built=images_built)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,12 +36,12 @@ class Slices(ExperimentDesign):
         others go on without it. Images are built in the first block that no variant fails in. All runs are sealed
         when this returns or raises; those that had not failed are sealed as interrupted where it raises.
         """
-        names = self.plan.blocks[turn.number - 1]
+        command_ns, names = time.monotonic_ns(), self.plan.blocks[turn.number - 1]
         progress = LockedProgress(Steps(self.progress, turn.text("all variants")))
         meeting = Meeting(sliced(self.plan, turn.number, self.context.request.scenario.load), names)
         stacks = [SliceStack(Trial.prepare(self.context, name, turn.number), meeting) for name in names]
         try:
-            self._bring_up(stacks, progress)
+            self._bring_up(stacks, progress, command_ns)
             if loaded := [stack for stack in stacks if stack.is_up]:
                 progress.say(meeting.slicing.text())
                 run_loads(loaded, meeting, progress)
@@ -60,8 +60,7 @@ class Slices(ExperimentDesign):
             self.built.update(names)
         return failed
 
-    def _bring_up(self, stacks: Sequence[SliceStack], progress: Progress) -> None:
-        command_ns = time.monotonic_ns()
+    def _bring_up(self, stacks: Sequence[SliceStack], progress: Progress, command_ns: int) -> None:
         images_built = all(stack.name in self.built for stack in stacks)
         bring_up_all(
             [
