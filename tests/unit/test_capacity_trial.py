@@ -134,14 +134,16 @@ def test_how_long_its_flows_took_is_summed() -> None:
     assert (counts.completed, counts.took_ns) == (2, 3 * S)
 
 
-def test_failures_and_latency_add_up_by_endpoint() -> None:
+def test_failures_latency_and_details_add_up() -> None:
     """Over all seconds of the trial."""
     counts = _counts()
-    counts.take(_second(11, by_endpoint={"a": {5: 2}}, failures={"a": 1}))
-    counts.take(_second(12, by_endpoint={"a": {5: 1}, "b": {7: 3}}, failures={"a": 1, "b": 4}))
+    details = {"play": {"startup_s": {5: 2, 7: 1}}}
+    counts.take(_second(11, by_endpoint={"a": {5: 2}}, failures={"a": 1}, details=details))
+    counts.take(_second(12, by_endpoint={"a": {5: 1}, "b": {7: 3}}, failures={"a": 1, "b": 4}, details=details))
 
     assert counts.latency == {"a": {5: 3}, "b": {7: 3}}
     assert counts.failures == {"a": 2, "b": 4}
+    assert counts.details == {"play": {"startup_s": {5: 4, 7: 2}}}
 
 
 def test_what_was_under_way_before_is_not_taken_for_its_own() -> None:

@@ -94,17 +94,26 @@ def test_a_second_tells_endpoints_failures_and_health() -> None:
         "arrivals_took_ns": 9,
         "latency": {"a": {"5": 2}},
         "failures": {"a": 1},
+        "details": {"play": {"startup_s": {"5": 2}}},
         "cpu_fraction": 0.5,
         "slip_p99_ns": None,
     }
     gathering.take(0, first, (0, 1))
     whole = gathering.take(
         1,
-        {"t_ns": 2, "arrivals_took_ns": 4, "latency": {"a": {"5": 1}}, "cpu_fraction": 0.9, "slip_p99_ns": 7},
+        {
+            "t_ns": 2,
+            "arrivals_took_ns": 4,
+            "latency": {"a": {"5": 1}},
+            "details": {"play": {"startup_s": {"5": 1, "7": 1}, "stalls_count": {"0": 1}}},
+            "cpu_fraction": 0.9,
+            "slip_p99_ns": 7,
+        },
         (0, 1),
     )
 
     assert whole is not None
     assert (whole.by_endpoint, whole.failures, whole.latency) == ({"a": {5: 3}}, {"a": 1}, {5: 3})
     assert whole.arrivals_took_ns == 13
+    assert whole.details == {"play": {"startup_s": {5: 3, 7: 1}, "stalls_count": {0: 1}}}
     assert (whole.cpu_fraction, whole.slip_p99_ns, whole.loop_lag_p99_ns, whole.t_least_ns) == (0.9, 7, None, 1)
