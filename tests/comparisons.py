@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from seatrial.judge import metric
-from seatrial.judge.capacity import TrialResult
-from seatrial.judge.carrying import Carries
-from seatrial.judge.verdicts import Verdict
-from seatrial.judge.words import Word
+from seatrial.compare.capacity import TrialResult
+from seatrial.compare.carrying import Carries
+from seatrial.compare.verdicts import Verdict
+from seatrial.compare.words import Word
+from seatrial.measure import metric
 
 MS = 1_000_000
 HOSTILE = "<b>gevent</b>"

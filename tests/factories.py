@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from seatrial.judge.columns import Requests
-from seatrial.judge.tally import gathered
-from seatrial.judge.window import Window
+from seatrial.measure.requests import gathered
+from seatrial.measure.tables import Requests
+from seatrial.measure.window import Window
 from seatrial.model import Phase, Span
-from seatrial.record import document as documents
-from seatrial.record import pieces
-from seatrial.record.document import RunDocument
+from seatrial.record import documents, pieces
+from seatrial.record.documents import RunDocument
 from seatrial.record.folder import RunFolder, create_experiment, create_run
 from seatrial.record.seal import seal
 from seatrial.units import NS_PER_S

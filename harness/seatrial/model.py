@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
 from seatrial.units import milliseconds
-from seatrial.wire import buckets
+from seatrial.wire import histogram as buckets
 from seatrial.wire.rates import Rate
 
 

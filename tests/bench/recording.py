@@ -17,8 +17,8 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+from seatrial.http.response import Response
 from seatrial.user.recorder import Recorder
-from seatrial.user.response import Response
 
 ROUNDS = 15
 ROWS = 20_000

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from spawning import spawn
 
 from seatrial.model import Watch
-from seatrial.observe.session import observing
+from seatrial.sampler.session import observing
 
 
 def main() -> None:

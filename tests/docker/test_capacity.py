@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from trials import SEATRIAL
 
-from seatrial.judge.carrying import EXIT_CODES, Word
+from seatrial.compare.carrying import EXIT_CODES, Word
 
 pytestmark = pytest.mark.docker
 

@@ -20,11 +20,11 @@ import requests
 from seatrial.errors import ImageMissing, NotReady, PortTaken, ServiceExited
 from seatrial.host import builds
 from seatrial.model import FrontDoor, Probe, Stack, StackSpec, Variant
-from seatrial.stack import compose, leftovers, removal
+from seatrial.stack import cleanup, compose, removal
 from seatrial.stack.built_images import image_names
-from seatrial.stack.guard import guarded
 from seatrial.stack.ownership import RUN, Life
-from seatrial.stack.processes import marked
+from seatrial.stack.processes import guarded
+from seatrial.stack.processes_ import marked
 
 pytestmark = pytest.mark.docker
 
@@ -296,10 +296,10 @@ def test_kept_stack_stays_until_it_is_removed(tmp_path: Path) -> None:
         pass
     client = docker.from_env()
     try:
-        kept = [one for one in leftovers.stacks_kept(client) if one.run == spec.run_id]
-        late = leftovers.find(client, life_of=lambda _: Life.DEAD, now=lambda: time.time() + 601)
-        gone = leftovers.find(client, life_of=lambda _: Life.DEAD)
-        leftovers.remove(client, kept[0].things)
+        kept = [one for one in cleanup.stacks_kept(client) if one.run == spec.run_id]
+        late = cleanup.find(client, life_of=lambda _: Life.DEAD, now=lambda: time.time() + 601)
+        gone = cleanup.find(client, life_of=lambda _: Life.DEAD)
+        cleanup.remove(client, kept[0].things)
     finally:
         client.close()
     assert {one.run for one in late} >= {spec.run_id}

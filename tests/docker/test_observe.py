@@ -16,9 +16,9 @@ from docker.models.containers import Container
 from spawning import spawn
 
 from seatrial.model import Watch
-from seatrial.observe.containers import connect
-from seatrial.observe.docker_api import DockerApi
-from seatrial.observe.session import observing
+from seatrial.sampler.containers import connect
+from seatrial.sampler.docker_api import DockerApi
+from seatrial.sampler.session import observing
 from seatrial.wire.streams import NULL, read_layout
 from seatrial.wire.tables import Reading
 

@@ -14,8 +14,9 @@ import yaml
 from planted import PLANTS
 from stored_blocks import Series
 
-from seatrial.judge import metric, pairing
-from seatrial.judge.words import Word
+from seatrial.compare import pairing
+from seatrial.compare.words import Word
+from seatrial.measure import metric
 
 pytestmark = pytest.mark.docker
 

@@ -17,8 +17,8 @@ import trials
 import yaml
 from trials import SEATRIAL
 
+from seatrial.analysis.run import review
 from seatrial.record.folder import RunFolder
-from seatrial.review import review
 
 pytestmark = pytest.mark.docker
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from factories import MIB
 
-from seatrial.record import document
+from seatrial.analysis.run import review
+from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 from seatrial.report import as_json
-from seatrial.review import review
 
 RUN = RunFolder(Path(__file__).parent / "run-v1")
 
@@ -29,7 +29,7 @@ def test_a_run_of_schema_1_gives_the_numbers_it_gave() -> None:
 
 def test_a_document_of_schema_1_reads() -> None:
     """What was run, and how many rows there are."""
-    read = document.load(RUN)
+    read = documents.load(RUN)
     assert (read.schema_version, read.scenario_name, read.status) == (1, "registry-pull", "complete")
     assert read.rows == {"requests": 110, "flows": 30, "samples": 270, "generator": 9, "tiers": 0, "errors": 0}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from seatrial.load.child import LoadSettings
-from seatrial.load.driving import LoadObserver
+from seatrial.load.driver import LoadObserver
 from seatrial.model import Load, LoadSecond, NoteKind, Phase, Span
 
 PREAMBLE = """

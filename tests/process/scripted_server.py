@@ -9,11 +9,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from seatrial.user.client import Client
-from seatrial.user.connection import Timeouts
-from seatrial.user.message import Manners
-from seatrial.user.network import Network
-from seatrial.user.response import Response
+from seatrial.http.client import Client
+from seatrial.http.connection import Timeouts
+from seatrial.http.messages import Manners
+from seatrial.http.network import Network
+from seatrial.http.response import Response
 
 GIVE_UP_S = 10.0
 GIVE_UP_BYTES = 65_536

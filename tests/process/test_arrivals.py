@@ -26,8 +26,8 @@ from factories import read_lines
 from process.locust_child import Child, locust_child, started
 from process.scripted_server import Peer, scripted
 
-from seatrial.wire.buckets import middle_ns
 from seatrial.wire.control import PLAN_VARIABLE, Plan
+from seatrial.wire.histogram import middle_ns
 from seatrial.wire.streams import NULL
 
 S = 1_000_000_000

@@ -15,11 +15,11 @@ import pytest
 from process.scripted_server import Peer, Script, client_of, scripted
 
 from seatrial.errors import UsageError
-from seatrial.user.connection import Connection, Timeouts
-from seatrial.user.exchange import Exchange
-from seatrial.user.message import Wanted
-from seatrial.user.network import Network
-from seatrial.user.response import Response
+from seatrial.http.connection import Connection, Timeouts
+from seatrial.http.exchange import Exchange
+from seatrial.http.messages import Wanted
+from seatrial.http.network import Network
+from seatrial.http.response import Response
 from seatrial.wire.streams import NULL
 
 HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"

@@ -8,9 +8,9 @@ from typing import Any
 import gevent
 from process.scripted_server import Peer, client_of, scripted
 
-from seatrial.user.connection import Timeouts
-from seatrial.user.network import Network
-from seatrial.user.response import Response
+from seatrial.http.connection import Timeouts
+from seatrial.http.network import Network
+from seatrial.http.response import Response
 
 HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 HASTY = Timeouts(connect_s=0.3, first_byte_s=5.0, idle_s=5.0, total_s=5.0)

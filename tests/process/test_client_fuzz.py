@@ -22,9 +22,9 @@ from gevent.event import Event
 from gevent.server import StreamServer
 from process.scripted_server import Book, client_of
 
-from seatrial.user.client import Client
-from seatrial.user.connection import Timeouts
-from seatrial.user.response import Response
+from seatrial.http.client import Client
+from seatrial.http.connection import Timeouts
+from seatrial.http.response import Response
 from seatrial.wire.tables import Outcome
 
 SEEDS = 10

@@ -15,7 +15,7 @@ import gevent
 import pytest
 from process.scripted_server import Peer, client_of, scripted
 
-from seatrial.user.network import Network, Sockets
+from seatrial.http.network import Network, Sockets
 
 HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 

@@ -10,9 +10,9 @@ import pytest
 from process.locust_child import started
 from process.scripted_server import Peer, Script, scripted
 
+from seatrial.http.connection import Timeouts
+from seatrial.http.messages import Asked
 from seatrial.user import LeanUser
-from seatrial.user.connection import Timeouts
-from seatrial.user.message import Asked
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "client.md").read_text(encoding="utf-8")
 HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
-from seatrial.user.http1 import Fault
-from seatrial.user.waiting import Waiting
+from seatrial.http.http1 import Fault
+from seatrial.http.waiting import Waiting
 
 _MS = 1_000_000
 

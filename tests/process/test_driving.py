@@ -9,7 +9,7 @@ import pytest
 from process.scripted_child import OBEDIENT, RecordingObserver, Scripted, settings
 
 from seatrial.errors import LoadFailed, ResultsUnwritable, UsageError
-from seatrial.load.driving import LoadObserver, drive
+from seatrial.load.driver import LoadObserver, drive
 from seatrial.model import Phase, Span
 from seatrial.wire.control import PLAN_VARIABLE
 

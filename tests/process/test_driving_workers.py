@@ -11,7 +11,7 @@ import pytest
 from process.scripted_child import RecordingObserver, Scripted, settings
 
 from seatrial.errors import LoadFailed, UsageError
-from seatrial.load.driving import drive
+from seatrial.load.driver import drive
 from seatrial.load.hearing import FROM_EVENTS_TEXT
 from seatrial.model import NoteKind, Phase
 from seatrial.wire.rates import Rate, Stretch

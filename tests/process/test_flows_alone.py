@@ -11,7 +11,7 @@ import pytest
 import yaml
 from trials import SEATRIAL, Trial
 
-from seatrial.judge.carrying import Word
+from seatrial.compare.carrying import Word
 from seatrial.record import capacities
 from seatrial.record.folder import RunFolder
 

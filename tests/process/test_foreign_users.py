@@ -13,7 +13,7 @@ from process.counting_server import Counting, counting_server
 from process.locust_child import Child, locust_child
 
 from seatrial.load.command import plugin
-from seatrial.record.binary import open_part
+from seatrial.record.tables import open_part
 from seatrial.wire.tables import UNKNOWN_USER
 
 HEAD = """

@@ -21,8 +21,8 @@ from seatrial.errors import EngineUnavailable, NotReady, PortTaken, SeedFailed, 
 from seatrial.model import EngineName, FrontDoor, Probe, Stack, StackSpec, Variant
 from seatrial.stack import local
 from seatrial.stack.engine import choose
-from seatrial.stack.guard import Guard, guarded
-from seatrial.stack.processes import marked
+from seatrial.stack.processes import Guard, guarded
+from seatrial.stack.processes_ import marked
 from seatrial.stack.seeding import seed
 
 WEB = {

@@ -16,7 +16,7 @@ import pytest
 from process.counting_server import Counting, counting_server
 
 from seatrial.load.command import free_port, plugin
-from seatrial.record import document as documents
+from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 
 ROOT = Path(__file__).parents[2]

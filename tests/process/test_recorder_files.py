@@ -9,8 +9,8 @@ import pytest
 from factories import read_lines
 
 from seatrial.errors import ResultsUnwritable
+from seatrial.http.response import Response
 from seatrial.user.recorder import Recorder
-from seatrial.user.response import Response
 from seatrial.wire.streams import NULL, read_layout
 from seatrial.wire.tables import Outcome
 

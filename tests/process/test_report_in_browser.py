@@ -11,9 +11,8 @@ import pytest
 from chromium import Page
 from comparisons import capacities
 
-from seatrial import paging
-from seatrial.report import page
-from seatrial.review import load
+from seatrial.analysis.run import load
+from seatrial.report import page, paging
 
 pytestmark = pytest.mark.browser
 

@@ -18,11 +18,11 @@ from spawning import spawn
 
 from seatrial.errors import MeasurementInvalid, ResultsUnwritable
 from seatrial.model import Watch
-from seatrial.observe.itself import Itself
-from seatrial.observe.messages import Plan, Summary
-from seatrial.observe.processes import ProcessTable
-from seatrial.observe.session import Observer, observing
-from seatrial.observe.tree import Tree
+from seatrial.sampler.itself import Itself
+from seatrial.sampler.messages import Plan, Summary
+from seatrial.sampler.process_tree import Tree
+from seatrial.sampler.processes import ProcessTable
+from seatrial.sampler.session import Observer, observing
 from seatrial.wire.streams import NULL, Layout, read_layout
 
 MIB = 1 << 20

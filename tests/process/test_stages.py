@@ -16,11 +16,11 @@ import pytest
 from process.scripted_child import RecordingObserver
 from spawning import spawn
 
+from seatrial.compare.capacity_trial import TrialCounts
 from seatrial.errors import UsageError
-from seatrial.judge.excess import TrialCounts
 from seatrial.load.child import LoadSettings
-from seatrial.load.driving import LoadResult
-from seatrial.load.stages import TrialSequence, run_trials
+from seatrial.load.driver import LoadResult
+from seatrial.load.trials import TrialSequence, run_trials
 from seatrial.model import Load, Phase
 from seatrial.units import NS_PER_S
 from seatrial.wire.rates import Rate

@@ -19,7 +19,7 @@ from process.scripted_child import RecordingObserver
 from spawning import spawn
 
 from seatrial.load.child import LoadSettings
-from seatrial.load.driving import LoadDriver, LoadResult, drive, started
+from seatrial.load.driver import LoadDriver, LoadResult, drive, started
 from seatrial.load.steering import LoadCommands
 from seatrial.model import Load, LoadSecond, NoteKind, Phase
 from seatrial.stack.cores import on_cores

@@ -17,9 +17,9 @@ from spawning import spawn
 
 from seatrial.errors import LoadFailed
 from seatrial.load.child import LoadSettings
-from seatrial.load.driving import LoadObserver, LoadResult
+from seatrial.load.driver import LoadObserver, LoadResult
 from seatrial.load.meeting import Meeting
-from seatrial.load.turning import CalledOff, drive_in_turns
+from seatrial.load.slices import CalledOff, drive_in_turns
 from seatrial.load.turns import Slicing
 from seatrial.model import Load, LoadSecond, Phase, Span
 from seatrial.wire.rates import Rate, Stretch

@@ -9,7 +9,7 @@ import pytest
 from seatrial import cli
 from seatrial.errors import SeatrialError
 from seatrial.model import DISTURBED, INVALIDATING, NoteKind
-from seatrial.scenario import grammar
+from seatrial.scenario import grammar_
 from seatrial.wire import tables
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ def _keys(node: object) -> set[str]:
     return set()
 
 
-@pytest.mark.parametrize("key", sorted(_keys(grammar.json_schema())))
+@pytest.mark.parametrize("key", sorted(_keys(grammar_.json_schema())))
 def test_every_key_of_a_scenario_is_documented(key: str) -> None:
     """The grammar and its page say the same."""
     assert f"`{key}" in (REFERENCE / "scenario.md").read_text(encoding="utf-8")

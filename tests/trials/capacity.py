@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-from seatrial.judge.carrying import Carries
+from seatrial.compare.carrying import Carries
 from seatrial.record import capacities
 from seatrial.record.folder import RunFolder
 

@@ -20,8 +20,8 @@ import stored_blocks
 from redrawn import Redrawn
 from stored_blocks import Series
 
-from seatrial.judge.comparison import Overall
-from seatrial.scenario.compared import AGAIN
+from seatrial.compare.comparison import Overall
+from seatrial.scenario.plan import AGAIN
 
 GOAL = 0.06
 _LOADS = {

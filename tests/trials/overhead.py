@@ -17,8 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seatrial.record import courses
-from seatrial.record import document as documents
+from seatrial.record import courses, documents
 from seatrial.record.folder import RunFolder
 from seatrial.units import NS_PER_S
 

@@ -24,9 +24,9 @@ import stored_blocks
 from redrawn import Redrawn
 from stored_blocks import Series
 
-from seatrial.judge import effects, pairing
-from seatrial.judge.comparison import Overall
-from seatrial.judge.words import WORSE, Word
+from seatrial.compare import effects, pairing
+from seatrial.compare.comparison import Overall
+from seatrial.compare.words import WORSE, Word
 
 BUDGET_S = 600
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from scipy import stats  # type: ignore[import-untyped]
 from stored_blocks import Latencies, Series
 
-from seatrial.judge import comparison, looks
-from seatrial.judge.comparison import Comparison, Overall
-from seatrial.judge.looks import Next
-from seatrial.judge.pairing import Block
-from seatrial.judge.words import BETTER, WORSE, Word
+from seatrial.compare import comparison, looks
+from seatrial.compare.comparison import Comparison, Overall
+from seatrial.compare.looks import Next
+from seatrial.compare.pairing import Block
+from seatrial.compare.words import BETTER, WORSE, Word
 
 ALPHA = 0.05
 

@@ -18,12 +18,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from seatrial.judge import effects, looks, metric
-from seatrial.judge.comparison import Comparison, Overall
-from seatrial.judge.effects import Effect
-from seatrial.judge.looks import Next
-from seatrial.judge.verdicts import Verdict, verdict
-from seatrial.judge.words import BETTER, WORSE, Word
+from seatrial.compare import effects, looks
+from seatrial.compare.comparison import Comparison, Overall
+from seatrial.compare.effects import Effect
+from seatrial.compare.looks import Next
+from seatrial.compare.verdicts import Verdict, verdict
+from seatrial.compare.words import BETTER, WORSE, Word
+from seatrial.measure import metric
 from seatrial.model import Look
 
 Numbers = NDArray[np.float64]

@@ -18,14 +18,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seatrial import weighing
+from seatrial.analysis.experiment import analyse
+from seatrial.analysis.results import Weighed
+from seatrial.compare.categories import FINISHED
+from seatrial.compare.pairing import Block
 from seatrial.errors import SeatrialError
-from seatrial.judge import metric
-from seatrial.judge.categories import FINISHED
-from seatrial.judge.metric import Metric
-from seatrial.judge.pairing import Block
+from seatrial.measure import metric
+from seatrial.measure.metric import Metric
 from seatrial.record import courses
-from seatrial.report.weighed import Weighed
 
 CHUNK = 6
 """Blocks of one experiment: with so few the first look is the last one, and no result ends it early."""
@@ -125,7 +125,7 @@ def load(results: Path, variant: str, endpoint: str = "", *, shown: bool = False
 def _experiments(results: Path) -> Iterator[Weighed]:
     for path in sorted(results.glob("*/plan.json")):
         try:
-            yield weighing.analyse(path.parent)
+            yield analyse(path.parent)
         except SeatrialError as error:
             sys.stdout.write(f"passed over: {path.parent.name}: {error.what}\n")
 

@@ -8,11 +8,11 @@ import pytest
 from locust import User
 from locust.env import Environment
 
+from seatrial.http.response import Response
+from seatrial.user.accounting import Statistics
 from seatrial.user.ledger import Pulse, UserLedger
 from seatrial.user.recorder import Recorder
-from seatrial.user.response import Response
-from seatrial.user.statistics import Statistics
-from seatrial.wire.buckets import bucket
+from seatrial.wire.histogram import bucket
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import Outcome
 

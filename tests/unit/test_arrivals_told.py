@@ -14,11 +14,11 @@ from locust.env import Environment
 from locust.runners import STATE_RUNNING, MasterRunner
 
 from seatrial.errors import UsageError
+from seatrial.user.distributed import SHARE, Shares, wall_minus_monotonic_ns
 from seatrial.user.gate import Gate
 from seatrial.user.numbering import BLOCK, Place, Places, UserNumbers
-from seatrial.user.open_model import OpenModel
 from seatrial.user.options import told_rate
-from seatrial.user.sharing import SHARE, Shares, wall_minus_monotonic_ns
+from seatrial.user.pacing import OpenModel
 from seatrial.wire.rates import Rate
 
 S = 1_000_000_000

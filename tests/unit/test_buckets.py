@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.wire.buckets import bucket, middle_ns, percentile_ns
+from seatrial.wire.histogram import bucket, middle_ns, percentile_ns
 
 
 @given(st.integers(0, 10**13))

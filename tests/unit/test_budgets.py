@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.judge import budgets, effects, limits, stopping
-from seatrial.judge.budgets import Kept
-from seatrial.judge.effects import Effect, Scale
-from seatrial.judge.metric import Unit
-from seatrial.judge.stopping import Held
-from seatrial.judge.within_run import Reading
+from seatrial.compare import budgets, effects
+from seatrial.compare.budgets import Kept
+from seatrial.compare.effects import Effect, Scale
+from seatrial.measure import limits, stop_rules
+from seatrial.measure.metric import Unit
+from seatrial.measure.stop_rules import Held
+from seatrial.measure.within_run import Reading
 
 MS = 1_000_000
 MIB = 1 << 20
@@ -85,7 +86,7 @@ def test_what_can_not_be_written(text: str, said: str) -> None:
 @given(st.text(alphabet='pfailures95 of"<>=%.0123msMiB for', max_size=30))
 def test_no_text_is_more_than_a_value_error(text: str) -> None:
     """Whatever stands in a scenario file is read or refused in words."""
-    for parse in (budgets.parse, stopping.parse):
+    for parse in (budgets.parse, stop_rules.parse):
         try:
             parse(text)
         except ValueError as error:
@@ -291,7 +292,7 @@ def test_each_kind_has_its_own_judge() -> None:
 )
 def test_stop_rules(text: str, signal: str, unit: Unit, limit: float, lasts_s: int) -> None:
     """What is watched, in which unit, and for how long."""
-    found = stopping.parse(text)
+    found = stop_rules.parse(text)
     assert (found.signal, found.unit, found.limit, found.lasts_s) == (signal, unit, limit, lasts_s)
 
 
@@ -320,7 +321,7 @@ def test_stop_rules(text: str, signal: str, unit: Unit, limit: float, lasts_s: i
 def test_stop_rules_that_can_not_be_written(text: str, said: str) -> None:
     """The message says what is expected."""
     with pytest.raises(ValueError, match=said):
-        stopping.parse(text)
+        stop_rules.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -336,23 +337,23 @@ def test_stop_rules_that_can_not_be_written(text: str, said: str) -> None:
 )
 def test_a_rule_fires_after_an_unbroken_span(seconds: list[float | None], after: int | None) -> None:
     """Three seconds in which it held; where it did not it begins anew, what nobody could tell does neither."""
-    rule, held, fired = stopping.parse("failures > 20% for 3s"), Held(), None
+    rule, held, fired = stop_rules.parse("failures > 20% for 3s"), Held(), None
     for number, value in enumerate(seconds, start=1):
-        held = stopping.advance(rule, held, value)
-        if stopping.fired(rule, held) and fired is None:
+        held = stop_rules.advance(rule, held, value)
+        if stop_rules.fired(rule, held) and fired is None:
             fired = number
     assert fired == after
 
 
 def test_a_fired_rule_tells_what_it_saw() -> None:
     """The worst value of the span, in the rule's unit."""
-    rule, held = stopping.parse("failures > 20% for 3s"), Held()
+    rule, held = stop_rules.parse("failures > 20% for 3s"), Held()
     for value in (0.3, 0.5, 0.25):
-        held = stopping.advance(rule, held, value)
-    assert stopping.fired(rule, held) == "failures > 20% for 3s: failures was at 50 % for 3 s"
-    rule = stopping.parse("throughput < 10/s")
+        held = stop_rules.advance(rule, held, value)
+    assert stop_rules.fired(rule, held) == "failures > 20% for 3s: failures was at 50 % for 3 s"
+    rule = stop_rules.parse("throughput < 10/s")
     assert (
-        stopping.fired(rule, stopping.advance(rule, Held(), 2.0))
+        stop_rules.fired(rule, stop_rules.advance(rule, Held(), 2.0))
         == "throughput < 10/s: throughput was at 2/s in one second"
     )
 

@@ -9,10 +9,6 @@ from pathlib import Path
 import factories
 import pytest
 
-from seatrial.campaign import trial
-from seatrial.campaign.request import Request, command_began_ns, of_variant, stack_secrets
-from seatrial.campaign.run_record import RunRecord, sealed
-from seatrial.campaign.trial import RunContext
 from seatrial.errors import (
     EngineUnavailable,
     Incomparable,
@@ -25,13 +21,17 @@ from seatrial.errors import (
     StoppedEarly,
     UsageError,
 )
+from seatrial.experiment import trial
+from seatrial.experiment.request import Request, command_began_ns, of_variant, stack_secrets
+from seatrial.experiment.run_record import RunRecord, sealed
+from seatrial.experiment.trial import RunContext
 from seatrial.load.pinning import Pinning
 from seatrial.model import EngineName, Load, NoteKind, Variant
-from seatrial.record import document as documents
-from seatrial.record.document import Status
+from seatrial.record import documents
+from seatrial.record.documents import Status
 from seatrial.scenario import reading
 from seatrial.stack.engine import Choice
-from seatrial.stack.guard import shielded
+from seatrial.stack.processes import shielded
 from seatrial.wire import rates
 from seatrial.wire.rates import Rate
 

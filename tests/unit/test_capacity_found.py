@@ -14,15 +14,16 @@ from bokeh.models.annotations import BoxAnnotation
 from click.testing import CliRunner
 from rich.console import Console
 
-from seatrial import cli, paging
+from seatrial import cli
+from seatrial.compare.budgets import Kept
+from seatrial.compare.capacity import TrialResult
+from seatrial.compare.carrying import Carries, Said, Validation, Word
 from seatrial.errors import ExitCode, UsageError
-from seatrial.judge.budgets import Kept
-from seatrial.judge.capacity import TrialResult
-from seatrial.judge.carrying import Carries, Said, Validation, Word
-from seatrial.judge.growth import Growth, Slope
+from seatrial.measure.growth import Growth, Slope
 from seatrial.record import capacities
 from seatrial.record.folder import RunFolder
-from seatrial.report import comparison_charts, text
+from seatrial.report import comparison_charts, paging
+from seatrial.report import text as text_report
 
 MIB = 1 << 20
 
@@ -153,7 +154,7 @@ def test_a_file_that_is_missing_torn_or_newer_is_told_apart(tmp_path: Path) -> N
 
 def _printed(*found: Carries) -> str:
     stream = io.StringIO()
-    text.show_capacities(found, Console(file=stream, width=120))
+    text_report.show_capacities(found, Console(file=stream, width=120))
     return stream.getvalue()
 
 

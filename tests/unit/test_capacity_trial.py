@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from seatrial.judge import backlog, budgets, excess
-from seatrial.judge.budgets import Budget
-from seatrial.judge.excess import TrialCounts
-from seatrial.load.seconds import SecondAggregator
+from seatrial.compare import backlog, budgets, capacity_trial
+from seatrial.compare.budgets import Budget
+from seatrial.compare.capacity_trial import TrialCounts
+from seatrial.load.workers import SecondAggregator
 from seatrial.model import LoadSecond
 from seatrial.units import NS_PER_S
-from seatrial.wire.buckets import bucket, of_detail
+from seatrial.wire.histogram import bucket, of_detail
 
 S = NS_PER_S
 MS = S // 1000
@@ -195,27 +195,29 @@ def _parsed(*texts: str) -> list[Budget]:
 )
 def test_the_share_that_broke_over_what_may(text: str, trial: TrialCounts, value: float) -> None:
     """Up to 1 the budget is kept; failures and what nobody served break a latency, too, though they have none."""
-    assert excess.budget_excess(_parsed(text), trial).value == pytest.approx(value)
+    assert capacity_trial.budget_excess(_parsed(text), trial).value == pytest.approx(value)
 
 
 @pytest.mark.parametrize("text", ['p95 of "wait" < 100ms', 'p99 of "wait" < 100ms', "failures < 0.1%"])
 def test_one_request_alone_decides_nothing(text: str) -> None:
     """Of the 8 of a probe one is more than 5 %, of the 500 of a trial more than 0.1 %: that is chance."""
-    assert excess.budget_excess(_parsed(text), _answered(7, 0, failed=1)).value == 1.0
-    assert excess.budget_excess(_parsed(text), _answered(6, 0, failed=2)).value == 2.0
+    assert capacity_trial.budget_excess(_parsed(text), _answered(7, 0, failed=1)).value == 1.0
+    assert capacity_trial.budget_excess(_parsed(text), _answered(6, 0, failed=2)).value == 2.0
 
 
 def test_where_all_break_it_one_is_enough() -> None:
     """At 0.2 a second a trial has one request: a stack that is never in time must not look as if it were."""
-    assert excess.budget_excess(_parsed('p95 of "wait" < 100ms'), _answered(0, 1)).value == pytest.approx(20.0)
+    assert capacity_trial.budget_excess(_parsed('p95 of "wait" < 100ms'), _answered(0, 1)).value == pytest.approx(
+        20.0
+    )
 
 
 def test_the_budget_that_was_exceeded_most_is_named() -> None:
     """A person wants to know which one holds the rate back."""
     asked = _parsed('p95 of "wait" < 100ms', "failures < 1%")
 
-    assert "failures < 1%: 30 of 1000" in excess.budget_excess(asked, _answered(970, 0, failed=30)).text
-    assert 'p95 of "wait" < 100ms: 200 of 1000' in excess.budget_excess(asked, _answered(800, 200)).text
+    assert "failures < 1%: 30 of 1000" in capacity_trial.budget_excess(asked, _answered(970, 0, failed=30)).text
+    assert 'p95 of "wait" < 100ms: 200 of 1000' in capacity_trial.budget_excess(asked, _answered(800, 200)).text
 
 
 def test_a_budget_of_one_endpoint_does_not_see_the_others() -> None:
@@ -231,12 +233,12 @@ def test_a_budget_of_one_endpoint_does_not_see_the_others() -> None:
         )
     )
 
-    assert excess.budget_excess(_parsed('p95 of "token" < 100ms'), counts).value == pytest.approx(2 / 5)
+    assert capacity_trial.budget_excess(_parsed('p95 of "token" < 100ms'), counts).value == pytest.approx(2 / 5)
 
 
 def test_nothing_observed_breaks_nothing() -> None:
     """A trial without an arrival is judged elsewhere; here it must not divide by zero."""
-    assert excess.budget_excess(_parsed("failures < 1%"), _counts()).value == 0.0
+    assert capacity_trial.budget_excess(_parsed("failures < 1%"), _counts()).value == 0.0
 
 
 @pytest.mark.parametrize(
@@ -251,13 +253,13 @@ def test_nothing_observed_breaks_nothing() -> None:
 def test_what_a_search_can_not_keep_is_refused(texts: tuple[str, ...], words: str) -> None:
     """With the reason, before anything is started."""
     with pytest.raises(ValueError, match=words):
-        excess.search_budgets(_parsed(*texts))
+        capacity_trial.search_budgets(_parsed(*texts))
 
 
 def test_memory_is_left_to_the_validation() -> None:
     """Five seconds tell nothing about memory."""
     texts = ('p99 of "wait" < 200ms', "unreclaimable memory of app < 1GiB", "failures < 1%")
-    found = excess.search_budgets(_parsed(*texts))
+    found = capacity_trial.search_budgets(_parsed(*texts))
 
     assert [one.metric.text for one in found.searched] == ['p99 of "wait"', "failures"]
     assert len(found.validated) == 3
@@ -269,13 +271,13 @@ def test_what_a_flow_may_wait_is_the_sum_over_its_requests() -> None:
     """Of two budgets of one endpoint the wider; without any nothing."""
     texts = ('p95 of "token" < 100ms', 'p99 of "token" < 300ms', 'p95 of "blob" < 1s', "failures < 1%")
 
-    assert excess.search_budgets(_parsed(*texts)).wait_s == pytest.approx(1.3)
-    assert excess.search_budgets(_parsed("failures < 1%")).wait_s == 0.0
+    assert capacity_trial.search_budgets(_parsed(*texts)).wait_s == pytest.approx(1.3)
+    assert capacity_trial.search_budgets(_parsed("failures < 1%")).wait_s == 0.0
 
 
 def test_without_a_latency_a_second_is_taken() -> None:
     """How late the generator may be has to be measured by something."""
-    found = excess.search_budgets(_parsed("failures < 1%"))
+    found = capacity_trial.search_budgets(_parsed("failures < 1%"))
 
     assert (found.strictest_ns, found.share) == (NS_PER_S, 0.05)
     assert (found.percentile, found.endpoint) == (95, None)
@@ -285,7 +287,7 @@ def test_names_that_are_never_asked_for_are_found() -> None:
     """A budget of a request that does not exist would be kept by any rate."""
     asked = _parsed('p95 of "waits" < 1s', 'failures of "wait" < 1%', "failures < 1%")
 
-    assert excess.unknown_endpoints(asked, ["wait"]) == ["waits"]
+    assert capacity_trial.unknown_endpoints(asked, ["wait"]) == ["waits"]
 
 
 def _reported(*values: float, key: str = "startup_s", lost: int = 0) -> TrialCounts:
@@ -304,7 +306,7 @@ def _reported(*values: float, key: str = "startup_s", lost: int = 0) -> TrialCou
 
 
 def _excess(text: str, counts: TrialCounts) -> float:
-    return excess.budget_excess(_parsed(text), counts).value
+    return capacity_trial.budget_excess(_parsed(text), counts).value
 
 
 def test_a_percentile_of_a_detail_counts_the_flows_beyond_it() -> None:
@@ -344,11 +346,11 @@ def test_a_detail_that_no_flow_reported_is_broken_by_what_was_lost() -> None:
 def test_details_that_are_never_reported_are_found() -> None:
     """By the name of the flow and by the key; they are not taken for endpoints."""
     asked = _parsed("p95 startup_s of play < 2s", "p95 startup_s of watch < 2s", "max stalls_count of play < 3")
-    assert excess.unreported_details(asked, _reported(1.0)) == [
+    assert capacity_trial.unreported_details(asked, _reported(1.0)) == [
         'p95 startup_s of "watch"',
         'max stalls_count of "play"',
     ]
-    assert excess.unknown_endpoints(asked, []) == []
+    assert capacity_trial.unknown_endpoints(asked, []) == []
 
 
 def test_failures_without_requests_are_those_of_flows() -> None:

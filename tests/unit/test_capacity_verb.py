@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from seatrial import cli
-from seatrial.campaign import capacity
-from seatrial.campaign.capacity import CapacityRequest
-from seatrial.campaign.request import Request
 from seatrial.errors import UsageError
+from seatrial.experiment import capacity
+from seatrial.experiment.capacity import CapacityRequest
+from seatrial.experiment.request import Request
 from seatrial.scenario import reading
 from seatrial.wire import rates
 from seatrial.wire.rates import Rate

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
-from seatrial.judge.categories import FINISHED, endings
-from seatrial.judge.words import Word
+from seatrial.compare.categories import FINISHED, endings
+from seatrial.compare.words import Word
 
 KILLED = "killed for memory"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seatrial.observe.locate import Places, groups_of_this_process, locate
+from seatrial.sampler.locate import Places, groups_of_this_process, locate
 
 ID = "af2252a005e904127836e5af736ae97aad32f2343df3ac84f6108ee2fee260ac"
 PID = 4711

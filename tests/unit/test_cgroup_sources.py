@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from seatrial.observe.cgroup1 import Cgroup1
-from seatrial.observe.cgroup2 import Cgroup2
-from seatrial.observe.locate import Places
+from seatrial.sampler.cgroup import Cgroup1
+from seatrial.sampler.cgroup2 import Cgroup2
+from seatrial.sampler.locate import Places
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import Reading
 

@@ -9,13 +9,13 @@ from typing import Any, cast
 import pytest
 
 from seatrial.errors import UsageError
-from seatrial.user.connection import Timeouts
-from seatrial.user.exchange import Exchange
-from seatrial.user.http1 import Fault, parse_head
-from seatrial.user.message import Manners, Wanted, render
-from seatrial.user.origin import Targets, shown, split_url
+from seatrial.http.connection import Timeouts
+from seatrial.http.exchange import Exchange
+from seatrial.http.http1 import Fault, parse_head
+from seatrial.http.messages import Manners, Wanted, render
+from seatrial.http.origin import Targets, shown, split_url
+from seatrial.http.response import Response
 from seatrial.user.recorder import DECLARED_LIMIT, Recorder
-from seatrial.user.response import Response
 
 _MS = 1_000_000
 

@@ -12,16 +12,16 @@ import pytest
 from gevent import GreenletExit
 from locust.exception import StopUser
 
-from seatrial.user import buffers
-from seatrial.user.connection import Connection, Stream
+from seatrial.http import buffers
+from seatrial.http.body import Gathered
+from seatrial.http.connection import Connection, Stream
+from seatrial.http.http1 import Fault
+from seatrial.http.origin import Origin, split_url
+from seatrial.http.response import Response
 from seatrial.user.flows import Abandoned, Flow, broken_off
-from seatrial.user.hashing import Gathered
 from seatrial.user.health import CpuShare, LoopLag, waited_ns
-from seatrial.user.http1 import Fault
 from seatrial.user.mistakes import Mistakes
-from seatrial.user.origin import Origin, split_url
 from seatrial.user.parallel import Parallel, side_by_side
-from seatrial.user.response import Response
 from seatrial.user.seconds import Seconds
 from seatrial.user.tally import COUNTS
 from seatrial.wire.tables import FLOWS, GENERATOR, Outcome, row_columns

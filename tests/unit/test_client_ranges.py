@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from seatrial.user.connection import Timeouts
-from seatrial.user.http1 import Fault
-from seatrial.user.message import ByteRange, Manners, Wanted, render, verified_length
-from seatrial.user.origin import split_url
-from seatrial.user.response import ContentRange, Response, parse_content_range
+from seatrial.http.connection import Timeouts
+from seatrial.http.http1 import Fault
+from seatrial.http.messages import ByteRange, Manners, Wanted, render, verified_length
+from seatrial.http.origin import split_url
+from seatrial.http.response import ContentRange, Response, parse_content_range
 
 MANNERS = Manners("test/1", keep_alive=True, timeouts=Timeouts())
 

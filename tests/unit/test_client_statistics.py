@@ -7,8 +7,8 @@ from typing import Any
 from locust import User
 from locust.env import Environment
 
-from seatrial.user.response import Response
-from seatrial.user.statistics import Statistics
+from seatrial.http.response import Response
+from seatrial.user.accounting import Statistics
 from seatrial.wire.tables import Outcome
 
 COUNTED = ("num_requests", "min_response_time", "max_response_time", "response_times", "total_content_length")

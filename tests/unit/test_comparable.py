@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from seatrial import cli
 from seatrial.errors import ScenarioInvalid, UsageError
 from seatrial.model import Design, ExperimentPlan
-from seatrial.scenario import comparable, compared, overrides, reading, shipped
+from seatrial.scenario import comparable, overrides, plan, reading, shipped
 
 GOOD = """\
 question: Does it leak?
@@ -181,14 +181,14 @@ def test_a_budget_of_time_has_room_for_one_block(
 def test_a_check_of_a_machine_needs_time_for_one_block_too(file: Path) -> None:
     """Twice the base."""
     file.write_text(GOOD)
-    scenario = compared.with_again(reading.read(str(file), {"compare.time": "49s"}))
+    scenario = plan.with_again(reading.read(str(file), {"compare.time": "49s"}))
 
     with pytest.raises(UsageError, match="too short for one block") as caught:
-        compared.selfcheck(scenario, seed=1, shared_cores=True)
+        plan.selfcheck(scenario, seed=1, shared_cores=True)
 
     assert caught.value.expected.startswith("at least 50 s")
 
 
 def _planned(file: Path, *settings: str, design: Design = Design.RUNS) -> ExperimentPlan:
     scenario = reading.read(str(file), overrides.parse(settings))
-    return compared.comparison(scenario, seed=1, shared_cores=True, design=design)
+    return plan.comparison(scenario, seed=1, shared_cores=True, design=design)

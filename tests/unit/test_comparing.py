@@ -12,22 +12,21 @@ from pathlib import Path
 import factories
 import pytest
 
-from seatrial.campaign import resume
-from seatrial.campaign.blocks import FinishedExperiment, FreshStacks
-from seatrial.campaign.compare import CompareRequest, compare
-from seatrial.campaign.request import Request
-from seatrial.campaign.run_record import RunRecord
-from seatrial.campaign.trial import RunContext, first_page
 from seatrial.errors import EngineUnavailable, Incomparable, Interrupted, NotReady, UsageError
+from seatrial.experiment import resume
+from seatrial.experiment.blocks import FinishedExperiment, FreshStacks
+from seatrial.experiment.compare import CompareRequest, compare
+from seatrial.experiment.request import Request
+from seatrial.experiment.run_record import RunRecord
+from seatrial.experiment.trial import RunContext, first_page
 from seatrial.load.pinning import Pinning
 from seatrial.model import Design, EngineName, ExperimentPlan, Note, NoteKind
-from seatrial.record import document as documents
+from seatrial.progress import Progress
+from seatrial.record import documents, plans
 from seatrial.record import folder as folders
-from seatrial.record import plans
-from seatrial.record.document import Status
+from seatrial.record.documents import Status
 from seatrial.record.folder import RunFolder
-from seatrial.report.progress import Progress
-from seatrial.scenario import overrides, plan, reading
+from seatrial.scenario import overrides, plan_, reading
 from seatrial.stack.engine import Choice
 from seatrial.wire.streams import SCHEMA_VERSION
 
@@ -73,7 +72,7 @@ class OnPaper(FreshStacks):
         """Do one trial."""
         script, context = self.script, self.context
         folder = folders.create_run(self.experiment, variant, block, 1_795_241_700_000_000_000)
-        resolved = plan.resolved(context.request.scenario)
+        resolved = plan_.resolved(context.request.scenario)
         journal = RunRecord(folder, first_page(context, variant, block, resolved, command_ns=1))
         facts = journal.document.facts
         script.built.append(images_built)

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.judge import metric, noise, pairing
-from seatrial.judge.comparison import Comparison, Overall, compare
-from seatrial.judge.effects import Effect
-from seatrial.judge.pairing import Block, Paired, Run, by_flows, gated_metrics
-from seatrial.judge.verdicts import Verdict
-from seatrial.judge.words import Word
+from seatrial.compare import noise, pairing
+from seatrial.compare.comparison import Comparison, Overall, compare
+from seatrial.compare.effects import Effect
+from seatrial.compare.pairing import Block, Paired, Run, by_flows, gated_metrics
+from seatrial.compare.verdicts import Verdict
+from seatrial.compare.words import Word
+from seatrial.measure import metric
 
 P95, CPU, MEMORY = (metric.parse(text) for text in ('p95 of "token"', "cpu per request", "unreclaimable memory"))
 FAILURES = pairing.FAILURES

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from seatrial.campaign import resume
+from seatrial.experiment import resume
 from seatrial.model import Scenario, Variant
 from seatrial.scenario import reading
 

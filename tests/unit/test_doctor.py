@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from seatrial.host.doctor import examine
+from seatrial.host.doctor_ import examine
 from seatrial.host.finding import Finding, State
-from seatrial.host.sight import Engine, Host, look
+from seatrial.host.probe import Engine, Host, look
 
 ENGINE = Engine(
     facts={

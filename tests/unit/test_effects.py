@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
-from seatrial.judge import distributions, effects, families, ranks
-from seatrial.judge.effects import Effect, NoRatio, Scale
+from seatrial.compare import effects, families, ranks
+from seatrial.compare.effects import Effect, NoRatio, Scale
+from seatrial.measure import statistics
 
 DARWIN = (49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48)
 """Darwin's maize (eighths of an inch): Fisher's own example of signs that are flipped, p = 863 * 2 / 32768."""
@@ -154,7 +155,7 @@ def test_three_equal_blocks_are_a_point() -> None:
 def test_no_failure_at_all_still_leaves_three_in_n() -> None:
     """The rule of three: of 300 requests without a failure the share may be up to 1 %."""
     found = effects.of([0.0] * 3, [0.0] * 3, Scale.DIFFERENCE, floor=3 / 300)
-    assert effects.interval(found, 0.05) == distributions.Interval(-0.01, 0.01)
+    assert effects.interval(found, 0.05) == statistics.Interval(-0.01, 0.01)
     assert not effects.equivalent(found, 0.01, 0.05)
     assert effects.equivalent(found, 0.011, 0.05)
 
@@ -209,7 +210,7 @@ def test_the_mirror_of_an_effect_has_the_mirror_of_its_interval(values: list[flo
 def test_equivalence_is_the_ninety_per_cent_interval_inside(values: list[float], margin: float) -> None:
     """Two one-sided tests at 5 % each, from three blocks on."""
     span = effects.interval(of(*values), 0.10)
-    inside = len(values) >= distributions.FEWEST and span is not None and -margin < span.low and span.high < margin
+    inside = len(values) >= statistics.FEWEST and span is not None and -margin < span.low and span.high < margin
     assert effects.equivalent(of(*values), margin, 0.05) is inside
 
 

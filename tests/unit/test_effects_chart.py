@@ -9,9 +9,9 @@ from typing import Any
 import comparisons
 import pytest
 
-from seatrial.judge.verdicts import Verdict
-from seatrial.judge.words import Word
-from seatrial.report import effects_chart
+from seatrial.compare.verdicts import Verdict
+from seatrial.compare.words import Word
+from seatrial.report import experiment_charts
 
 P95 = 'p95 of "blob"'
 NEAR = [comparisons.verdict(name, "cpu per request", Word.EQUIVALENT, 0.01) for name in ("a", "b", "c")]
@@ -21,19 +21,19 @@ LOST = replace(comparisons.verdict("odd", P95, Word.INCONCLUSIVE, 0.1), low=-0.9
 
 def drawn(verdicts: list[Verdict], name: str) -> list[dict[str, list[Any]]]:
     """Return what the renderers of that name are drawn from; those without a name for an empty one."""
-    chart: Any = effects_chart.forest(verdicts, "base").figure
+    chart: Any = experiment_charts.forest(verdicts, "base").figure
     return [dict(one.data_source.data) for one in chart.renderers if (one.name or "") == name]
 
 
 def test_intervals_alike_are_all_within() -> None:
     """Nothing is cut where nothing has to be."""
-    assert effects_chart.ends(NEAR) == pytest.approx((-0.05, 0.05))
+    assert experiment_charts.ends(NEAR) == pytest.approx((-0.05, 0.05))
     assert drawn(NEAR, "cut-right") == drawn(NEAR, "cut-left") == []
 
 
 def test_one_wide_interval_does_not_squeeze_the_others() -> None:
     """The others keep an eighth of their side, and what is beyond ends in an arrow at the edge."""
-    begin, end = effects_chart.ends([*NEAR, WIDE])
+    begin, end = experiment_charts.ends([*NEAR, WIDE])
 
     assert (begin, end) == pytest.approx((-0.05, 0.4))
     assert drawn([*NEAR, WIDE], "cut-right")[0]["x"] == [end]
@@ -50,7 +50,7 @@ def test_what_is_cut_keeps_its_numbers() -> None:
 
 def test_nothing_is_drawn_beyond_the_axis() -> None:
     """Neither a point nor the end of a line."""
-    begin, end = effects_chart.ends([*NEAR, WIDE, LOST])
+    begin, end = experiment_charts.ends([*NEAR, WIDE, LOST])
     data = drawn([*NEAR, WIDE, LOST], "")[0]
 
     assert all(begin <= one <= end for name in ("low", "high") for one in data[name])
@@ -69,7 +69,7 @@ def test_a_threshold_is_never_beyond_the_axis() -> None:
     """Grey shows what would not matter, also where all intervals are narrow."""
     broad = replace(NEAR[0], metric=replace(NEAR[0].metric, threshold=2.0))
 
-    assert effects_chart.ends([*NEAR, broad]) == pytest.approx((-2.0, 2.0))
+    assert experiment_charts.ends([*NEAR, broad]) == pytest.approx((-2.0, 2.0))
 
 
 def test_a_label_fits_into_a_telephone() -> None:
@@ -85,4 +85,4 @@ def test_shares_are_no_measure_for_ratios() -> None:
     failures = comparisons.verdict("a", "failures", Word.EQUIVALENT, 0.0, margin=0.001)
     shares = [replace(failures, metric=replace(failures.metric, threshold=0.001))] * 3
 
-    assert effects_chart.ends([*shares, NEAR[0]]) == pytest.approx((-0.05, 0.05))
+    assert experiment_charts.ends([*shares, NEAR[0]]) == pytest.approx((-0.05, 0.05))

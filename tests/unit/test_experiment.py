@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from seatrial.campaign.blocks import BlockTurn, ExperimentDesign, ExperimentLoop, FinishedExperiment
+from seatrial.compare import comparison
+from seatrial.compare.comparison import Comparison
+from seatrial.compare.looks import Next
+from seatrial.compare.pairing import Block, Run
 from seatrial.errors import EngineUnavailable, LoadFailed, NotReady, ResultsUnwritable, SeatrialError, UsageError
-from seatrial.judge import comparison, metric
-from seatrial.judge.comparison import Comparison
-from seatrial.judge.looks import Next
-from seatrial.judge.pairing import Block, Run
+from seatrial.experiment.blocks import BlockTurn, ExperimentDesign, ExperimentLoop, FinishedExperiment
+from seatrial.measure import metric
 from seatrial.model import ExperimentPlan, Look
+from seatrial.progress import Progress
 from seatrial.record import courses
-from seatrial.report.progress import Progress
 
 GATE = (metric.parse("cpu per request"),)
 

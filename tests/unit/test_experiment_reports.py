@@ -17,22 +17,25 @@ from click.testing import CliRunner
 from experiments import Truth, experiment
 from rich.console import Console
 
-from seatrial import cli, paging, upkeep, weighing
+from seatrial import cli
+from seatrial.analysis.experiment import analyse
+from seatrial.analysis.results import Weighed
+from seatrial.experiment import maintenance
 from seatrial.model import NoteKind
 from seatrial.record import courses, plans
 from seatrial.record.courses import Course
 from seatrial.record.folder import RunFolder
 from seatrial.report import (
+    ci_exports,
     experiment_cells,
-    experiment_json,
     experiment_markdown,
-    experiment_words,
-    junit,
+    experiment_sections,
+    json_export,
     numbers,
+    paging,
     series_files,
-    text,
 )
-from seatrial.report.weighed import Weighed
+from seatrial.report import text as text_report
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "verdict.schema.json").read_text())
 LONG = "GET /v2/library/very-long-repository-name/manifests"
@@ -55,13 +58,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def weighed(folder: Path) -> Weighed:
     """Weigh it once."""
-    return weighing.analyse(folder)
+    return analyse(folder)
 
 
 def printed(weighed: Weighed, width: int = 120) -> str:
     """Return what a terminal would show."""
     out = io.StringIO()
-    text.show_experiment(weighed, Console(file=out, width=width))
+    text_report.show_experiment(weighed, Console(file=out, width=width))
     return out.getvalue()
 
 
@@ -92,7 +95,7 @@ def test_text_in_a_narrow_terminal(weighed: Weighed) -> None:
 def test_text_breaks_no_word(tmp_path: Path, width: int) -> None:
     """With names as people have them: neither words, nor numbers, nor a verdict are broken in two."""
     truths = {"base": Truth(endpoint=LONG), "gunicorn-gevent-4-workers-keepalive": Truth(endpoint=LONG)}
-    found = weighing.analyse(experiment(tmp_path, truths, blocks=3, gate=(f'p95 of "{LONG}"', "cpu per request")))
+    found = analyse(experiment(tmp_path, truths, blocks=3, gate=(f'p95 of "{LONG}"', "cpu per request")))
     shown = printed(found, width)
     tables = shown[shown.index("Verdicts") : shown.index("How it was measured")]
     cells = (cell for row in experiment_cells.sections(found)[0].table.rows for cell in row)
@@ -103,7 +106,7 @@ def test_text_breaks_no_word(tmp_path: Path, width: int) -> None:
 
 def test_what_could_not_be_judged_is_told_once(weighed: Weighed) -> None:
     """Five metrics of a variant that was killed are one sentence."""
-    said = [one for one in experiment_words.reasons(weighed) if one.startswith("killed") and "INVALID" in one]
+    said = [one for one in experiment_sections.reasons(weighed) if one.startswith("killed") and "INVALID" in one]
 
     assert len(said) == 1
     assert said[0].startswith('killed, failures, p95 of "blob", cpu per request, unreclaimable memory of nginx: ')
@@ -116,7 +119,7 @@ def test_why_it_ended_is_said(tmp_path: Path, form: str) -> None:
     folder = experiment(tmp_path, {"base": failed, "again": failed}, blocks=3)
     plans.save(folder, experiments.planned({"base": failed, "again": failed}, 5))
     courses.save(folder, Course(blocks=3, stopped="the base never came up"))
-    found = weighing.analyse(folder)
+    found = analyse(folder)
 
     text = {
         "text": lambda: " ".join(printed(found).partition("How it was")[0].split()),
@@ -132,19 +135,19 @@ def test_an_open_comparison_says_why_it_ended(tmp_path: Path) -> None:
     folder = experiment(tmp_path, blocks=2)
     plans.save(folder, experiments.planned(experiments.SAME, 12))
     courses.save(folder, Course(blocks=2, stopped="the budget of 10 min is used up"))
-    found = weighing.analyse(folder)
+    found = analyse(folder)
 
     assert found.word == "INCONCLUSIVE"
     assert (
-        next(iter(experiment_words.reasons(found)))
+        next(iter(experiment_sections.reasons(found)))
         == "it ended after 2 of 12 blocks: the budget of 10 min is used up"
     )
-    assert ("ended", "after 2 of 12 blocks: the budget of 10 min is used up") in experiment_words.how(found)
+    assert ("ended", "after 2 of 12 blocks: the budget of 10 min is used up") in experiment_sections.how(found)
 
 
 def test_host_limited_is_said(tmp_path: Path) -> None:
     """On two cores the report says what it can't say."""
-    found = weighing.analyse(experiment(tmp_path, blocks=3, pinning={"generator": [0], "stack": [0]}))
+    found = analyse(experiment(tmp_path, blocks=3, pinning={"generator": [0], "stack": [0]}))
 
     assert "HOST-LIMITED" in printed(found)
     assert "HOST-LIMITED" in experiment_markdown.render(found)
@@ -154,7 +157,7 @@ def test_inconclusive_says_what_it_takes(tmp_path: Path) -> None:
     """How small an effect could have been seen, and how many more blocks would decide."""
     noisy = {"base": Truth(scatter=0.08), "again": Truth(scatter=0.08)}
 
-    text = " ".join(printed(weighing.analyse(experiment(tmp_path, noisy, blocks=4))).split())
+    text = " ".join(printed(analyse(experiment(tmp_path, noisy, blocks=4))).split())
 
     assert "INCONCLUSIVE" in text
     assert "can only see" in text
@@ -163,10 +166,10 @@ def test_inconclusive_says_what_it_takes(tmp_path: Path) -> None:
 
 def test_what_is_equal_is_shown_with_the_interval_that_says_so(tmp_path: Path) -> None:
     """In the table that of the two one-sided tests; verdict.json has both."""
-    found = weighing.analyse(experiment(tmp_path, blocks=5))
+    found = analyse(experiment(tmp_path, blocks=5))
     table = experiment_cells.sections(found)[0].table
     row = dict(zip((column.head for column in table.columns), table.rows[1], strict=True))
-    (value,) = (one for one in experiment_json.render(found)["gated"] if one["metric"] == row["metric"])
+    (value,) = (one for one in json_export.render(found)["gated"] if one["metric"] == row["metric"])
 
     assert row["verdict"] == value["word"] == "EQUIVALENT"
     assert value["low"] < value["equal_low"] < value["equal_high"] < value["high"]
@@ -175,17 +178,17 @@ def test_what_is_equal_is_shown_with_the_interval_that_says_so(tmp_path: Path) -
 
 def test_json_keeps_its_schema(weighed: Weighed, tmp_path: Path) -> None:
     """A program that was written against the schema goes on working; of other kinds of experiment, too."""
-    kinds = [weighed, weighing.analyse(experiment(tmp_path / "check", blocks=3, command="selfcheck"))]
-    kinds.append(weighing.analyse(experiment(tmp_path / "run", {"base": Truth()}, blocks=1, command="run")))
+    kinds = [weighed, analyse(experiment(tmp_path / "check", blocks=3, command="selfcheck"))]
+    kinds.append(analyse(experiment(tmp_path / "run", {"base": Truth()}, blocks=1, command="run")))
     stored = experiment(tmp_path / "old", {"base": Truth()}, blocks=2, command="run")
-    kinds.append(weighing.analyse(experiment(tmp_path / "new", {"head": Truth()}, blocks=2, against=str(stored))))
+    kinds.append(analyse(experiment(tmp_path / "new", {"head": Truth()}, blocks=2, against=str(stored))))
 
-    assert [list(json_schema.problems(json.loads(experiment_json.text(one)), SCHEMA)) for one in kinds] == [[]] * 4
+    assert [list(json_schema.problems(json.loads(json_export.text(one)), SCHEMA)) for one in kinds] == [[]] * 4
 
 
 def test_the_schema_refuses_what_is_wrong(weighed: Weighed) -> None:
     """Else the test above could not fail."""
-    values = experiment_json.render(weighed)
+    values = json_export.render(weighed)
 
     assert list(json_schema.problems({**values, "verdict": "GOOD"}, SCHEMA))
     assert list(json_schema.problems({**values, "more": 1}, SCHEMA))
@@ -214,7 +217,7 @@ def test_markdown_is_cut_before_it_is_refused(weighed: Weighed, most_bytes: int)
 
 def test_junit_fails_for_regressions_alone(weighed: Weighed) -> None:
     """INVALID is an error, what is not decided is skipped with its reason."""
-    cases = list(ET.fromstring(junit.render(weighed)).iter("testcase"))  # noqa: S314  (our own)
+    cases = list(ET.fromstring(ci_exports.render(weighed)).iter("testcase"))  # noqa: S314  (our own)
     came = {(one.get("classname"), one.get("name")): one[0] for one in cases}
 
     assert came["made-up.slow", 'p95 of "blob"'].tag == "failure"
@@ -226,7 +229,7 @@ def test_junit_fails_for_regressions_alone(weighed: Weighed) -> None:
 
 def test_junit_has_the_order_of_the_common_schema(weighed: Weighed) -> None:
     """Properties before cases; in a case its result before what it printed; counts that add up."""
-    suite = ET.fromstring(junit.render(weighed))[0]  # noqa: S314  (our own)
+    suite = ET.fromstring(ci_exports.render(weighed))[0]  # noqa: S314  (our own)
     tags = [one.tag for one in suite]
     cases = [[inner.tag for inner in one] for one in suite.iter("testcase")]
 
@@ -241,12 +244,12 @@ def test_junit_of_text_that_xml_can_not_hold(weighed: Weighed) -> None:
     """A control character in an error message breaks no upload."""
     bad = replace(weighed, plan=replace(weighed.plan, scenario="a\x00b"))
 
-    assert ET.fromstring(junit.render(bad)).tag == "testsuites"  # noqa: S314  (our own)
+    assert ET.fromstring(ci_exports.render(bad)).tag == "testsuites"  # noqa: S314  (our own)
 
 
 def test_benchmark_has_ranges_and_nothing_of_which_more_is_better(tmp_path: Path) -> None:
     """The chart page draws every value as smaller is better."""
-    found = weighing.analyse(experiment(tmp_path, blocks=3, gate=("throughput", 'p95 of "blob"')))
+    found = analyse(experiment(tmp_path, blocks=3, gate=("throughput", 'p95 of "blob"')))
     rows: list[dict[str, Any]] = json.loads(series_files.benchmark(found))
 
     assert {one["name"] for one in rows} == {
@@ -294,9 +297,9 @@ def test_show_of_one_run_of_it(folder: Path) -> None:
 
 def test_list_tells_a_comparison_in_one_line(folder: Path) -> None:
     """Thirty runs of one experiment are one thing."""
-    series_files.save(weighing.analyse(folder), folder)
+    series_files.save(analyse(folder), folder)
 
-    rows = upkeep.stored_runs(folder.parent)
+    rows = maintenance.stored_runs(folder.parent)
 
     assert [(row["run"], row["variant"], row["status"]) for row in rows] == [
         (folder.name, "5 variants", "REGRESSION")
@@ -327,7 +330,7 @@ def test_the_page_of_what_can_not_be_compared(tmp_path: Path) -> None:
     """Without one run that was judged there are words, and no traceback."""
     failed = Truth(changes={"status": "failed", "error": "the stack is not ready after 3 s", "spans": ()})
     folder = experiment(tmp_path, {"base": failed, "again": failed}, blocks=2)
-    found = weighing.analyse(folder)
+    found = analyse(folder)
 
     assert found.exit_code() == 5
     assert "the base never finished" in printed(found) or "never became ready" in printed(found)
@@ -360,7 +363,7 @@ def _run_with(tmp_path: Path, budgets: tuple[str, ...], **truth: Any) -> Path:  
 def test_markdown_of_a_plain_run_names_the_broken_budget(tmp_path: Path) -> None:
     """In the open, before anything that is folded: a summary that hides it says nothing."""
     folder = _run_with(tmp_path, ('p95 of "blob" < 1s', "failures < 0.1%"), fails=5)
-    seen, _, folded = experiment_markdown.render(weighing.analyse(folder)).partition("<details>")
+    seen, _, folded = experiment_markdown.render(analyse(folder)).partition("<details>")
 
     assert seen.startswith("## ❌ BUDGET BROKEN: made-up · run · 1 variant · 1 of 1 block")
     assert "- base: failures \\< 0.1%: broken: 4.69 %" in seen
@@ -373,7 +376,7 @@ def test_markdown_of_a_plain_run_names_the_broken_budget(tmp_path: Path) -> None
 def test_junit_of_a_plain_run_names_the_broken_budget(tmp_path: Path) -> None:
     """The case has the budget's name, and the failure what was measured."""
     folder = _run_with(tmp_path, ("failures < 0.1%",), fails=5)
-    cases = list(ET.fromstring(junit.render(weighing.analyse(folder))).iter("testcase"))  # noqa: S314  (our own)
+    cases = list(ET.fromstring(ci_exports.render(analyse(folder))).iter("testcase"))  # noqa: S314  (our own)
     failed = [(one.get("name"), one[0].get("message") or "") for one in cases if one[0].tag == "failure"]
 
     assert [name for name, _ in failed] == ["budget: failures < 0.1%"]
@@ -395,9 +398,9 @@ def test_a_run_that_breaks_a_budget_says_so_first(tmp_path: Path) -> None:
 
 def test_budgets_that_are_all_kept_are_counted(tmp_path: Path) -> None:
     """A plain run that keeps what it should needs no word about a comparison."""
-    found = weighing.analyse(_run_with(tmp_path, ('p95 of "blob" < 1s', "failures < 5%")))
+    found = analyse(_run_with(tmp_path, ('p95 of "blob" < 1s', "failures < 5%")))
 
-    assert list(experiment_words.reasons(found)) == ["2 of 2 budgets kept"]
+    assert list(experiment_sections.reasons(found)) == ["2 of 2 budgets kept"]
 
 
 def test_strict_asks_for_a_decision(tmp_path: Path) -> None:
@@ -417,6 +420,6 @@ def test_strict_asks_for_a_decision(tmp_path: Path) -> None:
 def test_a_saturated_run_tells_no_latency(tmp_path: Path) -> None:
     """What piled up is an outcome of the variant, and none of its figures is compared."""
     note = {"notes": (experiments.note(NoteKind.SATURATED, "80 % completed"),)}
-    found = weighing.analyse(experiment(tmp_path, {"base": Truth(), "late": Truth(changes=note)}))
+    found = analyse(experiment(tmp_path, {"base": Truth(), "late": Truth(changes=note)}))
 
     assert "late: REGRESSION: did not keep up with the rate in 6 of 6" in " ".join(printed(found).split())

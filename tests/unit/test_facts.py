@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from seatrial.observe.facts import Read, cgroup_version, engine_facts, host_facts, kernel_facts, steal_fraction
+from seatrial.host.facts import Read, cgroup_version, engine_facts, host_facts, kernel_facts, steal_fraction
 
 FILES = {
     "/etc/os-release": 'NAME="Debian GNU/Linux"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nID=debian',

@@ -16,11 +16,11 @@ from geventhttpclient.response import HTTPConnectionClosed
 from geventhttpclient.useragent import BadStatusCode
 from locust.exception import CatchResponseError
 
+from seatrial.http.response import Response
 from seatrial.user.diary import option_names, without_secrets
-from seatrial.user.foreign import Events
+from seatrial.user.locust_events import Events
 from seatrial.user.outcomes import outcome_of
-from seatrial.user.response import Response
-from seatrial.wire.masking import masked, masked_url
+from seatrial.wire.redaction import masked, masked_url
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import UNKNOWN_USER
 

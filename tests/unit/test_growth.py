@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seatrial.judge.columns import Ints
-from seatrial.judge.growth import Growth, growth
+from seatrial.measure.growth import Growth, growth
+from seatrial.measure.tables import Ints
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
 

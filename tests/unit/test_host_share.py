@@ -12,18 +12,17 @@ import pytest
 from experiments import Truth, experiment
 from factories import at
 
-from seatrial import weighing
-from seatrial.judge import host_share
-from seatrial.judge.host_share import HostShare
-from seatrial.judge.validity import Sampling
+from seatrial.analysis.contents import Review
+from seatrial.analysis.experiment import analyse
+from seatrial.analysis.run import review
 from seatrial.load.turns import Slicing, ended
+from seatrial.measure import host_share
+from seatrial.measure.host_share import HostShare
+from seatrial.measure.validity import Sampling
 from seatrial.model import Note, NoteKind, Phase, Span
-from seatrial.record import document as documents
-from seatrial.record import read
+from seatrial.record import documents, read
 from seatrial.record.folder import RunFolder, beside, create_run
 from seatrial.record.seal import seal
-from seatrial.report.contents import Review
-from seatrial.review import review
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
 
@@ -272,8 +271,8 @@ def test_a_comparison_leaves_a_crowded_block_out(tmp_path: Path) -> None:
     """It is kept, and shown with the reason; with two of six the rest can't stand for the whole."""
     truths = {"base": Truth(), "slow": Truth(took_ms=26)}
 
-    one = weighing.analyse(experiment(tmp_path / "one", truths, crowded=[("slow", 2)]))
-    two = weighing.analyse(experiment(tmp_path / "two", truths, crowded=[("slow", 2), ("base", 5)]))
+    one = analyse(experiment(tmp_path / "one", truths, crowded=[("slow", 2)]))
+    two = analyse(experiment(tmp_path / "two", truths, crowded=[("slow", 2), ("base", 5)]))
 
     assert one.comparison is not None
     assert [(taken.block, taken.run.invalid) for taken in one.taken if taken.run.invalid] == [
@@ -287,7 +286,7 @@ def test_the_budgets_of_a_crowded_single_run_are_judged(tmp_path: Path) -> None:
     """It is set against nothing."""
     folder = experiment(tmp_path, {"base": Truth()}, blocks=1, command="run", crowded=[("base", 1)])
 
-    (taken,) = weighing.analyse(folder).taken
+    (taken,) = analyse(folder).taken
 
     assert taken.run.invalid == ""
     assert [note.kind for note in taken.notes] == [NoteKind.FOREIGN_CPU]
@@ -298,7 +297,7 @@ def test_a_stored_base_has_to_have_been_left_alone_too(tmp_path: Path) -> None:
     stored = experiment(tmp_path, {"base": Truth()}, blocks=1, command="run", crowded=[("base", 1)])
     new = experiments.experiment(tmp_path, {"head": Truth()}, blocks=1, against=str(stored))
 
-    (block,) = weighing.analyse(new).blocks
+    (block,) = analyse(new).blocks
 
     assert block["base"].invalid.startswith("foreign CPU")
     assert block["head"].invalid == ""

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.judge.arrivals import Arrivals, arrivals
-from seatrial.judge.columns import Coded, Generator, Ints
+from seatrial.measure.arrivals import Arrivals, arrivals
+from seatrial.measure.tables import Coded, Generator, Ints
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from seatrial.judge.capacity import Effort, Measure, TrialResult, search
+from seatrial.compare.capacity import Effort, Measure, TrialResult, search
 
 WORKERS, SERVICE_S, LIMIT_S = 2, 0.02, 0.1
 CEILING_PER_S = WORKERS / SERVICE_S

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from seatrial.campaign import baseline
+from seatrial.compare import facts
 from seatrial.errors import Incomparable
-from seatrial.judge import facts
+from seatrial.experiment import baseline
 
 RUN: dict[str, Any] = {
     "engine": "compose",

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.judge.columns import Coded, Generator
-from seatrial.judge.generator import TICKS_PER_S, Lateness, generator, lateness, limit_ns
-from seatrial.judge.latency import quantiles
+from seatrial.measure.generator import TICKS_PER_S, Lateness, generator, lateness, limit_ns
+from seatrial.measure.latency import quantiles
+from seatrial.measure.tables import Coded, Generator
 from seatrial.units import NS_PER_S
 from seatrial.user.health import TICK_S
 from seatrial.wire.streams import NULL

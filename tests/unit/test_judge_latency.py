@@ -11,9 +11,8 @@ from factories import Asked
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.judge.latency import all_requests, endpoints, flows, nearest_rank, quantiles
-from seatrial.record import document as documents
-from seatrial.record import read
+from seatrial.measure.latency import all_requests, endpoints, flows, nearest_rank, quantiles
+from seatrial.record import documents, read
 from seatrial.record.seal import seal
 from seatrial.units import NS_PER_S
 

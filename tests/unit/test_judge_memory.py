@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from factories import MIB, at, readings
 
-from seatrial.judge.columns import Coded, Ints, Samples
-from seatrial.judge.memory import ServiceUse, gained, level, services
-from seatrial.judge.memory import unreclaimable as unreclaimable_of
+from seatrial.measure.services import ServiceUse, gained, level, services
+from seatrial.measure.services import unreclaimable as unreclaimable_of
+from seatrial.measure.tables import Coded, Ints, Samples
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import SAMPLES, row_columns

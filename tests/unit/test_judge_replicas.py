@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from factories import MIB, at
 
-from seatrial.judge.columns import Coded, Ints, Samples
-from seatrial.judge.memory import ServiceUse, services
-from seatrial.judge.replicas import at_once, summed, ticks
+from seatrial.measure.replicas import at_once, summed, ticks
+from seatrial.measure.services import ServiceUse, services
+from seatrial.measure.tables import Coded, Ints, Samples
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import SAMPLES, row_columns

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.judge import series, service_series
-from seatrial.judge.columns import Coded, Generator, Ints, Samples
-from seatrial.judge.grid import MOST, Grid, grid
-from seatrial.judge.latency import nearest_rank
-from seatrial.judge.series import Pace
+from seatrial.measure import series, timeseries
+from seatrial.measure.grid import MOST, Grid, grid
+from seatrial.measure.latency import nearest_rank
+from seatrial.measure.series import Pace
+from seatrial.measure.tables import Coded, Generator, Ints, Samples
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import SAMPLES, row_columns
@@ -96,7 +96,7 @@ def test_a_rise_is_the_distribution(values: list[int], most: int) -> None:
 def test_thinning_keeps_every_extreme(told: list[tuple[int, int]], most: int) -> None:
     """A peak of a tenth of a second is what memory charts are looked at for."""
     columns = {"anon_bytes": ints(*(one for one, _ in told)), "kernel_bytes": ints(*(one for _, one in told))}
-    at = service_series.thinned(columns, most)
+    at = timeseries.thinned(columns, most)
 
     assert len(at) <= most
     assert np.all(np.diff(at) > 0)
@@ -107,7 +107,7 @@ def test_thinning_keeps_every_extreme(told: list[tuple[int, int]], most: int) ->
 def test_memory_of_replicas_adds_up() -> None:
     """Two containers at once hold what both hold; one that is read late counts with its last reading."""
     told = samples("auth", ["a", "b"] * 3, t_ns=[0, 1, 100, 101, 200, 201], anon_bytes=[5, 7, 6, 7, 5, 8])
-    (found,) = service_series.held(told)
+    (found,) = timeseries.held(told)
 
     assert found.classes["anon_bytes"].tolist() == [12, 13, 13]
     assert found.t_ns.tolist() == [1, 101, 201]
@@ -116,7 +116,7 @@ def test_memory_of_replicas_adds_up() -> None:
 def test_classes_that_nobody_can_tell_are_left_out() -> None:
     """The Docker API tells usage alone; a class that is seldom read keeps its last value."""
     told = samples("auth", ["a"] * 3, t_ns=[0, 1, 2], usage_bytes=[1, 2, 3], kernel_bytes=[4, NULL, NULL])
-    (found,) = service_series.held(told)
+    (found,) = timeseries.held(told)
 
     assert {name: values.tolist() for name, values in found.classes.items()} == {"kernel_bytes": [4, 4, 4]}
     assert found.usage_bytes.tolist() == [1, 2, 3]
@@ -126,7 +126,7 @@ def test_kills_are_rises_of_the_kernels_count() -> None:
     """A container's first reading may hold earlier kills, and a new container begins at zero: neither is one."""
     told = samples("auth", ["a", "a", "a", "b", "b"], t_ns=[0, 1, 2, 3, 4], oom_kills=[3, 3, 5, 0, NULL])
 
-    assert service_series.kills(told) == (service_series.Kill(service="auth", t_ns=2, processes=2),)
+    assert timeseries.kills(told) == (timeseries.Kill(service="auth", t_ns=2, processes=2),)
 
 
 def test_cores_are_what_the_counter_rose_by() -> None:
@@ -138,7 +138,7 @@ def test_cores_are_what_the_counter_rose_by() -> None:
         t_ns=[0, half, 3 * half, 4 * half, 5 * half],
         cpu_ns=[9, half // 2 + 9, 3 * half // 2 + 9, 0, half],
     )
-    (found,) = service_series.worked(told, TEN)
+    (found,) = timeseries.worked(told, TEN)
 
     assert found.cores[:3] == pytest.approx([0.5, 0.5, 1.0])
     assert np.isnan(found.cores[3:]).all()

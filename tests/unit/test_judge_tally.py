@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from seatrial.errors import UsageError
-from seatrial.judge import latency, tally
-from seatrial.judge.columns import Requests, rows
-from seatrial.judge.grid import Grid, grid
-from seatrial.judge.series import Pace
-from seatrial.judge.window import window
+from seatrial.measure import latency, requests
+from seatrial.measure.grid import Grid, grid
+from seatrial.measure.series import Pace
+from seatrial.measure.tables import Requests, rows
+from seatrial.measure.window import window
 from seatrial.record import pieces
 from seatrial.record.folder import RunFolder
 from seatrial.units import NS_PER_S
@@ -24,7 +24,7 @@ WINDOW = window(factories.SPANS)
 
 def gathered(folder: RunFolder) -> tuple[Requests, Requests]:
     """Return the requests of the window, and the others, of a sealed run."""
-    return tally.gathered(pieces.requests(folder), WINDOW, pieces.count(folder))
+    return requests.gathered(pieces.requests(folder), WINDOW, pieces.count(folder))
 
 
 def whole_grid() -> Grid:
@@ -34,7 +34,7 @@ def whole_grid() -> Grid:
 
 def pace_of(folder: RunFolder) -> Pace:
     """Return the requests of a sealed run over time."""
-    return tally.load_series(gathered(folder), whole_grid())
+    return requests.load_series(gathered(folder), whole_grid())
 
 
 def same(one: Requests, other: Requests) -> bool:
@@ -67,7 +67,7 @@ def test_batches_of_any_size_give_the_same(tmp_path: Path) -> None:
     number = np.arange(len(table.t_start_ns))
     cut = [rows(table, number // 100 == part) for part in range(10)]
 
-    assert same(tally.gathered(cut, WINDOW, len(number))[0], gathered(folder)[0])
+    assert same(requests.gathered(cut, WINDOW, len(number))[0], gathered(folder)[0])
 
 
 def test_failures_are_counted_where_they_began(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_latency_of_an_arrival_counts_from_its_schedule(tmp_path: Path) -> None:
     late = [factories.Asked(start_s=20 + n, intended_s=19.5 + n, took_ms=10) for n in range(3)]
     inside, _ = gathered(factories.sealed_run(tmp_path, late))
 
-    assert tally.distributions(inside)[0].value_ns.tolist() == [510_000_000] * 3
+    assert requests.distributions(inside)[0].value_ns.tolist() == [510_000_000] * 3
 
 
 def test_arrivals_that_come_late_in_the_table_keep_their_schedule(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_arrivals_that_come_late_in_the_table_keep_their_schedule(tmp_path: Path
     closed = [factories.Asked(start_s=12 + n, took_ms=5) for n in range(3)]
     late = [factories.Asked(start_s=20 + n, intended_s=19.5 + n, took_ms=10) for n in range(3)]
     table = factories.requests_of(factories.sealed_run(tmp_path, [*closed, *late]))
-    inside, _ = tally.gathered([rows(table, np.arange(6) == part) for part in range(6)], WINDOW, 6)
+    inside, _ = requests.gathered([rows(table, np.arange(6) == part) for part in range(6)], WINDOW, 6)
 
     assert inside.t_intended_ns.tolist() == [NULL] * 3 + [factories.at(19.5 + n) for n in range(3)]
     total = latency.all_requests(inside, WINDOW.length_ns)
@@ -106,7 +106,7 @@ def test_a_run_without_requests_has_its_tables(tmp_path: Path) -> None:
     inside, outside = gathered(folder)
 
     assert (len(inside.t_start_ns), len(outside.t_start_ns)) == (0, 0)
-    assert (latency.endpoints(inside, 1), tally.distributions(inside)) == ((), ())
+    assert (latency.endpoints(inside, 1), requests.distributions(inside)) == ((), ())
     assert pace_of(folder).asked.sum() == 0
 
 

@@ -9,15 +9,15 @@ import factories
 import numpy as np
 import pytest
 
-from seatrial.judge import measured, metric, turns
-from seatrial.judge.columns import Coded, Flows, Generator, Ints, Requests, Samples, rows
-from seatrial.judge.latency import Quantiles, Traffic
-from seatrial.judge.measured import Tables
-from seatrial.judge.validity import of_turns
-from seatrial.judge.window import window
+from seatrial.analysis.run import review
 from seatrial.load.turns import Slicing, ended
+from seatrial.measure import metric, slices, values
+from seatrial.measure.latency import Quantiles, Traffic
+from seatrial.measure.tables import Coded, Flows, Generator, Ints, Requests, Samples, rows
+from seatrial.measure.validity import of_turns
+from seatrial.measure.values import Tables
+from seatrial.measure.window import window
 from seatrial.model import NoteKind, Phase
-from seatrial.review import review
 from seatrial.wire.streams import NULL
 
 S = 1_000_000_000
@@ -47,7 +47,7 @@ def _requests(start_ns: Ints, took_ns: int) -> Requests:
 
 def _asked(per_s: int) -> Ints:
     """Return the starts of requests, evenly spread over each of the turns."""
-    own = turns.opened(SPANS)
+    own = slices.opened(SPANS)
     return np.concatenate([np.arange(begin, end, S // per_s, dtype=np.int64) for begin, end in own])
 
 
@@ -79,7 +79,7 @@ def _tables(took_ns: int, idle_cores: float = 0.0, per_s: int = 50) -> Tables:
         flows=_no_flows(),
         samples=samples,
         window_ns=inside.length_ns,
-        turns=turns.slice_times(SPANS, [requests], _no_flows()),
+        turns=slices.slice_times(SPANS, [requests], _no_flows()),
         around=samples,
     )
 
@@ -105,12 +105,12 @@ CPU = metric.parse("cpu per request")
 @pytest.mark.parametrize("took_ms", [1, 20, 150, 400])
 def test_cpu_per_request_is_what_each_costs_however_long_it_takes(took_ms: int) -> None:
     """Summed inside the windows alone it would be wrong by the share of the turn that a request lasts."""
-    assert measured.value(CPU, _tables(took_ms * MS)) == pytest.approx(COST_NS, rel=0.002)
+    assert values.value(CPU, _tables(took_ms * MS)) == pytest.approx(COST_NS, rel=0.002)
 
 
 def test_what_a_stack_uses_while_others_have_their_turns_is_not_the_requests_cost() -> None:
     """At 2 % of a core idle, and 10 % loaded, over the whole time a request would seem to cost 40 % more."""
-    told = measured.value(CPU, _tables(10 * MS, idle_cores=0.02))
+    told = values.value(CPU, _tables(10 * MS, idle_cores=0.02))
     loaded_only = COST_NS + 0.02 * S / 50
 
     assert told == pytest.approx(loaded_only, rel=0.04)
@@ -118,9 +118,9 @@ def test_what_a_stack_uses_while_others_have_their_turns_is_not_the_requests_cos
 
 def test_parts_of_the_window_cost_the_same() -> None:
     """An interval within a run is made of them."""
-    parts = measured.slices(_tables(10 * MS), 5)
+    parts = values.slices(_tables(10 * MS), 5)
 
-    told = [measured.value(CPU, part) for part in parts]
+    told = [values.value(CPU, part) for part in parts]
 
     assert told == pytest.approx([COST_NS] * 5, rel=0.002)
 
@@ -130,21 +130,21 @@ def test_without_two_readings_nothing_is_told() -> None:
     whole = _tables(10 * MS)
     once = rows(whole.samples, np.arange(whole.samples.count) == 3)
 
-    assert measured.value(CPU, replace(whole, samples=once, around=once)) is None
+    assert values.value(CPU, replace(whole, samples=once, around=once)) is None
 
 
 def test_settling_belongs_to_the_turn_and_one_window_alone_is_none() -> None:
     """A plain run, and one whose trials settle before a single window, are judged as ever."""
-    assert turns.opened(SPANS)[:2] == [(0, S - 10 * MS), (2 * S, 3 * S - 10 * MS)]
-    assert turns.opened(factories.SPANS) == []
-    assert turns.slice_times(factories.SPANS, [], _no_flows()) is None
+    assert slices.opened(SPANS)[:2] == [(0, S - 10 * MS), (2 * S, 3 * S - 10 * MS)]
+    assert slices.opened(factories.SPANS) == []
+    assert slices.slice_times(factories.SPANS, [], _no_flows()) is None
 
 
 def _generator(cpu_fraction: float) -> Generator:
     """Return seconds that straddle the turns, of a process that works only while its gate is open."""
     stamps = np.arange(S + S // 3, 40 * S, S, dtype=np.int64)
     count = len(stamps)
-    own = turns.opened(SPANS)
+    own = slices.opened(SPANS)
     open_ns = [sum(max(min(t, e) - max(t - S, b), 0) for b, e in own) for t in stamps.tolist()]
     none = np.full(count, NULL)
     return Generator(
@@ -166,13 +166,13 @@ def _generator(cpu_fraction: float) -> Generator:
 
 def test_a_load_process_is_as_busy_as_while_its_gate_was_open() -> None:
     """A second holds a third of a turn, or two: 90 % busy in it looks like 30 or 60 %."""
-    table = turns.while_open(_generator(0.9), SPANS)
+    table = slices.while_open(_generator(0.9), SPANS)
 
     told = table.cpu_fraction[~np.isnan(table.cpu_fraction)]
 
     assert told == pytest.approx(np.full(len(told), 0.9))
     assert len(told) > 20
-    assert turns.while_open(table, factories.SPANS) is table
+    assert slices.while_open(table, factories.SPANS) is table
 
 
 def test_seconds_between_turns_count_with_those_in_them() -> None:

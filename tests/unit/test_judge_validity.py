@@ -11,11 +11,11 @@ import factories
 import numpy as np
 import pytest
 
-from seatrial.judge import memory, validity
-from seatrial.judge.arrivals import Arrivals
-from seatrial.judge.generator import LEAST_LATE_NS, GeneratorUse, Lateness, generator
-from seatrial.judge.memory import ServiceUse
-from seatrial.judge.validity import Sampling
+from seatrial.measure import services, validity
+from seatrial.measure.arrivals import Arrivals
+from seatrial.measure.generator import LEAST_LATE_NS, GeneratorUse, Lateness, generator
+from seatrial.measure.services import ServiceUse
+from seatrial.measure.validity import Sampling
 from seatrial.model import Note, NoteKind
 from seatrial.record import read
 from seatrial.record.folder import RunFolder
@@ -28,7 +28,7 @@ WINDOW_NS = 42 * NS_PER_S
 @pytest.fixture
 def used(tmp_path: Path) -> tuple[ServiceUse, ...]:
     """Two services and the reserved ones, 420 samples each."""
-    return memory.services(read.samples(factories.sealed_run(tmp_path)), WINDOW_NS, 1000)
+    return services.services(read.samples(factories.sealed_run(tmp_path)), WINDOW_NS, 1000)
 
 
 def _notes(

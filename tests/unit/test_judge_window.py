@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from factories import SPANS, at
 
-from seatrial.judge.window import window
+from seatrial.measure.window import window
 from seatrial.model import Phase, Span
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from spawning import spawn
 
-from seatrial.campaign import cores
 from seatrial.errors import UsageError
-from seatrial.load import pinning
+from seatrial.load import cores, pinning
 from seatrial.model import EngineName, Load, Stack
 from seatrial.stack.cores import on_cores
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from seatrial.load.seconds import SecondAggregator
-from seatrial.load.workers import Workers
+from seatrial.load.workers import SecondAggregator
+from seatrial.load.workers_ import Workers
 from seatrial.model import LoadSecond
-from seatrial.wire.buckets import bucket
+from seatrial.wire.histogram import bucket
 from seatrial.wire.rates import shares
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from seatrial.load.warmup import Spans, Warmup, medians_agree
-from seatrial.wire.buckets import bucket
+from seatrial.wire.histogram import bucket
 
 S = 1_000_000_000
 

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.judge import looks, metric
-from seatrial.judge.categories import Ending, endings
-from seatrial.judge.comparison import Comparison, Overall
-from seatrial.judge.looks import Next
-from seatrial.judge.verdicts import Verdict
-from seatrial.judge.words import Word
+from seatrial.compare import looks
+from seatrial.compare.categories import Ending, endings
+from seatrial.compare.comparison import Comparison, Overall
+from seatrial.compare.looks import Next
+from seatrial.compare.verdicts import Verdict
+from seatrial.compare.words import Word
+from seatrial.measure import metric
 
 P95 = metric.parse('p95 of "token"')
 OPEN = Verdict(

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.judge import measured, metric, rounding, within_run
-from seatrial.judge.columns import Coded, Flows, Requests, Samples
-from seatrial.judge.effects import Scale
-from seatrial.judge.measured import Tables, slices, value
-from seatrial.judge.metric import Kind, Unit, survives
-from seatrial.judge.turns import Turns
-from seatrial.judge.within_run import Reading, quantile_interval, reading, share_interval
+from seatrial.compare.effects import Scale
+from seatrial.measure import metric, rounding, values, within_run
+from seatrial.measure.metric import Kind, Unit, survives
+from seatrial.measure.metrics import told_by
+from seatrial.measure.slices import Turns
+from seatrial.measure.tables import Coded, Flows, Requests, Samples
+from seatrial.measure.values import Tables, slices, value
+from seatrial.measure.within_run import Reading, quantile_interval, reading, share_interval
 from seatrial.units import NS_PER_S
-from seatrial.weighing.metrics import told_by
-from seatrial.wire import buckets
+from seatrial.wire import histogram
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import OUTCOMES, SAMPLES, detail_ending, row_columns
 
@@ -296,7 +296,7 @@ def test_the_details_of_a_run_are_listed_by_flow_and_key() -> None:
         "stalls_count": np.array([2.0, np.nan]),
         "x_s": np.full(2, np.nan),
     }
-    stalls, startup = measured.flow_details(flows([1] * 2, flow="play"), details)
+    stalls, startup = values.flow_details(flows([1] * 2, flow="play"), details)
     assert (stalls.flow, stalls.key, stalls.unit, stalls.count) == ("play", "stalls_count", Unit.COUNT, 1)
     assert (stalls.mean, stalls.p50, stalls.p95, stalls.max) == (2, None, None, 2)
     assert (startup.key, startup.unit, startup.count) == ("startup_s", Unit.NS, 2)
@@ -325,7 +325,7 @@ def test_without_requests_the_flows_are_the_work() -> None:
     assert value(metric.parse("cpu per request"), by_flows) == pytest.approx(each_ns)
     assert value(metric.parse("cpu per flow of app"), by_flows) == pytest.approx(each_ns)
     assert value(metric.parse("throughput"), replace(by_flows, by_flows=False)) is None
-    assert [part.by_flows for part in measured.slices(by_flows, 2)] == [True, True]
+    assert [part.by_flows for part in values.slices(by_flows, 2)] == [True, True]
 
 
 def test_the_processor_time_of_a_flow_is_not_that_of_its_requests() -> None:
@@ -342,13 +342,13 @@ def test_buckets_tell_a_detail_as_its_numbers_do() -> None:
         "stall_ratio": [0.0, 0.02, 0.4],
     }
     for key, told in numbers.items():
-        counts = Counter(buckets.of_detail(detail_ending(key) or "", number) for number in told)
+        counts = Counter(histogram.of_detail(detail_ending(key) or "", number) for number in told)
         for statistic in ("mean", "p50", "max"):
             text = f"{statistic} {key} of pull"
             exact = of(text, None, flows([1] * 3), **{key: told})
-            assert measured.over_buckets(metric.parse(text), counts) == pytest.approx(exact, rel=0.008)
-    assert measured.over_buckets(metric.parse("p95 startup_s of pull"), {7: 19}) is None
-    assert measured.over_buckets(metric.parse("mean startup_s of pull"), {}) is None
+            assert values.over_buckets(metric.parse(text), counts) == pytest.approx(exact, rel=0.008)
+    assert values.over_buckets(metric.parse("p95 startup_s of pull"), {7: 19}) is None
+    assert values.over_buckets(metric.parse("mean startup_s of pull"), {}) is None
 
 
 def test_the_stack_is_its_services_and_not_what_watches_it() -> None:

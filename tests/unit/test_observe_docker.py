@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from seatrial.model import Watch
-from seatrial.observe.docker_api import reading_of
-from seatrial.observe.events import Clocks, Interest, append, create
-from seatrial.observe.messages import STOP, Plan, Summary, watch_line, watched
+from seatrial.sampler.docker_api import reading_of
+from seatrial.sampler.events import Clocks, Interest, append, create
+from seatrial.sampler.messages import STOP, Plan, Summary, watch_line, watched
 from seatrial.wire.tables import Reading
 
 CLOCKS = Clocks(wall_ns=5_000, monotonic_ns=100)

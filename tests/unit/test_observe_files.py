@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from seatrial.observe.engine import NAMES, EngineProcesses, process_cpu_ns
-from seatrial.observe.files import Descriptors, Keyed, Pressure, number
-from seatrial.observe.host import Host
-from seatrial.observe.network import Network, namespace_of_its_own
-from seatrial.observe.processes import ProcessTable
-from seatrial.observe.reading import known_sum, remainder
+from seatrial.sampler.engine import NAMES, EngineProcesses, process_cpu_ns
+from seatrial.sampler.host import Host
+from seatrial.sampler.network import Network, namespace_of_its_own
+from seatrial.sampler.processes import ProcessTable
+from seatrial.sampler.reading import Descriptors, Keyed, Pressure, number
+from seatrial.sampler.reading_ import known_sum, remainder
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import Reading
 

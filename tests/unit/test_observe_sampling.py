@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from seatrial.errors import ResultsUnwritable
-from seatrial.observe.inbox import Inbox
-from seatrial.observe.pace import Pace, quantiles
-from seatrial.observe.stream import SampleStream
-from seatrial.observe.targets import Targets
+from seatrial.sampler.inbox import Inbox
+from seatrial.sampler.pace import Pace, quantiles
+from seatrial.sampler.stream import SampleStream
+from seatrial.sampler.targets import Targets
 from seatrial.wire.streams import NULL, read_layout
 from seatrial.wire.tables import SAMPLES, Reading, row_columns
 

@@ -15,14 +15,14 @@ import pytest
 from click.testing import CliRunner
 from comparisons import HOSTILE, capacities, carries
 
-from seatrial import cli, paging
+from seatrial import cli
+from seatrial.analysis.run import load, review
 from seatrial.model import Note, NoteKind
-from seatrial.record import document as documents
+from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 from seatrial.record.seal import seal
-from seatrial.report import page
+from seatrial.report import page, paging
 from seatrial.report.mends import mend
-from seatrial.review import load, review
 
 GOLDEN = RunFolder(Path(__file__).parents[1] / "golden" / "run-v1")
 EVIL = "<b>auth</b></script><img src=x>"

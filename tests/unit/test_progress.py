@@ -7,7 +7,7 @@ import re
 
 from rich.console import Console
 
-from seatrial.report.progress import Progress, Steps, duration_text, memory_line
+from seatrial.progress import Progress, Steps, duration_text, memory_line
 
 
 def test_the_steps_of_a_run_are_the_running_line_of_the_whole() -> None:

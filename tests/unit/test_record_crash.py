@@ -14,8 +14,8 @@ from factories import Asked, at
 
 from seatrial.errors import ResultsUnwritable
 from seatrial.model import NoteKind
-from seatrial.record import document as documents
-from seatrial.record.document import RunDocument
+from seatrial.record import documents
+from seatrial.record.documents import RunDocument
 from seatrial.record.folder import RunFolder, list_runs
 from seatrial.record.seal import seal
 from seatrial.wire.tables import TABLES

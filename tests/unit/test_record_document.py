@@ -11,7 +11,7 @@ import pytest
 
 from seatrial.errors import ResultsUnwritable, UsageError
 from seatrial.model import Note, NoteKind
-from seatrial.record.document import load, save, save_plan
+from seatrial.record.documents import load, save, save_plan
 from seatrial.record.durable import replacing, writing
 from seatrial.record.folder import RunFolder
 

@@ -8,7 +8,7 @@ import factories
 import pytest
 
 from seatrial.errors import ResultsUnwritable, UsageError
-from seatrial.record import document
+from seatrial.record import documents
 from seatrial.record.folder import RunFolder, create_experiment, create_run, create_standing, find_run, list_runs
 
 A_MINUTE_NS = 60 * 10**9
@@ -17,7 +17,7 @@ A_MINUTE_NS = 60 * 10**9
 def _run(results: Path, *, minutes: int = 0) -> RunFolder:
     wall_ns = factories.WALL_NS + minutes * A_MINUTE_NS
     folder = create_run(create_experiment(results, "registry-pull", wall_ns), "base", 1, wall_ns)
-    document.save(folder, factories.document())
+    documents.save(folder, factories.document())
     return folder
 
 

@@ -12,15 +12,14 @@ import pandas as pd
 import pytest
 from factories import at
 
-from seatrial import upkeep
+from seatrial.analysis.run import review
 from seatrial.errors import UsageError
+from seatrial.experiment import maintenance
+from seatrial.http.response import Response
 from seatrial.model import NoteKind
-from seatrial.record import document as documents
-from seatrial.record import read
+from seatrial.record import documents, read
 from seatrial.record.folder import RunFolder, find_run
-from seatrial.review import review
 from seatrial.user.recorder import Recorder
-from seatrial.user.response import Response
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import UNKNOWN_USER
 
@@ -55,7 +54,7 @@ def _recording(
 
 def test_each_test_of_the_web_ui_is_a_window(tmp_path: Path) -> None:
     """What lies between two tests belongs to neither."""
-    folder = upkeep.recover(_recording(tmp_path))
+    folder = maintenance.recover(_recording(tmp_path))
     phases = pd.read_parquet(folder.table("requests"))["phase"].value_counts().to_dict()
     assert {name: count for name, count in phases.items() if count} == {"window": 40, "drain": 2, "idle": 18}
     found = review(folder)
@@ -66,7 +65,7 @@ def test_each_test_of_the_web_ui_is_a_window(tmp_path: Path) -> None:
 def test_a_recording_whose_process_was_killed_ends_with_its_last_stamp(tmp_path: Path) -> None:
     """Nobody wrote when its last test ended."""
     tests = [CLEAN[0], {"from_ns": at(20), "stopping_ns": None, "until_ns": None}]
-    folder = upkeep.recover(_recording(tmp_path, tests, ended=False))
+    folder = maintenance.recover(_recording(tmp_path, tests, ended=False))
     document = documents.load(folder)
     assert (document.status, document.spans[-1].until_ns) == ("recovered", at(29.5) + 1_000_001)
     assert "recovered" in {note.kind for note in document.notes}
@@ -74,7 +73,7 @@ def test_a_recording_whose_process_was_killed_ends_with_its_last_stamp(tmp_path:
 
 def test_a_process_that_was_killed_invalidates_a_recording_that_ended(tmp_path: Path) -> None:
     """Its arrivals from then on are nowhere; whoever comes to its own end leaves a mark."""
-    folder = upkeep.recover(_recording(tmp_path, killed=True))
+    folder = maintenance.recover(_recording(tmp_path, killed=True))
     document = documents.load(folder)
     (lost,) = (note for note in document.notes if note.kind is NoteKind.WORKER_LOST)
     assert (document.status, lost.text.endswith("load processes 1")) == ("complete", True)
@@ -84,7 +83,7 @@ def test_a_process_that_was_killed_invalidates_a_recording_that_ended(tmp_path: 
 def test_what_an_event_does_not_tell_is_null_in_the_table(tmp_path: Path) -> None:
     """Not zero, which would be a measured value; each third name began a file of its own."""
     assert len(list(_recording(tmp_path).streams.glob("requests-0*.bin"))) == 4
-    upkeep.recover(RunFolder(tmp_path))
+    maintenance.recover(RunFolder(tmp_path))
     table = pd.read_parquet(tmp_path / "requests.parquet")
     unknown = ["t_intended_ns", "t_first_byte_ns", "bytes_sent", "connection", "flow_id"]
     assert table[unknown].isna().all().all()
@@ -107,7 +106,7 @@ def test_a_recording_that_goes_on_is_left_alone(tmp_path: Path) -> None:
     with (folder.streams / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         with pytest.raises(UsageError, match="still going on"):
-            upkeep.recover(folder)
+            maintenance.recover(folder)
     assert folder.streams.exists()
 
 
@@ -116,13 +115,13 @@ def test_a_damaged_recording_says_what_is_wrong(tmp_path: Path) -> None:
     folder = _recording(tmp_path)
     folder.recording.write_text('{"clock": ')
     with pytest.raises(UsageError, match=r"recording\.json can't be read"):
-        upkeep.recover(folder)
+        maintenance.recover(folder)
     assert folder.streams.exists()
 
 
 def test_columns_that_came_later_read_as_null(tmp_path: Path) -> None:
     """A table of before has no counts of arrivals."""
-    folder = upkeep.recover(_recording(tmp_path))
+    folder = maintenance.recover(_recording(tmp_path))
     before = pd.DataFrame({"t_ns": [1], "worker": [0], "users": [3], "in_flight": [0], "offered": [1]})
     before = before.assign(completed=1, cpu_fraction=0.1, loop_lag_p50_ns=1, loop_lag_p99_ns=1, slip_p99_ns=1)
     before.assign(phase=pd.Categorical(["window"])).to_parquet(folder.table("generator"))

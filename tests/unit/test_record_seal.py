@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from factories import Asked, at
 
 from seatrial.model import NoteKind
-from seatrial.record import document as documents
+from seatrial.record import documents
 from seatrial.record.seal import seal
 
 REQUESTS = """

@@ -10,9 +10,9 @@ import redrawn
 from planted import PLANTS
 from stored_blocks import Series
 
-from seatrial.judge import metric
-from seatrial.judge.pairing import Block, Run
-from seatrial.judge.words import WORSE, Word
+from seatrial.compare.pairing import Block, Run
+from seatrial.compare.words import WORSE, Word
+from seatrial.measure import metric
 
 CPU, MEMORY, P95 = "cpu per request", "unreclaimable memory of app", 'p95 of "work"'
 DRAWS = 200

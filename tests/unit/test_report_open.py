@@ -13,11 +13,11 @@ import pytest
 from factories import Asked, at
 from rich.console import Console
 
-from seatrial.record import document as documents
+from seatrial.analysis.run import review
+from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 from seatrial.record.seal import seal
 from seatrial.report import as_json, text
-from seatrial.review import review
 
 RATE = {"text": "50/s", "stretches": [[None, 50.0, 50.0]], "poisson": False}
 LOAD = {"users": 20, "rate": RATE}

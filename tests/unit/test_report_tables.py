@@ -10,11 +10,11 @@ import pytest
 from factories import MIB
 from rich.console import Console
 
-from seatrial.record import document as documents
+from seatrial.analysis.run import review
+from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 from seatrial.record.seal import seal
 from seatrial.report import text
-from seatrial.review import review
 
 
 def _printed(folder: RunFolder, width: int = 100) -> str:

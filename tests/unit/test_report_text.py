@@ -13,13 +13,13 @@ from factories import Asked
 from rich.console import Console
 
 from seatrial import cli
+from seatrial.analysis.run import review
 from seatrial.model import Note, NoteKind
-from seatrial.record.document import NO_ENGINE
+from seatrial.progress import Progress
+from seatrial.record.documents import NO_ENGINE
 from seatrial.record.folder import RunFolder
 from seatrial.report import as_json, text
 from seatrial.report.mends import MENDS
-from seatrial.report.progress import Progress
-from seatrial.review import review
 
 
 def _printed(folder: RunFolder, width: int = 100) -> str:

@@ -9,12 +9,12 @@ import factories
 import pytest
 from factories import Asked, at
 
+from seatrial.analysis.run import review
 from seatrial.errors import UsageError
 from seatrial.model import Note, NoteKind
-from seatrial.record import document as documents
-from seatrial.record.document import NO_ENGINE
+from seatrial.record import documents
+from seatrial.record.documents import NO_ENGINE
 from seatrial.record.seal import seal
-from seatrial.review import review
 
 
 def test_only_the_window_is_judged(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from seatrial.errors import ScenarioInvalid, UsageError
-from seatrial.judge import metric
+from seatrial.measure import metric
 from seatrial.model import Design, ExperimentPlan, Scenario
 from seatrial.record import plans
-from seatrial.scenario import compared, overrides, plan, reading, shipped
-from seatrial.scenario.compared import Baseline
+from seatrial.scenario import overrides, plan, plan_, reading, shipped
+from seatrial.scenario.plan import Baseline
 
 GOOD = """\
 question: Does it leak?
@@ -98,7 +98,7 @@ def _read(file: Path, more: str, *settings: str) -> Scenario:
 
 
 def _plan(scenario: Scenario, against: Baseline | None = None) -> ExperimentPlan:
-    return compared.comparison(scenario, seed=1, shared_cores=True, design=Design.RUNS, against=against)
+    return plan.comparison(scenario, seed=1, shared_cores=True, design=Design.RUNS, against=against)
 
 
 @pytest.mark.parametrize(("more", "told"), MISTAKES.items(), ids=MISTAKES)
@@ -151,12 +151,12 @@ def test_parameters_of_a_variant_stay_text(file: Path) -> None:
     )
 
     assert found.variants["a"].parameters == {"depth": "2.10", "width": "3.0"}
-    assert plan.resolved(found)["variants"]["a"]["load"] == {"parameters": {"depth": "2.10", "width": "3.0"}}
+    assert plan_.resolved(found)["variants"]["a"]["load"] == {"parameters": {"depth": "2.10", "width": "3.0"}}
 
 
 def test_the_resolved_scenario_shows_all_of_it(file: Path) -> None:
     """A resumed experiment is compared with this."""
-    found = plan.resolved(_read(file, "gate: [throughput]\nstop_when: [failures > 5%]\ncompare: {time: 2m}"))
+    found = plan_.resolved(_read(file, "gate: [throughput]\nstop_when: [failures > 5%]\ncompare: {time: 2m}"))
 
     assert (found["gate"], found["stop_when"], found["budgets"]) == (["throughput"], ["failures > 5%"], [])
     assert found["compare"]["time_s"] == 120
@@ -177,9 +177,9 @@ def test_a_plan_says_everything_before_anything_starts(file: Path, tmp_path: Pat
     assert [look.blocks for look in made.looks] == [6, 10, 20]
     assert [look.alpha for look in made.looks] == pytest.approx([0.01, 0.015, 0.025])
     assert (made.time_s, made.seed, made.shared_cores) == (120, 1, True)
-    assert compared.differing(plans.load(tmp_path).resolved, made.resolved) == []
+    assert plan.differing(plans.load(tmp_path).resolved, made.resolved) == []
     older = {**made.resolved, "path": "elsewhere", "files": {"compose.yaml": "0"}}
-    assert compared.differing(older, made.resolved) == []
+    assert plan.differing(older, made.resolved) == []
 
 
 def test_only_the_named_variants_are_compared(file: Path) -> None:
@@ -232,8 +232,8 @@ def test_a_stored_base_is_in_no_block(file: Path) -> None:
 
 def test_a_check_of_a_machine_is_the_base_under_two_names(file: Path) -> None:
     """One look, at the end: what scatters is to be seen, nothing is to be decided early."""
-    scenario = compared.with_again(_read(file, "compare: {blocks: 8}\nvariants: {a: {compose: {x-a: 1}}}"))
-    made = compared.selfcheck(scenario, seed=3, shared_cores=False)
+    scenario = plan.with_again(_read(file, "compare: {blocks: 8}\nvariants: {a: {compose: {x-a: 1}}}"))
+    made = plan.selfcheck(scenario, seed=3, shared_cores=False)
 
     assert set(scenario.variants) == {"base", "again"}
     assert (made.command, made.variants, [look.blocks for look in made.looks]) == (
@@ -247,16 +247,16 @@ def test_a_check_of_a_machine_knows_how_many_variants_it_is_for(file: Path) -> N
     """They share one level in the comparison, so they decide what can be seen."""
     variants = "variants: {a: {compose: {x-a: 1}}, b: {compose: {x-a: 2}}, c: {compose: {x-a: 3}}}"
     for named, sides in (("", 3), ("compare: {variants: [a, b]}\n", 2)):
-        scenario = compared.with_again(_read(file, named + variants))
-        assert compared.selfcheck(scenario, seed=3, shared_cores=False).sides == sides
+        scenario = plan.with_again(_read(file, named + variants))
+        assert plan.selfcheck(scenario, seed=3, shared_cores=False).sides == sides
 
 
 def test_what_differs_between_two_scenarios_is_told_line_by_line(file: Path) -> None:
     """Place and both values; where it lies on the disk is no difference."""
-    there = plan.resolved(_read(file, ""))
-    here = plan.resolved(_read(file, "", "load.users=4")) | {"path": "/elsewhere"}
+    there = plan_.resolved(_read(file, ""))
+    here = plan_.resolved(_read(file, "", "load.users=4")) | {"path": "/elsewhere"}
 
-    assert compared.differing(there, here) == ["load.users: 3 then, 4 now"]
+    assert plan.differing(there, here) == ["load.users: 3 then, 4 now"]
 
 
 @pytest.mark.parametrize("name", shipped.names())

@@ -10,7 +10,7 @@ import pytest
 
 from seatrial.errors import ScenarioInvalid
 from seatrial.model import Load
-from seatrial.scenario import overrides, plan, reading, shipped
+from seatrial.scenario import overrides, plan_, reading, shipped
 from seatrial.wire.rates import EXPECTED, Rate, Stretch
 
 FOREVER = math.inf
@@ -130,7 +130,7 @@ def test_a_resolved_load_shows_all(folder: Path) -> None:
     """run.json holds the schedule as people write it, and as numbers; null lasts for ever."""
     written = "rate: 10/s for 10s, 20/s\n  arrivals: poisson\n  processes: 2\n  pinning: off"
     _load(folder, written)
-    found: dict[str, Any] = plan.resolved(reading.read(str(folder / "one.yaml")))["load"]
+    found: dict[str, Any] = plan_.resolved(reading.read(str(folder / "one.yaml")))["load"]
 
     assert found["rate"] == {
         "text": "10/s for 10s, 20/s",

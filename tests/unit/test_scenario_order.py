@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.scenario import compare_rules, grid
+from seatrial.scenario import checks, grid
 from seatrial.scenario.order import orders, turns
 
 NAMES = st.lists(st.text("abcdef", min_size=1, max_size=3), min_size=1, max_size=6, unique=True)
@@ -86,5 +86,5 @@ def test_a_grid_that_contradicts_itself_is_told(axes: grid.Grid, told: str) -> N
 
 def test_a_level_that_yaml_read_as_true_is_no_name() -> None:
     """A bare `on` is told as a mistake of the file, and makes no variant."""
-    assert compare_rules._readable({"buffering": {"on": {}, "off": {}}})
-    assert not compare_rules._readable({"buffering": {True: {}, "off": {}}})
+    assert checks._readable({"buffering": {"on": {}, "off": {}}})
+    assert not checks._readable({"buffering": {True: {}, "off": {}}})

@@ -12,21 +12,21 @@ from typing import Any, cast
 
 import pytest
 
-from seatrial.campaign.seeking import CapacitySearch
+from seatrial.compare import budgets, capacity_trial
+from seatrial.compare.capacity import Effort
+from seatrial.compare.capacity_trial import TrialCounts
+from seatrial.compare.carrying import Carries, Word
 from seatrial.errors import MeasurementInvalid, UsageError
-from seatrial.judge import budgets, excess
-from seatrial.judge.capacity import Effort
-from seatrial.judge.carrying import Carries, Word
-from seatrial.judge.excess import TrialCounts
+from seatrial.experiment.capacity_trials import CapacitySearch
 from seatrial.load.child import LoadSettings
-from seatrial.load.driving import LoadObserver
-from seatrial.load.stages import REST_WITHIN_S, TrialSequence
+from seatrial.load.driver import LoadObserver
+from seatrial.load.trials import REST_WITHIN_S, TrialSequence
 from seatrial.model import Load, LoadSecond, Phase
+from seatrial.progress import Progress
 from seatrial.record import capacities
 from seatrial.record.folder import RunFolder
-from seatrial.report.progress import Progress
 from seatrial.units import NS_PER_S
-from seatrial.wire.buckets import bucket
+from seatrial.wire.histogram import bucket
 
 SERVICE_S = 0.02
 EFFORT = Effort(trial_s=2.0, sum_s=8.0, width=0.06)
@@ -141,7 +141,9 @@ def _search(*texts: str, effort: Effort = EFFORT, **changes: Any) -> CapacitySea
     load = Load(locustfile=Path("load.py"), users=200, warmup_s=2.0, duration_s=60.0, drain_s=1.0)
     return CapacitySearch(
         "base",
-        budgets=excess.search_budgets([budgets.parse(text) for text in texts or ('p95 of "wait" < 100ms',)]),
+        budgets=capacity_trial.search_budgets(
+            [budgets.parse(text) for text in texts or ('p95 of "wait" < 100ms',)]
+        ),
         effort=effort,
         load=replace(load, **changes),
         progress=Progress(quiet=True),

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from experiments import Truth, experiment
 
-from seatrial import weighing
-from seatrial.verbs.experiments import unseen
+from seatrial.analysis.experiment import analyse
+from seatrial.commands.experiments import unseen
 
 
 @pytest.mark.parametrize(("scatter", "code"), [(0.001, 0), (0.3, 7)])
@@ -17,9 +17,7 @@ def test_a_noisy_machine_is_told(
 ) -> None:
     """Exit code 7, each refusal on a line; of the gate only: what is just shown decides nothing."""
     truths = {name: Truth(scatter=scatter) for name in ("base", "again")}
-    weighed = weighing.analyse(
-        experiment(tmp_path, truths, command="selfcheck", gate=('p95 of "blob" within 5%',))
-    )
+    weighed = analyse(experiment(tmp_path, truths, command="selfcheck", gate=('p95 of "blob" within 5%',)))
 
     assert unseen(weighed) == code
 

@@ -13,8 +13,9 @@ from typing import cast
 
 import pytest
 
-from seatrial.campaign import compare
-from seatrial.campaign.slices import (
+from seatrial.errors import Interrupted, LoadFailed, StackFailed, UsageError
+from seatrial.experiment import compare
+from seatrial.experiment.slices import (
     BufferedProgress,
     LockedProgress,
     SliceStack,
@@ -25,12 +26,11 @@ from seatrial.campaign.slices import (
     take_down,
     take_down_early,
 )
-from seatrial.campaign.trial import Trial
-from seatrial.errors import Interrupted, LoadFailed, StackFailed, UsageError
+from seatrial.experiment.trial import Trial
 from seatrial.load.meeting import Meeting
-from seatrial.load.turning import CalledOff
+from seatrial.load.slices import CalledOff
 from seatrial.model import Design, EngineName, ExperimentPlan, Load
-from seatrial.report.progress import Progress
+from seatrial.progress import Progress
 from seatrial.scenario import reading
 from seatrial.scenario.design import SERVICE_BYTES
 from seatrial.stack.engine import Choice

@@ -12,7 +12,7 @@ from seatrial.errors import EngineUnavailable, ImageMissing, PortTaken, StackFai
 from seatrial.model import FrontDoor, StackSpec, Variant
 from seatrial.stack.built_images import image_names
 from seatrial.stack.children import Ended
-from seatrial.stack.compose_files import override
+from seatrial.stack.compose_file import override
 from seatrial.stack.compose_services import expected_services, once_services
 from seatrial.stack.compose_steps import failure
 from seatrial.stack.compose_yaml import Instead, dump, parsed

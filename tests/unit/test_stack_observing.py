@@ -14,12 +14,12 @@ import requests
 from docker.errors import APIError
 
 from seatrial.errors import NotReady, ServiceExited, StackFailed, UsageError
-from seatrial.stack import leftovers
-from seatrial.stack.container_logs import LogKeeper
+from seatrial.stack import cleanup
 from seatrial.stack.containers import ProjectContainers, find
 from seatrial.stack.engine import choose
-from seatrial.stack.redaction import Redactor
+from seatrial.stack.logs import LogKeeper
 from seatrial.stack.removal import Kind, Labelled, remove_thing
+from seatrial.wire.redaction_ import Redactor
 
 
 def listed(service: str, number: int = 1, state: str = "running") -> dict[str, Any]:
@@ -167,11 +167,11 @@ def test_leftovers_are_given_time_to_go() -> None:
     """Between two looks there is a pause, and after the last one an error."""
     pauses: list[float] = []
     client = cast("docker.DockerClient", SimpleNamespace(api=Resisting(2)))
-    leftovers.remove(client, [NETWORK], sleep=pauses.append)
+    cleanup.remove(client, [NETWORK], sleep=pauses.append)
     assert pauses == [0.7, 0.7]
     client = cast("docker.DockerClient", SimpleNamespace(api=Resisting(9)))
     with pytest.raises(StackFailed, match="not all could be removed"):
-        leftovers.remove(client, [NETWORK], sleep=pauses.append)
+        cleanup.remove(client, [NETWORK], sleep=pauses.append)
 
 
 def test_removal_by_another_process_is_no_failure() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seatrial.stack.ownership import Life, Owner, labels, life, machine_id, this_owner
-from seatrial.stack.processes import Process, end_all, marked, of_sessions
+from seatrial.stack.processes_ import Process, end_all, marked, of_sessions
 
 BOOT = "11111111-2222-3333-4444-555555555555"
 NAMESPACE = "4026531836"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from factories import run
 
-from seatrial import upkeep
 from seatrial.errors import UsageError
-from seatrial.record import document as documents
+from seatrial.experiment import maintenance
+from seatrial.record import documents
 from seatrial.stack.ownership import this_owner
 
 ME = this_owner()
@@ -21,7 +21,7 @@ def test_private_files_of_a_dead_run_are_removed(tmp_path: Path) -> None:
     folder = run(tmp_path, status="running", owner=str(replace(ME, start_ticks=1)))
     (folder.root / "work").mkdir()
     (folder.root / "work/secret.yaml").touch()
-    upkeep.recover(folder)
+    maintenance.recover(folder)
     assert not (folder.root / "work").exists()
     assert documents.load(folder).status == "recovered"
 
@@ -41,5 +41,5 @@ def test_run_that_may_go_on_is_left_alone(tmp_path: Path, owner: str, what: str)
     folder = run(tmp_path, status="running", owner=owner)
     (folder.root / "work").mkdir()
     with pytest.raises(UsageError, match=what):
-        upkeep.recover(folder)
+        maintenance.recover(folder)
     assert (folder.root / "work").exists()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 
-from seatrial.stack.container_logs import write_clean
-from seatrial.stack.redaction import Redactor
+from seatrial.stack.logs import write_clean
+from seatrial.wire.redaction_ import Redactor
 
 
 def test_values_are_masked_also_url_encoded() -> None:

@@ -10,12 +10,12 @@ import pytest
 
 from seatrial.errors import NotReady, ServiceExited, StackFailed
 from seatrial.model import FrontDoor, Probe
-from seatrial.stack.deadman import WatchdogState
-from seatrial.stack.front_door import Route, find_route, is_of_this_host
-from seatrial.stack.leftovers import reason_to_remove
+from seatrial.stack.cleanup import reason_to_remove
 from seatrial.stack.ownership import Life, Owner
-from seatrial.stack.readiness import ReadinessWatch, await_ready
+from seatrial.stack.readiness import Route, find_route, is_of_this_host
+from seatrial.stack.readiness_ import ReadinessWatch, await_ready
 from seatrial.stack.removal import Kind, Labelled
+from seatrial.stack.watchdog import WatchdogState
 
 OWNER = Owner(42, 500, "boot", "4026531836", "machine")
 DOOR = FrontDoor(service="web", port=8080)

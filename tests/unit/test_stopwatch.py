@@ -10,16 +10,16 @@ from typing import Any, cast
 import factories
 import pytest
 
-from seatrial.campaign.monitor import RunMonitor, StopRules, refuse_stopped
-from seatrial.campaign.run_record import RunRecord
 from seatrial.errors import StoppedEarly
-from seatrial.load.driving import LoadObserver
+from seatrial.experiment.monitor import RunMonitor, StopRules, refuse_stopped
+from seatrial.experiment.run_record import RunRecord
+from seatrial.load.driver import LoadObserver
 from seatrial.model import INVALIDATING, LoadSecond, NoteKind, Phase, Span
-from seatrial.observe.glance import Glance, Held
-from seatrial.record import document as documents
-from seatrial.report.progress import Progress
+from seatrial.progress import Progress
+from seatrial.record import documents
+from seatrial.sampler.live import Glance, Held
 from seatrial.units import NS_PER_S
-from seatrial.wire.buckets import bucket
+from seatrial.wire.histogram import bucket
 from seatrial.wire.tables import Reading
 
 NOTHING: Mapping[str, Held] = {}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from seatrial.judge import strain
+from seatrial.measure import strain
 from seatrial.model import LoadSecond
 
 MS = 1_000_000

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from experiments import Truth, experiment
 
-from seatrial import weighing
-from seatrial.judge.comparison import Overall
-from seatrial.record import document as documents
-from seatrial.record import plans
+from seatrial.analysis.experiment import analyse
+from seatrial.compare.comparison import Overall
+from seatrial.record import documents, plans
 from seatrial.record.folder import RunFolder
 
 SAME = {"base": Truth(), "again": Truth()}
@@ -30,7 +29,7 @@ def _with_images(folder: Path, images: Mapping[int, Mapping[str, str]], variant:
 
 
 def _invalid(folder: Path) -> dict[tuple[str, int], str]:
-    taken = weighing.analyse(folder).taken
+    taken = analyse(folder).taken
     return {(one.variant, one.block): one.run.invalid for one in taken if one.run.invalid}
 
 
@@ -45,7 +44,7 @@ def test_a_block_of_other_images_than_most_is_shown_and_not_used(tmp_path: Path)
         "db sha256:aaaaaaaaaaaa, none in most of its runs"
     )
     assert _invalid(folder) == {("base", 2): why, ("again", 2): why}
-    comparison = weighing.analyse(folder).comparison
+    comparison = analyse(folder).comparison
     assert comparison is not None
     assert comparison.lost["again"] == (why,)
     assert {one.blocks for one in comparison.gated} == {4}
@@ -57,7 +56,7 @@ def test_half_of_one_and_half_of_the_other_is_no_comparison(tmp_path: Path) -> N
     _with_images(folder, {block: {"app": OLD} for block in (1, 2)} | {block: {"app": NEW} for block in (3, 4)})
 
     assert {block for _, block in _invalid(folder)} == {3, 4}
-    comparison = weighing.analyse(folder).comparison
+    comparison = analyse(folder).comparison
     assert comparison is not None
     assert comparison.overall is Overall.INVALID
 
@@ -88,7 +87,7 @@ def test_the_stored_runs_that_stand_for_a_base_are_looked_at_too(tmp_path: Path,
     here = experiment(tmp_path, {"base": Truth()}, blocks=4)
     plans.save(here, replace(plans.load(here), base="stored", against=str(stored), stored="base"))
 
-    comparison = weighing.analyse(here).comparison
+    comparison = analyse(here).comparison
 
     assert comparison is not None
     assert len(comparison.lost["base"]) == (other == NEW)

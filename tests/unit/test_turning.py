@@ -8,12 +8,12 @@ from typing import Any, cast
 import pytest
 
 from seatrial.load.child import LoadSettings
-from seatrial.load.driving import LoadObserver
+from seatrial.load.driver import LoadObserver
 from seatrial.load.meeting import Meeting
-from seatrial.load.turning import SliceDriver
+from seatrial.load.slices import SliceDriver
 from seatrial.load.turns import Slicing
 from seatrial.model import Load, LoadSecond, NoteKind, Phase, Span
-from seatrial.wire.buckets import bucket
+from seatrial.wire.histogram import bucket
 
 S = 1_000_000_000
 ROUNDS, WARM = 25, 20

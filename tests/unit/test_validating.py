@@ -8,12 +8,12 @@ from typing import Any
 import factories
 import pytest
 
-from seatrial.campaign import seeking
-from seatrial.judge import budgets, excess
-from seatrial.judge.budgets import Kept
-from seatrial.judge.carrying import Validation
-from seatrial.judge.growth import Growth
-from seatrial.record import document as documents
+from seatrial.compare import budgets, capacity_trial
+from seatrial.compare.budgets import Kept
+from seatrial.compare.carrying import Validation
+from seatrial.experiment import capacity_trials
+from seatrial.measure.growth import Growth
+from seatrial.record import documents
 from seatrial.record.seal import seal
 
 CROWDED = {
@@ -30,8 +30,8 @@ def _judged(folder: Path, *texts: str, cpu_fraction: float = 0.3, **changes: Any
     host = [one | {"stolen_ns": 0} for one in factories.readings(cores=1.5)]
     factories.write_samples(run.streams, "host", host)
     seal(run, documents.load(run))
-    asked = excess.search_budgets([budgets.parse(text) for text in texts])
-    return seeking.validation(asked, run, 23.0, 30.0)
+    asked = capacity_trial.search_budgets([budgets.parse(text) for text in texts])
+    return capacity_trials.validation(asked, run, 23.0, 30.0)
 
 
 def test_budgets_and_memory_of_the_window_are_judged(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.judge import effects, failing, metric, ranks
-from seatrial.judge.effects import Effect, Scale
-from seatrial.judge.verdicts import Verdict, invalid, verdict
-from seatrial.judge.words import DECIDED, Word, word
+from seatrial.compare import effects, failing, ranks
+from seatrial.compare.effects import Effect, Scale
+from seatrial.compare.verdicts import Verdict, invalid, verdict
+from seatrial.compare.words import DECIDED, Word, word
+from seatrial.measure import metric
 
 P95 = metric.parse('p95 of "token"')
 THROUGHPUT = metric.parse("throughput within 10%")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
-from seatrial.judge import looks
-from seatrial.judge.words import BETTER, WORSE, Word
+from seatrial.compare import looks
+from seatrial.compare.words import BETTER, WORSE, Word
 
 DRAWS = 200
 KINDS = ("independent", "autocorrelated", "heavy_tailed", "drifting", "with_outliers", "with_missing")

@@ -11,23 +11,23 @@ import factories
 import pytest
 from experiments import Truth, experiment
 
-from seatrial import review as reviews
-from seatrial import weighing
+from seatrial.analysis import endings, failures
+from seatrial.analysis import experiment as experiment_analysis
+from seatrial.analysis import run as run_analysis
+from seatrial.analysis.experiment import analyse
+from seatrial.analysis.results import Weighed
+from seatrial.analysis.stored_runs import RunCache
+from seatrial.compare.budgets import Kept
+from seatrial.compare.comparison import Overall
+from seatrial.compare.pairing import FAILURES
+from seatrial.compare.verdicts import Verdict
+from seatrial.compare.words import Word
 from seatrial.errors import UsageError
-from seatrial.judge.budgets import Kept
-from seatrial.judge.comparison import Overall
-from seatrial.judge.metric import Kind
-from seatrial.judge.pairing import FAILURES
-from seatrial.judge.verdicts import Verdict
-from seatrial.judge.words import Word
+from seatrial.measure.metric import Kind
 from seatrial.model import Look, Note, NoteKind, Phase, Span
-from seatrial.record import courses, plans
-from seatrial.record import document as documents
+from seatrial.record import courses, documents, plans
 from seatrial.record.folder import RunFolder
 from seatrial.report import series_files
-from seatrial.report.weighed import Weighed
-from seatrial.weighing import endings, failures
-from seatrial.weighing.runs import RunCache
 
 P95 = 'p95 of "blob"'
 
@@ -40,7 +40,7 @@ def of(weighed: Weighed, variant: str, metric: str) -> Verdict:
 
 def test_a_slower_variant_is_a_regression(tmp_path: Path) -> None:
     """The whole way from tables to a word, with the planted effect inside the interval."""
-    weighed = weighing.analyse(experiment(tmp_path, {"base": Truth(), "slow": Truth(took_ms=26)}))
+    weighed = analyse(experiment(tmp_path, {"base": Truth(), "slow": Truth(took_ms=26)}))
 
     verdict = of(weighed, "slow", P95)
     assert verdict.word is Word.REGRESSION
@@ -55,16 +55,14 @@ def test_equal_variants_are_kept(tmp_path: Path) -> None:
     """Variants that differ in nothing, without any scatter: equal, and nothing is divided by zero."""
     same = {"base": Truth(scatter=0, requests=1000), "again": Truth(scatter=0, requests=1000)}
 
-    weighed = weighing.analyse(experiment(tmp_path, same))
+    weighed = analyse(experiment(tmp_path, same))
 
     assert (weighed.word, weighed.exit_code(strict=True)) == ("KEPT", 0)
 
 
 def test_one_block_decides_nothing(tmp_path: Path) -> None:
     """A single pair has no scatter: however far apart, no word is said."""
-    weighed = weighing.analyse(
-        experiment(tmp_path, {"base": Truth(), "slow": Truth(took_ms=80)}, blocks=1, budgets=())
-    )
+    weighed = analyse(experiment(tmp_path, {"base": Truth(), "slow": Truth(took_ms=80)}, blocks=1, budgets=()))
 
     assert weighed.comparison
     assert weighed.comparison.overall is Overall.INCONCLUSIVE
@@ -73,7 +71,7 @@ def test_one_block_decides_nothing(tmp_path: Path) -> None:
 
 def test_more_failures_come_before_lower_latency(tmp_path: Path) -> None:
     """Who fails sooner is not faster."""
-    weighed = weighing.analyse(experiment(tmp_path, {"base": Truth(), "flaky": Truth(took_ms=10, fails=3)}))
+    weighed = analyse(experiment(tmp_path, {"base": Truth(), "flaky": Truth(took_ms=10, fails=3)}))
 
     assert of(weighed, "flaky", FAILURES.text).word is Word.REGRESSION
     assert of(weighed, "flaky", P95).withheld
@@ -81,7 +79,7 @@ def test_more_failures_come_before_lower_latency(tmp_path: Path) -> None:
 
 def test_all_requests_failed(tmp_path: Path) -> None:
     """Without one success there is no latency, and that is said; failures decide."""
-    weighed = weighing.analyse(experiment(tmp_path, {"base": Truth(), "dead": Truth(fails=100)}))
+    weighed = analyse(experiment(tmp_path, {"base": Truth(), "dead": Truth(fails=100)}))
 
     assert of(weighed, "dead", FAILURES.text).word is Word.REGRESSION
     assert of(weighed, "dead", P95).word is Word.INVALID
@@ -90,7 +88,7 @@ def test_all_requests_failed(tmp_path: Path) -> None:
 
 def test_nothing_but_failures_on_both_sides(tmp_path: Path) -> None:
     """Two dead stacks are not equal stacks."""
-    weighed = weighing.analyse(experiment(tmp_path, {"base": Truth(fails=100), "dead": Truth(fails=100)}))
+    weighed = analyse(experiment(tmp_path, {"base": Truth(fails=100), "dead": Truth(fails=100)}))
 
     assert weighed.exit_code() in (1, 5)
     assert of(weighed, "dead", P95).word is Word.INVALID
@@ -98,7 +96,7 @@ def test_nothing_but_failures_on_both_sides(tmp_path: Path) -> None:
 
 def test_different_endpoints(tmp_path: Path) -> None:
     """A label that one side never used can't be compared, and the sentence says whose."""
-    weighed = weighing.analyse(experiment(tmp_path, {"base": Truth(), "other": Truth(endpoint="token")}))
+    weighed = analyse(experiment(tmp_path, {"base": Truth(), "other": Truth(endpoint="token")}))
 
     assert of(weighed, "other", P95).text == "INVALID: never measured with other"
 
@@ -107,8 +105,8 @@ def test_disturbed_blocks_are_kept_and_not_used(tmp_path: Path) -> None:
     """One of six is left out; with two the rest can't stand for the whole."""
     truths = {"base": Truth(), "slow": Truth(took_ms=26)}
 
-    one = weighing.analyse(experiment(tmp_path / "one", truths, spoiled=[("slow", 2)]))
-    two = weighing.analyse(experiment(tmp_path / "two", truths, spoiled=[("slow", 2), ("base", 5)]))
+    one = analyse(experiment(tmp_path / "one", truths, spoiled=[("slow", 2)]))
+    two = analyse(experiment(tmp_path / "two", truths, spoiled=[("slow", 2), ("base", 5)]))
 
     assert of(one, "slow", P95).blocks == 5
     assert [taken.block for taken in one.taken if taken.run.invalid] == [2]
@@ -123,7 +121,7 @@ def test_a_run_that_died_is_an_outcome(tmp_path: Path) -> None:
         "spans": (),
     }
 
-    weighed = weighing.analyse(experiment(tmp_path, {"base": Truth(), "small": Truth(changes=killed)}))
+    weighed = analyse(experiment(tmp_path, {"base": Truth(), "small": Truth(changes=killed)}))
 
     assert weighed.comparison
     assert weighed.comparison.endings[0].counts == {failures.KILLED: 6}
@@ -138,7 +136,7 @@ def test_an_unfinished_block_is_not_mixed_in(tmp_path: Path) -> None:
     experiments.run(folder, "base", 4, Truth())
     experiments.run(folder, "again", 4, stopped)
 
-    weighed = weighing.analyse(folder)
+    weighed = analyse(folder)
 
     assert weighed.numbers == (1, 2, 3)
     assert weighed.unfinished == (("again", 4),)
@@ -150,7 +148,7 @@ def test_the_newest_run_of_a_place_counts(tmp_path: Path) -> None:
     clock = {"wall_ns": factories.WALL_NS - 10**15, "monotonic_ns": factories.BEGIN_NS + 10**15}
     experiments.run(folder, "base", 1, Truth(took_ms=90, changes={"clock": clock}))
 
-    values = next(one.run.values for one in weighing.analyse(folder).taken if one.variant == "base")
+    values = next(one.run.values for one in analyse(folder).taken if one.variant == "base")
 
     assert (values[P95] or 0.0) > 90e6
 
@@ -162,7 +160,7 @@ def test_tables_that_are_gone(tmp_path: Path) -> None:
     (broken[0] / "requests.parquet").unlink()
     (broken[3] / "run.json").write_text("{")
 
-    weighed = weighing.analyse(folder)
+    weighed = analyse(folder)
 
     assert [one.run.invalid for one in weighed.taken if one.run.invalid] == ["this run has no requests.parquet"]
     assert len(weighed.numbers) == 5
@@ -171,7 +169,7 @@ def test_tables_that_are_gone(tmp_path: Path) -> None:
 
 def test_before_the_first_block_has_ended(tmp_path: Path) -> None:
     """Whoever looks too early is told so."""
-    weighed = weighing.analyse(_planned_only(tmp_path))
+    weighed = analyse(_planned_only(tmp_path))
 
     assert weighed.comparison is None
     assert weighed.why_not == "no block has come to its end yet"
@@ -188,18 +186,18 @@ def _planned_only(results: Path) -> Path:
 def test_without_a_plan_there_is_nothing_to_weigh(tmp_path: Path) -> None:
     """A folder that is no experiment is a mistake of the command line."""
     with pytest.raises(UsageError, match=r"no plan\.json"):
-        weighing.analyse(tmp_path)
+        analyse(tmp_path)
 
 
 def test_a_rule_that_nobody_can_read(tmp_path: Path) -> None:
     """A plan that was edited by hand ends in words, not in a traceback."""
     with pytest.raises(UsageError, match=r"a rule of plan\.json can't be read"):
-        weighing.analyse(experiment(tmp_path, blocks=1, gate=("p12 of x",)))
+        analyse(experiment(tmp_path, blocks=1, gate=("p12 of x",)))
 
 
 def test_shared_cores_gate_no_latency(tmp_path: Path) -> None:
     """From the cores of the runs: a plan of before does not tell."""
-    weighed = weighing.analyse(experiment(tmp_path, pinning={"generator": [0, 1], "stack": [0, 1]}))
+    weighed = analyse(experiment(tmp_path, pinning={"generator": [0, 1], "stack": [0, 1]}))
 
     assert weighed.comparison
     assert weighed.comparison.host_limited
@@ -213,12 +211,12 @@ def test_the_level_is_that_of_the_look(blocks: int, alpha: float) -> None:
     looks = tuple(Look(blocks=at, alpha=level) for at, level in ((6, 0.01), (10, 0.015), (20, 0.025)))
     plan = replace(experiments.planned(experiments.SAME, 20), looks=looks)
 
-    assert weighing.level(plan, blocks) == alpha
+    assert experiment_analysis.level(plan, blocks) == alpha
 
 
 def test_a_selfcheck_tells_the_noise_floor(tmp_path: Path) -> None:
     """For each gated metric what the planned blocks can see."""
-    weighed = weighing.analyse(experiment(tmp_path, command="selfcheck"))
+    weighed = analyse(experiment(tmp_path, command="selfcheck"))
 
     told = {one.metric.text: one.smallest_seen for one in weighed.floors}
     assert 0.005 < (told[P95] or 0.0) < 0.1
@@ -227,10 +225,10 @@ def test_a_selfcheck_tells_the_noise_floor(tmp_path: Path) -> None:
 def test_the_noise_floor_is_that_of_the_comparison_that_was_planned(tmp_path: Path) -> None:
     """With eight variants to compare a smaller level is left for each, and less can be seen."""
     folder = experiment(tmp_path, command="selfcheck")
-    alone = weighing.analyse(folder).floors
+    alone = analyse(folder).floors
     plans.save(folder, replace(plans.load(folder), sides=8))
 
-    among_others = weighing.analyse(folder).floors
+    among_others = analyse(folder).floors
 
     assert (among_others[0].smallest_seen or 0.0) > 1.2 * (alone[0].smallest_seen or 1.0)
 
@@ -239,7 +237,7 @@ def test_budgets_over_blocks(tmp_path: Path) -> None:
     """Absolute ones for each variant, the base's too; relative ones for the others alone."""
     budgets = ('p95 of "blob" < 40ms', 'p95 of "blob" within 10% of base', 'p95 of "token" < 1s')
 
-    weighed = weighing.analyse(experiment(tmp_path, {"base": Truth(), "slow": Truth(took_ms=40)}, budgets=budgets))
+    weighed = analyse(experiment(tmp_path, {"base": Truth(), "slow": Truth(took_ms=40)}, budgets=budgets))
 
     assert [one.word for one in weighed.budgets["base"]] == [Kept.KEPT, Kept.BROKEN]
     assert [one.word for one in weighed.budgets["slow"]] == [Kept.BROKEN, Kept.BROKEN, Kept.BROKEN]
@@ -260,7 +258,7 @@ def test_what_a_variant_keeps_is_open_while_a_run_did_not_finish(tmp_path: Path)
     folder = experiment(tmp_path, blocks=5, budgets=budgets)
     _ends(folder, 3)
 
-    weighed = weighing.analyse(folder)
+    weighed = analyse(folder)
 
     assert [one.word for one in weighed.budgets["again"]] == [Kept.NOT_DECIDED, Kept.NOT_DECIDED, Kept.BROKEN]
     assert weighed.budgets["again"][0].reason.startswith("was stopped early in 1 of 5 runs; kept in the others")
@@ -271,7 +269,7 @@ def test_a_budget_relative_to_the_base_is_measured_though_nothing_else_asks_for_
     """The failures of one endpoint are in no table of what is always shown."""
     budgets = ('failures of "blob" within 5% of base',)
 
-    weighed = weighing.analyse(experiment(tmp_path, budgets=budgets))
+    weighed = analyse(experiment(tmp_path, budgets=budgets))
 
     assert [one.word for one in weighed.budgets["again"]] == [Kept.KEPT]
     assert {one.run.counts['failures of "blob"'] for one in weighed.taken} == {weighed.taken[0].run.requests}
@@ -282,7 +280,7 @@ def test_shared_cores_decide_no_budget_by_a_difference_of_latency(tmp_path: Path
     budgets = ('p95 of "blob" < 150ms', 'p95 of "blob" within 50% of base', "cpu per request within 50% of base")
     pinning = {"generator": [0, 1], "stack": [0, 1]}
 
-    weighed = weighing.analyse(experiment(tmp_path, budgets=budgets, pinning=pinning))
+    weighed = analyse(experiment(tmp_path, budgets=budgets, pinning=pinning))
 
     assert [one.word for one in weighed.budgets["again"]] == [Kept.KEPT, Kept.NOT_DECIDED, Kept.KEPT]
     assert weighed.budgets["again"][1].reason.startswith("load and stack shared cores")
@@ -290,14 +288,14 @@ def test_shared_cores_decide_no_budget_by_a_difference_of_latency(tmp_path: Path
 
 def test_a_broken_budget_without_a_regression(tmp_path: Path) -> None:
     """Nothing got worse, and yet a promise is broken: exit code 1, under its own word."""
-    weighed = weighing.analyse(experiment(tmp_path, budgets=('p95 of "blob" < 1ms',)))
+    weighed = analyse(experiment(tmp_path, budgets=('p95 of "blob" < 1ms',)))
 
     assert (weighed.word, weighed.exit_code()) == ("BUDGET BROKEN", 1)
 
 
 def test_a_plain_run_has_nothing_to_compare(tmp_path: Path) -> None:
     """Its budgets are judged all the same."""
-    weighed = weighing.analyse(experiment(tmp_path, {"base": Truth()}, blocks=1, command="run"))
+    weighed = analyse(experiment(tmp_path, {"base": Truth()}, blocks=1, command="run"))
 
     assert weighed.comparison is None
     assert [one.word for one in weighed.budgets["base"]] == [Kept.KEPT, Kept.KEPT]
@@ -314,7 +312,7 @@ def test_a_plain_run_has_no_base_for_its_budgets(tmp_path: Path, pinning: dict[s
     page = documents.load(RunFolder(root))
     documents.save(RunFolder(root), replace(page, scenario={**page.scenario, "budgets": budgets}))
 
-    weighed, review = weighing.analyse(folder), reviews.review(RunFolder(root))
+    weighed, review = analyse(folder), run_analysis.review(RunFolder(root))
 
     why = "one run alone has no base to compare with: seatrial compare judges it"
     for told in (weighed.budgets["base"], review.budgets):
@@ -329,7 +327,7 @@ def test_against_a_stored_experiment(tmp_path: Path) -> None:
     stored = experiment(tmp_path / "old", {"base": Truth()}, blocks=5, command="run")
     new = experiment(tmp_path / "new", {"head": Truth(took_ms=26)}, blocks=5, against=str(stored))
 
-    weighed = weighing.analyse(new)
+    weighed = analyse(new)
 
     assert of(weighed, "head", P95).word is Word.REGRESSION
     assert weighed.against
@@ -342,7 +340,7 @@ def test_stored_blocks_stand_beside_those_of_their_number(tmp_path: Path) -> Non
     (sorted((stored / "runs").iterdir())[1] / "run.json").unlink()
     new = experiment(tmp_path / "new", {"head": Truth()}, blocks=4, against=str(stored))
 
-    weighed = weighing.analyse(new)
+    weighed = analyse(new)
 
     assert [sorted(block) for block in weighed.blocks] == [["base", "head"], ["head"], *[["base", "head"]] * 2]
 
@@ -355,7 +353,7 @@ def test_on_another_host_only_what_is_the_stacks_own_gates(tmp_path: Path) -> No
     head = {"head": Truth(changes={"facts": facts})}
     new = experiment(tmp_path / "new", head, blocks=4, against=str(stored), varies=("host",), budgets=budgets)
 
-    weighed = weighing.analyse(new)
+    weighed = analyse(new)
 
     assert weighed.comparison
     assert {one.metric.kind for one in weighed.comparison.gated} == {Kind.CPU, Kind.MEMORY}
@@ -366,14 +364,14 @@ def test_on_another_host_only_what_is_the_stacks_own_gates(tmp_path: Path) -> No
 def test_what_it_is_compared_with_is_gone(tmp_path: Path) -> None:
     """A baseline that was deleted is told by name."""
     with pytest.raises(UsageError, match="stored experiment is not there"):
-        weighing.analyse(experiment(tmp_path, blocks=1, against="yesterday"))
+        analyse(experiment(tmp_path, blocks=1, against="yesterday"))
 
 
 def test_thirty_variants(tmp_path: Path) -> None:
     """So many share one level, and nothing of it takes long."""
     truths = {"base": Truth(requests=200), **{f"v{n}": Truth(requests=200) for n in range(29)}}
 
-    weighed = weighing.analyse(experiment(tmp_path, truths, blocks=2))
+    weighed = analyse(experiment(tmp_path, truths, blocks=2))
 
     assert weighed.comparison
     assert len({one.variant for one in weighed.comparison.gated}) == 29
@@ -389,7 +387,7 @@ def test_processor_time_of_turns(tmp_path: Path) -> None:
     )
     truth = Truth(cores=0.5, scatter=0, changes={"spans": spans})
 
-    weighed = weighing.analyse(experiment(tmp_path, {"base": truth, "again": truth}, blocks=1))
+    weighed = analyse(experiment(tmp_path, {"base": truth, "again": truth}, blocks=1))
 
     requests, value = weighed.taken[0].run.requests, weighed.taken[0].run.values["cpu per request"]
     assert value == pytest.approx(0.5 * 2e9 / requests, rel=0.06)
@@ -476,8 +474,8 @@ def test_what_ended_every_run_early_is_the_reason(tmp_path: Path) -> None:
     changes = {"status": "failed", "spans": (), "notes": (experiments.note(NoteKind.STOPPED_EARLY, seen),)}
     truths = {"base": Truth(), "flaky": Truth(changes=changes)}
 
-    variant = weighing.analyse(experiment(tmp_path / "variant", truths, blocks=3))
-    both = weighing.analyse(experiment(tmp_path / "both", {**truths, "base": Truth(changes=changes)}, blocks=3))
+    variant = analyse(experiment(tmp_path / "variant", truths, blocks=3))
+    both = analyse(experiment(tmp_path / "both", {**truths, "base": Truth(changes=changes)}, blocks=3))
 
     assert variant.comparison
     assert variant.comparison.reason == f"flaky never finished: was stopped early in 3 of 3 blocks ({seen})"
@@ -494,7 +492,7 @@ def test_why_an_experiment_ended_before_its_plan_did_is_in_the_reason(tmp_path: 
     plans.save(folder, replace(plans.load(folder), blocks=(("base", "again"),) * 8))
     courses.save(folder, courses.Course(blocks=2, stopped="the base never came up"))
 
-    weighed = weighing.analyse(folder)
+    weighed = analyse(folder)
 
     assert weighed.comparison
     assert weighed.comparison.reason == (
@@ -510,7 +508,7 @@ def test_what_is_kept_needs_no_reason(tmp_path: Path) -> None:
     plans.save(folder, replace(plans.load(folder), blocks=(("base", "again"),) * 8))
     courses.save(folder, courses.Course(blocks=6, stopped="decided"))
 
-    weighed = weighing.analyse(folder)
+    weighed = analyse(folder)
 
     assert weighed.comparison
     assert (weighed.word, weighed.comparison.reason) == ("KEPT", "")
@@ -523,7 +521,7 @@ def test_without_a_whole_block_the_runs_that_ended_early_are_told(tmp_path: Path
     plans.save(folder, replace(plans.load(folder), blocks=(("base", "again"),)))
     courses.save(folder, courses.Course(blocks=1, stopped="the budget of 70 s is used up"))
 
-    assert weighing.analyse(folder).why_not == (
+    assert analyse(folder).why_not == (
         "no block has come to its end: the budget of 70 s is used up; "
         "base: never became ready (the stack is not ready after 3 s)"
     )
@@ -534,7 +532,7 @@ def test_a_plain_run_that_was_stopped_says_by_what(tmp_path: Path) -> None:
     note = experiments.note(NoteKind.STOPPED_EARLY, "swap of host > 1GiB: swap of host was at 2 GiB in one second")
     truth = Truth(changes={"status": "failed", "spans": (), "notes": (note,)})
 
-    weighed = weighing.analyse(experiment(tmp_path, {"base": truth}, blocks=1, command="run"))
+    weighed = analyse(experiment(tmp_path, {"base": truth}, blocks=1, command="run"))
 
     assert weighed.why_not == f"a plain run is not compared with anything; base: was stopped early ({note.text})"
     assert (weighed.word, weighed.exit_code()) == ("INVALID", 5)
@@ -542,9 +540,7 @@ def test_a_plain_run_that_was_stopped_says_by_what(tmp_path: Path) -> None:
 
 def test_what_values_are_counted_in_is_weighed_with_them(tmp_path: Path) -> None:
     """Memory in pages: three equal blocks leave no less than that."""
-    weighed = weighing.analyse(
-        experiment(tmp_path, {"base": Truth(scatter=0), "again": Truth(scatter=0)}, blocks=3)
-    )
+    weighed = analyse(experiment(tmp_path, {"base": Truth(scatter=0), "again": Truth(scatter=0)}, blocks=3))
 
     memory = of(weighed, "again", "unreclaimable memory of nginx")
     assert memory.word is Word.EQUIVALENT
@@ -566,7 +562,7 @@ def test_what_is_saved_is_what_is_said(tmp_path: Path) -> None:
     """All files appear beside plan.json."""
     folder = experiment(tmp_path, blocks=2)
 
-    weighed = weighing.analyse(folder)
+    weighed = analyse(folder)
     series_files.save(weighed, folder)
 
     assert json.loads((folder / "verdict.json").read_text())["verdict"] == weighed.word
@@ -583,7 +579,7 @@ def test_the_golden_run_is_weighed(tmp_path: Path) -> None:
     old = {"schema_version": 1, "scenario": "registry-pull", "question": "", "seed": 1, "blocks": [["base"]]}
     (tmp_path / "old" / "plan.json").write_text(json.dumps(old))
 
-    weighed = weighing.analyse(tmp_path / "old")
+    weighed = analyse(tmp_path / "old")
 
     assert weighed.taken[0].run.values["failures"] is not None
     assert weighed.comparison is None
@@ -592,23 +588,23 @@ def test_the_golden_run_is_weighed(tmp_path: Path) -> None:
 def test_a_look_reads_no_run_again_that_is_as_it_was(tmp_path: Path) -> None:
     """Of a run whose tables are gone since, the final report still says what the look said."""
     folder, cache = experiment(tmp_path, blocks=3), RunCache()
-    before = weighing.analyse(folder, cache=cache)
+    before = analyse(folder, cache=cache)
     for table in folder.glob("runs/*/*.parquet"):
         table.unlink()
 
-    assert weighing.analyse(folder, cache=cache) == before
-    assert not any(taken.readable for taken in weighing.analyse(folder).taken)
+    assert analyse(folder, cache=cache) == before
+    assert not any(taken.readable for taken in analyse(folder).taken)
 
 
 def test_a_run_that_was_sealed_anew_is_read_again(tmp_path: Path) -> None:
     """What is kept of it is that of the run.json it was read with."""
     folder, cache = experiment(tmp_path, blocks=3), RunCache()
-    weighing.analyse(folder, cache=cache)
+    analyse(folder, cache=cache)
     run = RunFolder(next(folder.glob("runs/*base-b2")))
     documents.save(run, replace(documents.load(run), notes=(Note(kind=NoteKind.SERVICE_RESTARTED, text="nginx"),)))
 
-    changed = weighing.analyse(folder, cache=cache)
-    assert changed == weighing.analyse(folder)
+    changed = analyse(folder, cache=cache)
+    assert changed == analyse(folder)
     assert [taken.block for taken in changed.taken if taken.notes] == [2]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Protocol
 
-from seatrial.stack.processes import end_all, of_sessions, process
+from seatrial.stack.processes_ import end_all, of_sessions, process
 
 NOT_FOUND = 127
 TOO_LATE = 124

@@ -1,19 +1,154 @@
-"""Findings about this host: what it lacks, and what distorts a measurement, with the commands that mend it."""
+"""Findings about Docker, its plugins, and the embedded engine."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from seatrial.host.engine import engine_findings
-from seatrial.host.finding import Finding
-from seatrial.host.machine import machine_findings
-from seatrial.host.sight import Host, look
+from seatrial.host.finding import Finding, distorts, lacks, ok
+from seatrial.host.images import BASE_IMAGE
+from seatrial.host.probe import Engine, Host
+
+_MAX_NOFILE = 1_048_576
+_SLOW_DRIVERS = {
+    # nginx, one worker, 1 KiB file, on the machine where this was found; `openat` took 61 µs through FUSE
+    "fuse-overlayfs": "each open() of a container passes through a FUSE daemon: nginx answered 37,900 small "
+    "requests a second on overlay2, 11,400 with its file on a volume, 2,900 with file and log in its own layer",
+    "vfs": "each container is a full copy of its image: slow to create, and the files of a layer are cached again "
+    "for each container",
+}
 
 
-def examine(host: Host | None = None, *, results: Path = Path("results")) -> tuple[Finding, ...]:
-    """Return all findings, the engine's first; starts and changes nothing.
+def engine_findings(host: Host) -> Iterator[Finding]:
+    """Examine the Docker engine and its plugins, and the embedded engine."""
+    yield _docker(host)
+    if host.engine is not None:
+        yield _plugin("Compose v2", host.engine.compose, host, least="2", why="it brings the stacks up")
+        yield _plugin(
+            "buildx", host.engine.buildx, host, least="", why="Compose builds the stacks' images with it"
+        )
+        yield _base_image(host, host.engine)
+        yield _storage_driver(host.engine.facts["storage_driver"])
+        yield _container_nofile(host.engine.nofile_hard)
+        yield _cgroup(host.facts, host.engine.facts)
+    yield _programs(host)
 
-    Without `host` this machine is examined, which takes about a second.
-    """
-    examined = look(results) if host is None else host
-    return (*engine_findings(examined), *machine_findings(examined))
+
+def _docker(host: Host) -> Finding:
+    name = "Docker engine"
+    if host.engine is None:
+        return lacks(
+            name,
+            f"{host.address}: {host.engine_error}",
+            why="without it, only the embedded engine can run, and only the scenario registry-pull",
+            mend="sudo systemctl start docker  (not installed: sudo apt-get install docker.io)",
+        )
+    facts = host.engine.facts
+    seen = f"{facts['engine_version']}, API {facts['engine_api']}, at {host.address}"
+    if facts["rootless"]:
+        return distorts(
+            name,
+            f"{seen}, rootless",
+            why="the host can't reach the containers' addresses: the load passes through a user-mode network",
+            mend="docker context use default  (an engine that runs as root)",
+        )
+    return ok(name, seen)
+
+
+def _plugin(name: str, version: str, host: Host, *, least: str, why: str) -> Finding:
+    major = version.lstrip("v").partition(".")[0]
+    if version and (not least or (major.isdecimal() and int(major) >= int(least))):
+        return ok(name, version)
+    return lacks(name, version or "not installed", why=why, mend=_plugin_mend(host.facts["distribution"] or ""))
+
+
+def _plugin_mend(distribution: str) -> str:
+    if "Ubuntu" in distribution:
+        return "sudo apt-get install docker-compose-v2 docker-buildx"
+    if "Debian" in distribution and " 12 " not in distribution:
+        return "sudo apt-get install docker-compose docker-buildx"
+    if "Debian" in distribution:
+        return "./provision.sh trial  (in a checkout: it unpacks Debian 13's packages into ~/.docker/cli-plugins)"
+    return "https://docs.docker.com/compose/install/linux/"
+
+
+def _base_image(host: Host, engine: Engine) -> Finding:
+    if engine.has_base_image:
+        return ok("base image", BASE_IMAGE)
+    install = "" if host.has_mmdebstrap else "sudo apt-get install mmdebstrap && "
+    return lacks(
+        "base image",
+        f"{BASE_IMAGE} is missing",
+        why="the shipped stacks are built from it",
+        mend=f"{install}seatrial images bootstrap",
+    )
+
+
+def _storage_driver(driver: str | None) -> Finding:
+    name = "storage driver"
+    if driver not in _SLOW_DRIVERS:
+        return ok(name, driver or "unknown")
+    return distorts(
+        name,
+        driver,
+        why=_SLOW_DRIVERS[driver],
+        mend='put {"storage-driver": "overlay2"} into /etc/docker/daemon.json, with its data-root on ext4 or xfs, '
+        "then: sudo systemctl restart docker",
+    )
+
+
+def _container_nofile(limit: int | None) -> Finding:
+    name = "containers' descriptor limit"
+    if limit is None or limit <= _MAX_NOFILE:
+        return ok(name, "unknown" if limit is None else str(limit))
+    return distorts(
+        name,
+        str(limit),
+        why="some services allocate 8 bytes for each: uWSGI's http router took 8 GiB at 1073741816",
+        mend='put {"default-ulimits": {"nofile": {"Name": "nofile", "Soft": 1024, "Hard": 524288}}} into '
+        "/etc/docker/daemon.json, then: sudo systemctl restart docker",
+    )
+
+
+def _cgroup(host: Mapping[str, Any], engine: Mapping[str, Any]) -> Finding:
+    name = "cgroup files"
+    version = host["cgroup_version"]
+    if host["kernel"] != engine["engine_kernel"]:
+        return distorts(
+            name,
+            f"the engine runs on another kernel ({engine['engine_kernel']}; here {host['kernel']})",
+            why="memory is only known from the Docker API, at 1 Hz and without classes",
+            mend="run seatrial on the engine's own host",
+        )
+    if version is None:
+        return lacks(
+            name,
+            "no memory controller under /sys/fs/cgroup",
+            why="memory is only known from the Docker API, at 1 Hz and without classes",
+            mend="mount it, or start this container with --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup:ro",
+        )
+    seen = f"version {version}, driver {engine['cgroup_driver']}"
+    if version == 1:
+        return distorts(
+            name,
+            seen,
+            why="memory of sockets is not counted, what the kernel writes back later is charged to no service, "
+            "and only a hybrid host has a service's pressure: figures look smaller than on version 2",
+            mend="boot with the kernel parameter systemd.unified_cgroup_hierarchy=1",
+        )
+    return ok(name, seen)
+
+
+def _programs(host: Host) -> Finding:
+    name = "embedded engine"
+    missing = ", ".join(host.missing_programs)
+    if not missing:
+        return ok(name, "all programs are there")
+    if host.engine is not None:
+        return ok(name, f"not installed, and not needed while Docker answers: {missing}")
+    return lacks(
+        name,
+        f"missing: {missing}",
+        why="where no Docker daemon answers, registry-pull runs as processes of this host",
+        mend=f"sudo apt-get install --no-install-recommends {missing.replace(',', '')}",
+    )

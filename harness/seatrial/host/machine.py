@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from seatrial.host.finding import Finding, distorts, lacks, ok
-from seatrial.host.sight import Host
+from seatrial.host.probe import Host
 from seatrial.report.numbers import size
 
 _CORES = 4

@@ -16,7 +16,7 @@ from seatrial.load import command
 from seatrial.load.channel import Channel
 from seatrial.model import Load, Spawn
 from seatrial.wire.control import Plan
-from seatrial.wire.masking import masked
+from seatrial.wire.redaction import masked
 
 ABANDON_WITHIN_S = 5.0
 _LAST_LINES = 15

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from seatrial.errors import LoadFailed
 from seatrial.load.channel import GONE, Channel
 from seatrial.load.child import Child
-from seatrial.load.seconds import SecondAggregator
-from seatrial.load.workers import Worker, Workers
+from seatrial.load.workers import SecondAggregator
+from seatrial.load.workers_ import Worker, Workers
 from seatrial.model import LoadSecond, NoteKind
 from seatrial.units import NS_PER_S
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from seatrial.load.channel import Channel
-from seatrial.load.workers import Workers
+from seatrial.load.workers_ import Workers
 from seatrial.wire.rates import Rate
 
 LEAD_NS = 200_000_000

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from seatrial.units import NS_PER_S, milliseconds
-from seatrial.wire import buckets
+from seatrial.wire import histogram as buckets
 
 SPAN_S = 5
 WITHIN = 0.05

@@ -1,89 +1,68 @@
-"""The state of the load processes: which are ready, which are gone, and which share of the load each has."""
+"""Sums what the load processes report each second to a second of the whole load."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from seatrial.load.channel import Message
-from seatrial.wire.rates import shares
+from seatrial.model import LoadSecond
 
-FROM_EVENTS = "locust events"
-"""The `source` in a worker's `ready` message if its records are made from Locust's own events."""
-
-
-@dataclass(slots=True)
-class Worker:
-    """One process by its own messages; `worker` is its number in the tables."""
-
-    worker: int
-    pid: int = 0
-    users: int = 0
-    source: str = ""
-    ready: bool = False
-    drained: bool = False
-    errors: int = 0
+_WORST = ("cpu_fraction", "loop_lag_p50_ns", "loop_lag_p99_ns", "slip_p99_ns")
+_SUMMED = (
+    "users offered completed failed flows flows_failed "
+    "arrivals arrivals_completed arrivals_late arrivals_dropped arrivals_took_ns"
+).split()
 
 
-class Workers:
-    """All load processes: `connected` by their connection, and those that are `gone`."""
+class SecondAggregator:
+    """Holds the reports of about the same second; the clocks of the processes tick at different moments."""
 
     def __init__(self) -> None:
-        self.connected: dict[int, Worker] = {}
-        self.gone: list[Worker] = []
+        self._reports: dict[int, Message] = {}
 
-    @property
-    def ready(self) -> int:
-        """How many processes are ready to let their users in."""
-        return sum(worker.ready for worker in self.connected.values())
+    def take(self, connection: int, report: Message, living: Collection[int]) -> LoadSecond | None:
+        """Take one process's report; return the sum once all that live have reported, or one does again."""
+        again = connection in self._reports
+        if not again:
+            self._reports[connection] = report
+            if not set(living) <= self._reports.keys():
+                return None
+        second = _summed(list(self._reports.values()))
+        self._reports = {connection: report} if again else {}
+        return second
 
-    @property
-    def drained(self) -> int:
-        """How many processes, gone since or not, have reported that nothing is in flight any more."""
-        return sum(worker.drained for worker in (*self.connected.values(), *self.gone))
 
-    @property
-    def lost(self) -> bool:
-        """Whether one went away before it had reported that nothing is in flight."""
-        return any(not worker.drained for worker in self.gone)
-
-    @property
-    def busy(self) -> bool:
-        """Whether one that is there may still have something in flight."""
-        return any(not worker.drained for worker in self.connected.values())
-
-    @property
-    def all_gone(self) -> bool:
-        """Whether all that were connected are gone."""
-        return bool(self.gone) and not self.connected
-
-    @property
-    def errors(self) -> int:
-        """How many exceptions their tasks raised, in all."""
-        return sum(worker.errors for worker in (*self.connected.values(), *self.gone))
-
-    @property
-    def from_events(self) -> bool:
-        """Whether one of them records from Locust's own events."""
-        return any(worker.source == FROM_EVENTS for worker in self.connected.values())
-
-    def take(self, connection: int, message: Message) -> None:
-        """Update a worker's state from its message; a first message adds it."""
-        worker = self.connected.setdefault(connection, Worker(message.get("worker", connection)))
-        worker.errors = max(worker.errors, message.get("errors", 0))
-        worker.users = message.get("users", worker.users)
-        worker.pid = message.get("pid", worker.pid)
-        worker.source = message.get("source", worker.source)
-        worker.ready |= message["kind"] == "ready"
-        worker.drained |= message["kind"] == "drained"
-
-    def remove(self, connection: int) -> Worker | None:
-        """Move a worker whose connection was closed to `gone`, and return it; None if it never sent a message."""
-        worker = self.connected.pop(connection, None)
-        if worker is not None:
-            self.gone.append(worker)
-        return worker
-
-    def shares(self) -> dict[int, tuple[float, float]]:
-        """Return each connection's part of the unit interval, by its users."""
-        living = sorted(self.connected.items(), key=lambda item: item[1].worker)
-        return shares({connection: one.users for connection, one in living if one.ready and not one.drained})
+def _summed(reports: Sequence[Message]) -> LoadSecond:
+    latency: Counter[int] = Counter()
+    by_endpoint: dict[str, Counter[int]] = {}
+    failures: Counter[str] = Counter()
+    details: dict[str, dict[str, Counter[int]]] = {}
+    for report in reports:
+        failures.update(report.get("failures") or {})
+        for flow, by_key in (report.get("details") or {}).items():
+            for key, counts in by_key.items():
+                values = details.setdefault(flow, {}).setdefault(key, Counter())
+                values.update({int(bucket): count for bucket, count in counts.items()})
+        for endpoint, counts in (report.get("latency") or {}).items():
+            numbers = {int(bucket): count for bucket, count in counts.items()}
+            latency.update(numbers)
+            by_endpoint.setdefault(endpoint, Counter()).update(numbers)
+    stamps = [report.get("t_ns", 0) for report in reports]
+    in_flight = [report["in_flight"] for report in reports if report.get("in_flight") is not None]
+    worst: dict[str, Any] = {
+        name: max((report[name] for report in reports if report.get(name) is not None), default=None)
+        for name in _WORST
+    }
+    return LoadSecond(
+        t_ns=max(stamps),
+        t_least_ns=min(stamps),
+        in_flight=sum(in_flight) if in_flight else None,
+        latency=dict(latency),
+        by_endpoint={endpoint: dict(counts) for endpoint, counts in by_endpoint.items()},
+        failures=dict(failures),
+        details=details,
+        **{name: sum(report.get(name) or 0 for report in reports) for name in _SUMMED},
+        **worst,
+    )

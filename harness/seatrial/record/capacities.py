@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
+from seatrial.compare.budgets import Kept
+from seatrial.compare.capacity import TrialResult
+from seatrial.compare.carrying import Carries, Said, Validation
 from seatrial.errors import UsageError
-from seatrial.judge.budgets import Kept
-from seatrial.judge.capacity import TrialResult
-from seatrial.judge.carrying import Carries, Said, Validation
-from seatrial.judge.growth import Growth, Slope
+from seatrial.measure.growth import Growth, Slope
 from seatrial.record.durable import replacing, writing
 from seatrial.record.folder import RunFolder
 

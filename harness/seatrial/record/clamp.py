@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from seatrial.model import Span
-from seatrial.record.binary import Part
-from seatrial.record.document import RunDocument
+from seatrial.record.documents import RunDocument
+from seatrial.record.tables import Part
 from seatrial.wire.streams import NULL
 
 CUT_SHORT = frozenset({"interrupted", "failed", "recovered"})

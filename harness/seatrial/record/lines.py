@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from seatrial.judge.columns import Ints, began_ns
+from seatrial.measure.tables import Ints, began_ns
 from seatrial.model import Span
 from seatrial.record.phases import PHASES, phase_codes
 from seatrial.record.schema import CODED, Arrow, start_column

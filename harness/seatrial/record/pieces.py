@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from seatrial.judge.columns import Coded, Ints, Requests
+from seatrial.measure.tables import Coded, Ints, Requests
 from seatrial.record.folder import RunFolder
 from seatrial.record.read import filled, sealed_table, unreadable
 from seatrial.record.schema import Arrow

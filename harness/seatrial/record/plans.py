@@ -10,7 +10,7 @@ from typing import Any
 
 from seatrial.errors import UsageError
 from seatrial.model import Design, ExperimentPlan, Look
-from seatrial.record.document import save_plan
+from seatrial.record.documents import save_plan
 
 SCHEMA_VERSION = 2
 """Version 1 had no more than scenario, question, seed and blocks."""

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from seatrial.errors import UsageError
-from seatrial.judge.columns import Coded, Floats, Flows, Generator, Samples
+from seatrial.measure.tables import Coded, Floats, Flows, Generator, Samples
 from seatrial.record.folder import RunFolder, beside
 from seatrial.record.schema import CODED, LATER, SCHEMAS, Arrow
 from seatrial.wire.streams import NULL

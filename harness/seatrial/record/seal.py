@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seatrial.model import Note, NoteKind, Span
-from seatrial.record.binary import Columns, Part, in_order, open_part
 from seatrial.record.clamp import clamped
-from seatrial.record.document import RunDocument, load, save
+from seatrial.record.documents import RunDocument, load, save
 from seatrial.record.durable import replacing, writing
 from seatrial.record.folder import RunFolder
 from seatrial.record.lines import LineFile, sorted_table
 from seatrial.record.schema import SCHEMAS, Arrow, writer_options
+from seatrial.record.tables import Columns, Part, in_order, open_part
 from seatrial.record.task_errors import TaskErrors
 from seatrial.wire.tables import TABLES
 

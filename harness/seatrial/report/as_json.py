@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from seatrial.judge.generator import GeneratorUse
-from seatrial.judge.latency import Traffic
+from seatrial.analysis.contents import Placed, Review
+from seatrial.measure.generator import GeneratorUse
+from seatrial.measure.latency import Traffic
 from seatrial.model import Note
-from seatrial.report import experiment_json
-from seatrial.report.contents import Placed, Review
+from seatrial.report import json_export as experiment_json
 from seatrial.report.mends import mend
 from seatrial.wire.streams import SCHEMA_VERSION
 

@@ -8,16 +8,19 @@ from bokeh.models import BasicTicker, ColumnDataSource
 from bokeh.models.annotations import BoxAnnotation
 from bokeh.plotting import figure
 
-from seatrial.judge.capacity import TrialResult
-from seatrial.judge.carrying import Carries, Word
-from seatrial.judge.metric import Metric, Unit
-from seatrial.judge.series import Rise
-from seatrial.report import capacity_words, charts, effects_chart, numbers, palette
-from seatrial.report import experiment_words as words
+from seatrial.analysis.results import Weighed
+from seatrial.compare.capacity import TrialResult
+from seatrial.compare.carrying import Carries, Word
+from seatrial.measure.metric import Metric, Unit
+from seatrial.measure.series import Rise
+from seatrial.report import capacity_sections as capacity_words
+from seatrial.report import experiment_charts as effects_chart
+from seatrial.report import experiment_sections as words
+from seatrial.report import numbers, palette
+from seatrial.report import run_charts as charts
 from seatrial.report.curves import Chart, Key
 from seatrial.report.ticks import logarithmic
 from seatrial.report.timeline import nearest, plain
-from seatrial.report.weighed import Weighed
 
 _MS = 1_000_000
 _UNITS = {**numbers.UNITS, Unit.PER_S: ("per second", 1.0)}

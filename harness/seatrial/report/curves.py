@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from bokeh.plotting import figure
 
-from seatrial.judge.series import Pace, Pulse, Rise
-from seatrial.judge.service_series import Held, Worked
-from seatrial.judge.window import Window
+from seatrial.analysis.contents import Happened
+from seatrial.measure.series import Pace, Pulse, Rise
+from seatrial.measure.timeseries import Held, Worked
+from seatrial.measure.window import Window
 from seatrial.model import Span
-from seatrial.report.contents import Happened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

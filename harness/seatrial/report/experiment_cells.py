@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from seatrial.judge.effects import Scale
-from seatrial.judge.verdicts import Verdict
-from seatrial.judge.words import Word
-from seatrial.report import experiment_words as words
+from seatrial.analysis.results import Weighed
+from seatrial.compare.effects import Scale
+from seatrial.compare.verdicts import Verdict
+from seatrial.compare.words import Word
+from seatrial.report import experiment_sections as words
 from seatrial.report import numbers
 from seatrial.report.tables import ColumnKind, Section, Table, of_rows, pairs
-from seatrial.report.weighed import Weighed
 
 EXPLAINED = (
     "interval: the one that the verdict rests on; can see: the smallest change that so many blocks could have "

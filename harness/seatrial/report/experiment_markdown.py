@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from seatrial.analysis.results import Weighed
 from seatrial.report import experiment_cells
-from seatrial.report import experiment_words as words
+from seatrial.report import experiment_sections as words
 from seatrial.report.tables import markdown
-from seatrial.report.weighed import Weighed
 
 MOST_BYTES = 900_000
 """GitHub refuses a summary of more than 1 MiB as a whole; there may be others in the same step."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seatrial.judge.metric import Unit
+from seatrial.measure.metric import Unit
 
 UNKNOWN = "-"
 """Stands for what is not known; a zero that was measured is shown as 0."""

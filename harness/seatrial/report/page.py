@@ -8,9 +8,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from seatrial.judge.carrying import Carries
-from seatrial.report import capacity_words, charts, comparison_charts, embedding, run_lines, words
-from seatrial.report.contents import Happened, Review
+from seatrial.analysis.contents import Happened, Review
+from seatrial.compare.carrying import Carries
+from seatrial.report import capacity_sections as capacity_words
+from seatrial.report import comparison_charts, embedding, words
+from seatrial.report import run_charts as charts
+from seatrial.report import run_sections as run_lines
 from seatrial.report.curves import Chart, Curves
 from seatrial.report.mends import MENDS
 from seatrial.report.timeline import in_words

@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from seatrial.judge.levels import Level
-from seatrial.judge.metric import Kind, Metric, Unit
+from seatrial.analysis.results import Weighed
+from seatrial.compare.levels import Level
+from seatrial.measure.metric import Kind, Metric, Unit
 from seatrial.record.durable import replacing, writing
-from seatrial.report import experiment_json, experiment_markdown, junit, numbers
-from seatrial.report.experiment_json import moment
-from seatrial.report.weighed import Weighed
+from seatrial.report import ci_exports as junit
+from seatrial.report import experiment_markdown, numbers
+from seatrial.report import json_export as experiment_json
+from seatrial.report.json_export import moment
 
 _NO_NAME = re.compile(r"[^A-Za-z0-9]+")
 

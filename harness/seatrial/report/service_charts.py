@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from bokeh.models import ColumnDataSource, NumeralTickFormatter
 
-from seatrial.judge.series import Pulse
-from seatrial.judge.service_series import Held, Worked
+from seatrial.measure.series import Pulse
+from seatrial.measure.timeseries import Held, Worked
 from seatrial.report import numbers, palette
 from seatrial.report.curves import Chart, Key
 from seatrial.report.timeline import Timeline, hover, known, said_of

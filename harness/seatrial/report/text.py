@@ -10,11 +10,14 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from seatrial.judge.carrying import Carries, Word
-from seatrial.report import capacity_words, experiment_cells, experiment_words, numbers, run_lines, words
-from seatrial.report.contents import Review
+from seatrial.analysis.contents import Review
+from seatrial.analysis.results import Weighed
+from seatrial.compare.carrying import Carries, Word
+from seatrial.report import capacity_sections as capacity_words
+from seatrial.report import experiment_cells, numbers, words
+from seatrial.report import experiment_sections as experiment_words
+from seatrial.report import run_sections as run_lines
 from seatrial.report.tables import Column, ColumnKind, Section, Table
-from seatrial.report.weighed import Weighed
 
 _INDENT = 2
 _WIDTH_OF_A_FILE = 100

@@ -19,12 +19,12 @@ from bokeh.models.annotations import BoxAnnotation, Span
 from bokeh.models.renderers import GlyphRenderer
 from bokeh.plotting import figure
 
-from seatrial.judge.columns import Floats, Ints
-from seatrial.judge.window import Window
+from seatrial.analysis.contents import Happened
+from seatrial.measure.tables import Floats, Ints
+from seatrial.measure.window import Window
 from seatrial.model import Phase
 from seatrial.model import Span as PhaseSpan
 from seatrial.report import numbers, palette, words
-from seatrial.report.contents import Happened
 from seatrial.wire.streams import NULL
 
 HEIGHT_PX = 210

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seatrial.judge.budgets import Judged, Kept
-from seatrial.judge.latency import Traffic
+from seatrial.analysis.contents import Happened, Review
+from seatrial.compare.budgets import Judged, Kept
+from seatrial.measure.latency import Traffic
 from seatrial.model import EngineName
 from seatrial.report import numbers
-from seatrial.report.contents import Happened, Review
 from seatrial.wire.tables import Outcome
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seatrial.judge import metric
-from seatrial.judge.metric import Kind
+from seatrial.measure import metric
+from seatrial.measure.metric import Kind
 from seatrial.model import Comparing, Design, Load, Variant
 
 SERVICE_BYTES = 256 << 20

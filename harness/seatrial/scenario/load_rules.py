@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.model import Load
-from seatrial.scenario.load_grammar import POOL_USERS, LoadText, RateFile, StableText
+from seatrial.scenario.grammar import POOL_USERS, LoadText, RateFile, StableText
 from seatrial.scenario.problems import Problem
 from seatrial.wire import rates
 from seatrial.wire.rates import Rate, Stretch

@@ -11,7 +11,7 @@ import yaml
 
 from seatrial.errors import UsageError
 from seatrial.scenario import plain
-from seatrial.scenario.document import Document, tree
+from seatrial.scenario.source import Document, tree
 
 
 def parse(pairs: tuple[str, ...]) -> dict[str, str]:

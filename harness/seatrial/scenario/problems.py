@@ -13,8 +13,8 @@ from pydantic_core import ErrorDetails
 
 from seatrial.errors import ScenarioInvalid
 from seatrial.scenario import wording
-from seatrial.scenario.document import Document, Place
-from seatrial.scenario.load_grammar import TAGS
+from seatrial.scenario.grammar import TAGS
+from seatrial.scenario.source import Document, Place
 
 _WRONG_TYPES = frozenset({"string_type", "tuple_type"})
 

@@ -10,10 +10,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from seatrial.model import FrontDoor, HttpProbe, Scenario, Variant
-from seatrial.scenario import compare_rules, document, grid, load_rules, overrides, plain, shipped
-from seatrial.scenario.document import Document
-from seatrial.scenario.grammar import ScenarioText, VariantText
+from seatrial.scenario import checks as compare_rules
+from seatrial.scenario import grid, load_rules, overrides, plain, shipped
+from seatrial.scenario import source as document
+from seatrial.scenario.grammar_ import ScenarioText, VariantText
 from seatrial.scenario.problems import Problem, of_grammar, refuse
+from seatrial.scenario.source import Document
 
 COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 

@@ -6,9 +6,11 @@ import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from seatrial.judge import budgets, metric, stopping
-from seatrial.judge.metric import Kind, Metric
-from seatrial.judge.pairing import MOST_GATED
+from seatrial.compare import budgets
+from seatrial.compare.pairing import MOST_GATED
+from seatrial.measure import metric
+from seatrial.measure import stop_rules as stopping
+from seatrial.measure.metric import Kind, Metric
 from seatrial.scenario.problems import Problem
 
 _OF_SERVICE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})

@@ -8,12 +8,12 @@ from contextlib import closing, contextmanager, suppress
 
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.model import EngineName, Service, Stack, StackSpec
-from seatrial.stack.container_logs import LogKeeper
 from seatrial.stack.containers import ProjectContainers, all_addresses, as_services, find
 from seatrial.stack.daemon import PROJECT, connect, daemon_facts, shares_this_host
-from seatrial.stack.front_door import Route, route_to
-from seatrial.stack.readiness import ReadinessWatch, await_ready
-from seatrial.stack.redaction import Redactor
+from seatrial.stack.logs import LogKeeper
+from seatrial.stack.readiness import Route, route_to
+from seatrial.stack.readiness_ import ReadinessWatch, await_ready
+from seatrial.wire.redaction_ import Redactor
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from seatrial.stack.guard import Guard
-from seatrial.stack.redaction import Redactor
+from seatrial.stack.processes import Guard
+from seatrial.wire.redaction_ import Redactor
 
 _TAIL_LINES = 200
 _READ_S = 0.1

@@ -14,20 +14,20 @@ from requests import RequestException
 
 from seatrial.errors import EngineUnavailable, SeatrialError, StackFailed
 from seatrial.model import EngineName, FrontDoor, Say, Service, Stack, StackSpec
-from seatrial.stack.compose_files import override
+from seatrial.stack.compose_file import override
 from seatrial.stack.compose_services import expected_services, log_files, once_services
 from seatrial.stack.compose_steps import BringUp, Project
 from seatrial.stack.compose_version import compose_version
 from seatrial.stack.compose_yaml import Config, parsed
-from seatrial.stack.container_logs import LogKeeper
 from seatrial.stack.containers import ProjectContainers, all_addresses
 from seatrial.stack.daemon import PROJECT, connect, daemon_facts, shares_this_host
-from seatrial.stack.front_door import Route, route_to
-from seatrial.stack.guard import Guard, shielded
+from seatrial.stack.logs import LogKeeper
 from seatrial.stack.ownership import labels, this_owner
-from seatrial.stack.readiness import ReadinessWatch, await_ready
-from seatrial.stack.redaction import Redactor
+from seatrial.stack.processes import Guard, shielded
+from seatrial.stack.readiness import Route, route_to
+from seatrial.stack.readiness_ import ReadinessWatch, await_ready
 from seatrial.stack.removal import remove_all
+from seatrial.wire.redaction_ import Redactor
 
 _LEAST_START_S = 60.0
 _STOP_S = 3

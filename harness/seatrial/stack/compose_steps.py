@@ -19,8 +19,8 @@ from seatrial.stack.built_images import build_project, image_names
 from seatrial.stack.children import Ended, Job
 from seatrial.stack.compose_yaml import Config, dump
 from seatrial.stack.daemon import talking
-from seatrial.stack.guard import Guard
-from seatrial.stack.redaction import Redactor
+from seatrial.stack.processes import Guard
+from seatrial.wire.redaction_ import Redactor
 
 _QUICK_S = 30.0
 _CREATE_S = 300.0  # the storage driver vfs copies the whole image for each container

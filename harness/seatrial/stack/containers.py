@@ -15,7 +15,7 @@ import docker
 from seatrial.errors import NotReady, SeatrialError, ServiceExited, UsageError
 from seatrial.model import Service
 from seatrial.stack.daemon import PROJECT, talking
-from seatrial.stack.redaction import Redactor
+from seatrial.wire.redaction_ import Redactor
 
 _SERVICE = "com.docker.compose.service"
 _NUMBER = "com.docker.compose.container-number"

@@ -12,7 +12,7 @@ from seatrial.stack import attach as attaching
 from seatrial.stack import compose, local
 from seatrial.stack.compose_version import compose_version
 from seatrial.stack.daemon import PING_S, connect
-from seatrial.stack.guard import Guard
+from seatrial.stack.processes import Guard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

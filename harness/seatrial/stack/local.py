@@ -13,13 +13,13 @@ from pathlib import Path
 
 from seatrial.errors import EngineUnavailable, NotReady, PortTaken, ServiceExited
 from seatrial.model import EngineName, Say, Service, Stack, StackSpec
-from seatrial.stack.container_logs import write_clean
 from seatrial.stack.cores import on_cores
-from seatrial.stack.guard import Guard, shielded
 from seatrial.stack.local_files import Place, door_port, free_ports, place
 from seatrial.stack.local_plan import LocalService, plan
-from seatrial.stack.readiness import ReadinessWatch, await_ready
-from seatrial.stack.redaction import Redactor
+from seatrial.stack.logs import write_clean
+from seatrial.stack.processes import Guard, shielded
+from seatrial.stack.readiness_ import ReadinessWatch, await_ready
+from seatrial.wire.redaction_ import Redactor
 
 _ONCE_S = 60.0
 _GRACE_S = 3.0

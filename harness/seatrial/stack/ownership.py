@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from seatrial.stack.processes import PROC, process
+from seatrial.stack.processes_ import PROC, process
 
 RUN = "seatrial.run"
 OWNER = "seatrial.owner"

@@ -1,79 +1,119 @@
-"""Waits until the declared probes succeed through the front door."""
+"""The route from this host to the front door of a stack in containers."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import os
+import socket
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-import requests
+import docker
 
-from seatrial.errors import NotReady
-from seatrial.model import HttpProbe, Probe
+from seatrial.errors import StackFailed
+from seatrial.model import FrontDoor
+from seatrial.stack.daemon import daemon_address, daemon_host, talking
+from seatrial.stack.processes_ import PROC
 
-AGENT = "seatrial-probe"
-_IN_A_ROW = 3
-_PAUSE_S = 0.1
-_ANSWER_S = 2.0
-
-Ask = Callable[[str], int]
-"""GET an address: the status, or OSError (which requests' errors are)."""
+_CONNECT_S = 1.0
+_HTTP = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadinessWatch:
-    """What is done during the wait: `watch` may raise, `report` returns the services' states for the error."""
+class Route:
+    """The address for the load (`url`), how it is reached, the address for people; empty without a front door."""
 
-    watch: Callable[[], None]
-    report: Callable[[], str]
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-
-
-def await_ready(url: str, probes: tuple[Probe, ...], watch: ReadinessWatch, *, ask: Ask | None = None) -> None:
-    """Try each probe until it succeeds three times in a row; NotReady when its time is over."""
-    if ask is not None:
-        for probe in probes:
-            _await(url, probe, watch, ask)
-        return
-    with requests.Session() as session:
-        session.trust_env = False  # a proxy can't reach the stack
-        session.headers["User-Agent"] = AGENT
-        for probe in probes:
-            _await(url, probe, watch, lambda address: _status(session, address))
+    url: str = ""
+    via: str = ""
+    public_url: str = ""
 
 
-def _await(url: str, probe: HttpProbe, watch: ReadinessWatch, ask: Ask) -> None:
-    started = watch.clock()
-    successes, last = 0, "nothing"
-    while successes < _IN_A_ROW:
-        watch.watch()
-        waited_s = watch.clock() - started
-        if waited_s > probe.within_s:
-            raise NotReady(
-                f"the stack is not ready after {waited_s:.0f} s",
-                where=f"GET {url}{probe.path}",
-                seen=f"{last}\n{watch.report()}",
-                expected=f"{probe.expect}, {_IN_A_ROW} times in a row, within {probe.within_s:g} s",
-                hint="raise `within`, or mend what the log complains about",
-            )
-        try:
-            status = ask(url + probe.path)
-            successes = successes + 1 if status == probe.expect else 0
-            last = f"status {status}"
-        except OSError as error:
-            successes, last = 0, _short(error)
-        watch.sleep(_PAUSE_S)
+def reachable(address: str, port: int) -> bool:
+    """Return whether packets get to a container of this host.
+
+    A refusal is an answer, too: the service may not listen yet.
+    """
+    try:
+        with socket.create_connection((address, port), timeout=_CONNECT_S):
+            return True
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
 
 
-def _status(session: requests.Session, address: str) -> int:
-    with session.get(address, allow_redirects=False, timeout=_ANSWER_S, stream=True) as answer:
-        return answer.status_code
+def find_route(
+    inspected: Mapping[str, Any],
+    door: FrontDoor,
+    *,
+    daemon_host: str,
+    is_local: bool,
+    can_reach: Callable[[str, int], bool] = reachable,
+) -> Route:
+    """Prefer the container's own address: a published port costs the load a userland copy of every byte.
+
+    The address of another host's container means nothing here, so it is tried only where `is_local`.
+    StackFailed if the container has neither an address that can be reached nor a published port.
+    """
+    settings = inspected["NetworkSettings"]
+    if inspected.get("HostConfig", {}).get("NetworkMode") == "host":
+        url = _url(daemon_host, door.port)
+        return Route(url=url, via="loopback", public_url=url)
+    published = _published(settings, door.port, daemon_host)
+    addresses = [net["IPAddress"] for net in settings["Networks"].values() if net.get("IPAddress")]
+    for address in addresses if is_local else ():
+        if can_reach(address, door.port):
+            own = _url(address, door.port)
+            return Route(url=own, via="container address", public_url=published or own)
+    if not published:
+        raise StackFailed(
+            f"this host can't reach the front door {door.service}:{door.port}",
+            seen=f"container addresses {addresses}, no published port",
+            hint=f'publish it: `ports: ["127.0.0.1::{door.port}"]`',
+        )
+    return Route(url=published, via="published port", public_url=published)
 
 
-def _short(error: OSError) -> str:
-    text = str(error)
-    for known in ("Connection refused", "timed out", "Connection reset", "No route to host"):
-        if known in text:
-            return known.lower()
-    return f"{type(error).__name__}: {text}"
+def is_of_this_host(
+    inspected: Mapping[str, Any],
+    info: Mapping[str, Any],
+    *,
+    release: str = os.uname().release,
+    proc: Path = PROC,
+) -> bool:
+    """Return whether a container runs on this very host, in a network that this host is part of.
+
+    A local socket proves nothing: the daemon of a virtual machine or of another host may be behind it. The daemon
+    has to report this kernel's release, and the container's process has to exist here: /proc/PID/cgroup holds the
+    container's id (cgroups(7)). A rootless daemon's networks are not this host's.
+    """
+    rootless = any("rootless" in option for option in info.get("SecurityOptions") or ())
+    if rootless or info.get("KernelVersion") != release:
+        return False
+    try:
+        groups = (proc / str(inspected["State"]["Pid"]) / "cgroup").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return inspected["Id"] in groups
+
+
+def route_to(client: docker.DockerClient, inspected: Mapping[str, Any], door: FrontDoor) -> Route:
+    """Find the route to the front door of a stack on the daemon of `client`."""
+    with talking("asking where it is"):
+        info = client.info()
+    return find_route(
+        inspected,
+        door,
+        daemon_host=daemon_host(daemon_address()),
+        is_local=is_of_this_host(inspected, info),
+    )
+
+
+def _published(settings: Mapping[str, Any], port: int, daemon_host: str) -> str:
+    bindings = (settings.get("Ports") or {}).get(f"{port}/tcp") or []
+    return _url(daemon_host, int(bindings[0]["HostPort"])) if bindings else ""
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{host}" if port == _HTTP else f"http://{host}:{port}"

@@ -10,8 +10,8 @@ from seatrial.errors import SeedFailed
 from seatrial.model import Stack, StackSpec
 from seatrial.stack import children
 from seatrial.stack.children import Job
-from seatrial.stack.guard import Guard
-from seatrial.stack.redaction import Redactor
+from seatrial.stack.processes import Guard
+from seatrial.wire.redaction_ import Redactor
 
 
 def seed(

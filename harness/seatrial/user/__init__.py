@@ -18,14 +18,14 @@ from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImm
 from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from seatrial.errors import SeatrialError, UsageError
-from seatrial.user.client import Client
-from seatrial.user.connection import Timeouts
+from seatrial.http.client import Client
+from seatrial.http.connection import Timeouts
+from seatrial.http.messages import Manners
+from seatrial.http.network import Sockets
+from seatrial.http.origin import split_url
 from seatrial.user.diary import without_secrets
 from seatrial.user.flows import Flow, broken_off, current_flow
-from seatrial.user.message import Manners
-from seatrial.user.network import Sockets
 from seatrial.user.options import offer
-from seatrial.user.origin import split_url
 from seatrial.user.pace import Pace
 from seatrial.user.parallel import Parallel, side_by_side
 from seatrial.user.session import Session, refuse_options

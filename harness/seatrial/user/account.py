@@ -14,18 +14,18 @@ from locust import User
 from locust.env import Environment
 
 from seatrial.errors import SeatrialError
+from seatrial.http.response import Response
 from seatrial.units import NS_PER_S
 from seatrial.user import quota
+from seatrial.user.accounting import Statistics
 from seatrial.user.arrivals import Arrivals
 from seatrial.user.control import Steering
 from seatrial.user.flows import Flow
 from seatrial.user.ledger import UserLedger
 from seatrial.user.mistakes import Mistakes
 from seatrial.user.recorder import Recorder
-from seatrial.user.response import Response
 from seatrial.user.seconds import LEAST_NS, Seconds, health
-from seatrial.user.statistics import Statistics
-from seatrial.wire import buckets
+from seatrial.wire import histogram as buckets
 from seatrial.wire.tables import MOST_DETAILS, NOT_FAILURES, detail_ending, detail_numbers
 
 _log = logging.getLogger("seatrial.user")

@@ -7,7 +7,7 @@ from typing import Any
 
 from gevent import GreenletExit
 
-from seatrial.user.response import Response
+from seatrial.http.response import Response
 from seatrial.wire.tables import UNKNOWN_USER, Outcome
 
 _END = (GreenletExit, KeyboardInterrupt, SystemExit)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from locust import User
 
+from seatrial.http.response import Response
+from seatrial.user.accounting import Statistics
 from seatrial.user.flows import current_flow
 from seatrial.user.recorder import Recorder
-from seatrial.user.response import Response
-from seatrial.user.statistics import Statistics
 from seatrial.wire.streams import NULL
 from seatrial.wire.tables import NOT_FAILURES, Outcome
 

@@ -9,7 +9,7 @@ import logging
 import traceback
 
 from seatrial.user.mistakes import DISTINCT_LIMIT
-from seatrial.wire.masking import masked
+from seatrial.wire.redaction import masked
 
 _LOGGERS = ("", "locust", "locust.stats_logger")
 """Those to which `locust.log.setup_logging` gives handlers."""

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from seatrial.wire.masking import masked
+from seatrial.wire.redaction import masked
 
 DISTINCT_LIMIT = 100
 

@@ -13,7 +13,8 @@ import locust
 from locust.env import Environment
 
 from seatrial.errors import SeatrialError, UsageError
-from seatrial.user import recording, sharing
+from seatrial.user import distributed as sharing
+from seatrial.user import standalone as recording
 from seatrial.wire import rates
 from seatrial.wire.control import PLAN_VARIABLE, Plan
 from seatrial.wire.rates import ENCODING, Rate, Stretch

@@ -16,7 +16,7 @@ from geventhttpclient.response import HTTPConnectionClosed
 from geventhttpclient.useragent import BadStatusCode, EmptyResponse
 from locust.exception import CatchResponseError
 
-from seatrial.user.connection import UNREACHABLE
+from seatrial.http.connection import UNREACHABLE
 from seatrial.wire.tables import Outcome
 
 _LEAST_FAILED_STATUS = 400

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.errors import ResultsUnwritable, UsageError
-from seatrial.user.response import Response
+from seatrial.http.response import Response
 from seatrial.wire.streams import NULL, StreamWriter, end_mark, line_header
 from seatrial.wire.tables import CONNECTIONS, LABEL_LIMIT, METHODS, OUTCOMES, UNKNOWN_CODE, requests_layout
 

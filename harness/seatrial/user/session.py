@@ -17,17 +17,18 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from seatrial.errors import SeatrialError
-from seatrial.user import options, recording
+from seatrial.http.network import Network, Sockets
+from seatrial.http.response import Response
+from seatrial.user import options
+from seatrial.user import standalone as recording
 from seatrial.user.account import Account
 from seatrial.user.control import Message, Steering
 from seatrial.user.flows import Flow, dropped_row
 from seatrial.user.gate import Gate
 from seatrial.user.ledger import UserLedger
-from seatrial.user.network import Network, Sockets
 from seatrial.user.numbering import UserNumbers
-from seatrial.user.open_model import OpenModel
+from seatrial.user.pacing import OpenModel
 from seatrial.user.recorder import Recorder
-from seatrial.user.response import Response
 from seatrial.wire.control import PLAN_VARIABLE, Plan
 
 _WORKER_SHIFT = 40

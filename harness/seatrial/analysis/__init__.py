@@ -1,0 +1,1 @@
+"""Stored runs and experiments to results."""

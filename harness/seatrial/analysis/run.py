@@ -1,0 +1,254 @@
+"""One sealed run, from its folder to what every report shows of it: each table is read once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from seatrial.analysis.contents import About, Happened, Review, Times, placed
+from seatrial.compare import budgets
+from seatrial.errors import UsageError
+from seatrial.measure import host_share, latency, validity, within_run
+from seatrial.measure import requests as tally
+from seatrial.measure import services as memory
+from seatrial.measure import slices as turns
+from seatrial.measure import values as measured
+from seatrial.measure.generator import generator, limit_ns
+from seatrial.measure.slices import Turns
+from seatrial.measure.tables import Floats, Flows, Generator, Requests, Samples, rows
+from seatrial.measure.validity import Sampling
+from seatrial.measure.values import Tables
+from seatrial.measure.window import Window, window
+from seatrial.model import Note
+from seatrial.record import documents, pieces, read
+from seatrial.record.documents import NO_ENGINE, RunDocument
+from seatrial.record.folder import RunFolder
+from seatrial.units import NS_PER_S
+from seatrial.wire.streams import NULL
+from seatrial.wire.tables import TABLES
+
+SAMPLE_HZ = 10.0
+"""The sampler's rate unless `facts` says another."""
+
+_DEATHS = frozenset({"die"})
+"""What the daemon tells when a container has ended; a restart begins with one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedRun:
+    """A sealed run as it was read: run.json, and each table once.
+
+    `requests` are those of the window, `other_requests` of the other phases. `details` are the numbers that flows
+    reported, by key: one for each row of `flows`, NaN where it has none.
+    `slices` are the turns of a run whose load came by turns, else None.
+    """
+
+    folder: RunFolder
+    document: RunDocument
+    window: Window
+    requests: Requests
+    other_requests: Requests
+    flows: Flows
+    details: Mapping[str, Floats]
+    samples: Samples
+    generator: Generator
+    events: tuple[Mapping[str, Any], ...]
+    slices: Turns | None
+
+    @cached_property
+    def flows_in_window(self) -> Flows:
+        """The flows that count."""
+        return rows(self.flows, self.window.rows(self.flows.phase))
+
+    @cached_property
+    def samples_in_window(self) -> Samples:
+        """The samples that count."""
+        return rows(self.samples, self.window.rows(self.samples.phase))
+
+    @cached_property
+    def tables(self) -> Tables:
+        """What metrics are measured from."""
+        inside = self.window.rows(self.flows.phase)
+        return Tables(
+            requests=self.requests,
+            flows=self.flows_in_window,
+            samples=self.samples_in_window,
+            window_ns=self.window.length_ns,
+            details={key: numbers[inside] for key, numbers in self.details.items()},
+            turns=self.slices,
+            around=None if self.slices is None else self.samples,
+            by_flows=not len(self.requests.t_start_ns) and bool(inside.any()),
+        )
+
+
+def load(folder: RunFolder) -> RecordedRun:
+    """Read the run in `folder`; UsageError if it can't be read or was not sealed."""
+    document, stamps, samples = documents.load(folder), pieces.stamps(folder), read.samples(folder)
+    judged = window(document.spans, stamps, samples.numbers["t_ns"])
+    inside, outside = tally.gathered(pieces.requests(folder), judged, pieces.count(folder))
+    flows = read.flows(folder)
+    return RecordedRun(
+        folder=folder,
+        document=document,
+        window=judged,
+        requests=inside,
+        other_requests=outside,
+        flows=flows,
+        details=read.flow_details(folder),
+        samples=samples,
+        generator=read.generator(folder),
+        events=tuple(read.events(folder)),
+        slices=turns.slice_times(document.spans, (inside, outside), flows),
+    )
+
+
+def review(folder: RunFolder) -> Review:
+    """Read and judge the run in `folder`; UsageError as for `load`."""
+    return run_result(load(folder))
+
+
+def run_result(run: RecordedRun) -> Review:
+    """Return all that reports show of a run; UsageError for a budget that can't be read."""
+    document, judged = run.document, run.window
+    total = latency.all_requests(run.requests, judged.length_ns)
+    flows = latency.flows(run.flows_in_window, judged.length_ns)
+    served = measured.served(run.flows_in_window)
+    services = memory.services(run.samples_in_window, judged.length_ns, total.count, served)
+    if run.slices is not None:
+        services = turns.services(services, run.samples, run.slices)
+
+    seconds = judged.seconds(run.generator.phase, run.generator.t_ns)
+    load_use = generator(turns.while_open(run.generator, document.spans), seconds, limit_ns(total.latency_ns))
+
+    deaths = Counter(
+        str(event.get("service", ""))
+        for event in run.events
+        if judged.holds(event["t_ns"]) and event.get("event") in _DEATHS
+    )
+    notes = (
+        *document.notes,
+        *validity.of_services(services, _sampling(document, judged), deaths),
+        *validity.of_work(total.count, served, loaded="load" in document.scenario),
+        *(validity.of_generator(load_use) if judged.opened else ()),
+        *(validity.of_turns(flows or (total,), document.spans) if run.slices is not None else ()),
+        *_host_notes(run),
+    )
+    return Review(
+        about=_about(run.folder, document),
+        valid=document.status == "complete" and judged.opened and not any(note.invalidates for note in notes),
+        saturated=judged.opened and load_use.saturated,
+        window=judged,
+        total=total,
+        endpoints=latency.endpoints(run.requests, judged.length_ns),
+        flows=flows,
+        details=measured.flow_details(run.flows_in_window, run.tables.details),
+        services=placed(services, document.scenario.get("tiers") or {}),
+        generator=load_use,
+        events=tuple(_happened(event, judged.from_ns) for event in run.events),
+        notes=notes,
+        times=_times(run),
+        budgets=_budgets(run),
+    )
+
+
+def _host_notes(run: RecordedRun) -> tuple[Note, ...]:
+    """Return the notes about who else had the processors; none of a run that only watched a stack."""
+    document = run.document
+    cores = ((document.facts.get("environment") or {}).get("host") or {}).get("cores")
+    if not cores or not run.window.opened or "load" not in document.scenario:
+        return ()
+    others = [] if run.slices is None else read.samples_beside(run.folder, document.block)
+    share = host_share.share(run.samples, others, host_share.stretches(document.spans), cores)
+    return host_share.notes(share, _sampling(document, run.window))
+
+
+def _budgets(run: RecordedRun) -> tuple[budgets.Judged, ...]:
+    """Judge each budget by this run alone; one that is relative to the base is not decided then."""
+    try:
+        asked = [budgets.parse(text) for text in run.document.scenario.get("budgets") or ()]
+    except ValueError as error:
+        raise UsageError("a budget can't be read", where=str(run.folder.document), seen=str(error)) from error
+    return tuple(
+        budgets.judge_alone(budget)
+        if budget.limit is None
+        else budgets.judge(budget, [within_run.reading(budget.metric, run.tables)])
+        for budget in asked
+    )
+
+
+def _sampling(document: RunDocument, judged: Window) -> Sampling:
+    told = document.facts.get("sampler") or {}
+    return Sampling(
+        hz=float(told.get("hz", SAMPLE_HZ)),
+        window_ns=judged.length_ns,
+        expected=document.services or tuple(document.scenario.get("tiers") or ()),
+        sources=told.get("sources") or {},
+        watched=document.engine != NO_ENGINE,
+    )
+
+
+def _about(folder: RunFolder, document: RunDocument) -> About:
+    asked = document.scenario.get("load") or {}
+    results = folder.experiment.parent.absolute()
+    names = [*(f"{table}.parquet" for table in TABLES), "events.jsonl", "run.json", "catalogue.json", "logs"]
+    return About(
+        scenario=document.scenario_name,
+        question=str(document.scenario.get("question", "")),
+        variant=document.variant,
+        block=document.block,
+        engine=document.engine,
+        engine_reason=document.engine_reason,
+        url_via=document.url_via,
+        status=document.status,
+        error=document.error,
+        began_utc=_utc(document.clock.get("wall_ns")),
+        users=asked.get("users"),
+        rate=_rate(asked.get("rate")),
+        pinning=(document.facts.get("environment") or {}).get("pinning") or {},
+        show=folder.experiment.name if results == Path("results").absolute() else str(folder.root),
+        folder=str(folder.root),
+        rows=document.rows,
+        files=tuple(name for name in names if (folder.root / name).exists()),
+    )
+
+
+def _rate(told: Mapping[str, Any] | None) -> str:
+    """Say a schedule of run.json in words; empty in the closed model."""
+    if not told:
+        return ""
+    return f"{told['text']} (at random)" if told["poisson"] else str(told["text"])
+
+
+def _utc(wall_ns: int | None) -> str:
+    if wall_ns is None:
+        return ""
+    return datetime.fromtimestamp(wall_ns // NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _happened(event: Mapping[str, Any], from_ns: int) -> Happened:
+    return Happened(
+        after_ns=event["t_ns"] - from_ns,
+        service=str(event.get("service", "")),
+        event=str(event.get("event", "")),
+        detail=event.get("detail") or {},
+    )
+
+
+def _times(run: RecordedRun) -> Times:
+    """Measure what lies around the load; the end is the last stamp that the harness wrote."""
+    timing, requests = run.document.timing, (run.requests, run.other_requests)
+    first_ns = min((int(table.t_start_ns.min()) for table in requests if len(table.t_start_ns)), default=None)
+    # a request without an end is NULL there, which is less than every stamp
+    last_ns = max((int(table.t_end_ns.max()) for table in requests if len(table.t_end_ns)), default=NULL)
+    end_ns = timing.get("exit_ns", timing.get("torn_down_ns"))
+    return Times(
+        command_to_first_request_ns=first_ns - timing["command_ns"]
+        if first_ns is not None and "command_ns" in timing
+        else None,
+        last_request_to_end_ns=end_ns - last_ns if last_ns != NULL and end_ns is not None else None,
+    )

@@ -1,0 +1,1 @@
+"""Verdicts on paired runs, budgets and capacity; pure functions."""

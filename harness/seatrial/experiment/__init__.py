@@ -1,0 +1,1 @@
+"""The order of things: trials, blocks, designs, capacity searches, kept stacks."""

@@ -1,0 +1,151 @@
+"""`--against`: a stored experiment stands for the base, where its environment was this one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from seatrial.compare import facts
+from seatrial.compare.facts import Facts
+from seatrial.errors import Incomparable, UsageError
+from seatrial.experiment import resume
+from seatrial.measure import metric
+from seatrial.model import Design, ExperimentPlan
+from seatrial.record import documents, plans
+from seatrial.record import folder as folders
+from seatrial.record.documents import RunDocument
+from seatrial.record.folder import RunFolder
+from seatrial.scenario.plan import Baseline
+
+_COMPLETE = "complete"
+_SHOWN = 5
+"""So many runs or names are listed in a message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedFacts:
+    """The facts that each run of a comparison must have: those of images and engine are known only once it is up.
+
+    `stored` are those of the stored base, None without one.
+    """
+
+    experiment: Path
+    plan: ExperimentPlan
+    stored: Facts | None = None
+
+    def check(self, document: RunDocument) -> None:
+        """Raise Incomparable if a run has other images than the blocks before, or another environment."""
+        resume.refuse_other_images(self.experiment, document)
+        if self.stored is not None:
+            refuse_incomparable(self.stored, of(document), self.plan.varies, self.plan.against)
+
+
+def find(results: Path, wanted: str) -> tuple[Baseline, Facts]:
+    """Return the stored base and its facts; UsageError if there is no such run, or none of it that is complete.
+
+    An experiment stands there with its base, a run with its own variant. Incomparable if its runs were no fresh
+    stacks under the scenario's own load.
+    """
+    experiment, variant = _stored(results, wanted)
+    plan = plans.load(experiment)
+    variant = variant or plan.stored or plan.base
+    if plan.command == "capacity" or plan.design is not Design.RUNS:
+        raise Incomparable(
+            "what is stored was measured in another way",
+            where=str(experiment),
+            seen="a search for capacity" if plan.command == "capacity" else f"the design {plan.design.value}",
+            expected="runs, each on a fresh stack",
+            hint="seatrial compare SCENARIO --design runs, or seatrial selfcheck SCENARIO --design runs",
+        )
+    runs = [run for _, run in resume.stored(experiment) if run.variant == variant and run.status == _COMPLETE]
+    if not runs:
+        raise UsageError(
+            "there is no complete run to compare with",
+            where=str(experiment),
+            seen=_endings(experiment, variant),
+            expected=f"a run of {variant!r} that came to its end",
+            hint="seatrial list",
+        )
+    blocks = max(run.block for run in runs)
+    return Baseline(folder=str(experiment.absolute()), variant=variant, blocks=blocks), of(runs[-1])
+
+
+def _stored(results: Path, wanted: str) -> tuple[Path, str]:
+    """Return the experiment that is meant, and of a run its variant; UsageError for what is neither."""
+    places = [place for place in (Path(wanted), results / wanted) if place.is_dir()]
+    given = next((place for place in places if (place / "plan.json").is_file()), None)
+    if given is not None:
+        return given, ""
+    try:
+        run = folders.find_run(results, wanted)
+    except UsageError as error:
+        if not places:
+            raise
+        raise UsageError(
+            "this folder is neither an experiment nor a run",
+            where=str(places[0].absolute()),
+            seen=", ".join(sorted(path.name for path in places[0].iterdir())[:_SHOWN]) or "nothing in it",
+            expected="the folder of an experiment, with plan.json, or of a run, with run.json",
+            hint="seatrial list",
+        ) from error
+    return _of_run(run)
+
+
+def _of_run(run: RunFolder) -> tuple[Path, str]:
+    """Return a run's experiment and variant; UsageError if it did not come to its end, or was not planned."""
+    document, planned = documents.load(run), (run.experiment / "plan.json").is_file()
+    if planned and document.sealed and document.status == _COMPLETE:
+        return run.experiment, document.variant
+    raise UsageError(
+        "this run can't stand for a base",
+        where=str(run.root),
+        seen=_ending(document) if planned else "it has no plan.json: it was recorded, or observed",
+        expected="a run of seatrial run, compare or selfcheck that came to its end",
+        hint="seatrial list",
+    )
+
+
+def _endings(experiment: Path, variant: str) -> str:
+    """Say how the runs of a variant ended that are stored, one line each."""
+    lines = [
+        f"{folder.root.name}: {_ending(document)}"
+        for folder, document in resume.begun(experiment)
+        if document.variant == variant
+    ]
+    if len(lines) > _SHOWN:
+        lines[_SHOWN:] = [f"and {len(lines) - _SHOWN} more"]
+    return "\n".join(lines) or f"no run of {variant!r} at all"
+
+
+def _ending(document: RunDocument) -> str:
+    if not document.sealed:
+        return "not sealed: it is still going on, or its harness was killed"
+    what = document.error.partition("\n")[0]
+    return f"{document.status}: {what}" if what else document.status
+
+
+def of(document: RunDocument) -> Facts:
+    """Return the facts of a run."""
+    return facts.of(asdict(document))
+
+
+def refuse_incomparable(there: Facts, here: Facts, varies: Collection[str], where: str) -> tuple[str, ...]:
+    """Return the declared facts that differ; Incomparable if another one does."""
+    differing = facts.environment(there, here)
+    undeclared = [difference for difference in differing if difference.fact not in varies]
+    if undeclared:
+        names = ", ".join(dict.fromkeys(difference.fact for difference in undeclared))
+        raise Incomparable(
+            "what is stored was measured in another environment",
+            where=where,
+            seen="\n".join(f"{fact.name}: {fact.there} there, {fact.here} here" for fact in undeclared),
+            expected=f"the same {names} on both sides",
+            hint=f"measure both sides here; where it is what you ask about: compare: {{varies: [{names}]}}",
+        )
+    return tuple(dict.fromkeys(difference.fact for difference in differing))
+
+
+def surviving(gate: Sequence[str], differing: Collection[str]) -> tuple[str, ...]:
+    """Return the metrics of a gate that can be compared although these facts differ."""
+    return tuple(text for text in gate if all(metric.survives(metric.parse(text), fact) for fact in differing))

@@ -1,0 +1,235 @@
+"""An experiment block by block in the plan's order, with its looks, until it is over; the design `runs`."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from seatrial.analysis import experiment as weighing
+from seatrial.analysis.stored_runs import RunCache
+from seatrial.compare import looks
+from seatrial.compare.comparison import Comparison
+from seatrial.compare.looks import Next
+from seatrial.errors import LoadFailed, SeatrialError, StackFailed
+from seatrial.experiment.run_record import is_outcome
+from seatrial.experiment.trial import RunContext, Trial
+from seatrial.model import ExperimentPlan, Look
+from seatrial.progress import Progress, Steps, duration_text
+from seatrial.record import courses, documents
+from seatrial.record.courses import Course, Looked
+from seatrial.record.folder import RunFolder
+from seatrial.units import NS_PER_S
+
+HOPELESS_BLOCKS = 2
+"""A base that has failed in so many blocks, and in no other, will not come up in the next one."""
+
+_DECIDED = frozenset(advice.value for advice in Next if advice is not Next.GO_ON)
+"""What a look has ended is not resumed: further blocks would give chance another try at a verdict."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockTurn:
+    """What is left to do of one block: its number (from 1), how many there are, the variants in their order.
+
+    `left_s` is how long the whole may still take, None as long as that is not known.
+    """
+
+    number: int
+    of: int
+    variants: tuple[str, ...]
+    left_s: float | None = None
+
+    def text(self, variant: str) -> str:
+        """Return where the experiment is, for the line of progress."""
+        left = "" if self.left_s is None else f" · {duration_text(self.left_s)} left"
+        return f"block {self.number} of {self.of}{left} · {variant}"
+
+
+class ExperimentDesign(ABC):
+    """How the blocks of an experiment are done, in its folder; `built` are the variants whose images are built."""
+
+    def __init__(self, context: RunContext, experiment: Path, plan: ExperimentPlan, progress: Progress) -> None:
+        self.context = context
+        self.experiment = experiment
+        self.plan = plan
+        self.progress = progress
+        self.built: set[str] = set()
+
+    @abstractmethod
+    def run_block(self, turn: BlockTurn) -> Mapping[str, SeatrialError]:
+        """Do what is left of a block; return the errors of the runs that failed, by variant.
+
+        Raises what would end every further block: a wrong usage, a full disk, an engine that has gone, Ctrl-C.
+        """
+
+
+class FreshStacks(ExperimentDesign):
+    """The design `runs`: each trial on a fresh stack, one after the other; images are built once a variant."""
+
+    def run_block(self, turn: BlockTurn) -> dict[str, SeatrialError]:
+        """Do what is left of a block; a trial that fails is an outcome, and the others go on."""
+        failed: dict[str, SeatrialError] = {}
+        for variant in turn.variants:
+            began_s = time.monotonic()
+            steps = Steps(self.progress, turn.text(variant))
+            try:
+                folder = self.run_trial(variant, turn.number, steps, images_built=variant in self.built)
+            except SeatrialError as error:
+                if not is_outcome(error):
+                    raise  # no trial after this one would do better
+                failed[variant] = error
+                seen = f": {error.seen.splitlines()[0]}" if error.seen else ""
+                self.progress.say(f"{turn.text(variant)}: {error.what}{seen}")
+                continue
+            self.built.add(variant)
+            lasted_s = time.monotonic() - began_s
+            idle_s = lasted_s - _load_s(folder)
+            where = f"block {turn.number} of {turn.of} · {variant}"
+            self.progress.say(f"{where}: done in {lasted_s:.1f} s, {idle_s:.1f} s of it no load")
+        return failed
+
+    def run_trial(self, variant: str, block: int, progress: Progress, *, images_built: bool) -> RunFolder:
+        """Do one trial."""
+        command_ns = time.monotonic_ns()
+        trial = Trial.prepare(self.context, variant, block)
+        return trial.run(self.experiment, progress, command_ns=command_ns, images_built=images_built)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedExperiment:
+    """How an experiment ended; `failure` is why its base never came up, or its load never ended well."""
+
+    folder: Path
+    plan: ExperimentPlan
+    stopped: str
+    failure: SeatrialError | None = None
+
+
+class ExperimentLoop:
+    """Does the blocks of a planned experiment; `finished` are the (variant, block) that need not be done again.
+
+    `course` is how it went before, if it is resumed; `base_failed` the blocks in which its base failed then. With
+    a `cache` no look analyses a run again.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        plan: ExperimentPlan,
+        progress: Progress,
+        *,
+        finished: Collection[tuple[str, int]] = (),
+        course: Course | None = None,
+        base_failed: Collection[int] = (),
+        cache: RunCache | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.folder = folder
+        self.plan = plan
+        self.progress = progress
+        self._finished = finished
+        self._course = course or Course(blocks=0)
+        self._base_failed = set(base_failed)
+        self._cache = cache
+        self._clock = clock
+        self._origin_s = 0.0
+
+    def run(self, design: ExperimentDesign) -> FinishedExperiment:
+        """Do every block that is left; stop when a look decides, or where the next one would not fit."""
+        if self._course.stopped in _DECIDED:
+            self.progress.say(f"it had ended before: {self._course.stopped}")
+            return FinishedExperiment(folder=self.folder, plan=self.plan, stopped=self._course.stopped)
+        self._course = replace(self._course, stopped="")
+        self._origin_s = self._clock() - self._course.lasted_s
+        for number, names in enumerate(self.plan.blocks, 1):
+            left = tuple(name for name in names if (name, number) not in self._finished)
+            if left:
+                if self._would_not_fit():
+                    return self._end(f"the budget of {duration_text(self.plan.time_s or 0)} is used up")
+                failure = self._run_block(design, number, left)
+                if failure is not None:
+                    return self._end(_hopeless(failure), failure)
+            if stopped := self._look(number):
+                return self._end(stopped)
+        return self._end(Next.OVER.value)
+
+    def compare(self, alpha: float) -> Comparison | None:
+        """Compare what is stored by now at this level; None if there is nothing to compare."""
+        return weighing.analyse(self.folder, alpha=alpha, cache=self._cache).comparison
+
+    def _run_block(self, design: ExperimentDesign, number: int, left: tuple[str, ...]) -> SeatrialError | None:
+        """Do one block; return the base's error if there is no hope for it."""
+        turn = BlockTurn(number=number, of=len(self.plan.blocks), variants=left, left_s=self._left_s(number))
+        began_s = self._clock()
+        try:
+            failed = design.run_block(turn)
+        except BaseException:
+            with suppress(SeatrialError):  # what ended the block is raised, not that this can't be saved
+                self._save(lasted_s=self._clock() - self._origin_s)
+            raise
+        ended_s = self._clock()
+        blocks_s = (*self._course.blocks_s, ended_s - began_s)
+        self._save(blocks=number, lasted_s=ended_s - self._origin_s, blocks_s=blocks_s)
+        error = failed.get(self.plan.base)
+        if not isinstance(error, StackFailed | LoadFailed):
+            return None
+        self._base_failed.add(number)
+        tried = min(HOPELESS_BLOCKS, len(self.plan.blocks))
+        return error if number >= tried and self._base_failed >= set(range(1, tried + 1)) else None
+
+    def _would_not_fit(self) -> bool:
+        """Tell whether the next block would end after the budget of time; the first one is always begun."""
+        spent_s = self._clock() - self._origin_s
+        return self.plan.time_s is not None and spent_s + (self._block_s() or 0) > self.plan.time_s
+
+    def _block_s(self) -> float | None:
+        """Return how long a block takes: the longest so far, without the first, in which images are built."""
+        return max(self._course.blocks_s[1:] or self._course.blocks_s, default=None)
+
+    def _left_s(self, number: int) -> float | None:
+        block_s = self._block_s()
+        if block_s is None:
+            return None
+        blocks_s = block_s * (len(self.plan.blocks) - number + 1)
+        most_s = self.plan.time_s
+        return blocks_s if most_s is None else min(blocks_s, max(most_s - self._course.lasted_s, 0))
+
+    def _look(self, number: int) -> str:
+        """Look, if that is planned after this block and was not done; return why to stop, or nothing."""
+        due = next((look for look in self.plan.looks if look.blocks == number), None)
+        if due is None or number in {look.blocks for look in self._course.looks}:
+            return ""
+        advice = self._advice(due, self.compare(due.alpha))
+        looked = Looked(blocks=number, alpha=due.alpha, advice=advice.value)
+        self._save(looks=(*self._course.looks, looked))
+        self.progress.say(f"look after block {number}: {advice.value}")
+        return "" if advice is Next.GO_ON else advice.value
+
+    def _advice(self, due: Look, comparison: Comparison | None) -> Next:
+        most = len(self.plan.blocks)
+        if comparison is None:
+            return Next.OVER if due.blocks >= most else Next.GO_ON
+        return looks.advice(comparison, due.blocks, most)
+
+    def _end(self, stopped: str, failure: SeatrialError | None = None) -> FinishedExperiment:
+        self._save(stopped=stopped)
+        return FinishedExperiment(folder=self.folder, plan=self.plan, stopped=stopped, failure=failure)
+
+    def _save(self, **changes: object) -> None:
+        self._course = replace(self._course, **changes)  # type: ignore[arg-type]  # fields of Course
+        courses.save(self.folder, self._course)
+
+
+def _hopeless(failure: SeatrialError) -> str:
+    up = isinstance(failure, LoadFailed)
+    return "the load of the base never came to its end" if up else "the base never came up"
+
+
+def _load_s(folder: RunFolder) -> float:
+    """Return how long the load of a run lasted, from its first user to the end of its drain."""
+    spans = documents.load(folder).spans
+    return (spans[-1].until_ns - spans[0].from_ns) / NS_PER_S if spans else 0.0

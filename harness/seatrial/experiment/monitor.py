@@ -1,0 +1,170 @@
+"""Once a second while a load runs: whether the sampler lives, the rules of `stop_when`, the line of progress."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+
+from seatrial.errors import StoppedEarly
+from seatrial.experiment.run_record import RunRecord
+from seatrial.load.driver import LoadObserver
+from seatrial.measure import stop_rules as stopping
+from seatrial.measure import values as measured
+from seatrial.measure.metric import Kind, Metric, Unit
+from seatrial.measure.stop_rules import Held as HeldFor
+from seatrial.measure.stop_rules import StopRule
+from seatrial.model import LoadSecond, NoteKind, Phase, Span, Watch
+from seatrial.progress import Progress, memory_line
+from seatrial.sampler.live import HOST, Glance, Held
+from seatrial.sampler.session import Observer
+from seatrial.wire import histogram as buckets
+
+_SUCCESSES_FOR = {50: 2, 95: 20, 99: 100}
+"""With fewer a percentile is the slowest one or two requests."""
+
+
+class StopRules:
+    """The rules of `stop_when` of one run, evaluated each second; `fired` is what was seen once one held."""
+
+    def __init__(self, rules: Sequence[str]) -> None:
+        self._rules = tuple(stopping.parse(text) for text in rules)
+        self._held = [HeldFor()] * len(self._rules)
+        self._had_value = [False] * len(self._rules)
+        self._seconds: deque[LoadSecond] = deque(maxlen=max((rule.lasts_s for rule in self._rules), default=1))
+        self._any_request = False
+        self.fired = ""
+
+    @property
+    def of_services(self) -> bool:
+        """Whether a rule is about the memory of a service."""
+        return any(rule.metric is None and rule.of != "host" for rule in self._rules)
+
+    @property
+    def without_value(self) -> tuple[str, ...]:
+        """The rules for which there never was a value."""
+        return tuple(rule.text for rule, had in zip(self._rules, self._had_value, strict=True) if not had)
+
+    def take(self, second: LoadSecond, memory: Mapping[str, Held]) -> None:
+        """Evaluate all rules for one more second; the first rule that fires is kept."""
+        self._seconds.append(second)
+        self._any_request = self._any_request or bool(second.latency or second.failures)
+        for index, rule in enumerate(self._rules):
+            value = evaluate(rule, tuple(self._seconds), memory, by_flows=not self._any_request)
+            self._had_value[index] |= value is not None
+            self._held[index] = stopping.advance(rule, self._held[index], value)
+            self.fired = self.fired or stopping.fired(rule, self._held[index])
+
+
+class RunMonitor(LoadObserver):
+    """Writes down what a load reports, samples its processes, and stops it by the rules."""
+
+    def __init__(
+        self, record: RunRecord, rules: StopRules, *, observer: Observer, glance: Glance, progress: Progress
+    ) -> None:
+        self._record = record
+        self._rules = rules
+        self._observer = observer
+        self._glance = glance
+        self._progress = progress
+
+    def child_started(self, pid: int) -> None:
+        """Sample the load generator, too."""
+        self._observer.watch(Watch(service="generator", kind="tree", pid=pid))
+
+    def phases_known(self, spans: tuple[Span, ...]) -> None:
+        """Write the phases into run.json."""
+        self._record.change(spans=spans)
+
+    def second(self, phase: Phase, second: LoadSecond) -> None:
+        """Take one second of the load; in the drain no rule is evaluated any more."""
+        self._observer.check_alive()
+        memory = self._glance.held()
+        if phase in {Phase.WARMUP, Phase.WINDOW}:
+            self._rules.take(second, memory)
+        services = {name: service.memory_bytes for name, service in memory.items() if name != HOST}
+        self._progress.live(f"{phase}: {second.text()}{memory_line(services)}")
+
+    def note(self, kind: NoteKind, text: str) -> None:
+        """Write a warning into run.json."""
+        self._record.note(kind, text)
+
+    def enough(self) -> bool:
+        """Return whether a rule has fired."""
+        return bool(self._rules.fired)
+
+
+def refuse_stopped(rules: StopRules, observer: LoadObserver) -> None:
+    """Raise StoppedEarly if a rule has fired; else note which rules never had a value."""
+    if rules.fired:
+        raise StoppedEarly(
+            "the run was stopped early",
+            where="stop_when",
+            seen=rules.fired,
+            hint="the data up to then is kept: seatrial show",
+        )
+    for text in rules.without_value:
+        observer.note(NoteKind.RULE_WITHOUT_VALUE, f"stop_when: {text}: there was never a value to judge")
+
+
+def evaluate(
+    rule: StopRule, seconds: Sequence[LoadSecond], memory: Mapping[str, Held], *, by_flows: bool = False
+) -> float | None:
+    """Return the value of what the rule is about, in its unit; None if the newest second has none.
+
+    Shares and rates are those of the newest second, percentiles those of all successes of the rule's span, details
+    those of all flows that ended in it. As long as no request was made, failures and throughput are those of flows
+    (`by_flows`).
+    """
+    if rule.metric is None:
+        return _memory(rule, memory)
+    newest = seconds[-1]
+    match rule.metric.kind:
+        case Kind.DETAIL:
+            return measured.over_buckets(rule.metric, _details(rule.metric, seconds[-rule.lasts_s :]))
+        case Kind.LATENCY:
+            return _percentile(rule, seconds[-rule.lasts_s :])
+        case Kind.FAILURES:
+            failed, good = _counts(newest, rule.of, by_flows=by_flows)
+            return failed / (failed + good) if failed + good else None
+        case Kind.THROUGHPUT:
+            return float(_counts(newest, rule.of, by_flows=by_flows)[1])
+        case _:
+            return None
+
+
+def _memory(rule: StopRule, memory: Mapping[str, Held]) -> float | None:
+    service = memory.get(rule.of or "")
+    if service is None:
+        return None
+    used = service.swap_bytes if rule.signal.startswith("swap") else service.memory_bytes
+    if used is None or rule.unit is not Unit.SHARE:
+        return used
+    return used / service.limit_bytes if service.limit_bytes else None
+
+
+def _percentile(rule: StopRule, seconds: Sequence[LoadSecond]) -> float | None:
+    counts: Counter[int] = Counter()
+    for second in seconds:
+        counts.update(second.by_endpoint.get(rule.of or "", {}))
+    percent = (rule.metric and rule.metric.percent) or 50
+    if counts.total() < _SUCCESSES_FOR[percent]:
+        return None
+    return buckets.percentile_ns(counts, percent)
+
+
+def _details(metric: Metric, seconds: Sequence[LoadSecond]) -> Counter[int]:
+    counts: Counter[int] = Counter()
+    for second in seconds:
+        for flow, by_key in second.details.items():
+            if metric.of in {None, flow}:
+                counts.update(by_key.get(metric.key, {}))
+    return counts
+
+
+def _counts(second: LoadSecond, endpoint: str | None, *, by_flows: bool) -> tuple[int, int]:
+    """Return how many failed and how many ended well, of one endpoint or of all, or of all flows."""
+    if endpoint is None and by_flows:
+        return second.flows_failed, second.flows - second.flows_failed
+    if endpoint is None:
+        return sum(second.failures.values()), sum(second.latency.values())
+    return second.failures.get(endpoint, 0), sum(second.by_endpoint.get(endpoint, {}).values())

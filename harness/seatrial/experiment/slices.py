@@ -1,0 +1,277 @@
+"""The design `slices`: all variants of a block are up at once, and the load goes from one to the next in turns."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from seatrial.errors import Interrupted, SeatrialError
+from seatrial.experiment.blocks import BlockTurn, ExperimentDesign
+from seatrial.experiment.run_record import is_outcome
+from seatrial.experiment.trial import RunningTrial, Trial
+from seatrial.load.meeting import Meeting
+from seatrial.load.slices import CalledOff, drive_in_turns
+from seatrial.load.turns import Slicing
+from seatrial.model import ExperimentPlan, Load
+from seatrial.progress import Progress, Steps
+from seatrial.scenario import order
+from seatrial.stack.processes import shielded
+
+_TICK_S = 0.25
+_CALLED_OFF_WITHIN_S = 30.0
+
+
+class Slices(ExperimentDesign):
+    """Does whole blocks: what is left of one that was begun is done with all its variants again."""
+
+    def run_block(self, turn: BlockTurn) -> Mapping[str, SeatrialError]:
+        """Do the block with all of its variants; return what failed, by variant.
+
+        Each variant has its own run folder, stack, sampler and load process. One that fails is torn down, and the
+        others go on without it. Images are built in the first block that no variant fails in. All runs are sealed
+        when this returns or raises; those that had not failed are sealed as interrupted where it raises.
+        """
+        command_ns, names = time.monotonic_ns(), self.plan.blocks[turn.number - 1]
+        progress = LockedProgress(Steps(self.progress, turn.text("all variants")))
+        meeting = Meeting(sliced(self.plan, turn.number, self.context.request.scenario.load), names)
+        stacks = [SliceStack(Trial.prepare(self.context, name, turn.number), meeting) for name in names]
+        try:
+            self._bring_up(stacks, progress, command_ns)
+            if loaded := [stack for stack in stacks if stack.is_up]:
+                progress.say(meeting.slicing.text())
+                run_loads(loaded, meeting, progress)
+            take_down(stacks)
+        except BaseException as error:
+            interrupted = take_down_early(stacks, error)
+            if isinstance(error, KeyboardInterrupt) and interrupted is not None:
+                raise interrupted from error
+            raise
+        failed = {stack.name: stack.error for stack in stacks if stack.error is not None}
+        for variant, failure in failed.items():
+            if not is_outcome(failure):
+                raise failure
+            self.progress.say(f"{turn.text(variant)}: {failure.what}")
+        if not failed:
+            self.built.update(names)
+        return failed
+
+    def _bring_up(self, stacks: Sequence[SliceStack], progress: Progress, command_ns: int) -> None:
+        images_built = all(stack.name in self.built for stack in stacks)
+        bring_up_all(
+            [
+                partial(
+                    stack.bring_up,
+                    self.experiment,
+                    Steps(progress, stack.name),
+                    command_ns=command_ns,
+                    images_built=images_built,
+                )
+                for stack in stacks
+            ],
+            at_once=images_built,
+        )
+
+
+def sliced(plan: ExperimentPlan, block: int, load: Load) -> Slicing:
+    """Return whose turn each slice of a block is: warm-up first, as many turns for each variant as cover it."""
+    slice_s = plan.slice_s or 1.0
+    warm = math.ceil(load.warmup_s / slice_s)
+    names = plan.blocks[block - 1]
+    return Slicing(
+        order=order.turns(names, warm + (plan.slices or 1), plan.seed * 1_000_003 + block),
+        warm=warm * len(names),
+        slice_s=slice_s,
+        settle_s=plan.settle_s or 0.0,
+        stable=load.stable,
+    )
+
+
+class SliceStack:
+    """One variant of a block of slices: its stack, which is up from `bring_up` to `take_down`, and its load.
+
+    `load_failure` is how its load ended, if not well; `error` how its run did, once that is sealed.
+    """
+
+    def __init__(self, trial: Trial, meeting: Meeting) -> None:
+        self.name = trial.variant
+        self.progress = BufferedProgress()
+        self.load_failure: BaseException | None = None
+        self.error: SeatrialError | None = None
+        self._trial = trial
+        self._meeting = meeting
+        self._running: RunningTrial | None = None
+        self._contexts = ExitStack()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the stack is up."""
+        return self._running is not None
+
+    def bring_up(self, experiment: Path, progress: Progress, *, command_ns: int, images_built: bool) -> None:
+        """Bring the stack up, seed and sample it; what fails is torn down and sealed at once.
+
+        Raises only what would end the other runs, too.
+        """
+        trial = self._trial.bring_up(
+            experiment,
+            progress,
+            command_ns=command_ns,
+            images_built=images_built,
+            extra_s=2 * self._meeting.slicing.lasts_s,
+        )
+        try:
+            self._running = self._contexts.enter_context(trial)
+        except SeatrialError as error:
+            self.error = error
+            self._meeting.leave(self.name)
+            if not is_outcome(error):
+                raise
+
+    def run_load(self) -> None:
+        """Drive the load in its turns, in a thread of its own; what fails is kept in `load_failure`.
+
+        The others go on without it: it has no more turns, and its idle stack stays up until the block ends,
+        because taking it down would use the processors that are measured. What would end every run ends the block.
+        """
+        if self._running is None:
+            return
+        in_turns = partial(drive_in_turns, name=self.name, meeting=self._meeting)
+        try:
+            self._running.drive_load(self.progress, run_load=in_turns, description=self._meeting.slicing.text())
+        except CalledOff:
+            return  # the error that ended all is raised where they were called off
+        except BaseException as error:  # noqa: BLE001  (raised again in the main thread)
+            self.load_failure = error
+            if not is_outcome(error):
+                self._meeting.call_off()
+        finally:
+            self._meeting.leave(self.name)
+
+    def take_down(self, ended_by: BaseException | None = None) -> None:
+        """Tear the stack down, if it is up, and seal its run.
+
+        The run is sealed as failed by its own load, else as `ended_by` what ended the block, else as complete.
+        Raises what is neither `ended_by` nor a SeatrialError.
+        """
+        failure, self.load_failure, self._running = self.load_failure or ended_by, None, None
+        try:
+            with self._contexts:  # empty where nothing is up
+                if failure is not None:
+                    raise failure  # noqa: TRY301  (through every context of this stack)
+        except SeatrialError as error:
+            self.error = self.error or error
+        except BaseException as error:
+            if error is not ended_by:
+                raise
+
+
+def bring_up_all(work: Sequence[Callable[[], None]], *, at_once: bool) -> None:
+    """Bring all stacks up: at once, or one after the other, because they may build the same images."""
+    if at_once:
+        run_concurrently(work)
+        return
+    for bring_up in work:
+        bring_up()
+
+
+def run_loads(stacks: Sequence[SliceStack], meeting: Meeting, progress: Progress) -> None:
+    """Drive all loads at once, each in a thread: they wait on their sockets, and the main thread for Ctrl-C.
+
+    Raises the failure of a load that would end every further run, too.
+    """
+    by_name = {stack.name: stack for stack in stacks}
+    threads: list[threading.Thread] = []
+    try:
+        for stack in stacks:
+            thread = threading.Thread(target=stack.run_load, name=f"load of {stack.name}")
+            threads.append(thread)
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(_TICK_S)
+                number, name = meeting.now()
+                if name in by_name:
+                    where = f"slice {number} of {len(meeting.slicing.order)} · {name}"
+                    progress.live(f"{where} · {by_name[name].progress.last}")
+    except BaseException:
+        meeting.call_off()
+        for thread in threads:
+            if thread.ident is not None:  # the last one may not have been started
+                thread.join(_CALLED_OFF_WITHIN_S)
+        raise
+    for stack in stacks:
+        if stack.load_failure is not None and not is_outcome(stack.load_failure):
+            raise stack.load_failure
+
+
+def take_down(stacks: Sequence[SliceStack]) -> None:
+    """Take all down at once, whatever happens to one of them; then raise the first error that a run can't have."""
+    run_concurrently([stack.take_down for stack in stacks])
+
+
+def take_down_early(stacks: Sequence[SliceStack], why: BaseException) -> Interrupted | None:
+    """Take down what is still up when the block has ended; return the Interrupted of one of the runs, if any."""
+
+    def ended_by() -> BaseException:  # one for each stack: each is raised in a thread of its own
+        if isinstance(why, KeyboardInterrupt | Interrupted):
+            return KeyboardInterrupt()
+        return Interrupted("its block was ended before its end", seen=str(why))
+
+    run_concurrently([partial(stack.take_down, ended_by()) for stack in stacks])
+    return next((stack.error for stack in reversed(stacks) if isinstance(stack.error, Interrupted)), None)
+
+
+def run_concurrently(work: Sequence[Callable[[], None]]) -> None:
+    """Do all of it at once, each in a thread, and raise the first error when all have ended, Ctrl-C or not."""
+    errors: list[BaseException] = []
+
+    def do(task: Callable[[], None]) -> None:
+        try:
+            task()
+        except BaseException as error:  # noqa: BLE001  (raised once no stack is left up)
+            errors.append(error)
+
+    threads = [threading.Thread(target=do, args=(task,)) for task in work]
+    with shielded():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    if errors:
+        raise errors[0]
+
+
+class BufferedProgress(Progress):
+    """Keeps the newest line of one variant's load, to be shown while its turn lasts."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.last = ""
+
+    def live(self, text: str) -> None:
+        """Keep it."""
+        self.last = text
+
+
+class LockedProgress(Progress):
+    """Hands on the lines of several threads one at a time: a terminal has one running line."""
+
+    def __init__(self, whole: Progress) -> None:
+        super().__init__(quiet=True)
+        self._whole = whole
+        self._lock = threading.Lock()
+
+    def say(self, text: str) -> None:
+        """Show one step."""
+        with self._lock:
+            self._whole.say(text)
+
+    def live(self, text: str) -> None:
+        """Show what is going on now."""
+        with self._lock:
+            self._whole.live(text)

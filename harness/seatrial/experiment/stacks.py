@@ -1,0 +1,135 @@
+"""`seatrial up` leaves a stack running, to point Locust at by hand; `seatrial observe` samples one that is up."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from seatrial.errors import EngineUnavailable
+from seatrial.experiment.request import Request, new_run_id, of_variant, stack_secrets
+from seatrial.experiment.run_record import RunRecord, orderly, sealed
+from seatrial.experiment.trial import names, parameters, provide_catalogue, stack_spec, watches
+from seatrial.host import facts
+from seatrial.load import command
+from seatrial.model import EngineName, Phase, Span
+from seatrial.progress import Progress
+from seatrial.record import folder as folders
+from seatrial.record.documents import RunDocument
+from seatrial.record.folder import RunFolder
+from seatrial.sampler.session import observing
+from seatrial.stack import attach, engine
+from seatrial.stack.ownership import this_owner
+from seatrial.stack.processes import guarded
+from seatrial.units import NS_PER_S
+
+_TICK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptStack:
+    """A stack that was left up, and the command that drives it."""
+
+    project: str
+    public_url: str
+    locust_line: str
+    folder: Path
+
+
+def up(request: Request, kept_s: float, progress: Progress) -> KeptStack:
+    """Bring the stack up, seed it and leave it there until `down` or until `kept_s` have passed.
+
+    Only containers can be left: a process of the embedded engine ends with its parent.
+    """
+    request = of_variant(request, request.variant)
+    choice = engine.choose(request.engine, attach=request.attach)
+    if choice.engine is not EngineName.COMPOSE:
+        raise EngineUnavailable(
+            "only the compose engine can leave a stack up",
+            seen=f"{choice.engine}: {choice.reason}",
+            hint="seatrial doctor tells what Docker lacks here",
+        )
+    secrets = stack_secrets(request.scenario, choice.engine)
+    run_id = new_run_id()
+    folder = folders.create_standing(request.results, f"{request.scenario.name}-{run_id}")
+    spec = replace(stack_spec(request, secrets, folder, run_id), kept=True, deadline_s=kept_s)
+    with (
+        orderly(progress.say),
+        guarded(spec.run_id) as guard,
+        engine.running(choice, spec, guard, progress.say) as stack,
+    ):
+        catalogue = provide_catalogue(request, spec, stack, folder.catalogue, guard)
+    return KeptStack(
+        project=stack.project,
+        public_url=stack.public_url,
+        locust_line=_locust_line(request, stack.public_url, secrets, catalogue),
+        folder=folder.root,
+    )
+
+
+def _locust_line(request: Request, url: str, secrets: dict[str, str], catalogue: Path | None) -> str:
+    load = request.scenario.load
+    settings = [f"{name}={shlex.quote(value)}" for name, value in secrets.items()]
+    words = [sys.executable, "-m", "locust", "-f", str(load.locustfile), *(["--host", url] if url else [])]
+    words += command.options(parameters(load.parameters, catalogue))
+    if load.rate is not None:
+        words += ["--rate", load.rate.text(), "--arrivals", "poisson" if load.rate.poisson else "constant"]
+    words += ["--headless", "-u", str(load.users), "-t", f"{load.duration_s:g}s"]
+    return " ".join([*settings, shlex.join(words)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserveRequest:
+    """Which stack is to be sampled, for how long, and where that is kept."""
+
+    project: str
+    results: Path
+    duration_s: float
+    command_ns: int
+
+
+def observe(
+    asked: ObserveRequest, progress: Progress, *, sleep: Callable[[float], None] = time.sleep
+) -> RunFolder:
+    """Sample the stack without any load and return the sealed folder; Ctrl-C ends it early, and keeps the data."""
+    services = attach.services(asked.project)
+    wall_ns = time.time_ns()
+    experiment = folders.create_experiment(asked.results, f"observe-{asked.project}", wall_ns)
+    folder = folders.create_run(experiment, "base", 1, wall_ns)
+    page = RunDocument(
+        status="running",
+        scenario_name=f"observe-{asked.project}",
+        run_id=new_run_id(),
+        services=names(services),
+        engine=EngineName.ATTACH,
+        engine_reason="a stack that was up already, watched without load",
+        owner=str(this_owner()),
+        clock={"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()},
+        facts={"subject": {}, "environment": {"host": facts.host_facts()}},
+        timing={"command_ns": asked.command_ns},
+    )
+    record = RunRecord(folder, page)
+    progress.say(f"watching {', '.join(service.name for service in services)} for {asked.duration_s:g} s")
+    with (
+        orderly(progress.say),
+        sealed(record),
+        guarded(page.run_id) as guard,
+        observing(
+            watches(services), folder.streams, folder.events, spawn=guard.spawn, project=asked.project
+        ) as observer,
+    ):
+        from_ns = time.monotonic_ns()
+        until_ns = from_ns + round(asked.duration_s * NS_PER_S)
+        record.change(spans=(Span(phase=Phase.WINDOW, from_ns=from_ns, until_ns=until_ns),))
+        try:
+            while (left_ns := until_ns - time.monotonic_ns()) > 0:
+                observer.check_alive()
+                progress.live(f"{left_ns / NS_PER_S:.0f} s left")
+                sleep(min(left_ns / NS_PER_S, _TICK_S))
+        except KeyboardInterrupt:
+            ended = Span(phase=Phase.WINDOW, from_ns=from_ns, until_ns=time.monotonic_ns())
+            record.change(spans=(ended,))
+    return folder

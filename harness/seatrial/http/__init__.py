@@ -1,0 +1,1 @@
+"""The lean HTTP client; knows nothing of Locust."""

@@ -1,1 +1,0 @@
-"""Functions of numbers: latency, memory, validity. No clock, no file, no socket."""

@@ -1,0 +1,139 @@
+"""Several short trials on one running load: the gate opens for each, and everything comes to rest in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from seatrial.compare.capacity_trial import TrialCounts
+from seatrial.load.child import LoadSettings
+from seatrial.load.driver import LoadDriver, LoadObserver, LoadResult, started
+from seatrial.load.steering import LEAD_NS
+from seatrial.model import LoadSecond, Phase, Span, Spawn
+from seatrial.units import NS_PER_S
+from seatrial.wire.rates import Rate
+
+REST_WITHIN_S = 4.0
+"""How long a stack may take to end what is in flight when a trial is over: 200 requests at 50 a second."""
+
+CALM_WITHIN_S = 40.0
+"""How long the next trial waits for what did not end by then: 100 pulls in flight on two cores took 15 s."""
+
+SETTLE_S = 1.0
+_SECOND_S = 1.5
+"""A second of the load is reported when it is over, and may be late."""
+
+
+class _Enough(Exception):
+    """Ends a sequence where the observer has seen enough."""
+
+
+class TrialSequence(LoadDriver):
+    """What a `Play` may do with a running load: trials that begin and end at rest, and one window at the end.
+
+    Rates are arrivals a second, spaced as the rate of the settings' load.
+    """
+
+    _spans: tuple[Span, ...] = ()
+    _counts: TrialCounts | None = None
+
+    def run_trials(self, play: Play) -> LoadResult:
+        """Wait until the load is ready, play, and drain it."""
+        self.await_ready()
+        self.begin(self.clock() + LEAD_NS)
+        with suppress(_Enough):
+            play(self)
+        begin_ns = self.clock()
+        self.drain()
+        self._enter(Phase.DRAIN, begin_ns, self.clock())
+        return LoadResult(spans=self._spans, errors=self.hearing.workers.errors)
+
+    def take_second(self, second: LoadSecond) -> None:
+        """Count a second of the load for the trial that is on."""
+        if self._counts is not None:
+            self._counts.take(second)
+        self.observer.second(self.phase, second)
+
+    def trial(
+        self, rate_per_s: float, duration_s: float, phase: Phase = Phase.SETTLE, rest_s: float = REST_WITHIN_S
+    ) -> TrialCounts:
+        """Open the gate for so long at this rate, and wait for rest.
+
+        What still waits for a user when the gate shuts is dropped; what is in flight may end within `rest_s`, and
+        is lost to the trial after that. The next trial waits for it all the same, at most CALM_WITHIN_S: what
+        a flood has left would break the budgets of any rate.
+        """
+        begin_ns = self._set_rate(rate_per_s)
+        end_ns = begin_ns + round(duration_s * NS_PER_S)
+        carried = 0 if self._counts is None else max(self._counts.under_way, 0)
+        counts = TrialCounts(rate_per_s=rate_per_s, begin_ns=begin_ns, end_ns=end_ns, carried=carried)
+        self._counts = counts
+        self.commands.gate(begin_ns, end_ns)
+        self._enter(phase, begin_ns, end_ns)
+        self._wait(end_ns)
+        rested_ns = end_ns + round(rest_s * NS_PER_S)
+        limit_ns = rested_ns + round(_SECOND_S * NS_PER_S)
+        while not counts.at_rest and self.clock() < limit_ns:
+            if counts.seconds and counts.seconds[-1].t_least_ns >= rested_ns:
+                break
+            self._step(limit_ns)
+        counts.close()
+        calm_ns = end_ns + round(CALM_WITHIN_S * NS_PER_S)
+        while not counts.at_rest and self.clock() < calm_ns:
+            self._step(calm_ns)
+        return counts
+
+    def window(self, rate_per_s: float, duration_s: float) -> None:
+        """Let the load run at this rate: it settles first, then comes the window. The gate stays open."""
+        begin_ns = self._set_rate(rate_per_s)
+        window_ns = begin_ns + round(SETTLE_S * NS_PER_S)
+        end_ns = window_ns + round(duration_s * NS_PER_S)
+        self._counts = None
+        self.commands.gate(begin_ns)
+        self._enter(Phase.SETTLE, begin_ns, window_ns)
+        self._wait(window_ns)
+        self._enter(Phase.WINDOW, window_ns, end_ns)
+        self._wait(end_ns)
+
+    def _set_rate(self, rate_per_s: float) -> int:
+        """Send the rate; return the moment from which it holds. Each time other random arrivals come."""
+        begin_ns, rate = self.clock() + LEAD_NS, self.load.rate
+        arrivals = Rate.steady(rate_per_s, poisson=rate is not None and rate.poisson)
+        self.commands.set_rate(arrivals, begin_ns, seed=self.seed + len(self._spans))
+        return begin_ns
+
+    def _enter(self, phase: Phase, from_ns: int, until_ns: int) -> None:
+        self.phase = phase
+        self._spans = (*self._spans, Span(phase=phase, from_ns=from_ns, until_ns=max(until_ns, from_ns)))
+        self.observer.phases_known(self._spans)
+
+    def _wait(self, until_ns: int) -> None:
+        while self.clock() < until_ns:
+            self._step(until_ns)
+
+    def _step(self, until_ns: int) -> None:
+        if self.observer.enough():
+            raise _Enough
+        self.step(until_ns)
+
+
+Play = Callable[[TrialSequence], None]
+"""What is done in a sequence, once all users are ready and nothing was begun yet."""
+
+
+def run_trials(
+    settings: LoadSettings,
+    observer: LoadObserver,
+    *,
+    spawn: Spawn,
+    play: Play,
+    clock: Callable[[], int] = time.monotonic_ns,
+) -> LoadResult:
+    """Drive the load as `play` wants it; raises what `started` and the steps of `LoadDriver` do.
+
+    The users must be able to follow a rate: `settings.load` has one, whose spacing is kept. Once the observer has
+    seen enough, the sequence ends where it is, and the load drains.
+    """
+    with started(settings, observer, spawn) as (control, process):
+        return TrialSequence(settings, observer, control, process, clock).run_trials(play)

@@ -1,0 +1,1 @@
+"""What one run measured, and whether it can be trusted; pure functions."""

@@ -1,0 +1,248 @@
+"""The language of metrics, as `gate:` and `budgets:` of a scenario write them.
+
+    p95 of "manifest by tag"          latency of an endpoint's or a flow's successes; also p50 and p99
+    throughput, throughput of pull    requests (or flows) a second that ended well
+    failures, failures of "token"     the share of requests (or flows) that failed
+    cpu per request [of auth]         processor time of the stack (or a service) for each request
+    cpu per flow [of auth]            the same for each flow
+    unreclaimable memory [of auth]    the median over the window
+    peak unreclaimable [of auth]      the highest value
+    p95 startup_s of "play"           a number that each flow reports in `detail`: mean, p50, p90, p95, p99 or max
+    stall ratio [of play]             short for `mean stall_ratio`
+
+The key of a detail ends in its unit: `_s`, `_ratio`, `_bytes` or `_count`; higher is taken as worse. Where no
+request was made, throughput, failures and `cpu per request` are those of the flows.
+
+A name of several words stands in quotes. An endpoint and a flow of one name: the endpoint is meant. Each may end
+with its own practical threshold: `p95 of "token" within 5%`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from seatrial.compare.effects import Scale
+from seatrial.wire.tables import DETAIL_ENDINGS, detail_ending
+
+
+class Kind(StrEnum):
+    """What is measured."""
+
+    LATENCY = "latency"
+    THROUGHPUT = "throughput"
+    FAILURES = "failures"
+    CPU = "cpu per request"
+    MEMORY = "unreclaimable memory"
+    PEAK = "peak unreclaimable"
+    DETAIL = "detail"
+
+
+class Unit(StrEnum):
+    """What a value counts; a share is a fraction of one."""
+
+    NS = "ns"
+    PER_S = "per_s"
+    SHARE = "share"
+    BYTES = "bytes"
+    COUNT = "count"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric; `text` is its canonical form, without the threshold.
+
+    `worse` is `higher` or `lower`. `threshold` is the smallest change that matters: of a ratio (0.05: 5 %), or, on
+    the difference scale, of the value itself (0.001: 0.1 percentage points). `key` names a detail of flows, of
+    which `percent` None is the mean and HIGHEST the largest. `per`: processor time of each request, or flow.
+    """
+
+    text: str
+    kind: Kind
+    unit: Unit
+    threshold: float
+    of: str | None = None
+    percent: int | None = None
+    worse: str = "higher"
+    scale: Scale = Scale.RATIO
+    key: str = ""
+    per: str = "request"
+
+
+HIGHEST = 100
+EXPECTED = (
+    'p95 of "NAME", throughput, failures, cpu per request, unreclaimable memory, peak unreclaimable, '
+    'or of a flow\'s details such as p95 startup_s of "NAME"'
+)
+_PERCENTILES = {50: 0.05, 95: 0.10, 99: 0.20}
+_PLAIN: dict[str, Metric] = {
+    "throughput": Metric(text="throughput", kind=Kind.THROUGHPUT, unit=Unit.PER_S, threshold=0.03, worse="lower"),
+    "failures": Metric(
+        text="failures", kind=Kind.FAILURES, unit=Unit.SHARE, threshold=0.001, scale=Scale.DIFFERENCE
+    ),
+    "cpu per request": Metric(text="cpu per request", kind=Kind.CPU, unit=Unit.NS, threshold=0.05),
+    "cpu per flow": Metric(text="cpu per flow", kind=Kind.CPU, unit=Unit.NS, threshold=0.05, per="flow"),
+    "unreclaimable memory": Metric(text="unreclaimable memory", kind=Kind.MEMORY, unit=Unit.BYTES, threshold=0.03),
+    "peak unreclaimable": Metric(text="peak unreclaimable", kind=Kind.PEAK, unit=Unit.BYTES, threshold=0.03),
+    "stall ratio": Metric(
+        text="stall ratio",
+        kind=Kind.DETAIL,
+        unit=Unit.SHARE,
+        threshold=0.01,
+        scale=Scale.DIFFERENCE,
+        key="stall_ratio",
+    ),
+}
+_ALSO = {
+    "peak unreclaimable memory": "peak unreclaimable",
+    "unreclaimable": "unreclaimable memory",
+    "failure": "failures",
+}
+_WORD = re.compile(r"[^\s\"'<>=]+\Z")
+_STATISTICS = {"mean": None, "p50": 50, "p90": 90, "p95": 95, "p99": 99, "max": HIGHEST}
+_DETAIL_THRESHOLDS = {None: 0.05, 50: 0.05, 90: 0.10, 95: 0.10, 99: 0.20, HIGHEST: 0.20}
+_DETAIL_UNITS = {"_s": Unit.NS, "_ratio": Unit.SHARE, "_bytes": Unit.BYTES, "_count": Unit.COUNT}
+_DETAIL = re.compile(r"(?P<statistic>mean|max|p\d+) (?P<key>\S+)\Z", re.IGNORECASE)
+_WHOLE = re.compile(r"\A(?P<what>[A-Za-z0-9_ ]+?)(?:\s+of\s+(?P<of>\"[^\"]*\"|.+?))?\Z")
+_WITHIN = re.compile(r"\A(?P<metric>.*\S)\s+within\s+(?P<share>\S+?)\s*%\s*\Z")
+_OF_SERVICE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})
+
+
+def parse(text: str) -> Metric:
+    """Read a metric with its optional `within N%`; ValueError says what is expected."""
+    match = _WITHIN.match(text.strip())
+    if match is None:
+        if says_within(text):
+            raise ValueError(f"{text.strip()!r}: a number of per cent such as `within 2%` is expected at its end")
+        return bare(text)
+    return replace(bare(match["metric"]), threshold=share(match["share"], text))
+
+
+def bare(text: str) -> Metric:
+    """Read a metric without a threshold; ValueError says what is expected."""
+    match = _WHOLE.match(" ".join(_outside_quotes(text)))
+    if match is None:
+        raise ValueError(f"{text.strip()!r} is not a metric: {EXPECTED} is expected")
+    what = _ALSO.get(match["what"].lower(), match["what"].lower())
+    name = _name(match["of"], text)
+    if (of_detail := _DETAIL.match(match["what"])) is not None:
+        return _detail(of_detail["statistic"].lower(), of_detail["key"], name, text)
+    if re.fullmatch(r"p\d+(\.\d+)?", what):
+        return _latency(what, name, text)
+    if what not in _PLAIN:
+        raise ValueError(f"{text.strip()!r} is not a metric: {_meant(what) or EXPECTED + ' is expected'}")
+    metric = _PLAIN[what]
+    if name is None:
+        return metric
+    shown = name if metric.kind in _OF_SERVICE and _WORD.match(name) else f'"{name}"'
+    return replace(metric, of=name, text=f"{metric.text} of {shown}")
+
+
+def says_within(text: str) -> bool:
+    """Tell whether something stands after the word `within`, outside of quotes."""
+    return "within" in [word.lower() for word in _outside_quotes(text)[:-1]]
+
+
+def share(number: str, text: str) -> float:
+    """Read the number of a percentage above zero as a fraction; ValueError with the whole `text` otherwise."""
+    try:
+        percent = float(number)
+    except ValueError as error:
+        raise ValueError(f"{text.strip()!r}: {number!r} is not a number of per cent") from error
+    if not 0 < percent < float("inf"):
+        hint = "no measurement can show that two things are exactly equal; more than 0% is expected"
+        raise ValueError(f"{text.strip()!r}: a threshold of {percent:g}% can't be judged; {hint}")
+    return percent / 100
+
+
+def _latency(what: str, name: str | None, text: str) -> Metric:
+    percent = float(what[1:])
+    if percent not in _PERCENTILES:
+        raise ValueError(f"{text.strip()!r}: {what} is not measured; p50, p95 or p99 is expected")
+    if name is None:
+        raise ValueError(f'{text.strip()!r} does not say of what: {what} of "NAME" is expected')
+    return Metric(
+        text=f'{what} of "{name}"',
+        kind=Kind.LATENCY,
+        unit=Unit.NS,
+        threshold=_PERCENTILES[int(percent)],
+        of=name,
+        percent=int(percent),
+    )
+
+
+def _detail(statistic: str, key: str, name: str | None, text: str) -> Metric:
+    ending = detail_ending(key)
+    if ending is None:
+        endings = f"{', '.join(DETAIL_ENDINGS[:-1])} or {DETAIL_ENDINGS[-1]}"
+        raise ValueError(
+            f"{text.strip()!r}: {key!r} has no unit: a detail of a flow that ends in {endings} is expected"
+        )
+    if statistic not in _STATISTICS:
+        expected = "mean, p50, p90, p95, p99 or max is expected"
+        raise ValueError(f"{text.strip()!r}: {statistic} of a detail is not measured; {expected}")
+    if name is None:
+        raise ValueError(f'{text.strip()!r} does not say of which flow: {statistic} {key} of "NAME" is expected')
+    return detail(statistic, key, name)
+
+
+def detail(statistic: str, key: str, flow: str) -> Metric:
+    """Return the metric of a flow's detail, whose key ends in a unit."""
+    percent, unit = _STATISTICS[statistic], _DETAIL_UNITS[detail_ending(key) or ""]
+    stalls = _PLAIN["stall ratio"]
+    if percent is None and key == stalls.key:
+        return replace(stalls, of=flow, text=f'{stalls.text} of "{flow}"')
+    return Metric(
+        text=f'{statistic} {key} of "{flow}"',
+        kind=Kind.DETAIL,
+        unit=unit,
+        threshold=0.01 if unit is Unit.SHARE else _DETAIL_THRESHOLDS[percent],
+        scale=Scale.DIFFERENCE if unit is Unit.SHARE else Scale.RATIO,
+        of=flow,
+        percent=percent,
+        key=key,
+    )
+
+
+def _name(written: str | None, text: str) -> str | None:
+    if written is None:
+        return None
+    if written.startswith('"'):
+        name = written[1:-1]
+        if not name or not written.endswith('"') or len(written) < len('""'):
+            raise ValueError(f"{text.strip()!r}: the name between the quotes is missing")
+        return name
+    if not _WORD.match(written):
+        raise ValueError(f"{text.strip()!r}: a name of several words stands in quotes")
+    return written
+
+
+def _outside_quotes(text: str) -> list[str]:
+    """Return the words of a text; what stands in quotes is one word, with its spaces as they are."""
+    return re.findall(r'"[^"]*"?|[^\s"]+', text)
+
+
+def _meant(what: str) -> str:
+    close = difflib.get_close_matches(what, [*_PLAIN, *_ALSO, *(f"p{one}" for one in _PERCENTILES)], n=1)
+    return f"did you mean {_ALSO.get(close[0], close[0])}?" if close else ""
+
+
+_HARDWARE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})
+_SURVIVORS = {
+    "host": _HARDWARE,
+    "engine": frozenset({Kind.MEMORY, Kind.PEAK}),
+    "storage driver": _HARDWARE,
+    "load": frozenset(Kind) - {Kind.THROUGHPUT},
+    "seed": frozenset(Kind),
+}
+
+
+def survives(metric: Metric, differing: str) -> bool:
+    """Tell whether a metric can be compared although this environment fact differs between the sides.
+
+    Across hosts processor time for each request and memory can; latency can't. A fact that is not known here (a
+    schema version) leaves nothing comparable.
+    """
+    return metric.kind in _SURVIVORS.get(differing, frozenset())

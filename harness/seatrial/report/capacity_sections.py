@@ -1,0 +1,182 @@
+"""The sections of a capacity result and its sentences, once for every form of its report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from seatrial.compare.capacity import TrialResult
+from seatrial.compare.carrying import Carries, Word
+from seatrial.measure.growth import Growth, Slope
+from seatrial.report import numbers
+from seatrial.report.tables import ColumnKind, Section, Table, lines, of_rows
+
+_MINUTE_S = 60
+_LITTLE = 0.1
+"""By so much the budgets alone can mislead a search: a limit of 500 ms in trials of 5 s."""
+
+
+def first(result: Carries) -> str:
+    """Return the result of one variant in one sentence."""
+    if result.word is Word.INTERRUPTED:
+        ends = ((result.lower_per_s, "kept the budgets"), (result.upper_per_s, "did not"))
+        known = ", ".join(f"{per_s(rate)} {word}" for rate, word in ends if rate is not None)
+        tried = f"{result.variant}: cut short after {len(result.trials)} trials"
+        return f"{tried}: {known or 'nothing is known of its capacity'}; that is no result"
+    if result.silent:
+        return f"{result.variant}: the stack did not answer, so nothing is known of its capacity"
+    if result.lower_per_s is None:
+        if result.upper_per_s is None:
+            return f"{result.variant}: nothing is known of its capacity"
+        return (
+            f"{result.variant}: no rate that was tried keeps the budgets; {per_s(result.upper_per_s)} breaks them"
+        )
+    held = f"{result.variant}: {per_s(result.lower_per_s)} keeps the budgets"
+    if result.upper_per_s is not None:
+        held += f", {per_s(result.upper_per_s)} does not"
+    validation = result.validation
+    if validation is None:
+        return f"{held}; not validated"
+    what = "validated" if result.word is Word.VALIDATED else "validation tried"
+    return f"{held}; {what} at {per_s(validation.rate_per_s)} for {validation.duration_s:g} s"
+
+
+def reasons(result: Carries) -> list[str]:
+    """Return what stands behind the word, the gravest first."""
+    said = []
+    if result.silent:
+        said.append(f"the stack did not answer: {result.silent}")
+    if result.word is Word.GENERATOR_LIMITED:
+        said.append(f"the load generator was the limit, not the stack: {result.limited_by}")
+    elif result.limited_by and result.limited_by != result.silent:
+        said.append(f"the search did not come to its end: {result.limited_by}")
+    if too_high := _short_trials(result):
+        said.append(too_high)
+    validation = result.validation
+    if validation is not None and validation.invalid:
+        said.append(f"the validation can't be trusted: {validation.invalid}")
+    if validation is not None and validation.saturated:
+        said.append(f"in the validation arrivals piled up: {validation.saturated}")
+    if validation is not None and validation.strained:
+        said.append(f"no budget broke in spite of {validation.strained}")
+    if result.shared:
+        said.append(f"HOST-LIMITED: {result.shared}; on a host with more cores the stack may carry more")
+    return said
+
+
+def _short_trials(result: Carries) -> str:
+    """Return by how much the bounds may be too high, where the trials are only a few flows long."""
+    if result.too_high <= _LITTLE or not result.flow_s:
+        return ""
+    longest_s = max(trial.duration_s for trial in result.trials)
+    return (
+        f"a flow takes {result.flow_s:.2g} s, a trial {longest_s:g} s: the bounds may be {result.too_high:.0%} "
+        f"too high; less with longer trials: --trial {math.ceil(2 * longest_s)}s"
+    )
+
+
+def memory(slope: Slope) -> str:
+    """Return what is said of one service's memory in the validation."""
+    if slope.per_s is None or slope.low is None or slope.high is None:
+        why = "it could not be read" if slope.word is Growth.UNTOLD else f"{slope.seconds:.0f} s tell nothing"
+        return f"{slope.service}: {slope.word}: {why}"
+    ends = [numbers.size(round(end * _MINUTE_S)) for end in (slope.per_s, slope.low, slope.high)]
+    return (
+        f"{slope.service}: {slope.word}: {ends[0]} a minute (95 %: {ends[1]} to {ends[2]}) on "
+        f"{numbers.size(slope.level_bytes)}; from {numbers.size(slope.matters_bytes)} on in {slope.seconds:.0f} s "
+        "it would matter"
+    )
+
+
+def per_s(rate: float) -> str:
+    """Return a rate with its unit, to three digits after which a search can't tell."""
+    return f"{rate:.4g}/s" if rate < 1000 else f"{rate:.0f}/s"  # noqa: PLR2004  (no exponent is wanted)
+
+
+def curve(result: Carries) -> str:
+    """Return which latency the curve shows."""
+    return f"p{result.percentile} of {result.of}" if result.of else f"p{result.percentile}"
+
+
+def sentences(found: Sequence[Carries]) -> list[str]:
+    """Return what the page says above the run: each variant's result, then what stands behind each."""
+    said = [f"{result.word}: {first(result)}" for result in found]
+    for result in found:
+        behind = reasons(result)
+        if result.validation is not None:
+            behind += [budget.text for budget in result.validation.budgets]
+            behind += [memory(slope) for slope in result.validation.memory]
+        said += [f"{result.variant}: {line}" for line in behind]
+    return said
+
+
+def overview(found: Sequence[Carries]) -> Table:
+    """Return a row for each variant."""
+    heads = (
+        ("variant", ColumnKind.WORDS),
+        *((head, ColumnKind.NUMBER) for head in ("lower", "upper", "validated")),
+        ("word", ColumnKind.WORDS),
+    )
+    rows = []
+    for result in found:
+        validated_per_s = None if result.validation is None else result.validation.rate_per_s
+        rates = (result.lower_per_s, result.upper_per_s, validated_per_s)
+        said = (numbers.UNKNOWN if rate is None else per_s(rate) for rate in rates)
+        rows.append((result.variant, *said, str(result.word)))
+    return of_rows(heads, rows)
+
+
+def sections(result: Carries) -> list[Section]:
+    """Return each trial in the order of the rates; then the validation's budgets and memory, if there was one."""
+    trials = Section(
+        name="trials",
+        title="Trials",
+        caption=f"{curve(result)} from the scheduled start; lost: no user served it in time",
+        table=_trials(result),
+    )
+    validation = result.validation
+    if validation is None:
+        return [trials]
+    held = [memory(slope) for slope in validation.memory]
+    return [
+        trials,
+        Section(
+            name="validation",
+            title="Validation",
+            caption=per_s(validation.rate_per_s),
+            table=lines([budget.text for budget in validation.budgets]),
+        ),
+        Section(
+            name="memory", title="Memory", caption="that can't be taken back, in that window", table=lines(held)
+        ),
+    ]
+
+
+def spent(result: Carries) -> str:
+    """Return how many trials there were, and how long they took."""
+    spent = f"{result.trial_s:.0f} s together, {result.search_s:.0f} s with the rests between them"
+    return f"{len(result.trials)} trials of {spent}"
+
+
+def _trials(result: Carries) -> Table:
+    heads = ("offered", "for", "arrivals", "completed", curve(result), "failed", "lost")
+    rows = [
+        (
+            per_s(trial.rate_per_s),
+            f"{trial.duration_s:g} s",
+            numbers.count(trial.arrivals),
+            per_s(trial.completed_per_s),
+            numbers.duration(trial.latency_ns),
+            numbers.count(trial.failed),
+            numbers.count(trial.lost),
+            _kept(trial),
+        )
+        for trial in sorted(result.trials, key=lambda trial: (trial.rate_per_s, trial.after_s))
+    ]
+    return of_rows((*((head, ColumnKind.NUMBER) for head in heads), ("budgets", ColumnKind.BRIEF)), rows)
+
+
+def _kept(trial: TrialResult) -> str:
+    if trial.invalid:
+        return f"invalid: {trial.invalid}"
+    return "kept" if trial.kept else "broken: flows pile up" if trial.piled else "broken"

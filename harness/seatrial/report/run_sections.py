@@ -1,0 +1,352 @@
+"""The sections of a run's report, once for every form of it; which columns each table has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+from seatrial.analysis.contents import Happened, Placed, Review
+from seatrial.measure.arrivals import Arrivals
+from seatrial.measure.latency import Traffic
+from seatrial.measure.validity import RESERVED
+from seatrial.measure.values import FlowDetail
+from seatrial.model import Note
+from seatrial.report import numbers, words
+from seatrial.report.mends import mend
+from seatrial.report.tables import Column, ColumnKind, Section, Table, of_rows, pairs
+from seatrial.wire.tables import NOT_FAILURES
+
+_MEMORY = (
+    ("unreclaimable_bytes", "unrecl.", False),
+    ("anon_bytes", "anon", False),
+    ("kernel_bytes", "kernel", False),
+    ("shmem_bytes", "shmem", False),
+    ("sock_bytes", "sock", False),
+    ("file_dirty_bytes", "dirty", False),
+    ("file_clean_bytes", "clean", False),
+    ("swap_bytes", "swap", False),
+    ("usage_bytes", "usage", True),
+    ("working_set_bytes", "work.set", True),
+)
+"""Class, its head, and whether it is left out on a narrow terminal."""
+
+_MOMENTS = ("start", "median", "peak", "end")
+_MOST_EVENTS = 20
+
+
+class Spans(Enum):
+    """Which durations a run can tell: those of its model, or none."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    SATURATED = "saturated"
+
+
+def sections(result: Review) -> list[Section]:
+    """Return the sections that have rows, in the order in which every form shows them."""
+    stack = [placed for placed in result.services if placed.use.service not in RESERVED]
+    every = (
+        _budgets(result),
+        _requests(result),
+        _flows(result),
+        _flow_details(result.details),
+        _outcomes([*result.endpoints, *result.flows]),
+        _memory(stack),
+        _work(result.services),
+        _events(result.events),
+        _notes(result.notes),
+        Section(name="run", title="Run", table=pairs(run_lines(result))),
+    )
+    return [section for section in every if section.table.rows]
+
+
+def _budgets(result: Review) -> Section:
+    return Section(
+        name="budgets",
+        title="Budgets",
+        caption="judged by this run alone, with 95 %",
+        table=of_rows(
+            (("verdict", ColumnKind.VERDICT), ("budget", ColumnKind.WORDS), ("measured", ColumnKind.WORDS)),
+            [(str(judged.word).upper(), judged.budget.text, judged.reason) for judged in result.budgets],
+        ),
+    )
+
+
+def _requests(result: Review) -> Section:
+    """One row for each endpoint, and one for all; a narrow table leaves failures to that of outcomes.
+
+    In the open model the service time takes the place of the first byte.
+    """
+    endpoints = result.endpoints
+    rows = [*endpoints, result.total] if len(endpoints) > 1 else list(endpoints)
+    spans = _spans(result)
+    first_byte = Column("first byte", [numbers.duration(row.first_byte_ns.p50) for row in rows])
+    columns = (
+        *_counts("endpoint", rows, failed_wide_only=True),
+        *_durations(rows, spans),
+        *([first_byte] if spans is Spans.CLOSED else []),
+        *_rates(rows),
+    )
+    return Section(
+        name="requests", title="Requests", caption=words.traffic_explained(result), table=Table(columns)
+    )
+
+
+def _flows(result: Review) -> Section:
+    """One row for each kind of flow; their requests are left out where there are none, or no room for them."""
+    rows, spans = result.flows, _spans(result)
+    asked = Column("requests", [numbers.count(row.requests) for row in rows], wide_only=spans is Spans.OPEN)
+    columns = (
+        *_counts("flow", rows),
+        *_durations(rows, spans),
+        *([asked] if any(row.requests for row in rows) else []),
+        *_rates(rows),
+    )
+    return Section(
+        name="flows",
+        title="Flows",
+        caption="a flow is one task of a user, such as a whole pull",
+        table=Table(columns),
+    )
+
+
+def _flow_details(details: Sequence[FlowDetail]) -> Section:
+    """One row for each number that flows of one name reported."""
+    columns = [
+        Column(head, [numbers.measured(getattr(detail, head), detail.unit) for detail in details])
+        for head in ("mean", "p50", "p95", "max")
+    ]
+    return Section(
+        name="details",
+        title="Flow details",
+        caption="what the flows in the window reported of themselves; - : too few to tell",
+        table=Table(
+            (
+                Column("flow", [detail.flow for detail in details], ColumnKind.WORDS),
+                Column("detail", [detail.key for detail in details], ColumnKind.WORDS),
+                Column("count", [numbers.count(detail.count) for detail in details]),
+                *columns,
+            )
+        ),
+    )
+
+
+def _outcomes(rows: Sequence[Traffic]) -> Section:
+    """One row for each endpoint or flow that did not always end well, with how often it ended how."""
+    bad = [row for row in rows if any(outcome != "ok" for outcome in row.outcomes)]
+    names = dict.fromkeys(outcome for row in bad for outcome in row.outcomes if outcome != "ok")
+    columns = [
+        Column(
+            f"{name}*" if name in NOT_FAILURES else name, [numbers.count(row.outcomes.get(name, 0)) for row in bad]
+        )
+        for name in names
+    ]
+    return Section(
+        name="outcomes",
+        title="Outcomes",
+        caption="* is not a failure: given up on purpose (aborted), or by the end of the run (cut)",
+        table=Table((Column("ended otherwise than ok", [row.name for row in bad], ColumnKind.WORDS), *columns)),
+    )
+
+
+def _memory(services: Sequence[Placed]) -> Section:
+    """Four rows for each service: start, median, peak and end of each memory class, in MiB."""
+    swaps = any(placed.use.memory["swap_bytes"].peak for placed in services)
+    rows = [(placed, moment) for placed in services for moment in _MOMENTS]
+    columns = [
+        Column(
+            head,
+            [numbers.mebibytes(getattr(placed.use.memory[name], moment)) for placed, moment in rows],
+            wide_only=wide_only,
+        )
+        for name, head, wide_only in _MEMORY
+        if name != "swap_bytes" or swaps
+    ]
+    named = [_named(placed) if moment == _MOMENTS[0] else "" for placed, moment in rows]
+    table = Table(
+        (
+            Column("service", named, ColumnKind.WORDS),
+            Column("MiB", [moment for _, moment in rows], ColumnKind.WORDS),
+            *columns,
+        ),
+        bold=frozenset(index for index, (_, moment) in enumerate(rows) if moment == "peak"),
+    )
+    said = "unrecl. = anon + kernel + shmem + sock + dirty; clean: cache that can be taken back"
+    return Section(name="memory", title="Memory", caption=said, table=table)
+
+
+def _work(services: Sequence[Placed]) -> Section:
+    """One row for each service: CPU, what held it up, how it was watched."""
+    used = [placed.use for placed in services]
+    trouble = [
+        Column("throttled", [numbers.duration(use.gained["throttled_ns"]) for use in used]),
+        Column("CPU stall", [numbers.duration(use.gained["cpu_stall_ns"]) for use in used]),
+        Column("mem. stall", [numbers.duration(use.gained["memory_stall_ns"]) for use in used]),
+        Column("I/O stall", [numbers.duration(use.gained["io_stall_ns"]) for use in used]),
+        Column("limit hits", [numbers.count(use.gained["limit_hits"]) for use in used]),
+        Column("OOM", [numbers.count(use.gained["oom_kills"]) for use in used]),
+    ]
+    empty = [column.head for column in trouble if set(column.cells) <= {"0", numbers.UNKNOWN}]
+    columns = (
+        Column("service", [use.service for use in used], ColumnKind.WORDS),
+        Column("cores", [numbers.cores(use.cpu_cores) for use in used]),
+        Column("CPU/flow", [numbers.duration(use.cpu_per_flow_ns) for use in used])
+        if any(use.cpu_per_flow_ns is not None for use in used)
+        else Column("CPU/request", [numbers.duration(use.cpu_per_request_ns) for use in used]),
+        *(column for column in trouble if column.head not in empty),
+        Column("samples/s", [numbers.rate(use.samples_per_s) for use in used]),
+        Column("gap p99", [numbers.duration(use.period_ns.p99) for use in used], wide_only=True),
+    )
+    return Section(
+        name="work",
+        title="Work",
+        caption="CPU in the window; stall: time in which some task waited; gap: time between two samples",
+        table=Table(columns),
+        footnote=f"0 or not told for every service: {', '.join(empty)}" if empty else "",
+    )
+
+
+def _events(events: Sequence[Happened]) -> Section:
+    rows = [(numbers.moment(event.after_ns), words.event(event)) for event in events[:_MOST_EVENTS]]
+    if len(events) > _MOST_EVENTS:
+        rows.append(("...", f"{len(events) - _MOST_EVENTS} more in events.jsonl"))
+    return Section(name="events", title="Events", caption="from the start of the window", table=pairs(rows))
+
+
+def _notes(notes: Sequence[Note]) -> Section:
+    rows = []
+    for note in notes:
+        rows.append((("! " if note.invalidates else "  ") + note.kind, note.text))
+        if advice := mend(note.kind):
+            rows.append(("", f"-> {advice}"))
+    said = "what to keep in mind, and what to do about it"
+    return Section(name="notes", title="Notes", caption=said, table=pairs(rows))
+
+
+def _spans(result: Review) -> Spans:
+    if result.saturated:
+        return Spans.SATURATED
+    return Spans.OPEN if result.open_model else Spans.CLOSED
+
+
+def _counts(head: str, rows: Sequence[Traffic], *, failed_wide_only: bool = False) -> list[Column]:
+    return [
+        Column(head, [row.name for row in rows], ColumnKind.WORDS),
+        Column("count", [numbers.count(row.count) for row in rows]),
+        Column("failed", [numbers.count(row.failures) for row in rows], wide_only=failed_wide_only),
+    ]
+
+
+def _durations(rows: Sequence[Traffic], spans: Spans) -> list[Column]:
+    if spans is Spans.SATURATED:
+        return [Column("latency", [spans.value for _ in rows])]
+    columns = [
+        Column("p50", [numbers.duration(row.latency_ns.p50) for row in rows]),
+        Column("p95", [numbers.duration(row.latency_ns.p95) for row in rows]),
+        Column("p99", [numbers.duration(row.latency_ns.p99) for row in rows]),
+        Column("max", [numbers.duration(row.latency_ns.max) for row in rows]),
+    ]
+    if spans is Spans.OPEN:
+        columns.append(Column("service p95", [numbers.duration(row.service_ns.p95) for row in rows]))
+    return columns
+
+
+def _rates(rows: Sequence[Traffic]) -> list[Column]:
+    return [
+        Column("per s", [numbers.rate(row.per_s) for row in rows]),
+        Column("MB/s", [numbers.megabytes_per_s(row.bytes_per_s) for row in rows], wide_only=True),
+    ]
+
+
+def _named(placed: Placed) -> str:
+    return f"{placed.use.service} ({placed.place})" if placed.place else placed.use.service
+
+
+def run_lines(result: Review) -> list[tuple[str, str]]:
+    """Return what was run, how the load and the sampler fared, and where the data lies; without empty lines."""
+    about, times = result.about, result.times
+    rows = [
+        ("question", about.question),
+        ("began", about.began_utc),
+        ("engine", f"{about.engine}: {about.engine_reason}" if about.engine_reason else about.engine),
+        ("load went by", about.url_via),
+        ("arrivals", _arrivals(result.generator.arrivals, result.window.length_ns)),
+        ("generator", _generator(result)),
+        ("cores", _cores(about.pinning)),
+        ("sampler", _sampler(result)),
+        ("to first request", _since(times.command_to_first_request_ns, "from the command")),
+        ("to the end", _since(times.last_request_to_end_ns, "from the last request, with teardown")),
+        ("data", about.folder),
+        ("", f"{', '.join(about.files)}; pandas, polars and DuckDB open the tables"),
+        ("see it again", f"seatrial show {about.show}"),
+    ]
+    return [(name, text) for name, text in rows if text]
+
+
+def facts(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return nested values as named lines: `host.kernel`, `6.1`; lists in one line, nothing for nothing."""
+    return [(name.removeprefix("."), text) for name, text in _flat("", values) if text]
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401  (any JSON value)
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(f"{name}.{key}", inner)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        yield name, ", ".join(map(str, value))
+    else:
+        yield name, "" if value is None else str(value)
+
+
+def _since(took_ns: int | None, what: str) -> str:
+    return "" if took_ns is None else f"{numbers.duration(took_ns)} {what}"
+
+
+def _arrivals(seen: Arrivals | None, window_ns: int) -> str:
+    """Tell what the load's whole seconds counted; the window's edges lie in seconds that are left out."""
+    if seen is None:
+        return ""
+    ended = f"{numbers.count(seen.completed)} completed ({_per_s(seen.completed, seen)})"
+    waited = f"{numbers.count(seen.late)} found no idle user, {numbers.count(seen.dropped)} dropped in the window"
+    of = f"in {numbers.counted(seen.seconds, 'whole second')} of {numbers.duration(window_ns)}: "
+    return f"{of}{numbers.count(seen.offered)} offered ({_per_s(seen.offered, seen)}), {ended}; {waited}"
+
+
+def _per_s(count: int, seen: Arrivals) -> str:
+    return f"{numbers.rate(count / max(seen.seconds, 1))}/s"
+
+
+def _generator(review: Review) -> str:
+    use = review.generator
+    if not use.seconds:
+        return ""
+    processes = "1 process" if use.workers == 1 else f"{numbers.count(use.workers)} processes"
+    usual, most = numbers.percent(use.cpu_median), numbers.percent(use.cpu_max)
+    lag = numbers.duration(use.loop_lag_p99_max_ns)
+    slip = numbers.duration(use.slip_p99_max_ns)
+    said = f"{processes}, CPU {usual} of what it may use (at most {most}), loop lag p99 at most {lag}"
+    return said if use.arrivals is None else f"{said}, schedule slip p99 at most {slip}"
+
+
+def _cores(pinning: Mapping[str, Sequence[int] | None]) -> str:
+    """Say which cores load and stack had; nothing where that is not known, as for a daemon on another host."""
+    load, stack = pinning.get("generator"), pinning.get("stack")
+    if not load or not stack:
+        return ""
+    apart = "apart" if set(load).isdisjoint(stack) else "shared"
+    return f"load on {_listed(load)}, stack on {_listed(stack)}: {apart}"
+
+
+def _listed(cores: Sequence[int]) -> str:
+    return ", ".join(map(str, cores))
+
+
+def _sampler(review: Review) -> str:
+    own = [placed.use for placed in review.services if placed.use.service == "sampler"]
+    reading = [placed.use.reading_ns.p50 for placed in review.services if placed.use.service not in RESERVED]
+    told = [took for took in reading if took is not None]
+    if not own or not told:
+        return ""
+    least, most = numbers.duration(min(told)), numbers.duration(max(told))
+    return f"{numbers.percent(own[0].cpu_cores)} of a core; {least} to {most} for one reading of a service (p50)"

@@ -1,0 +1,51 @@
+"""The sampler as a process: `python -m seatrial.observe`, the plan on its standard input."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import sys
+from contextlib import suppress
+from types import FrameType
+
+from seatrial.errors import ResultsUnwritable
+from seatrial.sampler.inbox import Inbox
+from seatrial.sampler.messages import EXIT_UNWRITABLE, READY, Plan
+from seatrial.sampler.sampler import Sampler
+
+_PLAN_WITHIN_S = 10.0
+
+
+def main() -> int:
+    """Read the plan, say `ready`, sample until the input ends, leave the summary; return the exit code."""
+    _raise_descriptor_limit()
+    inbox = Inbox(sys.stdin.fileno())
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        inbox.ended = True
+
+    signal.signal(signal.SIGTERM, stop)
+    line = inbox.first_line(_PLAN_WITHIN_S)
+    if line is None:
+        return 0  # the harness went away before it had said anything
+    plan = Plan.decode(line)
+    try:
+        sampler = Sampler(plan, inbox)
+        sampler.open()
+        sys.stdout.buffer.write(READY)
+        sys.stdout.buffer.flush()
+        sampler.run().write(plan.streams)
+    except ResultsUnwritable as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_UNWRITABLE
+    return 0
+
+
+def _raise_descriptor_limit() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # above fs.nr_open, or forbidden: the soft limit is enough for most stacks
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

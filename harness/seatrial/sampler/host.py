@@ -1,0 +1,135 @@
+"""The host itself: `/proc` of the whole machine.
+
+`usage` is total minus available memory, `limit` the total. CPU is what was busy: all but idle, waiting for I/O and
+stolen; `stolen` is what a hypervisor kept while a task was ready to run, and `engine` what Docker's own processes
+used. `major_faults` and `oom_kills` are those of the whole machine. Disk bytes are those of whole disks (no
+partition, loop, RAM or stacked device: their bytes are in the disks below); network bytes are those that cross a
+hardware interface, so that traffic between containers counts nothing here; NULL where there is no such interface.
+Paging, disks, network, tasks and PSI are read once a second, and NULL in the readings between.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from seatrial.sampler.disks import is_disk
+from seatrial.sampler.engine import EngineProcesses
+from seatrial.sampler.network import Network
+from seatrial.sampler.reading import Descriptors, Keyed, Pressure, whole
+from seatrial.sampler.reading_ import known_sum, remainder, scaled
+from seatrial.sampler.seldom import SlowColumns
+from seatrial.units import NS_PER_TICK
+from seatrial.wire.streams import NULL
+from seatrial.wire.tables import Reading
+
+_SECTOR_BYTES = 512
+_MEMORY = """
+    MemTotal: MemAvailable: AnonPages: Cached: Buffers: Shmem: Dirty: Writeback: SwapTotal: SwapFree:
+    Slab: KernelStack: PageTables: Percpu:
+""".split()
+
+
+class Host:
+    """The open files of the machine."""
+
+    kind = "host"
+
+    def __init__(
+        self,
+        root: Path = Path("/"),
+        clock: Callable[[], int] = time.monotonic_ns,
+        engine: EngineProcesses | None = None,
+    ) -> None:
+        """Open all; OSError if `/proc` is not there. Without an `engine` nothing is told of it."""
+        self._files = files = Descriptors()
+        proc = root / "proc"
+        self._memory = Keyed(files.open(proc / "meminfo"), _MEMORY)
+        self._stat = files.open(proc / "stat")
+        self._paging = Keyed(files.optional(proc / "vmstat"), ["pgmajfault", "oom_kill"], pages=True)
+        self._psi = Pressure(files, proc / "pressure", "")
+        self._disks = files.optional(proc / "diskstats")
+        self._disk_names = _disk_names(root / "sys/block")
+        interfaces = _hardware_interfaces(root / "sys/class/net")
+        self._net = Network(files, proc / "net/dev" if interfaces else None, interfaces.__contains__)
+        self._load = files.optional(proc / "loadavg")
+        self._slow = SlowColumns(clock)
+        self._engine = engine
+
+    def read(self) -> Reading:
+        """Read every file once."""
+        total, free, anon, cached, buffers, shmem, dirty, writeback, *rest = (
+            scaled(value, 1024) for value in self._memory.values()
+        )
+        swap_total, swap_free, *kernel = rest
+        busy_ns, stolen_ns = self._busy_and_stolen_ns()
+        reading = Reading(
+            usage_bytes=remainder(total, free),
+            anon_bytes=anon,
+            file_clean_bytes=remainder(known_sum(cached, buffers), shmem, dirty, writeback),
+            file_dirty_bytes=known_sum(dirty, writeback),
+            shmem_bytes=shmem,
+            kernel_bytes=known_sum(*kernel),
+            swap_bytes=remainder(swap_total, swap_free),
+            limit_bytes=total,
+            cpu_ns=busy_ns,
+            stolen_ns=stolen_ns,
+            engine_ns=NULL if self._engine is None else self._engine.used_ns(),
+        )
+        return self._with_slow_columns(reading) if self._slow.due() else reading
+
+    def close(self) -> None:
+        """Let go of every descriptor."""
+        self._files.close()
+
+    def _with_slow_columns(self, reading: Reading) -> Reading:
+        faults, oom_kills = self._paging.values()
+        cpu_stall, memory_stall, io_stall = self._psi.stalls_ns()
+        read, written = self._disk_bytes()
+        received, sent = self._net.received_and_sent()
+        return reading._replace(
+            oom_kills=oom_kills,
+            cpu_stall_ns=cpu_stall,
+            memory_stall_ns=memory_stall,
+            io_stall_ns=io_stall,
+            major_faults=faults,
+            read_bytes=read,
+            written_bytes=written,
+            rx_bytes=received,
+            tx_bytes=sent,
+            processes=self._tasks(),
+        )
+
+    def _busy_and_stolen_ns(self) -> tuple[int, int]:
+        """Sum user, nice, system, irq and softirq, and tell steal; guests are part of user (proc(5))."""
+        fields = os.pread(self._stat, 512, 0).split(None, 9)
+        user, nice, system, _idle, _wait, irq, softirq, stolen = map(int, fields[1:9])
+        return (user + nice + system + irq + softirq) * NS_PER_TICK, stolen * NS_PER_TICK
+
+    def _disk_bytes(self) -> tuple[int, int]:
+        """Sum sectors read and written: columns 6 and 10 of `diskstats`, always of 512 bytes (kernel iostats)."""
+        if self._disks is None:
+            return NULL, NULL
+        rows = [line.split(None, 10) for line in whole(self._disks).splitlines()]
+        own = [row for row in rows if row[2] in self._disk_names]
+        return sum(int(row[5]) for row in own) * _SECTOR_BYTES, sum(int(row[9]) for row in own) * _SECTOR_BYTES
+
+    def _tasks(self) -> int:
+        """Count all tasks: the fourth field of `loadavg` is running/existing."""
+        return NULL if self._load is None else int(os.pread(self._load, 128, 0).split()[3].partition(b"/")[2])
+
+
+def _disk_names(block: Path) -> frozenset[bytes]:
+    try:
+        return frozenset(entry.name.encode() for entry in block.iterdir() if is_disk(entry.name))
+    except OSError:
+        return frozenset()
+
+
+def _hardware_interfaces(net: Path) -> frozenset[str]:
+    try:
+        return frozenset(entry.name for entry in net.iterdir() if (entry / "device").exists())
+    except OSError:
+        return frozenset()

@@ -1,0 +1,170 @@
+"""A process and its descendants, for services that run without a container and for the generator.
+
+At each reading: `usage` is the sum of resident sizes and `anon` its anonymous part (`statm`), CPU and major faults
+come from `stat`, disk bytes from `io`. Pages that forked processes share count once for each of them.
+Every ten seconds `smaps_rollup` tells the rest, in proportional shares, so shared pages count once: file (all of
+it in `file_clean`: the kernel does not tell which pages are dirty), shmem and swap; NULL in the readings between.
+It takes 1 ms for each 300 MiB, and a lock of the process that is read. CPU time moves in steps of the kernel's
+clock tick (10 ms). Counters of children that have ended live on in their parent, once it has waited for them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from seatrial.sampler.processes import ProcessTable
+from seatrial.sampler.reading import Descriptors, Keyed
+from seatrial.sampler.reading_ import GONE_ERRORS, known_sum, scaled
+from seatrial.units import NS_PER_S, NS_PER_TICK, stat_fields
+from seatrial.wire.streams import NULL
+from seatrial.wire.tables import Reading
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_SMAPS_PERIOD_NS = 10 * NS_PER_S
+_SMAPS = ["Pss_File:", "Pss_Shmem:", "SwapPss:"]
+_ENDED = (b"Z", b"X")
+_PARENT, _FAULTS, _CPU, _THREADS = 1, slice(9, 11), slice(11, 15), 17
+"""Fields 4, 12-13, 14-17 and 20 of `stat`, own and of waited-for children, counted from the state (proc(5))."""
+
+
+class _Process:
+    """The open files of one process, and what its counters last said."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files = Descriptors()
+        try:
+            self._stat = self.files.open(folder / "stat")
+            self._statm = self.files.open(folder / "statm")
+        except OSError:
+            self.files.close()
+            raise
+        self._io = Keyed(self.files.optional(folder / "io"), ["read_bytes:", "write_bytes:"])
+        self._smaps = folder / "smaps_rollup"
+        self.parent = 0
+        self.counters: tuple[int, int, int, int] = (NULL, NULL, NULL, NULL)
+
+    def read(self) -> tuple[int, int, int]:
+        """Return resident pages, pages of files and shmem among them, and threads; OSError when it has ended."""
+        fields = stat_fields(os.pread(self._stat, 1024, 0))
+        if fields[0] in _ENDED:
+            raise ProcessLookupError(errno.ESRCH, "a process that only waits to be reaped")
+        self.parent = int(fields[_PARENT])
+        cpu = sum(map(int, fields[_CPU]))
+        read, written = self._disk_bytes()
+        self.counters = (cpu, sum(map(int, fields[_FAULTS])), read, written)
+        _size, resident, shared, _rest = os.pread(self._statm, 128, 0).split(None, 3)
+        return int(resident), int(shared), int(fields[_THREADS])
+
+    def shares(self) -> list[int]:
+        """Return the proportional shares of file, shmem and swap in KiB; NULL if they can't be read now.
+
+        Opened anew each time: a descriptor belongs to the address space that an `exec` leaves behind, and answers
+        ESRCH from then on.
+        """
+        files = Descriptors()
+        try:
+            return Keyed(files.open(self._smaps), _SMAPS).values()
+        except OSError:
+            return [NULL] * len(_SMAPS)  # it ended since it was read, or is not ours to look into
+        finally:
+            files.close()
+
+    def _disk_bytes(self) -> tuple[int, int]:
+        try:
+            read, written = self._io.values()
+        except OSError:  # EACCES once it has become another user's by `exec`; that it ended, `stat` tells
+            return self.counters[2:]
+        return read, written
+
+
+class Tree:
+    """The processes below one process, itself included; a known process stays until it ends, whoever adopts it."""
+
+    kind = "process tree"
+
+    def __init__(
+        self,
+        pid: int,
+        table: ProcessTable,
+        *,
+        proc: Path = Path("/proc"),
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """Open the first process; OSError if it has ended."""
+        self._table = table
+        self._proc = proc
+        self._clock = clock
+        self._processes = {pid: _Process(proc / str(pid))}
+        self._scans_seen = -1
+        self._smaps_at_ns = clock()
+        self._lost = [NULL] * 4
+        self._highest = [NULL] * 4
+
+    def read(self) -> Reading:
+        """Read every process once; OSError of GONE_ERRORS when none is left."""
+        self._follow()
+        readings = [reading for pid in list(self._processes) if (reading := self._read(pid)) is not None]
+        if not readings:
+            raise ProcessLookupError(errno.ESRCH, "no process of the tree is left")
+        resident, shared, threads = (sum(column) for column in zip(*readings, strict=True))
+        file, shmem, swap = self._shares_bytes()
+        cpu, faults, read_bytes, written_bytes = self._counters()
+        return Reading(
+            usage_bytes=resident * _PAGE_BYTES,
+            anon_bytes=(resident - shared) * _PAGE_BYTES,
+            file_clean_bytes=file,
+            shmem_bytes=shmem,
+            swap_bytes=swap,
+            cpu_ns=cpu * NS_PER_TICK,
+            major_faults=faults,
+            read_bytes=read_bytes,
+            written_bytes=written_bytes,
+            processes=threads,
+        )
+
+    def close(self) -> None:
+        """Let go of every descriptor."""
+        for process in self._processes.values():
+            process.files.close()
+        self._processes.clear()
+
+    def _follow(self) -> None:
+        self._table.refresh()
+        if self._table.scans == self._scans_seen:
+            return
+        self._scans_seen = self._table.scans
+        for pid in self._table.descendants(self._processes) - self._processes.keys():
+            try:
+                self._processes[pid] = _Process(self._proc / str(pid))
+            except OSError:
+                continue  # it ended since the scan
+
+    def _read(self, pid: int) -> tuple[int, int, int] | None:
+        try:
+            return self._processes[pid].read()
+        except OSError as error:
+            if error.errno not in GONE_ERRORS:
+                raise
+        ended = self._processes.pop(pid)
+        ended.files.close()
+        if ended.parent not in self._processes:  # nobody of the tree inherits its counters
+            self._lost = [known_sum(total, last) for total, last in zip(self._lost, ended.counters, strict=True)]
+        return None
+
+    def _shares_bytes(self) -> list[int]:
+        if self._clock() < self._smaps_at_ns:
+            return [NULL] * len(_SMAPS)
+        self._smaps_at_ns = self._clock() + _SMAPS_PERIOD_NS
+        shares = [process.shares() for process in self._processes.values()]
+        return [scaled(known_sum(*column), 1024) for column in zip(*shares, strict=True)]
+
+    def _counters(self) -> list[int]:
+        """Sum the counters; never less than before: a child's count is nowhere until its parent has waited."""
+        columns = zip(self._lost, *(process.counters for process in self._processes.values()), strict=True)
+        for at, column in enumerate(columns):
+            self._highest[at] = max(self._highest[at], known_sum(*column))
+        return list(self._highest)

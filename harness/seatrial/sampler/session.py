@@ -1,0 +1,142 @@
+"""The harness's side: runs the sampler as a process of its own, and says what became of it."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from seatrial.errors import MeasurementInvalid, ResultsUnwritable
+from seatrial.model import Spawn, Watch
+from seatrial.sampler.messages import EXIT_UNWRITABLE, READY, STOP, Plan, Summary, watch_line
+
+_READY_WITHIN_S = 30.0
+_END_WITHIN_S = 15.0
+_TAIL_BYTES = 2000
+_ARGV = (sys.executable, "-P", "-m", "seatrial.observe")  # -P: a folder `docker/` of the user must not be imported
+
+
+@dataclass(slots=True, kw_only=True)
+class Observer:
+    """A sampler that runs; `summary` is there once the context has ended."""
+
+    _process: subprocess.Popen[bytes]
+    _streams: Path
+    _errors: IO[bytes]
+    summary: Summary | None = None
+
+    @property
+    def pid(self) -> int:
+        """The sampler's process."""
+        return self._process.pid
+
+    def watch(self, watch: Watch) -> None:
+        """Add a target from now on; if the sampler has died, the end of the context tells it."""
+        self._send(watch_line(watch))
+
+    def check_alive(self) -> None:
+        """Raise as `check` does if the sampler has died by now: a run without samples need not go on."""
+        if self._process.poll() is not None:
+            raise self._failure("the memory sampler ended before the run did")
+
+    def begin(self, plan: Plan) -> None:
+        """Hand over the plan and wait for `ready`; MeasurementInvalid or ResultsUnwritable if it does not come."""
+        self._send(plan.encode())
+        if self._answer(_READY_WITHIN_S) != READY:
+            self.end()
+            raise self._failure("the memory sampler did not start")
+
+    def end(self) -> None:
+        """Ask the sampler to stop, wait for its end, kill it if it does not come; raises nothing."""
+        self._send(STOP)
+        with suppress(OSError):
+            _pipe(self._process.stdin).close()
+        try:
+            self._process.wait(_END_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        _pipe(self._process.stdout).close()
+        with suppress(OSError, ValueError, TypeError):
+            self.summary = Summary.load(self._streams)
+
+    def check(self) -> None:
+        """Raise MeasurementInvalid if the sampler died early, ResultsUnwritable if it could not write."""
+        if self._process.returncode != 0 or self.summary is None:
+            raise self._failure("the memory sampler ended before the run did")
+
+    def _failure(self, what: str) -> MeasurementInvalid | ResultsUnwritable:
+        code = self._process.returncode
+        kind = ResultsUnwritable if code == EXIT_UNWRITABLE else MeasurementInvalid
+        return kind(
+            what,
+            where="python -m seatrial.observe",
+            seen=f"exit code {code}; {self._stderr_tail() or 'no message'}",
+            expected="samples until the end of the run",
+            hint="free space under the results folder" if kind is ResultsUnwritable else "seatrial doctor",
+        )
+
+    def _send(self, line: bytes) -> None:
+        with suppress(OSError, ValueError):  # it has died, or is ended: told by `check`
+            pipe = _pipe(self._process.stdin)
+            pipe.write(line)
+            pipe.flush()
+
+    def _answer(self, within_s: float, clock: Callable[[], float] = time.monotonic) -> bytes:
+        descriptor = _pipe(self._process.stdout).fileno()
+        deadline = clock() + within_s
+        heard = b""
+        while not heard.endswith(b"\n") and (left := deadline - clock()) > 0:
+            ready, _, _ = select.select([descriptor], [], [], left)
+            piece = os.read(descriptor, 64) if ready else b""
+            if not piece:
+                break
+            heard += piece
+        return heard
+
+    def _stderr_tail(self) -> str:
+        size = self._errors.seek(0, os.SEEK_END)
+        self._errors.seek(max(0, size - _TAIL_BYTES))
+        return self._errors.read().decode(errors="replace").strip()
+
+
+@contextmanager
+def observing(
+    watches: Sequence[Watch],
+    streams: Path,
+    events: Path,
+    *,
+    spawn: Spawn,
+    project: str = "",
+    hz: float = 10.0,
+) -> Iterator[Observer]:
+    """Sample `watches` into `streams`, and Docker's events into `events`, while the context lasts.
+
+    `project` is the Compose project whose new containers are followed too. Raises MeasurementInvalid (with the end
+    of the sampler's standard error) or ResultsUnwritable if the sampler did not start, or ended early; an error
+    that the body raises comes first.
+    """
+    plan = Plan(watches=tuple(watches), streams=streams, events=events, project=project, hz=hz)
+    with tempfile.TemporaryFile() as errors:
+        process = spawn(_ARGV, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+        observer = Observer(_process=process, _streams=streams, _errors=errors)
+        observer.begin(plan)
+        try:
+            yield observer
+        finally:
+            observer.end()
+        observer.check()
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    if pipe is None:
+        raise ValueError("the sampler was started without pipes")
+    return pipe
