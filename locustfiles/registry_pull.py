@@ -24,9 +24,9 @@ import _redirect
 import _token
 from _catalogue import Image, images
 from _untrusted import Nonsense
-from seatrial.http.response import Response
 from seatrial.user import LeanUser, product
 from seatrial.user.flows import Flow
+from seatrial.user.response import Response
 
 PROFILE = "containerd"
 SIDE_BY_SIDE = 3

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from seatrial.compare.capacity import TrialResult
-from seatrial.compare.carrying import Carries
-from seatrial.compare.verdicts import Verdict
-from seatrial.compare.words import Word
+from seatrial.compare.capacity import CapacityResult, TrialResult
+from seatrial.compare.verdicts import Verdict, Word
 from seatrial.measure import metric
 
 MS = 1_000_000
@@ -32,19 +30,19 @@ def verdict(variant: str, metric_text: str, word: Word, effect: float, margin: f
     )
 
 
-def capacities() -> list[Carries]:
+def capacities() -> list[CapacityResult]:
     """Return the capacities of three variants, one of which has a hostile name."""
     return [carries(name, 100 + 40 * place) for place, name in enumerate(("base", HOSTILE, "unbuffered"))]
 
 
-def carries(variant: str, capacity_per_s: float) -> Carries:
+def carries(variant: str, capacity_per_s: float) -> CapacityResult:
     """Return a search that ended at a capacity, with a trial beyond it that nothing could time."""
     trials = [
         _trial(capacity_per_s * share, round(10 * MS / (1.05 - share)), excess=0.5)
         for share in (0.5, 0.8, 0.95, 1.0)
     ]
     trials += [_trial(capacity_per_s * 1.1, 900 * MS, excess=3.0), _trial(capacity_per_s * 2, None, excess=9.0)]
-    return Carries(
+    return CapacityResult(
         variant=variant,
         budgets=('p95 of "blob" < 100ms',),
         percentile=95,

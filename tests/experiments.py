@@ -12,7 +12,7 @@ import factories
 from factories import MIB, Asked, at
 
 from seatrial.model import ExperimentPlan, Look, Note, NoteKind, Phase, Span
-from seatrial.record import plans
+from seatrial.record import documents
 from seatrial.record.folder import RunFolder, create_experiment, create_run
 from seatrial.record.seal import seal
 from seatrial.units import NS_PER_S
@@ -60,7 +60,7 @@ def experiment(
     """
     chance = random.Random(1)  # noqa: S311  (made-up figures)
     folder = create_experiment(results, "made-up", factories.WALL_NS)
-    plans.save(folder, planned(truths, blocks, **plan))
+    documents.save_plan(folder, planned(truths, blocks, **plan))
     for number in range(1, blocks + 1):
         drift = 1 + 0.02 * number
         for name, truth in truths.items():

@@ -11,17 +11,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from seatrial.measure.requests import gathered
-from seatrial.measure.tables import Requests
-from seatrial.measure.window import Window
+from seatrial.measure.requests import request_stats
+from seatrial.measure.tables import RequestColumns, Window
 from seatrial.model import Phase, Span
-from seatrial.record import documents, pieces
+from seatrial.record import documents, read
 from seatrial.record.documents import RunDocument
 from seatrial.record.folder import RunFolder, create_experiment, create_run
 from seatrial.record.seal import seal
 from seatrial.units import NS_PER_S
-from seatrial.wire.streams import NULL, Layout, line_header, read_layout
-from seatrial.wire.tables import CONNECTIONS, METHODS, OUTCOMES, requests_layout, samples_layout
+from seatrial.wire.streams import (
+    CONNECTIONS,
+    METHODS,
+    NULL,
+    OUTCOMES,
+    Layout,
+    line_header,
+    read_layout,
+    requests_layout,
+    samples_layout,
+)
 
 BEGIN_NS = 1_000 * NS_PER_S
 WALL_NS = 1_795_241_700 * NS_PER_S
@@ -204,14 +212,14 @@ def run(
     write_lines(folder.streams, "generator", (second(n) for n in range(42)), table="generator")
     event = {"t_ns": at(12.5), "service": "nginx", "event": "health_status", "detail": {"health": "healthy"}}
     folder.events.write_text(json.dumps(event) + "\n")
-    documents.save(folder, document(**changes))
+    documents.save_document(folder, document(**changes))
     return folder
 
 
-def requests_of(folder: RunFolder) -> Requests:
+def requests_of(folder: RunFolder) -> RequestColumns:
     """Return all requests of a sealed run, of whatever phase."""
     everything = Window(opened=False, from_ns=0, until_ns=0, length_ns=0)
-    return gathered(pieces.requests(folder), everything, pieces.count(folder))[0]
+    return request_stats(read.request_batches(folder), everything, read.request_count(folder))[0]
 
 
 def sealed_run(
@@ -222,5 +230,5 @@ def sealed_run(
 ) -> RunFolder:
     """Make a sealed run folder."""
     folder = run(results, requests, flows, **changes)
-    seal(folder, documents.load(folder))
+    seal(folder, documents.load_document(folder))
     return folder

@@ -17,24 +17,24 @@ from seatrial.errors import ExitCode, SeatrialError
 
 COMMANDS = {
     "run": "runs.run",
-    "compare": "experiments.compare",
-    "selfcheck": "experiments.selfcheck",
-    "capacity": "capacity.capacity",
+    "compare": "runs.compare",
+    "selfcheck": "runs.selfcheck",
+    "capacity": "runs.capacity",
     "observe": "runs.observe",
-    "show": "stored.show",
-    "report": "stored.report",
-    "list": "stored.list_",
+    "show": "results.show",
+    "report": "results.report",
+    "list": "results.list_",
     "up": "stacks.up",
     "down": "stacks.down",
     "images": "stacks.images",
-    "validate": "care.validate",
-    "recover": "stored.recover",
+    "validate": "stacks.validate",
+    "recover": "results.recover",
     "clean": "stacks.clean",
-    "doctor": "care.doctor",
-    "plugin": "care.plugin",
-    "schema": "care.schema",
+    "doctor": "stacks.doctor",
+    "plugin": "stacks.plugin",
+    "schema": "stacks.schema",
 }
-"""The function of each command in `seatrial.verbs`: to import them all takes over a second."""
+"""The function of each command in `seatrial.commands`: to import them all takes over a second."""
 
 
 class ListedCommand(click.Command):
@@ -43,7 +43,7 @@ class ListedCommand(click.Command):
     def get_short_help_str(self, limit: int = 45) -> str:
         """Return the docstring's beginning."""
         module, _, function = COMMANDS[str(self.name)].partition(".")
-        source = (Path(__file__).parent / "verbs" / f"{module}.py").read_text(encoding="utf-8")
+        source = (Path(__file__).parent / "commands" / f"{module}.py").read_text(encoding="utf-8")
         definitions = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
         self.help = ast.get_docstring(definitions[function])
         return super().get_short_help_str(limit)
@@ -66,7 +66,7 @@ class LazyGroup(click.Group):
 def load(name: str) -> click.Command:
     """Import a command."""
     module, _, function = COMMANDS[name].partition(".")
-    command: click.Command = getattr(importlib.import_module(f"seatrial.verbs.{module}"), function)
+    command: click.Command = getattr(importlib.import_module(f"seatrial.commands.{module}"), function)
     return command
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
 from seatrial.units import milliseconds
-from seatrial.wire import histogram as buckets
+from seatrial.wire import histogram
 from seatrial.wire.rates import Rate
 
 
@@ -341,7 +341,7 @@ class LoadSecond:
 
     def text(self) -> str:
         """Return the counts in words, for a line that is replaced each second."""
-        p95_ns = buckets.percentile_ns(self.latency, 95)
+        p95_ns = histogram.percentile_ns(self.latency, 95)
         by_flows = self.flows and not self.completed
         parts = (
             f"{self.flows} flows/s" if by_flows else f"{self.completed} requests/s",
@@ -412,7 +412,6 @@ INVALIDATING = frozenset(
         NoteKind.RECOVERED,
     }
 )
-
 DISTURBED = frozenset({NoteKind.FOREIGN_CPU, NoteKind.STOLEN_CPU, NoteKind.LOAD_THROTTLED})
 """What others did to a run: a single one is shown with the warning, a comparison leaves its block out."""
 

@@ -17,7 +17,7 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
-from seatrial.http.response import Response
+from seatrial.http.messages import Response
 from seatrial.user.recorder import Recorder
 
 ROUNDS = 15

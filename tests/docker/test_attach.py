@@ -11,7 +11,7 @@ import pytest
 
 from seatrial.errors import UsageError
 from seatrial.model import FrontDoor, Probe, StackSpec, Variant
-from seatrial.stack.attach import attached
+from seatrial.stack.engine import attached
 
 pytestmark = pytest.mark.docker
 

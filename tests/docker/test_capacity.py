@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from trials import SEATRIAL
 
-from seatrial.compare.carrying import EXIT_CODES, Word
+from seatrial.compare.capacity import EXIT_CODES, CapacityWord
 
 pytestmark = pytest.mark.docker
 
@@ -71,6 +71,6 @@ def test_the_run_is_sealed_with_one_window_at_the_validated_rate(
 
 def test_the_exit_code_is_that_of_the_word(found: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     """Whatever this machine made of it."""
-    word = Word(_told(found[1])["word"])
+    word = CapacityWord(_told(found[1])["word"])
 
     assert found[1].returncode == EXIT_CODES.get(word, 0)

@@ -18,13 +18,12 @@ import pytest
 import requests
 
 from seatrial.errors import ImageMissing, NotReady, PortTaken, ServiceExited
-from seatrial.host import builds
+from seatrial.host import images
 from seatrial.model import FrontDoor, Probe, Stack, StackSpec, Variant
-from seatrial.stack import cleanup, compose, removal
-from seatrial.stack.built_images import image_names
-from seatrial.stack.ownership import RUN, Life
-from seatrial.stack.processes import guarded
-from seatrial.stack.processes_ import marked
+from seatrial.stack import cleanup, compose
+from seatrial.stack.cleanup import RUN_LABEL, Life
+from seatrial.stack.compose_file import image_names
+from seatrial.stack.processes import guarded, marked
 
 pytestmark = pytest.mark.docker
 
@@ -87,7 +86,7 @@ def left_of(run_id: str) -> list[str]:
     """Return all that carries the run's label, and the processes with its mark."""
     client = docker.from_env()
     try:
-        things = [str(one) for one in removal.labelled(client, f"{RUN}={run_id}")]
+        things = [str(one) for one in cleanup.labelled(client, f"{RUN_LABEL}={run_id}")]
     finally:
         client.close()
     return things + [f"process {one.pid}" for one in marked(run_id)]
@@ -229,7 +228,7 @@ def test_images_built_ahead_are_those_of_a_run(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM debian:trixie-slim\nENV BUILT=ahead\n")
     built = f"build: ., command: 'true', environment: {{A: '${{SEATRIAL_TEST_SECRET:?}}'}}, {ONCE}"
     spec = replace(with_second(tmp_path, built), environment={"SEATRIAL_TEST_SECRET": "throw-away-secret"})
-    builds.build(spec.compose_file)
+    images.build(spec.compose_file)
     name = image_names(spec.compose_file, {}, {"services": {"db": {"build": {}}}})["db"]
     client = docker.from_env()
     try:
@@ -297,9 +296,9 @@ def test_kept_stack_stays_until_it_is_removed(tmp_path: Path) -> None:
     client = docker.from_env()
     try:
         kept = [one for one in cleanup.stacks_kept(client) if one.run == spec.run_id]
-        late = cleanup.find(client, life_of=lambda _: Life.DEAD, now=lambda: time.time() + 601)
-        gone = cleanup.find(client, life_of=lambda _: Life.DEAD)
-        cleanup.remove(client, kept[0].things)
+        late = cleanup.find_leftovers(client, life_of=lambda _: Life.DEAD, now=lambda: time.time() + 601)
+        gone = cleanup.find_leftovers(client, life_of=lambda _: Life.DEAD)
+        cleanup.remove_leftovers(client, kept[0].things)
     finally:
         client.close()
     assert {one.run for one in late} >= {spec.run_id}
@@ -348,7 +347,7 @@ def harness(stack: str, work: Path) -> Iterator[tuple[subprocess.Popen[str], str
 
 def until_watchdog_ended(run_id: str) -> None:
     """Return when the run's watchdog, which looks more than once, is through; it has 20 s."""
-    argv = ["pgrep", "-f", f"seatrial.stack.deadman {run_id}"]
+    argv = ["pgrep", "-f", f"seatrial.stack.watchdog {run_id}"]
     until = time.monotonic() + 20
     while subprocess.run(argv, stdout=subprocess.DEVNULL, check=False).returncode == 0:
         assert time.monotonic() < until

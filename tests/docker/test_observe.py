@@ -16,11 +16,9 @@ from docker.models.containers import Container
 from spawning import spawn
 
 from seatrial.model import Watch
-from seatrial.sampler.containers import connect
-from seatrial.sampler.docker_api import DockerApi
+from seatrial.sampler.docker import DockerApi, connect_to_docker
 from seatrial.sampler.session import observing
-from seatrial.wire.streams import NULL, read_layout
-from seatrial.wire.tables import Reading
+from seatrial.wire.streams import NULL, Reading, read_layout
 
 pytestmark = pytest.mark.docker
 MIB = 1 << 20
@@ -169,7 +167,7 @@ def test_an_out_of_memory_kill_is_told(tmp_path: Path) -> None:
 def test_the_api_gives_usage_and_cpu_where_files_can_not_be_read() -> None:
     """One reading a second, none in between, and the end of the container is its end."""
     with container("sleep", "100") as running:
-        source = DockerApi(connect(), running.id or "")
+        source = DockerApi(connect_to_docker(), running.id or "")
         looks = [threading.Event().wait(0.05) or source.read() for _ in range(100)]
         source.close()
     first = [look for look in looks if isinstance(look, Reading)]

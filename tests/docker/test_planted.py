@@ -15,7 +15,7 @@ from planted import PLANTS
 from stored_blocks import Series
 
 from seatrial.compare import pairing
-from seatrial.compare.words import Word
+from seatrial.compare.verdicts import Word
 from seatrial.measure import metric
 
 pytestmark = pytest.mark.docker

@@ -17,7 +17,7 @@ import trials
 import yaml
 from trials import SEATRIAL
 
-from seatrial.analysis.run import review
+from seatrial.analysis.run import analyse_run
 from seatrial.record.folder import RunFolder
 
 pytestmark = pytest.mark.docker
@@ -91,7 +91,7 @@ def test_two_blocks_of_turns_are_valid_and_their_loads_never_meet(tmp_path: Path
     runs = _runs(tmp_path)
     assert sorted(runs) == [(1, "base"), (1, "flaky"), (2, "base"), (2, "flaky")]
     for folder, document in runs.values():
-        found = review(RunFolder(folder))
+        found = analyse_run(RunFolder(folder))
         assert found.valid, found.notes
         assert document["status"] == "complete"
         assert trials.labelled(document["run_id"]) == []

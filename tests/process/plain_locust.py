@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from seatrial.load.command import free_port
+from seatrial.load.child import free_port
 
 ROOT = Path(__file__).parents[2]
 

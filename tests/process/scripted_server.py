@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from seatrial.http.client import Client
-from seatrial.http.connection import Timeouts
-from seatrial.http.messages import Manners
-from seatrial.http.network import Network
-from seatrial.http.response import Response
+from seatrial.http.messages import ClientOptions, Response, Timeouts
+from seatrial.http.network import Dialer
 
 GIVE_UP_S = 10.0
 GIVE_UP_BYTES = 65_536
@@ -175,12 +173,12 @@ QUICK = Timeouts(connect_s=2.0, first_byte_s=2.0, idle_s=2.0, total_s=5.0)
 
 @contextmanager
 def client_of(
-    url: str, *, keep_alive: bool = True, timeouts: Timeouts = QUICK, network: Network | None = None
+    url: str, *, keep_alive: bool = True, timeouts: Timeouts = QUICK, network: Dialer | None = None
 ) -> Iterator[tuple[Client, Book]]:
     """Give a client of this host, and the book of its requests."""
     book = Book()
-    manners = Manners("test/1", keep_alive=keep_alive, timeouts=timeouts)
-    client = Client(url, ("page", "other"), manners, network or Network(), book)
+    manners = ClientOptions("test/1", keep_alive=keep_alive, timeouts=timeouts)
+    client = Client(url, ("page", "other"), manners, network or Dialer(), book)
     try:
         yield client, book
     finally:

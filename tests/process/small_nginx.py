@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from seatrial.load.command import free_port
+from seatrial.load.child import free_port
 
 WITHIN_S = 10.0
 _CONFIGURATION = """

@@ -15,11 +15,10 @@ import pytest
 from process.scripted_server import Peer, Script, client_of, scripted
 
 from seatrial.errors import UsageError
-from seatrial.http.connection import Connection, Timeouts
+from seatrial.http.connection import Connection
 from seatrial.http.exchange import Exchange
-from seatrial.http.messages import Wanted
-from seatrial.http.network import Network
-from seatrial.http.response import Response
+from seatrial.http.messages import RequestOptions, Response, Timeouts
+from seatrial.http.network import Dialer
 from seatrial.wire.streams import NULL
 
 HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -421,7 +420,7 @@ def test_a_fast_server_does_not_keep_other_users_from_running(digest: str | None
 
     beside = gevent.spawn(other)
     response = Response("GET", "page", time.monotonic_ns())
-    Exchange(response, Wanted(digest=digest)).over(cast("Connection", _Flood(BIG * 4)), b"")
+    Exchange(response, RequestOptions(digest=digest)).over(cast("Connection", _Flood(BIG * 4)), b"")
     beside.kill()
     assert response.ok
     assert turns[0] >= 4
@@ -442,7 +441,7 @@ def test_a_server_can_not_send_the_load_elsewhere() -> None:
     """A token realm or a redirect may name any host; nothing is sent to one that the run does not permit."""
     with (
         scripted(_answers(HI)) as server,
-        client_of(server.url, network=Network(hosts=("172.18.0.9",))) as (client, book),
+        client_of(server.url, network=Dialer(hosts=("172.18.0.9",))) as (client, book),
     ):
         assert client.get("/", endpoint="page").ok
         with pytest.raises(UsageError, match=r"another host: 203\.0\.113\.7"):
@@ -458,7 +457,7 @@ def _tls(certificate: Path) -> ssl.SSLContext:
 
 def test_https_with_an_authority_that_is_trusted(certificate: Path) -> None:
     """A CA file makes its servers trusted; the connection is kept as any other."""
-    network = Network(ca_file=str(certificate))
+    network = Dialer(ca_file=str(certificate))
     with (
         scripted(_answers(HI, _long(BIG), _long(BIG)), tls=_tls(certificate)) as server,
         client_of(server.url, network=network) as (client, book),
@@ -473,7 +472,7 @@ def test_https_with_an_authority_that_is_trusted(certificate: Path) -> None:
 def test_surplus_through_tls(certificate: Path) -> None:
     """Bytes that nobody asked for may lie within TLS, where no poll sees them: they are no answer either."""
     surplus = _long(b"x" * 100_000) + HI
-    network = Network(ca_file=str(certificate))
+    network = Dialer(ca_file=str(certificate))
     with (
         scripted(_answers(surplus), _answers(_long(b"own")), tls=_tls(certificate)) as server,
         client_of(server.url, network=network) as (client, book),
@@ -487,7 +486,7 @@ def test_surplus_through_tls(certificate: Path) -> None:
 def test_a_close_within_a_body_through_tls(certificate: Path, *, goodbye: bool) -> None:
     """With or without TLS's own goodbye the body is truncated; one without a length ends there."""
     cut = _long(BIG)[:-1]
-    network = Network(ca_file=str(certificate))
+    network = Dialer(ca_file=str(certificate))
 
     def closes(answer: bytes) -> Script:
         def script(peer: Peer) -> None:
@@ -510,7 +509,7 @@ def test_a_close_within_a_body_through_tls(certificate: Path, *, goodbye: bool) 
 def test_a_refusal_through_tls(certificate: Path) -> None:
     """Nobody listens while a body goes out through TLS; a server that takes no more of it has said why."""
     answer = b"HTTP/1.1 413 Much\r\nContent-Length: 2\r\n\r\nno"
-    network = Network(ca_file=str(certificate))
+    network = Dialer(ca_file=str(certificate))
 
     def refuses(peer: Peer) -> None:
         peer.head()
@@ -528,7 +527,7 @@ def test_a_refusal_through_tls(certificate: Path) -> None:
 def test_a_large_body_is_sent_whole_through_tls(certificate: Path) -> None:
     """A body beyond the socket's buffer, which the server takes late: OpenSSL has to be asked the same again."""
     body = BIG * 8
-    network = Network(ca_file=str(certificate))
+    network = Dialer(ca_file=str(certificate))
 
     def takes_late(peer: Peer) -> None:
         peer.head()
@@ -553,7 +552,7 @@ def test_https_verifies_unless_told_not_to(certificate: Path, outcome: str, *, v
     """An unknown authority is an outcome, by default."""
     with (
         scripted(_answers(HI), tls=_tls(certificate)) as server,
-        client_of(server.url, network=Network(verify=verify)) as (client, _),
+        client_of(server.url, network=Dialer(verify=verify)) as (client, _),
     ):
         assert client.get("/", endpoint="page").outcome == outcome
 

@@ -8,9 +8,8 @@ from typing import Any
 import gevent
 from process.scripted_server import Peer, client_of, scripted
 
-from seatrial.http.connection import Timeouts
-from seatrial.http.network import Network
-from seatrial.http.response import Response
+from seatrial.http.messages import Response, Timeouts
+from seatrial.http.network import Dialer
 
 HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 HASTY = Timeouts(connect_s=0.3, first_byte_s=5.0, idle_s=5.0, total_s=5.0)
@@ -34,7 +33,7 @@ def test_a_handshake_that_drips_is_given_up() -> None:
 
     with scripted(drips) as server:
         url = server.url.replace("http:", "https:")
-        with client_of(url, timeouts=HASTY, network=Network(verify=False)) as (client, _):
+        with client_of(url, timeouts=HASTY, network=Dialer(verify=False)) as (client, _):
             row = client.get("/", endpoint="page")
     assert (row.outcome, row.reason) == ("timeout", "handshake")
     assert 0.3 <= _took_s(row) < 1.5
@@ -48,7 +47,7 @@ def test_a_name_that_nobody_knows_holds_nobody_up() -> None:
             gevent.sleep(3.0)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-    network = Network(lookup=lookup)
+    network = Dialer(lookup=lookup)
     with (
         scripted(lambda peer: peer.answer(HI)) as server,
         client_of("http://silent.test", timeouts=HASTY, network=network) as (lost, book),
@@ -72,7 +71,7 @@ def test_a_failed_look_up_is_shared_by_those_who_wait() -> None:
         gevent.sleep(0.01)
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
 
-    with client_of("http://nobody.test", network=Network(lookup=lookup)) as (client, book):
+    with client_of("http://nobody.test", network=Dialer(lookup=lookup)) as (client, book):
         gevent.joinall([gevent.spawn(client.get, "/", endpoint="page") for _ in range(5)])
         assert len(asked) == 1
         client.get("/", endpoint="page")
@@ -91,7 +90,7 @@ def test_a_look_up_that_is_not_waited_for_is_still_heard() -> None:
 
     with scripted(lambda peer: peer.answer(HI)) as server:
         url = server.url.replace("127.0.0.1", "shop.test")
-        with client_of(url, network=Network(lookup=lookup)) as (client, book):
+        with client_of(url, network=Dialer(lookup=lookup)) as (client, book):
             ended, other = (gevent.spawn(client.get, "/", endpoint="page") for _ in range(2))
             gevent.sleep(0.01)
             ended.kill()

@@ -23,9 +23,8 @@ from gevent.server import StreamServer
 from process.scripted_server import Book, client_of
 
 from seatrial.http.client import Client
-from seatrial.http.connection import Timeouts
-from seatrial.http.response import Response
-from seatrial.wire.tables import Outcome
+from seatrial.http.messages import Response, Timeouts
+from seatrial.wire.streams import Outcome
 
 SEEDS = 10
 MUTANTS = 1_000

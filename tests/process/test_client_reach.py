@@ -15,7 +15,7 @@ import gevent
 import pytest
 from process.scripted_server import Peer, client_of, scripted
 
-from seatrial.http.network import Network, Sockets
+from seatrial.http.network import Dialer, Sockets
 
 HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -106,7 +106,7 @@ def test_a_source_address_and_a_small_buffer() -> None:
         seen.append(peer.address)
         peer.answer(HI)
 
-    network = Network(sockets=Sockets(source="127.0.0.9", receive_buffer_bytes=8_192))
+    network = Dialer(sockets=Sockets(source="127.0.0.9", receive_buffer_bytes=8_192))
     with scripted(script) as server, client_of(server.url, network=network) as (client, _):
         row = client.get("/", endpoint="page")
         connection = client._idle[client._targets.home][0]
@@ -125,7 +125,7 @@ def test_a_name_is_asked_for_once() -> None:
         gevent.sleep(0.01)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-    network = Network(lookup=lookup)
+    network = Dialer(lookup=lookup)
     with scripted(*[_answers_once] * 3) as server:
         url = server.url.replace("127.0.0.1", "shop.test")
         with client_of(url, network=network) as (one, _), client_of(url, network=network) as (two, _):

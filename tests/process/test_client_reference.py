@@ -10,8 +10,7 @@ import pytest
 from process.locust_child import started
 from process.scripted_server import Peer, Script, scripted
 
-from seatrial.http.connection import Timeouts
-from seatrial.http.messages import Asked
+from seatrial.http.messages import RequestKeywords, Timeouts
 from seatrial.user import LeanUser
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "client.md").read_text(encoding="utf-8")
@@ -54,7 +53,7 @@ def test_an_example_runs(example: int, script: Script, targets: set[bytes], tmp_
 @pytest.mark.parametrize(
     "name",
     [
-        *Asked.__annotations__,
+        *RequestKeywords.__annotations__,
         *(name for name in LeanUser.__annotations__ if name in vars(LeanUser)),
         *(name for name in Timeouts.__annotations__ if name.endswith("_s")),
     ],

@@ -10,7 +10,7 @@ import gevent
 import pytest
 from process.scripted_server import Peer, Script, client_of, scripted
 
-from seatrial.http.response import ContentRange, Response
+from seatrial.http.messages import ContentRange, Response
 
 DATA = bytes(range(256)) * 1_024  # 256 KiB
 HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"

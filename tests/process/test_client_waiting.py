@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
-from seatrial.http.http1 import Fault
-from seatrial.http.waiting import Waiting
+from seatrial.http.connection import Waiting
+from seatrial.http.parser import RequestError
 
 _MS = 1_000_000
 
@@ -28,7 +28,7 @@ def ends() -> Iterator[tuple[Waiting, socket.socket]]:
 
 def _lasted_ms(waiting: Waiting, wait_ms: int) -> float:
     begun_ns = time.monotonic_ns()
-    with pytest.raises(Fault, match="timeout"):
+    with pytest.raises(RequestError, match="timeout"):
         waiting.wait_readable(begun_ns + wait_ms * _MS)
     return (time.monotonic_ns() - begun_ns) / _MS
 

@@ -12,7 +12,7 @@ from process.scripted_child import RecordingObserver, Scripted, settings
 
 from seatrial.errors import LoadFailed, UsageError
 from seatrial.load.driver import drive
-from seatrial.load.hearing import FROM_EVENTS_TEXT
+from seatrial.load.workers import FROM_EVENTS_TEXT
 from seatrial.model import NoteKind, Phase
 from seatrial.wire.rates import Rate, Stretch
 

@@ -10,8 +10,8 @@ from chromium import Page
 from experiments import Truth, experiment
 
 from seatrial.analysis.experiment import analyse
-from seatrial.compare.words import Word
-from seatrial.report import paging
+from seatrial.compare.verdicts import Word
+from seatrial.report import html
 
 pytestmark = pytest.mark.browser
 
@@ -23,7 +23,7 @@ TRUTHS = {"base": Truth(), LONG: Truth(took_ms=26), "flaky": Truth(fails=3, took
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """Open the page of a made-up comparison, wide and light."""
     folder = experiment(tmp_path_factory.mktemp("results"), TRUTHS, spoiled=[(LONG, 4)])
-    file = paging.write_experiment(analyse(folder), folder)
+    file = html.write_experiment(analyse(folder), folder)
     program = chromium.found()
     assert program, "conftest skips without one"
     with chromium.page(program, tmp_path_factory.mktemp("profile")) as page:

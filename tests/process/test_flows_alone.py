@@ -11,8 +11,8 @@ import pytest
 import yaml
 from trials import SEATRIAL, Trial
 
-from seatrial.compare.carrying import Word
-from seatrial.record import capacities
+from seatrial.compare.capacity import CapacityWord
+from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 
 STACK = {
@@ -134,7 +134,7 @@ def test_the_capacity_for_a_detail_is_found(tmp_path: Path) -> None:
     trial = _seatrial(
         "capacity", _scenario(tmp_path, load=load), "--budget", "p95 took_s of serve < 150ms", *effort
     )
-    found = capacities.load(RunFolder(trial.folder))
+    found = documents.load_capacity(RunFolder(trial.folder))
     assert found is not None, trial.done.stdout + trial.done.stderr
-    assert found.word is Word.BOUNDS_ONLY, trial.done.stdout
+    assert found.word is CapacityWord.BOUNDS_ONLY, trial.done.stdout
     assert found.lower_per_s == pytest.approx(45, rel=0.25)

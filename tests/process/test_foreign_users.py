@@ -12,9 +12,9 @@ import pytest
 from process.counting_server import Counting, counting_server
 from process.locust_child import Child, locust_child
 
-from seatrial.load.command import plugin
+from seatrial.load.child import plugin
 from seatrial.record.tables import open_part
-from seatrial.wire.tables import UNKNOWN_USER
+from seatrial.wire.streams import UNKNOWN_USER
 
 HEAD = """
 from locust import FastHttpUser, HttpUser, User, constant, events, task

@@ -16,8 +16,7 @@ from uuid import uuid4
 import pytest
 
 from seatrial.errors import Interrupted, StackFailed
-from seatrial.stack.processes import guarded, shielded
-from seatrial.stack.processes_ import marked, process
+from seatrial.stack.processes import guarded, marked, process, shielded
 
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(60)"

@@ -21,9 +21,8 @@ from seatrial.errors import EngineUnavailable, NotReady, PortTaken, SeedFailed, 
 from seatrial.model import EngineName, FrontDoor, Probe, Stack, StackSpec, Variant
 from seatrial.stack import local
 from seatrial.stack.engine import choose
-from seatrial.stack.processes import Guard, guarded
-from seatrial.stack.processes_ import marked
-from seatrial.stack.seeding import seed
+from seatrial.stack.processes import ProcessGuard, guarded, marked
+from seatrial.stack.readiness import seed
 
 WEB = {
     "command": [
@@ -75,7 +74,7 @@ def spec_of(folder: Path, **changes: dict[str, object]) -> StackSpec:
 
 
 @contextmanager
-def up(spec: StackSpec) -> Iterator[tuple[Stack, Guard]]:
+def up(spec: StackSpec) -> Iterator[tuple[Stack, ProcessGuard]]:
     """Bring a stack up under a guard of its own."""
     with guarded(spec.run_id) as guard, local.running(spec, guard, lambda _: None) as stack:
         yield stack, guard

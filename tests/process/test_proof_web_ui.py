@@ -15,7 +15,7 @@ from chromium import Page
 from process.fake_registry import PASSWORD, USER, Registry, serving
 from process.plain_locust import ROOT, plain_locust
 
-from seatrial.load.command import free_port
+from seatrial.load.child import free_port
 
 GIVE_UP_S = 20.0
 USERS = 3

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from process.counting_server import Counting, counting_server
 
-from seatrial.load.command import free_port, plugin
+from seatrial.load.child import free_port, plugin
 from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 
@@ -134,7 +134,7 @@ def test_a_foreign_locustfile_is_recorded_and_sealed(server: Counting, tmp_path:
     with _locust(tmp_path, THEIRS, server, "--record", "rec") as process:
         _until(lambda: server.asked["/ok"] > 60, tmp_path)
         _stopped(process, tmp_path)
-    document = documents.load(RunFolder(tmp_path / "rec"))
+    document = documents.load_document(RunFolder(tmp_path / "rec"))
     assert (document.status, document.sealed, document.engine) == ("complete", True, "none")
     assert [note.kind for note in document.notes] == ["locust events"]
     rows = _requests(tmp_path)
@@ -188,7 +188,7 @@ def test_several_processes_are_sealed_together(server: Counting, tmp_path: Path)
     flows = pd.read_parquet(tmp_path / "rec" / "flows.parquet")
     assert flows["flow_id"].is_unique
     assert rows.groupby("user")["worker"].nunique().max() == 1
-    document = documents.load(RunFolder(tmp_path / "rec"))
+    document = documents.load_document(RunFolder(tmp_path / "rec"))
     assert (document.status, "load process lost" in {note.kind for note in document.notes}) == ("complete", True)
 
 
@@ -205,7 +205,7 @@ def test_a_killed_recording_is_recovered(server: Counting, tmp_path: Path) -> No
     recovered = _seatrial(tmp_path, "recover", "rec")
     assert (recovered.returncode, "recovered" in recovered.stdout) == (5, True)
     assert len(_requests(tmp_path)) > 50
-    document = documents.load(RunFolder(tmp_path / "rec"))
+    document = documents.load_document(RunFolder(tmp_path / "rec"))
     assert (document.status, [span.phase for span in document.spans]) == ("recovered", ["window"])
 
 
@@ -237,7 +237,7 @@ def test_a_host_that_is_no_url_leaves_no_streams(server: Counting, tmp_path: Pat
     """It is written down before anybody asks it for anything: no traceback, and a folder that can be shown."""
     with _locust(tmp_path, text, server, "--record", "rec", "--run-time", "2", host="http://[bad") as process:
         assert process.wait(GIVE_UP_S) == 2
-    assert "seatrial/user/diary.py" not in (tmp_path / "log").read_text()
+    assert "seatrial/user/standalone.py" not in (tmp_path / "log").read_text()
     assert not (tmp_path / "rec" / "streams").exists()
     assert "http://[bad" in (tmp_path / "rec" / "run.json").read_text()
 

@@ -9,10 +9,9 @@ import pytest
 from factories import read_lines
 
 from seatrial.errors import ResultsUnwritable
-from seatrial.http.response import Response
+from seatrial.http.messages import Response
 from seatrial.user.recorder import Recorder
-from seatrial.wire.streams import NULL, read_layout
-from seatrial.wire.tables import Outcome
+from seatrial.wire.streams import NULL, Outcome, read_layout
 
 
 def _response() -> Response:

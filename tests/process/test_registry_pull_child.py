@@ -15,8 +15,7 @@ import pytest
 from process.fake_registry import PASSWORD, USER, Registry, serving
 from process.locust_child import LOCUSTFILE, Child, locust_child, started
 
-from seatrial.wire.streams import NULL
-from seatrial.wire.tables import FLOWS, GENERATOR, row_columns
+from seatrial.wire.streams import FLOWS, GENERATOR, NULL, row_columns
 
 SECRET = {"REGISTRY_PASSWORD": PASSWORD}
 WHO = ("--registry-user", USER, "--registry-repository", "app", "--registry-wait", "0.05")

@@ -11,8 +11,8 @@ import pytest
 from chromium import Page
 from comparisons import capacities
 
-from seatrial.analysis.run import load
-from seatrial.report import page, paging
+from seatrial.analysis.run import load_run
+from seatrial.report import html
 
 pytestmark = pytest.mark.browser
 
@@ -46,7 +46,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the page of a run and of a search for capacity, with every chart that there is."""
     folder = factories.sealed_run(tmp_path_factory.mktemp("results"))
     path = folder.experiment / "report.html"
-    path.write_text(page.render(paging.shown(load(folder)), capacities(), "Capacity: made-up"), encoding="utf-8")
+    path.write_text(
+        html.render_run(html.shown(load_run(folder)), capacities(), "Capacity: made-up"), encoding="utf-8"
+    )
     return path
 
 

@@ -18,11 +18,8 @@ from spawning import spawn
 
 from seatrial.errors import MeasurementInvalid, ResultsUnwritable
 from seatrial.model import Watch
-from seatrial.sampler.itself import Itself
-from seatrial.sampler.messages import Plan, Summary
-from seatrial.sampler.process_tree import Tree
-from seatrial.sampler.processes import ProcessTable
-from seatrial.sampler.session import Observer, observing
+from seatrial.sampler.process_tree import OwnProcess, ProcessTable, Tree
+from seatrial.sampler.session import Observer, SamplerPlan, Summary, observing
 from seatrial.wire.streams import NULL, Layout, read_layout
 
 MIB = 1 << 20
@@ -202,7 +199,7 @@ def test_a_tree_ends_with_its_last_process() -> None:
 
 def test_the_sampler_reads_itself() -> None:
     """Its own process has memory, CPU and at least one task."""
-    itself = Itself()
+    itself = OwnProcess()
     reading = itself.read()
     itself.close()
     assert reading.usage_bytes > reading.anon_bytes > MIB
@@ -218,11 +215,11 @@ def test_the_sampler_tells_how_long_a_quota_held_its_groups_back(tmp_path: Path)
     (tmp_path / "proc/self/mountinfo").write_text("31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")
     (tmp_path / "proc/self/cgroup").write_text("0::/job/step\n")
     (top / "cpu.stat").write_text("usage_usec 9\n")
-    assert Itself(tmp_path).read().throttled_ns == NULL
+    assert OwnProcess(tmp_path).read().throttled_ns == NULL
     (top / "job/cpu.stat").write_text("usage_usec 7\nnr_throttled 1\nthrottled_usec 2000\n")
     (top / "job/step/cpu.stat").write_text("usage_usec 7\nnr_throttled 1\nthrottled_usec 500\n")
 
-    itself = Itself(tmp_path, clock=lambda: now_ns[0])
+    itself = OwnProcess(tmp_path, clock=lambda: now_ns[0])
     told = [itself.read().throttled_ns, itself.read().throttled_ns]
     now_ns[0] += 1_000_000_000
     told.append(itself.read().throttled_ns)
@@ -319,8 +316,8 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", ["input", "terminate"])
 def test_the_sampler_ends_with_its_harness(tmp_path: Path, end: str) -> None:
     """The end of its input, or SIGTERM, makes it flush, sum up and exit with 0."""
-    plan = Plan(watches=(HOST,), streams=tmp_path, events=tmp_path / "e", project="", hz=50.0)
-    argv = [sys.executable, "-m", "seatrial.observe"]
+    plan = SamplerPlan(watches=(HOST,), streams=tmp_path, events=tmp_path / "e", project="", hz=50.0)
+    argv = [sys.executable, "-m", "seatrial.sampler"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as sampler:
         assert sampler.stdin is not None
         sampler.stdin.write(plan.encode())

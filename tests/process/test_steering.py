@@ -19,10 +19,9 @@ from process.scripted_child import RecordingObserver
 from spawning import spawn
 
 from seatrial.load.child import LoadSettings
-from seatrial.load.driver import LoadDriver, LoadResult, drive, started
-from seatrial.load.steering import LoadCommands
+from seatrial.load.driver import LoadCommands, LoadDriver, LoadResult, drive, started
 from seatrial.model import Load, LoadSecond, NoteKind, Phase
-from seatrial.stack.cores import on_cores
+from seatrial.stack.processes import on_cores
 from seatrial.wire.rates import Rate
 from seatrial.wire.streams import read_layout
 

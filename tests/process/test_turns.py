@@ -18,9 +18,7 @@ from spawning import spawn
 from seatrial.errors import LoadFailed
 from seatrial.load.child import LoadSettings
 from seatrial.load.driver import LoadObserver, LoadResult
-from seatrial.load.meeting import Meeting
-from seatrial.load.slices import CalledOff, drive_in_turns
-from seatrial.load.turns import Slicing
+from seatrial.load.slices import Barrier, CalledOff, Slicing, drive_in_turns
 from seatrial.model import Load, LoadSecond, Phase, Span
 from seatrial.wire.rates import Rate, Stretch
 from seatrial.wire.streams import read_layout
@@ -103,7 +101,7 @@ def _both(
     wanted: dict[str, LoadSettings], observer: dict[str, RecordingObserver], slicing: Slicing = SLICING
 ) -> dict[str, LoadResult | BaseException]:
     """Drive both at once, and return how it went, or what was raised."""
-    meeting = Meeting(slicing, wanted)
+    meeting = Barrier(slicing, wanted)
 
     def one(name: str) -> LoadResult | BaseException:
         try:
@@ -224,7 +222,7 @@ def test_turns_end_where_it_is_enough(tmp_path: Path) -> None:
         def enough(self) -> bool:
             return bool(self.seconds)
 
-    spawned, meeting = Scripted(OBEDIENT), Meeting(SLICING, "a")
+    spawned, meeting = Scripted(OBEDIENT), Barrier(SLICING, "a")
 
     result = drive_in_turns(settings(tmp_path), Stopping(), spawn=spawned, name="a", meeting=meeting)
 
@@ -237,7 +235,7 @@ def test_turns_end_where_it_is_enough(tmp_path: Path) -> None:
 @pytest.mark.parametrize("script", ["send(kind='ready'); await_('stop')", OBEDIENT], ids=["waiting", "loading"])
 def test_a_load_that_is_called_off_ends_at_once(tmp_path: Path, script: str) -> None:
     """While it waits for the others, and in the midst of its turns: the child is asked to end, and does."""
-    spawned, meeting = Scripted(script), Meeting(SLICING, "ab" if script is not OBEDIENT else "a")
+    spawned, meeting = Scripted(script), Barrier(SLICING, "ab" if script is not OBEDIENT else "a")
     started = threading.Event()
 
     class CallingOff(LoadObserver):

@@ -9,8 +9,8 @@ import pytest
 from seatrial import cli
 from seatrial.errors import SeatrialError
 from seatrial.model import DISTURBED, INVALIDATING, NoteKind
-from seatrial.scenario import grammar_
-from seatrial.wire import tables
+from seatrial.scenario import grammar
+from seatrial.wire import streams
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -55,14 +55,14 @@ def _keys(node: object) -> set[str]:
     return set()
 
 
-@pytest.mark.parametrize("key", sorted(_keys(grammar_.json_schema())))
+@pytest.mark.parametrize("key", sorted(_keys(grammar.json_schema())))
 def test_every_key_of_a_scenario_is_documented(key: str) -> None:
     """The grammar and its page say the same."""
     assert f"`{key}" in (REFERENCE / "scenario.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
-    ("table", "column"), [(name, column.name) for name, columns in tables.TABLES.items() for column in columns]
+    ("table", "column"), [(name, column.name) for name, columns in streams.TABLES.items() for column in columns]
 )
 def test_every_column_is_documented(table: str, column: str) -> None:
     """The tables are the public interface; a section of its own has the columns of each."""
@@ -70,7 +70,7 @@ def test_every_column_is_documented(table: str, column: str) -> None:
     assert f"`{column}`" in section
 
 
-@pytest.mark.parametrize("outcome", list(tables.Outcome))
+@pytest.mark.parametrize("outcome", list(streams.Outcome))
 def test_every_outcome_is_documented(outcome: str) -> None:
     """A failure's name can be looked up."""
     assert f"`{outcome}`" in (REFERENCE / "run-folder.md").read_text(encoding="utf-8")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from seatrial.scenario import reading, shipped
+from seatrial.scenario import reading, source
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", shipped.names())
+@pytest.mark.parametrize("name", source.shipped_names())
 def test_every_shipped_scenario_is_valid(name: str) -> None:
     """A scenario that does not parse would be found by the first user."""
     scenario = reading.read(name)

@@ -18,8 +18,8 @@ import sys
 import time
 from pathlib import Path
 
-from seatrial.compare.carrying import Carries
-from seatrial.record import capacities
+from seatrial.compare.capacity import CapacityResult
+from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 
 _GOAL_S = 120
@@ -40,13 +40,13 @@ def main() -> None:
     sys.stdout.writelines(f"{line}\n" for line in table(found, options.truth))
 
 
-def stored(results: Path) -> list[Carries]:
+def stored(results: Path) -> list[CapacityResult]:
     """Return every search below the folder that was not cut short, in the order in which they were made."""
     folders = [RunFolder(path.parent) for path in sorted(results.glob("*/runs/*/capacity.json"))]
-    return [one for one in map(capacities.load, folders) if one is not None and one.status == "complete"]
+    return [one for one in map(documents.load_capacity, folders) if one is not None and one.status == "complete"]
 
 
-def table(found: list[Carries], truth_per_s: float | None) -> list[str]:
+def table(found: list[CapacityResult], truth_per_s: float | None) -> list[str]:
     """Return the lines of the table; a search without a lower bound is shown and not counted."""
     lines = [_HEAD]
     for number, one in enumerate(found, start=1):
@@ -73,7 +73,7 @@ def table(found: list[Carries], truth_per_s: float | None) -> list[str]:
     return lines
 
 
-def carried(one: Carries) -> float:
+def carried(one: CapacityResult) -> float:
     """Return the rate that was completed at most in the trials that broke: the ceiling as it was on that day."""
     rates = [tried.completed_per_s for tried in one.trials if not tried.kept and not tried.invalid]
     return statistics.median(rates) if rates else float("nan")

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seatrial.record import courses, documents
+from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 from seatrial.units import NS_PER_S
 
@@ -52,12 +52,12 @@ def took(experiment: Path, whole_s: float) -> Took:
     """Read how long blocks took, and from the runs' phases how much of that was load."""
     found: dict[int, list[float]] = {}
     for path in sorted((experiment / "runs").glob("*/run.json")):
-        document = documents.load(RunFolder(path.parent))
+        document = documents.load_document(RunFolder(path.parent))
         spans = document.spans
         load_s = (max(one.until_ns for one in spans) - min(one.from_ns for one in spans)) / NS_PER_S
         found.setdefault(document.block, []).append(load_s)
     loads = tuple(tuple(found[number]) for number in sorted(found))
-    return Took(whole_s=whole_s, blocks_s=courses.load(experiment).blocks_s, loads_s=loads)
+    return Took(whole_s=whole_s, blocks_s=documents.load_progress(experiment).blocks_s, loads_s=loads)
 
 
 def table(one: Took) -> Iterator[str]:

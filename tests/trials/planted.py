@@ -26,7 +26,7 @@ from stored_blocks import Series
 
 from seatrial.compare import effects, pairing
 from seatrial.compare.comparison import Overall
-from seatrial.compare.words import WORSE, Word
+from seatrial.compare.verdicts import WORSE, Word
 
 BUDGET_S = 600
 

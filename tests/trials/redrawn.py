@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from scipy import stats  # type: ignore[import-untyped]
 from stored_blocks import Latencies, Series
 
-from seatrial.compare import comparison, looks
-from seatrial.compare.comparison import Comparison, Overall
-from seatrial.compare.looks import Next
-from seatrial.compare.pairing import Block
-from seatrial.compare.words import BETTER, WORSE, Word
+from seatrial.compare import comparison
+from seatrial.compare.comparison import Comparison, Next, Overall
+from seatrial.compare.pairing import BlockValues
+from seatrial.compare.verdicts import BETTER, WORSE, Word
 
 ALPHA = 0.05
 
@@ -126,9 +125,9 @@ def tests_of_requests(pairs: Sequence[tuple[Latencies, Latencies]]) -> dict[str,
 
 def _blocks(
     series: Series, places: NDArray[np.int64], random: np.random.Generator, *, relabel: bool
-) -> list[Block]:
+) -> list[BlockValues]:
     base, variant = series.base, series.variant
-    found: list[Block] = []
+    found: list[BlockValues] = []
     for place in places:
         block = series.blocks[place]
         turned = relabel and random.random() < 1 / 2
@@ -136,9 +135,9 @@ def _blocks(
     return found
 
 
-def _judged(series: Series, blocks: Sequence[Block]) -> Comparison:
+def _judged(series: Series, blocks: Sequence[BlockValues]) -> Comparison:
     """Judge as `compare` does: at the planned looks, until one of them ends it."""
-    planned = looks.planned(len(blocks), ALPHA)
+    planned = comparison.planned(len(blocks), ALPHA)
     for look in planned:
         found = comparison.compare(
             blocks[: look.blocks],
@@ -148,7 +147,7 @@ def _judged(series: Series, blocks: Sequence[Block]) -> Comparison:
             alpha=look.alpha,
             shared_cores=series.shared_cores,
         )
-        if looks.advice(found, look.blocks, len(blocks)) is not Next.GO_ON:
+        if comparison.advice(found, look.blocks, len(blocks)) is not Next.GO_ON:
             break
     return found
 

@@ -18,12 +18,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from seatrial.compare import effects, looks
-from seatrial.compare.comparison import Comparison, Overall
+from seatrial.compare import comparison, effects
+from seatrial.compare.comparison import Comparison, Next, Overall
 from seatrial.compare.effects import Effect
-from seatrial.compare.looks import Next
-from seatrial.compare.verdicts import Verdict, verdict
-from seatrial.compare.words import BETTER, WORSE, Word
+from seatrial.compare.verdicts import BETTER, WORSE, Verdict, Word, verdict
 from seatrial.measure import metric
 from seatrial.model import Look
 
@@ -135,10 +133,10 @@ def with_looks(noise: Noise, true_ratio: float, draws: int, seed: int) -> tuple[
     used = 0
     for _ in range(draws):
         whole = drawn(random, noise, 20, true_ratio)
-        for look in looks.planned(20):
+        for look in comparison.planned(20):
             part = Effect(differences=whole.differences[: look.blocks], scale=whole.scale)
             said = judged(part, look.alpha)
-            if looks.advice(alone(said, look), look.blocks, 20) is not Next.GO_ON:
+            if comparison.advice(alone(said, look), look.blocks, 20) is not Next.GO_ON:
                 break
         found[said.word] += 1
         used += look.blocks

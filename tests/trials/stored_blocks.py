@@ -19,13 +19,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seatrial.analysis.experiment import analyse
-from seatrial.analysis.results import Weighed
-from seatrial.compare.categories import FINISHED
-from seatrial.compare.pairing import Block
+from seatrial.analysis.results import ExperimentResult
+from seatrial.compare.pairing import FINISHED, BlockValues
 from seatrial.errors import SeatrialError
 from seatrial.measure import metric
 from seatrial.measure.metric import Metric
-from seatrial.record import courses
+from seatrial.record import documents
 
 CHUNK = 6
 """Blocks of one experiment: with so few the first look is the last one, and no result ends it early."""
@@ -52,7 +51,7 @@ class Series:
     gate: tuple[Metric, ...]
     shown: tuple[Metric, ...]
     shared_cores: bool
-    blocks: tuple[Block, ...]
+    blocks: tuple[BlockValues, ...]
     latencies_ms: tuple[Mapping[str, Latencies], ...]
     lost: tuple[str, ...]
     block_s: float
@@ -122,7 +121,7 @@ def load(results: Path, variant: str, endpoint: str = "", *, shown: bool = False
     )
 
 
-def _experiments(results: Path) -> Iterator[Weighed]:
+def _experiments(results: Path) -> Iterator[ExperimentResult]:
     for path in sorted(results.glob("*/plan.json")):
         try:
             yield analyse(path.parent)
@@ -130,23 +129,25 @@ def _experiments(results: Path) -> Iterator[Weighed]:
             sys.stdout.write(f"passed over: {path.parent.name}: {error.what}\n")
 
 
-def _usable(block: Block) -> list[bool]:
+def _usable(block: BlockValues) -> list[bool]:
     return [run.ended == FINISHED and not run.invalid for run in block.values()]
 
 
-def _why_not(block: Block) -> str:
+def _why_not(block: BlockValues) -> str:
     return next(run.invalid or run.ended for run in block.values() if run.invalid or run.ended != FINISHED)
 
 
-def _durations(found: Sequence[Weighed]) -> tuple[float, float]:
+def _durations(found: Sequence[ExperimentResult]) -> tuple[float, float]:
     """Return the median time of a block, and of the first one of an experiment."""
-    told = [courses.load(Path(one.folder)).blocks_s for one in found]
+    told = [documents.load_progress(Path(one.folder)).blocks_s for one in found]
     later = [one for each in told for one in each[1:]]
     first = [each[0] for each in told if each]
     return statistics.median(later or first), statistics.median(first)
 
 
-def _latencies(weighed: Weighed, number: int, names: Sequence[str], endpoint: str) -> Mapping[str, Latencies]:
+def _latencies(
+    weighed: ExperimentResult, number: int, names: Sequence[str], endpoint: str
+) -> Mapping[str, Latencies]:
     folders = {one.variant: Path(one.folder) for one in weighed.taken if one.block == number}
     return {name: _of_run(folders[name] / "requests.parquet", endpoint) for name in names}
 

@@ -8,13 +8,11 @@ import pytest
 from locust import User
 from locust.env import Environment
 
-from seatrial.http.response import Response
-from seatrial.user.accounting import Statistics
-from seatrial.user.ledger import Pulse, UserLedger
+from seatrial.http.messages import Response
+from seatrial.user.accounting import RequestAccounting, RequestCounts, Statistics
 from seatrial.user.recorder import Recorder
 from seatrial.wire.histogram import bucket
-from seatrial.wire.streams import NULL
-from seatrial.wire.tables import Outcome
+from seatrial.wire.streams import NULL, Outcome
 
 MS = 1_000_000
 
@@ -44,7 +42,7 @@ def _statistics() -> Statistics:
     return Statistics(environment, buckets=True)
 
 
-def _begin(ledger: UserLedger, endpoint: str, clock_ns: int) -> Response:
+def _begin(ledger: RequestAccounting, endpoint: str, clock_ns: int) -> Response:
     response = Response("GET", endpoint, clock_ns)
     ledger.begun()
     return response
@@ -53,7 +51,7 @@ def _begin(ledger: UserLedger, endpoint: str, clock_ns: int) -> Response:
 def test_the_first_begun_has_the_moment_also_if_it_ends_last() -> None:
     """Requests side by side: the second overtakes the first, a third comes later; the next task is another."""
     rows, statistics = Rows(), _statistics()
-    ledger = UserLedger(cast("User", Someone()), 0, Pulse(), cast("Recorder", rows), statistics)
+    ledger = RequestAccounting(cast("User", Someone()), 0, RequestCounts(), cast("Recorder", rows), statistics)
     ledger.intend(5)
     first = _begin(ledger, "first", 100)
     second = _begin(ledger, "second", 2**62)
@@ -70,8 +68,8 @@ def test_the_first_begun_has_the_moment_also_if_it_ends_last() -> None:
 @pytest.mark.parametrize("outcome", Outcome)
 def test_what_the_report_calls_no_failure_is_none_while_it_runs(outcome: Outcome) -> None:
     """Given up by the user model, or cut by the end: the line of each second and the report agree."""
-    pulse = Pulse()
-    ledger = UserLedger(cast("User", Someone()), 0, pulse, None, _statistics())
+    pulse = RequestCounts()
+    ledger = RequestAccounting(cast("User", Someone()), 0, pulse, None, _statistics())
     response = _begin(ledger, "page", 100)
     response.t_end_ns, response.outcome = 101, outcome
     ledger.ended(response)

@@ -10,9 +10,8 @@ import pytest
 from gevent import Greenlet
 
 from seatrial.user.arrivals import Arrivals
-from seatrial.user.feed import Feed
 from seatrial.user.gate import Gate
-from seatrial.user.schedule import Schedule
+from seatrial.user.schedule import ArrivalFeed, Schedule
 from seatrial.wire.rates import Rate, parse
 
 S = 1_000_000_000
@@ -27,7 +26,7 @@ class Pool:
         self.begun: list[float] = []
         self.users: list[Greenlet[[], None]] = []
         self._gate = gate or Gate(open_now=True)
-        feed = Feed(low=0.0, high=1.0, since_ns=0)
+        feed = ArrivalFeed(low=0.0, high=1.0, since_ns=0)
         feed.follow(Schedule(Rate(parse(rate)), origin_ns=0), 0)
         self.arrivals = Arrivals(
             feed,
@@ -273,7 +272,7 @@ def test_waiting_is_no_slip(pool: Pool) -> None:
 
 def test_the_pool_runs_by_itself() -> None:
     """With the real clock: 40 arrivals of 200/s within 0.2 s, and each one begun."""
-    feed = Feed(low=0.0, high=1.0, since_ns=0)
+    feed = ArrivalFeed(low=0.0, high=1.0, since_ns=0)
     arrivals = Arrivals(feed, Gate(open_now=True), lambda _due, _now: None)
     begun: list[int] = []
 
@@ -301,6 +300,6 @@ def test_the_pool_runs_by_itself() -> None:
 
 def test_in_the_closed_model_there_is_nothing_to_tell() -> None:
     """Null, not zero: there were no arrivals that could have been late."""
-    arrivals = Arrivals(Feed(low=0.0, high=1.0, since_ns=0), Gate(open_now=True), lambda _due, _now: None)
+    arrivals = Arrivals(ArrivalFeed(low=0.0, high=1.0, since_ns=0), Gate(open_now=True), lambda _due, _now: None)
     counts, slip_ns = arrivals.take()
     assert set(counts.values()) | {slip_ns} == {None}

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.user.feed import Feed
-from seatrial.user.schedule import Schedule, place
+from seatrial.user.schedule import ArrivalFeed, Schedule, place
 from seatrial.wire.rates import Rate, Stretch, parse
 
 S = 1_000_000_000
@@ -109,7 +108,7 @@ def test_each_arrival_is_in_exactly_one_share(cuts: list[float], poisson: bool) 
     bounds = [0.0, *sorted(cuts), 1.0]
     dues: list[int] = []
     for low, high in pairwise(bounds):
-        feed = Feed(low=low, high=high, since_ns=0)
+        feed = ArrivalFeed(low=low, high=high, since_ns=0)
         feed.follow(schedule, 0)
         dues += feed.due(5 * S)
     assert sorted(dues) == [t_ns for _, t_ns in takewhile(lambda one: one[1] <= 5 * S, schedule.arrivals(0))]
@@ -124,7 +123,7 @@ def test_a_share_gets_its_part_of_every_second() -> None:
 def test_shares_change_at_their_moment_exactly_once() -> None:
     """Two processes exchange their shares at 2 s, at different times before: all arrivals, none twice."""
     schedule = Schedule(Rate(parse("100/s")), origin_ns=0)
-    feeds = [Feed(low=0.0, high=0.3, since_ns=0), Feed(low=0.3, high=1.0, since_ns=0)]
+    feeds = [ArrivalFeed(low=0.0, high=0.3, since_ns=0), ArrivalFeed(low=0.3, high=1.0, since_ns=0)]
     dues: list[int] = []
     for feed in feeds:
         feed.follow(schedule, 0)
@@ -139,7 +138,7 @@ def test_shares_change_at_their_moment_exactly_once() -> None:
 
 def test_a_new_rate_takes_over_at_its_moment() -> None:
     """Until then the old one holds; told late, it takes over at once, and nothing is given twice."""
-    feed = Feed(low=0.0, high=1.0, since_ns=0)
+    feed = ArrivalFeed(low=0.0, high=1.0, since_ns=0)
     feed.follow(Schedule(Rate(parse("10/s")), origin_ns=0), 0)
     feed.follow(Schedule(Rate(parse("2/s")), origin_ns=S), S)
     assert [due_ns / S for due_ns in feed.due(2 * S)] == [*(number / 10 for number in range(10)), 1.0, 1.5, 2.0]
@@ -149,7 +148,7 @@ def test_a_new_rate_takes_over_at_its_moment() -> None:
 
 def test_the_next_moment_is_that_of_an_own_arrival() -> None:
     """Others' are passed over, but no farther than a second; without a schedule there is none."""
-    feed = Feed(low=0.0, high=0.0, since_ns=0)
+    feed = ArrivalFeed(low=0.0, high=0.0, since_ns=0)
     assert feed.next_ns(0) == math.inf
     feed.follow(Schedule(Rate(parse("1000/s")), origin_ns=0), 0)
     assert feed.next_ns(0) == S

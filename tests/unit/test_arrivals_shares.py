@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.user.health import CpuShare
-from seatrial.user.numbering import order_of
-from seatrial.user.quota import allowed_cores, parse_cfs, parse_max, quota_cores
+from seatrial.user.distributed import order_of
+from seatrial.user.health import CpuShare, allowed_cores, parse_cfs, parse_max, quota_cores
 from seatrial.wire.rates import shares
 
 

@@ -14,10 +14,17 @@ from locust.env import Environment
 from locust.runners import STATE_RUNNING, MasterRunner
 
 from seatrial.errors import UsageError
-from seatrial.user.distributed import SHARE, Shares, wall_minus_monotonic_ns
+from seatrial.user.distributed import (
+    BLOCK,
+    SHARE,
+    NumberBlocks,
+    NumberedPlace,
+    Shares,
+    UserNumbers,
+    wall_minus_monotonic_ns,
+)
 from seatrial.user.gate import Gate
-from seatrial.user.numbering import BLOCK, Place, Places, UserNumbers
-from seatrial.user.options import told_rate
+from seatrial.user.options import rate_of
 from seatrial.user.pacing import OpenModel
 from seatrial.wire.rates import Rate
 
@@ -102,7 +109,7 @@ def test_a_bad_rate_ends_the_test_and_not_the_master() -> None:
     master, options = Master(), SimpleNamespace(arrival_rate="fast")
 
     def told() -> Rate | None:
-        return told_rate(options)
+        return rate_of(options)
 
     shares = Shares(cast("MasterRunner", master), told, clock=lambda: 0.0)
     shares.look()
@@ -117,7 +124,7 @@ def test_a_bad_rate_ends_the_test_and_not_the_master() -> None:
         assert (master.stops, master.sent) == (1, [SHARE] * sent)
 
 
-def _numbers(places: dict[str, Place], processes: dict[str, UserNumbers], count: int) -> list[int]:
+def _numbers(places: dict[str, NumberedPlace], processes: dict[str, UserNumbers], count: int) -> list[int]:
     for worker, place in places.items():
         processes[worker].take_place(place)
     return [processes[worker].next() for worker in places for _ in range(count)]
@@ -125,7 +132,7 @@ def _numbers(places: dict[str, Place], processes: dict[str, UserNumbers], count:
 
 def test_no_two_users_have_one_number() -> None:
     """Two workers, the same again, a third that joins in the middle, and three from the next test on."""
-    told, processes = Places(), {name: UserNumbers(index) for index, name in enumerate("abc")}
+    told, processes = NumberBlocks(), {name: UserNumbers(index) for index, name in enumerate("abc")}
     first = _numbers(told.of("ab"), processes, 3)
     again = _numbers(told.of("ab"), processes, 1)
     joined = processes["c"].next()

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seatrial.compare import budgets, effects
-from seatrial.compare.budgets import Kept
-from seatrial.compare.effects import Effect, Scale
-from seatrial.measure import limits, stop_rules
-from seatrial.measure.metric import Unit
-from seatrial.measure.stop_rules import Held
-from seatrial.measure.within_run import Reading
+from seatrial.compare.budgets import BudgetWord
+from seatrial.compare.effects import Effect
+from seatrial.measure import metric, stop_rules
+from seatrial.measure.metric import Scale, Unit
+from seatrial.measure.stop_rules import HoldingSince
+from seatrial.measure.values import MetricEstimate
 
 MS = 1_000_000
 MIB = 1 << 20
@@ -93,25 +93,25 @@ def test_no_text_is_more_than_a_value_error(text: str) -> None:
             assert str(error)  # noqa: PT017  (most texts are refused, a few are read)
 
 
-def reading(value: float, low: float | None, high: float | None, count: int = 1000) -> Reading:
+def reading(value: float, low: float | None, high: float | None, count: int = 1000) -> MetricEstimate:
     """Make a reading in milliseconds."""
     ends = [None if one is None else one * MS for one in (low, high)]
-    return Reading(value=value * MS, low=ends[0], high=ends[1], count=count)
+    return MetricEstimate(value=value * MS, low=ends[0], high=ends[1], count=count)
 
 
 @pytest.mark.parametrize(
     ("low", "high", "word"),
     [
-        (140, 149.9, Kept.KEPT),
-        (140, 150, Kept.NOT_DECIDED),
-        (149.9, 160, Kept.NOT_DECIDED),
-        (150, 160, Kept.BROKEN),
-        (151, None, Kept.BROKEN),
-        (140, None, Kept.NOT_DECIDED),
-        (None, None, Kept.NOT_DECIDED),
+        (140, 149.9, BudgetWord.KEPT),
+        (140, 150, BudgetWord.NOT_DECIDED),
+        (149.9, 160, BudgetWord.NOT_DECIDED),
+        (150, 160, BudgetWord.BROKEN),
+        (151, None, BudgetWord.BROKEN),
+        (140, None, BudgetWord.NOT_DECIDED),
+        (None, None, BudgetWord.NOT_DECIDED),
     ],
 )
-def test_one_run_is_judged_by_its_own_interval(low: float | None, high: float | None, word: Kept) -> None:
+def test_one_run_is_judged_by_its_own_interval(low: float | None, high: float | None, word: BudgetWord) -> None:
     """Kept if all of the interval is below the limit, broken if none of it is."""
     found = budgets.judge(budgets.parse("p95 of token < 150ms"), [reading(145, low, high)])
     assert found.word is word
@@ -135,36 +135,37 @@ def test_an_endpoint_may_be_named_within() -> None:
 def test_one_is_not_several() -> None:
     """Of two blocks one told a value; of one request nothing can be told."""
     budget = budgets.parse("p95 of token < 150ms")
-    alone = budgets.judge(budget, [reading(200, 190, 210), Reading(value=None, count=3)])
+    alone = budgets.judge(budget, [reading(200, 190, 210), MetricEstimate(value=None, count=3)])
     assert "over one block:" in alone.reason
-    assert budgets.judge(budget, [Reading(value=None, count=1)]).reason == "1 success is too few to tell it"
+    assert budgets.judge(budget, [MetricEstimate(value=None, count=1)]).reason == "1 success is too few to tell it"
 
 
 def test_at_most_is_not_below() -> None:
     """`<=` holds at the limit itself."""
-    for op, word in (("<", Kept.BROKEN), ("<=", Kept.KEPT)):
+    for op, word in (("<", BudgetWord.BROKEN), ("<=", BudgetWord.KEPT)):
         assert budgets.judge(budgets.parse(f"p95 of token {op} 150ms"), [reading(150, 150, 150)]).word is word
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "word"), [(101, 120, Kept.KEPT), (90, 99, Kept.BROKEN), (90, 101, Kept.NOT_DECIDED)]
+    ("low", "high", "word"),
+    [(101, 120, BudgetWord.KEPT), (90, 99, BudgetWord.BROKEN), (90, 101, BudgetWord.NOT_DECIDED)],
 )
-def test_throughput_has_its_good_side_above(low: float, high: float, word: Kept) -> None:
+def test_throughput_has_its_good_side_above(low: float, high: float, word: BudgetWord) -> None:
     """The lower end decides about keeping."""
-    found = budgets.judge(budgets.parse("throughput > 100/s"), [Reading(value=100, low=low, high=high)])
+    found = budgets.judge(budgets.parse("throughput > 100/s"), [MetricEstimate(value=100, low=low, high=high)])
     assert found.word is word
 
 
 def test_what_was_never_measured_breaks_its_budget() -> None:
     """A renamed endpoint is not a kept budget."""
-    found = budgets.judge(budgets.parse("p95 of token < 150ms"), [Reading(value=None, never=True)])
+    found = budgets.judge(budgets.parse("p95 of token < 150ms"), [MetricEstimate(value=None, never=True)])
     assert found.text == 'p95 of token < 150ms: broken: p95 of "token" was never measured'
 
 
 def test_too_few_do_not_decide() -> None:
     """Twelve requests tell no p95, but they were asked."""
-    found = budgets.judge(budgets.parse("p95 of token < 150ms"), [Reading(value=None, count=12)])
-    assert (found.word, found.reason) == (Kept.NOT_DECIDED, "12 successes are too few to tell it")
+    found = budgets.judge(budgets.parse("p95 of token < 150ms"), [MetricEstimate(value=None, count=12)])
+    assert (found.word, found.reason) == (BudgetWord.NOT_DECIDED, "12 successes are too few to tell it")
 
 
 def test_several_blocks_are_judged_between_blocks() -> None:
@@ -172,8 +173,8 @@ def test_several_blocks_are_judged_between_blocks() -> None:
     budget = budgets.parse("p95 of token < 150ms")
     far = [reading(one, one - 1, one + 1) for one in (100, 180, 110)]
     near = [reading(one, one - 1, one + 1) for one in (100, 104, 102)]
-    assert [budgets.judge(budget, some).word for some in (far, near)] == [Kept.NOT_DECIDED, Kept.KEPT]
-    assert budgets.judge(budget, [reading(one, 1, 2) for one in (200, 204, 202)]).word is Kept.BROKEN
+    assert [budgets.judge(budget, some).word for some in (far, near)] == [BudgetWord.NOT_DECIDED, BudgetWord.KEPT]
+    assert budgets.judge(budget, [reading(one, 1, 2) for one in (200, 204, 202)]).word is BudgetWord.BROKEN
 
 
 def test_the_order_of_blocks_does_not_matter() -> None:
@@ -187,34 +188,43 @@ def test_no_failures_are_no_proof_of_none() -> None:
     """Three in n over all blocks: 3 x 900 requests leave 0.11 %, 3 x 1100 leave 0.09 %."""
     budget = budgets.parse("failures < 0.1%")
     words = [
-        budgets.judge(budget, [Reading(value=0.0, low=0, high=0.004, count=count)] * 3).word
+        budgets.judge(budget, [MetricEstimate(value=0.0, low=0, high=0.004, count=count)] * 3).word
         for count in (900, 1100)
     ]
-    assert words == [Kept.NOT_DECIDED, Kept.KEPT]
+    assert words == [BudgetWord.NOT_DECIDED, BudgetWord.KEPT]
 
 
 def test_the_highest_peak_counts() -> None:
     """A peak that was seen once is over the limit, whatever the other blocks say."""
     budget = budgets.parse("peak unreclaimable of auth < 200MiB")
-    peaks = [Reading(value=one * MIB, low=one * MIB, high=one * MIB) for one in (150, 201, 150)]
+    peaks = [MetricEstimate(value=one * MIB, low=one * MIB, high=one * MIB) for one in (150, 201, 150)]
     assert budgets.judge(budget, peaks).text == "peak unreclaimable of auth < 200MiB: broken: 201 MiB"
-    assert budgets.judge(budget, peaks[:1]).word is Kept.KEPT
+    assert budgets.judge(budget, peaks[:1]).word is BudgetWord.KEPT
 
 
 def test_a_block_that_lacks_it_keeps_it_open() -> None:
     """Kept in two blocks and not measured in the third is not kept; broken stays broken."""
     budget = budgets.parse("p95 of token < 150ms")
-    none = Reading(value=None, never=True)
+    none = MetricEstimate(value=None, never=True)
     good, bad = [[reading(one + place, 1, 1) for place in range(3)] for one in (100, 200)]
     assert budgets.judge(budget, [*good, none]).reason == "measured in only 3 of 4 blocks"
-    assert [budgets.judge(budget, [*some, none]).word for some in (good, bad)] == [Kept.NOT_DECIDED, Kept.BROKEN]
+    assert [budgets.judge(budget, [*some, none]).word for some in (good, bad)] == [
+        BudgetWord.NOT_DECIDED,
+        BudgetWord.BROKEN,
+    ]
 
 
 @pytest.mark.parametrize(
     ("ratio", "word"),
-    [(0.5, Kept.KEPT), (1.0, Kept.KEPT), (1.09, Kept.KEPT), (1.1, Kept.NOT_DECIDED), (1.2, Kept.BROKEN)],
+    [
+        (0.5, BudgetWord.KEPT),
+        (1.0, BudgetWord.KEPT),
+        (1.09, BudgetWord.KEPT),
+        (1.1, BudgetWord.NOT_DECIDED),
+        (1.2, BudgetWord.BROKEN),
+    ],
 )
-def test_within_a_share_of_the_base(ratio: float, word: Kept) -> None:
+def test_within_a_share_of_the_base(ratio: float, word: BudgetWord) -> None:
     """Better than the base is within; at the limit nothing is decided."""
     budget = budgets.parse("p99 of pull within 10% of base")
     effect = effects.of([100, 100, 100, 100], [100 * ratio * one for one in (0.998, 1.002, 0.999, 1.001)])
@@ -228,20 +238,20 @@ def test_within_for_throughput_is_mirrored() -> None:
         budgets.judge_within(budget, Effect(differences=(mean - 0.01, mean, mean + 0.01))).word
         for mean in (-0.2, 0.2)
     ]
-    assert words == [Kept.BROKEN, Kept.KEPT]
+    assert words == [BudgetWord.BROKEN, BudgetWord.KEPT]
 
 
 @pytest.mark.parametrize("effect", [None, Effect(differences=()), Effect(differences=(0.1,))])
 def test_without_a_base_or_scatter_nothing_is_decided(effect: Effect | None) -> None:
     """One block against one proves nothing."""
     budget = budgets.parse("p99 of pull within 10% of base")
-    assert budgets.judge_within(budget, effect).word is Kept.NOT_DECIDED
+    assert budgets.judge_within(budget, effect).word is BudgetWord.NOT_DECIDED
 
 
 def test_two_blocks_that_happen_to_be_alike_keep_nothing() -> None:
     """Of two the scatter is known within a factor of a hundred."""
     found = budgets.judge_within(budgets.parse("throughput within 5% of base"), Effect(differences=(0.0, 0.00001)))
-    assert found.word is Kept.NOT_DECIDED
+    assert found.word is BudgetWord.NOT_DECIDED
     assert found.reason.endswith("so few blocks tell nothing about scatter")
 
 
@@ -249,22 +259,22 @@ def test_shares_within_the_base_are_told_in_points() -> None:
     """0.5 % more that fail is half a point."""
     effect = Effect(differences=(0.004, 0.005, 0.006), scale=Scale.DIFFERENCE)
     found = budgets.judge_within(budgets.parse("failures within 0.1% of base"), effect)
-    assert (found.word, found.reason[:10]) == (Kept.BROKEN, "+0.5 point")
+    assert (found.word, found.reason[:10]) == (BudgetWord.BROKEN, "+0.5 point")
 
 
 def test_too_few_flows_decide_nothing_and_none_break() -> None:
     """As of latency; the words are of flows."""
     budget = budgets.parse("p95 startup_s of play < 2s")
-    few = budgets.judge(budget, [Reading(value=None, count=12)])
-    assert (few.word, few.reason) == (Kept.NOT_DECIDED, "12 flows are too few to tell it")
-    assert budgets.judge(budget, [Reading(value=None, never=True)]).word is Kept.BROKEN
+    few = budgets.judge(budget, [MetricEstimate(value=None, count=12)])
+    assert (few.word, few.reason) == (BudgetWord.NOT_DECIDED, "12 flows are too few to tell it")
+    assert budgets.judge(budget, [MetricEstimate(value=None, never=True)]).word is BudgetWord.BROKEN
 
 
 def test_the_highest_detail_of_all_blocks_counts() -> None:
     """As of a peak: it was seen."""
-    readings = [Reading(value=one, low=one, high=one, count=9) for one in (1.0, 4.0, 2.0)]
+    readings = [MetricEstimate(value=one, low=one, high=one, count=9) for one in (1.0, 4.0, 2.0)]
     found = budgets.judge(budgets.parse("max stalls_count of play < 3"), readings)
-    assert (found.word, found.value, found.reason) == (Kept.BROKEN, 4.0, "4")
+    assert (found.word, found.value, found.reason) == (BudgetWord.BROKEN, 4.0, "4")
 
 
 def test_each_kind_has_its_own_judge() -> None:
@@ -337,7 +347,7 @@ def test_stop_rules_that_can_not_be_written(text: str, said: str) -> None:
 )
 def test_a_rule_fires_after_an_unbroken_span(seconds: list[float | None], after: int | None) -> None:
     """Three seconds in which it held; where it did not it begins anew, what nobody could tell does neither."""
-    rule, held, fired = stop_rules.parse("failures > 20% for 3s"), Held(), None
+    rule, held, fired = stop_rules.parse("failures > 20% for 3s"), HoldingSince(), None
     for number, value in enumerate(seconds, start=1):
         held = stop_rules.advance(rule, held, value)
         if stop_rules.fired(rule, held) and fired is None:
@@ -347,13 +357,13 @@ def test_a_rule_fires_after_an_unbroken_span(seconds: list[float | None], after:
 
 def test_a_fired_rule_tells_what_it_saw() -> None:
     """The worst value of the span, in the rule's unit."""
-    rule, held = stop_rules.parse("failures > 20% for 3s"), Held()
+    rule, held = stop_rules.parse("failures > 20% for 3s"), HoldingSince()
     for value in (0.3, 0.5, 0.25):
         held = stop_rules.advance(rule, held, value)
     assert stop_rules.fired(rule, held) == "failures > 20% for 3s: failures was at 50 % for 3 s"
     rule = stop_rules.parse("throughput < 10/s")
     assert (
-        stop_rules.fired(rule, stop_rules.advance(rule, Held(), 2.0))
+        stop_rules.fired(rule, stop_rules.advance(rule, HoldingSince(), 2.0))
         == "throughput < 10/s: throughput was at 2/s in one second"
     )
 
@@ -376,4 +386,4 @@ def test_a_fired_rule_tells_what_it_saw() -> None:
 )
 def test_values_as_people_read_them(value: float, unit: Unit, text: str) -> None:
     """Three or four figures and the largest unit that fits."""
-    assert limits.written(value, unit) == text
+    assert metric.limit_text(value, unit) == text

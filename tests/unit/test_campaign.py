@@ -110,7 +110,7 @@ def test_a_run_that_ends_well_is_sealed_as_complete(tmp_path: Path) -> None:
     with sealed(journal):
         pass
 
-    document = documents.load(journal.folder)
+    document = documents.load_document(journal.folder)
     assert (document.status, document.sealed) == ("complete", True)
     assert document.timing["exit_ns"] <= time.monotonic_ns()
 
@@ -122,7 +122,7 @@ def test_an_interrupt_is_sealed_and_told(tmp_path: Path) -> None:
     with pytest.raises(Interrupted), sealed(journal):
         raise KeyboardInterrupt
 
-    document = documents.load(journal.folder)
+    document = documents.load_document(journal.folder)
     assert (document.status, document.sealed) == ("interrupted", True)
     assert NoteKind.INTERRUPTED in [note.kind for note in document.notes]
 
@@ -149,7 +149,7 @@ def test_an_interrupt_while_a_failed_run_is_torn_down_is_told(
     with pytest.raises(Interrupted) as caught:
         _torn_down_after(journal, error)
 
-    document = documents.load(journal.folder)
+    document = documents.load_document(journal.folder)
     assert (document.status, document.sealed, document.error) == (status, True, "it fell over")
     assert caught.value.seen == "the run had failed before: it fell over"
 
@@ -169,7 +169,7 @@ def test_an_interrupt_while_a_failed_run_is_sealed_is_told(
     with pytest.raises(Interrupted), sealed(journal):
         raise LoadFailed("it fell over")
 
-    document = documents.load(journal.folder)
+    document = documents.load_document(journal.folder)
     assert (document.status, document.sealed) == ("failed", True)
     assert NoteKind.LOAD_ENDED_EARLY in [note.kind for note in document.notes]
 
@@ -184,7 +184,7 @@ def test_every_failure_is_sealed_and_goes_on(tmp_path: Path, error: Exception) -
     with pytest.raises(type(error)), sealed(journal):
         raise error
 
-    document = documents.load(journal.folder)
+    document = documents.load_document(journal.folder)
     assert (document.status, document.sealed, document.error) == ("failed", True, "it fell over")
     assert document.failure == {"type": type(error).__name__, "what": "it fell over"}
 
@@ -206,7 +206,7 @@ def test_what_is_not_the_variants_doing_cuts_its_run_short(tmp_path: Path, error
     with pytest.raises(type(error)), sealed(journal):
         raise error
 
-    document = documents.load(journal.folder)
+    document = documents.load_document(journal.folder)
     assert (document.status, document.sealed, document.error) == ("interrupted", True, "it fell over")
 
 
@@ -217,7 +217,7 @@ def test_a_run_that_a_rule_ended_says_what_was_seen(tmp_path: Path) -> None:
     with pytest.raises(StoppedEarly), sealed(journal):
         raise StoppedEarly("the run was stopped early", seen="failures > 20%: failures was at 50 % in one second")
 
-    document = documents.load(journal.folder)
+    document = documents.load_document(journal.folder)
     assert document.status == "failed"
     assert [note.text for note in document.notes if note.kind is NoteKind.STOPPED_EARLY] == [
         "failures > 20%: failures was at 50 % in one second"
@@ -252,8 +252,8 @@ def test_what_is_about_to_be_done_is_told_in_one_line() -> None:
     load = Load(locustfile=Path("x.py"), users=8, warmup_s=5, duration_s=30, drain_s=5)
     rate = Rate(rates.parse("10/s for 5s, 20/s"), poisson=True)
 
-    assert trial.in_words(load) == "8 users; warm-up 5 s; window 30 s"
-    assert trial.in_words(replace(load, rate=rate, processes=2, stable=True, warmup_s=60)) == (
+    assert trial.load_in_words(load) == "8 users; warm-up 5 s; window 30 s"
+    assert trial.load_in_words(replace(load, rate=rate, processes=2, stable=True, warmup_s=60)) == (
         "arrivals at 10/s for 5s, 20/s, at random, served by 8 users in 2 processes; "
         "warm-up until stable, at most 60 s; window 30 s"
     )

@@ -15,14 +15,13 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from seatrial import cli
-from seatrial.compare.budgets import Kept
-from seatrial.compare.capacity import TrialResult
-from seatrial.compare.carrying import Carries, Said, Validation, Word
+from seatrial.compare.budgets import BudgetWord
+from seatrial.compare.capacity import BudgetVerdict, CapacityResult, CapacityWord, TrialResult, Validation
 from seatrial.errors import ExitCode, UsageError
-from seatrial.measure.growth import Growth, Slope
-from seatrial.record import capacities
+from seatrial.measure.services import Growth, Slope
+from seatrial.record import documents
 from seatrial.record.folder import RunFolder
-from seatrial.report import comparison_charts, paging
+from seatrial.report import experiment_charts, html
 from seatrial.report import text as text_report
 
 MIB = 1 << 20
@@ -44,7 +43,9 @@ def _tried(rate_per_s: float, *, excess: float = 0.2, invalid: str = "") -> Tria
     )
 
 
-KEPT = Said(budget='p95 of "wait" < 100ms', word=Kept.KEPT, text='p95 of "wait" < 100ms: kept: 25 ms')
+KEPT = BudgetVerdict(
+    budget='p95 of "wait" < 100ms', word=BudgetWord.KEPT, text='p95 of "wait" < 100ms: kept: 25 ms'
+)
 GROWN = Slope(
     service="app",
     word=Growth.GROWING,
@@ -56,7 +57,7 @@ GROWN = Slope(
     high=0.12 * MIB,
 )
 VALIDATION = Validation(rate_per_s=92.0, duration_s=60.0, budgets=(KEPT,), memory=(GROWN,))
-FOUND = Carries(
+FOUND = CapacityResult(
     variant="base",
     budgets=('p95 of "wait" < 100ms',),
     percentile=95,
@@ -71,28 +72,30 @@ FOUND = Carries(
 )
 
 
-def _said(text: str, word: Kept) -> Validation:
-    return replace(VALIDATION, budgets=(KEPT, Said(budget="failures < 1%", word=word, text=text)))
+def _said(text: str, word: BudgetWord) -> Validation:
+    return replace(VALIDATION, budgets=(KEPT, BudgetVerdict(budget="failures < 1%", word=word, text=text)))
 
 
 @pytest.mark.parametrize(
     ("found", "word", "code", "strict"),
     [
-        (FOUND, Word.VALIDATED, 0, 0),
-        (replace(FOUND, validation=_said("it was", Kept.BROKEN)), Word.NOT_VALIDATED, 1, 1),
-        (replace(FOUND, validation=replace(VALIDATION, saturated="they did")), Word.NOT_VALIDATED, 1, 1),
-        (replace(FOUND, validation=_said("who knows", Kept.NOT_DECIDED)), Word.NOT_DECIDED, 0, 7),
-        (replace(FOUND, validation=None), Word.BOUNDS_ONLY, 0, 0),
-        (replace(FOUND, validation=replace(VALIDATION, invalid="it restarted")), Word.INVALID, 5, 5),
-        (replace(FOUND, limited_by="CPU at 100 %", generator=True), Word.GENERATOR_LIMITED, 5, 5),
-        (replace(FOUND, lower_per_s=None, validation=None), Word.NO_RATE, 1, 1),
-        (replace(FOUND, upper_per_s=None), Word.NO_BOUNDS, 0, 7),
-        (replace(FOUND, lower_per_s=None, validation=None, silent="none ended well"), Word.INVALID, 5, 5),
-        (replace(FOUND, status="interrupted"), Word.INTERRUPTED, 5, 5),
-        (replace(FOUND, limited_by="more than 360 s of trials"), Word.NO_BOUNDS, 0, 7),
+        (FOUND, CapacityWord.VALIDATED, 0, 0),
+        (replace(FOUND, validation=_said("it was", BudgetWord.BROKEN)), CapacityWord.NOT_VALIDATED, 1, 1),
+        (replace(FOUND, validation=replace(VALIDATION, saturated="they did")), CapacityWord.NOT_VALIDATED, 1, 1),
+        (replace(FOUND, validation=_said("who knows", BudgetWord.NOT_DECIDED)), CapacityWord.NOT_DECIDED, 0, 7),
+        (replace(FOUND, validation=None), CapacityWord.BOUNDS_ONLY, 0, 0),
+        (replace(FOUND, validation=replace(VALIDATION, invalid="it restarted")), CapacityWord.INVALID, 5, 5),
+        (replace(FOUND, limited_by="CPU at 100 %", generator=True), CapacityWord.GENERATOR_LIMITED, 5, 5),
+        (replace(FOUND, lower_per_s=None, validation=None), CapacityWord.NO_RATE, 1, 1),
+        (replace(FOUND, upper_per_s=None), CapacityWord.NO_BOUNDS, 0, 7),
+        (replace(FOUND, lower_per_s=None, validation=None, silent="none ended well"), CapacityWord.INVALID, 5, 5),
+        (replace(FOUND, status="interrupted"), CapacityWord.INTERRUPTED, 5, 5),
+        (replace(FOUND, limited_by="more than 360 s of trials"), CapacityWord.NO_BOUNDS, 0, 7),
     ],
 )
-def test_each_outcome_has_its_word_and_its_exit_code(found: Carries, word: Word, code: int, strict: int) -> None:
+def test_each_outcome_has_its_word_and_its_exit_code(
+    found: CapacityResult, word: CapacityWord, code: int, strict: int
+) -> None:
     """Under --strict what was not decided is no success."""
     assert found.word is word
     assert (found.exit_code(), found.exit_code(strict=True)) == (code, strict)
@@ -111,26 +114,26 @@ def test_what_was_found_can_be_read_again(tmp_path: Path) -> None:
     """All of it, and the file is plain JSON with the word in it."""
     folder = RunFolder(tmp_path)
     for found in (FOUND, replace(FOUND, validation=None, lower_per_s=None)):
-        capacities.save(folder, found)
-        assert capacities.load(folder) == found
+        documents.save_capacity(folder, found)
+        assert documents.load_capacity(folder) == found
     assert json.loads((tmp_path / "capacity.json").read_text())["word"] == "NO RATE KEEPS THE BUDGETS"
 
 
 def test_a_file_of_an_earlier_version_was_written_at_the_end_of_a_search(tmp_path: Path) -> None:
     """It knows of no status, nor of flows."""
-    capacities.save(RunFolder(tmp_path), FOUND)
+    documents.save_capacity(RunFolder(tmp_path), FOUND)
     told = json.loads((tmp_path / "capacity.json").read_text())
     for name in ("status", "flow_s", "too_high", "silent"):
         del told[name]
     (tmp_path / "capacity.json").write_text(json.dumps(told))
 
-    assert capacities.load(RunFolder(tmp_path)) == FOUND
+    assert documents.load_capacity(RunFolder(tmp_path)) == FOUND
 
 
 def test_show_begins_with_what_was_found(tmp_path: Path) -> None:
     """Or with how far the search came; the JSON has it, too."""
     folder = factories.sealed_run(tmp_path)
-    capacities.save(folder, replace(FOUND, status="interrupted", validation=None))
+    documents.save_capacity(folder, replace(FOUND, status="interrupted", validation=None))
     command = ["show", str(folder.root), "--results", str(tmp_path)]
 
     text = CliRunner().invoke(cli.seatrial, command, standalone_mode=False).output
@@ -143,16 +146,16 @@ def test_show_begins_with_what_was_found(tmp_path: Path) -> None:
 def test_a_file_that_is_missing_torn_or_newer_is_told_apart(tmp_path: Path) -> None:
     """No search was made; or a clear error."""
     folder = RunFolder(tmp_path)
-    assert capacities.load(folder) is None
+    assert documents.load_capacity(folder) is None
     (tmp_path / "capacity.json").write_text('{"schema_version": 1}')
     with pytest.raises(UsageError, match="can't be read"):
-        capacities.load(folder)
+        documents.load_capacity(folder)
     (tmp_path / "capacity.json").write_text('{"schema_version": 99}')
     with pytest.raises(UsageError, match="newer"):
-        capacities.load(folder)
+        documents.load_capacity(folder)
 
 
-def _printed(*found: Carries) -> str:
+def _printed(*found: CapacityResult) -> str:
     stream = io.StringIO()
     text_report.show_capacities(found, Console(file=stream, width=120))
     return stream.getvalue()
@@ -180,9 +183,9 @@ def test_several_variants_have_a_table_first() -> None:
     assert lines[3].split() == ["workers4", "195/s", "200/s", "92/s", "VALIDATED"]
 
 
-def _drawn(found: Carries) -> tuple[dict[str, list[Any]], list[tuple[float, float]]]:
+def _drawn(found: CapacityResult) -> tuple[dict[str, list[Any]], list[tuple[float, float]]]:
     """Return what the curve is drawn from, and which rates are shaded."""
-    chart = comparison_charts.capacity([found])
+    chart = experiment_charts.capacity_chart([found])
     assert chart is not None
     figure: Any = chart.figure
     return dict(figure.renderers[0].data_source.data), [
@@ -209,16 +212,19 @@ def test_a_search_that_was_cut_short_has_a_curve_without_bounds() -> None:
 
 def test_without_a_trial_that_was_timed_there_is_no_curve() -> None:
     """A stack that never answered has rates and no latency."""
-    assert comparison_charts.capacity([replace(FOUND, trials=(replace(_tried(97.0), latency_ns=None),))]) is None
+    assert (
+        experiment_charts.capacity_chart([replace(FOUND, trials=(replace(_tried(97.0), latency_ns=None),))])
+        is None
+    )
 
 
 def test_the_page_of_the_run_shows_the_capacity(tmp_path: Path) -> None:
     """From the stored file alone, above the tables of the validation."""
     folder = factories.sealed_run(tmp_path)
-    assert "Capacity" not in paging.page_of(folder)
+    assert "Capacity" not in html.page_of(folder)
 
-    capacities.save(folder, FOUND)
-    page = paging.page_of(folder)
+    documents.save_capacity(folder, FOUND)
+    page = html.page_of(folder)
 
     assert "VALIDATED: base: 97/s keeps the budgets" in page
     assert ">Capacity<" in page

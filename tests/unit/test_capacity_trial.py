@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from seatrial.compare import backlog, budgets, capacity_trial
+from seatrial.compare import budgets, capacity_trial
 from seatrial.compare.budgets import Budget
 from seatrial.compare.capacity_trial import TrialCounts
 from seatrial.load.workers import SecondAggregator
@@ -385,7 +385,7 @@ def _queued(rng: random.Random, rate_per_s: float, trial_s: float, *, servers: i
 def _broken_share(load: float, trial_s: float, *, flow_s: float = BUSY_S, servers: int = SERVERS) -> float:
     rng = random.Random(7)  # noqa: S311  (a simulated queue)
     trials = [_queued(rng, load * CEILING_PER_S, trial_s, servers=servers) for _ in range(200)]
-    return sum(backlog.backlog_excess(one, flow_s, 0.0).value > 1.0 for one in trials) / len(trials)
+    return sum(capacity_trial.backlog_excess(one, flow_s, 0.0).value > 1.0 for one in trials) / len(trials)
 
 
 @pytest.mark.parametrize(("load", "trial_s"), [(1.5, 10.0), (2.0, 5.0), (1.3, 20.0), (4.0, 2.0)])
@@ -410,17 +410,17 @@ def test_a_trial_of_one_service_time_can_not_tell() -> None:
     """Everything that it began may be under way: it is refused elsewhere, and not called broken here."""
     trial = _flows(10.0, 20, lasted_s=2.0)
 
-    assert backlog.backlog_excess(trial, 3.0, 0.0).value <= 1.0
-    assert backlog.backlog_excess(trial, 1.0, 0.0).value > 1.0
-    assert backlog.backlog_excess(trial, None, 0.0).value == 0.0
+    assert capacity_trial.backlog_excess(trial, 3.0, 0.0).value <= 1.0
+    assert capacity_trial.backlog_excess(trial, 1.0, 0.0).value > 1.0
+    assert capacity_trial.backlog_excess(trial, None, 0.0).value == 0.0
 
 
 def test_what_the_budgets_let_a_flow_wait_is_no_backlog() -> None:
     """A queue of 200 ms is what a budget of 200 ms allows."""
     trial = _flows(100.0, 500, 450)
 
-    assert backlog.backlog_excess(trial, 0.02, 0.2).value <= 1.0
-    most = backlog.backlog_excess(trial, 0.02, 0.0)
+    assert capacity_trial.backlog_excess(trial, 0.02, 0.2).value <= 1.0
+    most = capacity_trial.backlog_excess(trial, 0.02, 0.0)
     assert most.value > 1.0
     assert most.text.startswith("50 of 500 arrivals were under way after 5.0 s")
 
@@ -430,17 +430,17 @@ def test_a_calm_flow_is_that_of_low_rates() -> None:
     warmup = _flows(4.0, 100, 100, took_s=200.0)
     kept = [_flows(rate, 100, 100, took_s=100 * took_s) for rate, took_s in ((4.0, 0.5), (8.0, 0.7), (64.0, 3.0))]
 
-    assert backlog.calm_flow_s(warmup, [], 8.0) == pytest.approx(2.0)
-    assert backlog.calm_flow_s(warmup, kept, 8.0) == pytest.approx(0.5)
-    assert backlog.calm_flow_s(warmup, kept, 32.0) == pytest.approx(0.6)
-    assert backlog.calm_flow_s(warmup, kept, 2.0) == pytest.approx(0.5)
-    assert backlog.calm_flow_s(None, [], 8.0) is None
-    assert backlog.calm_flow_s(_flows(4.0), [_flows(4.0)], 8.0) is None
+    assert capacity_trial.calm_flow_s(warmup, [], 8.0) == pytest.approx(2.0)
+    assert capacity_trial.calm_flow_s(warmup, kept, 8.0) == pytest.approx(0.5)
+    assert capacity_trial.calm_flow_s(warmup, kept, 32.0) == pytest.approx(0.6)
+    assert capacity_trial.calm_flow_s(warmup, kept, 2.0) == pytest.approx(0.5)
+    assert capacity_trial.calm_flow_s(None, [], 8.0) is None
+    assert capacity_trial.calm_flow_s(_flows(4.0), [_flows(4.0)], 8.0) is None
 
 
 def test_how_far_a_bound_may_be_above_the_truth() -> None:
     """More in short trials; nothing where the budgets of the requests see a queue sooner than flows do."""
-    long, short = (backlog.too_high(10.0, 1.0, 0.2, trial_s) for trial_s in (20.0, 5.0))
+    long, short = (capacity_trial.too_high(10.0, 1.0, 0.2, trial_s) for trial_s in (20.0, 5.0))
 
     assert 0.05 < long < short < 0.4
-    assert backlog.too_high(100.0, 0.02, 0.2, 5.0) == 0.0
+    assert capacity_trial.too_high(100.0, 0.02, 0.2, 5.0) == 0.0

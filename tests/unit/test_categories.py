@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
-from seatrial.compare.categories import FINISHED, endings
-from seatrial.compare.words import Word
+from seatrial.compare.pairing import FINISHED, endings
+from seatrial.compare.verdicts import Word
 
 KILLED = "killed for memory"
 

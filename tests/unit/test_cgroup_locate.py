@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seatrial.sampler.locate import Places, groups_of_this_process, locate
+from seatrial.sampler.cgroup import CgroupPaths, groups_of_this_process, locate
 
 ID = "af2252a005e904127836e5af736ae97aad32f2343df3ac84f6108ee2fee260ac"
 PID = 4711
@@ -20,7 +20,7 @@ HYBRID = """
 """
 
 
-def host(root: Path, *, mounts: str, cgroup: str, folders: list[str]) -> Places | None:
+def host(root: Path, *, mounts: str, cgroup: str, folders: list[str]) -> CgroupPaths | None:
     """Build a host with these mounts and folders, and locate the container there."""
     for folder in ("proc/self/ns", f"proc/{PID}/ns", *folders):
         (root / folder).mkdir(parents=True)
@@ -71,7 +71,7 @@ def test_a_hybrid_host_is_version_1_with_pressure_from_the_unified_mount(tmp_pat
     places = [f"sys/fs/cgroup/{name}/{path}" for name in ("memory", "cpu,cpuacct", "unified")]
     found = host(tmp_path, mounts=HYBRID, cgroup=cgroup, folders=places)
     memory, cpu, unified = (tmp_path / place for place in places)
-    assert found == Places(
+    assert found == CgroupPaths(
         version=1,
         memory=memory,
         cpu=cpu,

@@ -7,18 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from seatrial.sampler.cgroup import Cgroup1
-from seatrial.sampler.cgroup2 import Cgroup2
-from seatrial.sampler.locate import Places
-from seatrial.wire.streams import NULL
-from seatrial.wire.tables import Reading
+from seatrial.sampler.cgroup import Cgroup1, Cgroup2, CgroupPaths
+from seatrial.wire.streams import NULL, Reading
 
 DATA = Path(__file__).parent / "data"
 
 
-def version_1(folder: Path = DATA / "cgroup1") -> Places:
+def version_1(folder: Path = DATA / "cgroup1") -> CgroupPaths:
     """Place one container's version 1 files."""
-    return Places(
+    return CgroupPaths(
         version=1,
         memory=folder / "memory",
         cpuacct=folder / "cpuacct",
@@ -30,10 +27,10 @@ def version_1(folder: Path = DATA / "cgroup1") -> Places:
     )
 
 
-def version_2(name: str) -> Places:
+def version_2(name: str) -> CgroupPaths:
     """Place one container's version 2 files."""
     folder = DATA / "cgroup2" / name
-    return Places(version=2, memory=folder, unified=folder, net_dev=DATA / "cgroup2/net_dev")
+    return CgroupPaths(version=2, memory=folder, unified=folder, net_dev=DATA / "cgroup2/net_dev")
 
 
 def test_version_1_is_read_column_by_column() -> None:

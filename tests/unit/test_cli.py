@@ -13,7 +13,7 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
-from seatrial import cli, verbs
+from seatrial import cli, commands
 from seatrial.errors import Interrupted, StackFailed, UsageError
 
 
@@ -33,7 +33,7 @@ def _completed(*words: str) -> list[str]:
 def test_every_verb_is_in_the_table() -> None:
     """No command is defined that can't be called."""
     modules = [
-        importlib.import_module(f"seatrial.verbs.{one.name}") for one in pkgutil.iter_modules(verbs.__path__)
+        importlib.import_module(f"seatrial.commands.{one.name}") for one in pkgutil.iter_modules(commands.__path__)
     ]
     defined = {one for module in modules for one in vars(module).values() if isinstance(one, click.Command)}
     inner = {one for group in defined if isinstance(group, click.Group) for one in group.commands.values()}

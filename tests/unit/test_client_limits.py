@@ -9,12 +9,18 @@ from typing import Any, cast
 import pytest
 
 from seatrial.errors import UsageError
-from seatrial.http.connection import Timeouts
 from seatrial.http.exchange import Exchange
-from seatrial.http.http1 import Fault, parse_head
-from seatrial.http.messages import Manners, Wanted, render
-from seatrial.http.origin import Targets, shown, split_url
-from seatrial.http.response import Response
+from seatrial.http.messages import (
+    ClientOptions,
+    OriginCache,
+    RequestOptions,
+    Response,
+    Timeouts,
+    render,
+    shown,
+    split_url,
+)
+from seatrial.http.parser import RequestError, parse_head
 from seatrial.user.recorder import DECLARED_LIMIT, Recorder
 
 _MS = 1_000_000
@@ -22,14 +28,14 @@ _MS = 1_000_000
 
 def _begun(ago_ms: int) -> Exchange:
     timeouts = Timeouts(connect_s=3.0, total_s=0.5)
-    return Exchange(Response("GET", "page", time.monotonic_ns() - ago_ms * _MS), Wanted(timeouts=timeouts))
+    return Exchange(Response("GET", "page", time.monotonic_ns() - ago_ms * _MS), RequestOptions(timeouts=timeouts))
 
 
 def test_a_connection_has_what_is_left_of_the_request() -> None:
     """One that replaces another begins late: 500 ms in all, whenever the connection is begun."""
     exchange = _begun(400)
     assert exchange.connect_due_ns == exchange.response.t_start_ns + 500 * _MS
-    with pytest.raises(Fault, match="too long in all"):
+    with pytest.raises(RequestError, match="too long in all"):
         _ = _begun(600).connect_due_ns
 
 
@@ -52,8 +58,8 @@ def test_a_connection_has_what_is_left_of_the_request() -> None:
 )
 def test_a_url_that_can_not_be_asked_for_is_an_outcome(target: str) -> None:
     """A server may name it in a Location; its words hold nothing of the URL."""
-    with pytest.raises(Fault) as caught:
-        Targets("http://h").where(target)
+    with pytest.raises(RequestError) as caught:
+        OriginCache("http://h").where(target)
     assert caught.value.outcome == "protocol"
     assert not {"word", "99999", "docker"} & set(caught.value.reason.replace("'", " ").split())
 
@@ -61,7 +67,7 @@ def test_a_url_that_can_not_be_asked_for_is_an_outcome(target: str) -> None:
 def test_what_is_neither_path_nor_url_is_a_mistake() -> None:
     """A locustfile wrote it; so far as it can't be a secret, it is shown."""
     with pytest.raises(ValueError, match=r"neither a path nor an absolute URL: 'page'$"):
-        Targets("http://h").where("page?token=TOPSECRET")
+        OriginCache("http://h").where("page?token=TOPSECRET")
 
 
 @pytest.mark.parametrize("url", ["http://me:TOPSECRET/x@h/", "http://[TOPSECRET", "TOPSECRET"])
@@ -80,10 +86,10 @@ def test_port_0_is_no_default() -> None:
 def test_the_words_on_a_split_request_hold_no_secret() -> None:
     """Nor a query, nor what stands behind a line break."""
     origin, _ = split_url("http://h")
-    manners = Manners("test/1", keep_alive=True, timeouts=Timeouts())
+    manners = ClientOptions("test/1", keep_alive=True, timeouts=Timeouts())
     for path in ("/a?token=TOPSECRET here", "/a\r\nCookie: TOPSECRET"):
         with pytest.raises(ValueError, match="line break") as caught:
-            render("GET", origin, path, Wanted(), manners)
+            render("GET", origin, path, RequestOptions(), manners)
         assert str(caught.value).endswith("GET '/a'")
     assert shown("//me:word@h/a#b") == "'h/a'"
 

@@ -12,19 +12,15 @@ import pytest
 from gevent import GreenletExit
 from locust.exception import StopUser
 
-from seatrial.http import buffers
-from seatrial.http.body import Gathered
-from seatrial.http.connection import Connection, Stream
-from seatrial.http.http1 import Fault
-from seatrial.http.origin import Origin, split_url
-from seatrial.http.response import Response
-from seatrial.user.flows import Abandoned, Flow, broken_off
-from seatrial.user.health import CpuShare, LoopLag, waited_ns
-from seatrial.user.mistakes import Mistakes
-from seatrial.user.parallel import Parallel, side_by_side
-from seatrial.user.seconds import Seconds
-from seatrial.user.tally import COUNTS
-from seatrial.wire.tables import FLOWS, GENERATOR, Outcome, row_columns
+from seatrial.http import body as bodys
+from seatrial.http.body import HashedBody
+from seatrial.http.connection import Connection, SocketLike
+from seatrial.http.messages import Abandoned, Origin, Response, outcome_of_exception, split_url
+from seatrial.http.parser import RequestError
+from seatrial.user.arrivals import COUNTS
+from seatrial.user.flows import Flow, Parallel, side_by_side
+from seatrial.user.health import CpuShare, LoopLag, Seconds, TaskErrors, waited_ns
+from seatrial.wire.streams import FLOWS, GENERATOR, Outcome, row_columns
 
 
 def test_loop_lag_is_the_lateness_of_wakes() -> None:
@@ -58,7 +54,7 @@ def test_the_kernel_tells_how_long_a_thread_has_waited() -> None:
 def test_each_mistake_is_told_once() -> None:
     """Three exceptions of two kinds: two told, three counted."""
     told: list[str] = []
-    mistakes = Mistakes(lambda row: told.append(row["what"]))
+    mistakes = TaskErrors(lambda row: told.append(row["what"]))
     for error in (KeyError("a"), KeyError("a"), ValueError("b")):
         mistakes.on_user_error(user_instance=None, exception=error, tb=None)
     assert (told, mistakes.count) == (["KeyError: 'a'", "ValueError: b"], 3)
@@ -159,7 +155,7 @@ def _waits(ended: list[Outcome]) -> None:
     try:
         gevent.sleep(60)
     except BaseException as error:
-        ended.append(broken_off(error))
+        ended.append(outcome_of_exception(error))
         raise
 
 
@@ -208,7 +204,7 @@ def test_the_end_of_the_run_cuts() -> None:
     gevent.sleep(0.01)
     user.kill()
     assert ended == [Outcome.CUT, Outcome.CUT]
-    assert broken_off(Abandoned()) is Outcome.ABORTED
+    assert outcome_of_exception(Abandoned()) is Outcome.ABORTED
 
 
 def test_ctrl_c_beside_a_user_ends_the_user() -> None:
@@ -283,10 +279,10 @@ class _Broken:
 )
 def test_a_connection_that_breaks_is_an_outcome(code: int, outcome: str, *, hung_up: bool) -> None:
     """A route that goes away is the network's doing; only a close by the peer counts as one."""
-    connection = Connection(cast("Stream", _Broken(code)), Origin("http", "h", 80))
-    with pytest.raises(Fault) as sending:
+    connection = Connection(cast("SocketLike", _Broken(code)), Origin("http", "h", 80))
+    with pytest.raises(RequestError) as sending:
         connection.send(b"x", 1.0, 1)
-    with pytest.raises(Fault) as receiving:
+    with pytest.raises(RequestError) as receiving:
         connection.receive(bytearray(1), 1)
     for fault in (sending.value, receiving.value):
         assert (fault.outcome, fault.hung_up) == (outcome, hung_up)
@@ -294,20 +290,20 @@ def test_a_connection_that_breaks_is_an_outcome(code: int, outcome: str, *, hung
 
 def test_an_error_of_this_machine_is_no_outcome() -> None:
     """ENOMEM is told as what it is."""
-    connection = Connection(cast("Stream", _Broken(errno.ENOMEM)), Origin("http", "h", 80))
+    connection = Connection(cast("SocketLike", _Broken(errno.ENOMEM)), Origin("http", "h", 80))
     with pytest.raises(OSError, match="of the kernel"):
         connection.send(b"x", 1.0, 1)
 
 
 def test_a_peak_of_bodies_leaves_few_buffers() -> None:
     """Twenty large bodies at once, and eight buffers stay."""
-    bodies = [Gathered("sha256:" + "0" * 64) for _ in range(20)]
+    bodies = [HashedBody("sha256:" + "0" * 64) for _ in range(20)]
     for body in bodies:
         body.write(memoryview(b"x"))
     for body in bodies:
         body.release()
         body.release()
-    assert len(buffers.BUFFERS.spare) == 8
+    assert len(bodys.BUFFERS.spare) == 8
 
 
 def test_a_rest_is_no_second() -> None:

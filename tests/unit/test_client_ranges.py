@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from seatrial.http.connection import Timeouts
-from seatrial.http.http1 import Fault
-from seatrial.http.messages import ByteRange, Manners, Wanted, render, verified_length
-from seatrial.http.origin import split_url
-from seatrial.http.response import ContentRange, Response, parse_content_range
+from seatrial.http.messages import (
+    ByteRange,
+    ClientOptions,
+    ContentRange,
+    RequestOptions,
+    Response,
+    Timeouts,
+    parse_content_range,
+    render,
+    split_url,
+    verified_length,
+)
+from seatrial.http.parser import RequestError
 
-MANNERS = Manners("test/1", keep_alive=True, timeouts=Timeouts())
+MANNERS = ClientOptions("test/1", keep_alive=True, timeouts=Timeouts())
 
 
 @pytest.mark.parametrize(
@@ -56,37 +64,37 @@ def test_a_response_has_its_content_range() -> None:
 def test_a_range_is_asked_for_by_its_header(asked: ByteRange, field: str) -> None:
     """It stands among the headers, and 206 is what is expected then; an `expect` of one's own stands."""
     origin, path = split_url("http://h/a")
-    wanted = Wanted(range=asked, headers={"A": "b"})
+    wanted = RequestOptions(range=asked, headers={"A": "b"})
     assert f"\r\nA: b\r\nRange: bytes={field}\r\n\r\n".encode() in render("GET", origin, path, wanted, MANNERS)
-    assert (wanted.expect, Wanted(range=asked, expect=(200, 206)).expect) == ((206,), (200, 206))
-    assert Wanted().expect == (200,)
+    assert (wanted.expect, RequestOptions(range=asked, expect=(200, 206)).expect) == ((206,), (200, 206))
+    assert RequestOptions().expect == (200,)
 
 
 @pytest.mark.parametrize("asked", [(5, 4), (-5, 9), (-5, -1), (0, -1)])
 def test_what_is_no_range_is_a_mistake(asked: ByteRange) -> None:
     """Nothing is sent for it."""
     with pytest.raises(ValueError, match="not a range of bytes"):
-        Wanted(range=asked)
+        RequestOptions(range=asked)
 
 
 def test_a_range_and_its_header_are_a_mistake() -> None:
     """Two could ask for different bytes."""
     with pytest.raises(ValueError, match="both a Range header"):
-        Wanted(range=(0, 1), headers={"rAnge": "bytes=0-1"})
+        RequestOptions(range=(0, 1), headers={"rAnge": "bytes=0-1"})
 
 
 def test_a_range_is_only_for_get() -> None:
     """A server has to ignore the field for any other method (RFC 9110 14.2)."""
     origin, path = split_url("http://h/a?token=TOPSECRET")
     with pytest.raises(ValueError, match=r"only be asked for with GET: HEAD '/a'$"):
-        render("HEAD", origin, path, Wanted(range=(0, 1)), MANNERS)
+        render("HEAD", origin, path, RequestOptions(range=(0, 1)), MANNERS)
 
 
 def _verified(asked: ByteRange, text: str, length: int | None, content_type: str = "video/mp4") -> int | str:
     """Return the length of the body that is due, or the outcome and words of the Fault."""
     try:
         return verified_length(asked, {"content-range": text, "content-type": content_type}, length)
-    except Fault as fault:
+    except RequestError as fault:
         return str(fault)
 
 

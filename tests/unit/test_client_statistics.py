@@ -7,9 +7,9 @@ from typing import Any
 from locust import User
 from locust.env import Environment
 
-from seatrial.http.response import Response
+from seatrial.http.messages import Response
 from seatrial.user.accounting import Statistics
-from seatrial.wire.tables import Outcome
+from seatrial.wire.streams import Outcome
 
 COUNTED = ("num_requests", "min_response_time", "max_response_time", "response_times", "total_content_length")
 

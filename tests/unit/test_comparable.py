@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from seatrial import cli
 from seatrial.errors import ScenarioInvalid, UsageError
 from seatrial.model import Design, ExperimentPlan
-from seatrial.scenario import comparable, overrides, plan, reading, shipped
+from seatrial.scenario import plan, reading, source
 
 GOOD = """\
 question: Does it leak?
@@ -91,10 +91,10 @@ def test_validate_refuses_a_parameter_of_a_variant_that_the_harness_sets(file: P
     assert (error.where, error.seen) == ("load.parameters of the variant 'a'", "run-time")
 
 
-@pytest.mark.parametrize("name", shipped.names())
+@pytest.mark.parametrize("name", source.shipped_names())
 def test_every_shipped_scenario_can_be_compared(name: str) -> None:
     """As far as it has variants."""
-    assert comparable.check(name, {}).name == name
+    assert reading.check_comparable(name, {}).name == name
 
 
 @pytest.mark.parametrize(
@@ -146,13 +146,13 @@ def test_a_shipped_scenario_is_found_by_its_name(file: Path, monkeypatch: pytest
     """One of the same name elsewhere by its path, and so the shipped one where that other one would be found."""
     own = file.with_name("known-cpu.yaml")
     own.write_text(GOOD)
-    there = shipped.root() / "scenarios" / "known-cpu.yaml"
+    there = source.shipped_root() / "scenarios" / "known-cpu.yaml"
 
-    assert shipped.word(there) == "known-cpu"
-    assert shlex.split(shipped.word(own)) == [str(own)]
+    assert source.scenario_name(there) == "known-cpu"
+    assert shlex.split(source.scenario_name(own)) == [str(own)]
     monkeypatch.chdir(file.parent)
     own.rename("known-cpu")
-    assert shipped.word(there) == str(there)
+    assert source.scenario_name(there) == str(there)
 
 
 @pytest.mark.parametrize(
@@ -184,11 +184,11 @@ def test_a_check_of_a_machine_needs_time_for_one_block_too(file: Path) -> None:
     scenario = plan.with_again(reading.read(str(file), {"compare.time": "49s"}))
 
     with pytest.raises(UsageError, match="too short for one block") as caught:
-        plan.selfcheck(scenario, seed=1, shared_cores=True)
+        plan.selfcheck_plan(scenario, seed=1, shared_cores=True)
 
     assert caught.value.expected.startswith("at least 50 s")
 
 
 def _planned(file: Path, *settings: str, design: Design = Design.RUNS) -> ExperimentPlan:
-    scenario = reading.read(str(file), overrides.parse(settings))
-    return plan.comparison(scenario, seed=1, shared_cores=True, design=design)
+    scenario = reading.read(str(file), source.parse_overrides(settings))
+    return plan.comparison_plan(scenario, seed=1, shared_cores=True, design=design)

@@ -18,15 +18,16 @@ from seatrial.experiment.blocks import FinishedExperiment, FreshStacks
 from seatrial.experiment.compare import CompareRequest, compare
 from seatrial.experiment.request import Request
 from seatrial.experiment.run_record import RunRecord
-from seatrial.experiment.trial import RunContext, first_page
+from seatrial.experiment.trial import RunContext, initial_document
 from seatrial.load.pinning import Pinning
 from seatrial.model import Design, EngineName, ExperimentPlan, Note, NoteKind
 from seatrial.progress import Progress
-from seatrial.record import documents, plans
+from seatrial.record import documents
 from seatrial.record import folder as folders
 from seatrial.record.documents import Status
 from seatrial.record.folder import RunFolder
-from seatrial.scenario import overrides, plan_, reading
+from seatrial.scenario import plan as plans
+from seatrial.scenario import reading, source
 from seatrial.stack.engine import Choice
 from seatrial.wire.streams import SCHEMA_VERSION
 
@@ -72,8 +73,8 @@ class OnPaper(FreshStacks):
         """Do one trial."""
         script, context = self.script, self.context
         folder = folders.create_run(self.experiment, variant, block, 1_795_241_700_000_000_000)
-        resolved = plan_.resolved(context.request.scenario)
-        journal = RunRecord(folder, first_page(context, variant, block, resolved, command_ns=1))
+        resolved = plans.resolved(context.request.scenario)
+        journal = RunRecord(folder, initial_document(context, variant, block, resolved, command_ns=1))
         facts = journal.document.facts
         script.built.append(images_built)
         script.done.append((variant, block))
@@ -103,7 +104,7 @@ def file(tmp_path: Path) -> Path:
 
 def _asked(file: Path, *settings: str, **more: str) -> CompareRequest:
     request = Request(
-        scenario=reading.read(str(file), overrides.parse(settings)),
+        scenario=reading.read(str(file), source.parse_overrides(settings)),
         results=file.parent / "results",
         command_ns=1,
     )
@@ -140,7 +141,7 @@ def test_the_plan_stands_before_anything_starts(file: Path) -> None:
     done = _compare(Script(does=does), _asked(file))
 
     assert seen == [["cpu per request", 'p95 of "x"']] * 9
-    assert plans.load(done.folder) == done.plan
+    assert documents.load_plan(done.folder) == done.plan
 
 
 def test_every_run_has_a_folder_of_its_own(file: Path) -> None:
@@ -199,8 +200,8 @@ def test_an_experiment_keeps_its_design_whatever_memory_is_free_now(file: Path, 
     with pytest.raises(Interrupted) as caught:
         _compare(Script(does=_interrupting(2)), _asked(file, setting))
     folder = Path(caught.value.where)
-    sliced = replace(plans.load(folder), design=Design.SLICES, slice_s=1.0, settle_s=0.15, slices=20)
-    plans.save(folder, sliced)
+    sliced = replace(documents.load_plan(folder), design=Design.SLICES, slice_s=1.0, settle_s=0.15, slices=20)
+    documents.save_plan(folder, sliced)
 
     assert _compare(Script(), _asked(file, setting, resume="latest")).plan == sliced
 
@@ -227,7 +228,7 @@ def test_a_base_that_a_rule_has_stopped_did_come_up(file: Path, kind: NoteKind, 
     for block in (1, 2):
         run = folders.create_run(left.folder, "base", block, 1_795_241_700_000_000_000)
         page = factories.document(status="failed", sealed=True, variant="base", block=block)
-        documents.save(run, replace(page, notes=(Note(kind=kind, text="?"),)))
+        documents.save_document(run, replace(page, notes=(Note(kind=kind, text="?"),)))
 
     found = resume.find(_asked(file).request, caught.value.where, "compare")
 

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.compare import noise, pairing
+from seatrial.compare import comparison, pairing
 from seatrial.compare.comparison import Comparison, Overall, compare
 from seatrial.compare.effects import Effect
-from seatrial.compare.pairing import Block, Paired, Run, by_flows, gated_metrics
-from seatrial.compare.verdicts import Verdict
-from seatrial.compare.words import Word
+from seatrial.compare.pairing import BlockValues, Paired, RunValues, by_flows, gated_metrics
+from seatrial.compare.verdicts import Verdict, Word
 from seatrial.measure import metric
 
 P95, CPU, MEMORY = (metric.parse(text) for text in ('p95 of "token"', "cpu per request", "unreclaimable memory"))
@@ -23,13 +22,15 @@ FAILURES = pairing.FAILURES
 NOISE = (1.0, 1.01, 0.99, 1.005, 0.995, 1.002, 0.998, 1.0)
 
 
-def run(p95: float | None = 100, failures: float | None = 0.0, cpu: float | None = 10, **more: object) -> Run:
+def run(
+    p95: float | None = 100, failures: float | None = 0.0, cpu: float | None = 10, **more: object
+) -> RunValues:
     """Make a finished run of 10,000 requests."""
     values = {P95.text: p95, CPU.text: cpu, FAILURES.text: failures, MEMORY.text: 50.0}
-    return Run(values=values, requests=10_000, **more)  # type: ignore[arg-type]
+    return RunValues(values=values, requests=10_000, **more)  # type: ignore[arg-type]
 
 
-def blocks(*, count: int = 6, **variants: Mapping[str, float | None]) -> list[Block]:
+def blocks(*, count: int = 6, **variants: Mapping[str, float | None]) -> list[BlockValues]:
     """Make blocks of a base and variants; the values of the variants are slightly noisy."""
     return [
         {"base": run()}
@@ -41,7 +42,7 @@ def blocks(*, count: int = 6, **variants: Mapping[str, float | None]) -> list[Bl
     ]
 
 
-def judged(some: Sequence[Block], gate: Sequence[metric.Metric] = (P95,), **more: object) -> Comparison:
+def judged(some: Sequence[BlockValues], gate: Sequence[metric.Metric] = (P95,), **more: object) -> Comparison:
     """Compare with the base."""
     return compare(some, base="base", gate=gate, **more)  # type: ignore[arg-type]
 
@@ -117,9 +118,9 @@ def test_without_requests_the_default_gate_is_processor_time_of_flows() -> None:
         gating, _ = gated_metrics((), shared_cores=True, by_flows=flows_alone)
         assert [one.text for one in gating] == [first, "unreclaimable memory", "failures"]
     flows, requests = {"cpu per flow": 1.0}, {"cpu per request": 1.0, "cpu per flow": 4.0}
-    assert by_flows([{"base": Run(values=flows)}])
-    assert not by_flows([{"base": Run(values=requests)}])
-    assert not by_flows([{"base": Run()}])
+    assert by_flows([{"base": RunValues(values=flows)}])
+    assert not by_flows([{"base": RunValues(values=requests)}])
+    assert not by_flows([{"base": RunValues()}])
 
 
 def test_on_shared_cores_latency_is_shown_and_not_gated() -> None:
@@ -161,7 +162,7 @@ def test_a_base_that_can_not_be_trusted_loses_the_block_for_all() -> None:
 
 def test_a_variant_that_is_killed_is_a_regression_and_no_lost_block() -> None:
     """Six kills of six against none: there is no latency to compare, and no need for it."""
-    some = [{"base": run(), "v": Run(ended="killed for memory")} for _ in range(6)]
+    some = [{"base": run(), "v": RunValues(ended="killed for memory")} for _ in range(6)]
     found = judged(some)
     assert found.endings[0].word is Word.REGRESSION
     assert of(found, P95.text).reason == "v never finished: killed for memory in 6 of 6 blocks"
@@ -171,7 +172,7 @@ def test_a_variant_that_is_killed_is_a_regression_and_no_lost_block() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_a_variant_that_never_finished_is_never_kept(count: int) -> None:
     """Three kills of three are p = 0.1, and no regression; but nothing of it could be judged either."""
-    killed = Run(ended="killed for memory", why="service 'app' ended with exit code 137")
+    killed = RunValues(ended="killed for memory", why="service 'app' ended with exit code 137")
     found = judged([{"base": run(), "v": killed}] * count)
     assert (found.endings[0].word, found.overall) == (Word.LIKELY_REGRESSION, Overall.INVALID)
     blocks = "1 of 1 block" if count == 1 else f"{count} of {count} blocks"
@@ -182,7 +183,7 @@ def test_a_variant_that_never_finished_is_never_kept(count: int) -> None:
 
 def test_a_variant_that_never_finished_is_told_though_the_base_can_not_be_trusted() -> None:
     """The host was busy whenever the base ran; that is no reason to be silent about the variant."""
-    some = [{"base": run(invalid="foreign CPU 31 %"), "v": Run(ended="a service exited")}] * 2
+    some = [{"base": run(invalid="foreign CPU 31 %"), "v": RunValues(ended="a service exited")}] * 2
     assert judged(some).reason == (
         "v: 2 of 2 blocks are invalid: foreign CPU 31 %; v never finished: a service exited in 2 of 2 blocks"
     )
@@ -190,14 +191,14 @@ def test_a_variant_that_never_finished_is_told_though_the_base_can_not_be_truste
 
 def test_a_variant_that_never_finished_where_the_base_seldom_did() -> None:
     """Two of three against none is not even likely, and no word about the variant all the same."""
-    died = Run(ended="a service exited")
+    died = RunValues(ended="a service exited")
     found = judged([{"base": run(), "v": died}, {"base": died, "v": died}, {"base": run(), "v": died}])
     assert (found.endings[0].word, found.overall) == (Word.INCONCLUSIVE, Overall.INVALID)
 
 
 def test_runs_that_never_finished_in_the_same_block() -> None:
     """Each side came to its end, if not as often, and never beside the other: a gated metric can't be judged."""
-    died = Run(ended="a service exited")
+    died = RunValues(ended="a service exited")
     found = judged([{"base": run(), "v": died}, {"base": run(), "v": died}, {"base": died, "v": run()}])
     assert found.endings[0].word is Word.INCONCLUSIVE
     assert of(found, P95.text).reason == "there is no block in which both finished"
@@ -206,19 +207,19 @@ def test_runs_that_never_finished_in_the_same_block() -> None:
 
 def test_a_regression_stands_above_a_variant_that_never_finished() -> None:
     """What is known of one variant is not lost by the other."""
-    some = [{**block, "dead": Run(ended="failed")} for block in blocks(count=3, v={"p95": 300})]
+    some = [{**block, "dead": RunValues(ended="failed")} for block in blocks(count=3, v={"p95": 300})]
     assert judged(some).overall is Overall.REGRESSION
 
 
 def test_a_kill_that_is_also_noted_as_invalid_is_counted() -> None:
     """The note about an out-of-memory kill invalidates the run; how it ended still counts."""
-    some = [{"base": run(), "v": Run(ended="killed for memory", invalid="restart")} for _ in range(6)]
+    some = [{"base": run(), "v": RunValues(ended="killed for memory", invalid="restart")} for _ in range(6)]
     assert judged(some).endings[0].counts == {"killed for memory": 6}
 
 
 def test_a_base_that_never_comes_up_compares_with_nothing() -> None:
     """The variants did not improve: there was no base."""
-    some = [{"base": Run(ended="did not come up"), "v": run()} for _ in range(6)]
+    some = [{"base": RunValues(ended="did not come up"), "v": run()} for _ in range(6)]
     found = judged(some)
     assert (found.overall, found.reason) == (
         Overall.INVALID,
@@ -265,8 +266,8 @@ def test_two_blocks_that_happen_to_be_alike_decide_nothing() -> None:
 @pytest.mark.parametrize(("requests", "word"), [(1_000, Word.INCONCLUSIVE), (100_000, Word.REGRESSION)])
 def test_equal_shares_scatter_by_what_was_counted(requests: int, word: Word) -> None:
     """Three times 0.4 %: of a thousand requests 4 ± 2 are meant, which may be none above 0.1 points."""
-    failing = Run(values={FAILURES.text: 0.004, P95.text: 100.0}, requests=requests)
-    fine = Run(values={FAILURES.text: 0.0, P95.text: 100.0}, requests=requests)
+    failing = RunValues(values={FAILURES.text: 0.004, P95.text: 100.0}, requests=requests)
+    fine = RunValues(values={FAILURES.text: 0.0, P95.text: 100.0}, requests=requests)
     assert of(judged([{"base": fine, "v": failing}] * 3), FAILURES.text).word is word
 
 
@@ -287,14 +288,14 @@ def test_variants_that_differ_in_nothing_are_equivalent() -> None:
 
 def test_few_requests_without_a_failure_do_not_show_equal_failures() -> None:
     """4 blocks of 100 requests: the share may still be 0.75 %, which is not within 0.1 points."""
-    few = Run(values={FAILURES.text: 0.0, P95.text: 100.0}, requests=100)
+    few = RunValues(values={FAILURES.text: 0.0, P95.text: 100.0}, requests=100)
     assert of(judged([{"base": few, "v": few}] * 4), FAILURES.text).word is Word.INCONCLUSIVE
 
 
 def test_the_requests_of_an_endpoint_bound_its_failures() -> None:
     """40 requests of 40,000 were for a token: no failure among them leaves 7.5 % open."""
     tokens = metric.parse('failures of "token"')
-    few = Run(values={FAILURES.text: 0.0, tokens.text: 0.0}, requests=10_000, counts={tokens.text: 10})
+    few = RunValues(values={FAILURES.text: 0.0, tokens.text: 0.0}, requests=10_000, counts={tokens.text: 10})
     found = judged([{"base": few, "v": few}] * 4, (tokens,))
     assert of(found, tokens.text).word is Word.INCONCLUSIVE
     assert of(found, tokens.text).smallest_seen == pytest.approx(0.075)
@@ -350,7 +351,7 @@ def test_thirty_variants_are_one_family() -> None:
         ([{"base": run()}], "there is nothing to compare"),
     ],
 )
-def test_what_is_no_experiment(some: Sequence[Block], said: str) -> None:
+def test_what_is_no_experiment(some: Sequence[BlockValues], said: str) -> None:
     """An error in words."""
     with pytest.raises(ValueError, match=said):
         judged(some)
@@ -395,21 +396,23 @@ def test_the_noise_floor_refuses_what_can_not_be_seen() -> None:
     """Scatter of 10 % and six blocks see 15 % or more: a threshold of 10 % is refused with that number."""
     scatter = Effect(differences=(-0.1, 0.1, -0.1, 0.1, 0.0, 0.0))
     pairs = [Paired(variant="base", metric=one, effect=scatter) for one in (P95, metric.parse("p99 of token"))]
-    found = noise.floors(pairs, 6)
+    found = comparison.noise_floors(pairs, 6)
     assert [one.smallest_seen for one in found] == pytest.approx([0.1356] * 2, abs=1e-3)
-    assert noise.refused(found) == (
+    assert comparison.refused(found) == (
         'p95 of "token": a threshold of 10 % can\'t be seen here: the smallest that can is 13.6 %',
     )
-    assert noise.refused(noise.floors(pairs, 20)) == ()
+    assert comparison.refused(comparison.noise_floors(pairs, 20)) == ()
 
 
 def test_the_noise_floor_is_that_of_the_last_look_and_of_all_variants() -> None:
     """Of 5 % half is left for the last of several looks, for 3 metrics of 4 variants; one look has all of it."""
-    assert noise.first_level(20, 0.05, 3, 4) == pytest.approx(0.025 / 12)
-    assert noise.first_level(6, 0.05, 1, 1) == pytest.approx(0.05)
+    assert comparison.first_level(20, 0.05, 3, 4) == pytest.approx(0.025 / 12)
+    assert comparison.first_level(6, 0.05, 1, 1) == pytest.approx(0.05)
 
 
 def test_a_floor_that_nobody_knows_is_told() -> None:
     """One block of self-check has no scatter."""
-    (told,) = noise.refused(noise.floors([Paired(variant="base", metric=P95, reason="never measured")], 6))
+    (told,) = comparison.refused(
+        comparison.noise_floors([Paired(variant="base", metric=P95, reason="never measured")], 6)
+    )
     assert told == "p95 of \"token\": a threshold of 10 % can't be checked: 0 blocks can't tell the scatter"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from seatrial.user.account import DetailCounts
-from seatrial.wire.tables import DETAIL_ENDINGS, MOST_DETAILS, detail_ending, detail_numbers
+from seatrial.user.session import DetailCounts
+from seatrial.wire.streams import DETAIL_ENDINGS, MOST_DETAILS, detail_ending, detail_numbers
 
 
 @pytest.mark.parametrize(

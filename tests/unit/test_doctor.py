@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from seatrial.host.doctor_ import examine
-from seatrial.host.finding import Finding, State
-from seatrial.host.probe import Engine, Host, look
+from seatrial.host.doctor import examine
+from seatrial.host.probe import Engine, Finding, HostProbe, State, probe
 
 ENGINE = Engine(
     facts={
@@ -41,7 +40,7 @@ FACTS = {
     "nr_open": 1048576,
     "ephemeral_ports": [32768, 60999],
 }
-HOST = Host(
+HOST = HostProbe(
     facts=FACTS,
     address="unix:///var/run/docker.sock",
     engine=ENGINE,
@@ -55,18 +54,18 @@ HOST = Host(
 )
 
 
-def finding(name: str, host: Host) -> Finding:
+def finding(name: str, host: HostProbe) -> Finding:
     """Return the one finding of that name."""
     (found,) = [one for one in examine(host) if one.name == name]
     return found
 
 
-def with_facts(**facts: Any) -> Host:  # noqa: ANN401  (facts are of many types)
+def with_facts(**facts: Any) -> HostProbe:  # noqa: ANN401  (facts are of many types)
     """Return the good host with other facts."""
     return replace(HOST, facts=FACTS | facts)
 
 
-def with_engine(**engine_facts: Any) -> Host:  # noqa: ANN401  (facts are of many types)
+def with_engine(**engine_facts: Any) -> HostProbe:  # noqa: ANN401  (facts are of many types)
     """Return the good host with an engine of other facts."""
     return replace(HOST, engine=replace(ENGINE, facts={**ENGINE.facts, **engine_facts}))
 
@@ -118,7 +117,7 @@ def test_facts_of_the_machine(facts: dict[str, Any], name: str, state: State) ->
         ),
     ],
 )
-def test_what_was_seen_beside_the_facts(host: Host, name: str, state: State) -> None:
+def test_what_was_seen_beside_the_facts(host: HostProbe, name: str, state: State) -> None:
     """Thresholds belong to the good side."""
     assert finding(name, host).state is state
 
@@ -193,7 +192,7 @@ def test_the_base_image_needs_mmdebstrap_where_it_is_made() -> None:
 def test_this_very_machine_can_be_looked_at(tmp_path: Path) -> None:
     """Looking works with or without Docker, and for a results folder that is not there yet."""
     slept: list[float] = []
-    host = look(tmp_path / "not" / "yet", sleep=slept.append)
+    host = probe(tmp_path / "not" / "yet", sleep=slept.append)
     assert len(slept) == 1
     assert host.free_bytes > 0
     assert (host.engine is None) == bool(host.engine_error)

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
-from seatrial.compare import effects, families, ranks
-from seatrial.compare.effects import Effect, NoRatio, Scale
+from seatrial.compare import effects
+from seatrial.compare.effects import Effect, NoRatio
 from seatrial.measure import statistics
+from seatrial.measure.metric import Scale
 
 DARWIN = (49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48)
 """Darwin's maize (eighths of an inch): Fisher's own example of signs that are flipped, p = 863 * 2 / 32768."""
@@ -41,7 +42,7 @@ def test_the_p_is_students() -> None:
 
 def test_sign_flips_give_fishers_own_figure() -> None:
     """The Design of Experiments, section 21: 1,726 of 32,768 arrangements are as extreme."""
-    assert ranks.sign_flip_p(of(*DARWIN)) == pytest.approx(1726 / 32768)
+    assert effects.sign_flip_p(of(*DARWIN)) == pytest.approx(1726 / 32768)
 
 
 @given(differences)
@@ -52,25 +53,25 @@ def test_sign_flips_by_halves_are_all_sign_flips(values: list[float]) -> None:
     signs = np.array(np.meshgrid(*[[-1, 1]] * len(values))).reshape(len(values), -1)
     sums = np.abs(np.array(values) @ signs)
     reached = abs(math.fsum(values)) - 1e-9 * sum(map(abs, values))
-    assert ranks.sign_flip_p(of(*values)) == pytest.approx(np.mean(sums >= reached))
+    assert effects.sign_flip_p(of(*values)) == pytest.approx(np.mean(sums >= reached))
 
 
 def test_many_blocks_draw_their_signs() -> None:
     """Above 24 blocks p is drawn, and close to the t test's."""
     values = np.random.default_rng(5).normal(0.3, 1, 40)
-    assert ranks.sign_flip_p(of(*values)) == pytest.approx(effects.p_value(of(*values)), abs=0.01)
+    assert effects.sign_flip_p(of(*values)) == pytest.approx(effects.p_value(of(*values)), abs=0.01)
 
 
 @pytest.mark.parametrize(("blocks", "ways"), [(24, 1 << 24), (25, (1 << 16) + 1)])
 def test_the_signs_are_counted_up_to_24_blocks(blocks: int, ways: int) -> None:
     """All signs, or one more than were drawn: p is a whole number of these."""
-    p = ranks.sign_flip_p(of(*np.random.default_rng(6).normal(0.2, 1, blocks)))
+    p = effects.sign_flip_p(of(*np.random.default_rng(6).normal(0.2, 1, blocks)))
     assert (p * ways) == pytest.approx(round(p * ways), abs=1e-6)
 
 
 def test_hodges_lehmann_is_the_median_of_pair_means() -> None:
     """Worked by hand: the means of 1, 2, 6 and their pairs are 1, 1.5, 2, 3.5, 4, 6."""
-    assert ranks.hodges_lehmann(of(1, 2, 6)) == pytest.approx(2.75)
+    assert effects.hodges_lehmann(of(1, 2, 6)) == pytest.approx(2.75)
 
 
 @pytest.mark.parametrize(("blocks", "alpha", "place"), [(6, 0.05, 1), (8, 0.05, 4), (10, 0.05, 9), (20, 0.05, 53)])
@@ -79,7 +80,7 @@ def test_the_signed_rank_interval_cuts_where_the_tables_say(blocks: int, alpha: 
     values = np.sort(np.random.default_rng(blocks).normal(0, 1, blocks))
     one, other = np.triu_indices(blocks)
     walsh = np.sort((values[one] + values[other]) / 2)
-    found = ranks.signed_rank_interval(of(*values), alpha)
+    found = effects.signed_rank_interval(of(*values), alpha)
     assert found is not None
     assert (found.low, found.high) == pytest.approx((walsh[place - 1], walsh[-place]))
 
@@ -87,8 +88,8 @@ def test_the_signed_rank_interval_cuts_where_the_tables_say(blocks: int, alpha: 
 @pytest.mark.parametrize(("blocks", "speaks"), [(5, False), (6, True)])
 def test_ranks_are_mute_with_too_few_blocks(blocks: int, *, speaks: bool) -> None:
     """2 / 2^5 is above 5 %, 2 / 2^6 is not."""
-    assert ranks.speak(blocks, 0.05) is speaks
-    assert (ranks.signed_rank_interval(of(*range(blocks)), 0.05) is not None) is speaks
+    assert effects.speak(blocks, 0.05) is speaks
+    assert (effects.signed_rank_interval(of(*range(blocks)), 0.05) is not None) is speaks
 
 
 def test_effects_are_log_ratios_of_the_same_block() -> None:
@@ -190,8 +191,8 @@ def test_the_order_of_blocks_does_not_matter(values: list[float]) -> None:
     """Every figure is that of the set."""
     one, other = of(*values), of(*reversed(values))
     assert effects.interval(one, 0.05) == effects.interval(other, 0.05)
-    assert ranks.hodges_lehmann(one) == ranks.hodges_lehmann(other)
-    assert ranks.sign_flip_p(one) == ranks.sign_flip_p(other)
+    assert effects.hodges_lehmann(one) == effects.hodges_lehmann(other)
+    assert effects.sign_flip_p(one) == effects.sign_flip_p(other)
 
 
 @given(differences)
@@ -203,7 +204,7 @@ def test_the_mirror_of_an_effect_has_the_mirror_of_its_interval(values: list[flo
     if mine and theirs:
         assert (mine.low, mine.high) == pytest.approx((-theirs.high, -theirs.low), abs=1e-12)
     assert effects.p_value(one) == pytest.approx(effects.p_value(other))
-    assert ranks.sign_flip_p(one) == pytest.approx(ranks.sign_flip_p(other))
+    assert effects.sign_flip_p(one) == pytest.approx(effects.sign_flip_p(other))
 
 
 @given(differences, st.sampled_from([0.01, 0.1, 0.5]))
@@ -216,21 +217,21 @@ def test_equivalence_is_the_ninety_per_cent_interval_inside(values: list[float],
 
 def test_holm_steps_down() -> None:
     """The smallest is judged at alpha/3; the next at alpha/2, which it misses, so that all others are, too."""
-    assert families.holm([0.06, 0.01, 0.08], 0.10) == pytest.approx([0.05, 0.1 / 3, 0.05])
-    assert families.holm([0.06, 0.01, 0.08], 0.05) == pytest.approx([0.025, 0.05 / 3, 0.025])
+    assert effects.holm([0.06, 0.01, 0.08], 0.10) == pytest.approx([0.05, 0.1 / 3, 0.05])
+    assert effects.holm([0.06, 0.01, 0.08], 0.05) == pytest.approx([0.025, 0.05 / 3, 0.025])
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_between_bonferroni_and_no_correction(p_values: list[float]) -> None:
     """No level is stricter than alpha / m or milder than alpha."""
-    assert all(0.05 / len(p_values) <= level <= 0.05 for level in families.holm(p_values, 0.05))
+    assert all(0.05 / len(p_values) <= level <= 0.05 for level in effects.holm(p_values, 0.05))
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_discoveries_are_those_of_scipy(p_values: list[float]) -> None:
     """SciPy adjusts the p values; below the rate means the same."""
     adjusted = stats.false_discovery_control(p_values, method="bh")
-    found, _ = families.benjamini_hochberg(p_values)
+    found, _ = effects.benjamini_hochberg(p_values)
     near = np.isclose(adjusted, 0.10)
     assert [hit for hit, close in zip(found, near, strict=True) if not close] == [
         bool(one <= 0.10) for one, close in zip(adjusted, near, strict=True) if not close
@@ -239,5 +240,5 @@ def test_discoveries_are_those_of_scipy(p_values: list[float]) -> None:
 
 def test_no_test_is_no_family() -> None:
     """An experiment may have nothing exploratory."""
-    assert families.holm([], 0.05) == []
-    assert families.benjamini_hochberg([]) == ([], 0.10)
+    assert effects.holm([], 0.05) == []
+    assert effects.benjamini_hochberg([]) == ([], 0.10)

@@ -12,15 +12,14 @@ import pytest
 from rich.console import Console
 
 from seatrial.compare import comparison
-from seatrial.compare.comparison import Comparison
-from seatrial.compare.looks import Next
-from seatrial.compare.pairing import Block, Run
+from seatrial.compare.comparison import Comparison, Next
+from seatrial.compare.pairing import BlockValues, RunValues
 from seatrial.errors import EngineUnavailable, LoadFailed, NotReady, ResultsUnwritable, SeatrialError, UsageError
 from seatrial.experiment.blocks import BlockTurn, ExperimentDesign, ExperimentLoop, FinishedExperiment
 from seatrial.measure import metric
 from seatrial.model import ExperimentPlan, Look
 from seatrial.progress import Progress
-from seatrial.record import courses
+from seatrial.record import documents
 
 GATE = (metric.parse("cpu per request"),)
 
@@ -60,8 +59,8 @@ class Script(ExperimentDesign):
         """Judge the blocks so far."""
         numbers = sorted({number for _, number in self.done})
         self.looked.append((len(numbers), alpha))
-        blocks: Sequence[Block] = [
-            {name: Run(values=self._values(name, number), requests=10_000) for name in ("base", "new")}
+        blocks: Sequence[BlockValues] = [
+            {name: RunValues(values=self._values(name, number), requests=10_000) for name in ("base", "new")}
             for number in numbers
         ]
         return comparison.compare(blocks, base="base", gate=GATE, alpha=alpha)
@@ -118,8 +117,8 @@ def test_every_block_is_done_where_nothing_decides(tmp_path: Path) -> None:
 
     assert script.done == [(name, number) for number in range(1, 6) for name in ("base", "new")]
     assert done.stopped == "the budget is used up"
-    assert courses.load(tmp_path).stopped == done.stopped
-    assert courses.load(tmp_path).blocks == 5
+    assert documents.load_progress(tmp_path).stopped == done.stopped
+    assert documents.load_progress(tmp_path).blocks == 5
 
 
 def test_a_look_that_decides_ends_it(tmp_path: Path) -> None:
@@ -130,7 +129,7 @@ def test_a_look_that_decides_ends_it(tmp_path: Path) -> None:
 
     assert done.stopped == "decided"
     assert script.looked == [(4, 0.05 / 3)]
-    assert [one.advice for one in courses.load(tmp_path).looks] == ["decided"]
+    assert [one.advice for one in documents.load_progress(tmp_path).looks] == ["decided"]
 
 
 def test_a_block_that_would_not_fit_is_not_begun(tmp_path: Path) -> None:
@@ -206,21 +205,25 @@ def test_what_would_fail_again_ends_it_at_once(tmp_path: Path, error: SeatrialEr
 def test_what_is_finished_is_not_done_again(tmp_path: Path) -> None:
     """Only the pairs that are left, in their order; looks that were taken are not taken twice."""
     script = Script(values=_noisy)
-    course = courses.Course(blocks=2, looks=(courses.Looked(blocks=2, alpha=0.01, advice="go on"),), lasted_s=45.0)
+    course = documents.ExperimentProgress(
+        blocks=2, looks=(documents.LookTaken(blocks=2, alpha=0.01, advice="go on"),), lasted_s=45.0
+    )
     finished = {("base", 1), ("new", 1), ("base", 2), ("new", 2), ("new", 3)}
 
     _through(script, _plan(4, (2, 4), time_s=300), tmp_path, finished=finished, course=course)
 
     assert script.done == [("base", 3), ("base", 4), ("new", 4)]
     assert [blocks for blocks, _ in script.looked] == [2]
-    assert courses.load(tmp_path).lasted_s == pytest.approx(75)
+    assert documents.load_progress(tmp_path).lasted_s == pytest.approx(75)
 
 
 def test_the_time_before_an_interruption_counts(tmp_path: Path) -> None:
     """A budget of time that is used up lets nothing more begin."""
     script = Script()
 
-    done = _through(script, _plan(4, time_s=30), tmp_path, course=courses.Course(blocks=2, lasted_s=31))
+    done = _through(
+        script, _plan(4, time_s=30), tmp_path, course=documents.ExperimentProgress(blocks=2, lasted_s=31)
+    )
 
     assert script.done == []
     assert done.stopped == "the budget of 30 s is used up"
@@ -265,15 +268,15 @@ def test_a_base_whose_load_never_runs_ends_it_with_exit_code_4(tmp_path: Path) -
 def test_what_a_look_has_ended_is_not_gone_on_with(tmp_path: Path, advice: Next) -> None:
     """More blocks after a verdict would be a second chance for chance."""
     script, output = Script(), io.StringIO()
-    course = courses.Course(blocks=2, stopped=advice.value, lasted_s=40.0)
-    courses.save(tmp_path, course)
+    course = documents.ExperimentProgress(blocks=2, stopped=advice.value, lasted_s=40.0)
+    documents.save_progress(tmp_path, course)
     progress = Progress(console=Console(file=output, width=200))
 
     done = Loop(script, _plan(4, (2, 4)), tmp_path, progress, course=course).run(script)
 
     assert (script.done, script.looked, done.stopped) == ([], [], advice.value)
     assert f"it had ended before: {advice.value}" in output.getvalue()
-    assert courses.load(tmp_path) == course
+    assert documents.load_progress(tmp_path) == course
 
 
 def test_how_long_a_block_takes_is_known_after_an_interruption(tmp_path: Path) -> None:
@@ -281,7 +284,7 @@ def test_how_long_a_block_takes_is_known_after_an_interruption(tmp_path: Path) -
     first = Script(fails={("base", 3): UsageError("stop")})
     with pytest.raises(UsageError):
         _through(first, _plan(9), tmp_path)
-    course = replace(courses.load(tmp_path), lasted_s=40.0)
+    course = replace(documents.load_progress(tmp_path), lasted_s=40.0)
     script = Script()
 
     done = _through(script, _plan(9, time_s=55), tmp_path, course=course, finished=first.done)
@@ -296,16 +299,16 @@ def test_the_time_of_a_block_that_was_interrupted_counts(tmp_path: Path) -> None
     with pytest.raises(UsageError):
         _through(script, _plan(9), tmp_path)
 
-    assert courses.load(tmp_path).lasted_s == 40
-    assert courses.load(tmp_path).blocks == 1
+    assert documents.load_progress(tmp_path).lasted_s == 40
+    assert documents.load_progress(tmp_path).blocks == 1
 
 
 def test_why_it_had_ended_is_forgotten_where_it_goes_on(tmp_path: Path) -> None:
     """course.json must not say that it is over while it is not."""
     script = Script(fails={("base", 2): UsageError("stop")})
-    course = courses.Course(blocks=0, stopped="the base never came up")
+    course = documents.ExperimentProgress(blocks=0, stopped="the base never came up")
 
     with pytest.raises(UsageError):
         _through(script, _plan(9), tmp_path, course=course)
 
-    assert courses.load(tmp_path).stopped == ""
+    assert documents.load_progress(tmp_path).stopped == ""

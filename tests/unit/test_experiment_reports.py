@@ -19,22 +19,13 @@ from rich.console import Console
 
 from seatrial import cli
 from seatrial.analysis.experiment import analyse
-from seatrial.analysis.results import Weighed
+from seatrial.analysis.results import ExperimentResult
 from seatrial.experiment import maintenance
 from seatrial.model import NoteKind
-from seatrial.record import courses, plans
-from seatrial.record.courses import Course
+from seatrial.record import documents
+from seatrial.record.documents import ExperimentProgress
 from seatrial.record.folder import RunFolder
-from seatrial.report import (
-    ci_exports,
-    experiment_cells,
-    experiment_markdown,
-    experiment_sections,
-    json_export,
-    numbers,
-    paging,
-    series_files,
-)
+from seatrial.report import ci_exports, experiment_sections, html, json_export, numbers
 from seatrial.report import text as text_report
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "verdict.schema.json").read_text())
@@ -56,19 +47,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def weighed(folder: Path) -> Weighed:
+def weighed(folder: Path) -> ExperimentResult:
     """Weigh it once."""
     return analyse(folder)
 
 
-def printed(weighed: Weighed, width: int = 120) -> str:
+def printed(weighed: ExperimentResult, width: int = 120) -> str:
     """Return what a terminal would show."""
     out = io.StringIO()
     text_report.show_experiment(weighed, Console(file=out, width=width))
     return out.getvalue()
 
 
-def test_text_begins_with_the_verdict(weighed: Weighed) -> None:
+def test_text_begins_with_the_verdict(weighed: ExperimentResult) -> None:
     """Who reads one line has read what it came to; what is gravest comes next."""
     lines = printed(weighed).splitlines()
 
@@ -80,12 +71,12 @@ def test_text_begins_with_the_verdict(weighed: Weighed) -> None:
 @pytest.mark.parametrize(
     "words", ["Verdicts", "Budgets", "Endings", "Left out", "Exploratory", "seed 7", "more: blocks"]
 )
-def test_text_has_every_part(weighed: Weighed, words: str) -> None:
+def test_text_has_every_part(weighed: ExperimentResult, words: str) -> None:
     """What was not used, what is only to look at, and how it was measured."""
     assert words in printed(weighed)
 
 
-def test_text_in_a_narrow_terminal(weighed: Weighed) -> None:
+def test_text_in_a_narrow_terminal(weighed: ExperimentResult) -> None:
     """Eighty columns are enough for the words of the verdict."""
     assert "LIKELY" not in printed(weighed, 80) or max(map(len, printed(weighed, 80).splitlines())) <= 80
     assert "EQUIVALENT" in printed(weighed, 80)
@@ -98,15 +89,19 @@ def test_text_breaks_no_word(tmp_path: Path, width: int) -> None:
     found = analyse(experiment(tmp_path, truths, blocks=3, gate=(f'p95 of "{LONG}"', "cpu per request")))
     shown = printed(found, width)
     tables = shown[shown.index("Verdicts") : shown.index("How it was measured")]
-    cells = (cell for row in experiment_cells.sections(found)[0].table.rows for cell in row)
+    cells = (cell for row in experiment_sections.sections(found)[0].table.rows for cell in row)
 
     assert max(len(line) for line in tables.splitlines()) <= width
     assert {word for cell in cells for word in cell.split()} <= set(tables.split())
 
 
-def test_what_could_not_be_judged_is_told_once(weighed: Weighed) -> None:
+def test_what_could_not_be_judged_is_told_once(weighed: ExperimentResult) -> None:
     """Five metrics of a variant that was killed are one sentence."""
-    said = [one for one in experiment_sections.reasons(weighed) if one.startswith("killed") and "INVALID" in one]
+    said = [
+        one
+        for one in experiment_sections.experiment_reasons(weighed)
+        if one.startswith("killed") and "INVALID" in one
+    ]
 
     assert len(said) == 1
     assert said[0].startswith('killed, failures, p95 of "blob", cpu per request, unreclaimable memory of nginx: ')
@@ -117,14 +112,14 @@ def test_why_it_ended_is_said(tmp_path: Path, form: str) -> None:
     """Where nothing could be judged, what ended it is the answer to why."""
     failed = Truth(changes={"status": "failed", "error": "the stack is not ready after 3 s", "spans": ()})
     folder = experiment(tmp_path, {"base": failed, "again": failed}, blocks=3)
-    plans.save(folder, experiments.planned({"base": failed, "again": failed}, 5))
-    courses.save(folder, Course(blocks=3, stopped="the base never came up"))
+    documents.save_plan(folder, experiments.planned({"base": failed, "again": failed}, 5))
+    documents.save_progress(folder, ExperimentProgress(blocks=3, stopped="the base never came up"))
     found = analyse(folder)
 
     text = {
         "text": lambda: " ".join(printed(found).partition("How it was")[0].split()),
-        "markdown": lambda: experiment_markdown.render(found).partition("<details>")[0],
-        "page": lambda: paging.write_experiment(found, folder).read_text(encoding="utf-8").partition("<h2")[0],
+        "markdown": lambda: ci_exports.markdown(found).partition("<details>")[0],
+        "page": lambda: html.write_experiment(found, folder).read_text(encoding="utf-8").partition("<h2")[0],
     }[form]()
 
     assert "after 3 of 5 blocks: the base never came up" in text
@@ -133,16 +128,18 @@ def test_why_it_ended_is_said(tmp_path: Path, form: str) -> None:
 def test_an_open_comparison_says_why_it_ended(tmp_path: Path) -> None:
     """`INCONCLUSIVE` after two of twelve blocks: the budget of time is the reason."""
     folder = experiment(tmp_path, blocks=2)
-    plans.save(folder, experiments.planned(experiments.SAME, 12))
-    courses.save(folder, Course(blocks=2, stopped="the budget of 10 min is used up"))
+    documents.save_plan(folder, experiments.planned(experiments.SAME, 12))
+    documents.save_progress(folder, ExperimentProgress(blocks=2, stopped="the budget of 10 min is used up"))
     found = analyse(folder)
 
     assert found.word == "INCONCLUSIVE"
     assert (
-        next(iter(experiment_sections.reasons(found)))
+        next(iter(experiment_sections.experiment_reasons(found)))
         == "it ended after 2 of 12 blocks: the budget of 10 min is used up"
     )
-    assert ("ended", "after 2 of 12 blocks: the budget of 10 min is used up") in experiment_sections.how(found)
+    assert ("ended", "after 2 of 12 blocks: the budget of 10 min is used up") in experiment_sections.how_measured(
+        found
+    )
 
 
 def test_host_limited_is_said(tmp_path: Path) -> None:
@@ -150,7 +147,7 @@ def test_host_limited_is_said(tmp_path: Path) -> None:
     found = analyse(experiment(tmp_path, blocks=3, pinning={"generator": [0], "stack": [0]}))
 
     assert "HOST-LIMITED" in printed(found)
-    assert "HOST-LIMITED" in experiment_markdown.render(found)
+    assert "HOST-LIMITED" in ci_exports.markdown(found)
 
 
 def test_inconclusive_says_what_it_takes(tmp_path: Path) -> None:
@@ -167,16 +164,16 @@ def test_inconclusive_says_what_it_takes(tmp_path: Path) -> None:
 def test_what_is_equal_is_shown_with_the_interval_that_says_so(tmp_path: Path) -> None:
     """In the table that of the two one-sided tests; verdict.json has both."""
     found = analyse(experiment(tmp_path, blocks=5))
-    table = experiment_cells.sections(found)[0].table
+    table = experiment_sections.sections(found)[0].table
     row = dict(zip((column.head for column in table.columns), table.rows[1], strict=True))
-    (value,) = (one for one in json_export.render(found)["gated"] if one["metric"] == row["metric"])
+    (value,) = (one for one in json_export.experiment_json(found)["gated"] if one["metric"] == row["metric"])
 
     assert row["verdict"] == value["word"] == "EQUIVALENT"
     assert value["low"] < value["equal_low"] < value["equal_high"] < value["high"]
     assert row["interval"] == numbers.between(value["equal_low"], value["equal_high"])
 
 
-def test_json_keeps_its_schema(weighed: Weighed, tmp_path: Path) -> None:
+def test_json_keeps_its_schema(weighed: ExperimentResult, tmp_path: Path) -> None:
     """A program that was written against the schema goes on working; of other kinds of experiment, too."""
     kinds = [weighed, analyse(experiment(tmp_path / "check", blocks=3, command="selfcheck"))]
     kinds.append(analyse(experiment(tmp_path / "run", {"base": Truth()}, blocks=1, command="run")))
@@ -186,18 +183,18 @@ def test_json_keeps_its_schema(weighed: Weighed, tmp_path: Path) -> None:
     assert [list(json_schema.problems(json.loads(json_export.text(one)), SCHEMA)) for one in kinds] == [[]] * 4
 
 
-def test_the_schema_refuses_what_is_wrong(weighed: Weighed) -> None:
+def test_the_schema_refuses_what_is_wrong(weighed: ExperimentResult) -> None:
     """Else the test above could not fail."""
-    values = json_export.render(weighed)
+    values = json_export.experiment_json(weighed)
 
     assert list(json_schema.problems({**values, "verdict": "GOOD"}, SCHEMA))
     assert list(json_schema.problems({**values, "more": 1}, SCHEMA))
     assert list(json_schema.problems({name: one for name, one in values.items() if name != "runs"}, SCHEMA))
 
 
-def test_markdown_begins_with_the_verdict_and_folds_the_rest(weighed: Weighed) -> None:
+def test_markdown_begins_with_the_verdict_and_folds_the_rest(weighed: ExperimentResult) -> None:
     """A pull request shows the words; whoever wants more unfolds it."""
-    text = experiment_markdown.render(weighed)
+    text = ci_exports.markdown(weighed)
 
     assert text.startswith("## ❌ REGRESSION: made-up")
     assert text.index("| variant |") < text.index("<details>")
@@ -206,18 +203,18 @@ def test_markdown_begins_with_the_verdict_and_folds_the_rest(weighed: Weighed) -
 
 
 @pytest.mark.parametrize("most_bytes", [700, 3000, 6000])
-def test_markdown_is_cut_before_it_is_refused(weighed: Weighed, most_bytes: int) -> None:
+def test_markdown_is_cut_before_it_is_refused(weighed: ExperimentResult, most_bytes: int) -> None:
     """GitHub drops a summary that is too long as a whole."""
-    text = experiment_markdown.render(weighed, most_bytes)
+    text = ci_exports.markdown(weighed, most_bytes)
 
     assert len(text.encode()) <= most_bytes
     assert text.count("<details>") == text.count("</details>")
     assert "verdict.json" in text
 
 
-def test_junit_fails_for_regressions_alone(weighed: Weighed) -> None:
+def test_junit_fails_for_regressions_alone(weighed: ExperimentResult) -> None:
     """INVALID is an error, what is not decided is skipped with its reason."""
-    cases = list(ET.fromstring(ci_exports.render(weighed)).iter("testcase"))  # noqa: S314  (our own)
+    cases = list(ET.fromstring(ci_exports.junit(weighed)).iter("testcase"))  # noqa: S314  (our own)
     came = {(one.get("classname"), one.get("name")): one[0] for one in cases}
 
     assert came["made-up.slow", 'p95 of "blob"'].tag == "failure"
@@ -227,9 +224,9 @@ def test_junit_fails_for_regressions_alone(weighed: Weighed) -> None:
     assert (skipped.tag, "fails more" in (skipped.get("message") or "")) == ("skipped", True)
 
 
-def test_junit_has_the_order_of_the_common_schema(weighed: Weighed) -> None:
+def test_junit_has_the_order_of_the_common_schema(weighed: ExperimentResult) -> None:
     """Properties before cases; in a case its result before what it printed; counts that add up."""
-    suite = ET.fromstring(ci_exports.render(weighed))[0]  # noqa: S314  (our own)
+    suite = ET.fromstring(ci_exports.junit(weighed))[0]  # noqa: S314  (our own)
     tags = [one.tag for one in suite]
     cases = [[inner.tag for inner in one] for one in suite.iter("testcase")]
 
@@ -240,17 +237,17 @@ def test_junit_has_the_order_of_the_common_schema(weighed: Weighed) -> None:
     assert suite.get("tests") == str(len(cases))
 
 
-def test_junit_of_text_that_xml_can_not_hold(weighed: Weighed) -> None:
+def test_junit_of_text_that_xml_can_not_hold(weighed: ExperimentResult) -> None:
     """A control character in an error message breaks no upload."""
     bad = replace(weighed, plan=replace(weighed.plan, scenario="a\x00b"))
 
-    assert ET.fromstring(ci_exports.render(bad)).tag == "testsuites"  # noqa: S314  (our own)
+    assert ET.fromstring(ci_exports.junit(bad)).tag == "testsuites"  # noqa: S314  (our own)
 
 
 def test_benchmark_has_ranges_and_nothing_of_which_more_is_better(tmp_path: Path) -> None:
     """The chart page draws every value as smaller is better."""
     found = analyse(experiment(tmp_path, blocks=3, gate=("throughput", 'p95 of "blob"')))
-    rows: list[dict[str, Any]] = json.loads(series_files.benchmark(found))
+    rows: list[dict[str, Any]] = json.loads(ci_exports.benchmark(found))
 
     assert {one["name"] for one in rows} == {
         f"{name}: {metric}" for name in ("base", "again") for metric in ('p95 of "blob"', "failures")
@@ -259,9 +256,9 @@ def test_benchmark_has_ranges_and_nothing_of_which_more_is_better(tmp_path: Path
     assert 20 < rows[0]["value"] < 40
 
 
-def test_csv_has_a_row_for_each_block(weighed: Weighed) -> None:
+def test_csv_has_a_row_for_each_block(weighed: ExperimentResult) -> None:
     """Time and commit, then a column for each figure; what was not used is empty."""
-    rows = list(csv.DictReader(io.StringIO(series_files.changes(weighed))))
+    rows = list(csv.DictReader(io.StringIO(ci_exports.changes(weighed))))
 
     assert len(rows) == 6
     assert rows[0]["time"] == "2026-11-21T06:16:00Z"
@@ -270,7 +267,7 @@ def test_csv_has_a_row_for_each_block(weighed: Weighed) -> None:
     assert rows[3]["slow_p95_of_blob_ns"] == ""
 
 
-@pytest.mark.parametrize("form", ["text", *series_files.FORMS])
+@pytest.mark.parametrize("form", ["text", *ci_exports.FORMS])
 def test_show_prints_every_form(folder: Path, form: str) -> None:
     """From the stored tables alone, with the exit code of the comparison."""
     done = CliRunner().invoke(
@@ -297,18 +294,18 @@ def test_show_of_one_run_of_it(folder: Path) -> None:
 
 def test_list_tells_a_comparison_in_one_line(folder: Path) -> None:
     """Thirty runs of one experiment are one thing."""
-    series_files.save(analyse(folder), folder)
+    ci_exports.save(analyse(folder), folder)
 
-    rows = maintenance.stored_runs(folder.parent)
+    rows = maintenance.list_runs(folder.parent)
 
     assert [(row["run"], row["variant"], row["status"]) for row in rows] == [
         (folder.name, "5 variants", "REGRESSION")
     ]
 
 
-def test_the_page_has_every_variant_over_time(folder: Path, weighed: Weighed, tmp_path: Path) -> None:
+def test_the_page_has_every_variant_over_time(folder: Path, weighed: ExperimentResult, tmp_path: Path) -> None:
     """One representative run of each that was measured, and it says which; nothing is taken for HTML."""
-    text = paging.write_experiment(weighed, folder, tmp_path / "page.html").read_text(encoding="utf-8")
+    text = html.write_experiment(weighed, folder, tmp_path / "page.html").read_text(encoding="utf-8")
 
     assert text.index("REGRESSION") < text.index("<script")
     assert 'id="chart-latency-0"' in text
@@ -317,9 +314,11 @@ def test_the_page_has_every_variant_over_time(folder: Path, weighed: Weighed, tm
     assert "1 of 6 blocks is not used" in text
 
 
-def test_the_page_tells_how_each_shown_run_was_measured(folder: Path, weighed: Weighed, tmp_path: Path) -> None:
+def test_the_page_tells_how_each_shown_run_was_measured(
+    folder: Path, weighed: ExperimentResult, tmp_path: Path
+) -> None:
     """The generator's health stands there in words, and so does what grey on the time axis means."""
-    text = paging.write_experiment(weighed, folder, tmp_path / "page.html").read_text(encoding="utf-8")
+    text = html.write_experiment(weighed, folder, tmp_path / "page.html").read_text(encoding="utf-8")
 
     assert text.count("How this run was measured") == len(TRUTHS) - 1
     assert "loop lag p99 at most" in text
@@ -334,7 +333,7 @@ def test_the_page_of_what_can_not_be_compared(tmp_path: Path) -> None:
 
     assert found.exit_code() == 5
     assert "the base never finished" in printed(found) or "never became ready" in printed(found)
-    assert "INVALID" in paging.write_experiment(found, folder).read_text(encoding="utf-8")
+    assert "INVALID" in html.write_experiment(found, folder).read_text(encoding="utf-8")
 
 
 def test_budgets_of_a_plain_run(tmp_path: Path) -> None:
@@ -363,7 +362,7 @@ def _run_with(tmp_path: Path, budgets: tuple[str, ...], **truth: Any) -> Path:  
 def test_markdown_of_a_plain_run_names_the_broken_budget(tmp_path: Path) -> None:
     """In the open, before anything that is folded: a summary that hides it says nothing."""
     folder = _run_with(tmp_path, ('p95 of "blob" < 1s', "failures < 0.1%"), fails=5)
-    seen, _, folded = experiment_markdown.render(analyse(folder)).partition("<details>")
+    seen, _, folded = ci_exports.markdown(analyse(folder)).partition("<details>")
 
     assert seen.startswith("## ❌ BUDGET BROKEN: made-up · run · 1 variant · 1 of 1 block")
     assert "- base: failures \\< 0.1%: broken: 4.69 %" in seen
@@ -376,7 +375,7 @@ def test_markdown_of_a_plain_run_names_the_broken_budget(tmp_path: Path) -> None
 def test_junit_of_a_plain_run_names_the_broken_budget(tmp_path: Path) -> None:
     """The case has the budget's name, and the failure what was measured."""
     folder = _run_with(tmp_path, ("failures < 0.1%",), fails=5)
-    cases = list(ET.fromstring(ci_exports.render(analyse(folder))).iter("testcase"))  # noqa: S314  (our own)
+    cases = list(ET.fromstring(ci_exports.junit(analyse(folder))).iter("testcase"))  # noqa: S314  (our own)
     failed = [(one.get("name"), one[0].get("message") or "") for one in cases if one[0].tag == "failure"]
 
     assert [name for name, _ in failed] == ["budget: failures < 0.1%"]
@@ -393,14 +392,14 @@ def test_a_run_that_breaks_a_budget_says_so_first(tmp_path: Path) -> None:
     assert lines[0].split()[:2] == ["BUDGET", "BROKEN"]
     assert "1 user" in lines[0]
     assert lines[2].startswith("failures < 0.1%: broken")
-    assert '<strong class="bad">BUDGET BROKEN</strong>' in paging.page_of(run)
+    assert '<strong class="bad">BUDGET BROKEN</strong>' in html.page_of(run)
 
 
 def test_budgets_that_are_all_kept_are_counted(tmp_path: Path) -> None:
     """A plain run that keeps what it should needs no word about a comparison."""
     found = analyse(_run_with(tmp_path, ('p95 of "blob" < 1s', "failures < 5%")))
 
-    assert list(experiment_sections.reasons(found)) == ["2 of 2 budgets kept"]
+    assert list(experiment_sections.experiment_reasons(found)) == ["2 of 2 budgets kept"]
 
 
 def test_strict_asks_for_a_decision(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
-from seatrial.report.tables import ColumnKind, of_rows
+from seatrial.report.tables import TableColumnKind, of_rows
 
-WORDS, NUMBER = ColumnKind.WORDS, ColumnKind.NUMBER
+WORDS, NUMBER = TableColumnKind.WORDS, TableColumnKind.NUMBER
 HEADS = (("verdict", WORDS), ("metric", WORDS), ("effect", NUMBER), ("interval", NUMBER))
 LONG = 'p95 of "GET /v2/library/very-long-repository-name/manifests"'
 ROWS = (
@@ -19,7 +19,7 @@ ROWS = (
 
 
 def printed(
-    width: int, heads: tuple[tuple[str, ColumnKind], ...] = HEADS, rows: tuple[tuple[str, ...], ...] = ROWS
+    width: int, heads: tuple[tuple[str, TableColumnKind], ...] = HEADS, rows: tuple[tuple[str, ...], ...] = ROWS
 ) -> str:
     """Return the table as a terminal of that width shows it."""
     out = io.StringIO()
@@ -84,7 +84,12 @@ def test_of_words_alone_the_last_stands_below() -> None:
 
 def test_what_a_row_is_about_may_be_a_number() -> None:
     """A rate, and below it what came of it, by name."""
-    heads = (("offered", NUMBER), ("completed", NUMBER), ("p95 of blob", NUMBER), ("budgets", ColumnKind.BRIEF))
+    heads = (
+        ("offered", NUMBER),
+        ("completed", NUMBER),
+        ("p95 of blob", NUMBER),
+        ("budgets", TableColumnKind.BRIEF),
+    )
     text = printed(30, heads, (("50/s", "49/s", "25.0 ms", "kept"), ("60/s", "50/s", "1.20 s", "broken")))
 
     assert text.splitlines()[0].rstrip() == "50/s"

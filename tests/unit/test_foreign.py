@@ -16,13 +16,11 @@ from geventhttpclient.response import HTTPConnectionClosed
 from geventhttpclient.useragent import BadStatusCode
 from locust.exception import CatchResponseError
 
-from seatrial.http.response import Response
-from seatrial.user.diary import option_names, without_secrets
-from seatrial.user.locust_events import Events
-from seatrial.user.outcomes import outcome_of
+from seatrial.http.messages import Response
+from seatrial.user.locust_events import LocustEvents, outcome_of
+from seatrial.user.standalone import option_names, without_secrets
 from seatrial.wire.redaction import masked, masked_url
-from seatrial.wire.streams import NULL
-from seatrial.wire.tables import UNKNOWN_USER
+from seatrial.wire.streams import NULL, UNKNOWN_USER
 
 
 def _requests_error(inner: Exception) -> requests.ConnectionError:
@@ -154,7 +152,7 @@ class _Session:
 def _told(**fields: object) -> tuple[Response, int, int]:
     session: Any = _Session()
     whole = {"request_type": "GET", "name": "/", "response_time": 5.0, "response_length": 7}
-    Events(session).on_request(**(whole | fields))
+    LocustEvents(session).on_request(**(whole | fields))
     (row,) = session.recorder.rows
     return row  # type: ignore[no-any-return]
 

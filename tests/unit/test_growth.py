@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seatrial.measure.growth import Growth, growth
+from seatrial.measure.services import Growth, growth
 from seatrial.measure.tables import Ints
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL

@@ -12,13 +12,12 @@ import pytest
 from experiments import Truth, experiment
 from factories import at
 
-from seatrial.analysis.contents import Review
 from seatrial.analysis.experiment import analyse
-from seatrial.analysis.run import review
-from seatrial.load.turns import Slicing, ended
-from seatrial.measure import host_share
-from seatrial.measure.host_share import HostShare
-from seatrial.measure.validity import Sampling
+from seatrial.analysis.results import RunResult
+from seatrial.analysis.run import analyse_run
+from seatrial.load.slices import Slicing, ended
+from seatrial.measure import validity
+from seatrial.measure.validity import HostShare, Sampling
 from seatrial.model import Note, NoteKind, Phase, Span
 from seatrial.record import documents, read
 from seatrial.record.folder import RunFolder, beside, create_run
@@ -54,7 +53,7 @@ def _reviewed(
     stolen: float | None = 0.0,
     held: float = 0.0,
     **changes: Any,  # noqa: ANN401  (fields of RunDocument)
-) -> Review:
+) -> RunResult:
     """Review a run beside which other programs used so many cores, and a quota held the load back."""
     folder = factories.run(results, **{"facts": _facts(), **changes})
     factories.write_samples(folder.streams, "host", _host(OURS + foreign, stolen))
@@ -62,8 +61,8 @@ def _reviewed(
     for index, one in enumerate(sampler):
         one["throttled_ns"] = round(index / 10 * held * NS_PER_S) if index % 10 == 0 else NULL
     factories.write_samples(folder.streams, "sampler", sampler)
-    seal(folder, documents.load(folder))
-    return review(folder)
+    seal(folder, documents.load_document(folder))
+    return analyse_run(folder)
 
 
 def test_a_host_that_does_nothing_else_is_no_word_worth(tmp_path: Path) -> None:
@@ -107,9 +106,9 @@ def test_what_the_engine_does_for_the_containers_is_not_foreign(tmp_path: Path) 
     folder = factories.run(tmp_path, facts=_facts())
     host = [one | {"engine_ns": round(index * 0.06 * NS_PER_S)} for index, one in enumerate(_host(OURS + 0.62))]
     factories.write_samples(folder.streams, "host", host)
-    seal(folder, documents.load(folder))
+    seal(folder, documents.load_document(folder))
 
-    assert review(folder).notes == ()
+    assert analyse_run(folder).notes == ()
 
 
 @pytest.mark.parametrize("source", ["docker api", "none"])
@@ -120,7 +119,7 @@ def test_services_that_may_run_elsewhere_are_not_set_against_this_host(tmp_path:
     assert _kinds(_reviewed(tmp_path, foreign=1.0, stolen=0.5, facts=facts)) == set()
 
 
-def _kinds(found: Review) -> set[NoteKind]:
+def _kinds(found: RunResult) -> set[NoteKind]:
     others = {NoteKind.COARSE_SAMPLES, NoteKind.SAMPLES_MISSING}
     return {note.kind for note in found.notes} - others
 
@@ -173,7 +172,7 @@ def test_a_step_of_the_kernels_clock_is_no_reason(share: HostShare, kinds: list[
     """Of two cores over 3 s, 60 ms are 1 %, and each stretch can show 10 ms too many."""
     sampling = Sampling(hz=10, window_ns=share.length_ns, expected=("nginx",), sources=SOURCES)
 
-    assert [note.kind for note in host_share.notes(share, sampling)] == kinds
+    assert [note.kind for note in validity.host_notes(share, sampling)] == kinds
 
 
 def test_a_service_that_its_own_quota_holds_back_is_an_outcome(tmp_path: Path) -> None:
@@ -184,9 +183,9 @@ def test_a_service_that_its_own_quota_holds_back_is_an_outcome(tmp_path: Path) -
         for index, one in enumerate(factories.readings(cores=0.4, anon_mib=20))
     ]
     factories.write_samples(folder.streams, "registry", held, container=factories.REGISTRY)
-    seal(folder, documents.load(folder))
+    seal(folder, documents.load_document(folder))
 
-    (note,) = review(folder).notes
+    (note,) = analyse_run(folder).notes
 
     assert note.kind is NoteKind.SERVICE_THROTTLED
     assert note.text == ("registry: its CPU quota held it back for 14.95 s, processors added up, in 30.0 s")
@@ -200,17 +199,17 @@ def _turns(name: str) -> tuple[Span, ...]:
     return ended(SLICING.turns(name, at(1)).spans(), at(41), at(42))
 
 
-def _sliced(results: Path, host: list[dict[str, int]], *, other_cores: float | None) -> Review:
+def _sliced(results: Path, host: list[dict[str, int]], *, other_cores: float | None) -> RunResult:
     """Review variant `a` of two that were up together; `b` has a run of its own if its cores are given."""
     folder = factories.run(results, spans=_turns("a"), facts=_facts())
     factories.write_samples(folder.streams, "host", host)
-    seal(folder, documents.load(folder))
+    seal(folder, documents.load_document(folder))
     if other_cores is not None:
         other = create_run(folder.experiment, "b", 1, factories.WALL_NS)
         factories.write_samples(other.streams, "nginx", factories.readings(cores=other_cores), container="c" * 64)
         factories.write_samples(other.streams, "host", host)
         seal(other, factories.document(variant="b", spans=_turns("b")))
-    return review(folder)
+    return analyse_run(folder)
 
 
 def test_a_variant_that_waits_for_its_turn_is_not_foreign(tmp_path: Path) -> None:
@@ -227,10 +226,12 @@ def test_a_variant_beside_it_that_left_no_samples_is_passed_over(tmp_path: Path)
     """It never came up, and used nothing."""
     folder = factories.run(tmp_path, spans=_turns("a"), facts=_facts())
     factories.write_samples(folder.streams, "host", _host(OURS))
-    seal(folder, documents.load(folder))
-    documents.save(create_run(folder.experiment, "b", 1, factories.WALL_NS), factories.document(status="failed"))
+    seal(folder, documents.load_document(folder))
+    documents.save_document(
+        create_run(folder.experiment, "b", 1, factories.WALL_NS), factories.document(status="failed")
+    )
 
-    assert review(folder).notes == ()
+    assert analyse_run(folder).notes == ()
 
 
 @pytest.mark.parametrize(("disturbed", "kinds"), [("own", {NoteKind.FOREIGN_CPU}), ("others", set())])
@@ -251,7 +252,7 @@ def test_runs_of_the_same_block_are_found_by_their_names(tmp_path: Path) -> None
     experiment_folder = factories.run(tmp_path).experiment
     for variant, block in (("b", 1), ("b", 1), ("b", 11), ("b1", 2)):
         folder = create_run(experiment_folder, variant, block, factories.WALL_NS)
-        documents.save(folder, factories.document(variant=variant, block=block))
+        documents.save_document(folder, factories.document(variant=variant, block=block))
     (experiment_folder / "runs" / "notes-b1").mkdir()
     first = next(root for root in (experiment_folder / "runs").iterdir() if root.name.endswith("-base-b1"))
 

@@ -10,24 +10,25 @@ from pathlib import Path
 import pytest
 
 from seatrial.errors import EngineUnavailable, ImageMissing
-from seatrial.host.commands import Answer, run_program
-from seatrial.host.images import bootstrap, debian_mirror
+from seatrial.host.images import ProgramResult, bootstrap, debian_mirror, run_program
 
-ABSENT = Answer(1, "Error response from daemon: No such image: debian:trixie-slim")
-REFUSED = Answer(1, "dial tcp: lookup registry-1.docker.io: no such host")
-DONE = Answer(0, "")
+ABSENT = ProgramResult(1, "Error response from daemon: No such image: debian:trixie-slim")
+REFUSED = ProgramResult(1, "dial tcp: lookup registry-1.docker.io: no such host")
+DONE = ProgramResult(0, "")
 
 
 class Programs:
     """Answers by the first words of the command that fit, and remembers what was run."""
 
-    def __init__(self, answers: Mapping[str, Answer]) -> None:
+    def __init__(self, answers: Mapping[str, ProgramResult]) -> None:
         self.answers = answers
         self.ran: list[str] = []
         self.within_s: dict[str, float] = {}
         self.env: dict[str, Mapping[str, str] | None] = {}
 
-    def __call__(self, argv: Sequence[str], *, within_s: float, env: Mapping[str, str] | None = None) -> Answer:
+    def __call__(
+        self, argv: Sequence[str], *, within_s: float, env: Mapping[str, str] | None = None
+    ) -> ProgramResult:
         """Answer, instead of running anything."""
         line = " ".join(argv)
         self.env[line] = env
@@ -53,7 +54,7 @@ def test_an_image_is_pulled_where_a_registry_answers() -> None:
 def test_a_slow_registry_is_only_waited_for_where_nothing_else_helps() -> None:
     """Making the image takes as long as a short wait; without mmdebstrap, a slow pull is all there is."""
     able = Programs({"docker image inspect": ABSENT})
-    unable = Programs({"docker image inspect": ABSENT, "mmdebstrap": Answer(127, "mmdebstrap: not there")})
+    unable = Programs({"docker image inspect": ABSENT, "mmdebstrap": ProgramResult(127, "mmdebstrap: not there")})
     assert bootstrap(run=able) == bootstrap(run=unable) == "pulled"
     assert able.within_s["docker pull --quiet debian:trixie-slim"] == 10
     assert unable.within_s["docker pull --quiet debian:trixie-slim"] == 300
@@ -65,7 +66,9 @@ def test_an_image_is_made_from_the_hosts_own_mirror() -> None:
         {
             "docker image inspect": ABSENT,
             "docker pull": REFUSED,
-            "apt-get indextargets": Answer(0, "Debian-Security|http://a/security/\nDebian|http://near/debian/\n"),
+            "apt-get indextargets": ProgramResult(
+                0, "Debian-Security|http://a/security/\nDebian|http://near/debian/\n"
+            ),
         }
     )
     assert bootstrap(run=programs) == "made"
@@ -81,7 +84,11 @@ def test_an_image_is_made_from_the_hosts_own_mirror() -> None:
 def test_a_half_made_tree_is_never_imported() -> None:
     """A mirror that fails in the middle must not leave a broken image under the right name."""
     programs = Programs(
-        {"docker image inspect": ABSENT, "docker pull": REFUSED, "mmdebstrap": Answer(25, "E: 404 Not Found")}
+        {
+            "docker image inspect": ABSENT,
+            "docker pull": REFUSED,
+            "mmdebstrap": ProgramResult(25, "E: 404 Not Found"),
+        }
     )
     with pytest.raises(ImageMissing) as caught:
         bootstrap(run=programs)
@@ -95,7 +102,7 @@ def test_without_mmdebstrap_the_error_names_the_package() -> None:
         {
             "docker image inspect": ABSENT,
             "docker pull": REFUSED,
-            "mmdebstrap": Answer(127, "mmdebstrap: not there"),
+            "mmdebstrap": ProgramResult(127, "mmdebstrap: not there"),
         }
     )
     with pytest.raises(ImageMissing) as caught:
@@ -113,15 +120,15 @@ def test_only_debian_images_are_made() -> None:
 
 def test_an_engine_that_does_not_answer_is_no_missing_image() -> None:
     """The daemon's silence must not start a minute of work."""
-    programs = Programs({"docker image inspect": Answer(1, "Cannot connect to the Docker daemon")})
+    programs = Programs({"docker image inspect": ProgramResult(1, "Cannot connect to the Docker daemon")})
     with pytest.raises(EngineUnavailable):
         bootstrap(run=programs)
 
 
 def test_the_mirror_falls_back_to_debians_own() -> None:
     """Ubuntu's apt knows no Debian mirror, and other systems have no apt."""
-    ubuntu = Programs({"apt-get": Answer(0, "Ubuntu|http://archive.ubuntu.com/ubuntu/")})
-    none = Programs({"apt-get": Answer(127, "apt-get: No such file")})
+    ubuntu = Programs({"apt-get": ProgramResult(0, "Ubuntu|http://archive.ubuntu.com/ubuntu/")})
+    none = Programs({"apt-get": ProgramResult(127, "apt-get: No such file")})
     assert debian_mirror(run=ubuntu) == "http://deb.debian.org/debian"
     assert debian_mirror(run=none) == "http://deb.debian.org/debian"
 
@@ -133,7 +140,7 @@ def test_a_program_that_is_not_there_answers_as_in_a_shell() -> None:
 
 def test_a_program_that_takes_too_long_is_ended() -> None:
     """Code 124, as from timeout(1), and the answer comes at once."""
-    assert run_program(["sleep", "60"], within_s=0.05) == Answer(124, "", "sleep did not end within 0.05 s")
+    assert run_program(["sleep", "60"], within_s=0.05) == ProgramResult(124, "", "sleep did not end within 0.05 s")
 
 
 def test_a_program_that_takes_too_long_may_clean_up(tmp_path: Path) -> None:
@@ -163,17 +170,19 @@ def _runs(stat: Path) -> bool:
 
 def test_a_program_has_the_environment_that_it_is_given() -> None:
     """Beside ours: without PATH it would find nothing."""
-    assert run_program(["sh", "-c", 'echo $TMPDIR; test -n "$PATH"'], within_s=10, env={"TMPDIR": "/x"}) == Answer(
-        0, "/x\n"
-    )
+    assert run_program(
+        ["sh", "-c", 'echo $TMPDIR; test -n "$PATH"'], within_s=10, env={"TMPDIR": "/x"}
+    ) == ProgramResult(0, "/x\n")
 
 
 def test_both_streams_of_a_program_are_kept() -> None:
     """What went wrong stands on standard error, what was asked for on standard output."""
-    assert run_program(["sh", "-c", "echo one; echo two >&2; exit 3"], within_s=10) == Answer(3, "one\n", "two\n")
+    assert run_program(["sh", "-c", "echo one; echo two >&2; exit 3"], within_s=10) == ProgramResult(
+        3, "one\n", "two\n"
+    )
 
 
 def test_what_a_program_shows_is_not_kept(capfd: pytest.CaptureFixture[str]) -> None:
     """A build of minutes is followed on the terminal."""
-    assert run_program(["sh", "-c", "echo one; echo two >&2"], within_s=10, shown=True) == Answer(0, "")
+    assert run_program(["sh", "-c", "echo one; echo two >&2"], within_s=10, shown=True) == ProgramResult(0, "")
     assert capfd.readouterr() == ("one\n", "two\n")

@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.measure.arrivals import Arrivals, arrivals
-from seatrial.measure.tables import Coded, Generator, Ints
+from seatrial.measure.generator import ArrivalSummary, arrival_counts
+from seatrial.measure.tables import GeneratorColumns, Ints, LabelColumn
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
 
 
-def _seconds(offered: Ints, completed: Ints, *, dropped: int = 0, worker: int = 0) -> Generator:
+def _seconds(offered: Ints, completed: Ints, *, dropped: int = 0, worker: int = 0) -> GeneratorColumns:
     """Return one row a second; the last one dropped what was dropped."""
     count = len(offered)
     none = np.full(count, NULL)
     last = np.zeros(count, dtype=np.int64)
     last[-1] = dropped
-    return Generator(
+    return GeneratorColumns(
         t_ns=np.arange(1, count + 1) * NS_PER_S,
         worker=np.full(count, worker),
         users=none,
@@ -32,20 +32,20 @@ def _seconds(offered: Ints, completed: Ints, *, dropped: int = 0, worker: int = 
         arrivals_late=np.ones(count, dtype=np.int64),
         arrivals_dropped=last,
         cpu_fraction=np.full(count, 0.3),
-        phase=Coded(np.zeros(count, dtype=np.int32), ("window",)),
+        phase=LabelColumn(np.zeros(count, dtype=np.int32), ("window",)),
     )
 
 
-def _all(table: Generator) -> Arrivals:
-    found = arrivals(table, np.ones(len(table.t_ns), dtype=np.bool_))
+def _all(table: GeneratorColumns) -> ArrivalSummary:
+    found = arrival_counts(table, np.ones(len(table.t_ns), dtype=np.bool_))
     assert found is not None
     return found
 
 
 def _seen(
     *, offered: int, completed: int, dropped: int = 0, in_flight: float = 0.0, rise: float = 0.0
-) -> Arrivals:
-    return Arrivals(
+) -> ArrivalSummary:
+    return ArrivalSummary(
         seconds=10,
         offered=offered,
         completed=completed,
@@ -105,13 +105,13 @@ def test_more_loss_never_makes_a_run_good(
 def test_the_closed_model_has_no_arrivals() -> None:
     """Null says that there was no schedule."""
     none = np.full(3, NULL)
-    assert arrivals(_seconds(none, none), np.ones(3, dtype=np.bool_)) is None
+    assert arrival_counts(_seconds(none, none), np.ones(3, dtype=np.bool_)) is None
 
 
 def test_the_warm_up_tells_how_many_were_in_flight_at_the_begin() -> None:
     """40 began in the second before the window and ended in it: they are in flight, and no backlog."""
     table = _seconds(np.array([50, 50, 50, 50]), np.array([10, 50, 50, 50]))
-    found = arrivals(table, np.array([False, True, True, True]))
+    found = arrival_counts(table, np.array([False, True, True, True]))
     assert found is not None
     assert (found.seconds, found.offered, found.completed, found.in_flight) == (3, 150, 150, 40)
 
@@ -120,15 +120,15 @@ def test_processes_add_up_with_their_own_warm_ups() -> None:
     """Two processes side by side, 5 in flight at each."""
     one = _seconds(np.array([10, 10, 10]), np.array([5, 10, 10]), dropped=0)
     two = _seconds(np.array([10, 10, 10]), np.array([5, 10, 9]), dropped=1, worker=1)
-    both = Generator(
+    both = GeneratorColumns(
         **{
             name: np.concatenate([getattr(one, name), getattr(two, name)])
-            for name in Generator.__dataclass_fields__
+            for name in GeneratorColumns.__dataclass_fields__
             if name != "phase"
         },
-        phase=Coded(np.zeros(6, dtype=np.int32), ("window",)),
+        phase=LabelColumn(np.zeros(6, dtype=np.int32), ("window",)),
     )
-    found = arrivals(both, np.array([False, True, True] * 2))
+    found = arrival_counts(both, np.array([False, True, True] * 2))
     assert found is not None
     assert (found.seconds, found.offered, found.completed, found.late, found.dropped) == (2, 40, 39, 4, 1)
     assert found.in_flight == 10
@@ -146,7 +146,7 @@ def test_a_rate_that_falls_excuses_nothing_and_demands_nothing() -> None:
     assert (found.rise, found.growth) == (0, 10)
 
 
-def _queue(rate_per_s: list[float], capacity_per_s: float, took_s: float, seed: int) -> Generator:
+def _queue(rate_per_s: list[float], capacity_per_s: float, took_s: float, seed: int) -> GeneratorColumns:
     """Return the seconds of Poisson arrivals at one server of even speed; each stays `took_s` longer."""
     noise = np.random.default_rng(seed)
     counts = noise.poisson(rate_per_s)
@@ -164,7 +164,7 @@ def _queue(rate_per_s: list[float], capacity_per_s: float, took_s: float, seed: 
 def test_a_queue_that_keeps_up_is_never_saturated(seed: int, took_s: float) -> None:
     """50/s where 80/s can be served, 30 s after a warm-up of 10 s; with 0.7 and with 150 in flight."""
     table = _queue([50.0] * 40, 80.0, took_s, seed)
-    found = arrivals(table, np.arange(40) >= 10)
+    found = arrival_counts(table, np.arange(40) >= 10)
     assert found is not None
     assert not found.saturated
 
@@ -174,7 +174,7 @@ def test_a_queue_that_keeps_up_is_never_saturated(seed: int, took_s: float) -> N
 def test_a_rate_that_grows_is_not_taken_for_a_backlog(seed: int, took_s: float) -> None:
     """10/s to 100/s within 60 s, 3 s in flight each: 270 more are in flight at the end, 8 % of all."""
     table = _queue([10.0] * 10 + [10 + 1.5 * second for second in range(60)], 200.0, took_s, seed)
-    found = arrivals(table, np.arange(70) >= 10)
+    found = arrival_counts(table, np.arange(70) >= 10)
     assert found is not None
     assert not found.saturated
 

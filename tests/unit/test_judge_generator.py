@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.measure.generator import TICKS_PER_S, Lateness, generator, lateness, limit_ns
-from seatrial.measure.latency import quantiles
-from seatrial.measure.tables import Coded, Generator
+from seatrial.measure.generator import TICKS_PER_S, Lateness, generator_use, late_limit_ns, lateness
+from seatrial.measure.statistics import quantiles
+from seatrial.measure.tables import GeneratorColumns, LabelColumn
 from seatrial.units import NS_PER_S
 from seatrial.user.health import TICK_S
 from seatrial.wire.streams import NULL
@@ -20,7 +20,7 @@ MS = 1_000_000
 LIMIT_NS = 10 * MS
 
 
-def _table(count: int, **columns: Any) -> Generator:  # noqa: ANN401  (a value, or one for each second)
+def _table(count: int, **columns: Any) -> GeneratorColumns:  # noqa: ANN401  (a value, or one for each second)
     """Return seconds without any lateness, but for `columns`."""
     usual: dict[str, Any] = dict.fromkeys(
         ("users", "in_flight", "slip_p99_ns", "arrivals", "arrivals_completed", "arrivals_late"), NULL
@@ -28,11 +28,11 @@ def _table(count: int, **columns: Any) -> Generator:  # noqa: ANN401  (a value, 
     usual |= {"arrivals_dropped": NULL, "loop_lag_p50_ns": 0, "loop_lag_p99_ns": 0, "worker": 0}
     usual |= columns
     cpu = usual.pop("cpu_fraction", 0.3)
-    return Generator(
+    return GeneratorColumns(
         **{name: np.full(count, value, dtype=np.int64) for name, value in usual.items()},
         t_ns=np.arange(count) * NS_PER_S,
         cpu_fraction=np.full(count, cpu),
-        phase=Coded(np.zeros(count, dtype=np.int32), ("window",)),
+        phase=LabelColumn(np.zeros(count, dtype=np.int32), ("window",)),
     )
 
 
@@ -111,7 +111,7 @@ def test_no_second_at_all_is_not_late() -> None:
 )
 def test_a_slow_service_allows_more(latencies_ms: list[int], limit_ms: float) -> None:
     """1 % of the p95; of the p50 where too few were measured; never less than 10 ms."""
-    found = limit_ns(quantiles(np.array(latencies_ms, dtype=np.int64) * MS))
+    found = late_limit_ns(quantiles(np.array(latencies_ms, dtype=np.int64) * MS))
     assert found == limit_ms * MS
 
 
@@ -137,7 +137,7 @@ def test_the_order_of_seconds_does_not_matter(lags_ns: list[int], random: Any) -
 def test_only_the_window_is_judged() -> None:
     """The import of everything makes the first second late and busy."""
     table = _table(3, loop_lag_p99_ns=[NS_PER_S, 0, 0], cpu_fraction=[1.0, 0.2, 0.8])
-    use = generator(table, np.array([False, True, True]), LIMIT_NS)
+    use = generator_use(table, np.array([False, True, True]), LIMIT_NS)
     assert (use.seconds, use.busy_seconds, use.cpu_max, use.lateness.late_ticks) == (2, 0, 0.8, 0)
     assert (use.arrivals, use.saturated) == (None, False)
 
@@ -145,7 +145,7 @@ def test_only_the_window_is_judged() -> None:
 def test_what_the_warm_up_left_in_flight_is_known() -> None:
     """Five of its ten arrivals ended in the window's first second."""
     counts = {"arrivals": 10, "arrivals_completed": [5, 10, 10], "arrivals_dropped": 0, "arrivals_late": 0}
-    use = generator(_table(3, **counts), np.array([False, True, True]), LIMIT_NS)
+    use = generator_use(_table(3, **counts), np.array([False, True, True]), LIMIT_NS)
     assert use.arrivals is not None
     assert (use.arrivals.in_flight, use.arrivals.offered) == (5, 20)
 
@@ -153,7 +153,7 @@ def test_what_the_warm_up_left_in_flight_is_known() -> None:
 def test_users_of_several_processes_are_added_up() -> None:
     """Second by second; a process that ended early, or can't tell, adds nothing."""
     table = _table(5, users=[4, 4, 4, 3, 5], in_flight=[1, 2, NULL, NULL, NULL], worker=[0, 0, 0, 1, 1])
-    found = generator(table, np.ones(5, dtype=np.bool_), LIMIT_NS)
+    found = generator_use(table, np.ones(5, dtype=np.bool_), LIMIT_NS)
 
     assert (found.users_max, found.in_flight_max) == (9, 2)
 
@@ -162,7 +162,7 @@ def test_the_rest_of_a_second_counts_and_is_no_health() -> None:
     """A process's end leaves it without CPU and lag: no second, but its arrivals are there."""
     counts = {"arrivals": [10, 10, 3], "arrivals_completed": 10, "arrivals_dropped": [0, 0, 3]}
     rest = {"cpu_fraction": [0.3, 0.3, np.nan], "loop_lag_p50_ns": [0, 0, NULL], "loop_lag_p99_ns": [0, 0, NULL]}
-    found = generator(_table(3, **counts, **rest, arrivals_late=0), np.ones(3, dtype=np.bool_), LIMIT_NS)
+    found = generator_use(_table(3, **counts, **rest, arrivals_late=0), np.ones(3, dtype=np.bool_), LIMIT_NS)
     assert (found.seconds, found.cpu_max, found.lateness.late_ticks, found.lateness.ticks) == (2, 0.3, 0, 40)
     assert found.arrivals is not None
     assert (found.arrivals.seconds, found.arrivals.offered, found.arrivals.dropped) == (2, 23, 3)
@@ -171,7 +171,7 @@ def test_the_rest_of_a_second_counts_and_is_no_health() -> None:
 def test_a_window_that_holds_but_a_rest_is_not_judged() -> None:
     """There is no median of nothing."""
     counts = {"arrivals": 5, "arrivals_completed": 5, "arrivals_dropped": 0, "arrivals_late": 0}
-    found = generator(_table(1, **counts, cpu_fraction=[np.nan]), np.ones(1, dtype=np.bool_), LIMIT_NS)
+    found = generator_use(_table(1, **counts, cpu_fraction=[np.nan]), np.ones(1, dtype=np.bool_), LIMIT_NS)
     assert (found.seconds, found.cpu_median, found.workers) == (0, None, 0)
     assert found.arrivals is not None
     assert (found.arrivals.offered, found.arrivals.in_flight) == (5, 0)

@@ -11,7 +11,8 @@ from factories import Asked
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.measure.latency import all_requests, endpoints, flows, nearest_rank, quantiles
+from seatrial.measure.requests import all_requests, endpoints, flow_traffic
+from seatrial.measure.statistics import nearest_rank, quantiles
 from seatrial.record import documents, read
 from seatrial.record.seal import seal
 from seatrial.units import NS_PER_S
@@ -107,8 +108,8 @@ def test_a_dropped_arrival_is_a_failure_without_a_latency(tmp_path: Path) -> Non
     folder = factories.run(tmp_path, [])
     dropped = factories.flow(1, 12, flow="arrival", outcome="dropped", t_intended_ns=factories.at(12), took_ms=0)
     factories.write_lines(folder.streams, "flows", [dropped], table="flows")
-    seal(folder, documents.load(folder))
-    (row,) = flows(read.flows(folder), A_WINDOW_NS)
+    seal(folder, documents.load_document(folder))
+    (row,) = flow_traffic(read.flows(folder), A_WINDOW_NS)
     assert (row.count, row.failures, row.outcomes) == (1, 1, {"dropped": 1})
     assert (row.latency_ns.count, row.service_ns.count) == (0, 0)
 
@@ -125,5 +126,5 @@ def test_endpoints_are_judged_apart(tmp_path: Path) -> None:
 
 def test_flows_count_their_requests(tmp_path: Path) -> None:
     """A flow's latency is the whole task's."""
-    (row,) = flows(read.flows(factories.sealed_run(tmp_path)), A_WINDOW_NS)
+    (row,) = flow_traffic(read.flows(factories.sealed_run(tmp_path)), A_WINDOW_NS)
     assert (row.name, row.count, row.requests, row.latency_ns.p99) == ("pull", 200, 800, 100 * MS)

@@ -9,10 +9,9 @@ from factories import MIB, at, readings
 
 from seatrial.measure.services import ServiceUse, gained, level, services
 from seatrial.measure.services import unreclaimable as unreclaimable_of
-from seatrial.measure.tables import Coded, Ints, Samples
+from seatrial.measure.tables import Ints, LabelColumn, SampleColumns
 from seatrial.units import NS_PER_S
-from seatrial.wire.streams import NULL
-from seatrial.wire.tables import SAMPLES, row_columns
+from seatrial.wire.streams import NULL, SAMPLES, row_columns
 
 
 def _ints(*values: int | None) -> Ints:
@@ -23,10 +22,10 @@ def _use(rows: list[dict[str, int]], containers: list[str] | None = None, reques
     count = len(rows)
     names = containers or ["c"] * count
     labels = tuple(dict.fromkeys(names))
-    same = Coded(np.zeros(count, dtype=np.int32), ("app",))
-    samples = Samples(
+    same = LabelColumn(np.zeros(count, dtype=np.int32), ("app",))
+    samples = SampleColumns(
         service=same,
-        container=Coded(np.array([labels.index(name) for name in names], dtype=np.int32), labels),
+        container=LabelColumn(np.array([labels.index(name) for name in names], dtype=np.int32), labels),
         phase=same,
         numbers={name: _ints(*(row.get(name) for row in rows)) for name in row_columns(SAMPLES)},
     )

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 from factories import MIB, at
 
-from seatrial.measure.replicas import at_once, summed, ticks
 from seatrial.measure.services import ServiceUse, services
-from seatrial.measure.tables import Coded, Ints, Samples
+from seatrial.measure.tables import Ints, LabelColumn, SampleColumns, most_at_once, summed_over_containers, ticks
 from seatrial.units import NS_PER_S
-from seatrial.wire.streams import NULL
-from seatrial.wire.tables import SAMPLES, row_columns
+from seatrial.wire.streams import NULL, SAMPLES, row_columns
 
 Rows = dict[str, list[dict[str, int]]]
 MS = 1_000_000
@@ -22,13 +20,15 @@ def _use(containers: Rows) -> ServiceUse:
         ((row, name) for name, mine in containers.items() for row in mine), key=lambda pair: pair[0]["t_ns"]
     )
     labels = tuple(containers)
-    same = Coded(np.zeros(len(rows), dtype=np.int32), ("app",))
+    same = LabelColumn(np.zeros(len(rows), dtype=np.int32), ("app",))
     codes = np.array([labels.index(name) for _, name in rows], dtype=np.int32)
     numbers = {
         name: np.array([row.get(name, NULL) for row, _ in rows], dtype=np.int64) for name in row_columns(SAMPLES)
     }
     (use,) = services(
-        Samples(service=same, container=Coded(codes, labels), phase=same, numbers=numbers), 30 * NS_PER_S, 100
+        SampleColumns(service=same, container=LabelColumn(codes, labels), phase=same, numbers=numbers),
+        30 * NS_PER_S,
+        100,
     )
     return use
 
@@ -80,13 +80,18 @@ def test_a_replica_that_comes_later_counts_from_then_on() -> None:
 def test_a_tick_that_a_replica_missed_counts_with_its_own_last_reading() -> None:
     """One reading lost is no fall of the service's memory, and is not filled with the other's."""
     numbers = {"t_ns": _ints(0, 1, 100, 101, 200, 300, 301), "anon_bytes": _ints(10, 30, 10, 31, 11, 12, 32)}
-    assert summed(numbers, _ints(0, 1, 0, 1, 0, 0, 1), 100)["anon_bytes"].tolist() == [40, 41, 42, 44]
+    assert summed_over_containers(numbers, _ints(0, 1, 0, 1, 0, 0, 1), 100)["anon_bytes"].tolist() == [
+        40,
+        41,
+        42,
+        44,
+    ]
 
 
 def test_a_tick_that_the_window_cuts_in_two_is_whole() -> None:
     """The first tick holds the second container only, the last tick the first one: both lived all the time."""
     numbers = {"t_ns": _ints(1, 100, 101, 200, 201, 300), "anon_bytes": _ints(30, 10, 31, 11, 32, 12)}
-    assert summed(numbers, _ints(1, 0, 1, 0, 1, 0), 100)["anon_bytes"].tolist() == [40, 41, 43, 44]
+    assert summed_over_containers(numbers, _ints(1, 0, 1, 0, 1, 0), 100)["anon_bytes"].tolist() == [40, 41, 43, 44]
 
 
 def test_a_replica_that_is_down_for_long_does_not_count() -> None:
@@ -119,4 +124,4 @@ def test_a_tick_ends_where_a_container_comes_again() -> None:
 
 def test_the_most_at_once_are_counted_by_first_and_last_reading() -> None:
     """Three containers, never more than two of them alive."""
-    assert at_once(_ints(0, 0, 5, 6, 9, 9), _ints(0, 1, 1, 2, 0, 2)) == 2
+    assert most_at_once(_ints(0, 0, 5, 6, 9, 9), _ints(0, 1, 1, 2, 0, 2)) == 2

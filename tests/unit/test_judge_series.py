@@ -7,16 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.measure import series, timeseries
-from seatrial.measure.grid import MOST, Grid, grid
-from seatrial.measure.latency import nearest_rank
-from seatrial.measure.series import Pace
-from seatrial.measure.tables import Coded, Generator, Ints, Samples
+from seatrial.measure import timeseries
+from seatrial.measure.statistics import nearest_rank
+from seatrial.measure.tables import GeneratorColumns, Ints, LabelColumn, SampleColumns
+from seatrial.measure.timeseries import MOST_GRID_POINTS, LoadSeries, TimeGrid, time_grid
 from seatrial.units import NS_PER_S
-from seatrial.wire.streams import NULL
-from seatrial.wire.tables import SAMPLES, row_columns
+from seatrial.wire.streams import NULL, SAMPLES, row_columns
 
-TEN = Grid(from_ns=0, step_ns=NS_PER_S, count=10)
+TEN = TimeGrid(from_ns=0, step_ns=NS_PER_S, count=10)
 
 
 def ints(*values: int) -> Ints:
@@ -24,17 +22,17 @@ def ints(*values: int) -> Ints:
     return np.array(values, dtype=np.int64)
 
 
-def samples(service: str, container: list[str], **told: list[int]) -> Samples:
+def samples(service: str, container: list[str], **told: list[int]) -> SampleColumns:
     """Return readings of one service; columns that are left out can't be told."""
     count = len(container)
     labels = tuple(dict.fromkeys(container))
     numbers = {name: np.array(told.get(name, [NULL] * count), dtype=np.int64) for name in row_columns(SAMPLES)}
     zero = np.zeros(count, dtype=np.int32)
     codes = np.array([labels.index(one) for one in container], dtype=np.int32)
-    return Samples(
-        service=Coded(zero, (service,)),
-        container=Coded(codes, labels),
-        phase=Coded(zero, ("window",)),
+    return SampleColumns(
+        service=LabelColumn(zero, (service,)),
+        container=LabelColumn(codes, labels),
+        phase=LabelColumn(zero, ("window",)),
         numbers=numbers,
     )
 
@@ -43,14 +41,14 @@ def samples(service: str, container: list[str], **told: list[int]) -> Samples:
     begin=st.integers(0, 10**6),
     length=st.integers(0, 10**6),
     anchor=st.integers(0, 10**6),
-    most=st.integers(2, MOST),
+    most=st.integers(2, MOST_GRID_POINTS),
 )
 def test_a_grid_covers_everything_and_breaks_at_its_anchor(
     begin: int, length: int, anchor: int, most: int
 ) -> None:
     """A stretch never holds some of the warm-up and some of the window, and there are never too many."""
     begin_ns, end_ns, anchor_ns = begin * NS_PER_S // 7, (begin + length) * NS_PER_S // 7, anchor * NS_PER_S // 7
-    found = grid(begin_ns, end_ns, anchor_ns, most)
+    found = time_grid(begin_ns, end_ns, anchor_ns, most)
 
     assert 1 <= found.count <= most
     assert (anchor_ns - found.from_ns) % found.step_ns == 0
@@ -60,7 +58,7 @@ def test_a_grid_covers_everything_and_breaks_at_its_anchor(
 
 def test_a_short_run_has_a_point_a_second() -> None:
     """A second is as fine as the generator tells."""
-    assert grid(0, 60 * NS_PER_S, 10 * NS_PER_S) == Grid(from_ns=0, step_ns=NS_PER_S, count=61)
+    assert time_grid(0, 60 * NS_PER_S, 10 * NS_PER_S) == TimeGrid(from_ns=0, step_ns=NS_PER_S, count=61)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 10**10)), max_size=400))
@@ -68,7 +66,7 @@ def test_percentiles_of_a_stretch_are_nearest_rank(told: list[tuple[int, int]]) 
     """The same rule as in the tables, whatever the order in which requests come."""
     stretch, latency = ints(*(one for one, _ in told)), ints(*(one for _, one in told))
     zero = np.zeros(10, dtype=np.int64)
-    found = Pace.of(TEN, latency, stretch, zero, zero)
+    found = LoadSeries.of(TEN, latency, stretch, zero, zero)
 
     for number in range(10):
         mine = np.sort(latency[stretch == number])
@@ -80,7 +78,7 @@ def test_percentiles_of_a_stretch_are_nearest_rank(told: list[tuple[int, int]]) 
 @given(st.lists(st.integers(1, 10**12), min_size=1, max_size=3000), st.integers(2, 500))
 def test_a_rise_is_the_distribution(values: list[int], most: int) -> None:
     """Each point is true, both ends are there, and it is never longer than asked for."""
-    found = series.rise("blob", np.array(values, dtype=np.int64), most)
+    found = timeseries.latency_distribution("blob", np.array(values, dtype=np.int64), most)
     ordered = np.sort(values)
 
     assert len(found.value_ns) <= max(most, 2)
@@ -107,7 +105,7 @@ def test_thinning_keeps_every_extreme(told: list[tuple[int, int]], most: int) ->
 def test_memory_of_replicas_adds_up() -> None:
     """Two containers at once hold what both hold; one that is read late counts with its last reading."""
     told = samples("auth", ["a", "b"] * 3, t_ns=[0, 1, 100, 101, 200, 201], anon_bytes=[5, 7, 6, 7, 5, 8])
-    (found,) = timeseries.held(told)
+    (found,) = timeseries.memory_series(told)
 
     assert found.classes["anon_bytes"].tolist() == [12, 13, 13]
     assert found.t_ns.tolist() == [1, 101, 201]
@@ -116,7 +114,7 @@ def test_memory_of_replicas_adds_up() -> None:
 def test_classes_that_nobody_can_tell_are_left_out() -> None:
     """The Docker API tells usage alone; a class that is seldom read keeps its last value."""
     told = samples("auth", ["a"] * 3, t_ns=[0, 1, 2], usage_bytes=[1, 2, 3], kernel_bytes=[4, NULL, NULL])
-    (found,) = timeseries.held(told)
+    (found,) = timeseries.memory_series(told)
 
     assert {name: values.tolist() for name, values in found.classes.items()} == {"kernel_bytes": [4, 4, 4]}
     assert found.usage_bytes.tolist() == [1, 2, 3]
@@ -126,7 +124,7 @@ def test_kills_are_rises_of_the_kernels_count() -> None:
     """A container's first reading may hold earlier kills, and a new container begins at zero: neither is one."""
     told = samples("auth", ["a", "a", "a", "b", "b"], t_ns=[0, 1, 2, 3, 4], oom_kills=[3, 3, 5, 0, NULL])
 
-    assert timeseries.kills(told) == (timeseries.Kill(service="auth", t_ns=2, processes=2),)
+    assert timeseries.oom_kills(told) == (timeseries.OomKill(service="auth", t_ns=2, processes=2),)
 
 
 def test_cores_are_what_the_counter_rose_by() -> None:
@@ -138,7 +136,7 @@ def test_cores_are_what_the_counter_rose_by() -> None:
         t_ns=[0, half, 3 * half, 4 * half, 5 * half],
         cpu_ns=[9, half // 2 + 9, 3 * half // 2 + 9, 0, half],
     )
-    (found,) = timeseries.worked(told, TEN)
+    (found,) = timeseries.cpu_series(told, TEN)
 
     assert found.cores[:3] == pytest.approx([0.5, 0.5, 1.0])
     assert np.isnan(found.cores[3:]).all()
@@ -146,7 +144,7 @@ def test_cores_are_what_the_counter_rose_by() -> None:
 
 def test_the_busiest_process_counts() -> None:
     """Two load processes: one that is full holds up its own requests, whatever the other does."""
-    table = Generator(
+    table = GeneratorColumns(
         t_ns=ints(NS_PER_S, NS_PER_S, 3 * NS_PER_S),
         worker=ints(0, 1, 0),
         users=ints(1, 1, 1),
@@ -159,9 +157,9 @@ def test_the_busiest_process_counts() -> None:
         arrivals_late=ints(NULL, NULL, NULL),
         arrivals_dropped=ints(NULL, NULL, NULL),
         cpu_fraction=np.array([0.2, 0.9, np.nan]),
-        phase=Coded(np.zeros(3, dtype=np.int32), ("window",)),
+        phase=LabelColumn(np.zeros(3, dtype=np.int32), ("window",)),
     )
-    found = series.pulse(table, TEN)
+    found = timeseries.generator_series(table, TEN)
 
     assert found.cpu_fraction[0] == 0.9
     assert np.isnan(found.cpu_fraction[1:]).all()

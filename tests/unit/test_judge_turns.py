@@ -9,14 +9,23 @@ import factories
 import numpy as np
 import pytest
 
-from seatrial.analysis.run import review
-from seatrial.load.turns import Slicing, ended
+from seatrial.analysis.run import analyse_run
+from seatrial.load.slices import Slicing, ended
 from seatrial.measure import metric, slices, values
-from seatrial.measure.latency import Quantiles, Traffic
-from seatrial.measure.tables import Coded, Flows, Generator, Ints, Requests, Samples, rows
+from seatrial.measure.requests import Traffic
+from seatrial.measure.statistics import Quantiles
+from seatrial.measure.tables import (
+    FlowColumns,
+    GeneratorColumns,
+    Ints,
+    LabelColumn,
+    RequestColumns,
+    SampleColumns,
+    measured_window,
+    where,
+)
 from seatrial.measure.validity import of_turns
 from seatrial.measure.values import Tables
-from seatrial.measure.window import window
 from seatrial.model import NoteKind, Phase
 from seatrial.wire.streams import NULL
 
@@ -27,13 +36,13 @@ SLICING = Slicing(order=("a", "b") * 20, warm=0, slice_s=1.0, settle_s=0.15)
 SPANS = SLICING.turns("a", 0).spans()
 
 
-def _coded(count: int, label: str) -> Coded:
-    return Coded(np.zeros(count, dtype=np.int32), (label,))
+def _coded(count: int, label: str) -> LabelColumn:
+    return LabelColumn(np.zeros(count, dtype=np.int32), (label,))
 
 
-def _requests(start_ns: Ints, took_ns: int) -> Requests:
+def _requests(start_ns: Ints, took_ns: int) -> RequestColumns:
     count = len(start_ns)
-    return Requests(
+    return RequestColumns(
         t_intended_ns=np.full(count, NULL),
         t_start_ns=start_ns,
         t_first_byte_ns=start_ns,
@@ -51,14 +60,14 @@ def _asked(per_s: int) -> Ints:
     return np.concatenate([np.arange(begin, end, S // per_s, dtype=np.int64) for begin, end in own])
 
 
-def _samples(start_ns: Ints, took_ns: int, idle_cores: float, hz: float = 10.0) -> Samples:
+def _samples(start_ns: Ints, took_ns: int, idle_cores: float, hz: float = 10.0) -> SampleColumns:
     """Return readings of a stack that spends COST_NS on each request, evenly while it lasts, and idles besides."""
     stamps = np.arange(-63 * MS, 40 * S, round(S / hz), dtype=np.int64)
     used = [
         round(idle_cores * now + COST_NS * np.clip((now - start_ns) / took_ns, 0, 1).sum())
         for now in stamps.tolist()
     ]
-    return Samples(
+    return SampleColumns(
         service=_coded(len(stamps), "app"),
         container=_coded(len(stamps), "c"),
         phase=_coded(len(stamps), Phase.WINDOW),
@@ -69,7 +78,7 @@ def _samples(start_ns: Ints, took_ns: int, idle_cores: float, hz: float = 10.0) 
 def _tables(took_ns: int, idle_cores: float = 0.0, per_s: int = 50) -> Tables:
     start_ns = _asked(per_s)
     requests = _requests(start_ns, took_ns)
-    inside = window(SPANS)
+    inside = measured_window(SPANS)
     judged = np.array(
         [any(s.from_ns <= t < s.until_ns for s in SPANS if s.phase is Phase.WINDOW) for t in start_ns]
     )
@@ -84,10 +93,10 @@ def _tables(took_ns: int, idle_cores: float = 0.0, per_s: int = 50) -> Tables:
     )
 
 
-def _no_flows() -> Flows:
+def _no_flows() -> FlowColumns:
     none = np.empty(0, dtype=np.int64)
-    no = Coded(np.empty(0, dtype=np.int32), ())
-    return Flows(
+    no = LabelColumn(np.empty(0, dtype=np.int32), ())
+    return FlowColumns(
         t_intended_ns=none,
         t_start_ns=none,
         t_end_ns=none,
@@ -105,12 +114,12 @@ CPU = metric.parse("cpu per request")
 @pytest.mark.parametrize("took_ms", [1, 20, 150, 400])
 def test_cpu_per_request_is_what_each_costs_however_long_it_takes(took_ms: int) -> None:
     """Summed inside the windows alone it would be wrong by the share of the turn that a request lasts."""
-    assert values.value(CPU, _tables(took_ms * MS)) == pytest.approx(COST_NS, rel=0.002)
+    assert values.metric_value(CPU, _tables(took_ms * MS)) == pytest.approx(COST_NS, rel=0.002)
 
 
 def test_what_a_stack_uses_while_others_have_their_turns_is_not_the_requests_cost() -> None:
     """At 2 % of a core idle, and 10 % loaded, over the whole time a request would seem to cost 40 % more."""
-    told = values.value(CPU, _tables(10 * MS, idle_cores=0.02))
+    told = values.metric_value(CPU, _tables(10 * MS, idle_cores=0.02))
     loaded_only = COST_NS + 0.02 * S / 50
 
     assert told == pytest.approx(loaded_only, rel=0.04)
@@ -120,7 +129,7 @@ def test_parts_of_the_window_cost_the_same() -> None:
     """An interval within a run is made of them."""
     parts = values.slices(_tables(10 * MS), 5)
 
-    told = [values.value(CPU, part) for part in parts]
+    told = [values.metric_value(CPU, part) for part in parts]
 
     assert told == pytest.approx([COST_NS] * 5, rel=0.002)
 
@@ -128,9 +137,9 @@ def test_parts_of_the_window_cost_the_same() -> None:
 def test_without_two_readings_nothing_is_told() -> None:
     """A run that was too short, or a source without the counter."""
     whole = _tables(10 * MS)
-    once = rows(whole.samples, np.arange(whole.samples.count) == 3)
+    once = where(whole.samples, np.arange(whole.samples.count) == 3)
 
-    assert values.value(CPU, replace(whole, samples=once, around=once)) is None
+    assert values.metric_value(CPU, replace(whole, samples=once, around=once)) is None
 
 
 def test_settling_belongs_to_the_turn_and_one_window_alone_is_none() -> None:
@@ -140,14 +149,14 @@ def test_settling_belongs_to_the_turn_and_one_window_alone_is_none() -> None:
     assert slices.slice_times(factories.SPANS, [], _no_flows()) is None
 
 
-def _generator(cpu_fraction: float) -> Generator:
+def _generator(cpu_fraction: float) -> GeneratorColumns:
     """Return seconds that straddle the turns, of a process that works only while its gate is open."""
     stamps = np.arange(S + S // 3, 40 * S, S, dtype=np.int64)
     count = len(stamps)
     own = slices.opened(SPANS)
     open_ns = [sum(max(min(t, e) - max(t - S, b), 0) for b, e in own) for t in stamps.tolist()]
     none = np.full(count, NULL)
-    return Generator(
+    return GeneratorColumns(
         t_ns=stamps,
         worker=np.zeros(count, dtype=np.int64),
         users=none,
@@ -178,7 +187,7 @@ def test_a_load_process_is_as_busy_as_while_its_gate_was_open() -> None:
 def test_seconds_between_turns_count_with_those_in_them() -> None:
     """From the first window to the last, whatever phase a second's end falls into."""
     table = _generator(0.5)
-    mask = window(SPANS).seconds(table.phase, table.t_ns)
+    mask = measured_window(SPANS).seconds(table.phase, table.t_ns)
 
     assert table.t_ns[mask].tolist() == [
         t for t in table.t_ns.tolist() if t - S >= 150 * MS and t <= 39 * S - 10 * MS
@@ -216,7 +225,7 @@ def test_a_run_by_turns_is_reviewed_as_valid(tmp_path: Path) -> None:
     spans = ended(SLICING.turns("a", factories.at(2)).spans(), factories.at(42), factories.at(43))
     folder = factories.sealed_run(tmp_path, spans=spans)
 
-    found = review(folder)
+    found = analyse_run(folder)
 
     assert found.valid, found.notes
     assert found.window.length_ns == 20 * (S - 160 * MS)

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from seatrial.measure import services, validity
-from seatrial.measure.arrivals import Arrivals
-from seatrial.measure.generator import LEAST_LATE_NS, GeneratorUse, Lateness, generator
+from seatrial.measure.generator import LEAST_LATE_NS, ArrivalSummary, GeneratorUse, Lateness, generator_use
 from seatrial.measure.services import ServiceUse
 from seatrial.measure.validity import Sampling
 from seatrial.model import Note, NoteKind
@@ -125,7 +124,7 @@ def _busy(folder: RunFolder, seconds: range, *, workers: int = 1) -> tuple[Note,
 
 def _use(folder: RunFolder) -> GeneratorUse:
     table = read.generator(folder)
-    return generator(table, np.ones(len(table.t_ns), dtype=np.bool_), LEAST_LATE_NS)
+    return generator_use(table, np.ones(len(table.t_ns), dtype=np.bool_), LEAST_LATE_NS)
 
 
 def test_a_busy_generator_invalidates(tmp_path: Path) -> None:
@@ -172,8 +171,8 @@ def _late(*, late_ticks: int = 0, slipped: int = 0) -> Lateness:
     return Lateness(limit_ns=LEAST_LATE_NS, late_ticks=late_ticks, ticks=600, slipped=slipped, arrivals=1000)
 
 
-def _arrivals(*, offered: int = 1500, completed: int, late: int = 0, dropped: int = 0) -> Arrivals:
-    return Arrivals(
+def _arrivals(*, offered: int = 1500, completed: int, late: int = 0, dropped: int = 0) -> ArrivalSummary:
+    return ArrivalSummary(
         seconds=30, offered=offered, completed=completed, late=late, dropped=dropped, in_flight=2, rise=0
     )
 

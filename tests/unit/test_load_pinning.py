@@ -10,9 +10,9 @@ import pytest
 from spawning import spawn
 
 from seatrial.errors import UsageError
-from seatrial.load import cores, pinning
+from seatrial.load import pinning
 from seatrial.model import EngineName, Load, Stack
-from seatrial.stack.cores import on_cores
+from seatrial.stack.processes import on_cores
 
 
 def _alone(core: int) -> frozenset[int]:
@@ -120,7 +120,9 @@ def test_the_facts_say_what_became_of_the_plan(held: list[int] | None, expected:
     )
     load = Load(locustfile=Path("x.py"), users=1, warmup_s=1, duration_s=1, drain_s=1, pinning="on")
 
-    found = cores.of(cores.decided(load, affinity=lambda _pid: {0, 1}, siblings=_alone), stack)
+    found = pinning.cores_in_use(
+        pinning.decide_pinning(load, affinity=lambda _pid: {0, 1}, siblings=_alone), stack
+    )
 
     assert found.facts() == expected
     assert (found.shared(1) == "") is (held != [])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seatrial.load.workers import SecondAggregator
-from seatrial.load.workers_ import Workers
+from seatrial.load.workers import SecondAggregator, Workers
 from seatrial.model import LoadSecond
 from seatrial.wire.histogram import bucket
 from seatrial.wire.rates import shares

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.load.meeting import Meeting
-from seatrial.load.turns import GAP_NS, Slicing, ended
+from seatrial.load.slices import GAP_NS, Barrier, Slicing, ended
 from seatrial.model import Phase
-from seatrial.record.phases import PHASES, phase_codes
-from seatrial.scenario import order
+from seatrial.record.tables import PHASES, phase_codes
+from seatrial.scenario import plan
 
 S = 1_000_000_000
 SLICING = Slicing(order=("a", "b", "b", "a", "a", "b"), warm=2, slice_s=1.0, settle_s=0.25)
@@ -42,7 +41,7 @@ def test_phases_leave_no_gap_and_are_never_the_window_of_two(
 ) -> None:
     """Every moment has one phase, every variant as many windows, and no two of them at once."""
     names = tuple("abcd"[:variants])
-    turns = order.turns(names, warm + count, seed)
+    turns = plan.slice_turns(names, warm + count, seed)
     slicing = Slicing(order=turns, warm=warm * variants, slice_s=slice_s, settle_s=settled * slice_s)
     windows = []
     for name in names:
@@ -113,7 +112,7 @@ def test_the_clock_of_a_warm_up_stands_still_in_the_turns_of_others() -> None:
 def test_a_turn_is_told_once_and_then_holds() -> None:
     """What is told lies within the next two seconds; who leaves shifts only what comes after all that was told."""
     now_ns = [0]
-    meeting = Meeting(replace(SLICING, order=("a", "b") * 5), "ab", clock=lambda: now_ns[0])
+    meeting = Barrier(replace(SLICING, order=("a", "b") * 5), "ab", clock=lambda: now_ns[0])
     with pytest.raises(ValueError, match="before all are ready"):
         meeting.due("a")
     meeting.arrive("a")
@@ -136,7 +135,7 @@ def test_nothing_that_was_told_is_changed(moment_ns: int, slice_s: float) -> Non
     """Whenever a variant leaves, and however long a slice is."""
     now_ns = [0]
     slicing = Slicing(order=("a", "b", "c", "b", "a") * 4, warm=10, slice_s=slice_s, settle_s=0)
-    meeting = Meeting(slicing, "abc", clock=lambda: now_ns[0])
+    meeting = Barrier(slicing, "abc", clock=lambda: now_ns[0])
     for name in "abc":
         meeting.arrive(name)
     now_ns[0] = (meeting.start_ns or 0) + moment_ns
@@ -154,7 +153,7 @@ def test_the_warm_up_ends_once_all_that_are_left_are_stable() -> None:
     """One that is stable waits for the others, and for nobody that has left."""
     order_ = ("a", "b", "c") * 6
     for leaving in ("c", ""):
-        meeting = Meeting(replace(SLICING, order=order_, warm=12, stable=True), "abc", clock=lambda: 0)
+        meeting = Barrier(replace(SLICING, order=order_, warm=12, stable=True), "abc", clock=lambda: 0)
         for name in "abc":
             meeting.arrive(name)
         meeting.warmed("a")
@@ -171,7 +170,7 @@ def test_the_warm_up_ends_once_all_that_are_left_are_stable() -> None:
 
 def test_one_moment_is_set_once_all_are_ready() -> None:
     """Who is ready first waits; the moment lies ahead of all."""
-    meeting = Meeting(SLICING, "ab", clock=lambda: 5 * S)
+    meeting = Barrier(SLICING, "ab", clock=lambda: 5 * S)
     meeting.arrive("a")
     assert (meeting.start_ns, meeting.now()) == (None, (0, ""))
     meeting.arrive("b")
@@ -181,13 +180,13 @@ def test_one_moment_is_set_once_all_are_ready() -> None:
 
 def test_who_failed_is_not_waited_for() -> None:
     """The others go on without it, also if it leaves while they wait; nobody at all begins nothing."""
-    meeting = Meeting(SLICING, "ab")
+    meeting = Barrier(SLICING, "ab")
     meeting.arrive("a")
     meeting.leave("b")
     assert meeting.start_ns is not None
     assert meeting.slicing.order == ("a", "a", "a")
 
-    deserted = Meeting(SLICING, "ab")
+    deserted = Barrier(SLICING, "ab")
     deserted.leave("a")
     deserted.leave("b")
     assert deserted.start_ns is None
@@ -197,7 +196,7 @@ def test_who_failed_is_not_waited_for() -> None:
 def test_the_slice_that_is_on_is_known(after_s: float, seen: tuple[int, str]) -> None:
     """For the line that is shown; before the first and after the last there is none."""
     now_ns = [0]
-    meeting = Meeting(SLICING, "a", clock=lambda: now_ns[0])
+    meeting = Barrier(SLICING, "a", clock=lambda: now_ns[0])
     meeting.arrive("a")
     assert meeting.start_ns is not None
     now_ns[0] = meeting.start_ns + round(after_s * S)

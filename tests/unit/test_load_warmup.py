@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seatrial.load.warmup import Spans, Warmup, medians_agree
+from seatrial.load.driver import Warmup, WarmupSpans, medians_agree
 from seatrial.wire.histogram import bucket
 
 S = 1_000_000_000
@@ -30,9 +30,9 @@ def test_two_medians_have_to_agree_within_five_percent(medians_ns: list[int | No
     assert medians_agree(medians_ns) is expected
 
 
-def _told(latencies_ms: list[float], begin_ns: int = 1000) -> tuple[Spans, list[int]]:
+def _told(latencies_ms: list[float], begin_ns: int = 1000) -> tuple[WarmupSpans, list[int]]:
     """Tell one latency a second, from the first second on; return the seconds at which it was steady."""
-    spans, found = Spans(begin_ns), []
+    spans, found = WarmupSpans(begin_ns), []
     for second, latency_ms in enumerate(latencies_ms, start=1):
         if spans.take(begin_ns + second * S, {bucket(round(latency_ms * 1e6)): 10}):
             found.append(second)
@@ -56,7 +56,7 @@ def test_even_latency_is_steady_after_two_spans() -> None:
 
 def test_a_gap_leaves_spans_without_a_median() -> None:
     """A stack that answers nothing for a while is not steady, however even the rest was."""
-    spans = Spans(0)
+    spans = WarmupSpans(0)
     spans.take(4 * S, {bucket(5_000_000): 10})
 
     assert not spans.take(21 * S, {bucket(5_000_000): 10})

@@ -9,12 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.compare import looks
-from seatrial.compare.categories import Ending, endings
-from seatrial.compare.comparison import Comparison, Overall
-from seatrial.compare.looks import Next
-from seatrial.compare.verdicts import Verdict
-from seatrial.compare.words import Word
+from seatrial.compare import comparison
+from seatrial.compare.comparison import Comparison, Next, Overall
+from seatrial.compare.pairing import Ending, endings
+from seatrial.compare.verdicts import Verdict, Word
 from seatrial.measure import metric
 
 P95 = metric.parse('p95 of "token"')
@@ -64,7 +62,7 @@ def compared(
 )
 def test_the_plan_scales_with_the_budget(most: int, blocks: tuple[int, ...], alphas: tuple[float, ...]) -> None:
     """Looks that would see next to nothing are left out, and their level kept for later."""
-    found = looks.planned(most)
+    found = comparison.planned(most)
     assert tuple(look.blocks for look in found) == blocks
     assert [look.alpha for look in found] == pytest.approx(alphas)
 
@@ -72,7 +70,7 @@ def test_the_plan_scales_with_the_budget(most: int, blocks: tuple[int, ...], alp
 @given(st.integers(1, 500), st.sampled_from([0.01, 0.05, 0.2]))
 def test_the_levels_add_up_and_the_last_look_is_the_budget(most: int, alpha: float) -> None:
     """Nothing is spent twice or lost."""
-    found = looks.planned(most, alpha)
+    found = comparison.planned(most, alpha)
     assert sum(look.alpha for look in found) == pytest.approx(alpha)
     assert found[-1].blocks == most
     assert [look.blocks for look in found] == sorted({look.blocks for look in found})
@@ -81,7 +79,7 @@ def test_the_levels_add_up_and_the_last_look_is_the_budget(most: int, alpha: flo
 def test_no_block_is_no_plan() -> None:
     """A budget without room for a block is told."""
     with pytest.raises(ValueError, match="at least 1"):
-        looks.planned(0)
+        comparison.planned(0)
 
 
 @pytest.mark.parametrize(
@@ -104,20 +102,20 @@ def test_no_block_is_no_plan() -> None:
 )
 def test_what_a_look_advises(changes: dict[str, object], expected: Next) -> None:
     """Decided, precise, or hopeless ends it: scatter of which 40 blocks show more than 10 % only is hopeless."""
-    assert looks.advice(compared(replace(OPEN, **changes)), 6, 20) is expected  # type: ignore[arg-type]
+    assert comparison.advice(compared(replace(OPEN, **changes)), 6, 20) is expected  # type: ignore[arg-type]
 
 
 def test_one_open_verdict_keeps_it_going() -> None:
     """All of the gate have to be decided, or out of reach."""
     hopeless = replace(OPEN, smallest_seen=0.3, blocks_needed=None)
-    assert looks.advice(compared(replace(OPEN, word=Word.REGRESSION), OPEN), 6, 20) is Next.GO_ON
-    assert looks.advice(compared(hopeless, OPEN), 6, 20) is Next.GO_ON
-    assert looks.advice(compared(hopeless, EQUAL), 6, 20) is Next.FUTILE
+    assert comparison.advice(compared(replace(OPEN, word=Word.REGRESSION), OPEN), 6, 20) is Next.GO_ON
+    assert comparison.advice(compared(hopeless, OPEN), 6, 20) is Next.GO_ON
+    assert comparison.advice(compared(hopeless, EQUAL), 6, 20) is Next.FUTILE
 
 
 def test_the_budget_ends_it() -> None:
     """After the last block there is nothing to go on with."""
-    assert looks.advice(compared(OPEN), 20, 20) is Next.OVER
+    assert comparison.advice(compared(OPEN), 20, 20) is Next.OVER
 
 
 @pytest.mark.parametrize(
@@ -129,8 +127,8 @@ def test_how_runs_end_keeps_it_going_until_it_is_decided(finished: int, expected
     ways = {"base": ["finished"] * 6, "v": ["finished"] * finished + ["killed"] * (6 - finished)}
     ended = endings(ways, "base")
 
-    assert looks.advice(compared(EQUAL, ended=ended), 6, 20) is expected
-    assert looks.advice(compared(EQUAL, ended=ended), 20, 20) is (
+    assert comparison.advice(compared(EQUAL, ended=ended), 6, 20) is expected
+    assert comparison.advice(compared(EQUAL, ended=ended), 20, 20) is (
         Next.OVER if expected is Next.GO_ON else Next.DECIDED
     )
 
@@ -142,4 +140,4 @@ def test_invalid_blocks_that_others_can_make_up_for_keep_it_going(bad: int, expe
     """Two of six are too many, and five of twenty are not; with six the whole stays invalid whatever comes."""
     blind = replace(OPEN, word=Word.INVALID) if bad > 1 else EQUAL
 
-    assert looks.advice(compared(blind, lost={"v": ("foreign CPU",) * bad}), 6, 20) is expected
+    assert comparison.advice(compared(blind, lost={"v": ("foreign CPU",) * bad}), 6, 20) is expected

@@ -12,34 +12,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.compare.effects import Scale
-from seatrial.measure import metric, rounding, values, within_run
-from seatrial.measure.metric import Kind, Unit, survives
-from seatrial.measure.metrics import told_by
-from seatrial.measure.slices import Turns
-from seatrial.measure.tables import Coded, Flows, Requests, Samples
-from seatrial.measure.values import Tables, slices, value
-from seatrial.measure.within_run import Reading, quantile_interval, reading, share_interval
+from seatrial.measure import metric, values
+from seatrial.measure.metric import Kind, Scale, Unit, survives
+from seatrial.measure.slices import SliceTimes
+from seatrial.measure.tables import FlowColumns, LabelColumn, RequestColumns, SampleColumns
+from seatrial.measure.values import (
+    MetricEstimate,
+    Tables,
+    estimate,
+    metric_value,
+    metrics_of,
+    quantile_interval,
+    share_interval,
+    slices,
+)
 from seatrial.units import NS_PER_S
 from seatrial.wire import histogram
-from seatrial.wire.streams import NULL
-from seatrial.wire.tables import OUTCOMES, SAMPLES, detail_ending, row_columns
+from seatrial.wire.streams import NULL, OUTCOMES, SAMPLES, detail_ending, row_columns
 
 MS = 1_000_000
 MIB = 1 << 20
 OK, STATUS, ABORTED, CUT = (OUTCOMES.index(one) for one in ("ok", "status", "aborted", "cut"))
 
 
-def coded(codes: Sequence[int], labels: tuple[str, ...]) -> Coded:
+def coded(codes: Sequence[int], labels: tuple[str, ...]) -> LabelColumn:
     """Make a column of labels."""
-    return Coded(np.array(codes, dtype=np.int32), labels)
+    return LabelColumn(np.array(codes, dtype=np.int32), labels)
 
 
-def requests(took_ms: Sequence[float], *, endpoint: str = "token", outcomes: Sequence[int] = ()) -> Requests:
+def requests(took_ms: Sequence[float], *, endpoint: str = "token", outcomes: Sequence[int] = ()) -> RequestColumns:
     """Make requests that begin 10 ms after each other."""
     start = np.arange(len(took_ms), dtype=np.int64) * 10 * MS
     took = (np.array(took_ms, dtype=np.float64) * MS).astype(np.int64)
-    return Requests(
+    return RequestColumns(
         t_intended_ns=np.full(len(start), NULL),
         t_start_ns=start,
         t_first_byte_ns=start + took // 2,
@@ -51,11 +56,11 @@ def requests(took_ms: Sequence[float], *, endpoint: str = "token", outcomes: Seq
     )
 
 
-def flows(took_ms: Sequence[float], *, flow: str = "pull", late_ms: float = 0) -> Flows:
+def flows(took_ms: Sequence[float], *, flow: str = "pull", late_ms: float = 0) -> FlowColumns:
     """Make flows that begin `late_ms` after they should have."""
     intended = np.arange(len(took_ms), dtype=np.int64) * 10 * MS
     start = intended + round(late_ms * MS)
-    return Flows(
+    return FlowColumns(
         t_intended_ns=intended,
         t_start_ns=start,
         t_end_ns=start + (np.array(took_ms, dtype=np.float64) * MS).astype(np.int64),
@@ -67,7 +72,7 @@ def flows(took_ms: Sequence[float], *, flow: str = "pull", late_ms: float = 0) -
     )
 
 
-def samples(held_mib: dict[str, Sequence[float]], cores: float = 0.5) -> Samples:
+def samples(held_mib: dict[str, Sequence[float]], cores: float = 0.5) -> SampleColumns:
     """Make readings ten times a second of services that use so many cores each."""
     names = tuple(held_mib)
     rows = sorted(
@@ -81,7 +86,7 @@ def samples(held_mib: dict[str, Sequence[float]], cores: float = 0.5) -> Samples
     numbers["t_ns"], numbers["t_after_ns"] = stamps, stamps + 20_000
     numbers["anon_bytes"] = np.array([round(row[2] * MIB) for row in rows], dtype=np.int64)
     numbers["cpu_ns"] = ((stamps // (NS_PER_S // 10)) * NS_PER_S / 10 * cores).astype(np.int64)
-    return Samples(
+    return SampleColumns(
         service=coded(codes, names),
         container=coded(codes, tuple(f"c-{name}" for name in names)),
         phase=coded([0] * len(rows), ("window",)),
@@ -90,9 +95,9 @@ def samples(held_mib: dict[str, Sequence[float]], cores: float = 0.5) -> Samples
 
 
 def tables(
-    some: Requests | None = None,
-    more: Flows | None = None,
-    held: Samples | None = None,
+    some: RequestColumns | None = None,
+    more: FlowColumns | None = None,
+    held: SampleColumns | None = None,
     **details: Sequence[float],
 ) -> Tables:
     """Make the tables of a window of 10 s."""
@@ -107,7 +112,7 @@ def tables(
 
 def of(text: str, *parts: object, **details: Sequence[float]) -> float | None:
     """Return the value of a metric."""
-    return value(metric.parse(text), tables(*parts, **details))  # type: ignore[arg-type]
+    return metric_value(metric.parse(text), tables(*parts, **details))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -277,15 +282,15 @@ def test_a_detail_of_one_run_has_an_interval() -> None:
     chance = np.random.default_rng(5)
     some = tables(None, flows([1] * 400), startup_s=chance.uniform(1, 2, 400).tolist())
     for text in ("mean startup_s of pull", "p95 startup_s of pull"):
-        found = reading(metric.parse(text), some)
+        found = estimate(metric.parse(text), some)
         assert found.value is not None
         assert found.low is not None
         assert found.high is not None
         assert found.low < found.value < found.high
-    highest = reading(metric.parse("max startup_s of pull"), some)
+    highest = estimate(metric.parse("max startup_s of pull"), some)
     assert highest.low == highest.value == highest.high
-    assert reading(metric.parse("p95 other_s of pull"), some).never
-    few = reading(metric.parse("p95 startup_s of pull"), tables(None, flows([1] * 9), startup_s=[1.0] * 9))
+    assert estimate(metric.parse("p95 other_s of pull"), some).never
+    few = estimate(metric.parse("p95 startup_s of pull"), tables(None, flows([1] * 9), startup_s=[1.0] * 9))
     assert (few.value, few.never, few.count) == (None, False, 9)
 
 
@@ -306,12 +311,12 @@ def test_the_details_of_a_run_are_listed_by_flow_and_key() -> None:
 def test_a_comparison_shows_details_without_being_asked() -> None:
     """Mean and p95 of each; and the processor time of what the work of the run was."""
     own = tables(None, flows([1] * 3, flow="play"), samples({"app": [50] * 9}), startup_s=[1.0, 2.0, np.nan])
-    shown = [one.text for one in told_by(replace(own, by_flows=True))]
+    shown = [one.text for one in metrics_of(replace(own, by_flows=True))]
     assert {'mean startup_s of "play"', 'p95 startup_s of "play"', "cpu per flow", "cpu per flow of app"} <= set(
         shown
     )
     assert "cpu per request" not in shown
-    assert "cpu per request of app" in [one.text for one in told_by(own)]
+    assert "cpu per request of app" in [one.text for one in metrics_of(own)]
 
 
 def test_without_requests_the_flows_are_the_work() -> None:
@@ -319,12 +324,12 @@ def test_without_requests_the_flows_are_the_work() -> None:
     outcomes = coded([OK] * 7 + [STATUS] * 2 + [OUTCOMES.index("dropped")], tuple(OUTCOMES))
     some = replace(flows([1] * 10), outcome=outcomes)
     by_flows = replace(tables(None, some, samples({"app": [50] * 101}, cores=0.5)), by_flows=True)
-    assert value(metric.parse("failures"), by_flows) == pytest.approx(0.3)
-    assert value(metric.parse("throughput"), by_flows) == pytest.approx(0.7)
+    assert metric_value(metric.parse("failures"), by_flows) == pytest.approx(0.3)
+    assert metric_value(metric.parse("throughput"), by_flows) == pytest.approx(0.7)
     each_ns = 0.5 * 10 * NS_PER_S / 9
-    assert value(metric.parse("cpu per request"), by_flows) == pytest.approx(each_ns)
-    assert value(metric.parse("cpu per flow of app"), by_flows) == pytest.approx(each_ns)
-    assert value(metric.parse("throughput"), replace(by_flows, by_flows=False)) is None
+    assert metric_value(metric.parse("cpu per request"), by_flows) == pytest.approx(each_ns)
+    assert metric_value(metric.parse("cpu per flow of app"), by_flows) == pytest.approx(each_ns)
+    assert metric_value(metric.parse("throughput"), replace(by_flows, by_flows=False)) is None
     assert [part.by_flows for part in values.slices(by_flows, 2)] == [True, True]
 
 
@@ -444,16 +449,16 @@ def test_a_trend_is_no_thousand_observations() -> None:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("p95 of nothing", Reading(value=None, never=True)),
-        ("p99 of token", Reading(value=None, count=50)),
-        ("failures of nothing", Reading(value=None, never=True)),
-        ("peak unreclaimable", Reading(value=MIB, low=MIB, high=MIB, count=20)),
+        ("p95 of nothing", MetricEstimate(value=None, never=True)),
+        ("p99 of token", MetricEstimate(value=None, count=50)),
+        ("failures of nothing", MetricEstimate(value=None, never=True)),
+        ("peak unreclaimable", MetricEstimate(value=MIB, low=MIB, high=MIB, count=20)),
     ],
 )
-def test_readings_without_doubt(text: str, found: Reading) -> None:
+def test_readings_without_doubt(text: str, found: MetricEstimate) -> None:
     """Never asked, too few, or simply seen."""
     held = samples({"auth": [1] * 20})
-    assert reading(metric.parse(text), tables(requests([1] * 50), None, held)) == found
+    assert estimate(metric.parse(text), tables(requests([1] * 50), None, held)) == found
 
 
 def test_readings_with_doubt() -> None:
@@ -463,7 +468,7 @@ def test_readings_with_doubt() -> None:
         [1 + one % 7 for one in range(1000)], outcomes=[STATUS if one % 50 == 0 else OK for one in range(1000)]
     )
     for text in ("p95 of token", "failures", "throughput", "cpu per request", "unreclaimable memory"):
-        found = reading(metric.parse(text), tables(some, None, both))
+        found = estimate(metric.parse(text), tables(some, None, both))
         assert found.value is not None
         assert found.low is not None
         assert found.high is not None
@@ -474,10 +479,10 @@ def test_kinds_are_all_reachable() -> None:
     """No kind without a form that means it."""
     texts = ("p50 of x", "throughput", "failures", "cpu per request", "unreclaimable memory", "peak unreclaimable")
     assert {metric.parse(text).kind for text in (*texts, "stall ratio")} == set(Kind)
-    assert within_run.ALPHA == 0.05
+    assert values.ALPHA == 0.05
 
 
-def _in_ticks(offset_ns: int = 0, cores: float = 0.5) -> Samples:
+def _in_ticks(offset_ns: int = 0, cores: float = 0.5) -> SampleColumns:
     """Return readings of a service, about half a core, whose counter moves by clock ticks."""
     held = samples({"app": [50] * 101}, cores=cores)
     ticked = (held.numbers["cpu_ns"] + offset_ns) // (10 * MS) * (10 * MS)
@@ -492,7 +497,7 @@ def test_clock_ticks_leave_what_they_round_away() -> None:
         held = _in_ticks(int(offset_ns), float(cores))
         errors.append((of(asked.text, requests([1] * 200), None, held) or 0.0) - cores * 10 * NS_PER_S / 200)
 
-    told = rounding.sd(asked, tables(requests([1] * 200), None, _in_ticks()))
+    told = values.rounding_sd(asked, tables(requests([1] * 200), None, _in_ticks()))
 
     assert told == pytest.approx(math.sqrt(2 / 12) * 10 * MS / 200)
     assert np.std(errors) == pytest.approx(told, rel=0.1)
@@ -503,8 +508,8 @@ def test_a_counter_in_nanoseconds_leaves_nothing() -> None:
     asked, half = metric.parse("cpu per request"), samples({"app": [50] * 101}, cores=0.123456789)
     both = samples({"app": [50] * 101, "db": [50] * 101}, cores=0.5)
 
-    assert rounding.sd(asked, tables(requests([1] * 200), None, half)) == 0
-    assert rounding.sd(asked, tables(requests([1] * 200), None, both)) == pytest.approx(
+    assert values.rounding_sd(asked, tables(requests([1] * 200), None, half)) == 0
+    assert values.rounding_sd(asked, tables(requests([1] * 200), None, both)) == pytest.approx(
         math.sqrt(4 / 12) * 10 * MS / 200
     )
 
@@ -512,10 +517,12 @@ def test_a_counter_in_nanoseconds_leaves_nothing() -> None:
 def test_each_turn_lies_between_two_readings() -> None:
     """Twenty turns are forty roundings."""
     begin = np.arange(20, dtype=np.int64) * NS_PER_S // 2
-    own = Turns(from_ns=begin, until_ns=begin + 1, ended_ns=begin + 1, begun=np.full(20, 10))
+    own = SliceTimes(from_ns=begin, until_ns=begin + 1, ended_ns=begin + 1, begun=np.full(20, 10))
     some = replace(tables(None, None, _in_ticks()), turns=own, around=_in_ticks())
 
-    assert rounding.sd(metric.parse("cpu per request"), some) == pytest.approx(math.sqrt(40 / 12) * 10 * MS / 200)
+    assert values.rounding_sd(metric.parse("cpu per request"), some) == pytest.approx(
+        math.sqrt(40 / 12) * 10 * MS / 200
+    )
 
 
 @pytest.mark.parametrize(
@@ -524,11 +531,11 @@ def test_each_turn_lies_between_two_readings() -> None:
 )
 def test_pages_and_requests_are_steps(text: str, step: float) -> None:
     """Uniform between two steps; one request in a window of ten seconds; latencies are stamped in nanoseconds."""
-    assert rounding.sd(metric.parse(text), tables()) == pytest.approx(step / math.sqrt(12))
+    assert values.rounding_sd(metric.parse(text), tables()) == pytest.approx(step / math.sqrt(12))
 
 
 def test_a_share_scatters_as_coins_do() -> None:
     """4 of 1,000: 0.2 points."""
     asked = metric.parse("failures")
-    assert math.sqrt(rounding.variance(asked, 0.004, 0.0, 1000)) == pytest.approx(0.001996, abs=1e-6)
-    assert rounding.variance(asked, 0.0, 0.0, 1000) == rounding.variance(asked, 0.004, 0.0, 0) == 0
+    assert math.sqrt(values.rounding_variance(asked, 0.004, 0.0, 1000)) == pytest.approx(0.001996, abs=1e-6)
+    assert values.rounding_variance(asked, 0.0, 0.0, 1000) == values.rounding_variance(asked, 0.004, 0.0, 0) == 0

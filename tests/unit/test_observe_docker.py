@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from seatrial.model import Watch
-from seatrial.sampler.docker_api import reading_of
-from seatrial.sampler.events import Clocks, Interest, append, create
-from seatrial.sampler.messages import STOP, Plan, Summary, watch_line, watched
-from seatrial.wire.tables import Reading
+from seatrial.sampler.docker import Clocks, Interest, append, create, reading_of
+from seatrial.sampler.session import STOP, SamplerPlan, Summary, watch_line, watched
+from seatrial.wire.streams import Reading
 
 CLOCKS = Clocks(wall_ns=5_000, monotonic_ns=100)
 
@@ -114,9 +113,9 @@ def test_statistics_give_usage_working_set_and_cpu(key: str) -> None:
 def test_a_plan_survives_its_line() -> None:
     """What the sampler reads is what the harness wrote."""
     watches = (Watch(service="auth", kind="container", container="af22"), Watch(service="host", kind="host"))
-    plan = Plan(watches=watches, streams=Path("/r/streams"), events=Path("/r/events"), project="p", hz=5.0)
+    plan = SamplerPlan(watches=watches, streams=Path("/r/streams"), events=Path("/r/events"), project="p", hz=5.0)
     assert plan.encode().count(b"\n") == 1
-    assert Plan.decode(plan.encode()) == plan
+    assert SamplerPlan.decode(plan.encode()) == plan
 
 
 def test_later_messages_are_targets_or_the_end() -> None:

@@ -11,14 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from seatrial.sampler.engine import NAMES, EngineProcesses, process_cpu_ns
-from seatrial.sampler.host import Host
-from seatrial.sampler.network import Network, namespace_of_its_own
-from seatrial.sampler.processes import ProcessTable
-from seatrial.sampler.reading import Descriptors, Keyed, Pressure, number
-from seatrial.sampler.reading_ import known_sum, remainder
-from seatrial.wire.streams import NULL
-from seatrial.wire.tables import Reading
+from seatrial.sampler.host import NAMES, EngineProcesses, HostReader, process_cpu_ns
+from seatrial.sampler.process_tree import ProcessTable
+from seatrial.sampler.reading import (
+    Descriptors,
+    Keyed,
+    NetworkCounters,
+    Pressure,
+    known_sum,
+    namespace_of_its_own,
+    number,
+    remainder,
+)
+from seatrial.wire.streams import NULL, Reading
 
 NET_DEV = Path(__file__).parent / "data/cgroup1/net_dev"
 SECOND_NS = 1_000_000_000
@@ -63,7 +68,7 @@ def test_pressure_that_the_host_lacks_is_null(tmp_path: Path) -> None:
 
 def test_loopback_does_not_count() -> None:
     """Only what crosses another interface is received or sent."""
-    assert Network(Descriptors(), NET_DEV, lambda name: name == "eth0").received_and_sent() == (200, 1500)
+    assert NetworkCounters(Descriptors(), NET_DEV, lambda name: name == "eth0").received_and_sent() == (200, 1500)
 
 
 def test_a_shared_network_namespace_has_no_counters_of_its_own(tmp_path: Path) -> None:
@@ -144,12 +149,12 @@ def test_the_hosts_network_is_its_hardware(tmp_path: Path, link: str, sent: int)
     (machine(tmp_path) / "proc/net").mkdir()
     shutil.copy(NET_DEV, tmp_path / "proc/net/dev")
     (tmp_path / "sys/class/net/eth0" / link).mkdir(parents=True)
-    assert Host(tmp_path).read().tx_bytes == sent
+    assert HostReader(tmp_path).read().tx_bytes == sent
 
 
 def test_the_host_is_read_column_by_column(tmp_path: Path) -> None:
     """Partitions count once, stolen time is not the host's own, and what the host can't tell is NULL."""
-    assert Host(machine(tmp_path)).read() == Reading(
+    assert HostReader(machine(tmp_path)).read() == Reading(
         usage_bytes=300 * 1024,
         anon_bytes=90 * 1024,
         file_clean_bytes=196 * 1024,
@@ -210,7 +215,7 @@ def test_the_host_tells_what_the_engine_used(tmp_path: Path) -> None:
     process(machine(tmp_path) / "proc", 10, 1, "dockerd")
     engine = _engine(tmp_path / "proc", {10: 1000}, lambda: 0)
 
-    assert Host(tmp_path, engine=engine).read().engine_ns == 1000
+    assert HostReader(tmp_path, engine=engine).read().engine_ns == 1000
 
 
 def test_names_are_as_long_as_the_kernel_shows_them() -> None:

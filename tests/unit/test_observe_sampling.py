@@ -10,12 +10,8 @@ from pathlib import Path
 import pytest
 
 from seatrial.errors import ResultsUnwritable
-from seatrial.sampler.inbox import Inbox
-from seatrial.sampler.pace import Pace, quantiles
-from seatrial.sampler.stream import SampleStream
-from seatrial.sampler.targets import Targets
-from seatrial.wire.streams import NULL, read_layout
-from seatrial.wire.tables import SAMPLES, Reading, row_columns
+from seatrial.sampler.sampler import LineInput, SampledTargets, SampleStream, TickClock, quantiles
+from seatrial.wire.streams import NULL, SAMPLES, Reading, read_layout, row_columns
 
 
 class Scripted:
@@ -47,7 +43,7 @@ def rows_of(path: Path) -> list[tuple[int, ...]]:
 
 def test_ticks_stay_on_their_grid() -> None:
     """A late tick does not move the next one."""
-    pace = Pace(100, 1000)
+    pace = TickClock(100, 1000)
     pace.begin(1003)
     pace.end(1020)
     assert (pace.due_ns, pace.missed) == (1100, 0)
@@ -55,7 +51,7 @@ def test_ticks_stay_on_their_grid() -> None:
 
 def test_missed_ticks_are_skipped_and_counted() -> None:
     """After a stall of 3.5 periods the next tick is due at the next point of the grid, once."""
-    pace = Pace(100, 1000)
+    pace = TickClock(100, 1000)
     pace.begin(1000)
     pace.end(1350)
     assert (pace.due_ns, pace.missed) == (1400, 3)
@@ -63,7 +59,7 @@ def test_missed_ticks_are_skipped_and_counted() -> None:
 
 def test_periods_are_measured_between_the_starts_of_ticks() -> None:
     """The median of 100, 100 and 140 is 100."""
-    pace = Pace(100, 0)
+    pace = TickClock(100, 0)
     for now in (0, 100, 200, 340):
         pace.begin(now)
     assert pace.period_p50_p99_ns()[0] == 100
@@ -100,7 +96,7 @@ def test_a_folder_that_is_not_there_can_not_be_written(tmp_path: Path) -> None:
 def test_each_reading_has_a_stamp_before_and_one_after(tmp_path: Path) -> None:
     """Two targets in one tick have four stamps, in order."""
     clock = iter(range(100))
-    targets = Targets(tmp_path, lambda: next(clock))
+    targets = SampledTargets(tmp_path, lambda: next(clock))
     targets.add("a", "1", Scripted(Reading()))
     targets.add("b", "2", Scripted(Reading()))
     targets.sample()
@@ -111,7 +107,7 @@ def test_each_reading_has_a_stamp_before_and_one_after(tmp_path: Path) -> None:
 def test_a_target_that_ended_is_closed_and_the_others_go_on(tmp_path: Path) -> None:
     """ENODEV from a removed cgroup ends that target only."""
     gone, lasting = Scripted(Reading()), Scripted(Reading(), Reading())
-    targets = Targets(tmp_path)
+    targets = SampledTargets(tmp_path)
     targets.add("gone", "1", gone)
     targets.add("lasting", "2", lasting)
     targets.sample()
@@ -122,7 +118,7 @@ def test_a_target_that_ended_is_closed_and_the_others_go_on(tmp_path: Path) -> N
 
 def test_a_restarted_container_continues_its_file(tmp_path: Path) -> None:
     """The same id appends, a new id gets a file of its own."""
-    targets = Targets(tmp_path)
+    targets = SampledTargets(tmp_path)
     for container in ("1", "1", "2"):
         targets.add("auth", container, Scripted(Reading()))
         targets.sample()
@@ -132,7 +128,7 @@ def test_a_restarted_container_continues_its_file(tmp_path: Path) -> None:
 
 def test_a_source_without_news_writes_no_row(tmp_path: Path) -> None:
     """The Docker API has something new once a second only."""
-    targets = Targets(tmp_path)
+    targets = SampledTargets(tmp_path)
     targets.add("auth", "1", Scripted(None, Reading()))
     targets.sample()
     targets.sample()
@@ -141,7 +137,7 @@ def test_a_source_without_news_writes_no_row(tmp_path: Path) -> None:
 
 def test_a_service_that_was_never_found_is_told(tmp_path: Path) -> None:
     """It has no rows, and the source `none`."""
-    targets = Targets(tmp_path)
+    targets = SampledTargets(tmp_path)
     targets.expect("auth")
     assert (targets.rows(), targets.sources) == ({"auth": 0}, {"auth": "none"})
 
@@ -153,7 +149,7 @@ def test_other_read_errors_are_not_hidden(tmp_path: Path) -> None:
         def read(self) -> Reading | None:
             raise OSError(errno.EIO, "Input/output error")
 
-    targets = Targets(tmp_path)
+    targets = SampledTargets(tmp_path)
     targets.add("auth", "1", Broken())
     with pytest.raises(OSError, match="Input/output"):
         targets.sample()
@@ -162,7 +158,7 @@ def test_other_read_errors_are_not_hidden(tmp_path: Path) -> None:
 def test_lines_come_whole_from_pieces() -> None:
     """A line that arrives in two writes is one line."""
     reading, writing = os.pipe()
-    inbox = Inbox(reading)
+    inbox = LineInput(reading)
     os.write(writing, b"one\ntw")
     assert inbox.receive(0) == [b"one"]
     os.write(writing, b"o\n")
@@ -176,7 +172,7 @@ def test_lines_come_whole_from_pieces() -> None:
 def test_what_follows_the_first_line_is_kept() -> None:
     """The plan and a later message may come in one write."""
     reading, writing = os.pipe()
-    inbox = Inbox(reading)
+    inbox = LineInput(reading)
     os.write(writing, b"plan\nmore\n")
     assert inbox.first_line(1.0) == b"plan"
     assert inbox.receive(0) == [b"more"]

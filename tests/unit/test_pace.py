@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from seatrial.user.gate import Gate
-from seatrial.user.pace import Pace
+from seatrial.user.pacing import Pacing
 
 
 class _Arrivals:
@@ -35,7 +35,7 @@ def _paced(arrivals: _Arrivals) -> tuple[Any, list[str]]:
     user: Any = SimpleNamespace(_state="running", wait_time=own_wait, on_start=lambda: None)
     ledger: Any = SimpleNamespace(intend=lambda _: None)
     whole: Any = arrivals
-    Pace(user, ledger, whole, Gate(open_now=True))
+    Pacing(user, ledger, whole, Gate(open_now=True))
     return user, own
 
 

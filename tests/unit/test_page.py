@@ -16,13 +16,13 @@ from click.testing import CliRunner
 from comparisons import HOSTILE, capacities, carries
 
 from seatrial import cli
-from seatrial.analysis.run import load, review
+from seatrial.analysis.run import analyse_run, load_run
 from seatrial.model import Note, NoteKind
 from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 from seatrial.record.seal import seal
-from seatrial.report import page, paging
-from seatrial.report.mends import mend
+from seatrial.report import html
+from seatrial.report.run_sections import mend
 
 GOLDEN = RunFolder(Path(__file__).parents[1] / "golden" / "run-v1")
 EVIL = "<b>auth</b></script><img src=x>"
@@ -77,8 +77,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         Note(kind=NoteKind.TASK_EXCEPTION, text=f"in {EVIL}"),
         Note(kind=NoteKind.SHARED_CORES, text="2 cores"),
     )
-    document = replace(documents.load(run), notes=notes)
-    documents.save(run, document)
+    document = replace(documents.load_document(run), notes=notes)
+    documents.save_document(run, document)
     seal(run, document)
     return run
 
@@ -86,7 +86,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 @pytest.fixture(scope="module")
 def text(folder: RunFolder) -> str:
     """Make the page once: Bokeh needs a second for it."""
-    return paging.page_of(folder)
+    return html.page_of(folder)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_the_verdict_comes_first(found: Parts) -> None:
 
 def test_every_note_appears_with_its_mend(folder: RunFolder, found: Parts) -> None:
     """Those of the run and those that judging adds."""
-    notes = review(folder).notes
+    notes = analyse_run(folder).notes
 
     assert {NoteKind.TASK_EXCEPTION, NoteKind.SHARED_CORES} <= {note.kind for note in notes}
     for note in notes:
@@ -173,7 +173,7 @@ def test_a_page_without_script_says_so(found: Parts) -> None:
 
 def test_a_run_of_schema_1_makes_a_page() -> None:
     """What was sealed long ago can still be looked at."""
-    found = Parts(paging.page_of(GOLDEN))
+    found = Parts(html.page_of(GOLDEN))
 
     assert "75 requests and 20 flows in a window of 6.00 s" in found.said
     assert "chart-latency" in found.ids
@@ -182,7 +182,7 @@ def test_a_run_of_schema_1_makes_a_page() -> None:
 def test_a_run_without_requests_makes_a_page(tmp_path: Path) -> None:
     """A run that was only observed has memory and no latency."""
     folder = factories.sealed_run(tmp_path, [], [], scenario={})
-    found = Parts(paging.page_of(folder))
+    found = Parts(html.page_of(folder))
 
     assert not {"chart-latency", "chart-distribution", "requests"} & set(found.ids)
     assert "chart-memory-1" in found.ids
@@ -191,7 +191,7 @@ def test_a_run_without_requests_makes_a_page(tmp_path: Path) -> None:
 def test_flows_without_requests_are_drawn_and_their_details_listed(tmp_path: Path) -> None:
     """Their rate and latency stand where those of requests would; numbers with a unit have a table."""
     flows = [factories.flow(n, n * 0.2, detail={"startup_s": 0.5 + n / 1000, "layers": 3}) for n in range(200)]
-    found = Parts(paging.page_of(factories.sealed_run(tmp_path, [], flows)))
+    found = Parts(html.page_of(factories.sealed_run(tmp_path, [], flows)))
 
     assert {"chart-latency", "chart-rate", "chart-distribution", "details"} <= set(found.ids)
     assert "requests" not in found.ids
@@ -202,8 +202,8 @@ def test_flows_without_requests_are_drawn_and_their_details_listed(tmp_path: Pat
 
 def test_a_saturated_run_shows_no_latency(folder: RunFolder) -> None:
     """Arrivals that pile up wait as long as the run lasts: a chart of that says nothing of the server."""
-    whole = paging.shown(load(folder))
-    found = Parts(page.render(replace(whole, curves=replace(whole.curves, latency_told=False))))
+    whole = html.shown(load_run(folder))
+    found = Parts(html.render_run(replace(whole, curves=replace(whole.curves, latency_told=False))))
 
     assert not {"chart-latency", "chart-distribution"} & set(found.ids)
     assert "chart-rate" in found.ids
@@ -211,7 +211,7 @@ def test_a_saturated_run_shows_no_latency(folder: RunFolder) -> None:
 
 def test_capacities_stand_above_their_run(folder: RunFolder) -> None:
     """What each variant carries, then the run; hostile names stay text."""
-    text = page.render(paging.shown(load(folder)), capacities(), "Capacity: made-up")
+    text = html.render_run(html.shown(load_run(folder)), capacities(), "Capacity: made-up")
     found = Parts(text)
     order = [
         found.said.index(words) for words in ("Capacity: made-up", "100/s keeps the budgets", "One run of it")
@@ -226,7 +226,7 @@ def test_capacities_stand_above_their_run(folder: RunFolder) -> None:
 def test_a_search_in_which_nothing_was_timed_has_no_empty_chart(folder: RunFolder) -> None:
     """The words stay."""
     nothing = replace(carries("base", 100), trials=(), lower_per_s=None, upper_per_s=None)
-    found = Parts(page.render(paging.shown(load(folder)), [nothing], "Capacity: made-up"))
+    found = Parts(html.render_run(html.shown(load_run(folder)), [nothing], "Capacity: made-up"))
 
     assert "nothing is known of its capacity" in found.said
     assert "chart-capacity" not in found.ids
@@ -245,7 +245,7 @@ def test_other_verbs_do_not_wait_for_the_charts() -> None:
     """Importing Bokeh takes a second; `seatrial run` counts its seconds from the command to the first request."""
     program = (
         "import sys, seatrial.cli as c; [c.load(name) for name in c.COMMANDS]; "
-        "print('seatrial.verbs.runs' in sys.modules, 'bokeh' in sys.modules)"
+        "print('seatrial.commands.runs' in sys.modules, 'bokeh' in sys.modules)"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
 

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from seatrial.errors import UsageError
-from seatrial.user import folder_claim
-from seatrial.user.options import _checked, told_rate
+from seatrial.user import standalone
+from seatrial.user.options import _checked, rate_of
 from seatrial.wire.rates import Rate, Stretch
 
 
@@ -21,16 +21,16 @@ def _told(rate: str = "", file: str = "", spacing: str | None = None) -> SimpleN
 
 def test_without_options_the_model_is_closed() -> None:
     """Users come and wait as the locustfile says."""
-    assert told_rate(_told()) is None
-    assert told_rate(_told(spacing="constant")) is None  # as the web UI's form says
-    assert told_rate(SimpleNamespace()) is None
+    assert rate_of(_told()) is None
+    assert rate_of(_told(spacing="constant")) is None  # as the web UI's form says
+    assert rate_of(SimpleNamespace()) is None
 
 
 def test_a_rate_is_constant_unless_it_is_told_otherwise() -> None:
     """One rate that holds for ever."""
     held = (Stretch(math.inf, 50.0, 50.0),)
-    assert told_rate(_told("50/s")) == Rate(held, poisson=False)
-    assert told_rate(_told("50/s", spacing="poisson")) == Rate(held, poisson=True)
+    assert rate_of(_told("50/s")) == Rate(held, poisson=False)
+    assert rate_of(_told("50/s", spacing="poisson")) == Rate(held, poisson=True)
 
 
 def test_a_file_that_a_spreadsheet_saved_is_read(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_file_that_a_spreadsheet_saved_is_read(tmp_path: Path) -> None:
     file = tmp_path / "rates.csv"
     file.write_bytes("\ufeffsecond,rate\r\n0,5\r\n10,20\r\n".encode())
 
-    rate = told_rate(_told(file=str(file)))
+    rate = rate_of(_told(file=str(file)))
 
     assert rate == Rate((Stretch(10.0, 5.0, 5.0), Stretch(math.inf, 20.0, 20.0)))
 
@@ -61,7 +61,7 @@ def test_an_empty_rate_is_a_mistake() -> None:
 def test_what_can_not_be_meant_is_refused(options: SimpleNamespace, told: str) -> None:
     """With what is wrong and what is expected."""
     with pytest.raises(UsageError) as refusal:
-        told_rate(options)
+        rate_of(options)
 
     assert told in str(refusal.value)
 
@@ -72,6 +72,6 @@ def test_a_file_is_no_folder_for_records(tmp_path: Path) -> None:
     file.touch()
 
     with pytest.raises(UsageError) as refusal:
-        folder_claim.take(file)
+        standalone.claim(file)
 
     assert f"--record {file}-2" in str(refusal.value)

@@ -18,7 +18,7 @@ from seatrial.record import documents
 from seatrial.record.documents import RunDocument
 from seatrial.record.folder import RunFolder, list_runs
 from seatrial.record.seal import seal
-from seatrial.wire.tables import TABLES
+from seatrial.wire.streams import TABLES
 
 
 def test_a_torn_last_record_is_left_out_and_noted(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_torn_last_record_is_left_out_and_noted(tmp_path: Path) -> None:
         stream.write(b"\x00" * 11)
     with (folder.streams / "flows-0.jsonl").open("ab") as stream:
         stream.write(b'{"flow_id": 4')
-    sealed = seal(folder, documents.load(folder))
+    sealed = seal(folder, documents.load_document(folder))
     assert (sealed.rows["requests"], sealed.rows["flows"]) == (1000, 200)
     assert [note.text for note in sealed.notes] == [
         "left out, because cut off while being written: requests-0.bin (11 bytes), flows-0.jsonl (1 lines)"
@@ -40,7 +40,7 @@ def test_a_stream_without_a_header_costs_nothing_else(tmp_path: Path) -> None:
     folder = factories.run(tmp_path)
     (folder.streams / "requests-1.bin").write_bytes(b"")
     (folder.streams / "samples-late.bin").write_bytes(b'{"magic": "seat')
-    sealed = seal(folder, documents.load(folder))
+    sealed = seal(folder, documents.load_document(folder))
     assert sealed.rows["requests"] == 1000
     assert [note.kind for note in sealed.notes] == [NoteKind.TORN_RECORDS]
 
@@ -56,7 +56,7 @@ def test_the_phases_of_a_run_that_was_cut_short_end_with_its_last_stamp(tmp_path
     """Killed at 25 s of 42: the window is 15 s long, and there was no drain."""
     sealed = _cut_at(25, tmp_path, status)
     assert [(span.phase, span.until_ns) for span in sealed.spans] == [("warmup", at(10)), ("window", at(25) + 1)]
-    assert documents.load(_only_run(tmp_path)).spans == sealed.spans
+    assert documents.load_document(_only_run(tmp_path)).spans == sealed.spans
 
 
 def test_a_window_that_never_began_is_no_window(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_run_without_any_stamp_has_no_phases(tmp_path: Path) -> None:
     folder = factories.run(tmp_path, status="recovered")
     for path in folder.streams.iterdir():
         path.unlink()
-    assert seal(folder, documents.load(folder)).spans == ()
+    assert seal(folder, documents.load_document(folder)).spans == ()
 
 
 def test_sealing_twice_changes_nothing(tmp_path: Path) -> None:
@@ -90,25 +90,25 @@ def test_a_crash_between_tables_and_document_is_made_good(tmp_path: Path) -> Non
     """With the streams still there, sealing starts again and replaces what was half done."""
     folder = factories.run(tmp_path)
     folder.table("requests").write_bytes(b"half a table")
-    assert seal(folder, documents.load(folder)).rows["requests"] == 1000
+    assert seal(folder, documents.load_document(folder)).rows["requests"] == 1000
 
 
 def test_tables_are_never_replaced_by_empty_ones(tmp_path: Path) -> None:
     """A stale run.json beside finished tables, the streams gone: the tables stay."""
     folder = factories.sealed_run(tmp_path)
-    documents.save(folder, factories.document(sealed=False))
-    assert seal(folder, documents.load(folder)).rows["requests"] == 1000
+    documents.save_document(folder, factories.document(sealed=False))
+    assert seal(folder, documents.load_document(folder)).rows["requests"] == 1000
 
 
 def test_a_full_disk_keeps_the_streams(tmp_path: Path) -> None:
     """When a table can't be written, nothing is removed and no part of a table is left."""
     folder = factories.run(tmp_path)
     with _largest_file(4096), pytest.raises(ResultsUnwritable) as raised:
-        seal(folder, documents.load(folder))
+        seal(folder, documents.load_document(folder))
     assert raised.value.seen == "File too large"
     assert folder.streams.exists()
     assert not list(folder.root.glob("*.part"))
-    assert seal(folder, documents.load(folder)).rows["requests"] == 1000
+    assert seal(folder, documents.load_document(folder)).rows["requests"] == 1000
 
 
 def _cut_at(end_s: float, results: Path, status: str) -> RunDocument:
@@ -117,7 +117,7 @@ def _cut_at(end_s: float, results: Path, status: str) -> RunDocument:
     for path in folder.streams.glob("samples-*"):
         path.unlink()
     factories.write_samples(folder.streams, "nginx", factories.readings(seconds=end_s))
-    return seal(folder, documents.load(folder))
+    return seal(folder, documents.load_document(folder))
 
 
 def _only_run(results: Path) -> RunFolder:

@@ -11,30 +11,29 @@ import pytest
 
 from seatrial.errors import ResultsUnwritable, UsageError
 from seatrial.model import Note, NoteKind
-from seatrial.record.documents import load, save, save_plan
-from seatrial.record.durable import replacing, writing
-from seatrial.record.folder import RunFolder
+from seatrial.record.documents import load_document, save_document, save_plan_document
+from seatrial.record.folder import RunFolder, replacing, writing
 
 
 def test_a_document_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     """Spans, notes and facts survive."""
     note = Note(kind=NoteKind.SHARED_CORES, text="2 cores")
     before = factories.document(notes=(note,), rows={"requests": 3})
-    save(RunFolder(tmp_path), before)
-    assert load(RunFolder(tmp_path)) == before
+    save_document(RunFolder(tmp_path), before)
+    assert load_document(RunFolder(tmp_path)) == before
 
 
 def test_a_path_in_a_scenario_is_saved_as_text(tmp_path: Path) -> None:
     """A resolved scenario may name files."""
-    save(RunFolder(tmp_path), factories.document(scenario={"locustfile": Path("/a/b.py")}))
-    assert load(RunFolder(tmp_path)).scenario == {"locustfile": "/a/b.py"}
+    save_document(RunFolder(tmp_path), factories.document(scenario={"locustfile": Path("/a/b.py")}))
+    assert load_document(RunFolder(tmp_path)).scenario == {"locustfile": "/a/b.py"}
 
 
 def test_a_field_of_a_later_writer_is_ignored(tmp_path: Path) -> None:
     """Within one schema version fields may be added."""
     folder = RunFolder(tmp_path)
     folder.document.write_text('{"schema_version": 1, "status": "complete", "scenario_name": "a", "new": 1}')
-    assert load(folder).scenario_name == "a"
+    assert load_document(folder).scenario_name == "a"
 
 
 @pytest.mark.parametrize(
@@ -54,7 +53,7 @@ def test_what_is_wrong_with_a_document_is_said(tmp_path: Path, text: str | None,
     if text is not None:
         folder.document.write_text(text)
     with pytest.raises(UsageError, match=what):
-        load(folder)
+        load_document(folder)
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
@@ -80,5 +79,5 @@ def test_what_the_disk_refuses_is_told_with_its_mend(tmp_path: Path, code: int, 
 
 def test_a_plan_is_saved_beside_the_runs(tmp_path: Path) -> None:
     """plan.json lies in the experiment."""
-    save_plan(tmp_path, {"seed": 7})
+    save_plan_document(tmp_path, {"seed": 7})
     assert json.loads((tmp_path / "plan.json").read_text()) == {"seed": 7}

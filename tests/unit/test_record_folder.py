@@ -17,7 +17,7 @@ A_MINUTE_NS = 60 * 10**9
 def _run(results: Path, *, minutes: int = 0) -> RunFolder:
     wall_ns = factories.WALL_NS + minutes * A_MINUTE_NS
     folder = create_run(create_experiment(results, "registry-pull", wall_ns), "base", 1, wall_ns)
-    documents.save(folder, factories.document())
+    documents.save_document(folder, factories.document())
     return folder
 
 

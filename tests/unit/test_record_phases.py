@@ -6,7 +6,7 @@ import numpy as np
 from factories import SPANS, at
 
 from seatrial.model import Phase, Span
-from seatrial.record.phases import PHASES, phase_codes
+from seatrial.record.tables import PHASES, phase_codes
 
 
 def _phases(seconds: list[float], spans: tuple[Span, ...]) -> list[str]:

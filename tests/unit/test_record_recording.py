@@ -12,16 +12,15 @@ import pandas as pd
 import pytest
 from factories import at
 
-from seatrial.analysis.run import review
+from seatrial.analysis.run import analyse_run
 from seatrial.errors import UsageError
 from seatrial.experiment import maintenance
-from seatrial.http.response import Response
+from seatrial.http.messages import Response
 from seatrial.model import NoteKind
 from seatrial.record import documents, read
 from seatrial.record.folder import RunFolder, find_run
 from seatrial.user.recorder import Recorder
-from seatrial.wire.streams import NULL
-from seatrial.wire.tables import UNKNOWN_USER
+from seatrial.wire.streams import NULL, UNKNOWN_USER
 
 CLEAN: list[dict[str, int | None]] = [
     {"from_ns": at(0), "stopping_ns": at(10), "until_ns": at(11)},
@@ -57,7 +56,7 @@ def test_each_test_of_the_web_ui_is_a_window(tmp_path: Path) -> None:
     folder = maintenance.recover(_recording(tmp_path))
     phases = pd.read_parquet(folder.table("requests"))["phase"].value_counts().to_dict()
     assert {name: count for name, count in phases.items() if count} == {"window": 40, "drain": 2, "idle": 18}
-    found = review(folder)
+    found = analyse_run(folder)
     assert (found.valid, found.total.count, found.window.length_ns) == (True, 40, 20_000_000_000)
     assert not folder.recording.exists()
 
@@ -66,7 +65,7 @@ def test_a_recording_whose_process_was_killed_ends_with_its_last_stamp(tmp_path:
     """Nobody wrote when its last test ended."""
     tests = [CLEAN[0], {"from_ns": at(20), "stopping_ns": None, "until_ns": None}]
     folder = maintenance.recover(_recording(tmp_path, tests, ended=False))
-    document = documents.load(folder)
+    document = documents.load_document(folder)
     assert (document.status, document.spans[-1].until_ns) == ("recovered", at(29.5) + 1_000_001)
     assert "recovered" in {note.kind for note in document.notes}
 
@@ -74,10 +73,10 @@ def test_a_recording_whose_process_was_killed_ends_with_its_last_stamp(tmp_path:
 def test_a_process_that_was_killed_invalidates_a_recording_that_ended(tmp_path: Path) -> None:
     """Its arrivals from then on are nowhere; whoever comes to its own end leaves a mark."""
     folder = maintenance.recover(_recording(tmp_path, killed=True))
-    document = documents.load(folder)
+    document = documents.load_document(folder)
     (lost,) = (note for note in document.notes if note.kind is NoteKind.WORKER_LOST)
     assert (document.status, lost.text.endswith("load processes 1")) == ("complete", True)
-    assert not review(folder).valid
+    assert not analyse_run(folder).valid
 
 
 def test_what_an_event_does_not_tell_is_null_in_the_table(tmp_path: Path) -> None:
@@ -96,7 +95,7 @@ def test_a_recording_is_found_and_says_how_to_seal_it(tmp_path: Path) -> None:
     _recording(tmp_path / "rec")
     folder = find_run(tmp_path / "results", str(tmp_path / "rec"))
     with pytest.raises(UsageError) as raised:
-        review(folder)
+        analyse_run(folder)
     assert raised.value.hint == f"seatrial recover {tmp_path / 'rec'}"
 
 

@@ -29,7 +29,7 @@ SAMPLES = """
 def test_the_rows_of_every_table_are_counted(tmp_path: Path) -> None:
     """run.json holds how many rows each table has."""
     folder = factories.sealed_run(tmp_path)
-    assert documents.load(folder).rows == {
+    assert documents.load_document(folder).rows == {
         "requests": 1000,
         "flows": 200,
         "samples": 2100,
@@ -50,7 +50,7 @@ def test_the_streams_go_when_the_run_is_sealed(tmp_path: Path) -> None:
     """A sealed folder holds tables only."""
     folder = factories.sealed_run(tmp_path)
     assert not folder.streams.exists()
-    assert documents.load(folder).sealed
+    assert documents.load_document(folder).sealed
 
 
 def test_each_request_has_the_phase_of_its_start(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_rows_of_several_workers_come_in_the_order_of_their_start(tmp_path: Path
     folder = factories.run(tmp_path, [Asked(start_s=3, endpoint="token"), Asked(start_s=1, endpoint="blob")])
     other = [Asked(start_s=2, endpoint="catalogue")]
     factories.write_requests(folder.streams, other, worker=1, endpoints=("catalogue", "blob"))
-    seal(folder, documents.load(folder))
+    seal(folder, documents.load_document(folder))
     table = pd.read_parquet(folder.table("requests"))
     assert list(table["endpoint"]) == ["blob", "catalogue", "token"]
     assert list(table["worker"]) == [0, 1, 0]
@@ -100,7 +100,7 @@ def test_a_folder_without_streams_gets_empty_tables(tmp_path: Path) -> None:
     folder = factories.run(tmp_path)
     for path in folder.streams.iterdir():
         path.unlink()
-    sealed = seal(folder, documents.load(folder))
+    sealed = seal(folder, documents.load_document(folder))
     assert set(sealed.rows.values()) == {0}
     assert list(pd.read_parquet(folder.table("requests")).columns) == REQUESTS
 
@@ -110,7 +110,7 @@ def test_exceptions_in_tasks_are_kept_and_noted(tmp_path: Path) -> None:
     folder = factories.run(tmp_path)
     error = {"t_ns": 1, "what": "KeyError: 'layers'", "traceback": "Traceback ..."}
     factories.write_lines(folder.streams, "errors", [error, error], table="errors")
-    sealed = seal(folder, documents.load(folder))
+    sealed = seal(folder, documents.load_document(folder))
     assert sealed.rows["errors"] == 2
     assert (sealed.notes[0].kind, sealed.notes[0].invalidates) == (NoteKind.TASK_EXCEPTION, True)
     assert sealed.notes[0].text == "2 exceptions, 1 kind; see logs/task-errors.jsonl; first: KeyError: 'layers'"
@@ -121,7 +121,7 @@ def test_the_total_of_exceptions_is_what_the_generator_told(tmp_path: Path) -> N
     folder = factories.run(tmp_path, rows={"errors": 58})
     error = {"t_ns": 1, "what": "KeyError: 'layers'", "traceback": "Traceback ..."}
     factories.write_lines(folder.streams, "errors", [error], table="errors")
-    sealed = seal(folder, documents.load(folder))
+    sealed = seal(folder, documents.load_document(folder))
     assert sealed.rows["errors"] == 58
     assert sealed.notes[0].text == "58 exceptions, 1 kind; see logs/task-errors.jsonl; first: KeyError: 'layers'"
 
@@ -129,7 +129,7 @@ def test_the_total_of_exceptions_is_what_the_generator_told(tmp_path: Path) -> N
 def test_exceptions_that_were_told_but_not_written_are_noted(tmp_path: Path) -> None:
     """A total without a traceback is still a mistake of the load."""
     folder = factories.run(tmp_path, rows={"errors": 1})
-    sealed = seal(folder, documents.load(folder))
+    sealed = seal(folder, documents.load_document(folder))
     assert [note.text for note in sealed.notes] == ["1 exception, none of which was written down"]
 
 
@@ -137,4 +137,4 @@ def test_what_the_sampler_says_of_itself_becomes_a_fact(tmp_path: Path) -> None:
     """The summary lies among the streams, and would go with them."""
     folder = factories.run(tmp_path, facts={"subject": {}, "environment": {}})
     (folder.streams / "sampler.json").write_text('{"ticks": 420}')
-    assert seal(folder, documents.load(folder)).facts["sampler"] == {"ticks": 420}
+    assert seal(folder, documents.load_document(folder)).facts["sampler"] == {"ticks": 420}

@@ -10,8 +10,8 @@ import redrawn
 from planted import PLANTS
 from stored_blocks import Series
 
-from seatrial.compare.pairing import Block, Run
-from seatrial.compare.words import WORSE, Word
+from seatrial.compare.pairing import BlockValues, RunValues
+from seatrial.compare.verdicts import WORSE, Word
 from seatrial.measure import metric
 
 CPU, MEMORY, P95 = "cpu per request", "unreclaimable memory of app", 'p95 of "work"'
@@ -30,7 +30,7 @@ def _series(
     """Return blocks with 1 % scatter of CPU, 0.1 % of memory and 10 % of latency, and what is planted."""
     random = np.random.default_rng(seed)
 
-    def run(cpu: float, memory: float, fails: float, fast: float) -> Run:
+    def run(cpu: float, memory: float, fails: float, fast: float) -> RunValues:
         drawn = random.normal(0, 1, 3)
         values = {
             CPU: 4e6 * cpu * np.exp(0.01 * drawn[0]),
@@ -38,9 +38,9 @@ def _series(
             P95: 5e6 * fast * np.exp(0.1 * drawn[2]),
             "failures": fails,
         }
-        return Run(values=values, requests=2000, counts={"failures": 2000})
+        return RunValues(values=values, requests=2000, counts={"failures": 2000})
 
-    found: list[Block] = [
+    found: list[BlockValues] = [
         {"base": run(1, 1, 0, 1), "variant": run(cpu, memory, fails, fast)} for _ in range(blocks)
     ]
     latencies = tuple(

@@ -13,11 +13,11 @@ import pytest
 from factories import Asked, at
 from rich.console import Console
 
-from seatrial.analysis.run import review
+from seatrial.analysis.run import analyse_run
 from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 from seatrial.record.seal import seal
-from seatrial.report import as_json, text
+from seatrial.report import json_export, text
 
 RATE = {"text": "50/s", "stretches": [[None, 50.0, 50.0]], "poisson": False}
 LOAD = {"users": 20, "rate": RATE}
@@ -36,13 +36,13 @@ def _open_run(
     nothing = {"flow": "arrival", "t_intended_ns": at(12), "requests": 0, "bytes_received": 0}
     begun += [factories.flow(1000 + n, 12, took_ms=0, outcome="dropped", **nothing) for n in range(dropped)]
     factories.write_lines(folder.streams, "flows", begun, table="flows")
-    seal(folder, documents.load(folder))
+    seal(folder, documents.load_document(folder))
     return folder
 
 
 def _lines(folder: RunFolder, width: int = 80) -> list[str]:
     stream = io.StringIO()
-    text.show_run(review(folder), Console(file=stream, width=width))
+    text.show_run(analyse_run(folder), Console(file=stream, width=width))
     return [" ".join(line.split()) for line in stream.getvalue().splitlines()]
 
 
@@ -85,7 +85,9 @@ def test_service_time_stands_beside_latency(
 def test_no_line_is_wider_than_the_terminal(tmp_path: Path, width: int, completed: int) -> None:
     """Failures and a backlog included."""
     stream = io.StringIO()
-    text.show_run(review(_open_run(tmp_path, completed=completed, dropped=1)), Console(file=stream, width=width))
+    text.show_run(
+        analyse_run(_open_run(tmp_path, completed=completed, dropped=1)), Console(file=stream, width=width)
+    )
     assert max(len(line) for line in stream.getvalue().splitlines()) <= width
 
 
@@ -111,7 +113,7 @@ def test_a_saturated_run_shows_no_latency(tmp_path: Path) -> None:
 
 def test_a_saturated_run_has_no_percentiles_for_programs(tmp_path: Path) -> None:
     """Null, and a word why; how many there were is still told."""
-    values = json.loads(json.dumps(as_json.render(review(_open_run(tmp_path, completed=40)))))
+    values = json.loads(json.dumps(json_export.run_json(analyse_run(_open_run(tmp_path, completed=40)))))
     none = {"count": 1500, "p50": None, "p95": None, "p99": None, "max": None}
     assert values["saturated"] is True
     for row in (values["requests"], values["endpoints"][0]):
@@ -122,7 +124,7 @@ def test_a_saturated_run_has_no_percentiles_for_programs(tmp_path: Path) -> None
 
 def test_an_open_run_for_programs(tmp_path: Path) -> None:
     """Latency and service time, the schedule, and what became of it."""
-    values = json.loads(json.dumps(as_json.render(review(_open_run(tmp_path, late=2)))))
+    values = json.loads(json.dumps(json_export.run_json(analyse_run(_open_run(tmp_path, late=2)))))
     assert (values["verdict"], values["saturated"], values["run"]["rate"]) == ("valid", False, "50/s")
     assert (values["requests"]["latency_ns"]["p95"], values["requests"]["service_ns"]["p95"]) == (
         30_000_000,
@@ -155,12 +157,12 @@ def test_dropped_arrivals_are_failures_and_no_flows(tmp_path: Path) -> None:
     lines = _lines(folder, 100)
     assert lines[1].startswith("1,500 requests and 150 flows in a window")
     assert _after(lines, "ended otherwise than ok dropped")[2] == "arrival 1"
-    (arrival,) = [row for row in review(folder).flows if row.name == "arrival"]
+    (arrival,) = [row for row in analyse_run(folder).flows if row.name == "arrival"]
     assert (arrival.failures, arrival.latency_ns.count, arrival.service_ns.count) == (1, 0, 0)
 
 
 def test_the_closed_model_for_programs(tmp_path: Path) -> None:
     """No schedule, and nothing that a schedule would bring."""
-    values = as_json.render(review(factories.sealed_run(tmp_path)))
+    values = json_export.run_json(analyse_run(factories.sealed_run(tmp_path)))
     assert (values["run"]["rate"], values["generator"]["arrivals"], values["saturated"]) == ("", None, False)
     assert values["requests"]["service_ns"] == values["requests"]["latency_ns"]

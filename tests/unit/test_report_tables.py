@@ -10,7 +10,7 @@ import pytest
 from factories import MIB
 from rich.console import Console
 
-from seatrial.analysis.run import review
+from seatrial.analysis.run import analyse_run
 from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 from seatrial.record.seal import seal
@@ -19,7 +19,7 @@ from seatrial.report import text
 
 def _printed(folder: RunFolder, width: int = 100) -> str:
     stream = io.StringIO()
-    text.show_run(review(folder), Console(file=stream, width=width))
+    text.show_run(analyse_run(folder), Console(file=stream, width=width))
     return stream.getvalue()
 
 
@@ -51,7 +51,7 @@ def test_swap_is_shown_where_there_is_some(tmp_path: Path, swapped: int, shown: 
     folder = factories.run(tmp_path)
     readings = [{**reading, "swap_bytes": swapped} for reading in factories.readings()]
     factories.write_samples(folder.streams, "nginx", readings, container=factories.NGINX)
-    seal(folder, documents.load(folder))
+    seal(folder, documents.load_document(folder))
     heads = next(line.split() for line in _printed(folder, 80).splitlines() if "unrecl." in line and "MiB" in line)
     assert ("swap" in heads) is shown
 
@@ -59,6 +59,6 @@ def test_swap_is_shown_where_there_is_some(tmp_path: Path, swapped: int, shown: 
 def test_a_service_without_a_place_stays_plain(tmp_path: Path) -> None:
     """The place stands in brackets behind the name where the scenario gives one."""
     folder = factories.run(tmp_path, scenario={"tiers": {"nginx": "proxy"}})
-    seal(folder, documents.load(folder))
+    seal(folder, documents.load_document(folder))
     starts = [line.split("  ")[1] for line in _printed(folder).splitlines() if "  start  " in line]
     assert starts == ["nginx (proxy)", "registry"]

@@ -13,18 +13,18 @@ from factories import Asked
 from rich.console import Console
 
 from seatrial import cli
-from seatrial.analysis.run import review
+from seatrial.analysis.run import analyse_run
 from seatrial.model import Note, NoteKind
 from seatrial.progress import Progress
 from seatrial.record.documents import NO_ENGINE
 from seatrial.record.folder import RunFolder
-from seatrial.report import as_json, text
-from seatrial.report.mends import MENDS
+from seatrial.report import json_export, text
+from seatrial.report.run_sections import MENDS
 
 
 def _printed(folder: RunFolder, width: int = 100) -> str:
     console = Console(file=io.StringIO(), width=width)
-    text.show_run(review(folder), console)
+    text.show_run(analyse_run(folder), console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -138,7 +138,7 @@ def test_it_says_where_the_data_lies_and_how_to_see_it_again(tmp_path: Path) -> 
 
 def test_the_same_numbers_as_json(tmp_path: Path) -> None:
     """Keys name their units, and the whole is JSON."""
-    values = json.loads(json.dumps(as_json.render(review(factories.sealed_run(tmp_path)))))
+    values = json.loads(json.dumps(json_export.run_json(analyse_run(factories.sealed_run(tmp_path)))))
     assert (values["verdict"], values["window_ns"], values["requests"]["count"]) == ("valid", 30_000_000_000, 714)
     assert values["requests"]["failures"] == 72
     assert values["endpoints"][0]["latency_ns"] == {

@@ -12,9 +12,9 @@ import pytest
 from seatrial.errors import ScenarioInvalid, UsageError
 from seatrial.measure import metric
 from seatrial.model import Design, ExperimentPlan, Scenario
-from seatrial.record import plans
-from seatrial.scenario import overrides, plan, plan_, reading, shipped
-from seatrial.scenario.plan import Baseline
+from seatrial.record import documents
+from seatrial.scenario import plan, reading, source
+from seatrial.scenario.plan import BaselinePlan
 
 GOOD = """\
 question: Does it leak?
@@ -94,11 +94,11 @@ def file(tmp_path: Path) -> Path:
 
 def _read(file: Path, more: str, *settings: str) -> Scenario:
     file.write_text(GOOD + more)
-    return reading.read(str(file), overrides.parse(settings))
+    return reading.read(str(file), source.parse_overrides(settings))
 
 
-def _plan(scenario: Scenario, against: Baseline | None = None) -> ExperimentPlan:
-    return plan.comparison(scenario, seed=1, shared_cores=True, design=Design.RUNS, against=against)
+def _plan(scenario: Scenario, against: BaselinePlan | None = None) -> ExperimentPlan:
+    return plan.comparison_plan(scenario, seed=1, shared_cores=True, design=Design.RUNS, against=against)
 
 
 @pytest.mark.parametrize(("more", "told"), MISTAKES.items(), ids=MISTAKES)
@@ -151,12 +151,12 @@ def test_parameters_of_a_variant_stay_text(file: Path) -> None:
     )
 
     assert found.variants["a"].parameters == {"depth": "2.10", "width": "3.0"}
-    assert plan_.resolved(found)["variants"]["a"]["load"] == {"parameters": {"depth": "2.10", "width": "3.0"}}
+    assert plan.resolved(found)["variants"]["a"]["load"] == {"parameters": {"depth": "2.10", "width": "3.0"}}
 
 
 def test_the_resolved_scenario_shows_all_of_it(file: Path) -> None:
     """A resumed experiment is compared with this."""
-    found = plan_.resolved(_read(file, "gate: [throughput]\nstop_when: [failures > 5%]\ncompare: {time: 2m}"))
+    found = plan.resolved(_read(file, "gate: [throughput]\nstop_when: [failures > 5%]\ncompare: {time: 2m}"))
 
     assert (found["gate"], found["stop_when"], found["budgets"]) == (["throughput"], ["failures > 5%"], [])
     assert found["compare"]["time_s"] == 120
@@ -170,16 +170,16 @@ def test_a_plan_says_everything_before_anything_starts(file: Path, tmp_path: Pat
     )
 
     made = _plan(scenario)
-    plans.save(tmp_path, made)
+    documents.save_plan(tmp_path, made)
 
     assert made.variants == ("base", "a", "b")
     assert [sorted(block) for block in made.blocks] == [["a", "b", "base"]] * 20
     assert [look.blocks for look in made.looks] == [6, 10, 20]
     assert [look.alpha for look in made.looks] == pytest.approx([0.01, 0.015, 0.025])
     assert (made.time_s, made.seed, made.shared_cores) == (120, 1, True)
-    assert plan.differing(plans.load(tmp_path).resolved, made.resolved) == []
+    assert plan.differing_values(documents.load_plan(tmp_path).resolved, made.resolved) == []
     older = {**made.resolved, "path": "elsewhere", "files": {"compose.yaml": "0"}}
-    assert plan.differing(older, made.resolved) == []
+    assert plan.differing_values(older, made.resolved) == []
 
 
 def test_only_the_named_variants_are_compared(file: Path) -> None:
@@ -224,7 +224,7 @@ def test_nothing_to_compare_is_told(file: Path) -> None:
 
 def test_a_stored_base_is_in_no_block(file: Path) -> None:
     """What runs is the stack as it stands now, in as many blocks as are stored."""
-    made = _plan(_read(file, ""), Baseline(folder="/r/old", variant="base", blocks=4))
+    made = _plan(_read(file, ""), BaselinePlan(folder="/r/old", variant="base", blocks=4))
 
     assert (made.base, made.stored, made.against) == ("stored", "base", "/r/old")
     assert made.blocks == (("base",),) * 4
@@ -233,7 +233,7 @@ def test_a_stored_base_is_in_no_block(file: Path) -> None:
 def test_a_check_of_a_machine_is_the_base_under_two_names(file: Path) -> None:
     """One look, at the end: what scatters is to be seen, nothing is to be decided early."""
     scenario = plan.with_again(_read(file, "compare: {blocks: 8}\nvariants: {a: {compose: {x-a: 1}}}"))
-    made = plan.selfcheck(scenario, seed=3, shared_cores=False)
+    made = plan.selfcheck_plan(scenario, seed=3, shared_cores=False)
 
     assert set(scenario.variants) == {"base", "again"}
     assert (made.command, made.variants, [look.blocks for look in made.looks]) == (
@@ -248,18 +248,18 @@ def test_a_check_of_a_machine_knows_how_many_variants_it_is_for(file: Path) -> N
     variants = "variants: {a: {compose: {x-a: 1}}, b: {compose: {x-a: 2}}, c: {compose: {x-a: 3}}}"
     for named, sides in (("", 3), ("compare: {variants: [a, b]}\n", 2)):
         scenario = plan.with_again(_read(file, named + variants))
-        assert plan.selfcheck(scenario, seed=3, shared_cores=False).sides == sides
+        assert plan.selfcheck_plan(scenario, seed=3, shared_cores=False).sides == sides
 
 
 def test_what_differs_between_two_scenarios_is_told_line_by_line(file: Path) -> None:
     """Place and both values; where it lies on the disk is no difference."""
-    there = plan_.resolved(_read(file, ""))
-    here = plan_.resolved(_read(file, "", "load.users=4")) | {"path": "/elsewhere"}
+    there = plan.resolved(_read(file, ""))
+    here = plan.resolved(_read(file, "", "load.users=4")) | {"path": "/elsewhere"}
 
-    assert plan.differing(there, here) == ["load.users: 3 then, 4 now"]
+    assert plan.differing_values(there, here) == ["load.users: 3 then, 4 now"]
 
 
-@pytest.mark.parametrize("name", shipped.names())
+@pytest.mark.parametrize("name", source.shipped_names())
 def test_the_gates_of_shipped_scenarios_can_be_planned(name: str) -> None:
     """Each shipped comparison has a plan, and its gate names services that are there."""
     scenario = reading.read(name)

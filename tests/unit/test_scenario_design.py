@@ -6,23 +6,23 @@ from pathlib import Path
 import pytest
 
 from seatrial.model import Comparing, Design, Load, Variant
-from seatrial.scenario.design import LOAD_BYTES, SERVICE_BYTES, Chosen, Memory, choose, stack_bytes
+from seatrial.scenario.plan import LOAD_BYTES, SERVICE_BYTES, ChosenDesign, MemoryNeed, choose_design, stack_bytes
 from seatrial.wire.rates import Rate, Stretch
 
 MIB = 1 << 20
 LOAD = Load(locustfile=Path("x.py"), users=1, warmup_s=1, duration_s=1, drain_s=1)
-ROOMY = Memory(available_bytes=4096 * MIB, stacks_bytes={"base": 500 * MIB, "other": 500 * MIB})
+ROOMY = MemoryNeed(available_bytes=4096 * MIB, stacks_bytes={"base": 500 * MIB, "other": 500 * MIB})
 LATENCY = ['p95 of "token"', "cpu per request"]
 
 
 def _chosen(
     design: Design | None = None,
     gate: Sequence[str] = LATENCY,
-    memory: Memory = ROOMY,
+    memory: MemoryNeed = ROOMY,
     load: Load = LOAD,
     hindrance: str = "",
-) -> Chosen:
-    return choose(Comparing(design=design), gate, memory, load=load, hindrance=hindrance)
+) -> ChosenDesign:
+    return choose_design(Comparing(design=design), gate, memory, load=load, hindrance=hindrance)
 
 
 def test_latency_in_the_gate_asks_for_slices() -> None:
@@ -43,13 +43,13 @@ def test_without_latency_in_the_gate_each_run_has_a_fresh_stack(gate: list[str])
 @pytest.mark.parametrize("design", [Design.RUNS, Design.SLICES])
 def test_what_is_asked_for_is_done(design: Design) -> None:
     """Whatever gates."""
-    assert _chosen(design, gate=[]) == Chosen(design=design, reason="asked for")
-    assert _chosen(design) == Chosen(design=design, reason="asked for")
+    assert _chosen(design, gate=[]) == ChosenDesign(design=design, reason="asked for")
+    assert _chosen(design) == ChosenDesign(design=design, reason="asked for")
 
 
 def test_variants_that_do_not_fit_are_run_one_by_one_and_it_is_said() -> None:
     """Also if slices were asked for: swapping stacks would be measured, and nothing else."""
-    tight = Memory(available_bytes=1024 * MIB, stacks_bytes=ROOMY.stacks_bytes)
+    tight = MemoryNeed(available_bytes=1024 * MIB, stacks_bytes=ROOMY.stacks_bytes)
 
     found = _chosen(Design.SLICES, memory=tight)
 
@@ -64,14 +64,14 @@ def test_variants_that_do_not_fit_are_run_one_by_one_and_it_is_said() -> None:
 def test_the_edge_of_what_fits() -> None:
     """Four fifths of what is free, and no byte more."""
     needed = 2 * (500 * MIB + LOAD_BYTES)
-    assert Memory(available_bytes=needed * 5 // 4, stacks_bytes=ROOMY.stacks_bytes).fits
-    assert not Memory(available_bytes=needed * 5 // 4 - 2, stacks_bytes=ROOMY.stacks_bytes).fits
+    assert MemoryNeed(available_bytes=needed * 5 // 4, stacks_bytes=ROOMY.stacks_bytes).fits
+    assert not MemoryNeed(available_bytes=needed * 5 // 4 - 2, stacks_bytes=ROOMY.stacks_bytes).fits
 
 
 def test_what_hinders_slices_is_said() -> None:
     """A host that tells no memory, one variant alone, a rate that changes, an engine that has one stack."""
-    unknown = Memory(available_bytes=None, stacks_bytes=ROOMY.stacks_bytes)
-    alone = Memory(available_bytes=4096 * MIB, stacks_bytes={"base": MIB})
+    unknown = MemoryNeed(available_bytes=None, stacks_bytes=ROOMY.stacks_bytes)
+    alone = MemoryNeed(available_bytes=4096 * MIB, stacks_bytes={"base": MIB})
     ramp = Load(
         locustfile=Path("x.py"), users=1, warmup_s=1, duration_s=1, drain_s=1, rate=Rate((Stretch(10, 1, 5),))
     )

@@ -10,7 +10,7 @@ import pytest
 
 from seatrial.errors import ScenarioInvalid
 from seatrial.model import Load
-from seatrial.scenario import overrides, plan_, reading, shipped
+from seatrial.scenario import plan, reading, source
 from seatrial.wire.rates import EXPECTED, Rate, Stretch
 
 FOREVER = math.inf
@@ -71,7 +71,7 @@ def folder(tmp_path: Path) -> Path:
 
 def _load(folder: Path, written: str, *settings: str) -> Load:
     (folder / "one.yaml").write_text(f"{GOOD}  {written}\n")
-    return reading.read(str(folder / "one.yaml"), overrides.parse(settings)).load
+    return reading.read(str(folder / "one.yaml"), source.parse_overrides(settings)).load
 
 
 @pytest.mark.parametrize(("written", "expected"), TAKEN.items(), ids=list(TAKEN))
@@ -130,7 +130,7 @@ def test_a_resolved_load_shows_all(folder: Path) -> None:
     """run.json holds the schedule as people write it, and as numbers; null lasts for ever."""
     written = "rate: 10/s for 10s, 20/s\n  arrivals: poisson\n  processes: 2\n  pinning: off"
     _load(folder, written)
-    found: dict[str, Any] = plan_.resolved(reading.read(str(folder / "one.yaml")))["load"]
+    found: dict[str, Any] = plan.resolved(reading.read(str(folder / "one.yaml")))["load"]
 
     assert found["rate"] == {
         "text": "10/s for 10s, 20/s",
@@ -140,7 +140,7 @@ def test_a_resolved_load_shows_all(folder: Path) -> None:
     assert (found["users"], found["processes"], found["pinning"], found["stable"]) == (50, 2, "off", False)
 
 
-@pytest.mark.parametrize("name", shipped.names())
+@pytest.mark.parametrize("name", source.shipped_names())
 def test_a_shipped_scenario_asks_for_no_more_than_two_cores_have(name: str) -> None:
     """It has to run on the smallest machine."""
     load = reading.read(name).load

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seatrial.errors import ScenarioInvalid
-from seatrial.scenario import overrides, reading
+from seatrial.scenario import reading, source
 
 GOOD = """\
 question: Does it leak?
@@ -60,7 +60,7 @@ def folder(tmp_path: Path) -> Path:
 
 def _parameters(folder: Path, written: str, *settings: str) -> dict[str, str]:
     (folder / "one.yaml").write_text(GOOD.replace("{depth: 2}", written))
-    return dict(reading.read(str(folder / "one.yaml"), overrides.parse(settings)).load.parameters)
+    return dict(reading.read(str(folder / "one.yaml"), source.parse_overrides(settings)).load.parameters)
 
 
 @pytest.mark.parametrize(("change", "told"), MISTAKES.items(), ids=[told for _, told in MISTAKES.items()])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from seatrial.errors import ScenarioInvalid, UsageError
-from seatrial.scenario import overrides, plan_, reading, shipped
+from seatrial.scenario import plan, reading, source
 
 GOOD = """\
 question: Does it leak?
@@ -70,7 +70,7 @@ def test_a_stack_needs_no_front_door(folder: Path) -> None:
     )
     (folder / "alone.yaml").write_text(alone.replace("ready:\n  - {get: /, expect: 200, within: 10s}\n", ""))
     scenario = reading.read(str(folder / "alone.yaml"))
-    assert (scenario.front_door, scenario.ready, plan_.resolved(scenario)["front_door"]) == (None, (), None)
+    assert (scenario.front_door, scenario.ready, plan.resolved(scenario)["front_door"]) == (None, (), None)
 
 
 def test_five_mistakes_yield_five_messages(folder: Path) -> None:
@@ -158,14 +158,14 @@ def test_a_file_is_named_in_one_way_only(folder: Path) -> None:
     text = GOOD.replace("{web.conf: big.conf}", '{"x/../web.conf": ./big.conf}')
     (folder / "round.yaml").write_text(text)
 
-    found = plan_.resolved(reading.read(str(folder / "round.yaml")))
+    found = plan.resolved(reading.read(str(folder / "round.yaml")))
 
     assert found["variants"]["big"]["files"] == {"web.conf": "big.conf"}
 
 
 def test_a_setting_of_the_command_line_replaces_a_value(folder: Path) -> None:
     """`--set` is judged by the same grammar as the file."""
-    settings = overrides.parse(("load.users=7", "load.duration=2s"))
+    settings = source.parse_overrides(("load.users=7", "load.duration=2s"))
 
     load = reading.read(str(folder / "good.yaml"), settings).load
 
@@ -175,27 +175,27 @@ def test_a_setting_of_the_command_line_replaces_a_value(folder: Path) -> None:
 def test_a_setting_without_an_equals_sign_is_refused() -> None:
     """A forgotten value is not an empty value."""
     with pytest.raises(UsageError, match="--set takes key=value"):
-        overrides.parse(("load.users",))
+        source.parse_overrides(("load.users",))
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     """A typing mistake costs one look."""
     with pytest.raises(UsageError, match="did you mean registry-pull"):
-        shipped.find("registry-pul")
+        source.find_scenario("registry-pul")
 
 
 def test_an_unknown_variant_is_answered_with_the_nearest(folder: Path) -> None:
     """`base` always exists, whatever the file says."""
     scenario = reading.read(str(folder / "good.yaml"))
 
-    assert plan_.variant_of(scenario, "base").name == "base"
+    assert plan.variant_of(scenario, "base").name == "base"
     with pytest.raises(UsageError, match="did you mean big"):
-        plan_.variant_of(scenario, "bigg")
+        plan.variant_of(scenario, "bigg")
 
 
 def test_a_resolved_scenario_holds_its_units_in_its_names(folder: Path) -> None:
     """run.json can be read without this program."""
-    resolved = plan_.resolved(reading.read(str(folder / "good.yaml")))
+    resolved = plan.resolved(reading.read(str(folder / "good.yaml")))
 
     assert resolved["load"]["duration_s"] == 60.0
     assert resolved["variants"]["big"] == {"compose": {}, "files": {"web.conf": "big.conf"}}

@@ -13,9 +13,8 @@ from typing import Any, cast
 import pytest
 
 from seatrial.compare import budgets, capacity_trial
-from seatrial.compare.capacity import Effort
+from seatrial.compare.capacity import CapacityResult, CapacityWord, Effort
 from seatrial.compare.capacity_trial import TrialCounts
-from seatrial.compare.carrying import Carries, Word
 from seatrial.errors import MeasurementInvalid, UsageError
 from seatrial.experiment.capacity_trials import CapacitySearch
 from seatrial.load.child import LoadSettings
@@ -23,7 +22,7 @@ from seatrial.load.driver import LoadObserver
 from seatrial.load.trials import REST_WITHIN_S, TrialSequence
 from seatrial.model import Load, LoadSecond, Phase
 from seatrial.progress import Progress
-from seatrial.record import capacities
+from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 from seatrial.units import NS_PER_S
 from seatrial.wire.histogram import bucket
@@ -150,7 +149,7 @@ def _search(*texts: str, effort: Effort = EFFORT, **changes: Any) -> CapacitySea
     )
 
 
-def _played(search: CapacitySearch, queue: Queue) -> Carries:
+def _played(search: CapacitySearch, queue: Queue) -> CapacityResult:
     with tempfile.TemporaryDirectory() as folder:
         search.play(cast("TrialSequence", queue), RunFolder(Path(folder)))
     return search.result()
@@ -239,13 +238,13 @@ def test_a_trial_shorter_than_the_gap_between_two_arrivals_says_nothing() -> Non
 @pytest.mark.parametrize(
     ("queue", "word", "reason"),
     [
-        (Hung(), Word.NO_BOUNDS, "arrivals under way from the trial before"),
-        (Hung(from_per_s=8.0), Word.NO_BOUNDS, "arrivals under way from the trial before"),
-        (Hung(from_per_s=4.0), Word.INVALID, "arrivals under way from the trial before"),
-        (Queue(cpu_from_per_s=64.0), Word.GENERATOR_LIMITED, "of what it may"),
+        (Hung(), CapacityWord.NO_BOUNDS, "arrivals under way from the trial before"),
+        (Hung(from_per_s=8.0), CapacityWord.NO_BOUNDS, "arrivals under way from the trial before"),
+        (Hung(from_per_s=4.0), CapacityWord.INVALID, "arrivals under way from the trial before"),
+        (Queue(cpu_from_per_s=64.0), CapacityWord.GENERATOR_LIMITED, "of what it may"),
     ],
 )
-def test_only_a_strained_generator_is_called_the_limit(queue: Queue, word: Word, reason: str) -> None:
+def test_only_a_strained_generator_is_called_the_limit(queue: Queue, word: CapacityWord, reason: str) -> None:
     """A stack that hangs spoils the trials after it, too; that is the stack's doing."""
     found = _played(_search(duration_s=0.0), queue)
 
@@ -322,10 +321,10 @@ def test_a_search_that_is_interrupted_leaves_its_trials_and_is_no_result(tmp_pat
     """With the bounds that its single trials tell."""
     with pytest.raises(KeyboardInterrupt):
         _search().play(cast("TrialSequence", Interrupted(after=8)), RunFolder(tmp_path))
-    found = capacities.load(RunFolder(tmp_path))
+    found = documents.load_capacity(RunFolder(tmp_path))
 
     assert found is not None
-    assert (found.status, found.word) == ("interrupted", Word.INTERRUPTED)
+    assert (found.status, found.word) == ("interrupted", CapacityWord.INTERRUPTED)
     assert (found.lower_per_s, found.upper_per_s) == (64.0, 128.0)
     assert len(found.trials) == 7
     assert found.search_s > 0
@@ -343,8 +342,8 @@ def test_a_search_that_is_interrupted_before_its_first_trial_says_so(tmp_path: P
     )
     with pytest.raises(KeyboardInterrupt):
         search.perform(settings, LoadObserver(), spawn=spawn)
-    found = capacities.load(RunFolder(tmp_path))
+    found = documents.load_capacity(RunFolder(tmp_path))
 
     assert found is not None
-    assert (found.word, found.trials) == (Word.INTERRUPTED, ())
+    assert (found.word, found.trials) == (CapacityWord.INTERRUPTED, ())
     assert (found.lower_per_s, found.upper_per_s) == (None, None)

@@ -8,7 +8,7 @@ import pytest
 from experiments import Truth, experiment
 
 from seatrial.analysis.experiment import analyse
-from seatrial.commands.experiments import unseen
+from seatrial.commands.runs import unseen
 
 
 @pytest.mark.parametrize(("scatter", "code"), [(0.001, 0), (0.3, 7)])

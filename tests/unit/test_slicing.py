@@ -27,12 +27,11 @@ from seatrial.experiment.slices import (
     take_down_early,
 )
 from seatrial.experiment.trial import Trial
-from seatrial.load.meeting import Meeting
-from seatrial.load.slices import CalledOff
+from seatrial.load.slices import Barrier, CalledOff
 from seatrial.model import Design, EngineName, ExperimentPlan, Load
 from seatrial.progress import Progress
 from seatrial.scenario import reading
-from seatrial.scenario.design import SERVICE_BYTES
+from seatrial.scenario.plan import SERVICE_BYTES
 from seatrial.stack.engine import Choice
 
 PLAN = ExperimentPlan(
@@ -113,9 +112,9 @@ def _stack(
     *,
     name: str = "base",
     down: Callable[[], None] = lambda: None,
-    meeting: Meeting | None = None,
+    meeting: Barrier | None = None,
 ) -> SliceStack:
-    meeting = meeting or Meeting(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
+    meeting = meeting or Barrier(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
     return SliceStack(cast("Trial", _Trial(said, load, up, name, down)), meeting)
 
 
@@ -146,7 +145,7 @@ def test_what_ends_well_is_torn_down_and_sealed() -> None:
 
 def test_a_load_that_fails_in_its_thread_fails_its_run_alone() -> None:
     """The error goes through the variant's own contexts, and no further; the others don't wait for it."""
-    said, meeting = list[str](), Meeting(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
+    said, meeting = list[str](), Barrier(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
     stack = _up(_stack(said, _fails, meeting=meeting))
     meeting.arrive("other")
 
@@ -256,7 +255,7 @@ def test_every_variant_is_torn_down_although_one_can_not_be() -> None:
 
 def test_what_makes_every_run_senseless_ends_the_block_for_all() -> None:
     """A locustfile that refuses its options will refuse them in the next block; the others have not failed."""
-    meeting = Meeting(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
+    meeting = Barrier(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
 
     def refuses() -> None:
         raise UsageError("refused")
@@ -284,7 +283,7 @@ def test_what_makes_every_run_senseless_ends_the_block_for_all() -> None:
 
 def test_a_load_that_fails_does_not_call_the_others_off() -> None:
     """It is how this variant's run ended."""
-    meeting = Meeting(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
+    meeting = Barrier(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
 
     run_loads([_up(_stack([], _fails, meeting=meeting))], meeting, Progress(quiet=True))
 
@@ -388,7 +387,7 @@ class _Interrupting(SliceStack):
 def test_an_interrupt_between_two_loads_calls_the_first_one_off() -> None:
     """A load that is not called off would go on while its stack is torn down."""
     said, ended = list[str](), threading.Event()
-    meeting = Meeting(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
+    meeting = Barrier(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
 
     def load() -> None:
         while not meeting.called_off and not ended.wait(0.01):
@@ -412,11 +411,11 @@ def test_the_room_is_what_the_host_and_the_compose_file_say(tmp_path: Path) -> N
     meminfo.write_text("MemTotal: 9 kB\nMemAvailable:    2048 kB\n")
     scenario = reading.read("known-cpu")
 
-    found = compare.memory(scenario, ("base", "plus5"), meminfo=meminfo)
+    found = compare.memory_for_stacks(scenario, ("base", "plus5"), meminfo=meminfo)
 
     assert found.available_bytes == 2 << 20
     assert found.stacks_bytes == {"base": 2 * SERVICE_BYTES, "plus5": 2 * SERVICE_BYTES}
-    assert compare.memory(scenario, (), meminfo=tmp_path / "none").available_bytes is None
+    assert compare.memory_for_stacks(scenario, (), meminfo=tmp_path / "none").available_bytes is None
 
 
 def test_only_containers_without_a_fixed_port_can_be_up_together() -> None:

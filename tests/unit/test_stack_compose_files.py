@@ -10,12 +10,17 @@ import pytest
 
 from seatrial.errors import EngineUnavailable, ImageMissing, PortTaken, StackFailed, UsageError
 from seatrial.model import FrontDoor, StackSpec, Variant
-from seatrial.stack.built_images import image_names
-from seatrial.stack.children import Ended
-from seatrial.stack.compose_file import override
-from seatrial.stack.compose_services import expected_services, once_services
-from seatrial.stack.compose_steps import failure
-from seatrial.stack.compose_yaml import Instead, dump, parsed
+from seatrial.stack.compose import failure
+from seatrial.stack.compose_file import (
+    Instead,
+    dump,
+    expected_services,
+    image_names,
+    once_services,
+    override,
+    parsed,
+)
+from seatrial.stack.processes import ProgramEnd
 
 
 def spec_of(*, files: dict[Path, Path] | None = None, port: int = 0, door: str = "web") -> StackSpec:
@@ -206,7 +211,7 @@ def test_every_lasting_service_is_expected() -> None:
 )
 def test_failed_step_is_classified(step: str, text: str, kind: type[StackFailed], what: str) -> None:
     """What Compose printed last tells which error it is."""
-    failed = failure(step, Ended(code=1, lines=("first", text)), where="compose.yaml")
+    failed = failure(step, ProgramEnd(code=1, lines=("first", text)), where="compose.yaml")
     assert type(failed) is kind
     assert what in failed.what
     assert failed.seen == f"first\n{text}"
@@ -214,7 +219,7 @@ def test_failed_step_is_classified(step: str, text: str, kind: type[StackFailed]
 
 def test_endless_step_is_a_failure() -> None:
     """A step that its deadline ended says so."""
-    assert "did not end in time" in failure("start", Ended(code=None, lines=()), where="").what
+    assert "did not end in time" in failure("start", ProgramEnd(code=None, lines=()), where="").what
 
 
 def test_services_are_held_to_the_cores_of_the_stack() -> None:

@@ -11,9 +11,8 @@ import yaml
 
 from seatrial.errors import UsageError
 from seatrial.model import FrontDoor, StackSpec, Variant
-from seatrial.stack.interpolation import compose_variables, dotenv, names, required
-from seatrial.stack.local_files import door_port, place
-from seatrial.stack.local_plan import LocalService, plan
+from seatrial.stack.local import door_port, service_folder
+from seatrial.stack.local_plan import LocalService, compose_variables, dotenv, names, plan, required
 
 PORTS = {("web", "main"): 1001, ("web", "debug"): 1002, ("db", "main"): 1003}
 
@@ -44,7 +43,7 @@ def placed(folder: Path, **local: Any) -> Path:  # noqa: ANN401  (the entry's ow
     """Place the service `web` with a file `a.conf`, and return the copy."""
     (folder / "a.conf").write_text("listen 80; root /srv;")
     spec = spec_of(folder, {"web": web(files=["a.conf"], **local)})
-    return place(plan(spec)[0], spec, PORTS).config / "a.conf"
+    return service_folder(plan(spec)[0], spec, PORTS).config / "a.conf"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +142,7 @@ def test_variants_file_takes_the_place(tmp_path: Path) -> None:
     (tmp_path / "b.conf").write_text("new 80")
     services = {"web": web(files=["a.conf"], replace={"80": "${port}"})}
     spec = spec_of(tmp_path, services, files={tmp_path / "a.conf": tmp_path / "b.conf"})
-    assert (place(plan(spec)[0], spec, PORTS).config / "a.conf").read_text() == "new 1001"
+    assert (service_folder(plan(spec)[0], spec, PORTS).config / "a.conf").read_text() == "new 1001"
 
 
 def test_front_door_is_the_port_of_that_number(tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from docker.errors import APIError
 
 from seatrial.errors import NotReady, ServiceExited, StackFailed, UsageError
 from seatrial.stack import cleanup
-from seatrial.stack.containers import ProjectContainers, find
+from seatrial.stack.cleanup import Labelled, ObjectKind, remove_thing
+from seatrial.stack.containers import ProjectContainers, find_containers
 from seatrial.stack.engine import choose
 from seatrial.stack.logs import LogKeeper
-from seatrial.stack.removal import Kind, Labelled, remove_thing
-from seatrial.wire.redaction_ import Redactor
+from seatrial.wire.redaction import Redactor
 
 
 def listed(service: str, number: int = 1, state: str = "running") -> dict[str, Any]:
@@ -160,18 +160,18 @@ class Resisting:
             raise refusal(self.text)
 
 
-NETWORK = Labelled(kind=Kind.NETWORK, id="n", name="n", labels={})
+NETWORK = Labelled(kind=ObjectKind.NETWORK, id="n", name="n", labels={})
 
 
 def test_leftovers_are_given_time_to_go() -> None:
     """Between two looks there is a pause, and after the last one an error."""
     pauses: list[float] = []
     client = cast("docker.DockerClient", SimpleNamespace(api=Resisting(2)))
-    cleanup.remove(client, [NETWORK], sleep=pauses.append)
+    cleanup.remove_leftovers(client, [NETWORK], sleep=pauses.append)
     assert pauses == [0.7, 0.7]
     client = cast("docker.DockerClient", SimpleNamespace(api=Resisting(9)))
     with pytest.raises(StackFailed, match="not all could be removed"):
-        cleanup.remove(client, [NETWORK], sleep=pauses.append)
+        cleanup.remove_leftovers(client, [NETWORK], sleep=pauses.append)
 
 
 def test_removal_by_another_process_is_no_failure() -> None:
@@ -199,11 +199,13 @@ def test_what_is_up_is_found_by_project_or_label() -> None:
     def client(*lists: list[dict[str, Any]]) -> docker.DockerClient:
         return cast("docker.DockerClient", SimpleNamespace(api=Labelled(*lists)))
 
-    assert [one.service for one in find(client([listed("web")]), "shop", Redactor({})).running()] == ["web"]
-    find(client([listed("web")]), "crew=me", Redactor({}))
+    assert [one.service for one in find_containers(client([listed("web")]), "shop", Redactor({})).running()] == [
+        "web"
+    ]
+    find_containers(client([listed("web")]), "crew=me", Redactor({}))
     assert labels == ["com.docker.compose.project=shop"] * 2 + ["crew=me"]
 
     other = {"Labels": {"com.docker.compose.project": "other"}}
     with pytest.raises(UsageError, match="nothing runs in 'shop'") as failed:
-        find(client([], [other]), "shop", Redactor({}))
+        find_containers(client([], [other]), "shop", Redactor({}))
     assert failed.value.seen == "project other"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from seatrial.stack.ownership import Life, Owner, labels, life, machine_id, this_owner
-from seatrial.stack.processes_ import Process, end_all, marked, of_sessions
+from seatrial.stack.cleanup import Life, Owner, labels, life, machine_id, this_owner
+from seatrial.stack.processes import ProcessEntry, end_all, marked, of_sessions
 
 BOOT = "11111111-2222-3333-4444-555555555555"
 NAMESPACE = "4026531836"
@@ -93,6 +93,6 @@ def test_session_of_a_later_process_is_not_ours(tmp_path: Path) -> None:
 def test_ending_gives_up_on_what_can_not_be_killed() -> None:
     """The wait is bounded: the grace, then two seconds."""
     now = iter(range(100))
-    unkillable = Process(pid=2**22 + 1, session=1, start_ticks=1, state="D")
+    unkillable = ProcessEntry(pid=2**22 + 1, session=1, start_ticks=1, state="D")
     assert end_all(lambda: [unkillable], grace_s=3, clock=lambda: float(next(now)), sleep=lambda _: None) is False
     assert next(now) == 7

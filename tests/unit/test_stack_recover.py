@@ -11,7 +11,7 @@ from factories import run
 from seatrial.errors import UsageError
 from seatrial.experiment import maintenance
 from seatrial.record import documents
-from seatrial.stack.ownership import this_owner
+from seatrial.stack.cleanup import this_owner
 
 ME = this_owner()
 
@@ -23,7 +23,7 @@ def test_private_files_of_a_dead_run_are_removed(tmp_path: Path) -> None:
     (folder.root / "work/secret.yaml").touch()
     maintenance.recover(folder)
     assert not (folder.root / "work").exists()
-    assert documents.load(folder).status == "recovered"
+    assert documents.load_document(folder).status == "recovered"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 from seatrial.stack.logs import write_clean
-from seatrial.wire.redaction_ import Redactor
+from seatrial.wire.redaction import Redactor
 
 
 def test_values_are_masked_also_url_encoded() -> None:

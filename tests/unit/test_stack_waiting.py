@@ -10,11 +10,8 @@ import pytest
 
 from seatrial.errors import NotReady, ServiceExited, StackFailed
 from seatrial.model import FrontDoor, Probe
-from seatrial.stack.cleanup import reason_to_remove
-from seatrial.stack.ownership import Life, Owner
-from seatrial.stack.readiness import Route, find_route, is_of_this_host
-from seatrial.stack.readiness_ import ReadinessWatch, await_ready
-from seatrial.stack.removal import Kind, Labelled
+from seatrial.stack.cleanup import Labelled, Life, ObjectKind, Owner, reason_to_remove
+from seatrial.stack.readiness import ReadinessWatch, Route, await_ready, find_route, is_of_this_host
 from seatrial.stack.watchdog import WatchdogState
 
 OWNER = Owner(42, 500, "boot", "4026531836", "machine")
@@ -153,7 +150,7 @@ def test_only_what_has_no_living_owner_is_removed(
 ) -> None:
     """A dead owner, or a past deadline; never what a living process owns, nor a label that is not ours."""
     marks = {"seatrial.run": "r1", "seatrial.owner": str(OWNER), "seatrial.deadline": "100"} | labels
-    thing = Labelled(kind=Kind.VOLUME, id="v", name="v", labels=marks)
+    thing = Labelled(kind=ObjectKind.VOLUME, id="v", name="v", labels=marks)
     assert reason_to_remove(thing, lambda _: life, now_s) == reason
 
 

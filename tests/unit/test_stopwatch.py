@@ -17,12 +17,12 @@ from seatrial.load.driver import LoadObserver
 from seatrial.model import INVALIDATING, LoadSecond, NoteKind, Phase, Span
 from seatrial.progress import Progress
 from seatrial.record import documents
-from seatrial.sampler.live import Glance, Held
+from seatrial.sampler.live import LiveReading, LiveReadings
 from seatrial.units import NS_PER_S
 from seatrial.wire.histogram import bucket
-from seatrial.wire.tables import Reading
+from seatrial.wire.streams import Reading
 
-NOTHING: Mapping[str, Held] = {}
+NOTHING: Mapping[str, LiveReading] = {}
 
 
 def _second(*, good: int = 0, failed: int = 0, took_s: float = 0.01, endpoint: str = "token") -> LoadSecond:
@@ -32,8 +32,8 @@ def _second(*, good: int = 0, failed: int = 0, took_s: float = 0.01, endpoint: s
     )
 
 
-def _held(memory: int | None = None, swap: int | None = None, limit: int | None = None) -> Held:
-    return Held(memory_bytes=memory, swap_bytes=swap, limit_bytes=limit)
+def _held(memory: int | None = None, swap: int | None = None, limit: int | None = None) -> LiveReading:
+    return LiveReading(memory_bytes=memory, swap_bytes=swap, limit_bytes=limit)
 
 
 def test_failures_fire_after_their_span() -> None:
@@ -106,7 +106,7 @@ def test_throughput_that_is_too_low_fires_too() -> None:
         ("memory of auth > 1KiB", {}, False),
     ],
 )
-def test_memory_and_swap_are_read_while_it_lasts(rule: str, held: Mapping[str, Held], fires: bool) -> None:  # noqa: FBT001
+def test_memory_and_swap_are_read_while_it_lasts(rule: str, held: Mapping[str, LiveReading], fires: bool) -> None:  # noqa: FBT001
     """In bytes, or as a share of the limit; without a limit there is no share."""
     watch = StopRules([rule])
 
@@ -155,7 +155,7 @@ def test_what_a_load_reports_is_written_into_its_run(tmp_path: Path) -> None:
     monitor.phases_known(spans)
     monitor.note(NoteKind.WORKER_LOST, "gone")
 
-    document = documents.load(record.folder)
+    document = documents.load_document(record.folder)
     assert (document.spans, document.notes[-1].text) == (spans, "gone")
     assert not monitor.enough()
     rules.take(_second(failed=1), NOTHING)
@@ -182,7 +182,7 @@ def test_replicas_are_summed_and_what_has_ended_is_left_out() -> None:
     one = Reading(usage_bytes=100, working_set_bytes=60, swap_bytes=0, limit_bytes=200)
     sources = [("web", _Source(one)), ("web", _Source(one)), ("gone", _Source(ProcessLookupError(3, "no")))]
 
-    assert Glance(sources).held() == {"web": _held(120, 0, 400)}
+    assert LiveReadings(sources).held() == {"web": _held(120, 0, 400)}
 
 
 def _reported(*stalls: int, flow: str = "play") -> LoadSecond:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from seatrial.measure import strain
+from seatrial.measure import generator
 from seatrial.model import LoadSecond
 
 MS = 1_000_000
@@ -16,7 +16,7 @@ WELL = LoadSecond(
 
 
 def _said(*seconds: LoadSecond, share: float = 0.05) -> str:
-    return strain.overload(seconds, 200 * MS, share)
+    return generator.overload(seconds, 200 * MS, share)
 
 
 def test_a_generator_that_does_well_is_not_blamed() -> None:
@@ -46,8 +46,8 @@ def test_what_was_wrong_is_named(change: dict[str, float | None], word: str) -> 
 def test_what_may_be_late_follows_from_the_budgets() -> None:
     """A tenth of the strictest latency, at least 10 ms, and as many as may break it."""
     slipped = [replace(WELL, slip_p99_ns=15 * MS)]
-    assert strain.overload(slipped, 200 * MS, 0.05) == ""
-    assert "more than 10 ms late" in strain.overload(slipped, 50 * MS, 0.05)
+    assert generator.overload(slipped, 200 * MS, 0.05) == ""
+    assert "more than 10 ms late" in generator.overload(slipped, 50 * MS, 0.05)
     four_late = [replace(WELL, loop_lag_p99_ns=21 * MS)] * 4 + [WELL]
     assert _said(*four_late) == ""
     assert "4 of 100 ticks" in _said(*four_late, share=0.01)
@@ -63,14 +63,14 @@ def test_a_pool_that_is_too_small_for_the_rate_is_told() -> None:
     """2,000/s at 200 ms are 400 in flight; with as many users it is the stack that is slow."""
     asked = {"rate_per_s": 2000.0, "strictest_ns": 200 * MS}
 
-    assert "--users" in strain.pool_short(late=5, users=200, **asked)  # type: ignore[arg-type]
-    assert strain.pool_short(late=5, users=400, **asked) == ""  # type: ignore[arg-type]
-    assert strain.pool_short(late=0, users=200, **asked) == ""  # type: ignore[arg-type]
+    assert "--users" in generator.pool_short(late=5, users=200, **asked)  # type: ignore[arg-type]
+    assert generator.pool_short(late=5, users=400, **asked) == ""  # type: ignore[arg-type]
+    assert generator.pool_short(late=0, users=200, **asked) == ""  # type: ignore[arg-type]
 
 
 def test_flows_of_many_requests_keep_their_users_for_longer() -> None:
     """100 pulls a second of 3 s each are 300 in flight, however quickly each of their requests is answered."""
     asked = {"rate_per_s": 100.0, "strictest_ns": 200 * MS, "late": 5, "users": 200}
 
-    assert strain.pool_short(**asked) == ""  # type: ignore[arg-type]
-    assert "300 requests in flight" in strain.pool_short(flow_s=3.0, **asked)  # type: ignore[arg-type]
+    assert generator.pool_short(**asked) == ""  # type: ignore[arg-type]
+    assert "300 requests in flight" in generator.pool_short(flow_s=3.0, **asked)  # type: ignore[arg-type]

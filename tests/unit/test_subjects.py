@@ -11,7 +11,7 @@ from experiments import Truth, experiment
 
 from seatrial.analysis.experiment import analyse
 from seatrial.compare.comparison import Overall
-from seatrial.record import documents, plans
+from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 
 SAME = {"base": Truth(), "again": Truth()}
@@ -21,10 +21,10 @@ OLD, NEW = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 def _with_images(folder: Path, images: Mapping[int, Mapping[str, str]], variant: str = "") -> Path:
     """Write into the runs of these blocks what images they were of; into those of one variant, if it is named."""
     for run in map(RunFolder, folder.glob("runs/*")):
-        document = documents.load(run)
+        document = documents.load_document(run)
         if document.block in images and variant in {"", document.variant}:
             subject = {**document.facts["subject"], "images": images[document.block]}
-            documents.save(run, replace(document, facts={**document.facts, "subject": subject}))
+            documents.save_document(run, replace(document, facts={**document.facts, "subject": subject}))
     return folder
 
 
@@ -85,7 +85,9 @@ def test_the_stored_runs_that_stand_for_a_base_are_looked_at_too(tmp_path: Path,
     stored = experiment(tmp_path, {"base": Truth()}, blocks=4)
     _with_images(stored, {block: {"app": OLD} for block in (1, 2, 3)} | {4: {"app": other}})
     here = experiment(tmp_path, {"base": Truth()}, blocks=4)
-    plans.save(here, replace(plans.load(here), base="stored", against=str(stored), stored="base"))
+    documents.save_plan(
+        here, replace(documents.load_plan(here), base="stored", against=str(stored), stored="base")
+    )
 
     comparison = analyse(here).comparison
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pytest
 from bokeh.models import LogAxis
 
-from seatrial.report.ticks import logarithmic
+from seatrial.report.timeline import logarithmic_ticks
 
 
 def ticks(values: Sequence[float]) -> list[float]:
     """Return the ticks that lie among the values, and those next to them."""
     axis = LogAxis()
-    logarithmic(axis, values)
+    logarithmic_ticks(axis, values)
     return [float(tick) for tick in axis.ticker.ticks]  # type: ignore[attr-defined]
 
 

@@ -9,14 +9,16 @@ import overhead
 import pytest
 from overhead import Took
 
-from seatrial.record import courses
-from seatrial.record.courses import Course
+from seatrial.record import documents
+from seatrial.record.documents import ExperimentProgress
 
 
 def test_loads_are_told_by_the_phases_and_blocks_by_the_course(tmp_path: Path) -> None:
     """The made-up runs have load for 6 s each; two variants in two blocks."""
     folder = experiments.experiment(tmp_path, blocks=2)
-    courses.save(folder, Course(blocks=2, stopped="decided", lasted_s=39.0, blocks_s=(21.0, 18.0)))
+    documents.save_progress(
+        folder, ExperimentProgress(blocks=2, stopped="decided", lasted_s=39.0, blocks_s=(21.0, 18.0))
+    )
 
     found = overhead.took(folder, whole_s=40.0)
 
@@ -30,7 +32,7 @@ def test_loads_are_told_by_the_phases_and_blocks_by_the_course(tmp_path: Path) -
 def test_a_block_without_its_runs_is_an_error(tmp_path: Path) -> None:
     """A table that says nothing of a missing block would flatter."""
     folder = experiments.experiment(tmp_path, blocks=2)
-    courses.save(folder, Course(blocks=3, blocks_s=(21.0, 18.0, 20.0)))
+    documents.save_progress(folder, ExperimentProgress(blocks=3, blocks_s=(21.0, 18.0, 20.0)))
 
     with pytest.raises(ValueError, match=r"shorter|longer"):
         list(overhead.table(overhead.took(folder, whole_s=40.0)))

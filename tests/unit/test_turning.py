@@ -9,9 +9,7 @@ import pytest
 
 from seatrial.load.child import LoadSettings
 from seatrial.load.driver import LoadObserver
-from seatrial.load.meeting import Meeting
-from seatrial.load.slices import SliceDriver
-from seatrial.load.turns import Slicing
+from seatrial.load.slices import Barrier, SliceDriver, Slicing
 from seatrial.model import Load, LoadSecond, NoteKind, Phase, Span
 from seatrial.wire.histogram import bucket
 
@@ -28,7 +26,7 @@ class _Block(LoadObserver):
         self.seconds: list[Phase] = []
         self.notes: list[tuple[NoteKind, str]] = []
         slicing = Slicing(order=("a", "b") * ROUNDS, warm=2 * WARM, slice_s=1.0, settle_s=0.2, stable=stable)
-        self.meeting = Meeting(slicing, "ab", clock=lambda: self.now_ns)
+        self.meeting = Barrier(slicing, "ab", clock=lambda: self.now_ns)
         for name in "ab":
             self.meeting.arrive(name)
         self.start_ns = self.meeting.start_ns or 0

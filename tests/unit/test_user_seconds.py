@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from seatrial.user.seconds import LEAST_NS, Seconds
-from seatrial.wire.tables import GENERATOR, row_columns
+from seatrial.user.health import LEAST_NS, Seconds
+from seatrial.wire.streams import GENERATOR, row_columns
 
 S = 1_000_000_000
 HEALTH = ("cpu_fraction", "loop_lag_p50_ns", "loop_lag_p99_ns", "slip_p99_ns")

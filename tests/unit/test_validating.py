@@ -9,10 +9,10 @@ import factories
 import pytest
 
 from seatrial.compare import budgets, capacity_trial
-from seatrial.compare.budgets import Kept
-from seatrial.compare.carrying import Validation
+from seatrial.compare.budgets import BudgetWord
+from seatrial.compare.capacity import Validation
 from seatrial.experiment import capacity_trials
-from seatrial.measure.growth import Growth
+from seatrial.measure.services import Growth
 from seatrial.record import documents
 from seatrial.record.seal import seal
 
@@ -29,7 +29,7 @@ def _judged(folder: Path, *texts: str, cpu_fraction: float = 0.3, **changes: Any
     factories.write_lines(run.streams, "generator", seconds, table="generator")
     host = [one | {"stolen_ns": 0} for one in factories.readings(cores=1.5)]
     factories.write_samples(run.streams, "host", host)
-    seal(run, documents.load(run))
+    seal(run, documents.load_document(run))
     asked = capacity_trial.search_budgets([budgets.parse(text) for text in texts])
     return capacity_trials.validation(asked, run, 23.0, 30.0)
 
@@ -39,7 +39,7 @@ def test_budgets_and_memory_of_the_window_are_judged(tmp_path: Path) -> None:
     found = _judged(tmp_path, 'p95 of "blob" < 100ms', "peak unreclaimable of registry < 10MiB")
     slopes = {slope.service: slope for slope in found.memory}
 
-    assert [one.word for one in found.budgets] == [Kept.KEPT, Kept.BROKEN]
+    assert [one.word for one in found.budgets] == [BudgetWord.KEPT, BudgetWord.BROKEN]
     assert "peak unreclaimable of registry" in found.budgets[1].text
     assert (found.invalid, found.saturated, found.strained) == ("", "", "")
     assert set(slopes) == {"nginx", "registry"}
@@ -59,7 +59,7 @@ def test_a_busy_generator_does_not_question_what_was_only_not_decided(tmp_path: 
     """Of 714 requests none failed: fewer than 0.1 % can't be told from so few, with whatever generator."""
     found = _judged(tmp_path, 'p95 of "blob" < 100ms', "failures < 0.1%", cpu_fraction=0.97)
 
-    assert [one.word for one in found.budgets] == [Kept.KEPT, Kept.NOT_DECIDED]
+    assert [one.word for one in found.budgets] == [BudgetWord.KEPT, BudgetWord.NOT_DECIDED]
     assert found.invalid == ""
     assert "generator busy" in found.strained
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.compare import effects, failing, ranks
-from seatrial.compare.effects import Effect, Scale
-from seatrial.compare.verdicts import Verdict, invalid, verdict
-from seatrial.compare.words import DECIDED, Word, word
+from seatrial.compare import effects, verdicts
+from seatrial.compare.effects import Effect
+from seatrial.compare.verdicts import DECIDED, Verdict, Word, invalid, verdict, word
 from seatrial.measure import metric
+from seatrial.measure.metric import Scale
 
 P95 = metric.parse('p95 of "token"')
 THROUGHPUT = metric.parse("throughput within 10%")
@@ -163,7 +163,7 @@ def test_what_the_ranks_do_not_tell_from_zero_is_vetoed(
 ) -> None:
     """In these sixes t says below 5 %, the signs 2 of 32: likely, small, and even a regression are undone."""
     effect = Effect(differences=differences)
-    assert effects.p_value(effect) < 0.05 < ranks.sign_flip_p(effect)
+    assert effects.p_value(effect) < 0.05 < effects.sign_flip_p(effect)
     assert word(effect, margin, 0.05, 0.05) == (expected, True)
     assert word(effect.mirrored(), margin, 0.05, 0.05) == (expected, True)
 
@@ -171,7 +171,7 @@ def test_what_the_ranks_do_not_tell_from_zero_is_vetoed(
 def test_the_signs_alone_can_veto() -> None:
     """The signed-rank interval begins above zero here, but 9 of 128 signs are as extreme."""
     effect = Effect(differences=(-0.05, 0.09, 0.09, 0.1, 0.09, -0.05, 0.07, 0.14))
-    span = ranks.signed_rank_interval(effect, 0.05)
+    span = effects.signed_rank_interval(effect, 0.05)
     assert span is not None
     assert span.low > 0
     assert word(effect, 0.01, 0.05, 0.05) == (Word.INCONCLUSIVE, True)
@@ -271,7 +271,7 @@ def test_who_fails_more_is_not_praised(asked: metric.Metric, good: Word) -> None
     """A refusal is fast and costs nothing: one point of failures takes the word back, whatever it was."""
     praised = replace(invalid("v", asked, "", gated=True), word=good, reason="")
     failures = Effect(differences=(0.01, 0.012, 0.008), scale=Scale.DIFFERENCE)
-    (found,) = failing.withheld([praised], failures, 0.001)
+    (found,) = verdicts.withhold_gains_of_failing_side([praised], failures, 0.001)
     assert (found.word, found.withheld) == (Word.INVALID, True)
     assert found.text == "INVALID: not comparable: it fails more, by 1 point"
 
@@ -291,7 +291,7 @@ def test_only_what_failing_helps_is_taken_back(share: float, bad: Word, expected
     """Up to the threshold nothing happens; who fails more keeps its blame; the mirror holds for the base."""
     one = replace(invalid("v", P95, "", gated=True), word=bad, reason="")
     failures = Effect(differences=(share,) * 3, scale=Scale.DIFFERENCE)
-    assert failing.withheld([one], failures, 0.001)[0].word is expected
+    assert verdicts.withhold_gains_of_failing_side([one], failures, 0.001)[0].word is expected
 
 
 def test_memory_is_held_whether_requests_fail_or_not() -> None:
@@ -299,13 +299,16 @@ def test_memory_is_held_whether_requests_fail_or_not() -> None:
     memory = metric.parse("unreclaimable memory")
     one = replace(invalid("v", memory, "", gated=True), word=Word.IMPROVEMENT, reason="")
     failures = Effect(differences=(0.5,) * 3, scale=Scale.DIFFERENCE)
-    assert failing.withheld([one], failures, 0.001) == [one]
+    assert verdicts.withhold_gains_of_failing_side([one], failures, 0.001) == [one]
 
 
 def test_without_failures_known_nothing_is_praised() -> None:
     """An improvement might be that of refusing."""
     one = replace(invalid("v", P95, "", gated=True), word=Word.IMPROVEMENT, reason="")
-    assert failing.withheld([one], None, 0.001)[0].text == "INVALID: not comparable: failures were not measured"
+    assert (
+        verdicts.withhold_gains_of_failing_side([one], None, 0.001)[0].text
+        == "INVALID: not comparable: failures were not measured"
+    )
 
 
 def test_every_word_but_two_has_a_mirror_and_decides_or_not() -> None:

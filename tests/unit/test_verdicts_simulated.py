@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats  # type: ignore[import-untyped]
 
-from seatrial.compare import looks
-from seatrial.compare.words import BETTER, WORSE, Word
+from seatrial.compare import comparison
+from seatrial.compare.verdicts import BETTER, WORSE, Word
 
 DRAWS = 200
 KINDS = ("independent", "autocorrelated", "heavy_tailed", "drifting", "with_outliers", "with_missing")
@@ -69,6 +69,6 @@ def test_three_planned_looks_raise_false_alarms_in_less_than_five_per_cent() -> 
     random = np.random.default_rng(1)
     series = random.normal(0, 1, (20_000, 20))
     alarmed = np.zeros(len(series), dtype=bool)
-    for look in looks.planned(20):
+    for look in comparison.planned(20):
         alarmed |= stats.ttest_1samp(series[:, : look.blocks], 0, axis=1).pvalue <= look.alpha
     assert 0.03 < alarmed.mean() < 0.045

@@ -11,28 +11,27 @@ import factories
 import pytest
 from experiments import Truth, experiment
 
-from seatrial.analysis import endings, failures
 from seatrial.analysis import experiment as experiment_analysis
-from seatrial.analysis import run as run_analysis
+from seatrial.analysis import stored_runs
 from seatrial.analysis.experiment import analyse
-from seatrial.analysis.results import Weighed
+from seatrial.analysis.results import ExperimentResult
+from seatrial.analysis.run import analyse_run
 from seatrial.analysis.stored_runs import RunCache
-from seatrial.compare.budgets import Kept
+from seatrial.compare.budgets import BudgetWord
 from seatrial.compare.comparison import Overall
 from seatrial.compare.pairing import FAILURES
-from seatrial.compare.verdicts import Verdict
-from seatrial.compare.words import Word
+from seatrial.compare.verdicts import Verdict, Word
 from seatrial.errors import UsageError
 from seatrial.measure.metric import Kind
 from seatrial.model import Look, Note, NoteKind, Phase, Span
-from seatrial.record import courses, documents, plans
+from seatrial.record import documents
 from seatrial.record.folder import RunFolder
-from seatrial.report import series_files
+from seatrial.report import ci_exports
 
 P95 = 'p95 of "blob"'
 
 
-def of(weighed: Weighed, variant: str, metric: str) -> Verdict:
+def of(weighed: ExperimentResult, variant: str, metric: str) -> Verdict:
     """Return the verdict on one gated metric."""
     assert weighed.comparison
     return next(one for one in weighed.comparison.gated if (one.variant, one.metric.text) == (variant, metric))
@@ -83,7 +82,7 @@ def test_all_requests_failed(tmp_path: Path) -> None:
 
     assert of(weighed, "dead", FAILURES.text).word is Word.REGRESSION
     assert of(weighed, "dead", P95).word is Word.INVALID
-    assert [one.word for one in weighed.budgets["dead"]] == [Kept.BROKEN, Kept.BROKEN]
+    assert [one.word for one in weighed.budgets["dead"]] == [BudgetWord.BROKEN, BudgetWord.BROKEN]
 
 
 def test_nothing_but_failures_on_both_sides(tmp_path: Path) -> None:
@@ -124,14 +123,14 @@ def test_a_run_that_died_is_an_outcome(tmp_path: Path) -> None:
     weighed = analyse(experiment(tmp_path, {"base": Truth(), "small": Truth(changes=killed)}))
 
     assert weighed.comparison
-    assert weighed.comparison.endings[0].counts == {failures.KILLED: 6}
+    assert weighed.comparison.endings[0].counts == {stored_runs.KILLED: 6}
     assert weighed.exit_code() == 1
 
 
 def test_an_unfinished_block_is_not_mixed_in(tmp_path: Path) -> None:
     """An interrupted run does not count, and neither does what stands beside it."""
     folder = experiment(tmp_path, blocks=3)
-    plans.save(folder, replace(plans.load(folder), blocks=(("base", "again"),) * 4))
+    documents.save_plan(folder, replace(documents.load_plan(folder), blocks=(("base", "again"),) * 4))
     stopped = Truth(changes={"status": "interrupted"})
     experiments.run(folder, "base", 4, Truth())
     experiments.run(folder, "again", 4, stopped)
@@ -211,7 +210,7 @@ def test_the_level_is_that_of_the_look(blocks: int, alpha: float) -> None:
     looks = tuple(Look(blocks=at, alpha=level) for at, level in ((6, 0.01), (10, 0.015), (20, 0.025)))
     plan = replace(experiments.planned(experiments.SAME, 20), looks=looks)
 
-    assert experiment_analysis.level(plan, blocks) == alpha
+    assert experiment_analysis.confidence_alpha(plan, blocks) == alpha
 
 
 def test_a_selfcheck_tells_the_noise_floor(tmp_path: Path) -> None:
@@ -226,7 +225,7 @@ def test_the_noise_floor_is_that_of_the_comparison_that_was_planned(tmp_path: Pa
     """With eight variants to compare a smaller level is left for each, and less can be seen."""
     folder = experiment(tmp_path, command="selfcheck")
     alone = analyse(folder).floors
-    plans.save(folder, replace(plans.load(folder), sides=8))
+    documents.save_plan(folder, replace(documents.load_plan(folder), sides=8))
 
     among_others = analyse(folder).floors
 
@@ -239,8 +238,12 @@ def test_budgets_over_blocks(tmp_path: Path) -> None:
 
     weighed = analyse(experiment(tmp_path, {"base": Truth(), "slow": Truth(took_ms=40)}, budgets=budgets))
 
-    assert [one.word for one in weighed.budgets["base"]] == [Kept.KEPT, Kept.BROKEN]
-    assert [one.word for one in weighed.budgets["slow"]] == [Kept.BROKEN, Kept.BROKEN, Kept.BROKEN]
+    assert [one.word for one in weighed.budgets["base"]] == [BudgetWord.KEPT, BudgetWord.BROKEN]
+    assert [one.word for one in weighed.budgets["slow"]] == [
+        BudgetWord.BROKEN,
+        BudgetWord.BROKEN,
+        BudgetWord.BROKEN,
+    ]
     assert weighed.budgets["base"][1].reason.endswith("was never measured")
 
 
@@ -260,9 +263,13 @@ def test_what_a_variant_keeps_is_open_while_a_run_did_not_finish(tmp_path: Path)
 
     weighed = analyse(folder)
 
-    assert [one.word for one in weighed.budgets["again"]] == [Kept.NOT_DECIDED, Kept.NOT_DECIDED, Kept.BROKEN]
+    assert [one.word for one in weighed.budgets["again"]] == [
+        BudgetWord.NOT_DECIDED,
+        BudgetWord.NOT_DECIDED,
+        BudgetWord.BROKEN,
+    ]
     assert weighed.budgets["again"][0].reason.startswith("was stopped early in 1 of 5 runs; kept in the others")
-    assert [one.word for one in weighed.budgets["base"]] == [Kept.KEPT, Kept.BROKEN]
+    assert [one.word for one in weighed.budgets["base"]] == [BudgetWord.KEPT, BudgetWord.BROKEN]
 
 
 def test_a_budget_relative_to_the_base_is_measured_though_nothing_else_asks_for_it(tmp_path: Path) -> None:
@@ -271,7 +278,7 @@ def test_a_budget_relative_to_the_base_is_measured_though_nothing_else_asks_for_
 
     weighed = analyse(experiment(tmp_path, budgets=budgets))
 
-    assert [one.word for one in weighed.budgets["again"]] == [Kept.KEPT]
+    assert [one.word for one in weighed.budgets["again"]] == [BudgetWord.KEPT]
     assert {one.run.counts['failures of "blob"'] for one in weighed.taken} == {weighed.taken[0].run.requests}
 
 
@@ -282,7 +289,11 @@ def test_shared_cores_decide_no_budget_by_a_difference_of_latency(tmp_path: Path
 
     weighed = analyse(experiment(tmp_path, budgets=budgets, pinning=pinning))
 
-    assert [one.word for one in weighed.budgets["again"]] == [Kept.KEPT, Kept.NOT_DECIDED, Kept.KEPT]
+    assert [one.word for one in weighed.budgets["again"]] == [
+        BudgetWord.KEPT,
+        BudgetWord.NOT_DECIDED,
+        BudgetWord.KEPT,
+    ]
     assert weighed.budgets["again"][1].reason.startswith("load and stack shared cores")
 
 
@@ -298,7 +309,7 @@ def test_a_plain_run_has_nothing_to_compare(tmp_path: Path) -> None:
     weighed = analyse(experiment(tmp_path, {"base": Truth()}, blocks=1, command="run"))
 
     assert weighed.comparison is None
-    assert [one.word for one in weighed.budgets["base"]] == [Kept.KEPT, Kept.KEPT]
+    assert [one.word for one in weighed.budgets["base"]] == [BudgetWord.KEPT, BudgetWord.KEPT]
     assert weighed.exit_code() == 0
 
 
@@ -309,14 +320,14 @@ def test_a_plain_run_has_no_base_for_its_budgets(tmp_path: Path, pinning: dict[s
     folder = experiment(tmp_path, {"base": Truth()}, blocks=1, command="run", budgets=budgets, pinning=pinning)
 
     (root,) = (folder / "runs").iterdir()
-    page = documents.load(RunFolder(root))
-    documents.save(RunFolder(root), replace(page, scenario={**page.scenario, "budgets": budgets}))
+    page = documents.load_document(RunFolder(root))
+    documents.save_document(RunFolder(root), replace(page, scenario={**page.scenario, "budgets": budgets}))
 
-    weighed, review = analyse(folder), run_analysis.review(RunFolder(root))
+    weighed, review = analyse(folder), analyse_run(RunFolder(root))
 
     why = "one run alone has no base to compare with: seatrial compare judges it"
     for told in (weighed.budgets["base"], review.budgets):
-        assert [one.word for one in told] == [Kept.KEPT, Kept.NOT_DECIDED]
+        assert [one.word for one in told] == [BudgetWord.KEPT, BudgetWord.NOT_DECIDED]
         assert told[1].reason == why
     assert (weighed.exit_code(), weighed.exit_code(strict=True)) == (0, 7)
     assert (review.exit_code(), review.exit_code(strict=True)) == (0, 7)
@@ -357,7 +368,7 @@ def test_on_another_host_only_what_is_the_stacks_own_gates(tmp_path: Path) -> No
 
     assert weighed.comparison
     assert {one.metric.kind for one in weighed.comparison.gated} == {Kind.CPU, Kind.MEMORY}
-    assert [one.word for one in weighed.budgets["head"]] == [Kept.KEPT, Kept.NOT_DECIDED]
+    assert [one.word for one in weighed.budgets["head"]] == [BudgetWord.KEPT, BudgetWord.NOT_DECIDED]
     assert weighed.budgets["head"][1].reason == 'p95 of "blob" can\'t be compared across what differs: host'
 
 
@@ -411,7 +422,7 @@ def test_processor_time_of_turns(tmp_path: Path) -> None:
 )
 def test_how_a_run_failed(error: str, ended: str) -> None:
     """In words that are the same in every block, so that they can be counted."""
-    assert endings.of("failed", error, ()).ended == ended
+    assert stored_runs.endings_of("failed", error, ()).ended == ended
 
 
 LOG = "x: no space left in the cache, not ready, seeding, worker exited, ended with exit code 3"
@@ -447,7 +458,7 @@ def test_how_a_run_failed_is_told_by_its_error_and_not_by_a_log(
     """Whatever words a service's last lines, or its name, have in common with our own."""
     failure = {"type": kind, "what": what, "seen": seen}
 
-    found = endings.of("failed", f"{what}\n  seen:     {seen}", (), failure=failure)
+    found = stored_runs.endings_of("failed", f"{what}\n  seen:     {seen}", (), failure=failure)
 
     assert (found.ended, found.invalid, found.why) == (ended, "", what)
 
@@ -463,7 +474,7 @@ def test_how_a_run_failed_is_told_by_its_error_and_not_by_a_log(
 )
 def test_an_error_that_is_not_of_the_stack_is_no_outcome(kind: str, what: str) -> None:
     """By its type, whatever its text."""
-    found = endings.of("failed", what, (), failure={"type": kind, "what": what})
+    found = stored_runs.endings_of("failed", what, (), failure={"type": kind, "what": what})
 
     assert (found.ended, found.invalid) == ("finished", what)
 
@@ -489,8 +500,8 @@ def test_why_an_experiment_ended_before_its_plan_did_is_in_the_reason(tmp_path: 
     """Beside what the blocks came to that there are; the runs that are missing are no riddle."""
     failed = Truth(changes={"status": "failed", "error": "the stack is not ready after 3 s", "spans": ()})
     folder = experiment(tmp_path, {"base": failed, "again": failed}, blocks=2)
-    plans.save(folder, replace(plans.load(folder), blocks=(("base", "again"),) * 8))
-    courses.save(folder, courses.Course(blocks=2, stopped="the base never came up"))
+    documents.save_plan(folder, replace(documents.load_plan(folder), blocks=(("base", "again"),) * 8))
+    documents.save_progress(folder, documents.ExperimentProgress(blocks=2, stopped="the base never came up"))
 
     weighed = analyse(folder)
 
@@ -505,8 +516,8 @@ def test_what_is_kept_needs_no_reason(tmp_path: Path) -> None:
     """A look that decided ends an experiment as it should."""
     same = {"base": Truth(scatter=0, requests=1000), "again": Truth(scatter=0, requests=1000)}
     folder = experiment(tmp_path, same)
-    plans.save(folder, replace(plans.load(folder), blocks=(("base", "again"),) * 8))
-    courses.save(folder, courses.Course(blocks=6, stopped="decided"))
+    documents.save_plan(folder, replace(documents.load_plan(folder), blocks=(("base", "again"),) * 8))
+    documents.save_progress(folder, documents.ExperimentProgress(blocks=6, stopped="decided"))
 
     weighed = analyse(folder)
 
@@ -518,8 +529,10 @@ def test_without_a_whole_block_the_runs_that_ended_early_are_told(tmp_path: Path
     """And why the experiment went no further."""
     failed = Truth(changes={"status": "failed", "error": "the stack is not ready after 3 s", "spans": ()})
     folder = experiment(tmp_path, {"base": failed}, blocks=1)
-    plans.save(folder, replace(plans.load(folder), blocks=(("base", "again"),)))
-    courses.save(folder, courses.Course(blocks=1, stopped="the budget of 70 s is used up"))
+    documents.save_plan(folder, replace(documents.load_plan(folder), blocks=(("base", "again"),)))
+    documents.save_progress(
+        folder, documents.ExperimentProgress(blocks=1, stopped="the budget of 70 s is used up")
+    )
 
     assert analyse(folder).why_not == (
         "no block has come to its end: the budget of 70 s is used up; "
@@ -551,11 +564,11 @@ def test_what_values_are_counted_in_is_weighed_with_them(tmp_path: Path) -> None
 
 def test_what_befell_the_harness_is_no_outcome() -> None:
     """A daemon that went away says nothing about the variant."""
-    assert endings.of("failed", "no Docker daemon answers", ()).invalid == "no Docker daemon answers"
+    assert stored_runs.endings_of("failed", "no Docker daemon answers", ()).invalid == "no Docker daemon answers"
     busy = Note(kind=NoteKind.GENERATOR_BUSY, text="95 %")
     slow = Note(kind=NoteKind.SATURATED, text="80 % completed")
-    assert endings.of("complete", "", (busy, slow)).invalid == "generator busy: 95 %"
-    assert endings.of("complete", "", (slow,)).ended == "did not keep up with the rate"
+    assert stored_runs.endings_of("complete", "", (busy, slow)).invalid == "generator busy: 95 %"
+    assert stored_runs.endings_of("complete", "", (slow,)).ended == "did not keep up with the rate"
 
 
 def test_what_is_saved_is_what_is_said(tmp_path: Path) -> None:
@@ -563,7 +576,7 @@ def test_what_is_saved_is_what_is_said(tmp_path: Path) -> None:
     folder = experiment(tmp_path, blocks=2)
 
     weighed = analyse(folder)
-    series_files.save(weighed, folder)
+    ci_exports.save(weighed, folder)
 
     assert json.loads((folder / "verdict.json").read_text())["verdict"] == weighed.word
     assert {"verdict.md", "junit.xml", "benchmark.json", "changes.csv"} <= {one.name for one in folder.iterdir()}
@@ -601,7 +614,9 @@ def test_a_run_that_was_sealed_anew_is_read_again(tmp_path: Path) -> None:
     folder, cache = experiment(tmp_path, blocks=3), RunCache()
     analyse(folder, cache=cache)
     run = RunFolder(next(folder.glob("runs/*base-b2")))
-    documents.save(run, replace(documents.load(run), notes=(Note(kind=NoteKind.SERVICE_RESTARTED, text="nginx"),)))
+    documents.save_document(
+        run, replace(documents.load_document(run), notes=(Note(kind=NoteKind.SERVICE_RESTARTED, text="nginx"),))
+    )
 
     changed = analyse(folder, cache=cache)
     assert changed == analyse(folder)

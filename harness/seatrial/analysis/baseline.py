@@ -1,4 +1,4 @@
-"""A stored experiment in the base's place: its runs, and what differs between then and now."""
+"""Stored runs in the place of the base variant, and the facts in which they differ."""
 
 from __future__ import annotations
 
@@ -6,31 +6,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from seatrial.analysis.results import Against
-from seatrial.analysis.stored_runs import AnalysedRun, Rules, RunCache, newest
-from seatrial.analysis.subjects import mark_image_mismatches
+from seatrial.analysis.results import AgainstBase
+from seatrial.analysis.stored_runs import AnalysedRun, Rules, RunCache, mark_image_mismatches, newest_runs
 from seatrial.compare import facts
 from seatrial.compare.facts import Difference
-from seatrial.compare.pairing import Block, Run
+from seatrial.compare.pairing import BlockValues, RunValues
 from seatrial.errors import UsageError
 from seatrial.measure import metric
 from seatrial.measure.metric import Metric
 from seatrial.model import ExperimentPlan
-from seatrial.record import documents, plans
+from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Base:
+class StoredBase:
     """The stored runs that stand for the base, by the numbers of their blocks; none without `--against`."""
 
     name: str
-    runs: Mapping[int, Run] = field(default_factory=dict)
+    runs: Mapping[int, RunValues] = field(default_factory=dict)
     shown: tuple[Metric, ...] = ()
-    against: Against | None = None
+    against: AgainstBase | None = None
     kinds: tuple[str, ...] = ()
 
-    def beside(self, block: Block, number: int) -> Block:
+    def beside(self, block: BlockValues, number: int) -> BlockValues:
         """Return a block with the base's run of the block of that number, if there is one."""
         return block if number not in self.runs else {self.name: self.runs[number], **block}
 
@@ -39,17 +38,17 @@ class Base:
         return all(metric.survives(asked, kind) for kind in self.kinds)
 
 
-def base(
+def stored_base(
     experiment: Path, plan: ExperimentPlan, runs: Sequence[AnalysedRun], rules: Rules, cache: RunCache
-) -> Base:
+) -> StoredBase:
     """Return what stands for the base; UsageError if the plan names an experiment that is not there."""
     if not plan.against:
-        return Base(name=plan.base)
+        return StoredBase(name=plan.base)
     place, variant = _place(experiment, plan)
     before = mark_image_mismatches(
         [
             cache.analysed(folder, document, rules)
-            for folder, document in newest(place)[0]
+            for folder, document in newest_runs(place)[0]
             if document.variant == variant
         ]
     )
@@ -59,11 +58,11 @@ def base(
     kinds = tuple(dict.fromkeys(difference.fact for difference in environment))
     asked = [*rules.gate, *(one for run in runs for one in run.shown)]
     lost = [one.text for one in asked if not all(metric.survives(one, kind) for kind in kinds)]
-    return Base(
+    return StoredBase(
         name=plan.base,
         runs={run.taken.block: run.taken.run for run in before},
         shown=tuple(one for run in before for one in run.shown),
-        against=Against(
+        against=AgainstBase(
             experiment=place.name,
             environment=tuple((one.name, one.there, one.here) for one in environment),
             subject=tuple((one.name, one.there, one.here) for one in subject),
@@ -89,5 +88,5 @@ def _place(experiment: Path, plan: ExperimentPlan) -> tuple[Path, str]:
         )
     folder = RunFolder(place)
     if folder.document.is_file():
-        return folder.experiment, plan.stored or documents.load(folder).variant
-    return place, plan.stored or plans.load(place).base
+        return folder.experiment, plan.stored or documents.load_document(folder).variant
+    return place, plan.stored or documents.load_plan(place).base

@@ -1,4 +1,4 @@
-"""One sealed run, from its folder to what every report shows of it: each table is read once."""
+"""A sealed run folder to a RunResult; each table is read once."""
 
 from __future__ import annotations
 
@@ -10,31 +10,36 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from seatrial.analysis.contents import About, Happened, Review, Times, placed
+from seatrial.analysis.results import Event, Overheads, RunInfo, RunResult, placed
 from seatrial.compare import budgets
 from seatrial.errors import UsageError
-from seatrial.measure import host_share, latency, validity, within_run
-from seatrial.measure import requests as tally
-from seatrial.measure import services as memory
-from seatrial.measure import slices as turns
-from seatrial.measure import values as measured
-from seatrial.measure.generator import generator, limit_ns
-from seatrial.measure.slices import Turns
-from seatrial.measure.tables import Floats, Flows, Generator, Requests, Samples, rows
+from seatrial.measure import requests as measure_requests
+from seatrial.measure import services as measure_services
+from seatrial.measure import slices as slice_counts
+from seatrial.measure import validity, values
+from seatrial.measure.generator import generator_use, late_limit_ns
+from seatrial.measure.slices import SliceTimes
+from seatrial.measure.tables import (
+    Floats,
+    FlowColumns,
+    GeneratorColumns,
+    RequestColumns,
+    SampleColumns,
+    Window,
+    measured_window,
+    where,
+)
 from seatrial.measure.validity import Sampling
 from seatrial.measure.values import Tables
-from seatrial.measure.window import Window, window
 from seatrial.model import Note
-from seatrial.record import documents, pieces, read
+from seatrial.record import documents, read
 from seatrial.record.documents import NO_ENGINE, RunDocument
 from seatrial.record.folder import RunFolder
 from seatrial.units import NS_PER_S
-from seatrial.wire.streams import NULL
-from seatrial.wire.tables import TABLES
+from seatrial.wire.streams import NULL, TABLES
 
 SAMPLE_HZ = 10.0
 """The sampler's rate unless `facts` says another."""
-
 _DEATHS = frozenset({"die"})
 """What the daemon tells when a container has ended; a restart begins with one."""
 
@@ -51,24 +56,24 @@ class RecordedRun:
     folder: RunFolder
     document: RunDocument
     window: Window
-    requests: Requests
-    other_requests: Requests
-    flows: Flows
+    requests: RequestColumns
+    other_requests: RequestColumns
+    flows: FlowColumns
     details: Mapping[str, Floats]
-    samples: Samples
-    generator: Generator
+    samples: SampleColumns
+    generator: GeneratorColumns
     events: tuple[Mapping[str, Any], ...]
-    slices: Turns | None
+    slices: SliceTimes | None
 
     @cached_property
-    def flows_in_window(self) -> Flows:
+    def flows_in_window(self) -> FlowColumns:
         """The flows that count."""
-        return rows(self.flows, self.window.rows(self.flows.phase))
+        return where(self.flows, self.window.rows(self.flows.phase))
 
     @cached_property
-    def samples_in_window(self) -> Samples:
+    def samples_in_window(self) -> SampleColumns:
         """The samples that count."""
-        return rows(self.samples, self.window.rows(self.samples.phase))
+        return where(self.samples, self.window.rows(self.samples.phase))
 
     @cached_property
     def tables(self) -> Tables:
@@ -86,11 +91,13 @@ class RecordedRun:
         )
 
 
-def load(folder: RunFolder) -> RecordedRun:
+def load_run(folder: RunFolder) -> RecordedRun:
     """Read the run in `folder`; UsageError if it can't be read or was not sealed."""
-    document, stamps, samples = documents.load(folder), pieces.stamps(folder), read.samples(folder)
-    judged = window(document.spans, stamps, samples.numbers["t_ns"])
-    inside, outside = tally.gathered(pieces.requests(folder), judged, pieces.count(folder))
+    document, stamps, samples = documents.load_document(folder), read.request_stamps(folder), read.samples(folder)
+    judged = measured_window(document.spans, stamps, samples.numbers["t_ns"])
+    inside, outside = measure_requests.request_stats(
+        read.request_batches(folder), judged, read.request_count(folder)
+    )
     flows = read.flows(folder)
     return RecordedRun(
         folder=folder,
@@ -103,27 +110,29 @@ def load(folder: RunFolder) -> RecordedRun:
         samples=samples,
         generator=read.generator(folder),
         events=tuple(read.events(folder)),
-        slices=turns.slice_times(document.spans, (inside, outside), flows),
+        slices=slice_counts.slice_times(document.spans, (inside, outside), flows),
     )
 
 
-def review(folder: RunFolder) -> Review:
+def analyse_run(folder: RunFolder) -> RunResult:
     """Read and judge the run in `folder`; UsageError as for `load`."""
-    return run_result(load(folder))
+    return run_result(load_run(folder))
 
 
-def run_result(run: RecordedRun) -> Review:
+def run_result(run: RecordedRun) -> RunResult:
     """Return all that reports show of a run; UsageError for a budget that can't be read."""
     document, judged = run.document, run.window
-    total = latency.all_requests(run.requests, judged.length_ns)
-    flows = latency.flows(run.flows_in_window, judged.length_ns)
-    served = measured.served(run.flows_in_window)
-    services = memory.services(run.samples_in_window, judged.length_ns, total.count, served)
+    total = measure_requests.all_requests(run.requests, judged.length_ns)
+    flows = measure_requests.flow_traffic(run.flows_in_window, judged.length_ns)
+    served = values.served(run.flows_in_window)
+    services = measure_services.services(run.samples_in_window, judged.length_ns, total.count, served)
     if run.slices is not None:
-        services = turns.services(services, run.samples, run.slices)
+        services = slice_counts.services(services, run.samples, run.slices)
 
     seconds = judged.seconds(run.generator.phase, run.generator.t_ns)
-    load_use = generator(turns.while_open(run.generator, document.spans), seconds, limit_ns(total.latency_ns))
+    load_use = generator_use(
+        slice_counts.while_open(run.generator, document.spans), seconds, late_limit_ns(total.latency_ns)
+    )
 
     deaths = Counter(
         str(event.get("service", ""))
@@ -138,15 +147,15 @@ def run_result(run: RecordedRun) -> Review:
         *(validity.of_turns(flows or (total,), document.spans) if run.slices is not None else ()),
         *_host_notes(run),
     )
-    return Review(
+    return RunResult(
         about=_about(run.folder, document),
         valid=document.status == "complete" and judged.opened and not any(note.invalidates for note in notes),
         saturated=judged.opened and load_use.saturated,
         window=judged,
         total=total,
-        endpoints=latency.endpoints(run.requests, judged.length_ns),
+        endpoints=measure_requests.endpoints(run.requests, judged.length_ns),
         flows=flows,
-        details=measured.flow_details(run.flows_in_window, run.tables.details),
+        details=values.flow_details(run.flows_in_window, run.tables.details),
         services=placed(services, document.scenario.get("tiers") or {}),
         generator=load_use,
         events=tuple(_happened(event, judged.from_ns) for event in run.events),
@@ -163,11 +172,11 @@ def _host_notes(run: RecordedRun) -> tuple[Note, ...]:
     if not cores or not run.window.opened or "load" not in document.scenario:
         return ()
     others = [] if run.slices is None else read.samples_beside(run.folder, document.block)
-    share = host_share.share(run.samples, others, host_share.stretches(document.spans), cores)
-    return host_share.notes(share, _sampling(document, run.window))
+    share = validity.host_share(run.samples, others, validity.host_stretches(document.spans), cores)
+    return validity.host_notes(share, _sampling(document, run.window))
 
 
-def _budgets(run: RecordedRun) -> tuple[budgets.Judged, ...]:
+def _budgets(run: RecordedRun) -> tuple[budgets.BudgetResult, ...]:
     """Judge each budget by this run alone; one that is relative to the base is not decided then."""
     try:
         asked = [budgets.parse(text) for text in run.document.scenario.get("budgets") or ()]
@@ -176,7 +185,7 @@ def _budgets(run: RecordedRun) -> tuple[budgets.Judged, ...]:
     return tuple(
         budgets.judge_alone(budget)
         if budget.limit is None
-        else budgets.judge(budget, [within_run.reading(budget.metric, run.tables)])
+        else budgets.judge(budget, [values.estimate(budget.metric, run.tables)])
         for budget in asked
     )
 
@@ -192,11 +201,11 @@ def _sampling(document: RunDocument, judged: Window) -> Sampling:
     )
 
 
-def _about(folder: RunFolder, document: RunDocument) -> About:
+def _about(folder: RunFolder, document: RunDocument) -> RunInfo:
     asked = document.scenario.get("load") or {}
     results = folder.experiment.parent.absolute()
     names = [*(f"{table}.parquet" for table in TABLES), "events.jsonl", "run.json", "catalogue.json", "logs"]
-    return About(
+    return RunInfo(
         scenario=document.scenario_name,
         question=str(document.scenario.get("question", "")),
         variant=document.variant,
@@ -230,8 +239,8 @@ def _utc(wall_ns: int | None) -> str:
     return datetime.fromtimestamp(wall_ns // NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _happened(event: Mapping[str, Any], from_ns: int) -> Happened:
-    return Happened(
+def _happened(event: Mapping[str, Any], from_ns: int) -> Event:
+    return Event(
         after_ns=event["t_ns"] - from_ns,
         service=str(event.get("service", "")),
         event=str(event.get("event", "")),
@@ -239,14 +248,14 @@ def _happened(event: Mapping[str, Any], from_ns: int) -> Happened:
     )
 
 
-def _times(run: RecordedRun) -> Times:
+def _times(run: RecordedRun) -> Overheads:
     """Measure what lies around the load; the end is the last stamp that the harness wrote."""
     timing, requests = run.document.timing, (run.requests, run.other_requests)
     first_ns = min((int(table.t_start_ns.min()) for table in requests if len(table.t_start_ns)), default=None)
     # a request without an end is NULL there, which is less than every stamp
     last_ns = max((int(table.t_end_ns.max()) for table in requests if len(table.t_end_ns)), default=NULL)
     end_ns = timing.get("exit_ns", timing.get("torn_down_ns"))
-    return Times(
+    return Overheads(
         command_to_first_request_ns=first_ns - timing["command_ns"]
         if first_ns is not None and "command_ns" in timing
         else None,

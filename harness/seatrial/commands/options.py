@@ -1,4 +1,4 @@
-"""Options of several commands, and the request that they make."""
+"""Command line options that several commands share, and the run request they are read into."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from seatrial.experiment.request import Request, command_began_ns
-from seatrial.scenario import overrides, reading
+from seatrial.experiment.request import command_began_ns
+from seatrial.scenario import reading, source
 from seatrial.units import seconds
 
 if TYPE_CHECKING:
     from seatrial.experiment.request import Request
-
 F = TypeVar("F", bound=Callable[..., Any])
 ENGINES = click.Choice(["auto", "compose", "local", "attach"])
 STACK_ENGINES = click.Choice(["auto", "compose", "local"])
@@ -34,8 +33,6 @@ class _Duration(click.ParamType[float]):
 
 
 DURATION = _Duration()
-
-
 _FOLDER = click.Path(path_type=Path, resolve_path=True, file_okay=False)
 results_option = click.option("--results", type=_FOLDER, default="results", help="Where runs are kept.")
 set_option = click.option(
@@ -112,7 +109,7 @@ def request(scenario: str, options: dict[str, Any]) -> Request:
         named["compare.variants"] = json.dumps([name.strip() for name in options["variants"].split(",")])
     if named["load.warmup"] == "stable":
         named["load.warmup"] = "{until: stable}"
-    settings = overrides.parse(options["settings"]) | {k: str(v) for k, v in named.items() if v is not None}
+    settings = source.parse_overrides(options["settings"]) | {k: str(v) for k, v in named.items() if v is not None}
     engine = "attach" if options.get("attach") else options["engine"]
     return Request(
         scenario=reading.read(scenario, settings),

@@ -1,18 +1,42 @@
-"""Verbs that make one run: `run`, `observe`."""
+"""The commands that put load on a stack or watch one: run, observe, compare, selfcheck, capacity."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from seatrial.commands.options import DURATION, STORED_FILE, output_options, request, results_option, stack_options
+from seatrial.analysis.experiment import analyse
+from seatrial.analysis.results import ExperimentResult
+from seatrial.analysis.stored_runs import RunCache
+from seatrial.commands.options import (
+    DURATION,
+    ENGINES,
+    STORED_FILE,
+    experiment_options,
+    load_options,
+    output_options,
+    request,
+    results_option,
+    set_option,
+    stack_options,
+)
 from seatrial.commands.results import show_run
+from seatrial.compare import comparison, pairing
+from seatrial.errors import ExitCode
+from seatrial.experiment import capacity as capacitys
+from seatrial.experiment import compare as compares
 from seatrial.experiment import stacks, trial
+from seatrial.experiment.capacity import CapacityRequest, effort
+from seatrial.experiment.compare import CompareRequest
 from seatrial.experiment.request import command_began_ns
 from seatrial.experiment.stacks import ObserveRequest
+from seatrial.measure import metric
 from seatrial.progress import Progress
+from seatrial.record import documents
+from seatrial.report import ci_exports, json_export, text
 
 
 @click.command()
@@ -52,3 +76,116 @@ def observe(attach: str, duration: float, results: Path, **options: Any) -> int:
     with Progress(quiet=options["quiet"]) as progress:
         folder = stacks.observe(asked, progress)
     return show_run(folder, as_values=options["as_values"])
+
+
+@click.command()
+@click.argument("scenario")
+@click.option("--variants", metavar="A,B", help="Which variants (default: those of the scenario).")
+@experiment_options
+@click.option("--against", default="", metavar="RUN", help="A stored experiment or run that stands for the base.")
+@load_options
+@click.option("--strict", is_flag=True, help="Exit code 7 where nothing was decided.")
+@results_option
+@output_options
+def compare(scenario: str, **options: Any) -> int:  # noqa: ANN401
+    """Compare SCENARIO's variants in blocks, and say in words which is better, worse, or not to be told apart."""
+    return _compare("compare", scenario, options)
+
+
+@click.command()
+@click.argument("scenario")
+@experiment_options
+@load_options
+@results_option
+@output_options
+def selfcheck(scenario: str, **options: Any) -> int:  # noqa: ANN401
+    """Compare SCENARIO's base with itself: how much this machine scatters, and what it can't see."""
+    return _compare("selfcheck", scenario, options)
+
+
+def _compare(command: str, scenario: str, options: dict[str, Any]) -> int:
+    from seatrial.report import html  # noqa: PLC0415  (Bokeh takes a second to import)
+
+    asked = CompareRequest(
+        request=request(scenario, options),
+        command=command,
+        resume=options["resume"],
+        against=options.get("against", ""),
+    )
+    cache = RunCache()
+    with Progress(quiet=options["quiet"]) as progress:
+        done = compares.compare(asked, progress, cache)
+        weighed = analyse(done.folder, cache=cache)
+        ci_exports.save(weighed, done.folder)
+        html.write_experiment(weighed, done.folder, cache=cache)
+    if options["as_values"]:
+        click.echo(json.dumps(json_export.experiment_json(weighed), indent=1))
+    else:
+        text.show_experiment(weighed)
+    if done.failure is not None:
+        raise done.failure
+    if command == "selfcheck":
+        return weighed.exit_code() or unseen(weighed)
+    return weighed.exit_code(strict=options["strict"])
+
+
+def unseen(weighed: ExperimentResult) -> ExitCode:
+    """Print the thresholds of the gate that are below what can be seen; return the exit code of that.
+
+    Failures always gate; their threshold counts only where the scenario names them.
+    """
+    named = {metric.parse(one).text for one in weighed.plan.gate}
+    gated = {one.metric.text for one in weighed.comparison.gated} if weighed.comparison else set()
+    gated -= {pairing.FAILURES.text} - named
+    refused = comparison.refused([one for one in weighed.floors if one.metric.text in gated])
+    for refusal in refused:
+        click.echo(f"seatrial: {refusal}", err=True)
+    return ExitCode.NOT_DECIDED if refused else ExitCode.KEPT
+
+
+@click.command()
+@click.argument("scenario")
+@click.option("--variant", "names", multiple=True, metavar="NAME", help="Which variants, one after the other.")
+@click.option("--budget", "budgets", multiple=True, metavar="TEXT", help="In place of the scenario's budgets.")
+@click.option("--users", "pool", type=int, metavar="N", help="How many requests may be in flight at most.")
+@click.option("--arrivals", "spacing", type=click.Choice(["constant", "poisson"]), help="How a rate is spaced.")
+@click.option("--processes", type=int, metavar="N", help="How many processes make the load.")
+@click.option("--warmup", help="How long at the lowest rate before the search, such as 10s.")
+@click.option("--validate", "validate_s", type=DURATION, default="60s", help="How long below the bound; 0s: not.")
+@click.option("--trial", "trial_s", type=DURATION, default="5s", help="How long one trial is.")
+@click.option("--sum", "sum_s", type=DURATION, default="30s", help="How many seconds of trials make a bound.")
+@click.option("--width", type=float, default=4.0, help="How close the bounds have to be, in per cent.")
+@click.option("--most", "most_per_s", type=float, default=20_000.0, help="The highest rate that is tried.")
+@click.option("--limit", "limit_s", type=DURATION, default="6m", help="How many seconds of trials at most.")
+@click.option("--strict", is_flag=True, help="Exit code 7 where no bounds could be found.")
+@click.option("--engine", type=ENGINES, default="auto", help="Where the services run.")
+@click.option("--attach", default="", metavar="PROJECT", help="The stack that is up.")
+@click.option("--catalogue", type=STORED_FILE, help="What is in the stack already.")
+@set_option
+@click.option("--port", type=int, default=0, help="Publish the front door there (default: a free port).")
+@click.option("--seed", type=int, default=1, help="Where every random choice begins.")
+@click.option("--yes-load", "confirmed", multiple=True, metavar="HOST", help="Confirm a host of allow_hosts.")
+@results_option
+@output_options
+def capacity(scenario: str, **options: Any) -> int:  # noqa: ANN401
+    """Search the highest rate at which SCENARIO's stack keeps its budgets, and validate it."""
+    from seatrial.report import html  # noqa: PLC0415  (Bokeh takes a second to import)
+
+    names = options["names"] or ("base",)
+    asked = CapacityRequest(
+        request=request(scenario, {**options, "variant": names[0]}),
+        variants=tuple(dict.fromkeys(names)),
+        budgets=options["budgets"],
+        spacing=options["spacing"],
+        users=options["pool"],
+        validate_s=options["validate_s"],
+        effort=effort(options),
+    )
+    with Progress(quiet=options["quiet"]) as progress:
+        searched = capacitys.search(asked, progress)
+        progress.say(f"the page: {html.write(searched.folders[-1])}")
+    if options["as_values"]:
+        click.echo(json.dumps([documents.capacity_values(one) for one in searched.results], indent=1))
+    else:
+        text.show_capacities(searched.results)
+    return ExitCode.gravest(result.exit_code(strict=options["strict"]) for result in searched.results)

@@ -1,18 +1,22 @@
-"""Verbs about stacks: `up`, `down`, `clean`, `images`."""
+"""The commands for stacks and the host: up, down, clean, images, validate, doctor, plugin, schema."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 
-from seatrial.commands.options import DURATION, request, results_option, stack_options
-from seatrial.experiment import maintenance as upkeep
-from seatrial.experiment import stacks
-from seatrial.host import builds
-from seatrial.host import images as image_store
+from seatrial.commands.options import DURATION, request, results_option, set_option, stack_options
+from seatrial.experiment import maintenance, stacks
+from seatrial.host import doctor as host_doctor
+from seatrial.host import images as host_images
+from seatrial.load import child
 from seatrial.progress import Progress
-from seatrial.scenario import reading
+from seatrial.report import text
+from seatrial.scenario import grammar, reading, source
 
 
 @click.command()
@@ -34,14 +38,14 @@ def up(scenario: str, kept_s: float, **options: Any) -> None:  # noqa: ANN401
 @click.argument("project", required=False)
 def down(project: str | None) -> None:
     """Remove the stack that `up` left (or all of them, if no PROJECT is named)."""
-    for line in upkeep.down(project):
+    for line in maintenance.down(project):
         click.echo(line)
 
 
 @click.command()
 def clean() -> None:
     """Remove what a killed run left: labelled objects whose owner is dead or whose deadline has passed."""
-    for line in upkeep.clean():
+    for line in maintenance.clean():
         click.echo(line)
 
 
@@ -53,11 +57,41 @@ def images() -> None:
 @images.command()
 def bootstrap() -> None:
     """Make debian:trixie-slim available: present, pulled, or made with mmdebstrap."""
-    click.echo(f"debian:trixie-slim: {image_store.bootstrap(say=click.echo)}")
+    click.echo(f"debian:trixie-slim: {host_images.bootstrap(say=click.echo)}")
 
 
 @images.command()
 @click.argument("scenario")
 def build(scenario: str) -> None:
     """Build the images of SCENARIO's stack."""
-    builds.build(reading.read(scenario).compose_file)
+    host_images.build(reading.read(scenario).compose_file)
+
+
+@click.command()
+@click.argument("scenario")
+@set_option
+def validate(scenario: str, settings: tuple[str, ...]) -> None:
+    """Check SCENARIO and tell every problem at once."""
+    checked = reading.check_comparable(scenario, source.parse_overrides(settings))
+    child.check_options(checked.load, checked.variants.values())
+    click.echo(f"{checked.path}: valid; variants: {', '.join(checked.variants)}")
+
+
+@click.command()
+@click.option("--json", "as_values", is_flag=True, help="The result as JSON.")
+def doctor(as_values: bool) -> None:  # noqa: FBT001
+    """Tell what this host has and lacks, and what will distort a measurement here."""
+    findings = [asdict(finding) for finding in host_doctor.examine(results=Path("results"))]
+    click.echo(json.dumps(findings, indent=1) if as_values else text.doctor(findings))
+
+
+@click.command()
+def plugin() -> None:
+    """Print the path of the file that gives any locustfile a recorder, a rate and a gate."""
+    click.echo(child.plugin())
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of a scenario, for editors."""
+    click.echo(json.dumps(grammar.json_schema(), indent=1))

@@ -1,4 +1,4 @@
-"""The highest rate that keeps the budgets, searched by short trials.
+"""The capacity search (MLRsearch) and its result.
 
 The search is MLRsearch (IETF draft-ietf-bmwg-mlrsearch, PyPI package MLRsearch): a rate is a lower or an upper
 bound by the share of trial time that was bad, so that one disturbed trial decides nothing. Its *loss* is here the
@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, Literal
+
+from seatrial.compare.budgets import BudgetWord
+from seatrial.errors import ExitCode
+from seatrial.measure.services import Slope
 
 GOAL = 0.01
 """The loss ratio at which a trial is called bad: an `excess` of 1, by the scaling in `_loss`."""
-
 _COUNTS = 1_000_000
 _LEAST_PER_S = 0.2
 _SEARCH_LIMIT_S = 3_600.0
@@ -210,3 +214,113 @@ def so_far(trials: Sequence[TrialResult], limited_by: str) -> Capacity:
     kept = [trial.rate_per_s for trial in valid if trial.kept and (upper is None or trial.rate_per_s < upper)]
     lower = max(kept) if kept else None
     return Capacity(lower_per_s=lower, upper_per_s=upper, trials=tuple(trials), limited_by=limited_by)
+
+
+SearchStatus = Literal["complete", "interrupted"]
+
+
+class CapacityWord(StrEnum):
+    """The verdict on a capacity."""
+
+    VALIDATED = "VALIDATED"
+    NOT_VALIDATED = "NOT VALIDATED"
+    NOT_DECIDED = "NOT DECIDED"
+    BOUNDS_ONLY = "BOUNDS ONLY"
+    NO_RATE = "NO RATE KEEPS THE BUDGETS"
+    NO_BOUNDS = "NO BOUNDS"
+    GENERATOR_LIMITED = "GENERATOR-LIMITED"
+    INVALID = "INVALID"
+    INTERRUPTED = "INTERRUPTED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetVerdict:
+    """The verdict on one budget in the validation, in one sentence."""
+
+    budget: str
+    word: BudgetWord
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """The long window below the lower bound: its budgets and its memory.
+
+    `invalid` is why the window can't be trusted, `saturated` how arrivals piled up in it; `strained` that the
+    generator was late or busy although no budget broke: that can only have made the figures worse.
+    """
+
+    rate_per_s: float
+    duration_s: float
+    budgets: tuple[BudgetVerdict, ...] = ()
+    memory: tuple[Slope, ...] = ()
+    saturated: str = ""
+    strained: str = ""
+    invalid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityResult:
+    """The capacity of one variant: the highest rate that kept the budgets, and one that did not.
+
+    `percentile` and `of` name the latency of the curve (`of` None: of all requests); `limited_by` is why the
+    search did not come to its end, and `generator` whether that was the generator; `shared` names the cores that
+    load and stack had in common. `search_s` is how long the trials took, with the rests between them. `flow_s` is
+    how long one flow took where nothing queued (None: none ended), `too_high` the share by which the bounds may be
+    above the truth because the trials are only a few flows long (`judge.backlog`); `silent` says that the stack
+    did not answer. A search whose `status` is not `complete` was cut short: its bounds are those of single trials,
+    and no result.
+    """
+
+    variant: str
+    budgets: tuple[str, ...]
+    percentile: int
+    of: str | None
+    lower_per_s: float | None
+    upper_per_s: float | None
+    trials: tuple[TrialResult, ...]
+    search_s: float
+    trial_s: float
+    users: int
+    limited_by: str = ""
+    generator: bool = False
+    shared: str = ""
+    validation: Validation | None = None
+    flow_s: float | None = None
+    too_high: float = 0.0
+    silent: str = ""
+    status: SearchStatus = "complete"
+
+    @property
+    def word(self) -> CapacityWord:
+        """The verdict, the gravest that holds."""
+        validation = self.validation
+        budgets = () if validation is None else tuple(budget.word for budget in validation.budgets)
+        saturated = validation is not None and bool(validation.saturated)
+        cases = (
+            (self.status != "complete", CapacityWord.INTERRUPTED),
+            (self.generator, CapacityWord.GENERATOR_LIMITED),
+            (bool(self.silent), CapacityWord.INVALID),
+            (validation is not None and bool(validation.invalid), CapacityWord.INVALID),
+            (self.lower_per_s is None and self.upper_per_s is not None, CapacityWord.NO_RATE),
+            (saturated or BudgetWord.BROKEN in budgets, CapacityWord.NOT_VALIDATED),
+            (None in (self.lower_per_s, self.upper_per_s) or bool(self.limited_by), CapacityWord.NO_BOUNDS),
+            (validation is None, CapacityWord.BOUNDS_ONLY),
+            (BudgetWord.NOT_DECIDED in budgets, CapacityWord.NOT_DECIDED),
+        )
+        return next((word for holds, word in cases if holds), CapacityWord.VALIDATED)
+
+    def exit_code(self, *, strict: bool = False) -> ExitCode:
+        """Return what is said of it as a code; what was not decided counts if `strict`."""
+        return EXIT_CODES.get(self.word, ExitCode.NOT_DECIDED if strict else ExitCode.KEPT)
+
+
+EXIT_CODES = {
+    CapacityWord.VALIDATED: ExitCode.KEPT,
+    CapacityWord.BOUNDS_ONLY: ExitCode.KEPT,
+    CapacityWord.NOT_VALIDATED: ExitCode.BROKEN,
+    CapacityWord.NO_RATE: ExitCode.BROKEN,
+    CapacityWord.GENERATOR_LIMITED: ExitCode.INVALID,
+    CapacityWord.INVALID: ExitCode.INVALID,
+    CapacityWord.INTERRUPTED: ExitCode.INVALID,
+}

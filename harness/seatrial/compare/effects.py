@@ -1,4 +1,4 @@
-"""The effect of a variant, over pairs of values from the same blocks: estimate, interval, equivalence, precision.
+"""Paired effects with intervals: Student t, signed ranks, corrections for many tests.
 
 The unit is the block: within one run requests depend on each other, and tests that take each as independent
 raise false alarms on most identical pairs. Ratios are judged as d = ln(variant / base), so that twice and half
@@ -11,29 +11,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seatrial.measure import statistics as distributions
+from seatrial.measure import statistics
+from seatrial.measure.metric import Scale
 from seatrial.measure.statistics import FEWEST, Interval
 
 POWER = 0.8
 """How surely an effect of the smallest visible size is seen."""
-
 MOST_BLOCKS = 1000
 """Further than that nobody plans."""
-
 _COUNTS = np.arange(2, MOST_BLOCKS + 1)
-
-
-class Scale(StrEnum):
-    """How two values are set against each other."""
-
-    RATIO = "ratio"
-    DIFFERENCE = "difference"
 
 
 class NoRatio(ValueError):
@@ -68,7 +59,7 @@ class Effect:
     @property
     def sd(self) -> float:
         """The standard deviation between blocks, at least `least_sd`; 0 below two blocks, or for equal ones."""
-        return max(distributions.standard_deviation(self.differences), self.least_sd if self.blocks > 1 else 0.0)
+        return max(statistics.standard_deviation(self.differences), self.least_sd if self.blocks > 1 else 0.0)
 
     def mirrored(self) -> Effect:
         """Return the effect with base and variant in each other's place."""
@@ -100,7 +91,7 @@ def decidable(effect: Effect) -> bool:
 
 def interval(effect: Effect, alpha: float) -> Interval | None:
     """Return Student's interval mean ± t(1-alpha/2, R-1) s/√R; None where scatter can't be told."""
-    return distributions.mean_interval(effect.differences, alpha, sd=effect.sd, floor=effect.floor)
+    return statistics.mean_interval(effect.differences, alpha, sd=effect.sd, floor=effect.floor)
 
 
 def p_value(effect: Effect) -> float:
@@ -109,7 +100,7 @@ def p_value(effect: Effect) -> float:
         return 1.0
     if effect.sd == 0:
         return 0.0 if effect.mean else 1.0
-    return distributions.t_both_tails(effect.mean / effect.sd * math.sqrt(effect.blocks), effect.blocks - 1)
+    return statistics.t_both_tails(effect.mean / effect.sd * math.sqrt(effect.blocks), effect.blocks - 1)
 
 
 def equivalent(effect: Effect, margin: float, alpha: float) -> bool:
@@ -129,7 +120,7 @@ def smallest_seen(effect: Effect, alpha: float) -> float | None:
     if not decidable(effect):
         return None
     freedom = effect.blocks - 1
-    sum_t = distributions.t_quantile(1 - alpha / 2, freedom) + distributions.t_quantile(POWER, freedom)
+    sum_t = statistics.t_quantile(1 - alpha / 2, freedom) + statistics.t_quantile(POWER, freedom)
     return max(sum_t * effect.sd / math.sqrt(effect.blocks), effect.floor)
 
 
@@ -163,8 +154,117 @@ def shown(difference: float, scale: Scale) -> float:
 
 @lru_cache(maxsize=64)
 def _quantiles(probability: float) -> NDArray[np.float64]:
-    return distributions.t_quantiles(probability, _COUNTS - 1)
+    return statistics.t_quantiles(probability, _COUNTS - 1)
 
 
 def _told(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
+
+
+_EXACT_BLOCKS = 24
+_DRAWS = 1 << 16
+_ROUNDING = 1e-9
+
+
+def speak(blocks: int, alpha: float) -> bool:
+    """Tell whether so many blocks can reach p <= alpha at all: 2 / 2^R <= alpha, that is R >= log2(2/alpha)."""
+    return blocks >= math.log2(2 / alpha)
+
+
+def hodges_lehmann(effect: Effect) -> float | None:
+    """Return the median of the means of all pairs of differences (Hodges and Lehmann, Ann. Math. Stat. 1963)."""
+    return float(np.median(_walsh(effect))) if effect.blocks else None
+
+
+def signed_rank_interval(effect: Effect, alpha: float) -> Interval | None:
+    """Return the interval around Hodges-Lehmann that Wilcoxon's signed-rank test gives; None with too few blocks.
+
+    From the c-th smallest to the c-th largest pair mean, where c - 1 is the largest rank sum whose lower tail is
+    at most alpha/2 (Hollander, Wolfe and Chicken, Nonparametric Statistical Methods, 3.3).
+    """
+    if not effect.blocks or not speak(effect.blocks, alpha):
+        return None
+    tail = _rank_sum_tail(effect.blocks)
+    count = int(np.searchsorted(tail, alpha / 2 * (1 + _ROUNDING), side="right"))
+    walsh = _walsh(effect)
+    return Interval(float(walsh[count - 1]), float(walsh[-count]))
+
+
+def sign_flip_p(effect: Effect) -> float:
+    """Return how often a mean as far from zero comes about when each sign is a coin's (Fisher 1935).
+
+    All 2^R signs up to 24 blocks, from the sums of two halves; above that 65,536 draws with one added to both
+    counts, so that p is never too small (Phipson and Smyth, Stat. Appl. Genet. Mol. Biol. 2010).
+    """
+    sizes = np.sort(np.abs(np.array(effect.differences)))
+    if not len(sizes) or not sizes[-1]:
+        return 1.0
+    reached = abs(math.fsum(effect.differences)) - _ROUNDING * float(sizes.sum())
+    if len(sizes) > _EXACT_BLOCKS:
+        signs = np.random.default_rng(0).integers(0, 2, (_DRAWS, len(sizes))) * 2 - 1
+        return float((1 + np.sum(np.abs(signs @ sizes) >= reached)) / (1 + _DRAWS))
+    one, other = np.sort(_sums(sizes[::2])), _sums(sizes[1::2])
+    above = len(one) - np.searchsorted(one, reached - other, side="left")
+    below = np.searchsorted(one, -reached - other, side="right")
+    return min(1.0, float((above + below).sum()) / 2.0 ** len(sizes))
+
+
+def _sums(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    sums = np.zeros(1)
+    for size in sizes:
+        sums = np.concatenate([sums - size, sums + size])
+    return sums
+
+
+def _walsh(effect: Effect) -> NDArray[np.float64]:
+    values = np.sort(np.array(effect.differences))
+    one, other = np.triu_indices(len(values))
+    return np.sort((values[one] + values[other]) / 2)
+
+
+@lru_cache(maxsize=128)
+def _rank_sum_tail(blocks: int) -> NDArray[np.float64]:
+    """Return P(T+ <= t) for t = 0, 1, ...: each rank 1..R counts or not, with probability one half."""
+    ways = np.ones(1)
+    for rank in range(1, blocks + 1):
+        taken = np.concatenate([np.zeros(rank), ways])
+        ways = (np.concatenate([ways, np.zeros(rank)]) + taken) / 2
+    return np.cumsum(ways)
+
+
+DISCOVERY_RATE = 0.10
+"""The share of false ones among what an exploratory table points out."""
+
+
+def holm(p_values: Sequence[float], alpha: float) -> list[float]:
+    """Return the level at which each test is judged, so that one false alarm in all has probability alpha.
+
+    Step down from the smallest p: alpha/m, alpha/(m-1), ... until one is not reached; that level then holds for
+    all others (Holm, Scand. J. Stat. 1979). Intervals at these levels exclude zero where the step-down test
+    rejects.
+    """
+    levels = [0.0] * len(p_values)
+    reached = 0
+    for place in np.argsort(np.array(p_values), kind="stable"):
+        levels[place] = alpha / (len(p_values) - reached)
+        if p_values[place] <= levels[place]:
+            reached = min(reached + 1, len(p_values) - 1)
+        else:
+            break
+    last = alpha / (len(p_values) - reached) if p_values else alpha
+    return [level or last for level in levels]
+
+
+def benjamini_hochberg(p_values: Sequence[float], rate: float = DISCOVERY_RATE) -> tuple[list[bool], float]:
+    """Return which tests are discoveries at this false discovery rate, and the level for intervals.
+
+    The k smallest p, k the largest with p(k) <= rate k/m (Benjamini and Hochberg, JRSS B 1995); intervals at
+    rate k/m keep the share of false ones among them (Benjamini and Yekutieli, JASA 2005).
+    """
+    if not p_values:
+        return [], rate
+    ordered = np.sort(np.array(p_values))
+    passed = np.flatnonzero(ordered <= rate * np.arange(1, len(ordered) + 1) / len(ordered))
+    count = int(passed[-1]) + 1 if len(passed) else 0
+    level = rate * max(count, 1) / len(ordered)
+    return [p <= level for p in p_values] if count else [False] * len(ordered), level

@@ -1,4 +1,4 @@
-"""What two runs must have in common to be compared, and what may differ and is then told.
+"""Subject and environment facts of runs, and their differences.
 
 Environment facts are where and with what was measured: host, engine, storage driver, load, seed, schema. Subject
 facts are what was under test: images, variant, Compose file, commit. A fact that one side does not know is taken
@@ -14,7 +14,6 @@ from typing import Any
 
 ENVIRONMENT = ("host", "engine", "storage driver", "load", "seed", "schema")
 """The environment facts; all but the schema can be declared to vary."""
-
 _HOST = (
     *("architecture", "kernel", "cpu_model", "cores", "cores_usable", "memory_total_bytes"),
     *("cgroup_version", "governor", "virtual"),

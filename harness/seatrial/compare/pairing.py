@@ -1,4 +1,4 @@
-"""From the runs of an experiment to the effect of each variant on each metric, or the reason why there is none."""
+"""Blocks to paired effects; endings of runs compared by Fisher's exact test."""
 
 from __future__ import annotations
 
@@ -7,27 +7,98 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from seatrial.compare import categories, effects
-from seatrial.compare.categories import FINISHED
+from seatrial.compare import effects
 from seatrial.compare.effects import Effect, NoRatio
-from seatrial.measure import metric, rounding
-from seatrial.measure.metric import Kind, Metric
+from seatrial.compare.verdicts import Word
+from seatrial.measure import metric as metrics
+from seatrial.measure import statistics
+from seatrial.measure import values as metric_values
+from seatrial.measure.metric import Kind, Metric, Scale
+
+FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How often the runs of one variant ended in each way, beside the base.
+
+    `word` is None where both finished equally often. `p_value` is Fisher's exact test of finished against not
+    finished; it takes the blocks as independent.
+    """
+
+    variant: str
+    counts: Mapping[str, int]
+    base_counts: Mapping[str, int]
+    p_value: float
+    word: Word | None
+
+    @property
+    def text(self) -> str:
+        """The counts in words."""
+        told = f"{count_endings(self.counts)}; the base {count_endings(self.base_counts)}"
+        if self.word is None:
+            return told
+        return f"{self.word}: {told} (p = {self.p_value:.2g}, Fisher's exact test)"
+
+
+def endings(runs: Mapping[str, Sequence[str]], base: str, alpha: float = 0.05) -> tuple[Ending, ...]:
+    """Count the ways in which the runs of each variant ended, in the order given, and test each against the base.
+
+    Fisher's exact test (J. R. Stat. Soc. 1935), corrected by Holm over the variants. Not significant, but never
+    finished where the base always did: LIKELY REGRESSION.
+    """
+    counted = {variant: Counter(ways) for variant, ways in runs.items()}
+    others = [variant for variant in counted if variant != base]
+    p_values = [statistics.fisher_p(_split(counted[one]), _split(counted[base])) for one in others]
+    levels = effects.holm(p_values, alpha)
+    return tuple(
+        Ending(
+            variant=variant,
+            counts=dict(counted[variant]),
+            base_counts=dict(counted[base]),
+            p_value=p_value,
+            word=_word(_split(counted[variant]), _split(counted[base]), significant=p_value <= level),
+        )
+        for variant, p_value, level in zip(others, p_values, levels, strict=True)
+    )
+
+
+def _word(ours: tuple[int, int], theirs: tuple[int, int], *, significant: bool) -> Word | None:
+    ahead = ours[0] * sum(theirs) - theirs[0] * sum(ours)
+    if ahead > 0:
+        mirror = _word(theirs, ours, significant=significant)
+        return mirror.mirrored if mirror else None
+    if ahead == 0:
+        return None
+    if significant:
+        return Word.REGRESSION
+    return Word.LIKELY_REGRESSION if ours[0] == 0 and theirs[1] == 0 else Word.INCONCLUSIVE
+
+
+def _split(ways: Counter[str]) -> tuple[int, int]:
+    return ways[FINISHED], ways.total() - ways[FINISHED]
+
+
+def count_endings(ways: Mapping[str, int]) -> str:
+    """Return the counts in words, the most frequent first."""
+    total = sum(ways.values())
+    parts = [f"{way} in {count} of {total}" for way, count in sorted(ways.items(), key=lambda one: -one[1])]
+    return ", ".join(parts) or "was never run"
+
 
 MOST_LOST = 0.25
 """The share of blocks that may be lost before the rest can't stand for the whole."""
-
 MOST_GATED = 6
-FAILURES = metric.parse("failures")
-DEFAULT_GATE = (metric.parse("cpu per request"), metric.parse("unreclaimable memory"))
-CPU_PER_FLOW = metric.parse("cpu per flow")
+FAILURES = metrics.parse("failures")
+DEFAULT_GATE = (metrics.parse("cpu per request"), metrics.parse("unreclaimable memory"))
+CPU_PER_FLOW = metrics.parse("cpu per flow")
 ON_SHARED_CORES = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK, Kind.FAILURES})
 """What can gate where generator and stack share cores: latency and throughput are then those of the host."""
-
 _NO_FAILURE = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class RunValues:
     """One run: `values` by a metric's text, None (or left out) for what was not measured.
 
     `ended` is how it ended (`finished`, else the reason in a few words); `invalid` says why the measurement can't
@@ -45,7 +116,7 @@ class Run:
     why: str = ""
 
 
-Block = Mapping[str, Run]
+BlockValues = Mapping[str, RunValues]
 """The runs of one block, by variant."""
 
 
@@ -100,7 +171,7 @@ def gated_metrics(
     return kept, moved
 
 
-def by_flows(blocks: Sequence[Block]) -> bool:
+def by_flows(blocks: Sequence[BlockValues]) -> bool:
     """Tell whether the runs made no request: they have processor time for each flow, and none for each request."""
     values = [run.values for block in blocks for run in block.values()]
     texts = (CPU_PER_FLOW.text, DEFAULT_GATE[0].text)
@@ -108,7 +179,7 @@ def by_flows(blocks: Sequence[Block]) -> bool:
     return flows and not requests
 
 
-def variants_of(blocks: Sequence[Block], base: str) -> list[str]:
+def variants_of(blocks: Sequence[BlockValues], base: str) -> list[str]:
     """Return the variants besides the base, in the order of their first run; ValueError if there is none."""
     names = list(dict.fromkeys(name for block in blocks for name in block))
     if base not in names:
@@ -118,12 +189,12 @@ def variants_of(blocks: Sequence[Block], base: str) -> list[str]:
     return [name for name in names if name != base]
 
 
-def lost(blocks: Sequence[Block], base: str, variant: str) -> list[str]:
+def lost(blocks: Sequence[BlockValues], base: str, variant: str) -> list[str]:
     """Return why blocks can't be used for this variant, one reason a block; how a run ended is not one of them."""
     return [reason for block in blocks if (reason := _invalid(block, base) or _invalid(block, variant))]
 
 
-def too_many_lost(blocks: Sequence[Block], base: str, variant: str) -> str:
+def too_many_lost(blocks: Sequence[BlockValues], base: str, variant: str) -> str:
     """Return why the blocks that are left can't stand for the whole; nothing if they can."""
     gone = lost(blocks, base, variant)
     if len(gone) <= MOST_LOST * len(blocks):
@@ -132,23 +203,23 @@ def too_many_lost(blocks: Sequence[Block], base: str, variant: str) -> str:
     return f"{len(gone)} of {len(blocks)} {are} invalid: {gone[0]}"
 
 
-def ended(blocks: Sequence[Block], name: str) -> list[Run]:
+def ended(blocks: Sequence[BlockValues], name: str) -> list[RunValues]:
     """Return the runs of a variant whose end counts; of one that can't be trusted only how it failed does."""
     runs = [run for block in blocks if (run := block.get(name)) is not None]
     return [run for run in runs if not run.invalid or run.ended != FINISHED]
 
 
-def never_finished(blocks: Sequence[Block], name: str) -> str:
+def never_finished(blocks: Sequence[BlockValues], name: str) -> str:
     """Return how a variant's runs ended if none of them finished, with what was seen of one; else nothing."""
     runs = ended(blocks, name)
     if not runs or any(run.ended == FINISHED for run in runs):
         return ""
-    ways = categories.counted(Counter(run.ended for run in runs))
+    ways = count_endings(Counter(run.ended for run in runs))
     why = next((f" ({run.why})" for run in runs if run.why), "")
     return f"never finished: {ways} block{'' if len(runs) == 1 else 's'}{why}"
 
 
-def paired(blocks: Sequence[Block], base: str, variant: str, asked: Metric) -> Paired:
+def paired(blocks: Sequence[BlockValues], base: str, variant: str, asked: Metric) -> Paired:
     """Return the effect over the blocks in which both runs finished and are valid."""
     if too_many := too_many_lost(blocks, base, variant):
         return Paired(variant=variant, metric=asked, reason=too_many)
@@ -168,7 +239,7 @@ def paired(blocks: Sequence[Block], base: str, variant: str, asked: Metric) -> P
     return Paired(variant=variant, metric=asked, effect=effect, blocks=effect.blocks)
 
 
-def _number(run: Run, asked: Metric) -> float | None:
+def _number(run: RunValues, asked: Metric) -> float | None:
     found = run.values.get(asked.text)
     return None if found is None or not math.isfinite(found) else found
 
@@ -183,38 +254,70 @@ def _unmeasured(theirs: Sequence[float | None], ours: Sequence[float | None], ba
     return ""
 
 
-def _apart(blocks: Sequence[Block], base: str, variant: str) -> str:
+def _apart(blocks: Sequence[BlockValues], base: str, variant: str) -> str:
     """Return why there is no block in which both finished."""
     never = [f"{name} {how}" for name in (base, variant) if (how := never_finished(blocks, name))]
     return never[0] if never else "there is no block in which both finished"
 
 
-def _floor(usable: Sequence[tuple[Run, Run]], asked: Metric) -> float:
+def _floor(usable: Sequence[tuple[RunValues, RunValues]], asked: Metric) -> float:
     """Return 3/n for the side with fewer requests asked of: what no failure at all would still leave open."""
     fewest = min(sum(_count(run, asked) for run in side) for side in zip(*usable, strict=True))
     return _NO_FAILURE / fewest if fewest else 0.0
 
 
-def _least_sd(usable: Sequence[tuple[Run, Run]], asked: Metric) -> float:
+def _least_sd(usable: Sequence[tuple[RunValues, RunValues]], asked: Metric) -> float:
     """Return what the differences scatter by because both sides are counted, as the root mean square of blocks."""
     told = [pair for pair in usable if all(_number(run, asked) is not None for run in pair)]
     found = math.fsum(
-        rounding.variance(asked, _number(run, asked) or 0.0, run.rounding.get(asked.text, 0.0), _count(run, asked))
+        metric_values.rounding_variance(
+            asked, _number(run, asked) or 0.0, run.rounding.get(asked.text, 0.0), _count(run, asked)
+        )
         for pair in told
         for run in pair
     )
     return math.sqrt(found / len(told)) if told else 0.0
 
 
-def _count(run: Run, asked: Metric) -> int:
+def _count(run: RunValues, asked: Metric) -> int:
     return run.counts.get(asked.text, run.requests)
 
 
-def _invalid(block: Block, name: str) -> str:
+def _invalid(block: BlockValues, name: str) -> str:
     run = block.get(name)
     return run.invalid if run is not None else ""
 
 
-def _usable(block: Block, name: str) -> bool:
+def _usable(block: BlockValues, name: str) -> bool:
     run = block.get(name)
     return run is not None and run.ended == FINISHED and not run.invalid
+
+
+BLOCK_MEAN_ALPHA = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockMean:
+    """The mean over so many `blocks` in the metric's unit, geometric where ratios count; ends None if untold."""
+
+    value: float
+    low: float | None
+    high: float | None
+    blocks: int
+
+
+def block_mean(asked: Metric, blocks: Sequence[BlockValues], variant: str) -> BlockMean | None:
+    """Return the level over the runs that finished and are valid; None where nothing was measured.
+
+    Student's interval with 95 %, of logarithms for a ratio scale without a zero.
+    """
+    usable = [run for block in blocks if (run := block.get(variant)) and run.ended == FINISHED and not run.invalid]
+    told = [value for run in usable if (value := run.values.get(asked.text)) is not None and math.isfinite(value)]
+    if not told:
+        return None
+    logs = asked.scale is Scale.RATIO and min(told) > 0
+    values = [math.log(value) if logs else value for value in told]
+    span = statistics.mean_interval(values, BLOCK_MEAN_ALPHA)
+    back = math.exp if logs else float
+    low, high = (None, None) if span is None else (back(span.low), back(span.high))
+    return BlockMean(value=back(math.fsum(values) / len(values)), low=low, high=high, blocks=len(told))

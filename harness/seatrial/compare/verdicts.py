@@ -1,24 +1,106 @@
-"""One verdict: a word about one metric of one variant, with the numbers that it rests on, and a sentence."""
+"""The verdict on one metric, in words."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
-from seatrial.compare import effects, ranks
-from seatrial.compare.effects import Effect, Scale
-from seatrial.compare.words import BETTER, WORSE, Word, word
-from seatrial.measure import statistics as distributions
-from seatrial.measure.metric import Metric
+from seatrial.compare import effects
+from seatrial.compare.effects import Effect
+from seatrial.measure import statistics
+from seatrial.measure.metric import Kind, Metric, Scale
 from seatrial.measure.statistics import Interval
 
-_SMALL = frozenset({Word.WORSE_BUT_SMALL, Word.BETTER_BUT_SMALL})
 
+class Word(StrEnum):
+    """What is said about one metric of one variant against the base."""
+
+    REGRESSION = "REGRESSION"
+    LIKELY_REGRESSION = "LIKELY REGRESSION"
+    WORSE_BUT_SMALL = "WORSE BUT SMALL"
+    EQUIVALENT = "EQUIVALENT"
+    BETTER_BUT_SMALL = "BETTER BUT SMALL"
+    LIKELY_IMPROVEMENT = "LIKELY IMPROVEMENT"
+    IMPROVEMENT = "IMPROVEMENT"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    INVALID = "INVALID"
+
+    @property
+    def mirrored(self) -> Word:
+        """The word with base and variant in each other's place."""
+        return _MIRROR.get(self, self)
+
+
+_MIRROR = {
+    Word.REGRESSION: Word.IMPROVEMENT,
+    Word.LIKELY_REGRESSION: Word.LIKELY_IMPROVEMENT,
+    Word.WORSE_BUT_SMALL: Word.BETTER_BUT_SMALL,
+    Word.IMPROVEMENT: Word.REGRESSION,
+    Word.LIKELY_IMPROVEMENT: Word.LIKELY_REGRESSION,
+    Word.BETTER_BUT_SMALL: Word.WORSE_BUT_SMALL,
+}
+WORSE = frozenset({Word.REGRESSION, Word.LIKELY_REGRESSION, Word.WORSE_BUT_SMALL})
+BETTER = frozenset(word.mirrored for word in WORSE)
+DECIDED = frozenset(
+    {Word.REGRESSION, Word.IMPROVEMENT, Word.EQUIVALENT, Word.WORSE_BUT_SMALL, Word.BETTER_BUT_SMALL}
+)
+
+
+def word(worsening: Effect, margin: float, alpha: float, equivalence_alpha: float) -> tuple[Word, bool]:
+    """Return the word for an effect whose positive side is worse, and whether the ranks took it back.
+
+    With [L, U] the t interval at alpha and d the estimate: REGRESSION L > margin; LIKELY REGRESSION L > 0 and
+    d > margin; WORSE BUT SMALL L > 0 and U <= margin (or equivalent all the same); EQUIVALENT by two one-sided
+    tests at equivalence_alpha; else INCONCLUSIVE, also where L > 0 but whether the margin is passed can't be told.
+    The better half is the mirror. With fewer than distributions.FEWEST blocks INCONCLUSIVE.
+
+    Where there are blocks enough for ranks to speak at alpha, they have a veto: what signed ranks or sign flips
+    don't tell from zero is EQUIVALENT or INCONCLUSIVE, and a REGRESSION whose signed-rank interval reaches down to
+    the margin is LIKELY.
+    """
+    if not effects.decidable(worsening):
+        return Word.INCONCLUSIVE, False
+    if worsening.mean < 0:
+        found, vetoed = word(worsening.mirrored(), margin, alpha, equivalence_alpha)
+        return found.mirrored, vetoed
+    equal = effects.equivalent(worsening, margin, equivalence_alpha)
+    first = _by_t(worsening, margin, alpha, equal=equal)
+    final = _by_ranks(first, worsening, margin, alpha, equal=equal)
+    return final, final is not first
+
+
+def _by_t(worsening: Effect, margin: float, alpha: float, *, equal: bool) -> Word:
+    span = effects.interval(worsening, alpha)
+    if span is None:
+        return Word.INCONCLUSIVE
+    if span.low <= 0:
+        return Word.EQUIVALENT if equal else Word.INCONCLUSIVE
+    if span.low > margin:
+        return Word.REGRESSION
+    if equal or span.high <= margin:
+        return Word.WORSE_BUT_SMALL
+    return Word.LIKELY_REGRESSION if worsening.mean > margin else Word.INCONCLUSIVE
+
+
+def _by_ranks(first: Word, worsening: Effect, margin: float, alpha: float, *, equal: bool) -> Word:
+    span = effects.signed_rank_interval(worsening, alpha) if first in WORSE else None
+    if span is None:
+        return first
+    if span.low <= 0 or effects.sign_flip_p(worsening) > alpha:
+        return Word.EQUIVALENT if equal else Word.INCONCLUSIVE
+    if first is Word.REGRESSION and span.low <= margin:
+        return Word.LIKELY_REGRESSION
+    return first
+
+
+_SMALL = frozenset({Word.WORSE_BUT_SMALL, Word.BETTER_BUT_SMALL})
 _MOST = 10.0
 """A change of more than tenfold is told as that: its digits tell of scatter."""
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ConfidenceInterval:
     """An interval as people read it, and with which confidence it encloses the effect (0.9: 90 %)."""
 
     low: float
@@ -63,7 +145,7 @@ class Verdict:
     withheld: bool = False
 
     @property
-    def rests_on(self) -> Span | None:
+    def rests_on(self) -> ConfidenceInterval | None:
         """The interval that the word rests on; None where there is none."""
         if self.by_two_tests:
             return _span(self.equal_low, self.equal_high, 1 - 2 * self.equal_alpha)
@@ -109,7 +191,7 @@ class Verdict:
         if self.word is not Word.INCONCLUSIVE:
             return ""
         if self.smallest_seen is None:
-            return f"so few blocks tell nothing about scatter: at least {distributions.FEWEST} are needed"
+            return f"so few blocks tell nothing about scatter: at least {statistics.FEWEST} are needed"
         return f"can only see {amount(self.smallest_seen, self.metric.scale).lstrip('+')} or more; {self._more()}"
 
     def _more(self) -> str:
@@ -133,7 +215,7 @@ def verdict(
     told = effects.decidable(effect)
     low, high = _ends(effects.interval(effect, alpha) if told else None, scale)
     equal_low, equal_high = _ends(effects.interval(effect, 2 * equivalence_alpha) if told else None, scale)
-    robust_low, robust_high = _ends(ranks.signed_rank_interval(effect, alpha), scale)
+    robust_low, robust_high = _ends(effects.signed_rank_interval(effect, alpha), scale)
     return Verdict(
         variant=variant,
         metric=metric,
@@ -149,10 +231,10 @@ def verdict(
         equal_low=equal_low,
         equal_high=equal_high,
         p_value=effects.p_value(effect),
-        robust_effect=_shown(ranks.hodges_lehmann(effect), scale),
+        robust_effect=_shown(effects.hodges_lehmann(effect), scale),
         robust_low=robust_low,
         robust_high=robust_high,
-        sign_flip_p=ranks.sign_flip_p(effect),
+        sign_flip_p=effects.sign_flip_p(effect),
         smallest_seen=_shown(effects.smallest_seen(effect, alpha), scale),
         blocks_needed=effects.blocks_needed(effect, margin, alpha, equivalence_alpha),
         vetoed=vetoed,
@@ -174,8 +256,8 @@ def favours_base(found: Word) -> bool:
     return found in WORSE or found is Word.EQUIVALENT
 
 
-def _span(low: float | None, high: float | None, confidence: float) -> Span | None:
-    return None if low is None or high is None else Span(low, high, confidence)
+def _span(low: float | None, high: float | None, confidence: float) -> ConfidenceInterval | None:
+    return None if low is None or high is None else ConfidenceInterval(low, high, confidence)
 
 
 def _ends(span: Interval | None, scale: Scale) -> tuple[float | None, float | None]:
@@ -199,3 +281,36 @@ def amount(value: float, scale: Scale) -> str:
 def counted(count: int) -> str:
     """Return how many blocks there are."""
     return "one block" if count == 1 else f"{count} blocks"
+
+
+EASED = frozenset({Kind.LATENCY, Kind.THROUGHPUT, Kind.CPU, Kind.DETAIL})
+"""What is reckoned over requests or flows; memory is held whether they fail or not."""
+
+
+def withhold_gains_of_failing_side(
+    verdicts: Sequence[Verdict], failures: Effect | None, threshold: float
+) -> list[Verdict]:
+    """Take back what is said in favour of a side that fails more by more than the threshold, on average.
+
+    `failures` are the differences of the share that failed; None: not measured, then nothing better is believed.
+    No test is asked: to withhold praise needs less evidence than to blame. The word becomes INVALID.
+    """
+    if failures is None or not failures.blocks:
+        reason = "not comparable: failures were not measured"
+        return [_taken_back(one, reason) if _better(one) else one for one in verdicts]
+    more = failures.mean
+    if abs(more) <= threshold:
+        return list(verdicts)
+    side, favours = ("it", favours_variant) if more > 0 else ("the base", favours_base)
+    reason = f"not comparable: {side} fails more, by {amount(abs(more), failures.scale).lstrip('+')}"
+    return [
+        _taken_back(one, reason) if one.metric.kind in EASED and favours(one.word) else one for one in verdicts
+    ]
+
+
+def _better(one: Verdict) -> bool:
+    return one.metric.kind in EASED and one.word is not Word.EQUIVALENT and favours_variant(one.word)
+
+
+def _taken_back(one: Verdict, reason: str) -> Verdict:
+    return replace(one, word=Word.INVALID, reason=reason, withheld=True)

@@ -1,4 +1,4 @@
-"""`--against`: a stored experiment stands for the base, where its environment was this one."""
+"""`compare --against`: a stored experiment in the place of the base variant."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from seatrial.errors import Incomparable, UsageError
 from seatrial.experiment import resume
 from seatrial.measure import metric
 from seatrial.model import Design, ExperimentPlan
-from seatrial.record import documents, plans
+from seatrial.record import documents
 from seatrial.record import folder as folders
 from seatrial.record.documents import RunDocument
 from seatrial.record.folder import RunFolder
-from seatrial.scenario.plan import Baseline
+from seatrial.scenario.plan import BaselinePlan
 
 _COMPLETE = "complete"
 _SHOWN = 5
@@ -38,17 +38,17 @@ class ExpectedFacts:
         """Raise Incomparable if a run has other images than the blocks before, or another environment."""
         resume.refuse_other_images(self.experiment, document)
         if self.stored is not None:
-            refuse_incomparable(self.stored, of(document), self.plan.varies, self.plan.against)
+            refuse_incomparable(self.stored, facts_of(document), self.plan.varies, self.plan.against)
 
 
-def find(results: Path, wanted: str) -> tuple[Baseline, Facts]:
+def find(results: Path, wanted: str) -> tuple[BaselinePlan, Facts]:
     """Return the stored base and its facts; UsageError if there is no such run, or none of it that is complete.
 
     An experiment stands there with its base, a run with its own variant. Incomparable if its runs were no fresh
     stacks under the scenario's own load.
     """
     experiment, variant = _stored(results, wanted)
-    plan = plans.load(experiment)
+    plan = documents.load_plan(experiment)
     variant = variant or plan.stored or plan.base
     if plan.command == "capacity" or plan.design is not Design.RUNS:
         raise Incomparable(
@@ -58,7 +58,7 @@ def find(results: Path, wanted: str) -> tuple[Baseline, Facts]:
             expected="runs, each on a fresh stack",
             hint="seatrial compare SCENARIO --design runs, or seatrial selfcheck SCENARIO --design runs",
         )
-    runs = [run for _, run in resume.stored(experiment) if run.variant == variant and run.status == _COMPLETE]
+    runs = [run for _, run in resume.sealed_runs(experiment) if run.variant == variant and run.status == _COMPLETE]
     if not runs:
         raise UsageError(
             "there is no complete run to compare with",
@@ -68,7 +68,7 @@ def find(results: Path, wanted: str) -> tuple[Baseline, Facts]:
             hint="seatrial list",
         )
     blocks = max(run.block for run in runs)
-    return Baseline(folder=str(experiment.absolute()), variant=variant, blocks=blocks), of(runs[-1])
+    return BaselinePlan(folder=str(experiment.absolute()), variant=variant, blocks=blocks), facts_of(runs[-1])
 
 
 def _stored(results: Path, wanted: str) -> tuple[Path, str]:
@@ -94,7 +94,7 @@ def _stored(results: Path, wanted: str) -> tuple[Path, str]:
 
 def _of_run(run: RunFolder) -> tuple[Path, str]:
     """Return a run's experiment and variant; UsageError if it did not come to its end, or was not planned."""
-    document, planned = documents.load(run), (run.experiment / "plan.json").is_file()
+    document, planned = documents.load_document(run), (run.experiment / "plan.json").is_file()
     if planned and document.sealed and document.status == _COMPLETE:
         return run.experiment, document.variant
     raise UsageError(
@@ -110,7 +110,7 @@ def _endings(experiment: Path, variant: str) -> str:
     """Say how the runs of a variant ended that are stored, one line each."""
     lines = [
         f"{folder.root.name}: {_ending(document)}"
-        for folder, document in resume.begun(experiment)
+        for folder, document in resume.stored_runs(experiment)
         if document.variant == variant
     ]
     if len(lines) > _SHOWN:
@@ -125,7 +125,7 @@ def _ending(document: RunDocument) -> str:
     return f"{document.status}: {what}" if what else document.status
 
 
-def of(document: RunDocument) -> Facts:
+def facts_of(document: RunDocument) -> Facts:
     """Return the facts of a run."""
     return facts.of(asdict(document))
 

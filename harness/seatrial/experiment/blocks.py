@@ -1,4 +1,4 @@
-"""An experiment block by block in the plan's order, with its looks, until it is over; the design `runs`."""
+"""The block loop of an experiment: order, planned looks, time budget, and the design `runs`."""
 
 from __future__ import annotations
 
@@ -9,24 +9,22 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from seatrial.analysis import experiment as weighing
+from seatrial.analysis.experiment import analyse
 from seatrial.analysis.stored_runs import RunCache
-from seatrial.compare import looks
-from seatrial.compare.comparison import Comparison
-from seatrial.compare.looks import Next
+from seatrial.compare import comparison as comparisons
+from seatrial.compare.comparison import Comparison, Next
 from seatrial.errors import LoadFailed, SeatrialError, StackFailed
 from seatrial.experiment.run_record import is_outcome
 from seatrial.experiment.trial import RunContext, Trial
 from seatrial.model import ExperimentPlan, Look
 from seatrial.progress import Progress, Steps, duration_text
-from seatrial.record import courses, documents
-from seatrial.record.courses import Course, Looked
+from seatrial.record import documents
+from seatrial.record.documents import ExperimentProgress, LookTaken
 from seatrial.record.folder import RunFolder
 from seatrial.units import NS_PER_S
 
 HOPELESS_BLOCKS = 2
 """A base that has failed in so many blocks, and in no other, will not come up in the next one."""
-
 _DECIDED = frozenset(advice.value for advice in Next if advice is not Next.GO_ON)
 """What a look has ended is not resumed: further blocks would give chance another try at a verdict."""
 
@@ -123,7 +121,7 @@ class ExperimentLoop:
         progress: Progress,
         *,
         finished: Collection[tuple[str, int]] = (),
-        course: Course | None = None,
+        course: ExperimentProgress | None = None,
         base_failed: Collection[int] = (),
         cache: RunCache | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -132,7 +130,7 @@ class ExperimentLoop:
         self.plan = plan
         self.progress = progress
         self._finished = finished
-        self._course = course or Course(blocks=0)
+        self._course = course or ExperimentProgress(blocks=0)
         self._base_failed = set(base_failed)
         self._cache = cache
         self._clock = clock
@@ -159,7 +157,7 @@ class ExperimentLoop:
 
     def compare(self, alpha: float) -> Comparison | None:
         """Compare what is stored by now at this level; None if there is nothing to compare."""
-        return weighing.analyse(self.folder, alpha=alpha, cache=self._cache).comparison
+        return analyse(self.folder, alpha=alpha, cache=self._cache).comparison
 
     def _run_block(self, design: ExperimentDesign, number: int, left: tuple[str, ...]) -> SeatrialError | None:
         """Do one block; return the base's error if there is no hope for it."""
@@ -204,7 +202,7 @@ class ExperimentLoop:
         if due is None or number in {look.blocks for look in self._course.looks}:
             return ""
         advice = self._advice(due, self.compare(due.alpha))
-        looked = Looked(blocks=number, alpha=due.alpha, advice=advice.value)
+        looked = LookTaken(blocks=number, alpha=due.alpha, advice=advice.value)
         self._save(looks=(*self._course.looks, looked))
         self.progress.say(f"look after block {number}: {advice.value}")
         return "" if advice is Next.GO_ON else advice.value
@@ -213,7 +211,7 @@ class ExperimentLoop:
         most = len(self.plan.blocks)
         if comparison is None:
             return Next.OVER if due.blocks >= most else Next.GO_ON
-        return looks.advice(comparison, due.blocks, most)
+        return comparisons.advice(comparison, due.blocks, most)
 
     def _end(self, stopped: str, failure: SeatrialError | None = None) -> FinishedExperiment:
         self._save(stopped=stopped)
@@ -221,7 +219,7 @@ class ExperimentLoop:
 
     def _save(self, **changes: object) -> None:
         self._course = replace(self._course, **changes)  # type: ignore[arg-type]  # fields of Course
-        courses.save(self.folder, self._course)
+        documents.save_progress(self.folder, self._course)
 
 
 def _hopeless(failure: SeatrialError) -> str:
@@ -231,5 +229,5 @@ def _hopeless(failure: SeatrialError) -> str:
 
 def _load_s(folder: RunFolder) -> float:
     """Return how long the load of a run lasted, from its first user to the end of its drain."""
-    spans = documents.load(folder).spans
+    spans = documents.load_document(folder).spans
     return (spans[-1].until_ns - spans[0].from_ns) / NS_PER_S if spans else 0.0

@@ -1,4 +1,4 @@
-"""`seatrial capacity`: the highest rate that keeps the budgets, variant by variant, each on a stack of its own."""
+"""`capacity`: one search for the highest sustainable rate per variant, with its plan and result."""
 
 from __future__ import annotations
 
@@ -8,25 +8,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from seatrial.compare import budgets
-from seatrial.compare import capacity_trial as excess
-from seatrial.compare.capacity import Effort
+from seatrial.compare import budgets as budget_rules
+from seatrial.compare import capacity_trial
+from seatrial.compare.capacity import CapacityResult, Effort
 from seatrial.compare.capacity_trial import SearchBudgets
-from seatrial.compare.carrying import Carries
 from seatrial.errors import UsageError
-from seatrial.experiment import capacity_trials as seeking
-from seatrial.experiment import run_record
+from seatrial.experiment import capacity_trials, run_record
 from seatrial.experiment.capacity_trials import CapacitySearch
 from seatrial.experiment.request import Request, command_began_ns
 from seatrial.experiment.trial import RunContext, Trial, prepare_context
-from seatrial.measure import stop_rules as stopping
+from seatrial.measure import stop_rules
 from seatrial.model import Design, ExperimentPlan, Load, NoteKind
 from seatrial.progress import Progress
-from seatrial.record import capacities, documents, plans
-from seatrial.record import folder as folders
+from seatrial.record import documents
+from seatrial.record import folder as record_folder
 from seatrial.record.folder import RunFolder
-from seatrial.scenario import plan_ as plan
-from seatrial.scenario import shipped
+from seatrial.scenario import plan, source
 from seatrial.wire.rates import Rate
 
 LEAST_USERS = 200
@@ -56,7 +53,7 @@ class CapacityExperiment:
 
     experiment: Path
     folders: tuple[RunFolder, ...]
-    results: tuple[Carries, ...]
+    results: tuple[CapacityResult, ...]
 
 
 def effort(options: Mapping[str, Any]) -> Effort:
@@ -94,10 +91,10 @@ def search(asked: CapacityRequest, progress: Progress) -> CapacityExperiment:
     request = replace(request, scenario=replace(request.scenario, load=search_load(asked), stop_when=rules))
     context = prepare_context(request)
     trials = [Trial.prepare(context, name, block=1) for name in asked.variants]
-    runs: list[tuple[RunFolder, Carries]] = []
-    with run_record.orderly(progress.say):
-        experiment = folders.create_experiment(request.results, request.scenario.name, time.time_ns())
-        plans.save(experiment, _plan(asked, context))
+    runs: list[tuple[RunFolder, CapacityResult]] = []
+    with run_record.orderly_interrupts(progress.say):
+        experiment = record_folder.create_experiment(request.results, request.scenario.name, time.time_ns())
+        documents.save_plan(experiment, _plan(asked, context))
         progress.say(f"{request.scenario.name} on the {context.choice.engine} engine: {context.choice.reason}")
         for trial in trials:
             work = CapacitySearch(
@@ -113,7 +110,7 @@ def search_budgets(asked: CapacityRequest) -> SearchBudgets:
     scenario = asked.request.scenario
     texts = asked.budgets or scenario.budgets
     try:
-        return excess.search_budgets([budgets.parse(text) for text in texts])
+        return capacity_trial.search_budgets([budget_rules.parse(text) for text in texts])
     except ValueError as error:
         raise UsageError(
             "a search can't keep these budgets"
@@ -122,7 +119,7 @@ def search_budgets(asked: CapacityRequest) -> SearchBudgets:
             where=str(scenario.path),
             seen=str(error),
             expected="at least one budget of latency, failures or a detail of flows",
-            hint=f"seatrial capacity {shipped.word(scenario.path)} --budget 'p95 of \"NAME\" < 150ms'",
+            hint=f"seatrial capacity {source.scenario_name(scenario.path)} --budget 'p95 of \"NAME\" < 150ms'",
         ) from error
 
 
@@ -145,12 +142,12 @@ def search_load(asked: CapacityRequest) -> Load:
 
 def memory_rules(rules: tuple[str, ...]) -> tuple[str, ...]:
     """Return the rules that may end a search: those of memory. Latency and failures are what it provokes."""
-    return tuple(text for text in rules if stopping.parse(text).metric is None)
+    return tuple(text for text in rules if stop_rules.parse(text).metric is None)
 
 
 def _searched(
     work: CapacitySearch, trial: Trial, experiment: Path, progress: Progress
-) -> tuple[RunFolder, Carries]:
+) -> tuple[RunFolder, CapacityResult]:
     """Search one variant's capacity on a stack of its own, and save what was found."""
     spacing = "at random" if work.load.rate is not None and work.load.rate.poisson else "evenly spaced"
     folder = trial.run(
@@ -161,26 +158,26 @@ def _searched(
         command_ns=command_began_ns() if not list(experiment.glob("runs/*")) else time.monotonic_ns(),
     )
     result = sealed_result(work, folder)
-    capacities.save(folder, result)
+    documents.save_capacity(folder, result)
     return folder, result
 
 
-def sealed_result(work: CapacitySearch, folder: RunFolder) -> Carries:
+def sealed_result(work: CapacitySearch, folder: RunFolder) -> CapacityResult:
     """Return what was found of one variant, with its validation, from the sealed run."""
-    document = documents.load(folder)
+    document = documents.load_document(folder)
     shared = [note.text for note in document.notes if note.kind is NoteKind.SHARED_CORES]
     rate_per_s = work.validated_per_s
     if rate_per_s is not None:
         load = document.scenario["load"]
         steady = Rate.steady(rate_per_s, poisson=load["rate"]["poisson"]).to_json()
         load = {**load, "rate": {"text": f"{rate_per_s:.4g}/s", **steady}}
-        documents.save(folder, replace(document, scenario={**document.scenario, "load": load}))
+        documents.save_document(folder, replace(document, scenario={**document.scenario, "load": load}))
     return replace(
         work.result(),
         shared=shared[0] if shared else "",
         validation=None
         if rate_per_s is None
-        else seeking.validation(work.budgets, folder, rate_per_s, work.load.duration_s),
+        else capacity_trials.validation(work.budgets, folder, rate_per_s, work.load.duration_s),
     )
 
 

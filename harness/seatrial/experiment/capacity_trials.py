@@ -1,37 +1,35 @@
-"""The search for capacity on a running stack: warm-up check, trials, their judgement, validation window."""
+"""The capacity search on a running stack: warm-up check, short trials, validation window."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 
-from seatrial.analysis import run as review
-from seatrial.compare import backlog, budgets, capacity
-from seatrial.compare import capacity_trial as excess
-from seatrial.compare.budgets import Kept
-from seatrial.compare.capacity import Capacity, Effort, TrialResult
+from seatrial.analysis.run import load_run, run_result
+from seatrial.compare import budgets as budget_rules
+from seatrial.compare import capacity, capacity_trial
+from seatrial.compare.budgets import BudgetWord
+from seatrial.compare.capacity import BudgetVerdict, Capacity, CapacityResult, Effort, TrialResult, Validation
 from seatrial.compare.capacity_trial import SearchBudgets, TrialCounts
-from seatrial.compare.carrying import Carries, Said, Validation
 from seatrial.errors import MeasurementInvalid, UsageError
-from seatrial.load import trials as stages
+from seatrial.load import trials
 from seatrial.load.child import LoadSettings
 from seatrial.load.driver import LoadObserver, LoadResult
 from seatrial.load.trials import CALM_WITHIN_S, REST_WITHIN_S, TrialSequence
-from seatrial.measure import growth, strain, within_run
+from seatrial.measure import generator, values
+from seatrial.measure import services as measure_services
 from seatrial.measure.validity import RESERVED
 from seatrial.model import DISTURBED, Load, Note, NoteKind, Phase, Spawn
 from seatrial.progress import Progress
-from seatrial.record import capacities
+from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 from seatrial.units import NS_PER_S
-from seatrial.wire import histogram as buckets
+from seatrial.wire import histogram
 
 MARGIN = 0.95
 """The part of the lower bound that is validated: the bound is a median, below which a long window has to hold."""
-
 _REST_FLOWS = 2.0
 """A flow that began as the gate shut may take so many times as long as where nothing queues."""
-
 _ONLY_WORSE = DISTURBED | {NoteKind.GENERATOR_LATE, NoteKind.GENERATOR_BUSY}
 """What can only make a latency from the intended start look worse: it is no matter where no budget broke."""
 
@@ -67,7 +65,7 @@ class CapacitySearch:
         """
         folder = RunFolder(settings.folder)
         self._save(folder)
-        return stages.run_trials(
+        return trials.run_trials(
             settings, observer, spawn=spawn, play=lambda sequence: self.play(sequence, folder)
         )
 
@@ -76,7 +74,7 @@ class CapacitySearch:
         first_per_s = self.effort.first_per_s
         self._warmup = sequence.trial(first_per_s, self.load.warmup_s, Phase.WARMUP, CALM_WITHIN_S)
         refuse_warmup(self._warmup, self.budgets, self.effort)
-        probe_s = max(self.effort.probe_s, backlog.GOOD_FLOWS * (self._flow_s(first_per_s) or 0.0))
+        probe_s = max(self.effort.probe_s, capacity_trial.GOOD_FLOWS * (self._flow_s(first_per_s) or 0.0))
         self.effort = replace(self.effort, probe_s=min(probe_s, self.effort.trial_s))
         began_ns = sequence.clock()
 
@@ -96,14 +94,14 @@ class CapacitySearch:
         self._progress.say(f"validating {self.validated_per_s:.4g}/s for {self.load.duration_s:g} s")
         sequence.window(self.validated_per_s, self.load.duration_s)
 
-    def result(self) -> Carries:
+    def result(self) -> CapacityResult:
         """Return what the search has found; while it lasts, what its trials say up to now."""
         found = self._capacity or capacity.so_far(self._trials, "")
         flow_s = self._flow_s(self.effort.first_per_s)
         too_high = 0.0
         if found.lower_per_s is not None and flow_s is not None:
-            too_high = backlog.too_high(found.lower_per_s, flow_s, self.budgets.wait_s, self.effort.trial_s)
-        return Carries(
+            too_high = capacity_trial.too_high(found.lower_per_s, flow_s, self.budgets.wait_s, self.effort.trial_s)
+        return CapacityResult(
             variant=self._variant,
             budgets=tuple(budget.text for budget in self.budgets.validated),
             percentile=self.budgets.percentile,
@@ -122,7 +120,7 @@ class CapacitySearch:
         )
 
     def _save(self, folder: RunFolder) -> None:
-        capacities.save(folder, replace(self.result(), status="interrupted"))
+        documents.save_capacity(folder, replace(self.result(), status="interrupted"))
 
     def _silent(self) -> str:
         """Return why nothing is known of a stack that kept no rate: it hung. Empty if it answered, be it late."""
@@ -135,7 +133,7 @@ class CapacitySearch:
 
     def _flow_s(self, rate_per_s: float) -> float | None:
         """Return how long a flow takes where nothing queues; None as long as none has ended."""
-        return backlog.calm_flow_s(self._warmup, self._kept, rate_per_s)
+        return capacity_trial.calm_flow_s(self._warmup, self._kept, rate_per_s)
 
     def _trial(self, sequence: TrialSequence, began_ns: int, rate_per_s: float, duration_s: float) -> TrialResult:
         """Make one trial and judge it: by its budgets, and by whether its flows ended as fast as they began."""
@@ -143,8 +141,8 @@ class CapacitySearch:
         rest_s = min(max(REST_WITHIN_S, rest_s), CALM_WITHIN_S)
         counts = sequence.trial(rate_per_s, duration_s, Phase.SETTLE, rest_s)
         self._successes += counts.ended_well
-        most = excess.budget_excess(self.budgets.searched, counts)
-        backlogged = backlog.backlog_excess(counts, self._flow_s(rate_per_s), self.budgets.wait_s)
+        most = capacity_trial.budget_excess(self.budgets.searched, counts)
+        backlogged = capacity_trial.backlog_excess(counts, self._flow_s(rate_per_s), self.budgets.wait_s)
         piled = backlogged.value > max(most.value, 1.0)
         most = backlogged if piled else most
         latency = counts.latency_of(self.budgets.endpoint)
@@ -156,7 +154,7 @@ class CapacitySearch:
             completed_per_s=counts.completed_per_s,
             failed=sum(counts.failures.values()),
             lost=counts.lost,
-            latency_ns=buckets.percentile_ns(latency, self.budgets.percentile),
+            latency_ns=histogram.percentile_ns(latency, self.budgets.percentile),
             excess=most.value,
             text=most.text,
             invalid=self._invalid(counts, broken=most.value > 1.0),
@@ -178,7 +176,9 @@ class CapacitySearch:
             self._hung = f"it began with {counts.carried} arrivals under way from the trial before"
             return self._hung
         strictest_ns = self.budgets.strictest_ns
-        self._overload = strain.overload(counts.seconds, strictest_ns, self.budgets.share) or strain.pool_short(
+        self._overload = generator.overload(
+            counts.seconds, strictest_ns, self.budgets.share
+        ) or generator.pool_short(
             rate_per_s=counts.rate_per_s,
             late=counts.late,
             users=self.load.users,
@@ -207,14 +207,14 @@ def refuse_warmup(counts: TrialCounts, asked: SearchBudgets, effort: Effort) -> 
             hint="the services' own words are in logs/; try one user first: seatrial run SCENARIO --users 1",
         )
     endpoints = sorted({*counts.latency, *counts.failures})
-    if unknown := excess.unknown_endpoints(asked.searched, endpoints):
+    if unknown := capacity_trial.unknown_endpoints(asked.searched, endpoints):
         raise UsageError(
             f"no request is named {', '.join(map(repr, unknown))}",
             where="budgets",
             seen=f"in the warm-up: {', '.join(endpoints)}",
             expected="the endpoints of requests: latency and failures of a trial are theirs, not those of flows",
         )
-    if unreported := excess.unreported_details(asked.searched, counts):
+    if unreported := capacity_trial.unreported_details(asked.searched, counts):
         reported = sorted(f"{key} of {flow}" for flow, by_key in counts.details.items() for key in by_key)
         raise UsageError(
             f"no flow reported what {', '.join(unreported)} asks for",
@@ -223,28 +223,28 @@ def refuse_warmup(counts: TrialCounts, asked: SearchBudgets, effort: Effort) -> 
             expected='a number that each flow of that name reports: flow.detail["startup_s"] = 0.8',
         )
     flow_s = counts.flow_s
-    if flow_s is None or effort.trial_s < backlog.LEAST_FLOWS * flow_s:
+    if flow_s is None or effort.trial_s < capacity_trial.LEAST_FLOWS * flow_s:
         took = f"took {flow_s:.2g} s" if flow_s is not None else f"did not end within {CALM_WITHIN_S:g} s"
-        longer_s = math.ceil(backlog.GOOD_FLOWS * (flow_s or CALM_WITHIN_S))
+        longer_s = math.ceil(capacity_trial.GOOD_FLOWS * (flow_s or CALM_WITHIN_S))
         times = longer_s / effort.trial_s
         sum_s, limit_min = math.ceil(effort.sum_s * times), math.ceil(effort.limit_s * times / 60)
         raise UsageError(
             "the trials are too short for the flows: what they begin can't end within them",
             where=where,
             seen=f"a flow {took}; a trial takes {effort.trial_s:g} s",
-            expected=f"trials as long as {backlog.LEAST_FLOWS:g} flows, better {backlog.GOOD_FLOWS:g}",
+            expected=f"at least {capacity_trial.LEAST_FLOWS:g} flows long, better {capacity_trial.GOOD_FLOWS:g}",
             hint=f"--trial {longer_s}s --sum {sum_s}s --limit {limit_min}m",
         )
 
 
 def validation(asked: SearchBudgets, folder: RunFolder, rate_per_s: float, duration_s: float) -> Validation:
     """Judge the window of a sealed run: its budgets, and whether memory that can't be taken back grew."""
-    run = review.load(folder)
-    window, notes = run.window, review.run_result(run).notes
+    run = load_run(folder)
+    window, notes = run.window, run_result(run).notes
     tables = run.tables
-    verdicts = [budgets.judge(budget, [within_run.reading(budget.metric, tables)]) for budget in asked.validated]
+    verdicts = [budget_rules.judge(budget, [values.estimate(budget.metric, tables)]) for budget in asked.validated]
     saturated = next((note.text for note in notes if note.kind is NoteKind.SATURATED), "")
-    broken = bool(saturated) or any(verdict.word is Kept.BROKEN for verdict in verdicts)
+    broken = bool(saturated) or any(verdict.word is BudgetWord.BROKEN for verdict in verdicts)
     doubts = [note for note in notes if note.disqualifies and note.kind is not NoteKind.SATURATED]
     invalid = [] if window.opened else ["the window was never opened"]
     invalid += [_in_words(note) for note in doubts if broken or note.kind not in _ONLY_WORSE]
@@ -253,8 +253,10 @@ def validation(asked: SearchBudgets, folder: RunFolder, rate_per_s: float, durat
     return Validation(
         rate_per_s=rate_per_s,
         duration_s=duration_s,
-        budgets=tuple(Said(budget=each.budget.text, word=each.word, text=each.text) for each in verdicts),
-        memory=tuple(growth.of_service(name, run.samples, inside) for name in services if name not in RESERVED),
+        budgets=tuple(BudgetVerdict(budget=each.budget.text, word=each.word, text=each.text) for each in verdicts),
+        memory=tuple(
+            measure_services.of_service(name, run.samples, inside) for name in services if name not in RESERVED
+        ),
         saturated=saturated,
         strained=strained[0] if strained else "",
         invalid=invalid[0] if invalid else "",

@@ -1,4 +1,4 @@
-"""`seatrial compare` and `seatrial selfcheck`: planned, done block by block, resumable, torn down last."""
+"""`compare` and `selfcheck`: plan the experiment, choose its design, run or resume it."""
 
 from __future__ import annotations
 
@@ -13,26 +13,25 @@ from seatrial.analysis.stored_runs import RunCache
 from seatrial.compare import facts
 from seatrial.compare.facts import Facts
 from seatrial.errors import Incomparable, Interrupted
-from seatrial.experiment import baseline, resume
+from seatrial.experiment import baseline
+from seatrial.experiment import resume as resumes
 from seatrial.experiment.baseline import ExpectedFacts
 from seatrial.experiment.blocks import ExperimentDesign, ExperimentLoop, FinishedExperiment, FreshStacks
 from seatrial.experiment.request import Request
 from seatrial.experiment.resume import ResumableExperiment
-from seatrial.experiment.run_record import orderly
+from seatrial.experiment.run_record import orderly_interrupts
 from seatrial.experiment.slices import Slices
-from seatrial.experiment.trial import RunContext, first_page, prepare_context
+from seatrial.experiment.trial import RunContext, initial_document, prepare_context
 from seatrial.model import Design, EngineName, ExperimentPlan, Scenario
 from seatrial.progress import Progress
-from seatrial.record import courses, plans
+from seatrial.record import documents
 from seatrial.record import folder as folders
-from seatrial.scenario import design, plain, shipped
-from seatrial.scenario import plan as compared
-from seatrial.scenario.design import Chosen, Memory
-from seatrial.scenario.plan import Baseline
+from seatrial.scenario import plan as plans
+from seatrial.scenario import source
+from seatrial.scenario.plan import BaselinePlan, ChosenDesign, MemoryNeed
 from seatrial.stack.engine import Choice
 
 _KIB = 1024
-
 DesignFactory = Callable[[RunContext, Path, ExperimentPlan, Progress], ExperimentDesign]
 DESIGNS: Mapping[Design, DesignFactory] = MappingProxyType({Design.RUNS: FreshStacks, Design.SLICES: Slices})
 
@@ -66,21 +65,21 @@ def compare(
     end every further run, at once. With a `cache` no look analyses a run again.
     """
     if asked.command == "selfcheck":
-        scenario = compared.with_again(asked.request.scenario)
+        scenario = plans.with_again(asked.request.scenario)
         asked = replace(asked, request=replace(asked.request, scenario=scenario))
     stored, stored_facts = baseline.find(asked.request.results, asked.against) if asked.against else (None, None)
     context = prepare(asked.request)
-    resumed = resume.find(asked.request, asked.resume, asked.command) if asked.resume else None
+    resumed = resumes.find(asked.request, asked.resume, asked.command) if asked.resume else None
     plan = _plan(asked, context, stored, resumed)
     if stored_facts is not None:
         _refuse_foreseen(stored_facts, context, plan)
     if resumed is not None:
-        resume.refuse_another(resumed, plan, context.choice.engine)
+        resumes.refuse_another(resumed, plan, context.choice.engine)
     why = plan.design_reason
-    with orderly(progress.say):
+    with orderly_interrupts(progress.say):
         if resumed is None:
             folder = folders.create_experiment(asked.request.results, plan.scenario, time.time_ns())
-            plans.save(folder, plan)
+            documents.save_plan(folder, plan)
         else:
             folder, plan = resumed.folder, resumed.plan
         try:
@@ -91,13 +90,13 @@ def compare(
                 plan,
                 progress,
                 finished=resumed.finished if resumed else (),
-                course=courses.load(folder) if resumed else None,
+                course=documents.load_progress(folder) if resumed else None,
                 base_failed=resumed.base_failed if resumed else (),
                 cache=cache,
             )
             return loop.run(designs[plan.design](replace(context, expected=expected), folder, plan, progress))
         except (KeyboardInterrupt, Interrupted) as error:
-            scenario_word = shipped.word(asked.request.scenario.path)
+            scenario_word = source.scenario_name(asked.request.scenario.path)
             raise Interrupted(
                 "stopped; everything is torn down and what was finished is kept",
                 where=str(folder),
@@ -107,23 +106,23 @@ def compare(
 
 
 def _plan(
-    asked: CompareRequest, context: RunContext, against: Baseline | None, resumed: ResumableExperiment | None
+    asked: CompareRequest, context: RunContext, against: BaselinePlan | None, resumed: ResumableExperiment | None
 ) -> ExperimentPlan:
     """Return the plan; what is resumed keeps its own design: free memory comes and goes."""
     scenario, seed, shared_cores = asked.request.scenario, asked.request.seed, context.shared_cores
     if resumed is not None:
-        chosen = Chosen(design=resumed.plan.design, reason="as it began")
+        chosen = ChosenDesign(design=resumed.plan.design, reason="as it began")
     elif against is not None:
-        chosen = Chosen(design=Design.RUNS, reason="as what is stored")
+        chosen = ChosenDesign(design=Design.RUNS, reason="as what is stored")
     else:
         chosen = choose_design(context)
     if asked.command == "selfcheck":
-        plan = compared.selfcheck(scenario, seed=seed, shared_cores=shared_cores, design=chosen.design)
+        plan = plans.selfcheck_plan(scenario, seed=seed, shared_cores=shared_cores, design=chosen.design)
     else:
-        plan = compared.comparison(
+        plan = plans.comparison_plan(
             scenario, seed=seed, shared_cores=shared_cores, design=chosen.design, against=against
         )
-    files = resume.file_digests(scenario, results=asked.request.results)
+    files = resumes.file_digests(scenario, results=asked.request.results)
     return replace(plan, design_reason=chosen.reason, files=files)
 
 
@@ -140,7 +139,7 @@ def _in_words(plan: ExperimentPlan, why: str, choice: Choice, folder: Path) -> s
 
 def _refuse_foreseen(there: Facts, context: RunContext, plan: ExperimentPlan) -> None:
     """Refuse what is known to differ before anything is started, and a gate of which nothing would be left."""
-    page = first_page(context, "", 1, plan.resolved, command_ns=context.request.command_ns)
+    page = initial_document(context, "", 1, plan.resolved, command_ns=context.request.command_ns)
     differing = baseline.refuse_incomparable(there, facts.of(asdict(page)), plan.varies, plan.against)
     if plan.gate and differing and not baseline.surviving(plan.gate, differing):
         raise Incomparable(
@@ -151,25 +150,27 @@ def _refuse_foreseen(there: Facts, context: RunContext, plan: ExperimentPlan) ->
         )
 
 
-def choose_design(context: RunContext) -> Chosen:
+def choose_design(context: RunContext) -> ChosenDesign:
     """Return the design of a comparison of all variants that the scenario names, with the reason."""
     scenario, comparing = context.request.scenario, context.request.scenario.comparing
     names = dict.fromkeys((comparing.base, *(comparing.variants or scenario.variants)))
-    return design.choose(
+    return plans.choose_design(
         comparing,
         scenario.gate,
-        memory(scenario, tuple(names)),
+        memory_for_stacks(scenario, tuple(names)),
         load=scenario.load,
         hindrance=why_not_together(context.choice, context.request.port),
     )
 
 
-def memory(scenario: Scenario, names: Sequence[str], *, meminfo: Path = Path("/proc/meminfo")) -> Memory:
+def memory_for_stacks(
+    scenario: Scenario, names: Sequence[str], *, meminfo: Path = Path("/proc/meminfo")
+) -> MemoryNeed:
     """Return the free memory of this host, and what the variants of these names may take."""
-    services = plain.compose_services(scenario.compose_file) or {}
-    return Memory(
+    services = source.compose_services(scenario.compose_file) or {}
+    return MemoryNeed(
         available_bytes=_available_bytes(meminfo),
-        stacks_bytes={name: design.stack_bytes(services, scenario.variants[name]) for name in names},
+        stacks_bytes={name: plans.stack_bytes(services, scenario.variants[name]) for name in names},
     )
 
 

@@ -1,4 +1,4 @@
-"""Maintenance of stored runs and of stacks: list, recover, clean, down."""
+"""List stored runs, recover unsealed ones, remove stacks and leftovers."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from seatrial.analysis import experiment as weighing
+from seatrial.analysis import experiment
 from seatrial.errors import UsageError
 from seatrial.model import Note, NoteKind
-from seatrial.record import documents, plans, seal
+from seatrial.record import documents, seal, standalone
 from seatrial.record import folder as folders
-from seatrial.record import standalone as recording
 from seatrial.record.folder import RunFolder
-from seatrial.stack import cleanup as leftovers
-from seatrial.stack.daemon import connect
-from seatrial.stack.ownership import Life, Owner, life
+from seatrial.stack import cleanup
+from seatrial.stack.cleanup import Life, Owner, life
+from seatrial.stack.containers import connect
 
 
-def stored_runs(results: Path) -> list[dict[str, Any]]:
+def list_runs(results: Path) -> list[dict[str, Any]]:
     """Return a row for each stored run, newest first, and one for all runs of a comparison.
 
     A run that can't be read is a row, too.
@@ -30,7 +29,7 @@ def stored_runs(results: Path) -> list[dict[str, Any]]:
     rows: dict[Path, dict[str, Any]] = {}
     for folder in folders.list_runs(results):
         described = _described(folder)
-        if weighing.compares(folder.experiment):
+        if experiment.compares(folder.experiment):
             row = rows.setdefault(
                 folder.experiment, {"run": folder.experiment.name, **_compared(folder, described)}
             )
@@ -42,7 +41,7 @@ def stored_runs(results: Path) -> list[dict[str, Any]]:
 
 def _compared(folder: RunFolder, newest: dict[str, Any]) -> dict[str, Any]:
     """Describe the comparison that a run belongs to; its verdict is in its verdict.json."""
-    names = plans.load(folder.experiment).variants
+    names = documents.load_plan(folder.experiment).variants
     try:
         verdict = json.loads((folder.experiment / "verdict.json").read_bytes())["verdict"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -52,7 +51,7 @@ def _compared(folder: RunFolder, newest: dict[str, Any]) -> dict[str, Any]:
 
 def _described(folder: RunFolder) -> dict[str, Any]:
     try:
-        document = documents.load(folder)
+        document = documents.load_document(folder)
     except UsageError as error:
         return {"scenario": "", "variant": "", "engine": "", "status": error.what, "requests": None}
     return {
@@ -72,12 +71,12 @@ def _name(folder: RunFolder, results: Path) -> str:
 
 def recover(folder: RunFolder) -> RunFolder:
     """Seal a run whose harness is gone, or what plain Locust recorded; UsageError while it is still running."""
-    if recording.is_recording(folder):
-        recording.check_over(folder)
-        seal.seal(folder, recording.document(folder))
+    if standalone.is_recording(folder):
+        standalone.check_over(folder)
+        seal.seal(folder, standalone.document_of(folder))
         folder.recording.unlink()
         return folder
-    document = documents.load(folder)
+    document = documents.load_document(folder)
     if document.sealed:
         return folder
     _check_owner(document.owner, str(folder.root))
@@ -114,8 +113,8 @@ def _check_owner(text: str, where: str) -> None:
 def clean() -> Iterator[str]:
     """Remove what runs left whose owner is dead or whose deadline has passed; yield what was removed."""
     with closing(connect()) as client:
-        things = leftovers.find(client)
-        leftovers.remove(client, things)
+        things = cleanup.find_leftovers(client)
+        cleanup.remove_leftovers(client, things)
         yield from (f"removed {leftover}" for leftover in things)
         if not things:
             yield "nothing was left behind"
@@ -124,7 +123,7 @@ def clean() -> Iterator[str]:
 def down(project: str | None) -> Iterator[str]:
     """Remove the stack that `up` left, or all of them; yield what was removed; UsageError if there is none."""
     with closing(connect()) as client:
-        kept = leftovers.stacks_kept(client)
+        kept = cleanup.stacks_kept(client)
         stacks = [stack for stack in kept if project in {None, stack.project}]
         if not stacks:
             names = ", ".join(stack.project for stack in kept)
@@ -134,5 +133,5 @@ def down(project: str | None) -> Iterator[str]:
                 hint="docker compose ls",
             )
         for stack in stacks:
-            leftovers.remove(client, stack.things)
+            cleanup.remove_leftovers(client, stack.things)
             yield f"removed {stack.project}: {len(stack.things)} containers, networks and volumes"

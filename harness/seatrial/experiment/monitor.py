@@ -1,4 +1,4 @@
-"""Once a second while a load runs: whether the sampler lives, the rules of `stop_when`, the line of progress."""
+"""Checks made once a second during a run: sampler alive, stop rules, progress line."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from collections.abc import Mapping, Sequence
 from seatrial.errors import StoppedEarly
 from seatrial.experiment.run_record import RunRecord
 from seatrial.load.driver import LoadObserver
-from seatrial.measure import stop_rules as stopping
-from seatrial.measure import values as measured
+from seatrial.measure import stop_rules, values
 from seatrial.measure.metric import Kind, Metric, Unit
-from seatrial.measure.stop_rules import Held as HeldFor
-from seatrial.measure.stop_rules import StopRule
+from seatrial.measure.stop_rules import HoldingSince, StopRule
 from seatrial.model import LoadSecond, NoteKind, Phase, Span, Watch
 from seatrial.progress import Progress, memory_line
-from seatrial.sampler.live import HOST, Glance, Held
+from seatrial.sampler.live import HOST, LiveReading, LiveReadings
 from seatrial.sampler.session import Observer
-from seatrial.wire import histogram as buckets
+from seatrial.wire import histogram
 
 _SUCCESSES_FOR = {50: 2, 95: 20, 99: 100}
 """With fewer a percentile is the slowest one or two requests."""
@@ -27,8 +25,8 @@ class StopRules:
     """The rules of `stop_when` of one run, evaluated each second; `fired` is what was seen once one held."""
 
     def __init__(self, rules: Sequence[str]) -> None:
-        self._rules = tuple(stopping.parse(text) for text in rules)
-        self._held = [HeldFor()] * len(self._rules)
+        self._rules = tuple(stop_rules.parse(text) for text in rules)
+        self._held = [HoldingSince()] * len(self._rules)
         self._had_value = [False] * len(self._rules)
         self._seconds: deque[LoadSecond] = deque(maxlen=max((rule.lasts_s for rule in self._rules), default=1))
         self._any_request = False
@@ -44,22 +42,22 @@ class StopRules:
         """The rules for which there never was a value."""
         return tuple(rule.text for rule, had in zip(self._rules, self._had_value, strict=True) if not had)
 
-    def take(self, second: LoadSecond, memory: Mapping[str, Held]) -> None:
+    def take(self, second: LoadSecond, memory: Mapping[str, LiveReading]) -> None:
         """Evaluate all rules for one more second; the first rule that fires is kept."""
         self._seconds.append(second)
         self._any_request = self._any_request or bool(second.latency or second.failures)
         for index, rule in enumerate(self._rules):
             value = evaluate(rule, tuple(self._seconds), memory, by_flows=not self._any_request)
             self._had_value[index] |= value is not None
-            self._held[index] = stopping.advance(rule, self._held[index], value)
-            self.fired = self.fired or stopping.fired(rule, self._held[index])
+            self._held[index] = stop_rules.advance(rule, self._held[index], value)
+            self.fired = self.fired or stop_rules.fired(rule, self._held[index])
 
 
 class RunMonitor(LoadObserver):
     """Writes down what a load reports, samples its processes, and stops it by the rules."""
 
     def __init__(
-        self, record: RunRecord, rules: StopRules, *, observer: Observer, glance: Glance, progress: Progress
+        self, record: RunRecord, rules: StopRules, *, observer: Observer, glance: LiveReadings, progress: Progress
     ) -> None:
         self._record = record
         self._rules = rules
@@ -107,7 +105,7 @@ def refuse_stopped(rules: StopRules, observer: LoadObserver) -> None:
 
 
 def evaluate(
-    rule: StopRule, seconds: Sequence[LoadSecond], memory: Mapping[str, Held], *, by_flows: bool = False
+    rule: StopRule, seconds: Sequence[LoadSecond], memory: Mapping[str, LiveReading], *, by_flows: bool = False
 ) -> float | None:
     """Return the value of what the rule is about, in its unit; None if the newest second has none.
 
@@ -120,7 +118,7 @@ def evaluate(
     newest = seconds[-1]
     match rule.metric.kind:
         case Kind.DETAIL:
-            return measured.over_buckets(rule.metric, _details(rule.metric, seconds[-rule.lasts_s :]))
+            return values.over_buckets(rule.metric, _details(rule.metric, seconds[-rule.lasts_s :]))
         case Kind.LATENCY:
             return _percentile(rule, seconds[-rule.lasts_s :])
         case Kind.FAILURES:
@@ -132,7 +130,7 @@ def evaluate(
             return None
 
 
-def _memory(rule: StopRule, memory: Mapping[str, Held]) -> float | None:
+def _memory(rule: StopRule, memory: Mapping[str, LiveReading]) -> float | None:
     service = memory.get(rule.of or "")
     if service is None:
         return None
@@ -149,7 +147,7 @@ def _percentile(rule: StopRule, seconds: Sequence[LoadSecond]) -> float | None:
     percent = (rule.metric and rule.metric.percent) or 50
     if counts.total() < _SUCCESSES_FOR[percent]:
         return None
-    return buckets.percentile_ns(counts, percent)
+    return histogram.percentile_ns(counts, percent)
 
 
 def _details(metric: Metric, seconds: Sequence[LoadSecond]) -> Counter[int]:

@@ -1,4 +1,4 @@
-"""What one command asks for: a scenario and how to run it; its variant, secrets, and when it began."""
+"""The request of one command: scenario, variant, engine, results folder, secrets, start time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from seatrial.errors import UsageError
 from seatrial.model import EngineName, Scenario
-from seatrial.scenario import plan_ as plan
+from seatrial.scenario import plan
 from seatrial.units import NS_PER_TICK, stat_fields
 
 

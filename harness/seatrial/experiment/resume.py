@@ -1,4 +1,4 @@
-"""What is finished of an interrupted experiment, and whether it is still the same question, files and images."""
+"""Resuming an interrupted experiment: finished runs, file digests, refusal of a changed question."""
 
 from __future__ import annotations
 
@@ -16,28 +16,24 @@ from typing import Any
 from seatrial.compare import facts
 from seatrial.errors import Incomparable, UsageError
 from seatrial.experiment.request import Request
-from seatrial.host import checkout
+from seatrial.host import facts as host_facts
 from seatrial.model import ExperimentPlan, NoteKind, Scenario
-from seatrial.record import documents, plans
+from seatrial.record import documents
 from seatrial.record import folder as folders
 from seatrial.record.documents import RunDocument
 from seatrial.record.folder import RunFolder
-from seatrial.scenario import plan as compared
+from seatrial.scenario import plan as plans
 from seatrial.wire.streams import SCHEMA_VERSION
 
 LATEST = "latest"
-
 HASHED_BYTES = 1 << 20
 """Of a larger file size and time of change stand for its content: a stack may have videos of gigabytes to seed."""
-
 MOST_FILES = 10_000
 """They take about a second. A folder with more is a home or a disk, and not what a stack is made of."""
-
 _DIGITS = 16
 _SHOWN = 20
 _NEVER = frozenset({".git", ".hg", ".svn", "__pycache__", ".venv", "node_modules"})
 """What is walked around: it is the tools' own, and may have a hundred thousand files."""
-
 _FINISHED = frozenset({"complete", "failed"})
 _DECIDED = ("gate", "budgets", "time_s", "design", "base", "against", "stored", "slices", "slice_s", "settle_s")
 
@@ -56,7 +52,7 @@ def find(request: Request, wanted: str, command: str) -> ResumableExperiment:
     """Return the experiment: a folder, a name, or the latest of this command and scenario; UsageError if none."""
     results, scenario = request.results, request.scenario.name
     folder = _folder(results, wanted, scenario, command)
-    plan = plans.load(folder)
+    plan = documents.load_plan(folder)
     if (plan.scenario, plan.command) != (scenario, command):
         raise UsageError(
             "this experiment can't be resumed here",
@@ -64,7 +60,7 @@ def find(request: Request, wanted: str, command: str) -> ResumableExperiment:
             seen=f"seatrial {plan.command} {plan.scenario}",
             expected=f"seatrial {command} {scenario}",
         )
-    runs = [document for _, document in stored(folder) if document.status in _FINISHED]
+    runs = [document for _, document in sealed_runs(folder) if document.status in _FINISHED]
     return ResumableExperiment(
         folder=folder,
         plan=plan,
@@ -77,7 +73,7 @@ def refuse_another(experiment: ResumableExperiment, now: ExperimentPlan, engine:
     """Raise UsageError if what is asked now is not what was planned then, with all that differs."""
     then = experiment.plan
     resolved = {name: value for name, value in then.resolved.items() if name != "files"}
-    differing = compared.differing(_plain(resolved), _plain(now.resolved))
+    differing = plans.differing_values(_plain(resolved), _plain(now.resolved))
     differing += changed_files(then.files, now.files) if then.files else _changed_named_files(then, now)
     if then.seed != now.seed:
         differing.append(f"seed: {then.seed} then, {now.seed} now")
@@ -85,7 +81,7 @@ def refuse_another(experiment: ResumableExperiment, now: ExperimentPlan, engine:
         before, here = getattr(then, name), getattr(now, name)
         if before != here and not any(line.startswith(name.removesuffix("_s")) for line in differing):
             differing.append(f"{name}: {before!r} then, {here!r} now")
-    runs = [document for _, document in stored(experiment.folder)]
+    runs = [document for _, document in sealed_runs(experiment.folder)]
     for name, values, here in (
         ("engine", {run.engine for run in runs}, engine),
         ("schema", {str(run.schema_version) for run in runs}, str(SCHEMA_VERSION)),
@@ -105,7 +101,9 @@ def refuse_another(experiment: ResumableExperiment, now: ExperimentPlan, engine:
 def refuse_other_images(experiment: Path, document: RunDocument) -> None:
     """Raise Incomparable if a variant is made of other images than in the first of its runs that is finished."""
     here = document.facts["subject"].get("images")
-    runs = (run for _, run in stored(experiment) if run.status in _FINISHED and run.variant == document.variant)
+    runs = (
+        run for _, run in sealed_runs(experiment) if run.status in _FINISHED and run.variant == document.variant
+    )
     there = next((images for run in runs if (images := run.facts["subject"].get("images"))), None)
     if not here or not there or here == there:
         return
@@ -120,16 +118,16 @@ def refuse_other_images(experiment: Path, document: RunDocument) -> None:
     )
 
 
-def stored(experiment: Path) -> Iterator[tuple[RunFolder, RunDocument]]:
+def sealed_runs(experiment: Path) -> Iterator[tuple[RunFolder, RunDocument]]:
     """Yield every sealed run of an experiment that can be read."""
-    return ((folder, document) for folder, document in begun(experiment) if document.sealed)
+    return ((folder, document) for folder, document in stored_runs(experiment) if document.sealed)
 
 
-def begun(experiment: Path) -> Iterator[tuple[RunFolder, RunDocument]]:
+def stored_runs(experiment: Path) -> Iterator[tuple[RunFolder, RunDocument]]:
     """Yield every run of an experiment that can be read, sealed or not."""
     for folder in (RunFolder(root) for root in sorted((experiment / "runs").glob("*"))):
         try:
-            yield folder, documents.load(folder)
+            yield folder, documents.load_document(folder)
         except UsageError:
             continue  # killed before its first page, or not ours
 
@@ -141,7 +139,7 @@ def _folder(results: Path, wanted: str, scenario: str, command: str) -> Path:
         return experiment or folders.find_run(results, wanted).experiment
     for experiment in sorted(results.glob("*/plan.json"), reverse=True):
         try:
-            plan = plans.load(experiment.parent)
+            plan = documents.load_plan(experiment.parent)
         except UsageError:
             continue  # torn, or of a newer program: it can't be resumed, others can
         if (plan.scenario, plan.command) == (scenario, command):
@@ -208,7 +206,7 @@ def _changed_named_files(then: ExperimentPlan, now: ExperimentPlan) -> list[str]
 
 
 def _files(folder: Path, compose_file: Path, results: Path, most: int) -> Iterator[Path]:
-    known = checkout.files(folder)
+    known = host_facts.files(folder)
     if compose_file not in known:  # no checkout, or one that has nothing to do with this stack
         known = frozenset(islice(_walked(folder, results.absolute()), most + 1))
     if len(known) > most:

@@ -1,4 +1,4 @@
-"""run.json while a run goes on, and its sealing: complete, failed or interrupted, before the error is raised."""
+"""The run.json of a run in progress, and its sealing on success, failure and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from seatrial.errors import (
     StoppedEarly,
 )
 from seatrial.model import Note, NoteKind
-from seatrial.record import documents, seal
+from seatrial.record import documents
+from seatrial.record import seal as seals
 from seatrial.record.documents import RunDocument, Status
 from seatrial.record.folder import RunFolder
 from seatrial.stack.processes import shielded
@@ -39,12 +40,12 @@ class RunRecord:
     def __init__(self, folder: RunFolder, document: RunDocument) -> None:
         self.folder = folder
         self.document = document
-        documents.save(folder, document)
+        documents.save_document(folder, document)
 
     def change(self, **values: Any) -> None:  # noqa: ANN401  (the fields of RunDocument, checked by its constructor)
         """Replace fields of run.json and save it."""
         self.document = replace(self.document, **values)
-        documents.save(self.folder, self.document)
+        documents.save_document(self.folder, self.document)
 
     def stamp(self, name: str) -> None:
         """Write down when a step happened, in `timing`."""
@@ -57,7 +58,7 @@ class RunRecord:
     def seal(self, status: Status, error: str = "") -> None:
         """Make tables of the streams; after this the run is finished."""
         self.document = replace(self.document, status=status, error=error)
-        self.document = seal.seal(self.folder, self.document)
+        self.document = seals.seal(self.folder, self.document)
 
 
 def is_outcome(error: BaseException) -> bool:
@@ -146,7 +147,7 @@ def _as_unwritable(error: BaseException, folder: Path) -> BaseException:
 
 
 @contextmanager
-def orderly(say: Callable[[str], None]) -> Iterator[None]:
+def orderly_interrupts(say: Callable[[str], None]) -> Iterator[None]:
     """Raise KeyboardInterrupt for the first SIGINT or SIGTERM only; later ones can't break the teardown."""
     came = []
 

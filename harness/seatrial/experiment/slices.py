@@ -1,4 +1,4 @@
-"""The design `slices`: all variants of a block are up at once, and the load goes from one to the next in turns."""
+"""The design `slices`: all variants of a block are up at once and loaded in turns."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from seatrial.errors import Interrupted, SeatrialError
 from seatrial.experiment.blocks import BlockTurn, ExperimentDesign
 from seatrial.experiment.run_record import is_outcome
 from seatrial.experiment.trial import RunningTrial, Trial
-from seatrial.load.meeting import Meeting
-from seatrial.load.slices import CalledOff, drive_in_turns
-from seatrial.load.turns import Slicing
+from seatrial.load.slices import Barrier, CalledOff, Slicing, drive_in_turns
 from seatrial.model import ExperimentPlan, Load
 from seatrial.progress import Progress, Steps
-from seatrial.scenario import order
+from seatrial.scenario import plan as plans
 from seatrial.stack.processes import shielded
 
 _TICK_S = 0.25
@@ -38,7 +36,7 @@ class Slices(ExperimentDesign):
         """
         command_ns, names = time.monotonic_ns(), self.plan.blocks[turn.number - 1]
         progress = LockedProgress(Steps(self.progress, turn.text("all variants")))
-        meeting = Meeting(sliced(self.plan, turn.number, self.context.request.scenario.load), names)
+        meeting = Barrier(sliced(self.plan, turn.number, self.context.request.scenario.load), names)
         stacks = [SliceStack(Trial.prepare(self.context, name, turn.number), meeting) for name in names]
         try:
             self._bring_up(stacks, progress, command_ns)
@@ -83,7 +81,7 @@ def sliced(plan: ExperimentPlan, block: int, load: Load) -> Slicing:
     warm = math.ceil(load.warmup_s / slice_s)
     names = plan.blocks[block - 1]
     return Slicing(
-        order=order.turns(names, warm + (plan.slices or 1), plan.seed * 1_000_003 + block),
+        order=plans.slice_turns(names, warm + (plan.slices or 1), plan.seed * 1_000_003 + block),
         warm=warm * len(names),
         slice_s=slice_s,
         settle_s=plan.settle_s or 0.0,
@@ -97,7 +95,7 @@ class SliceStack:
     `load_failure` is how its load ended, if not well; `error` how its run did, once that is sealed.
     """
 
-    def __init__(self, trial: Trial, meeting: Meeting) -> None:
+    def __init__(self, trial: Trial, meeting: Barrier) -> None:
         self.name = trial.variant
         self.progress = BufferedProgress()
         self.load_failure: BaseException | None = None
@@ -179,7 +177,7 @@ def bring_up_all(work: Sequence[Callable[[], None]], *, at_once: bool) -> None:
         bring_up()
 
 
-def run_loads(stacks: Sequence[SliceStack], meeting: Meeting, progress: Progress) -> None:
+def run_loads(stacks: Sequence[SliceStack], meeting: Barrier, progress: Progress) -> None:
     """Drive all loads at once, each in a thread: they wait on their sockets, and the main thread for Ctrl-C.
 
     Raises the failure of a load that would end every further run, too.

@@ -1,4 +1,4 @@
-"""`seatrial up` leaves a stack running, to point Locust at by hand; `seatrial observe` samples one that is up."""
+"""`up` (a stack that stays) and `observe` (sampling without load)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 
 from seatrial.errors import EngineUnavailable
 from seatrial.experiment.request import Request, new_run_id, of_variant, stack_secrets
-from seatrial.experiment.run_record import RunRecord, orderly, sealed
-from seatrial.experiment.trial import names, parameters, provide_catalogue, stack_spec, watches
+from seatrial.experiment.run_record import RunRecord, orderly_interrupts, sealed
+from seatrial.experiment.trial import parameters, provide_catalogue, service_names, stack_spec, watches
 from seatrial.host import facts
-from seatrial.load import command
+from seatrial.load import child
 from seatrial.model import EngineName, Phase, Span
 from seatrial.progress import Progress
 from seatrial.record import folder as folders
 from seatrial.record.documents import RunDocument
 from seatrial.record.folder import RunFolder
 from seatrial.sampler.session import observing
-from seatrial.stack import attach, engine
-from seatrial.stack.ownership import this_owner
+from seatrial.stack import engine
+from seatrial.stack.cleanup import this_owner
 from seatrial.stack.processes import guarded
 from seatrial.units import NS_PER_S
 
@@ -57,7 +57,7 @@ def up(request: Request, kept_s: float, progress: Progress) -> KeptStack:
     folder = folders.create_standing(request.results, f"{request.scenario.name}-{run_id}")
     spec = replace(stack_spec(request, secrets, folder, run_id), kept=True, deadline_s=kept_s)
     with (
-        orderly(progress.say),
+        orderly_interrupts(progress.say),
         guarded(spec.run_id) as guard,
         engine.running(choice, spec, guard, progress.say) as stack,
     ):
@@ -74,7 +74,7 @@ def _locust_line(request: Request, url: str, secrets: dict[str, str], catalogue:
     load = request.scenario.load
     settings = [f"{name}={shlex.quote(value)}" for name, value in secrets.items()]
     words = [sys.executable, "-m", "locust", "-f", str(load.locustfile), *(["--host", url] if url else [])]
-    words += command.options(parameters(load.parameters, catalogue))
+    words += child.options(parameters(load.parameters, catalogue))
     if load.rate is not None:
         words += ["--rate", load.rate.text(), "--arrivals", "poisson" if load.rate.poisson else "constant"]
     words += ["--headless", "-u", str(load.users), "-t", f"{load.duration_s:g}s"]
@@ -95,7 +95,7 @@ def observe(
     asked: ObserveRequest, progress: Progress, *, sleep: Callable[[float], None] = time.sleep
 ) -> RunFolder:
     """Sample the stack without any load and return the sealed folder; Ctrl-C ends it early, and keeps the data."""
-    services = attach.services(asked.project)
+    services = engine.attached_services(asked.project)
     wall_ns = time.time_ns()
     experiment = folders.create_experiment(asked.results, f"observe-{asked.project}", wall_ns)
     folder = folders.create_run(experiment, "base", 1, wall_ns)
@@ -103,7 +103,7 @@ def observe(
         status="running",
         scenario_name=f"observe-{asked.project}",
         run_id=new_run_id(),
-        services=names(services),
+        services=service_names(services),
         engine=EngineName.ATTACH,
         engine_reason="a stack that was up already, watched without load",
         owner=str(this_owner()),
@@ -114,7 +114,7 @@ def observe(
     record = RunRecord(folder, page)
     progress.say(f"watching {', '.join(service.name for service in services)} for {asked.duration_s:g} s")
     with (
-        orderly(progress.say),
+        orderly_interrupts(progress.say),
         sealed(record),
         guarded(page.run_id) as guard,
         observing(

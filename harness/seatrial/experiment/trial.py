@@ -1,4 +1,4 @@
-"""One variant under one load once, from its folder to the sealed run; `seatrial run` is one such trial."""
+"""One trial, from an empty run folder to a sealed run: stack up, seed, load, tear down."""
 
 from __future__ import annotations
 
@@ -14,32 +14,30 @@ from seatrial.errors import UsageError
 from seatrial.experiment.baseline import ExpectedFacts
 from seatrial.experiment.monitor import RunMonitor, StopRules, refuse_stopped
 from seatrial.experiment.request import Request, new_run_id, of_variant, stack_secrets
-from seatrial.experiment.run_record import RunRecord, orderly, sealed
-from seatrial.host import checkout, facts
-from seatrial.load import command, cores, target
-from seatrial.load import driver as driving
+from seatrial.experiment.run_record import RunRecord, orderly_interrupts, sealed
+from seatrial.host import facts
+from seatrial.load import child
+from seatrial.load import driver as drivers
 from seatrial.load import pinning as pinnings
 from seatrial.load.child import LoadSettings
 from seatrial.load.driver import LoadObserver, LoadResult
 from seatrial.load.pinning import Pinning
 from seatrial.model import EngineName, ExperimentPlan, Load, NoteKind, Service, Spawn, Stack, StackSpec, Watch
 from seatrial.progress import Progress
+from seatrial.record import documents
 from seatrial.record import folder as folders
-from seatrial.record import plans
 from seatrial.record.documents import RunDocument
 from seatrial.record.folder import RunFolder
-from seatrial.sampler.live import glancing
+from seatrial.sampler.live import live_readings
 from seatrial.sampler.session import Observer, observing
-from seatrial.scenario import plan_ as plan
-from seatrial.stack import engine, seeding
-from seatrial.stack.cores import on_cores
+from seatrial.scenario import plan
+from seatrial.stack import engine, readiness
+from seatrial.stack.cleanup import this_owner
 from seatrial.stack.engine import Choice
-from seatrial.stack.ownership import this_owner
-from seatrial.stack.processes import Guard, guarded
+from seatrial.stack.processes import ProcessGuard, guarded, on_cores
 
 CATALOGUE = "${catalogue}"
 """In a load parameter: the path of what was seeded."""
-
 _BUILD_S = 900.0
 """For images that have yet to be built, on a slow mirror; a deadline of the labels, not a wait."""
 
@@ -75,11 +73,11 @@ def prepare_context(request: Request) -> RunContext:
     """Check variant and load, choose engine and cores; UsageError or EngineUnavailable before anything is made."""
     scenario = request.scenario
     plan.variant_of(scenario, request.variant)
-    command.check(scenario.load, scenario.variants.values())
+    child.check_options(scenario.load, scenario.variants.values())
     return RunContext(
         request=request,
         choice=engine.choose(request.engine, attach=request.attach),
-        pinning=cores.decided(scenario.load),
+        pinning=pinnings.decide_pinning(scenario.load),
     )
 
 
@@ -92,7 +90,7 @@ def run(request: Request, progress: Progress) -> RunFolder:
     context = prepare_context(request)
     trial = Trial.prepare(context, request.variant, block=1)
     scenario = trial.request.scenario
-    with orderly(progress.say):
+    with orderly_interrupts(progress.say):
         experiment = folders.create_experiment(request.results, scenario.name, time.time_ns())
         experiment_plan = ExperimentPlan(
             command="run",
@@ -106,7 +104,7 @@ def run(request: Request, progress: Progress) -> RunFolder:
             shared_cores=context.shared_cores,
             resolved=trial.resolved,
         )
-        plans.save(experiment, experiment_plan)
+        documents.save_plan(experiment, experiment_plan)
         choice = context.choice
         progress.say(f"{scenario.name} ({trial.variant}) on the {choice.engine} engine: {choice.reason}")
         return trial.run(experiment, progress, command_ns=request.command_ns)
@@ -146,7 +144,7 @@ class Trial:
         *,
         command_ns: int,
         images_built: bool = False,
-        run_load: RunLoad = driving.drive,
+        run_load: RunLoad = drivers.drive,
         description: str = "",
     ) -> RunFolder:
         """Do the trial in a folder of its own and return that, sealed.
@@ -176,7 +174,7 @@ class Trial:
         context, request = self.context, self.request
         folder = folders.create_run(experiment, self.variant, self.block, time.time_ns())
         record = RunRecord(
-            folder, first_page(context, self.variant, self.block, self.resolved, command_ns=command_ns)
+            folder, initial_document(context, self.variant, self.block, self.resolved, command_ns=command_ns)
         )
         spec = stack_spec(request, self.secrets, folder, record.document.run_id)
         deadline_s = spec.deadline_s + extra_s
@@ -190,13 +188,13 @@ class Trial:
                 )
                 if context.expected is not None:
                     context.expected.check(record.document)
-                hosts = target.hosts(
+                hosts = drivers.allowed_hosts(
                     stack=stack.addresses,
                     allowed=request.scenario.allow_hosts,
                     confirmed=request.confirmed_hosts,
                 )
                 if stack.url:
-                    target.check(stack.url, hosts)
+                    drivers.check_target(stack.url, hosts)
                 catalogue = provide_catalogue(request, spec, stack, folder.catalogue, guard)
                 record.stamp("seeded_ns")
                 with observing(
@@ -226,12 +224,12 @@ class RunningTrial:
     trial: Trial
     record: RunRecord
     stack: Stack
-    guard: Guard
+    guard: ProcessGuard
     observer: Observer
     hosts: tuple[str, ...]
     catalogue: Path | None
 
-    def drive_load(self, progress: Progress, *, run_load: RunLoad = driving.drive, description: str = "") -> None:
+    def drive_load(self, progress: Progress, *, run_load: RunLoad = drivers.drive, description: str = "") -> None:
         """Drive the load to its end by `run_load`; StoppedEarly if a rule of `stop_when` ended it.
 
         `description` says in one line what is about to be done; without it that is what the scenario says.
@@ -248,10 +246,10 @@ class RunningTrial:
             seed=self.trial.request.seed,
             hosts=self.hosts,
         )
-        progress.say(description or in_words(scenario.load))
+        progress.say(description or load_in_words(scenario.load))
         rules = StopRules(scenario.stop_when)
         spawn = on_cores(self.guard.spawn, self.trial.context.pinning.generator)
-        with glancing(self.stack.services, trees=rules.of_services) as glance:
+        with live_readings(self.stack.services, trees=rules.of_services) as glance:
             monitor = RunMonitor(self.record, rules, observer=self.observer, glance=glance, progress=progress)
             result = run_load(settings, monitor, spawn=spawn)
         warmup = {} if result.warmup is None else {"warmup": asdict(result.warmup)}
@@ -259,7 +257,7 @@ class RunningTrial:
         refuse_stopped(rules, monitor)
 
 
-def first_page(
+def initial_document(
     context: RunContext, variant: str, block: int, resolved: Mapping[str, Any], *, command_ns: int
 ) -> RunDocument:
     """Return run.json as it is before anything has started."""
@@ -276,7 +274,7 @@ def first_page(
         engine_reason=choice.reason,
         owner=str(this_owner()),
         clock={"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()},
-        facts={"subject": {"git_commit": checkout.git_commit(Path.cwd())}, "environment": environment},
+        facts={"subject": {"git_commit": facts.git_commit(Path.cwd())}, "environment": environment},
         timing={"command_ns": command_ns},
     )
 
@@ -311,7 +309,7 @@ def stack_spec(request: Request, secrets: Mapping[str, str], folder: RunFolder, 
 def _describe(record: RunRecord, context: RunContext, stack: Stack) -> None:
     """Write down what came up: services, images, engine, cores, and what distorts the figures."""
     subject, environment = record.document.facts["subject"], record.document.facts["environment"]
-    used = cores.of(context.pinning, stack)
+    used = pinnings.cores_in_use(context.pinning, stack)
     engine_facts = {name: value for name, value in stack.facts.items() if name not in {"images", "cores"}}
     record.change(
         url_via=stack.via,
@@ -319,7 +317,7 @@ def _describe(record: RunRecord, context: RunContext, stack: Stack) -> None:
             "subject": {**subject, "images": stack.facts.get("images", {})},
             "environment": {**environment, "engine": engine_facts, "pinning": used.facts()},
         },
-        services=names(stack.services),
+        services=service_names(stack.services),
     )
     record.stamp("ready_ns")
     for kind, text in distortions(context.choice, stack):
@@ -328,7 +326,7 @@ def _describe(record: RunRecord, context: RunContext, stack: Stack) -> None:
         record.note(NoteKind.SHARED_CORES, text)
 
 
-def in_words(load: Load) -> str:
+def load_in_words(load: Load) -> str:
     """Return what is about to be done, in one line."""
     who = f"{load.users} users"
     if load.rate is not None:
@@ -345,7 +343,7 @@ def parameters(wanted: Mapping[str, str], catalogue: Path | None) -> dict[str, s
     return {name: value.replace(CATALOGUE, str(catalogue)) for name, value in present.items()}
 
 
-def names(running: tuple[Service, ...]) -> tuple[str, ...]:
+def service_names(running: tuple[Service, ...]) -> tuple[str, ...]:
     """Return the services' names, each once, however many containers it has."""
     return tuple(dict.fromkeys(service.name for service in running))
 
@@ -362,7 +360,7 @@ def watches(running: tuple[Service, ...]) -> tuple[Watch, ...]:
 
 
 def provide_catalogue(
-    request: Request, spec: StackSpec, stack: Stack, catalogue: Path, guard: Guard
+    request: Request, spec: StackSpec, stack: Stack, catalogue: Path, guard: ProcessGuard
 ) -> Path | None:
     """Seed the stack, or take the catalogue that was given; None if there is nothing to seed with.
 
@@ -378,7 +376,7 @@ def provide_catalogue(
         return catalogue
     if not request.scenario.seed or stack.engine is EngineName.ATTACH:
         return None
-    seeding.seed(spec, stack, request.scenario.seed, catalogue, guard)
+    readiness.seed(spec, stack, request.scenario.seed, catalogue, guard)
     return catalogue
 
 

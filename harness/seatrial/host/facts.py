@@ -1,4 +1,4 @@
-"""What this host and its Docker engine are: environment facts, which two runs must share to be compared.
+"""Environment facts of a run: machine, kernel, Docker engine, package versions, git commit.
 
 Every fact is JSON-able. A fact that can't be read here is None: "unknown" must not look like a value.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import subprocess
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -17,9 +18,7 @@ PACKAGES = (
     *("seatrial", "locust", "gevent", "geventhttpclient", "greenlet", "requests", "urllib3"),
     *("docker", "pyarrow", "numpy", "pydantic", "pyyaml"),
 )
-
 _CPU_FIELDS = 8  # user nice system idle iowait irq softirq steal
-
 Read = Callable[[str], str | None]
 
 
@@ -156,3 +155,30 @@ def _colon_lines(text: str | None) -> dict[str, str]:
 def _distribution(text: str | None) -> str | None:
     rows = (line.partition("=") for line in (text or "").splitlines())
     return {key: value.strip('"') for key, _, value in rows}.get("PRETTY_NAME")
+
+
+_WITHIN_S = 5.0
+
+
+def git_commit(folder: Path) -> str | None:
+    """Return the commit of the checkout that `folder` lies in, `+changes` if it is not clean; None without one."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        return commit + ("+changes" if _git(folder, "status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def files(folder: Path) -> frozenset[Path]:
+    """Return the files below `folder` that git tracks, or would if they were added; none without a checkout."""
+    try:
+        told = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".")
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return frozenset()
+    return frozenset(folder / name for name in told.split("\0") if name)
+
+
+def _git(folder: Path, *words: str) -> str:
+    argv = ["git", "-C", str(folder), *words]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=_WITHIN_S, check=True)
+    return done.stdout.strip()

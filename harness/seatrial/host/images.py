@@ -1,14 +1,101 @@
-"""The base image of all shipped stacks: pulled from a registry, or made from a Debian mirror."""
+"""The base image, the images of shipped stacks, and running a program with a deadline."""
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Protocol
 
-from seatrial.errors import EngineUnavailable, ImageMissing
-from seatrial.host.commands import NOT_FOUND, Answer, Run, run_program
+from seatrial.errors import EngineUnavailable, ImageMissing, UsageError
+from seatrial.stack.compose_file import build_project, dump, image_changes, parsed
+from seatrial.stack.local_plan import dotenv, required
+from seatrial.stack.processes import end_all, of_sessions, process
+
+NOT_FOUND = 127
+TOO_LATE = 124
+_GRACE_S = 15.0  # mmdebstrap unmounts what it has mounted, and removes its tree if it may
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramResult:
+    """How a program ended (127: not found, 124: too late), and its standard output and standard error."""
+
+    code: int
+    output: str
+    errors: str = ""
+
+    @property
+    def last_lines(self) -> str:
+        """The end of both, where programs say what went wrong."""
+        return "\n".join(f"{self.output}\n{self.errors}".strip().splitlines()[-3:])
+
+
+class ProgramRunner(Protocol):
+    """Runs a program to its end."""
+
+    def __call__(
+        self, argv: Sequence[str], *, within_s: float, env: Mapping[str, str] | None = None
+    ) -> ProgramResult:
+        """Run `argv`, with `env` beside our environment; its session is ended when the time is over."""
+        ...
+
+
+def run_program(
+    argv: Sequence[str],
+    *,
+    within_s: float,
+    env: Mapping[str, str] | None = None,
+    grace_s: float = _GRACE_S,
+    shown: bool = False,
+) -> ProgramResult:
+    """Run `argv` in a session of its own, without input; where it is `shown`, its output goes to ours instead.
+
+    When the time is over, or at Ctrl-C, all of the session gets SIGTERM, and after `grace_s` SIGKILL; a second
+    Ctrl-C kills it at once.
+    """
+    with _memory() as output, _memory() as errors:
+        try:
+            child = subprocess.Popen(
+                argv,
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=None if shown else output,
+                stderr=None if shown else errors,
+                start_new_session=True,
+            )
+        except OSError as error:
+            return ProgramResult(NOT_FOUND, "", f"{argv[0]}: {error.strerror}")
+        started = process(child.pid)
+        try:
+            child.wait(timeout=within_s)
+        except BaseException as error:
+            sessions = {child.pid: started.start_ticks if started else 0}
+            try:
+                end_all(lambda: of_sessions(sessions), grace_s=grace_s)
+            finally:
+                end_all(lambda: of_sessions(sessions), grace_s=0.0)
+                child.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            return ProgramResult(TOO_LATE, "", f"{argv[0]} did not end within {within_s:g} s")
+        return ProgramResult(child.returncode, _read(output), _read(errors))
+
+
+def _memory() -> IO[bytes]:
+    """Return a file that never reaches a disk (what Compose prints has secrets) and never blocks its writer."""
+    return os.fdopen(os.memfd_create("output"), "w+b")
+
+
+def _read(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
+
 
 BASE_IMAGE = "debian:trixie-slim"
 DEFAULT_MIRROR = "http://deb.debian.org/debian"
@@ -23,7 +110,7 @@ _SLIM = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/sh
 def bootstrap(
     image: str = BASE_IMAGE,
     *,
-    run: Run = run_program,
+    run: ProgramRunner = run_program,
     say: Callable[[str], None] = lambda _text: None,
 ) -> str:
     """Make sure that the engine has `image`; return whether it was `present`, `pulled` or `made`.
@@ -50,7 +137,7 @@ def bootstrap(
     return "made"
 
 
-def is_present(image: str = BASE_IMAGE, *, run: Run = run_program) -> bool:
+def is_present(image: str = BASE_IMAGE, *, run: ProgramRunner = run_program) -> bool:
     """Return whether the engine has `image`; EngineUnavailable if it does not answer."""
     inspected = run(["docker", "image", "inspect", "--format", "{{.Id}}", image], within_s=_ASK_S)
     if inspected.code != 0 and "no such image" not in inspected.last_lines.lower():
@@ -62,7 +149,7 @@ def is_present(image: str = BASE_IMAGE, *, run: Run = run_program) -> bool:
     return inspected.code == 0
 
 
-def debian_mirror(*, run: Run = run_program) -> str:
+def debian_mirror(*, run: ProgramRunner = run_program) -> str:
     """Return the mirror that this host's own apt uses for Debian, or else Debian's."""
     targets = run(
         ["apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)", "Created-By: Packages"], within_s=_ASK_S
@@ -72,7 +159,7 @@ def debian_mirror(*, run: Run = run_program) -> str:
     return mirrors[0].rstrip("/") if mirrors else DEFAULT_MIRROR
 
 
-def _make(image: str, suite: str, tree: Path, *, run: Run) -> None:
+def _make(image: str, suite: str, tree: Path, *, run: ProgramRunner) -> None:
     mirror = debian_mirror(run=run)
     slim = [f"--dpkgopt=path-exclude={pattern}" for pattern in _SLIM]
     made = run(
@@ -95,10 +182,50 @@ def _make(image: str, suite: str, tree: Path, *, run: Run) -> None:
         raise _missing(image, imported, hint="`docker info` shows whether the engine works; its disk may be full")
 
 
-def _missing(image: str, answer: Answer, *, hint: str) -> ImageMissing:
+def _missing(image: str, answer: ProgramResult, *, hint: str) -> ImageMissing:
     return ImageMissing(
         f"the image {image} can neither be pulled nor made",
         seen=answer.last_lines,
         expected="an image registry that answers, or mmdebstrap and a Debian mirror",
         hint=hint,
     )
+
+
+_READ_S = 30
+_WITHIN_S = 1800
+_PLACEHOLDER = "throw-away"
+
+
+def build(compose_file: Path) -> None:
+    """Build the images of the file's services with Compose, its output on ours; ImageMissing if that fails.
+
+    A required variable that is not set gets a placeholder: a secret belongs to a run, not to an image.
+    """
+    folder = compose_file.absolute().parent
+    argv = ["docker", "compose", "-p", build_project(compose_file.absolute())]
+    argv += ["--project-directory", str(folder), "-f", str(compose_file)]
+    try:
+        variables = required(compose_file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError("the stack can't be read", where=str(compose_file), seen=str(error)) from error
+    known = dotenv(compose_file.parent) | os.environ
+    environment = {name: _PLACEHOLDER for name in variables if not known.get(name)}
+    config = run_program([*argv, "config"], within_s=_READ_S, env=environment)
+    if config.code in {NOT_FOUND, TOO_LATE}:
+        raise EngineUnavailable(
+            "the images can't be built", where=" ".join(argv), seen=config.errors, hint="seatrial doctor"
+        )
+    if config.code:
+        raise UsageError("Compose can't read the stack", where=str(compose_file), seen=config.errors.strip())
+    names = image_changes(compose_file, {}, parsed(config.output))
+    with TemporaryDirectory(prefix="seatrial-") as private:
+        override = Path(private, "names.yaml")
+        override.write_text(dump({"services": names}), encoding="utf-8")
+        built = run_program([*argv, "-f", str(override), "build"], within_s=_WITHIN_S, env=environment, shown=True)
+    if built.code:
+        raise ImageMissing(
+            "the images could not be built",
+            where=" ".join(argv),
+            seen=built.errors or f"exit code {built.code}; the reason is above",
+            hint="seatrial images bootstrap makes the base image where no registry answers",
+        )

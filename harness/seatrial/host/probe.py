@@ -1,4 +1,4 @@
-"""Facts of this machine for the doctor: all effects are here, so that the findings are a function of values."""
+"""What `doctor` reads from the host, and the finding it reports."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from seatrial.errors import StackFailed
-from seatrial.host.commands import Run, run_program
 from seatrial.host.facts import Read, engine_facts, host_facts, read_text, steal_fraction
-from seatrial.host.images import BASE_IMAGE, is_present
-from seatrial.stack.daemon import connect, daemon_address, talking
+from seatrial.host.images import BASE_IMAGE, ProgramRunner, is_present, run_program
+from seatrial.stack.containers import connect, daemon_address, talking
 
 PROGRAMS = ("nginx", "docker-registry", "redis-server", "gunicorn")
 LIBRARIES = ("flask", "jwt", "bcrypt", "redis", "cryptography")
@@ -39,7 +39,7 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
+class HostProbe:
     """The state of this machine; `facts` are those of `observe.facts`, an empty version means: not installed."""
 
     facts: Mapping[str, Any]
@@ -54,13 +54,13 @@ class Host:
     free_bytes: int
 
 
-def look(
+def probe(
     results: Path,
     *,
     read: Read = read_text,
-    run: Run = run_program,
+    run: ProgramRunner = run_program,
     sleep: Callable[[float], None] = time.sleep,
-) -> Host:
+) -> HostProbe:
     """Look at this machine; takes about a second. `results` is the folder whose disk is examined."""
     engine, error = _engine(read, run)
     before = read("/proc/stat")
@@ -68,7 +68,7 @@ def look(
     load = read("/proc/loadavg")
     folder = results.absolute()
     existing = next(place for place in (folder, *folder.parents) if place.exists())
-    return Host(
+    return HostProbe(
         facts=host_facts(read=read),
         address=daemon_address(),
         engine=engine,
@@ -82,7 +82,7 @@ def look(
     )
 
 
-def _engine(read: Read, run: Run) -> tuple[Engine | None, str]:
+def _engine(read: Read, run: ProgramRunner) -> tuple[Engine | None, str]:
     try:
         client = connect()
         with talking("asking what it is"):
@@ -102,15 +102,49 @@ def _engine(read: Read, run: Run) -> tuple[Engine | None, str]:
     return engine, ""
 
 
-def _version(run: Run, *question: str) -> str:
+def _version(run: ProgramRunner, *question: str) -> str:
     answer = run(["docker", *question], within_s=_ASK_S)
     return answer.output.strip() if answer.code == 0 else ""
 
 
-def _missing_programs(run: Run) -> tuple[str, ...]:
+def _missing_programs(run: ProgramRunner) -> tuple[str, ...]:
     """Return which programs, and libraries of the system's Python, the embedded engine would not find."""
     programs = [name for name in PROGRAMS if not (shutil.which(name) or shutil.which(name, path=_PATH))]
     probe = f"import importlib.util as u; print(*[n for n in {LIBRARIES!r} if u.find_spec(n) is None])"
     answer = run(["/usr/bin/python3", "-c", probe], within_s=_ASK_S)
     libraries = answer.output.split() if answer.code == 0 else list(LIBRARIES)
     return (*programs, *(f"python3-{name}" for name in libraries))
+
+
+class State(StrEnum):
+    """`lacks`: something can't be done here; `distorts`: a measurement here differs from one elsewhere."""
+
+    OK = "ok"
+    LACKS = "lacks"
+    DISTORTS = "distorts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One aspect: what was seen, why it matters, and the command that mends it; both empty where all is well."""
+
+    name: str
+    state: State
+    seen: str
+    why: str = ""
+    mend: str = ""
+
+
+def ok(name: str, seen: str) -> Finding:
+    """Return that all is well."""
+    return Finding(name=name, state=State.OK, seen=seen)
+
+
+def lacks(name: str, seen: str, *, why: str, mend: str) -> Finding:
+    """Return that something can't be done here."""
+    return Finding(name=name, state=State.LACKS, seen=seen, why=why, mend=mend)
+
+
+def distorts(name: str, seen: str, *, why: str, mend: str) -> Finding:
+    """Return that a measurement here differs from one elsewhere."""
+    return Finding(name=name, state=State.DISTORTS, seen=seen, why=why, mend=mend)

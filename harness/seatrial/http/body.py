@@ -1,25 +1,128 @@
-"""Bodies that are kept or hashed, without a stall for other users."""
+"""The destinations of a response body: dropped, kept, hashed, streamed; shared buffers."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 import gevent
 
-from seatrial.http.buffers import BUFFERS
 from seatrial.http.connection import BUFFER_BYTES
-from seatrial.http.destination import Counted
+
+LARGE_BYTES = 6 * BUFFER_BYTES
+SMALL_BYTES = 2 * BUFFER_BYTES
+LARGE_LIMIT = 8
+"""So many large ones at most, lent or spare: 12 MiB. A peak makes do with small ones, which do not stay."""
+SHARED = bytearray(BUFFER_BYTES)
+"""One for the whole process: used between a read and the next switch to another greenlet, never across one."""
+SHARED_VIEW = memoryview(SHARED)
+
+
+class Buffers:
+    """Lends buffers that are longer than a read by at least one read."""
+
+    def __init__(self) -> None:
+        self.spare: list[bytearray] = []
+        self._large = 0
+
+    def borrow(self) -> bytearray:
+        """Return a buffer with anything in it."""
+        if self.spare:
+            return self.spare.pop()
+        if self._large == LARGE_LIMIT:
+            return bytearray(SMALL_BYTES)
+        self._large += 1
+        return bytearray(LARGE_BYTES)
+
+    def give_back(self, buffer: bytearray) -> None:
+        """Take a buffer back, once for each time that it was lent."""
+        if len(buffer) == LARGE_BYTES:
+            self.spare.append(buffer)
+
+
+BUFFERS = Buffers()
+
+
+class Destination(Protocol):
+    """What becomes of a body: `write` lets no other greenlet run unless there is a `buffer` to be read into."""
+
+    buffer: memoryview | None
+
+    def write(self, view: memoryview) -> object:
+        """Take the next bytes; `view` is only valid during the call."""
+
+    def settle(self) -> None:
+        """Work off what was written, between two reads."""
+
+    def finish(self) -> tuple[bytes, bool]:
+        """Return the bytes that were to be kept, and whether the body is what its digest says."""
+
+    def release(self) -> None:
+        """Give back what was borrowed, however the request ended."""
+
+
+class CountedBody:
+    """The body is only counted."""
+
+    buffer: memoryview | None = None
+
+    def write(self, view: memoryview) -> None:
+        """Take nothing."""
+
+    def settle(self) -> None:
+        """Do nothing."""
+
+    def finish(self) -> tuple[bytes, bool]:
+        """Return no bytes."""
+        return b"", True
+
+    def release(self) -> None:
+        """Hold nothing."""
+
+
+class DiscardedBody(CountedBody):
+    """The body is not looked at, so it need not even be read."""
+
+
+class StreamedBody:
+    """The body is shown to `into`, which may wait, and goes on from there."""
+
+    def __init__(self, into: Callable[[memoryview], object], goal: Destination) -> None:
+        self._into = into
+        self._goal = goal
+        self._held: bytearray | None = BUFFERS.borrow()
+        self.buffer: memoryview | None = memoryview(self._held)[:BUFFER_BYTES]
+
+    def write(self, view: memoryview) -> None:
+        """Show the bytes, and pass them on."""
+        self._into(view)
+        self._goal.write(view)
+        self._goal.settle()
+
+    def settle(self) -> None:
+        """Leave nothing for later."""
+
+    def finish(self) -> tuple[bytes, bool]:
+        """Return what the goal beyond says."""
+        return self._goal.finish()
+
+    def release(self) -> None:
+        """Give back the buffer, and what the goal beyond has borrowed."""
+        self._goal.release()
+        if self._held is not None:
+            BUFFERS.give_back(self._held)
+        self._held = self.buffer = None
+
 
 if TYPE_CHECKING:
     from hashlib import _Hash
-
 INLINE_BYTES = 64 * 1024
 """Up to this size hashing on the loop costs others at most 0.1 ms, less than handing it to a thread."""
 _ALGORITHMS = frozenset({"sha256", "sha512"})
 
 
-class Kept(Counted):
+class KeptBody(CountedBody):
     """The body is kept in memory, and checked against `digest` at its end."""
 
     def __init__(self, digest: str | None) -> None:
@@ -41,7 +144,7 @@ class Kept(Counted):
         return body, state.hexdigest() == expected
 
 
-class Hashed(Counted):
+class BodyHash(CountedBody):
     """A short body goes through a hash at once."""
 
     def __init__(self, digest: str) -> None:
@@ -57,7 +160,7 @@ class Hashed(Counted):
         return b"", self._state.hexdigest() == self._expected
 
 
-class Gathered(Hashed):
+class HashedBody(BodyHash):
     """A long body is gathered, and hashed in large pieces in gevent's thread pool, where the GIL is released.
 
     A piece costs a hand-over between threads of 25 us and some of the caches: 20 % of a hash in pieces of 256 KiB,

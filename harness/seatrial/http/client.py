@@ -1,4 +1,4 @@
-"""The HTTP/1.1 client of one user: requests over kept connections, each recorded, none retried in silence."""
+"""The HTTP client: requests over kept connections."""
 
 from __future__ import annotations
 
@@ -10,22 +10,29 @@ from typing import Protocol, Unpack
 from seatrial.errors import UsageError
 from seatrial.http.connection import Connection
 from seatrial.http.exchange import Exchange
-from seatrial.http.http1 import Fault
-from seatrial.http.messages import Asked, Check, Manners, Wanted, check_method, render
-from seatrial.http.network import Network
-from seatrial.http.origin import Origin, Targets
-from seatrial.http.response import Response
-from seatrial.user.flows import broken_off
-from seatrial.wire.tables import Outcome
+from seatrial.http.messages import (
+    Check,
+    ClientOptions,
+    Origin,
+    OriginCache,
+    RequestKeywords,
+    RequestOptions,
+    Response,
+    check_method,
+    outcome_of_exception,
+    render,
+)
+from seatrial.http.network import Dialer
+from seatrial.http.parser import RequestError
+from seatrial.wire.streams import Outcome
 
 _LATEST_MESSAGES = 16
 """Each user has its own: 1,500 of them with a long token in each message hold 24 MiB at most."""
-
 _Way = tuple[Origin, bytes, list[Connection]]
 """Where a request goes, its message, and the idle connections to there."""
 
 
-class Ledger(Protocol):
+class RequestObserver(Protocol):
     """Takes note of requests."""
 
     def begun(self) -> None:
@@ -46,9 +53,14 @@ class Client:
     """
 
     def __init__(
-        self, host: str, endpoints: Collection[str], manners: Manners, network: Network, ledger: Ledger
+        self,
+        host: str,
+        endpoints: Collection[str],
+        manners: ClientOptions,
+        network: Dialer,
+        ledger: RequestObserver,
     ) -> None:
-        self._targets = Targets(host)
+        self._targets = OriginCache(host)
         self._endpoints = frozenset(endpoints)
         self._manners = manners
         self._network = network
@@ -56,23 +68,23 @@ class Client:
         self._idle: defaultdict[Origin, list[Connection]] = defaultdict(list)
         self._messages: dict[tuple[object, ...], _Way] = {}
 
-    def get(self, target: str, *, endpoint: str, **asked: Unpack[Asked]) -> Response:
+    def get(self, target: str, *, endpoint: str, **asked: Unpack[RequestKeywords]) -> Response:
         """GET `target`."""
         return self._do("GET", target, endpoint, asked)
 
-    def head(self, target: str, *, endpoint: str, **asked: Unpack[Asked]) -> Response:
+    def head(self, target: str, *, endpoint: str, **asked: Unpack[RequestKeywords]) -> Response:
         """HEAD `target`."""
         return self._do("HEAD", target, endpoint, asked)
 
-    def post(self, target: str, *, endpoint: str, **asked: Unpack[Asked]) -> Response:
+    def post(self, target: str, *, endpoint: str, **asked: Unpack[RequestKeywords]) -> Response:
         """POST to `target`."""
         return self._do("POST", target, endpoint, asked)
 
-    def put(self, target: str, *, endpoint: str, **asked: Unpack[Asked]) -> Response:
+    def put(self, target: str, *, endpoint: str, **asked: Unpack[RequestKeywords]) -> Response:
         """PUT to `target`."""
         return self._do("PUT", target, endpoint, asked)
 
-    def request(self, method: str, target: str, *, endpoint: str, **asked: Unpack[Asked]) -> Response:
+    def request(self, method: str, target: str, *, endpoint: str, **asked: Unpack[RequestKeywords]) -> Response:
         """Do one request, record it, and return what became of it; a failure is a Response whose `ok` is False.
 
         UsageError for an endpoint that is not in the class's `endpoints`, ValueError for a request that can't be
@@ -88,30 +100,30 @@ class Client:
                 connection.close()
             connections.clear()
 
-    def _do(self, method: str, target: str, endpoint: str, asked: Asked) -> Response:
+    def _do(self, method: str, target: str, endpoint: str, asked: RequestKeywords) -> Response:
         if "timeouts" not in asked:
             asked["timeouts"] = self._manners.timeouts
-        wanted = Wanted(**asked)
+        wanted = RequestOptions(**asked)
         if endpoint not in self._endpoints or wanted.also:
             self._check(endpoint, wanted)
         try:
             way = self._written(method, target, wanted)
-        except Fault as fault:
+        except RequestError as fault:
             return self._unsent(method, endpoint, wanted, fault)
         response = Response(method, endpoint, time.monotonic_ns())
         self._ledger.begun()
         try:
             self._exchange(Exchange(response, wanted), *way)
-        except Fault as fault:
+        except RequestError as fault:
             response.fail(fault.outcome, fault.reason)
         except BaseException as error:
-            response.fail(broken_off(error), type(error).__name__)
+            response.fail(outcome_of_exception(error), type(error).__name__)
             raise
         finally:
             self._close_books(response, wanted)
         return response
 
-    def _unsent(self, method: str, endpoint: str, wanted: Wanted, fault: Fault) -> Response:
+    def _unsent(self, method: str, endpoint: str, wanted: RequestOptions, fault: RequestError) -> Response:
         """Record a request whose target can't be asked for."""
         check_method(method)
         response = Response(method, endpoint, time.monotonic_ns())
@@ -120,7 +132,7 @@ class Client:
         self._close_books(response, wanted)
         return response
 
-    def _close_books(self, response: Response, wanted: Wanted) -> None:
+    def _close_books(self, response: Response, wanted: RequestOptions) -> None:
         status = response.status
         if status in wanted.also:
             response.endpoint = wanted.also[status]
@@ -143,7 +155,7 @@ class Client:
             exchange.response.connection = "reused"
             try:
                 self._over(exchange, connection, message, idle)
-            except Fault as fault:
+            except RequestError as fault:
                 if not fault.hung_up or not exchange.repeatable:
                     raise
                 exchange.response.connection = "replaced"
@@ -163,7 +175,7 @@ class Client:
         else:
             connection.close()
 
-    def _check(self, endpoint: str, wanted: Wanted) -> None:
+    def _check(self, endpoint: str, wanted: RequestOptions) -> None:
         for label in (endpoint, *wanted.also.values()):
             if label not in self._endpoints:
                 raise UsageError(
@@ -173,7 +185,7 @@ class Client:
                     hint="add it to the user class's `endpoints`; ids and digests don't belong into a label",
                 )
 
-    def _written(self, method: str, target: str, wanted: Wanted) -> _Way:
+    def _written(self, method: str, target: str, wanted: RequestOptions) -> _Way:
         """Return the way of a request; the latest ones without a body are remembered."""
         if wanted.body is not None:
             origin, path = self._targets.where(target)
@@ -196,5 +208,5 @@ def _apply(check: Check, response: Response) -> None:
         if outcome is not None:
             response.fail(Outcome(outcome), "refused by the user model's check")
     except BaseException as error:
-        response.fail(broken_off(error), type(error).__name__)
+        response.fail(outcome_of_exception(error), type(error).__name__)
         raise

@@ -1,4 +1,8 @@
-"""One open connection, plain or TLS, whose every failure is a Fault; it never blocks the loop."""
+"""One socket on gevent's event loop, plain or TLS.
+
+A gevent socket makes a waiter and a timer for each wait. Here the timer is looked at when it fires, and set anew
+only if the wait that is on then has time left.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +11,146 @@ import errno
 import mmap
 import select
 import time
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import gevent
 from gevent import monkey, ssl
 
-from seatrial.http.http1 import Fault
-from seatrial.http.origin import Origin
-from seatrial.http.tls_records import decrypt_of, records, thrown_away
-from seatrial.http.waiting import Waiting
+from seatrial.http.messages import Origin
+from seatrial.http.parser import RequestError
 from seatrial.units import NS_PER_S
-from seatrial.wire.tables import Outcome
+from seatrial.wire.streams import Outcome
+
+_READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
+_RECEIVING = "while receiving"
+_READY: Final = object()
+_EXPIRED: Final = object()
+
+
+def due_ns(wait_s: float, deadline_ns: int) -> int:
+    """Return when a wait that begins now ends; Fault where the deadline is over already."""
+    now_ns = time.monotonic_ns()
+    if now_ns >= deadline_ns:
+        raise RequestError(Outcome.TIMEOUT, "request took too long in all")
+    return min(now_ns + int(wait_s * NS_PER_S), deadline_ns)
+
+
+class Waiting:
+    """Lets one greenlet at a time wait for a descriptor."""
+
+    __slots__ = ("_descriptor", "_due_ns", "_hub", "_reader", "_timer", "_timer_ns", "_waiter")
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._hub: Any = gevent.get_hub()
+        self._reader: Any = None
+        self._timer: Any = None
+        self._timer_ns = 0
+        self._due_ns = 0
+        self._waiter: Any = None
+
+    def wait_readable(self, due_ns: int, when: str = _RECEIVING) -> None:
+        """Let others run until there is something to read; Fault if that is not so by `due_ns`."""
+        if self._reader is None:
+            self._reader = self._hub.loop.io(self._descriptor, _READ)
+        self._wait(self._reader, due_ns, when)
+
+    def wait_writable(self, due_ns: int, when: str, *, or_readable: bool = False) -> None:
+        """Let others run until something can be written, or a connect has ended; or read, if that is asked for."""
+        watcher = self._hub.loop.io(self._descriptor, _WRITE | _READ if or_readable else _WRITE)
+        try:
+            self._wait(watcher, due_ns, when)
+        finally:
+            watcher.close()
+
+    def stop_watching(self) -> None:
+        """Let go of the descriptor, without closing it."""
+        for watcher in (self._reader, self._timer):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
+        self._reader = self._timer = None
+        self._timer_ns = 0
+
+    def _wait(self, watcher: Any, due_ns: int, when: str) -> None:  # noqa: ANN401  (gevent's are not typed)
+        me = gevent.getcurrent()
+        self._due_ns = due_ns
+        if not self._timer_ns or due_ns < self._timer_ns:
+            self._set_timer(due_ns)
+        self._waiter = me
+        watcher.start(me.switch, _READY)
+        try:
+            event = self._hub.switch()
+        finally:
+            self._waiter = None
+            watcher.stop()
+        if event is not _READY:
+            raise RequestError(Outcome.TIMEOUT, when)
+
+    def _set_timer(self, due_ns: int) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+        self._timer_ns = due_ns
+        after_s = max(due_ns - time.monotonic_ns(), 0) / NS_PER_S
+        self._timer = self._hub.loop.timer(after_s)
+        self._timer.start(self._on_timer, update=True)
+
+    def _on_timer(self) -> None:
+        """Look, within the hub, whether the wait that is on has lasted long enough."""
+        self._timer_ns = 0
+        if self._waiter is None:
+            return
+        if self._due_ns <= time.monotonic_ns():
+            self._waiter.switch(_EXPIRED)
+        else:
+            self._set_timer(self._due_ns)
+
+
+Decrypt = Callable[[int, memoryview], int]
+"""Reads up to so many bytes into a place; SSLWantReadError where nothing is there."""
+RECORD_BYTES = 16 * 1024
+_record = memoryview(bytearray(RECORD_BYTES))
+
+
+def decrypt_of(stream: ssl.SSLSocket) -> Decrypt:
+    """Return OpenSSL's own read: gevent's two calls around it cost 10 % of a record, and wait for nothing here."""
+    inner: Any = stream
+    decrypt: Decrypt = inner._sslobj.read  # noqa: SLF001  (there is no other way to it)
+    return decrypt
+
+
+def records(decrypt: Decrypt, view: memoryview) -> int:
+    """Read as many TLS records as are there: each is 16 KiB at most, a fraction of what a wait is worth."""
+    count = more = _first(decrypt, view)
+    while more and count < len(view):
+        try:
+            more = decrypt(len(view) - count, view[count:])
+        except OSError:  # nothing more now, or a failure that the next read meets again
+            break
+        count += more
+    return count
+
+
+def thrown_away(decrypt: Decrypt, size: int) -> int:
+    """Read as `records` does, but each record onto the one before: 16 KiB stay in the nearest cache."""
+    count = more = _first(decrypt, _record[: min(size, RECORD_BYTES)])
+    while more and count < size:
+        try:
+            more = decrypt(min(size - count, RECORD_BYTES), _record)
+        except OSError:  # the same
+            break
+        count += more
+    return count
+
+
+def _first(decrypt: Decrypt, view: memoryview) -> int:
+    try:
+        return decrypt(len(view), view)
+    except ssl.SSLEOFError:  # a close without a goodbye: whether that is too early, the framing tells
+        return 0
+
 
 Buffer = bytearray | memoryview | mmap.mmap
 BUFFER_BYTES = 256 * 1024
@@ -28,32 +160,12 @@ _unseen = mmap.mmap(-1, SKIP_BYTES)
 """Address space only: the kernel asks for a buffer, and writes nothing into it."""
 TURN_BYTES = 1024 * 1024
 """So much without a wait, and others have their turn: a peer that is always faster would keep them waiting."""
-_RECEIVING = "while receiving"
 UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
 _HUNG_UP = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ENOTCONN})
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 # A patched `select.poll` would wait in gevent's loop; this one is only asked what is there.
 _poll: Any = monkey.get_original("select", "poll")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """How long a request may take: to connect, to the first byte, between two reads, and in all."""
-
-    connect_s: float = 10.0
-    first_byte_s: float = 60.0
-    idle_s: float = 30.0
-    total_s: float = 600.0
-    first_byte_ns: int = field(init=False, repr=False, compare=False)
-    total_ns: int = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Count in nanoseconds what each request asks for."""
-        object.__setattr__(self, "first_byte_ns", int(self.first_byte_s * NS_PER_S))
-        object.__setattr__(self, "total_ns", int(self.total_s * NS_PER_S))
-
-
-Stream = _socket.socket | ssl.SSLSocket
+SocketLike = _socket.socket | ssl.SSLSocket
 """A socket that never blocks: a plain one of the C module, or a TLS one of gevent without a timeout."""
 
 
@@ -62,7 +174,7 @@ class Connection(Waiting):
 
     __slots__ = ("_decrypt", "_polled", "_stream", "_tls", "origin", "plain")
 
-    def __init__(self, stream: Stream, origin: Origin) -> None:
+    def __init__(self, stream: SocketLike, origin: Origin) -> None:
         super().__init__(stream.fileno())
         self._stream = stream
         self.origin = origin
@@ -164,16 +276,16 @@ class Connection(Waiting):
         return sent
 
 
-def fault_of(error: OSError, when: str) -> Fault:
+def fault_of(error: OSError, when: str) -> RequestError:
     """Return what a failed call makes of a request; what is this machine's own fault is raised as it is."""
     if isinstance(error, TimeoutError):  # ours, or the kernel's: Python makes one of ETIMEDOUT
-        return Fault(Outcome.TIMEOUT, when)
+        return RequestError(Outcome.TIMEOUT, when)
     if isinstance(error, ssl.SSLEOFError):
-        return Fault(Outcome.RESET, when, hung_up=True)
+        return RequestError(Outcome.RESET, when, hung_up=True)
     if isinstance(error, ssl.SSLError):
-        return Fault(Outcome.PROTOCOL, f"TLS {when}: {error.reason or 'failed'}")
+        return RequestError(Outcome.PROTOCOL, f"TLS {when}: {error.reason or 'failed'}")
     if error.errno in _HUNG_UP:
-        return Fault(Outcome.RESET, when, hung_up=True)
+        return RequestError(Outcome.RESET, when, hung_up=True)
     if error.errno in UNREACHABLE:  # the route went away beneath a connection that stood
-        return Fault(Outcome.RESET, f"{when}: {errno.errorcode[error.errno]}")
+        return RequestError(Outcome.RESET, f"{when}: {errno.errorcode[error.errno]}")
     raise error

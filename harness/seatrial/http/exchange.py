@@ -1,19 +1,165 @@
-"""One request and its response over one connection: the message out, the head and body in, counted and stamped."""
+"""One request and its response over one connection."""
 
 from __future__ import annotations
 
 import time
 from itertools import chain
 
-from seatrial.http.buffers import SHARED, SHARED_VIEW
-from seatrial.http.connection import Connection
-from seatrial.http.http1 import INTERIM_LIMIT, Fault, Head, head_end, parse_head
-from seatrial.http.intake import Intake
-from seatrial.http.messages import Wanted, body_pieces
-from seatrial.http.parser import body_of
-from seatrial.http.response import Response
-from seatrial.http.waiting import due_ns as due_after
-from seatrial.wire.tables import Outcome
+from seatrial.http.body import (
+    INLINE_BYTES,
+    SHARED,
+    SHARED_VIEW,
+    BodyHash,
+    CountedBody,
+    Destination,
+    DiscardedBody,
+    HashedBody,
+    KeptBody,
+    StreamedBody,
+)
+from seatrial.http.connection import TURN_BYTES, Connection, due_ns
+from seatrial.http.connection import due_ns as due_after
+from seatrial.http.messages import (
+    ANOTHER_LENGTH,
+    ByteRange,
+    RequestOptions,
+    Response,
+    body_pieces,
+    verified_length,
+)
+from seatrial.http.parser import INTERIM_LIMIT, Body, Head, LengthBody, RequestError, body_of, head_end, parse_head
+from seatrial.wire.streams import Outcome
+
+_WHOLE = 200
+_PARTIAL = 206
+
+
+class BodyReader:
+    """Takes one body."""
+
+    def __init__(self, response: Response, wanted: RequestOptions, deadline_ns: int) -> None:
+        self._response = response
+        self._wanted = wanted
+        self._deadline_ns = deadline_ns
+
+    def take(self, connection: Connection, body: Body, rest: memoryview) -> bool:
+        """Read the body to its end; return whether the peer sent more than that."""
+        wanted, response = self._wanted, self._response
+        due = None if wanted.range is None else self._bytes_due(wanted.range, body.length)
+        goal = _destination(wanted, body.length, as_wanted=response.status in wanted.expect)
+        try:
+            surplus = self._pour(connection, body, rest, goal, due)
+            response.body, as_promised = goal.finish()
+        finally:
+            goal.release()
+        if not as_promised:  # the message itself was whole: its connection is as good as before
+            response.fail(Outcome.DIGEST, "the body is not what its digest says")
+        return surplus
+
+    def _bytes_due(self, asked: ByteRange, length: int | None) -> int | None:
+        """Verify the head of the answer to a range; Fault where it is another one: its body is not read then.
+
+        Return how many bytes are due where the body's `length` is not known from its head, else None.
+        """
+        wanted, response = self._wanted, self._response
+        if response.status == _PARTIAL and _PARTIAL in wanted.expect:
+            due = verified_length(asked, response.headers, length)
+            return due if length is None else None
+        if response.status == _WHOLE and _WHOLE not in (*wanted.expect, *wanted.also):
+            raise RequestError(Outcome.RANGE, "the whole where a range was asked for")
+        return None
+
+    def _pour(
+        self, connection: Connection, body: Body, rest: memoryview, goal: Destination, due: int | None
+    ) -> bool:
+        idle_s, limit = self._wanted.timeouts.idle_s, self._wanted.limit
+        if limit is not None and body.length is not None and body.length > limit:
+            raise RequestError(Outcome.TOO_LARGE, "body longer than its limit")
+        view = SHARED_VIEW
+        if goal.buffer is not None:
+            view = goal.buffer
+            view[: len(rest)] = rest
+            rest = view[: len(rest)]
+        payload = _Metered(goal, limit, due)
+        taken = body.feed(rest, payload.write) if rest else 0
+        surplus = taken < len(rest)
+        if isinstance(body, LengthBody):
+            if isinstance(goal, HashedBody):
+                self._straight(connection, body, goal)
+            elif isinstance(goal, DiscardedBody):
+                self._straight(connection, body, None)
+        turn_bytes = 0
+        while not body.done:
+            goal.settle()
+            if turn_bytes >= TURN_BYTES:
+                connection.give_way(due_ns(idle_s, self._deadline_ns))
+                turn_bytes = 0
+            count = connection.receive(view, due_ns(idle_s, self._deadline_ns))
+            self._response.t_end_ns = time.monotonic_ns()
+            if count:
+                turn_bytes += count
+                self._response.bytes_received += count
+                surplus = body.feed(view[:count], payload.write) < count
+            else:
+                body.end()
+        if due is not None and payload.count < due:
+            raise RequestError(Outcome.RANGE, ANOTHER_LENGTH)
+        return surplus
+
+    def _straight(self, connection: Connection, body: LengthBody, goal: HashedBody | None) -> None:
+        """Read a body of known length without framing: into its goal, or have it dropped."""
+        response, idle_s = self._response, self._wanted.timeouts.idle_s
+        turn_bytes = 0
+        while body.left:
+            if turn_bytes >= TURN_BYTES:
+                connection.give_way(due_ns(idle_s, self._deadline_ns))
+                turn_bytes = 0
+            if goal is None:
+                count = connection.skip(body.left, due_ns(idle_s, self._deadline_ns))
+            else:
+                goal.settle()
+                count = connection.receive(goal.room(body.left), due_ns(idle_s, self._deadline_ns))
+                goal.filled(count)
+            response.t_end_ns = time.monotonic_ns()
+            if not count:
+                body.end()
+            turn_bytes += count
+            response.bytes_received += count
+            body.passed(count)
+
+
+class _Metered:
+    """Counts payload on its way, and stops it at a limit, or beyond the bytes that are due."""
+
+    __slots__ = ("_due", "_goal", "_limit", "count")
+
+    def __init__(self, goal: Destination, limit: int | None, due: int | None) -> None:
+        self._goal = goal
+        self._limit = limit
+        self._due = due
+        self.count = 0
+
+    def write(self, view: memoryview) -> None:
+        self.count += len(view)
+        if self._limit is not None and self.count > self._limit:
+            raise RequestError(Outcome.TOO_LARGE, "body longer than its limit")
+        if self._due is not None and self.count > self._due:
+            raise RequestError(Outcome.RANGE, ANOTHER_LENGTH)
+        self._goal.write(view)
+
+
+def _destination(wanted: RequestOptions, length: int | None, *, as_wanted: bool) -> Destination:
+    """Return where a body of `length` bytes (None: not known) goes; that of an error is not hashed or shown."""
+    digest, into = (wanted.digest, wanted.into) if as_wanted else (None, None)
+    goal: Destination
+    if wanted.keep:
+        goal = KeptBody(digest)
+    elif digest:
+        goal = BodyHash(digest) if length is not None and length <= INLINE_BYTES else HashedBody(digest)
+    else:
+        goal = CountedBody() if into else DiscardedBody()
+    return StreamedBody(into, goal) if into else goal
+
 
 _READ_AFTER_CLOSE_NS = 100_000_000
 """What a server sent before it closed stands in the socket's buffer by the time that sending fails."""
@@ -28,7 +174,7 @@ class Exchange:
 
     __slots__ = ("_deadline_ns", "_wanted", "response")
 
-    def __init__(self, response: Response, wanted: Wanted) -> None:
+    def __init__(self, response: Response, wanted: RequestOptions) -> None:
         self.response = response
         self._wanted = wanted
         self._deadline_ns = response.t_start_ns + wanted.timeouts.total_ns
@@ -62,7 +208,7 @@ class Exchange:
         if head.length == len(rest) and wanted.unseen and response.method != "HEAD":
             return head.persistent and whole  # a short body mostly is there already, and only has to be counted
         body = body_of(response.method, head)
-        surplus = Intake(response, wanted, self._deadline_ns).take(connection, body, rest)
+        surplus = BodyReader(response, wanted, self._deadline_ns).take(connection, body, rest)
         return head.persistent and body.reusable and whole and not surplus
 
     def _promptly(self, connection: Connection) -> tuple[Head, memoryview]:
@@ -72,7 +218,7 @@ class Exchange:
         count = connection.answer(SHARED, min(due_ns, self._deadline_ns))
         response.t_end_ns = time.monotonic_ns()
         if not count:
-            raise Fault(Outcome.RESET, "closed without a response", hung_up=True)
+            raise RequestError(Outcome.RESET, "closed without a response", hung_up=True)
         response.t_first_byte_ns = response.t_end_ns
         response.bytes_received = count
         end = head_end(SHARED, count)
@@ -96,7 +242,7 @@ class Exchange:
                     count = connection.send(
                         unsent, self._wanted.timeouts.idle_s, self._deadline_ns, listening=not answer
                     )
-                except Fault as broken:
+                except RequestError as broken:
                     return answer or self._answer_before_close(connection, broken), False
                 self.response.bytes_sent += count
                 unsent = unsent[count:]
@@ -107,12 +253,12 @@ class Exchange:
                         return answer, False
         return answer, True
 
-    def _answer_before_close(self, connection: Connection, broken: Fault) -> bytes:
+    def _answer_before_close(self, connection: Connection, broken: RequestError) -> bytes:
         """Return what the server sent before it closed (RFC 9112 9.6); raise `broken` where that is nothing."""
         self._deadline_ns = min(self._deadline_ns, time.monotonic_ns() + _READ_AFTER_CLOSE_NS)
         try:
             block, rest = self._block(connection, b"")
-        except Fault:
+        except RequestError:
             raise broken from None
         return block + bytes(rest)
 
@@ -127,9 +273,9 @@ class Exchange:
             if head.status >= _FIRST_FINAL:
                 return head, rest
             if head.status == _SWITCHING:
-                raise Fault(Outcome.PROTOCOL, "switching protocols was not asked for")
+                raise RequestError(Outcome.PROTOCOL, "switching protocols was not asked for")
             held = bytes(rest)
-        raise Fault(Outcome.PROTOCOL, "too many interim responses")
+        raise RequestError(Outcome.PROTOCOL, "too many interim responses")
 
     def _block(self, connection: Connection, held: bytes) -> tuple[bytes, memoryview]:
         """Return the next head's bytes, its blank line included, and what follows it."""
@@ -153,5 +299,5 @@ class Exchange:
             response.bytes_received += count
             return count
         if response.bytes_received:
-            raise Fault(Outcome.TRUNCATED, "closed within the head")
-        raise Fault(Outcome.RESET, "closed without a response", hung_up=True)
+            raise RequestError(Outcome.TRUNCATED, "closed within the head")
+        raise RequestError(Outcome.RESET, "closed without a response", hung_up=True)

@@ -1,4 +1,4 @@
-"""How the users of one process reach hosts: names resolved once, connections opened, TLS."""
+"""Name resolution, connecting, TLS contexts."""
 
 from __future__ import annotations
 
@@ -6,20 +6,67 @@ import _socket
 import errno
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 import gevent
 from gevent import socket, ssl
 
 from seatrial.errors import UsageError
-from seatrial.http.connection import UNREACHABLE, Connection, fault_of
-from seatrial.http.http1 import Fault, bad
-from seatrial.http.names import Addresses, Lookup, Names, SocketAddress
-from seatrial.http.origin import Origin
-from seatrial.http.waiting import Waiting
-from seatrial.wire.hosts import may_load
-from seatrial.wire.tables import Outcome
+from seatrial.http.connection import UNREACHABLE, Connection, Waiting, fault_of
+from seatrial.http.messages import Origin
+from seatrial.http.parser import RequestError, protocol_error
+from seatrial.units import NS_PER_S
+from seatrial.wire.redaction import may_load
+from seatrial.wire.streams import Outcome
+
+Lookup = Callable[..., Any]
+SocketAddress = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes] | str
+Addresses = list[tuple[int, SocketAddress]]
+"""Address families, and what a socket of each connects to."""
+
+
+class NameResolver:
+    """Remembers answers for the life of the process; a failure only reaches those who wait for it.
+
+    A look-up runs in a greenlet of its own: one who gives up waiting takes the answer from nobody else, and a name
+    whose server is silent holds up no other name.
+    """
+
+    def __init__(self, lookup: Lookup = socket.getaddrinfo) -> None:
+        self._lookup = lookup
+        self._known: dict[tuple[str, int], Addresses] = {}
+        self._asking: dict[tuple[str, int], Any] = {}
+
+    def addresses(self, host: str, port: int, due_ns: int) -> Addresses:
+        """Return at least one address; Fault where there is none, or where none is known by `due_ns`."""
+        key = host, port
+        addresses = self._known.get(key)
+        if addresses is None:
+            asking = self._asking.get(key)
+            if asking is None:
+                asking = self._asking[key] = gevent.spawn(self._ask, key)
+            asking.join(max(due_ns - time.monotonic_ns(), 0) / NS_PER_S)
+            if not asking.ready():
+                raise RequestError(Outcome.TIMEOUT, "while the host's name was looked up")
+            addresses = asking.get()
+        if not addresses:
+            raise RequestError(Outcome.REFUSED, "the host's name does not resolve")
+        return addresses
+
+    def _ask(self, key: tuple[str, int]) -> Addresses:
+        try:
+            key[0].encode("idna")  # here, because gevent prints a traceback of what its threads raise
+            answer = self._lookup(*key, type=socket.SOCK_STREAM)
+        except (socket.gaierror, UnicodeError):  # the latter: a label that is empty or too long (RFC 1035 2.3.4)
+            return []
+        else:
+            addresses = self._known[key] = [(family, address) for family, _, _, _, address in answer]
+            return addresses
+        finally:
+            del self._asking[key]
+
 
 _REFUSED = frozenset({errno.ECONNREFUSED, errno.ENOENT, errno.EACCES})
 """Nobody listens there; the latter two are a Unix socket's words for it."""
@@ -42,7 +89,7 @@ class Sockets:
     receive_buffer_bytes: int | None = None
 
 
-class Network:
+class Dialer:
     """How one process reaches hosts: resolved names, each asked for once, and one TLS context.
 
     `verify` False accepts any certificate; `ca_file` trusts the authorities of that file instead of the system's.
@@ -63,7 +110,7 @@ class Network:
         self._ca_file = ca_file
         self._sockets = sockets or Sockets()
         self._tls: ssl.SSLContext | None = None
-        self._names = Names(lookup)
+        self._names = NameResolver(lookup)
 
     def connect(self, origin: Origin, due_ns: int) -> Connection:
         """Open a connection by `due_ns`, look-up and TLS handshake included; each address has its turn.
@@ -77,7 +124,7 @@ class Network:
                 expected="loopback, or an address of the stack",
                 hint=f"put {origin.host} under allow_hosts in the scenario and add --yes-load {origin.host}",
             )
-        fault = Fault(Outcome.REFUSED, "no address")
+        fault = RequestError(Outcome.REFUSED, "no address")
         addresses: Addresses
         if origin.path:
             addresses = [(socket.AF_UNIX, origin.path)]
@@ -86,7 +133,7 @@ class Network:
         for family, address in addresses:
             try:
                 return self._open(family, address, origin, due_ns)
-            except Fault as failed:
+            except RequestError as failed:
                 fault = failed
         raise fault
 
@@ -121,7 +168,7 @@ class Network:
             secure = self._context().wrap_socket(ours, server_hostname=origin.host, do_handshake_on_connect=False)
         except ValueError:  # of `ssl`, for a host that can't be the name of a certificate
             ours.close()
-            raise bad("TLS: not a host's name") from None
+            raise protocol_error("TLS: not a host's name") from None
         except OSError as error:
             ours.close()
             raise fault_of(error, _HANDSHAKE) from None
@@ -178,7 +225,7 @@ def _establish(connection: Connection, sock: _socket.socket, address: SocketAddr
     code = sock.connect_ex(address)
     while code == errno.EAGAIN and sock.family == socket.AF_UNIX:  # the server's backlog is full
         if time.monotonic_ns() > due_ns:
-            raise Fault(Outcome.TIMEOUT, _CONNECTING)
+            raise RequestError(Outcome.TIMEOUT, _CONNECTING)
         gevent.sleep(_BACKLOG_S)
         code = sock.connect_ex(address)
     if code == errno.EINPROGRESS:
@@ -187,5 +234,5 @@ def _establish(connection: Connection, sock: _socket.socket, address: SocketAddr
     if not code:
         return
     if code in UNREACHABLE or code in _REFUSED:
-        raise Fault(Outcome.REFUSED, errno.errorcode[code])
+        raise RequestError(Outcome.REFUSED, errno.errorcode[code])
     raise fault_of(OSError(code, os.strerror(code)), _CONNECTING)

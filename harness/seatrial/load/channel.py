@@ -1,4 +1,4 @@
-"""The harness's end of the control socket: every worker process of the load generator connects to it."""
+"""The harness's end of the control socket."""
 
 from __future__ import annotations
 

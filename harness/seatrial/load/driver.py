@@ -1,22 +1,131 @@
-"""The load of one trial from start to drain: started, let in, timed by phases, and asked to end."""
+"""The load driver: ready, warm-up, window, drain, with commands for rate and gate."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from seatrial.errors import LoadFailed, UsageError
-from seatrial.load import channel, child
+from seatrial.load import channel as channels
+from seatrial.load import child
 from seatrial.load.channel import Channel
 from seatrial.load.child import Child, LoadSettings
-from seatrial.load.hearing import FROM_EVENTS_TEXT, Hearing
-from seatrial.load.steering import LEAD_NS, LoadCommands
-from seatrial.load.warmup import Spans, Warmup
+from seatrial.load.workers import FROM_EVENTS_TEXT, WorkerMessages, Workers
 from seatrial.model import LoadSecond, NoteKind, Phase, Span, Spawn
-from seatrial.units import NS_PER_S
+from seatrial.units import NS_PER_S, milliseconds
+from seatrial.wire import histogram
 from seatrial.wire.rates import Rate
+from seatrial.wire.redaction import may_load
+
+LEAD_NS = 200_000_000
+"""How far ahead a change is sent: a busy event loop may be a few tens of milliseconds late."""
+
+
+class LoadCommands:
+    """Sends gate, rate, shares and stop to the load processes.
+
+    All moments are CLOCK_MONOTONIC nanoseconds; a moment that is left out is `LEAD_NS` from now.
+    """
+
+    def __init__(
+        self, channel: Channel, workers: Workers, seed: int, *, clock: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._channel = channel
+        self._workers = workers
+        self._seed = seed
+        self._clock = clock
+        self._shares: dict[int, tuple[float, float]] = {}
+        self._stopped = False
+
+    def gate(self, open_ns: int, until_ns: int | None = None) -> None:
+        """Let users begin flows from `open_ns` on and, where `until_ns` is given, none from then on."""
+        self._channel.send("gate", open_ns=open_ns, until_ns=until_ns)
+
+    def set_rate(self, rate: Rate, from_ns: int | None = None, *, seed: int | None = None) -> None:
+        """Let arrivals follow `rate` from a moment on, which is also where its schedule begins.
+
+        A `seed` of its own gives other random arrivals than those that were made before.
+        """
+        begin_ns = self._clock() + LEAD_NS if from_ns is None else from_ns
+        self._channel.send(
+            "rate",
+            from_ns=begin_ns,
+            origin_ns=begin_ns,
+            **rate.to_json(),
+            seed=self._seed if seed is None else seed,
+        )
+
+    def share_out(self, from_ns: int | None = None) -> None:
+        """Tell each worker which arrivals are its own, if that has changed since it was last told."""
+        shares = self._workers.shares()
+        if shares == self._shares or self._stopped:
+            return
+        begin_ns = self._clock() + LEAD_NS if from_ns is None else from_ns
+        for connection, (low, high) in shares.items():
+            if self._shares.get(connection) != (low, high):
+                self._channel.send_to(connection, "share", from_ns=begin_ns, low=low, high=high)
+        self._shares = shares
+
+    def stop(self, drain_s: float) -> None:
+        """Let no new flow begin; what runs may end within `drain_s`."""
+        self._stopped = True
+        self._channel.send("stop", drain_s=drain_s)
+
+
+SPAN_S = 5
+STABLE_WITHIN = 0.05
+"""How far the later median may be from the earlier one; a bucket's own width is 1.6 % (`wire.buckets`)."""
+
+
+def medians_agree(medians_ns: list[int | None]) -> bool:
+    """Return whether the last two medians are known, and differ by at most `WITHIN` of the earlier one."""
+    if len(medians_ns) < 2:  # noqa: PLR2004  (two spans are compared)
+        return False
+    earlier, later = medians_ns[-2:]
+    return earlier is not None and later is not None and abs(later - earlier) <= STABLE_WITHIN * earlier
+
+
+@dataclass(slots=True)
+class WarmupSpans:
+    """The medians of all successes, span by span of `SPAN_S` seconds from `begin_ns` on."""
+
+    begin_ns: int
+    medians_ns: list[int | None] = field(default_factory=list)
+    _counts: Counter[int] = field(default_factory=Counter)
+
+    def take(self, t_ns: int, latency: Mapping[int, int]) -> bool:
+        """Add the counts of the second that ended at `t_ns`; return whether latency is stable by now.
+
+        A second belongs to the span in which it ended. A span without a success has no median.
+        """
+        before = len(self.medians_ns)
+        while t_ns >= self.begin_ns + (len(self.medians_ns) + 1) * SPAN_S * NS_PER_S:
+            self.medians_ns.append(histogram.percentile_ns(self._counts, 50))
+            self._counts.clear()
+        self._counts.update(latency)
+        return len(self.medians_ns) > before and medians_agree(self.medians_ns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warmup:
+    """How a warm-up that waited for stable latency went: `after_s` is its length."""
+
+    stable: bool
+    after_s: float
+    medians_ns: tuple[int | None, ...]
+
+    def text(self) -> str:
+        """Return in words that it did not become stable."""
+        known = [milliseconds(median) for median in self.medians_ns[-2:] if median is not None]
+        return (
+            f"after {self.after_s:g} s the median latency still changed by more than {STABLE_WITHIN:.0%} "
+            f"from one span of {SPAN_S} s to the next; the last ones: {' and '.join(known) or 'nothing'}"
+        )
+
 
 READY_WITHIN_S = 60.0
 LEAVE_WITHIN_S = 10.0
@@ -74,7 +183,7 @@ def started(settings: LoadSettings, observer: LoadObserver, spawn: Spawn) -> Ite
 
     Where the block raises, the process may first write what is in flight, unless its options were refused.
     """
-    with channel.opened() as control, settings.log.open("wb") as log:
+    with channels.opened() as control, settings.log.open("wb") as log:
         process = child.start(settings, control, log, spawn)
         try:
             observer.child_started(process.pid)
@@ -110,7 +219,7 @@ class LoadDriver:
         self.observer = observer
         self.clock = clock
         self.phase = Phase.WARMUP
-        self.hearing = Hearing(
+        self.hearing = WorkerMessages(
             control,
             process,
             processes=settings.load.processes,
@@ -120,7 +229,7 @@ class LoadDriver:
         )
         self.commands = LoadCommands(control, self.hearing.workers, settings.seed, clock=clock)
         self._process = process
-        self._warmup: Spans | None = None
+        self._warmup: WarmupSpans | None = None
         self._stable = False
 
     def run(self) -> LoadResult:
@@ -189,7 +298,7 @@ class LoadDriver:
         limit_ns = opened_ns + round(self.load.warmup_s * NS_PER_S)
         drain_ns = limit_ns + round(self.load.duration_s * NS_PER_S)
         self.observer.phases_known(spans_from(opened_ns, limit_ns, drain_ns, drain_ns))
-        self._warmup = spans = Spans(opened_ns)
+        self._warmup = spans = WarmupSpans(opened_ns)
         while not self._stable and not self.observer.enough() and self.clock() < limit_ns - LEAD_NS:
             self.step(limit_ns - LEAD_NS)
         self._warmup = None
@@ -256,4 +365,26 @@ def spans_from(opened_ns: int, window_ns: int, drain_ns: int, end_ns: int) -> tu
         Span(phase=Phase.WARMUP, from_ns=opened_ns, until_ns=window_ns),
         Span(phase=Phase.WINDOW, from_ns=window_ns, until_ns=drain_ns),
         Span(phase=Phase.DRAIN, from_ns=drain_ns, until_ns=max(end_ns, drain_ns)),
+    )
+
+
+def allowed_hosts(*, stack: Iterable[str], allowed: Iterable[str], confirmed: Iterable[str]) -> tuple[str, ...]:
+    """Return the hosts that load may go to besides loopback: the stack's own, and those allowed and confirmed.
+
+    `allowed` comes from the scenario's `allow_hosts`, `confirmed` from `--yes-load`: a copied scenario alone must
+    not be able to send load to a production host.
+    """
+    return (*stack, *sorted(set(allowed) & set(confirmed)))
+
+
+def check_target(url: str, permitted: Collection[str]) -> None:
+    """Raise UsageError unless load may go to the URL's host."""
+    host = urlsplit(url).hostname or ""
+    if may_load(host, permitted):
+        return
+    raise UsageError(
+        f"load is not sent to {host or url}",
+        seen=url,
+        expected="loopback, an address of the stack's own containers, or a host that is allowed and confirmed",
+        hint=f"put {host} under allow_hosts in the scenario and add --yes-load {host}",
     )

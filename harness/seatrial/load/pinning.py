@@ -1,12 +1,14 @@
-"""The cores of the load generator and of the stack, so that neither takes the other's time."""
+"""Processor cores for the load and for the stack."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from seatrial.errors import UsageError
+from seatrial.model import Load, Stack
 
 _LEAST_FOR_STACK = 2
 """With `auto` the stack is left at least two cores: on one, its services would queue behind each other."""
@@ -86,3 +88,38 @@ def shared(generator: Collection[int], stack: Collection[int], processes: int) -
 def _counted(count: int, what: str) -> str:
     plural = "es" if what.endswith("s") else "s"
     return f"{count} {what}{'' if count == 1 else plural}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoresInUse:
+    """Where load and stack ran; `stack` is None if that is not known: its daemon is on another host."""
+
+    generator: tuple[int, ...]
+    stack: tuple[int, ...] | None
+
+    def facts(self) -> dict[str, list[int] | None]:
+        """Return them as JSON values."""
+        return {"generator": list(self.generator), "stack": None if self.stack is None else list(self.stack)}
+
+    def shared(self, processes: int) -> str:
+        """Return in words which cores both have; empty if none, or none that is known."""
+        return shared(self.generator, self.stack or (), processes)
+
+
+def decide_pinning(
+    load: Load,
+    *,
+    affinity: Callable[[int], Collection[int]] = os.sched_getaffinity,
+    siblings: Siblings = threads_beside,
+) -> Pinning:
+    """Decide for the cores that this process may use; UsageError if the load asks for more than there are."""
+    return decide(load.pinning, affinity(0), load.processes, siblings)
+
+
+def cores_in_use(plan: Pinning, stack: Stack) -> CoresInUse:
+    """Return what became of the plan; `cores` of the stack's facts are those that its engine could hold it to."""
+    held = stack.facts.get("cores", ())
+    return CoresInUse(
+        generator=plan.generator or plan.usable,
+        stack=None if held is None else tuple(held) or plan.usable,
+    )

@@ -1,4 +1,4 @@
-"""Several short trials on one running load: the gate opens for each, and everything comes to rest in between."""
+"""Several short trials on one running load, for the capacity search."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ from contextlib import suppress
 
 from seatrial.compare.capacity_trial import TrialCounts
 from seatrial.load.child import LoadSettings
-from seatrial.load.driver import LoadDriver, LoadObserver, LoadResult, started
-from seatrial.load.steering import LEAD_NS
+from seatrial.load.driver import LEAD_NS, LoadDriver, LoadObserver, LoadResult, started
 from seatrial.model import LoadSecond, Phase, Span, Spawn
 from seatrial.units import NS_PER_S
 from seatrial.wire.rates import Rate
 
 REST_WITHIN_S = 4.0
 """How long a stack may take to end what is in flight when a trial is over: 200 requests at 50 a second."""
-
 CALM_WITHIN_S = 40.0
 """How long the next trial waits for what did not end by then: 100 pulls in flight on two cores took 15 s."""
-
 SETTLE_S = 1.0
 _SECOND_S = 1.5
 """A second of the load is reported when it is over, and may be late."""
@@ -38,7 +35,7 @@ class TrialSequence(LoadDriver):
     _spans: tuple[Span, ...] = ()
     _counts: TrialCounts | None = None
 
-    def run_trials(self, play: Play) -> LoadResult:
+    def run_trials(self, play: TrialPlayer) -> LoadResult:
         """Wait until the load is ready, play, and drain it."""
         self.await_ready()
         self.begin(self.clock() + LEAD_NS)
@@ -118,7 +115,7 @@ class TrialSequence(LoadDriver):
         self.step(until_ns)
 
 
-Play = Callable[[TrialSequence], None]
+TrialPlayer = Callable[[TrialSequence], None]
 """What is done in a sequence, once all users are ready and nothing was begun yet."""
 
 
@@ -127,7 +124,7 @@ def run_trials(
     observer: LoadObserver,
     *,
     spawn: Spawn,
-    play: Play,
+    play: TrialPlayer,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> LoadResult:
     """Drive the load as `play` wants it; raises what `started` and the steps of `LoadDriver` do.

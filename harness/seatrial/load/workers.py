@@ -1,13 +1,18 @@
-"""Sums what the load processes report each second to a second of the whole load."""
+"""The state of the load processes, from their messages; their seconds added up, their shares."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from seatrial.load.channel import Message
-from seatrial.model import LoadSecond
+from seatrial.errors import LoadFailed
+from seatrial.load.channel import GONE, Channel, Message
+from seatrial.load.child import Child
+from seatrial.model import LoadSecond, NoteKind
+from seatrial.units import NS_PER_S
+from seatrial.wire.rates import shares
 
 _WORST = ("cpu_fraction", "loop_lag_p50_ns", "loop_lag_p99_ns", "slip_p99_ns")
 _SUMMED = (
@@ -66,3 +71,185 @@ def _summed(reports: Sequence[Message]) -> LoadSecond:
         **{name: sum(report.get(name) or 0 for report in reports) for name in _SUMMED},
         **worst,
     )
+
+
+FROM_EVENTS = "locust events"
+"""The `source` in a worker's `ready` message if its records are made from Locust's own events."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """One process by its own messages; `worker` is its number in the tables."""
+
+    worker: int
+    pid: int = 0
+    users: int = 0
+    source: str = ""
+    ready: bool = False
+    drained: bool = False
+    errors: int = 0
+
+
+class Workers:
+    """All load processes: `connected` by their connection, and those that are `gone`."""
+
+    def __init__(self) -> None:
+        self.connected: dict[int, Worker] = {}
+        self.gone: list[Worker] = []
+
+    @property
+    def ready(self) -> int:
+        """How many processes are ready to let their users in."""
+        return sum(worker.ready for worker in self.connected.values())
+
+    @property
+    def drained(self) -> int:
+        """How many processes, gone since or not, have reported that nothing is in flight any more."""
+        return sum(worker.drained for worker in (*self.connected.values(), *self.gone))
+
+    @property
+    def lost(self) -> bool:
+        """Whether one went away before it had reported that nothing is in flight."""
+        return any(not worker.drained for worker in self.gone)
+
+    @property
+    def busy(self) -> bool:
+        """Whether one that is there may still have something in flight."""
+        return any(not worker.drained for worker in self.connected.values())
+
+    @property
+    def all_gone(self) -> bool:
+        """Whether all that were connected are gone."""
+        return bool(self.gone) and not self.connected
+
+    @property
+    def errors(self) -> int:
+        """How many exceptions their tasks raised, in all."""
+        return sum(worker.errors for worker in (*self.connected.values(), *self.gone))
+
+    @property
+    def from_events(self) -> bool:
+        """Whether one of them records from Locust's own events."""
+        return any(worker.source == FROM_EVENTS for worker in self.connected.values())
+
+    def take(self, connection: int, message: Message) -> None:
+        """Update a worker's state from its message; a first message adds it."""
+        worker = self.connected.setdefault(connection, Worker(message.get("worker", connection)))
+        worker.errors = max(worker.errors, message.get("errors", 0))
+        worker.users = message.get("users", worker.users)
+        worker.pid = message.get("pid", worker.pid)
+        worker.source = message.get("source", worker.source)
+        worker.ready |= message["kind"] == "ready"
+        worker.drained |= message["kind"] == "drained"
+
+    def remove(self, connection: int) -> Worker | None:
+        """Move a worker whose connection was closed to `gone`, and return it; None if it never sent a message."""
+        worker = self.connected.pop(connection, None)
+        if worker is not None:
+            self.gone.append(worker)
+        return worker
+
+    def shares(self) -> dict[int, tuple[float, float]]:
+        """Return each connection's part of the unit interval, by its users."""
+        living = sorted(self.connected.items(), key=lambda item: item[1].worker)
+        return shares({connection: one.users for connection, one in living if one.ready and not one.drained})
+
+
+_END_WITHIN_S = 2.0
+_LAST_LOOKS = 8
+FROM_EVENTS_TEXT = (
+    "the requests were recorded from Locust's own events: first byte, bytes sent and connection are not "
+    "known, the bytes received are those of the body alone, and a request in flight at the end is missing"
+)
+
+
+class WorkerMessages:
+    """Receives the messages of the channel; `started_ns` is when the load began, None before.
+
+    `second` is called with the sum of each second, `noted` with each warning.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        child: Child,
+        *,
+        processes: int,
+        second: Callable[[LoadSecond], None],
+        noted: Callable[[NoteKind, str], None],
+        clock: Callable[[], int],
+    ) -> None:
+        self.workers = Workers()
+        self.started_ns: int | None = None
+        self.master_lost = False
+        self._channel = channel
+        self._child = child
+        self._processes = processes
+        self._second = second
+        self._noted = noted
+        self._clock = clock
+        self._aggregator = SecondAggregator()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every process is ready."""
+        return self.workers.ready >= self._processes
+
+    def hear(self, within_s: float) -> None:
+        """Receive what comes within a time; UsageError or ResultsUnwritable if a worker reports such an error."""
+        for connection, message in self._channel.heard(within_s):
+            if message["kind"] == GONE:
+                self._gone(connection)
+                continue
+            self.workers.take(connection, message)
+            match message["kind"]:
+                case "second":
+                    total = self._aggregator.take(connection, message, self.workers.connected)
+                    if total is not None:
+                        self._second(total)
+                case "refused":
+                    raise self._child.refused(message["what"])
+                case "error" if message.get("fatal"):
+                    raise self._child.unwritable(message["what"])
+
+    def last(self) -> None:
+        """Receive what was sent before an end, which may wait in several pieces."""
+        for _ in range(_LAST_LOOKS * self._processes):
+            self.hear(0.0)
+
+    def refuse_end(self) -> None:
+        """Raise what the end of the child means; a lost worker or master is noted, and the others go on."""
+        code = self._child.code
+        if code is None and (self.workers.all_gone or (self.workers.gone and self.started_ns is None)):
+            code = self._child.wait(_END_WITHIN_S)
+            if code is None:
+                raise self._silent()
+        if code is None or self.master_lost:
+            return
+        self.last()
+        if self._processes == 1 or self.started_ns is None or not self.workers.connected:
+            raise self._child.ended(code, ready=self.workers.ready > 0)
+        self.master_lost = True
+        self._noted(NoteKind.WORKER_LOST, f"Locust's master ended with exit code {code}{self._when()}")
+
+    def _gone(self, connection: int) -> None:
+        worker = self.workers.remove(connection)
+        if worker is not None and not worker.drained and self._processes > 1 and self.started_ns is not None:
+            self._noted(NoteKind.WORKER_LOST, f"load process {_named(worker)} was gone{self._when()}")
+
+    def _when(self) -> str:
+        begun_s = max(self._clock() - (self.started_ns or 0), 0) / NS_PER_S
+        return f" {begun_s:.1f} s after the load began; {len(self.workers.connected)} of {self._processes} went on"
+
+    def _silent(self) -> LoadFailed:
+        gone = ", ".join(_named(worker) for worker in self.workers.gone)
+        return LoadFailed(
+            "the load generator's processes are gone" if self.started_ns else "a load process ended at its start",
+            where=f"process {self._child.pid}",
+            seen=f"gone: {gone}\n{self._child.last_words()}",
+            hint="its log: logs/locust.log",
+        )
+
+
+def _named(worker: Worker) -> str:
+    return f"{worker.worker} (pid {worker.pid})"

@@ -1,4 +1,4 @@
-"""How the load generator itself fared: whether it, and not the stack, was what was slow."""
+"""CPU share, event loop lag and schedule slip of the load generator; overload."""
 
 from __future__ import annotations
 
@@ -7,25 +7,120 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seatrial.measure import statistics as distributions
-from seatrial.measure.arrivals import Arrivals, arrivals
-from seatrial.measure.latency import Quantiles
-from seatrial.measure.tables import Generator, Ints, Mask, rows
+from seatrial.measure import statistics
+from seatrial.measure.statistics import Quantiles
+from seatrial.measure.tables import Floats, GeneratorColumns, Ints, Mask, where
+from seatrial.model import LoadSecond
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
 
+LEAST_COMPLETED_PERCENT = 99
+"""Of the offered arrivals; below it those that did not end are told as a backlog."""
+_SIGMAS = 3.0
+_ENDS = 20
+"""A twentieth of the window at each end tells how the rate changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrivalSummary:
+    """The arrivals of an open schedule in the seconds of the window, over all load processes.
+
+    `late` found no idle user at their moment, `dropped` never got one. `in_flight` is the median number of those
+    between their moment and their end, `rise` by how much it would have grown because the schedule's rate grew.
+    """
+
+    seconds: int
+    offered: int
+    completed: int
+    late: int
+    dropped: int
+    in_flight: float
+    rise: float
+
+    @property
+    def completed_share(self) -> float:
+        """The share of the offered arrivals that were completed; 1 if there was none."""
+        return self.completed / self.offered if self.offered else 1.0
+
+    @property
+    def growth(self) -> int:
+        """By how much the arrivals in flight grew; those that were dropped are not in flight."""
+        return self.offered - self.completed - self.dropped
+
+    @property
+    def saturated(self) -> bool:
+        """Whether less than 99 % was completed, and chance or a growing rate can't explain that.
+
+        In a queue that keeps up, the number in flight is about Poisson distributed with mean L (exactly so in
+        M/G/inf: Takacs, Introduction to the Theory of Queues, 1962), and two readings of it that lie far apart
+        differ with a standard deviation of sqrt(2 L). A growth of up to three of those, on top of the rise that
+        the schedule explains (L = rate times time in flight: Little, Operations Research 9, 1961), is no
+        backlog. What was dropped counts in any case.
+        """
+        noise = _SIGMAS * (2 * self.in_flight) ** 0.5
+        lost = self.dropped + (self.growth if self.growth > self.rise + noise else 0)
+        return lost * 100 > self.offered * (100 - LEAST_COMPLETED_PERCENT)
+
+
+def arrival_counts(table: GeneratorColumns, inside: Mask) -> ArrivalSummary | None:
+    """Judge the seconds where `inside` holds; None without an open schedule.
+
+    `table` holds the seconds before them, too: from the first on, offered less completed are those in flight.
+    """
+    if not np.any((table.arrivals != NULL) & inside):
+        return None
+    mine = [table.worker == number for number in np.unique(table.worker[inside])]
+    each = [_of_process(where(table, one), (inside & table.seconds)[one]) for one in mine]
+    judged = where(table, inside)
+    return ArrivalSummary(
+        seconds=max(int((inside & one & table.seconds).sum()) for one in mine),
+        offered=_total(judged.arrivals),
+        completed=_total(judged.arrivals_completed),
+        late=_total(judged.arrivals_late),
+        dropped=_total(judged.arrivals_dropped),
+        in_flight=sum(in_flight for in_flight, _ in each),
+        rise=sum(rise for _, rise in each),
+    )
+
+
+def _of_process(table: GeneratorColumns, inside: Mask) -> tuple[float, float]:
+    """Return the median number in flight, and the rise that the change of the rate explains."""
+    offered, completed, dropped = (
+        np.where(column == NULL, 0, column)
+        for column in (table.arrivals, table.arrivals_completed, table.arrivals_dropped)
+    )
+    if not np.any(inside):
+        return 0.0, 0.0
+    in_flight = np.maximum(np.cumsum(offered - completed - dropped), 0)[inside].astype(np.float64)
+    return float(np.median(in_flight)), _rise(in_flight, offered[inside].astype(np.float64))
+
+
+def _rise(in_flight: Floats, offered: Floats) -> float:
+    """Return the change of the rate times the time in flight, by Little's law; 0 where the rate fell.
+
+    The time is that of the seconds with little in flight (their first quartile): a backlog, which grows towards
+    the end, must not excuse itself.
+    """
+    end = max(len(offered) // _ENDS, 1)
+    change_per_s = float(offered[-end:].mean() - offered[:end].mean())
+    some = offered > 0
+    if change_per_s <= 0 or not np.any(some):
+        return 0.0
+    return change_per_s * float(np.quantile(in_flight[some] / offered[some], 0.25))
+
+
+def _total(values: Ints) -> int:
+    return int(values[values != NULL].sum())
+
+
 BUSY_FRACTION = 0.8
 """Above this share of what it may use, a process's own queueing begins to show in the latency it measures."""
-
 LEAST_LATE_NS = 10_000_000
 """Loop and schedule may always be this late: 10 ms."""
-
 LATE_SHARE = 0.01
 """And this late, as a share of the latency that is judged."""
-
 TICKS_PER_S = 20
 """How often a load process looks how late its loop is (`seatrial.user.health`, which judge can't import)."""
-
 _BY_CHANCE = 0.05
 _TICK_NS = NS_PER_S // TICKS_PER_S
 
@@ -51,7 +146,7 @@ class Lateness:
         A window of 10 s has 200 ticks: where 1 % of all ticks ever are late, 4 or more of those are in 14 % of
         such windows (binomial). So it has to be a count that chance gives in less than 5 % of the cases.
         """
-        by_chance = distributions.binomial_tail(self.late_ticks, self.ticks, 0.01)
+        by_chance = statistics.binomial_tail(self.late_ticks, self.ticks, 0.01)
         return self.late_ticks * 100 > self.ticks and by_chance < _BY_CHANCE
 
     @property
@@ -79,7 +174,7 @@ class GeneratorUse:
     users_max: int | None
     in_flight_max: int | None
     lateness: Lateness
-    arrivals: Arrivals | None
+    arrivals: ArrivalSummary | None
 
     @property
     def saturated(self) -> bool:
@@ -87,13 +182,13 @@ class GeneratorUse:
         return self.arrivals is not None and self.arrivals.saturated
 
 
-def generator(whole: Generator, inside: Mask, limit_ns: int) -> GeneratorUse:
+def generator_use(whole: GeneratorColumns, inside: Mask, limit_ns: int) -> GeneratorUse:
     """Judge the seconds where `inside` holds; `limit_ns` is how late loop and schedule may be.
 
     The processes' seconds are put side by side by their order, not by their stamps. The rest of a second that a
     process's end leaves has counts, but no health: it is no second.
     """
-    table = rows(whole, inside & whole.seconds)
+    table = where(whole, inside & whole.seconds)
     cpu = np.sort(table.cpu_fraction)
     workers = [table.worker == number for number in np.unique(table.worker)]
     told = ~np.isnan(table.cpu_fraction) if len(cpu) else np.ones(len(table.worker), dtype=np.bool_)
@@ -109,17 +204,17 @@ def generator(whole: Generator, inside: Mask, limit_ns: int) -> GeneratorUse:
         users_max=_most_together(table.users, workers),
         in_flight_max=_most_together(table.in_flight, workers),
         lateness=lateness(table, limit_ns),
-        arrivals=arrivals(whole, inside),
+        arrivals=arrival_counts(whole, inside),
     )
 
 
-def limit_ns(latency_ns: Quantiles) -> int:
+def late_limit_ns(latency_ns: Quantiles) -> int:
     """Return how late a load may be for this latency: 1 % of its p95 (p50 where there is none), at least 10 ms."""
     judged_ns = latency_ns.p95 or latency_ns.p50 or 0
     return max(LEAST_LATE_NS, round(judged_ns * LATE_SHARE))
 
 
-def lateness(table: Generator, limit_ns: int) -> Lateness:
+def lateness(table: GeneratorColumns, limit_ns: int) -> Lateness:
     """Count the late ticks, at least, of the seconds given, and the arrivals of seconds that slipped."""
     late = late_ticks(table.loop_lag_p50_ns, table.loop_lag_p99_ns, limit_ns)
     ticks = len(late) * TICKS_PER_S
@@ -160,3 +255,49 @@ def _most_together(values: Ints, workers: Sequence[Mask]) -> int | None:
 def _highest(values: Ints) -> int | None:
     told = values[values != NULL]
     return int(told.max()) if len(told) else None
+
+
+_OWN_PART = 0.1
+"""The part of the strictest latency that may be the generator's own lateness, at least 10 ms."""
+
+
+def overload(seconds: Sequence[LoadSecond], strictest_ns: int, share: float) -> str:
+    """Return why the generator may have been too slow in the seconds that had arrivals; empty if it was not.
+
+    Ask this only of a trial that broke its budgets: lateness can't make a latency from the intended start look
+    better, so that what was kept is kept. `strictest_ns` is the lowest latency that a budget asks for, `share` the
+    part of the requests that may break it: as many may be late by the generator alone. Ticks are counted as
+    `judge.generator.late_ticks` does, but never more in a second than it has.
+    """
+    seconds = [second for second in seconds if second.arrivals]
+    if not seconds:
+        return "the load generator reported no second of the trial"
+    most_ns = max(LEAST_LATE_NS, round(strictest_ns * _OWN_PART))
+    fractions = [second.cpu_fraction for second in seconds if second.cpu_fraction is not None]
+    used = sum(fractions) / max(len(fractions), 1)
+    if used > BUSY_FRACTION:
+        return f"a load process used {used:.0%} of what it may; {BUSY_FRACTION:.0%} is allowed"
+    p50_ns = np.array([NULL if lag is None else lag for lag in (one.loop_lag_p50_ns for one in seconds)], np.int64)
+    p99_ns = np.array([NULL if lag is None else lag for lag in (one.loop_lag_p99_ns for one in seconds)], np.int64)
+    late = int(np.minimum(late_ticks(p50_ns, p99_ns, most_ns), TICKS_PER_S).sum())
+    ticks = len(seconds) * TICKS_PER_S
+    if late > max(share * ticks, 1):
+        return f"{late} of {ticks} ticks of the event loop were more than {most_ns / 1e6:.0f} ms late"
+    slipped = sum(second.arrivals for second in seconds if (second.slip_p99_ns or 0) > most_ns)
+    due = sum(second.arrivals for second in seconds)
+    if slipped * 2 > due:
+        return f"{slipped} of {due} arrivals fell in seconds that began them more than {most_ns / 1e6:.0f} ms late"
+    return ""
+
+
+def pool_short(*, rate_per_s: float, late: int, users: int, strictest_ns: int, flow_s: float = 0.0) -> str:
+    """Return why the pool of users, and not the stack, kept arrivals waiting; empty if it did not.
+
+    L = rate times time in flight (Little, Operations Research 9, 1961): fewer users than the rate times the
+    strictest latency could not serve the rate although every answer came in time. A flow of many requests keeps
+    its user for longer: for `flow_s`, where nothing queues.
+    """
+    needed = rate_per_s * max(strictest_ns / NS_PER_S, flow_s)
+    if not late or users >= needed:
+        return ""
+    return f"{users} users can't have {needed:.0f} requests in flight, as {rate_per_s:.0f}/s may need: --users"

@@ -1,20 +1,121 @@
-"""The requests of a run as two tables, filled from the batches of its file, and their points for charts."""
+"""Latency, outcomes and rates of requests and flows.
+
+Percentiles are nearest-rank (the inverse of the empirical distribution): the smallest observed value such that at
+least p per cent of the observations are not above it. Nothing is interpolated: a figure shown was measured.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seatrial.measure.grid import Grid
-from seatrial.measure.latency import took_ns
-from seatrial.measure.series import Pace, Rise, rise
-from seatrial.measure.tables import Coded, Flows, Ints, Mask, Requests, by_label
-from seatrial.measure.window import Window
-from seatrial.wire.streams import NULL
-from seatrial.wire.tables import NOT_FAILURES
+from seatrial.measure.statistics import (
+    Quantiles,
+    quantiles,
+    quantiles_in_place,
+)
+from seatrial.measure.tables import FlowColumns, Ints, LabelColumn, Mask, RequestColumns, Window, by_label
+from seatrial.measure.timeseries import LatencyDistribution, LoadSeries, TimeGrid, latency_distribution
+from seatrial.units import NS_PER_S
+from seatrial.wire.streams import NOT_FAILURES, NULL, Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """One endpoint, or one kind of flow, over the window.
+
+    `latency_ns` holds the successes only, from the intended start (else the start) to the end; `service_ns` is the
+    same from the real start, so that the two differ in an open model only. `first_byte_ns` is from the start of
+    the latency, and empty for flows. `requests` is the number of requests that it stands for.
+    """
+
+    name: str
+    count: int
+    outcomes: Mapping[str, int]
+    latency_ns: Quantiles
+    service_ns: Quantiles
+    first_byte_ns: Quantiles
+    requests: int
+    bytes_received: int
+    per_s: float
+    bytes_per_s: float
+
+    @property
+    def failures(self) -> int:
+        """The number that ended neither well nor on purpose."""
+        return sum(count for outcome, count in self.outcomes.items() if outcome not in NOT_FAILURES)
+
+
+def endpoints(requests: RequestColumns, window_ns: int) -> tuple[Traffic, ...]:
+    """Judge each endpoint of the requests given, in the order of the labels."""
+    return tuple(all_requests(some, window_ns, name) for name, some in by_label(requests, requests.endpoint))
+
+
+def all_requests(requests: RequestColumns, window_ns: int, name: str = "all") -> Traffic:
+    """Judge all requests together."""
+    answered = _succeeded(requests) & (requests.t_first_byte_ns != NULL)
+    first_byte = quantiles_in_place(_spans(requests.began_ns, requests.t_first_byte_ns, answered))
+    return _traffic(requests, name, window_ns, requests=len(requests.t_start_ns), first_byte=first_byte)
+
+
+def flow_traffic(table: FlowColumns, window_ns: int) -> tuple[Traffic, ...]:
+    """Judge each kind of flow given, in the order of the labels."""
+    never = quantiles(np.empty(0, dtype=np.int64))
+    return tuple(
+        _traffic(some, name, window_ns, requests=_total(some.requests), first_byte=never)
+        for name, some in by_label(table, table.flow)
+    )
+
+
+def took_ns(some: RequestColumns | FlowColumns) -> tuple[Mask, Ints]:
+    """Return which ended well, and how long these took from their intended start."""
+    good = _succeeded(some)
+    return good, _spans(some.began_ns, some.t_end_ns, good)
+
+
+def _traffic(
+    some: RequestColumns | FlowColumns, name: str, window_ns: int, *, requests: int, first_byte: Quantiles
+) -> Traffic:
+    good = _succeeded(some)
+    latency = quantiles_in_place(_spans(some.began_ns, some.t_end_ns, good))
+    closed = bool(np.all(some.t_intended_ns == NULL))
+    outcomes, bytes_received = some.outcome.counts(), _total(some.bytes_received)
+    count = sum(outcomes.values())
+    return Traffic(
+        name=name,
+        count=count,
+        outcomes=outcomes,
+        latency_ns=latency,
+        service_ns=latency if closed else quantiles_in_place(_spans(some.t_start_ns, some.t_end_ns, good)),
+        first_byte_ns=first_byte,
+        requests=requests,
+        bytes_received=bytes_received,
+        per_s=_per_s(count, window_ns),
+        bytes_per_s=_per_s(bytes_received, window_ns),
+    )
+
+
+def _succeeded(some: RequestColumns | FlowColumns) -> Mask:
+    good: Mask = some.outcome.is_(Outcome.OK) & (some.t_end_ns != NULL) & (some.t_start_ns != NULL)
+    return good
+
+
+def _spans(begin: Ints, end: Ints, mask: Mask) -> Ints:
+    took: Ints = (end - begin)[mask]
+    return took
+
+
+def _total(values: Ints) -> int:
+    return int(values.sum(where=values != NULL))
+
+
+def _per_s(amount: int, window_ns: int) -> float:
+    return amount * NS_PER_S / window_ns if window_ns > 0 else 0.0
+
 
 _NUMBERS = ("t_start_ns", "t_first_byte_ns", "t_end_ns", "bytes_received")
 _CODES: Mapping[str, type[np.signedinteger[Any]]] = {"endpoint": np.int16, "outcome": np.int8, "phase": np.int8}
@@ -35,7 +136,7 @@ class _Rows:
         self._codes: dict[str, NDArray[Any]] = {name: np.empty(room, dtype=kind) for name, kind in _CODES.items()}
         self._labels: dict[str, tuple[str, ...]] = dict.fromkeys(_CODES, ())
 
-    def add(self, batch: Requests, mask: Mask) -> None:
+    def add(self, batch: RequestColumns, mask: Mask) -> None:
         """Append the rows of a batch where `mask` holds."""
         at = slice(self._used, self._used + int(mask.sum()))
         picked = slice(None) if mask.all() else np.flatnonzero(mask)
@@ -55,16 +156,20 @@ class _Rows:
             self._intended_ns[: at.start] = NULL
         self._intended_ns[at] = intended_ns
 
-    def table(self) -> Requests:
+    def table(self) -> RequestColumns:
         """Return what was added so far."""
         used = slice(self._used)
         never = np.broadcast_to(np.int64(NULL), (self._used,))  # one value, however many rows
         columns: dict[str, Any] = {name: column[used] for name, column in self._numbers.items()}
-        columns |= {name: Coded(codes[used], self._labels[name]) for name, codes in self._codes.items()}
-        return Requests(t_intended_ns=never if self._intended_ns is None else self._intended_ns[used], **columns)
+        columns |= {name: LabelColumn(codes[used], self._labels[name]) for name, codes in self._codes.items()}
+        return RequestColumns(
+            t_intended_ns=never if self._intended_ns is None else self._intended_ns[used], **columns
+        )
 
 
-def gathered(batches: Iterable[Requests], window: Window, room: int) -> tuple[Requests, Requests]:
+def request_stats(
+    batches: Iterable[RequestColumns], window: Window, room: int
+) -> tuple[RequestColumns, RequestColumns]:
     """Return the requests of the window, and the others; there is `room` for so many in all."""
     inside, outside = _Rows(room), _Rows(room)
     for batch in batches:
@@ -74,13 +179,13 @@ def gathered(batches: Iterable[Requests], window: Window, room: int) -> tuple[Re
     return inside.table(), outside.table()
 
 
-def load_series(tables: Sequence[Requests | Flows], grid: Grid) -> Pace:
+def load_series(tables: Sequence[RequestColumns | FlowColumns], grid: TimeGrid) -> LoadSeries:
     """Return latency, rate and failures over time."""
     began = [grid.of(table.t_start_ns).astype(np.uint16) for table in tables]
     failed = [stretch[_failed(table.outcome)] for table, stretch in zip(tables, began, strict=True)]
     took = [took_ns(table) for table in tables]
     ended_well = [stretch[good] for stretch, (good, _) in zip(began, took, strict=True)]
-    return Pace.of(
+    return LoadSeries.of(
         grid,
         np.concatenate([latency_ns for _, latency_ns in took]),
         np.concatenate(ended_well),
@@ -89,14 +194,14 @@ def load_series(tables: Sequence[Requests | Flows], grid: Grid) -> Pace:
     )
 
 
-def distributions(table: Requests | Flows) -> tuple[Rise, ...]:
+def distributions(table: RequestColumns | FlowColumns) -> tuple[LatencyDistribution, ...]:
     """Return how the latency of each endpoint, or kind of flow, is distributed, in the order of the labels."""
-    named = by_label(table, table.flow) if isinstance(table, Flows) else by_label(table, table.endpoint)
-    found = (rise(name, took_ns(some)[1]) for name, some in named)
+    named = by_label(table, table.flow) if isinstance(table, FlowColumns) else by_label(table, table.endpoint)
+    found = (latency_distribution(name, took_ns(some)[1]) for name, some in named)
     return tuple(one for one in found if len(one.value_ns))
 
 
-def _failed(outcome: Coded) -> Mask:
+def _failed(outcome: LabelColumn) -> Mask:
     fails = np.array([label not in NOT_FAILURES for label in outcome.labels] + [False], dtype=np.bool_)
     found: Mask = fails[outcome.codes]  # a code of -1, no outcome, finds the last
     return found

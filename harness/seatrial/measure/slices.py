@@ -1,4 +1,4 @@
-"""What is judged of a stack whose load comes by turns, while other stacks have theirs in between.
+"""CPU per request of a stack that is loaded in turns.
 
 CPU per request is what the stack used from each opening of its gate until what was begun then had ended, over all
 that was begun: also while things settle, because a request does not end where judging begins. Both ends reach out
@@ -12,19 +12,28 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from seatrial.measure import replicas
+from seatrial.measure import tables as measure_tables
 from seatrial.measure.services import ServiceUse
-from seatrial.measure.tables import Floats, Flows, Generator, Ints, Mask, Requests, Samples, rows
+from seatrial.measure.tables import (
+    Floats,
+    FlowColumns,
+    GeneratorColumns,
+    Ints,
+    Mask,
+    RequestColumns,
+    SampleColumns,
+    where,
+)
 from seatrial.model import Phase, Span
 from seatrial.units import NS_PER_S
-from seatrial.wire.tables import Outcome
+from seatrial.wire.streams import Outcome
 
 LEAST_SHARE = 0.25
 """Of a second: with the gate open for less, what a load process used can't be told from what it always does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turns:
+class SliceTimes:
     """The turns of one run: gates opened `from_ns`, shut `until_ns`; what was begun then had ended `ended_ns`.
 
     `begun` counts the requests that were begun in each, `flows` the flows.
@@ -51,10 +60,10 @@ class Turns:
         """How long the gate was open in all."""
         return int((self.until_ns - self.from_ns).sum())
 
-    def part(self, from_ns: float, until_ns: float) -> Turns:
+    def part(self, from_ns: float, until_ns: float) -> SliceTimes:
         """Return the turns that began in a stretch of time."""
         mine = (self.from_ns >= from_ns) & (self.from_ns < until_ns)
-        return Turns(
+        return SliceTimes(
             from_ns=self.from_ns[mine],
             until_ns=self.until_ns[mine],
             ended_ns=self.ended_ns[mine],
@@ -63,7 +72,7 @@ class Turns:
         )
 
 
-def slice_times(spans: Sequence[Span], tables: Iterable[Requests], flows: Flows) -> Turns | None:
+def slice_times(spans: Sequence[Span], tables: Iterable[RequestColumns], flows: FlowColumns) -> SliceTimes | None:
     """Return the turns of a run with the requests and flows of all its phases; None if its load has no turns.
 
     Where no request was made, a turn has ended once the flows have that were begun in it.
@@ -82,7 +91,7 @@ def slice_times(spans: Sequence[Span], tables: Iterable[Requests], flows: Flows)
         np.maximum.at(ended_ns, at[inside], flows.t_end_ns[inside])
     served = inside & ~flows.outcome.is_(Outcome.DROPPED)
     flows_begun = np.bincount(at[served], minlength=len(begun))
-    return Turns(from_ns=from_ns, until_ns=until_ns, ended_ns=ended_ns, begun=begun, flows=flows_begun)
+    return SliceTimes(from_ns=from_ns, until_ns=until_ns, ended_ns=ended_ns, begun=begun, flows=flows_begun)
 
 
 def _turn_of(start_ns: Ints, from_ns: Ints, until_ns: Ints) -> tuple[Ints, Mask]:
@@ -106,22 +115,22 @@ def opened(spans: Sequence[Span]) -> list[tuple[int, int]]:
     return found if windows > 1 else []
 
 
-def cpu_ns(samples: Samples, turns: Turns) -> float | None:
+def cpu_ns(samples: SampleColumns, turns: SliceTimes) -> float | None:
     """Return what all containers given used for their turns; None if no counter was read twice.
 
     `samples` are those of the whole run.
     """
-    readings = replicas.counted(samples, "cpu_ns")
+    readings = measure_tables.counter_readings(samples, "cpu_ns")
     used = [_used(stamps, counted, turns) for stamps, counted in readings if len(stamps) > 1]
     return float(sum(used)) if used else None
 
 
-def services(used: Sequence[ServiceUse], samples: Samples, turns: Turns) -> tuple[ServiceUse, ...]:
+def services(used: Sequence[ServiceUse], samples: SampleColumns, turns: SliceTimes) -> tuple[ServiceUse, ...]:
     """Return the services with the CPU of their turns, in cores while the gate was open; `samples` as above."""
-    return tuple(_by_turns(one, rows(samples, samples.service.is_(one.service)), turns) for one in used)
+    return tuple(_by_turns(one, where(samples, samples.service.is_(one.service)), turns) for one in used)
 
 
-def _by_turns(use: ServiceUse, samples: Samples, turns: Turns) -> ServiceUse:
+def _by_turns(use: ServiceUse, samples: SampleColumns, turns: SliceTimes) -> ServiceUse:
     used_ns = cpu_ns(samples, turns)
     if used_ns is None:
         return use
@@ -133,7 +142,7 @@ def _by_turns(use: ServiceUse, samples: Samples, turns: Turns) -> ServiceUse:
     )
 
 
-def _used(stamps: Ints, counted: Ints, turns: Turns) -> int:
+def _used(stamps: Ints, counted: Ints, turns: SliceTimes) -> int:
     """Add up the rises of a counter between readings that lie around a turn, each rise once."""
     first = np.maximum(np.searchsorted(stamps, turns.from_ns, side="right") - 1, 0)
     last = np.minimum(np.searchsorted(stamps, turns.ended_ns, side="left"), len(stamps) - 1)
@@ -144,7 +153,7 @@ def _used(stamps: Ints, counted: Ints, turns: Turns) -> int:
     return int(rises[mine].sum())
 
 
-def while_open(table: Generator, spans: Sequence[Span]) -> Generator:
+def while_open(table: GeneratorColumns, spans: Sequence[Span]) -> GeneratorColumns:
     """Return the seconds of load processes with the CPU that each used as a share of the time its gate was open.
 
     NaN where that was less than LEAST_SHARE of the second. Unchanged for a run whose load did not come by turns.

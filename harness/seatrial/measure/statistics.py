@@ -1,4 +1,4 @@
-"""Quantiles and tails of the distributions that the judging needs: scipy's, with types, imported at the first use.
+"""Statistical distributions, quantiles, and intervals of a mean.
 
 To import `scipy.special` takes 0.2 s, and reading a scenario comes through here, too: its gate is made of metrics.
 """
@@ -13,9 +13,29 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
+from seatrial.measure.tables import Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantiles:
+    """A distribution in the unit of its values; None where the observations are too few to tell."""
+
+    count: int
+    p50: int | None
+    p95: int | None
+    p99: int | None
+    max: int | None
+
+
+def nearest_rank(ordered: Ints, percent: int) -> int:
+    """Return the percentile of values in ascending order; ValueError if there is none."""
+    if len(ordered) == 0:
+        raise ValueError("a percentile of no value")
+    return int(ordered[_rank(len(ordered), percent) - 1])
+
+
 _NO_SCATTER = 1e-12
 """Logarithms of equal ratios differ by rounding, about 1e-16."""
-
 FEWEST = 3
 """With fewer values nothing is decided. The standard deviation of two normal ones is below a tenth of the true one
 in 8 % of experiments, that of three in 1 % (chi-squared, n-1 degrees of freedom, below 0.01 (n-1))."""
@@ -101,3 +121,35 @@ def _special() -> ModuleType:
 
     module: ModuleType = special
     return module
+
+
+def quantiles(values: Ints) -> Quantiles:
+    """Summarise `values`; a percentile is told only if at least one observation is expected above it.
+
+    That asks for 2 values for p50, 20 for p95 and 100 for p99 (Rally's sample-size rule has the same principle).
+    """
+    return quantiles_in_place(values.copy())
+
+
+def quantiles_in_place(values: Ints) -> Quantiles:
+    """Summarise as above, and leave `values` in another order: of ten million a copy takes 80 MB."""
+    count = len(values)
+    if not count:
+        return Quantiles(count=0, p50=None, p95=None, p99=None, max=None)
+    # only the places that are asked for come to stand in order: a fifth of the time of sorting all
+    values.partition(sorted({_rank(count, percent) - 1 for percent in (50, 95, 99, 100)}))
+    p50, p95, p99 = (_if_enough(values, percent) for percent in (50, 95, 99))
+    return Quantiles(count=count, p50=p50, p95=p95, p99=p99, max=int(values[-1]))
+
+
+def enough(count: int, percent: int) -> bool:
+    """Tell whether at least one of so many values is expected above the percentile."""
+    return round(count * (1 - percent / 100), 6) >= 1
+
+
+def _rank(count: int, percent: int) -> int:
+    return max(1, -(-percent * count // 100))
+
+
+def _if_enough(ordered: Ints, percent: int) -> int | None:
+    return nearest_rank(ordered, percent) if enough(len(ordered), percent) else None

@@ -1,4 +1,4 @@
-"""The language of `stop_when:`, which ends a run early, and its reckoning second by second.
+"""The language of `stop_when`, and its evaluation second by second.
 
     failures > 20% for 10s
     p99 of "token" > 2s for 30s
@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from seatrial.measure import limits, metric
+from seatrial.measure import metric as metrics
 from seatrial.measure.metric import Kind, Metric, Unit
 from seatrial.units import seconds
 
@@ -44,7 +44,7 @@ class StopRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HoldingSince:
     """For how many seconds a rule's condition has held without one in which it did not, and the worst value."""
 
     seconds: int = 0
@@ -56,10 +56,10 @@ def parse(text: str) -> StopRule:
     text = " ".join(text.split())
     match = _FOR.match(text)
     rest, lasts_s = (match["rest"], _whole_seconds(match["span"], text)) if match else (text, 1)
-    parts = limits.compared(rest, EXAMPLE)
+    parts = metrics.split_limit(rest, EXAMPLE)
     held = _HELD.match(parts.metric)
     if held is None:
-        meant = metric.bare(parts.metric)
+        meant = metrics.bare(parts.metric)
         signal, unit, of = meant.text, meant.unit, meant.of
     elif held["of"] is None:
         raise ValueError(f"{text!r} does not say of what: {held['what']} of host, or of a service, is expected")
@@ -72,7 +72,7 @@ def parse(text: str) -> StopRule:
     if not parts.op.startswith(bad) and (meant is None or meant.kind is not Kind.DETAIL):
         span = f" for {match['span']}" if match else ""
         raise ValueError(f"{text!r} would end a run that is well: {signal} {bad} {parts.limit}{span} is expected")
-    most = limits.limit(parts.limit, unit)
+    most = metrics.parse_limit(parts.limit, unit)
     rule = StopRule(
         text=text, signal=signal, unit=unit, op=parts.op, limit=most, lasts_s=lasts_s, of=of, metric=meant
     )
@@ -80,7 +80,7 @@ def parse(text: str) -> StopRule:
     return rule
 
 
-def advance(rule: StopRule, so_far: Held, value: float | None) -> Held:
+def advance(rule: StopRule, so_far: HoldingSince, value: float | None) -> HoldingSince:
     """Reckon one more second; a second whose value nobody could tell neither counts nor ends the span."""
     if value is None:
         return so_far
@@ -91,17 +91,17 @@ def advance(rule: StopRule, so_far: Held, value: float | None) -> Held:
         ">=": value >= rule.limit,
     }[rule.op]
     if not beyond:
-        return Held()
+        return HoldingSince()
     worst = min if rule.op.startswith("<") else max
-    return Held(so_far.seconds + 1, value if so_far.worst is None else worst(so_far.worst, value))
+    return HoldingSince(so_far.seconds + 1, value if so_far.worst is None else worst(so_far.worst, value))
 
 
-def fired(rule: StopRule, held: Held) -> str:
+def fired(rule: StopRule, held: HoldingSince) -> str:
     """Return what was seen if the run has to end, else nothing."""
     if held.seconds < rule.lasts_s or held.worst is None:
         return ""
     span = "in one second" if held.seconds == 1 else f"for {held.seconds} s"
-    return f"{rule.text}: {rule.signal} was at {limits.written(held.worst, rule.unit)} {span}"
+    return f"{rule.text}: {rule.signal} was at {metrics.limit_text(held.worst, rule.unit)} {span}"
 
 
 def _refuse_certain(rule: StopRule) -> None:

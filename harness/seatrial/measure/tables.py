@@ -1,8 +1,8 @@
-"""The tables as arrays: what the judging functions take. Integers that did not happen are `wire.streams.NULL`."""
+"""Tables as numpy columns, row masks, the measured window, replicas of a service."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from seatrial.model import Phase, Span
+from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
 
 Ints = NDArray[np.int64]
@@ -19,7 +21,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
+class LabelColumn:
     """A column of labels: codes into `labels`, -1 where there is none."""
 
     codes: NDArray[np.signedinteger[Any]]
@@ -44,7 +46,7 @@ def began_ns(t_intended_ns: Ints, t_start_ns: Ints) -> Ints:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Requests:
+class RequestColumns:
     """One HTTP request a row."""
 
     t_intended_ns: Ints
@@ -52,9 +54,9 @@ class Requests:
     t_first_byte_ns: Ints
     t_end_ns: Ints
     bytes_received: Ints
-    endpoint: Coded
-    outcome: Coded
-    phase: Coded
+    endpoint: LabelColumn
+    outcome: LabelColumn
+    phase: LabelColumn
 
     @cached_property
     def began_ns(self) -> Ints:
@@ -63,7 +65,7 @@ class Requests:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flows:
+class FlowColumns:
     """One task of a user a row."""
 
     t_intended_ns: Ints
@@ -71,9 +73,9 @@ class Flows:
     t_end_ns: Ints
     requests: Ints
     bytes_received: Ints
-    flow: Coded
-    outcome: Coded
-    phase: Coded
+    flow: LabelColumn
+    outcome: LabelColumn
+    phase: LabelColumn
 
     @cached_property
     def began_ns(self) -> Ints:
@@ -82,12 +84,12 @@ class Flows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Samples:
+class SampleColumns:
     """One reading of one container a row; `numbers` maps the other columns to their values."""
 
-    service: Coded
-    container: Coded
-    phase: Coded
+    service: LabelColumn
+    container: LabelColumn
+    phase: LabelColumn
     numbers: Mapping[str, Ints]
 
     @property
@@ -102,7 +104,7 @@ class Samples:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Generator:
+class GeneratorColumns:
     """One second of one worker process a row, or the rest of one at its end, whose CPU fraction is NaN.
 
     The four columns of arrivals are NULL in the closed model.
@@ -120,7 +122,7 @@ class Generator:
     arrivals_late: Ints
     arrivals_dropped: Ints
     cpu_fraction: Floats
-    phase: Coded
+    phase: LabelColumn
 
     @property
     def seconds(self) -> Mask:
@@ -128,15 +130,15 @@ class Generator:
         return ~np.isnan(self.cpu_fraction)
 
 
-_Table = TypeVar("_Table", Requests, Flows, Samples, Generator)
+_Table = TypeVar("_Table", RequestColumns, FlowColumns, SampleColumns, GeneratorColumns)
 
 
-def rows(table: _Table, mask: Mask) -> _Table:
+def where(table: _Table, mask: Mask) -> _Table:
     """Return the rows of `table` where `mask` holds."""
     return _numbered(table, np.flatnonzero(mask))  # a mask would be searched again for each column
 
 
-def by_label(table: _Table, column: Coded) -> Iterator[tuple[str, _Table]]:
+def by_label(table: _Table, column: LabelColumn) -> Iterator[tuple[str, _Table]]:
     """Yield each label of a column of `table`, in the order of the labels, with its rows."""
     order = np.argsort(column.codes, kind="stable")
     edges = np.searchsorted(column.codes[order], np.arange(len(column.labels) + 1))
@@ -151,8 +153,142 @@ def _numbered(table: _Table, numbers: NDArray[np.intp]) -> _Table:
 
 
 def _picked(column: Any, numbers: NDArray[np.intp]) -> Any:  # noqa: ANN401  (an array, a coded column, or a mapping of arrays)
-    if isinstance(column, Coded):
-        return Coded(column.codes[numbers], column.labels)
+    if isinstance(column, LabelColumn):
+        return LabelColumn(column.codes[numbers], column.labels)
     if isinstance(column, Mapping):
         return {name: values[numbers] for name, values in column.items()}
     return column[numbers]
+
+
+_SAME_TICK = 0.25
+"""The containers of one tick are read within a few milliseconds; a quarter of the period is far from that."""
+_STAYS = 2.5
+"""For how many periods a container that misses ticks counts with its last reading; after that it is down."""
+
+
+def each_container(container: Ints) -> list[Mask]:
+    """Return, for each container, which rows are its own."""
+    return [container == code for code in np.unique(container)]
+
+
+def counter_readings(samples: SampleColumns, column: str) -> list[tuple[Ints, Ints]]:
+    """Return, for each container of each service, the readings of a column that were told: stamps and values."""
+    stamps, values = samples.numbers["t_ns"], samples.numbers[column]
+    told = [mine & (values != NULL) for mine in each_container(samples.lives)]
+    return [(stamps[mine], values[mine]) for mine in told]
+
+
+def most_at_once(stamps: Ints, container: Ints) -> int:
+    """Return the most containers that lived at the same time, each from its first to its last reading."""
+    lives = [(int(stamps[mine].min()), int(stamps[mine].max())) for mine in each_container(container)]
+    return max(sum(begin <= moment <= end for begin, end in lives) for moment, _ in lives)
+
+
+def ticks(stamps: Ints, container: Ints, period_ns: int) -> Ints:
+    """Return the number of the sampler's tick for each row; rows stand in the order of time.
+
+    A tick ends where a container comes again, or after a quarter of the period without a reading.
+    """
+    number, found = -1, np.empty(len(stamps), dtype=np.int64)
+    seen: set[int] = set()
+    before_ns = 0
+    for row, (stamp_ns, code) in enumerate(zip(stamps.tolist(), container.tolist(), strict=True)):
+        if not seen or code in seen or stamp_ns - before_ns > period_ns * _SAME_TICK:
+            number += 1
+            seen.clear()
+        seen.add(code)
+        before_ns = stamp_ns
+        found[row] = number
+    return found
+
+
+def summed_over_containers(numbers: Mapping[str, Ints], container: Ints, period_ns: int) -> dict[str, Ints]:
+    """Return each column as one value for each tick: the sum over the containers that live at that tick.
+
+    NULL where a container can't tell. A reading that is missing is the container's own last one, never another's.
+    """
+    stamps = numbers["t_ns"]
+    number = ticks(stamps, container, period_ns)
+    last_row = np.searchsorted(number, np.arange(number[-1] + 1), side="right") - 1
+    totals = {name: np.zeros(len(last_row), dtype=np.int64) for name in numbers if name != "t_ns"}
+    for mine in each_container(container):
+        own, when = number[mine], stamps[mine]
+        life = _life(own, len(last_row))
+        at = np.maximum(np.searchsorted(own, life, side="right") - 1, 0)
+        up = stamps[last_row[life]] - when[at] <= period_ns * _STAYS
+        for name, total in totals.items():
+            value = carried_forward(numbers[name][mine])[at[up]]
+            sofar = total[life[up]]
+            total[life[up]] = np.where((value == NULL) | (sofar == NULL), NULL, sofar + value)
+    return totals
+
+
+def _life(own: Ints, count: int) -> Ints:
+    """Return the ticks from a container's first to its last.
+
+    The window can begin or end in the midst of a tick: who is there one tick later, or was one tick before, was
+    there then, too.
+    """
+    first, last = int(own[0]), int(own[-1])
+    return np.arange(0 if first == 1 else first, count if last == count - 2 else last + 1)
+
+
+def carried_forward(values: Ints) -> Ints:
+    """Put the last known value in place of NULL, and the first known one before it; all NULL if there is none."""
+    known = np.flatnonzero(values != NULL)
+    if len(known) == 0:
+        return values
+    at = np.searchsorted(known, np.arange(len(values)), side="right") - 1
+    found: Ints = values[known[np.maximum(at, 0)]]
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """From when until when; `length_ns` is shorter where the run has several windows with other phases between.
+
+    `opened` is false if the run never came to its window: then this is all that was recorded. `windows` says how
+    many there are.
+    """
+
+    opened: bool
+    from_ns: int
+    until_ns: int
+    length_ns: int
+    windows: int = 1
+
+    def rows(self, phase: LabelColumn) -> Mask:
+        """Return which rows of a table count, by their phase."""
+        return phase.is_(Phase.WINDOW) if self.opened else np.ones(len(phase.codes), dtype=np.bool_)
+
+    def seconds(self, phase: LabelColumn, t_ns: Ints) -> Mask:
+        """Return which seconds, each stamped at its end, lie in the window from their beginning.
+
+        Of several windows a second holds parts, and parts of what lies between: all from the first to the last
+        count.
+        """
+        whole = np.asarray(t_ns - NS_PER_S >= self.from_ns)
+        if self.windows > 1:
+            return whole & np.asarray(t_ns <= self.until_ns)
+        return self.rows(phase) & (whole | (not self.opened))
+
+    def holds(self, stamp_ns: int) -> bool:
+        """Tell whether a moment lies between the first begin and the last end."""
+        return self.from_ns <= stamp_ns < self.until_ns
+
+
+def measured_window(spans: Sequence[Span], *recorded: Ints) -> Window:
+    """Return the window of the spans, or from the first to the last of the stamps if there is none."""
+    windows = [span for span in spans if span.phase is Phase.WINDOW]
+    if windows:
+        return Window(
+            opened=True,
+            from_ns=min(span.from_ns for span in windows),
+            until_ns=max(span.until_ns for span in windows),
+            length_ns=sum(span.until_ns - span.from_ns for span in windows),
+            windows=len(windows),
+        )
+    stamps = np.concatenate(recorded)
+    told = stamps[stamps != NULL]
+    begin, end = (int(told.min()), int(told.max())) if len(told) else (0, 0)
+    return Window(opened=False, from_ns=begin, until_ns=end + 1, length_ns=end - begin)

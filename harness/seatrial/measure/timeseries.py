@@ -1,29 +1,81 @@
-"""What services held and used over time: the points that their charts are drawn from.
+"""Time series of a run, thinned to the points that a chart can show.
 
 Readings are thinned out so that a page stays small, never averaged: each point of memory was measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count, pairwise
+from typing import Any, Self, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from seatrial.measure import replicas
-from seatrial.measure.grid import Grid
-from seatrial.measure.latency import quantiles
-from seatrial.measure.tables import Floats, Ints, Samples, rows
+from seatrial.measure import tables
+from seatrial.measure.statistics import quantiles
+from seatrial.measure.tables import Floats, GeneratorColumns, Ints, SampleColumns, where
+from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
+
+MOST_GRID_POINTS = 1_500
+"""A chart is not much wider than this many pixels; more stretches would hide one another."""
+_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeGrid:
+    """`count` stretches of `step_ns`, the first of which begins at `from_ns`."""
+
+    from_ns: int
+    step_ns: int
+    count: int
+
+    @property
+    def begins_ns(self) -> Ints:
+        """When each stretch begins."""
+        return self.from_ns + np.arange(self.count, dtype=np.int64) * self.step_ns
+
+    def of(self, stamps: Ints) -> Ints:
+        """Return the number of the stretch that each stamp lies in; what lies outside counts to the nearest."""
+        found: Ints = np.clip((stamps - self.from_ns) // self.step_ns, 0, self.count - 1)
+        return found
+
+
+def time_grid(begin_ns: int, end_ns: int, anchor_ns: int, most: int = MOST_GRID_POINTS) -> TimeGrid:
+    """Return at most `most` stretches, of a second or more, from `begin_ns` up to and with `end_ns`.
+
+    One of them begins exactly at `anchor_ns`, so that no stretch holds some of the warm-up and some of the window.
+    """
+    step_ns = next(step for step in _steps() if _stretches(begin_ns, end_ns, anchor_ns, step) <= most)
+    return TimeGrid(
+        from_ns=_first(begin_ns, anchor_ns, step_ns),
+        step_ns=step_ns,
+        count=_stretches(begin_ns, end_ns, anchor_ns, step_ns),
+    )
+
+
+def _first(begin_ns: int, anchor_ns: int, step_ns: int) -> int:
+    return anchor_ns + (min(begin_ns, anchor_ns) - anchor_ns) // step_ns * step_ns
+
+
+def _stretches(begin_ns: int, end_ns: int, anchor_ns: int, step_ns: int) -> int:
+    return max(1, (end_ns - _first(begin_ns, anchor_ns, step_ns)) // step_ns + 1)
+
+
+def _steps() -> Iterator[int]:
+    yield from (seconds * NS_PER_S for seconds in _STEPS_S)
+    yield from (_STEPS_S[-1] * NS_PER_S << doubled for doubled in count(1))
+
 
 STACKED = ("anon_bytes", "kernel_bytes", "shmem_bytes", "sock_bytes", "file_dirty_bytes", "file_clean_bytes")
 """The classes that add up to what a service is charged for; all but the last can't be taken back at once."""
-
 MOST_READINGS = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class MemorySeries:
     """What one service held, replicas added up; `classes` are those of STACKED that its source can tell."""
 
     service: str
@@ -33,7 +85,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Worked:
+class CpuSeries:
     """How many cores one service used, one point a stretch; NaN where it was not read."""
 
     service: str
@@ -42,7 +94,7 @@ class Worked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kill:
+class OomKill:
     """So many processes of a service were killed for want of memory between the reading before and this one."""
 
     service: str
@@ -50,19 +102,19 @@ class Kill:
     processes: int
 
 
-def held(samples: Samples, most: int = MOST_READINGS) -> tuple[Held, ...]:
+def memory_series(samples: SampleColumns, most: int = MOST_READINGS) -> tuple[MemorySeries, ...]:
     """Return each service's memory over time, at most `most` readings, with each class's lowest and highest."""
-    return tuple(_held(rows(samples, samples.service.is_(name)), name, most) for name in samples.service.counts())
+    return tuple(_held(where(samples, samples.service.is_(name)), name, most) for name in samples.service.counts())
 
 
-def worked(samples: Samples, grid: Grid) -> tuple[Worked, ...]:
+def cpu_series(samples: SampleColumns, grid: TimeGrid) -> tuple[CpuSeries, ...]:
     """Return the cores that each service used; a rise counts to the stretch in which it was read."""
     return tuple(
-        _worked(rows(samples, samples.service.is_(name)), name, grid) for name in samples.service.counts()
+        _worked(where(samples, samples.service.is_(name)), name, grid) for name in samples.service.counts()
     )
 
 
-def kills(samples: Samples) -> tuple[Kill, ...]:
+def oom_kills(samples: SampleColumns) -> tuple[OomKill, ...]:
     """Return when processes were found killed for want of memory, in the order of time, whoever told it or not."""
     found = []
     for service, name in enumerate(samples.service.labels):
@@ -72,7 +124,7 @@ def kills(samples: Samples) -> tuple[Kill, ...]:
             stamps, counter = samples.numbers["t_ns"][told], samples.numbers["oom_kills"][told]
             rises = np.diff(counter)
             found += [
-                Kill(service=name, t_ns=int(stamps[at + 1]), processes=int(rises[at]))
+                OomKill(service=name, t_ns=int(stamps[at + 1]), processes=int(rises[at]))
                 for at in np.flatnonzero(rises > 0)
             ]
     return tuple(sorted(found, key=lambda kill: kill.t_ns))
@@ -93,20 +145,20 @@ def thinned(columns: Mapping[str, Ints], most: int) -> Ints:
     return np.unique(np.array(kept, dtype=np.int64))
 
 
-def _held(some: Samples, name: str, most: int) -> Held:
+def _held(some: SampleColumns, name: str, most: int) -> MemorySeries:
     stamps, codes = some.numbers["t_ns"], some.container.codes.astype(np.int64)
     names = [one for one in (*STACKED, "usage_bytes") if np.any(some.numbers[one] != NULL)]
     columns = {one: some.numbers[one] for one in names}
-    if replicas.at_once(stamps, codes) > 1:
+    if tables.most_at_once(stamps, codes) > 1:
         stamps, columns = _together({"t_ns": stamps, **columns}, codes)
     else:
-        for mine in replicas.each(codes):
+        for mine in tables.each_container(codes):
             for one in names:
                 columns[one] = columns[one].copy()
-                columns[one][mine] = replicas.carried(columns[one][mine])
+                columns[one][mine] = tables.carried_forward(columns[one][mine])
     at = thinned(columns or {"t_ns": stamps}, most)
     usage = columns.pop("usage_bytes", np.full(len(stamps), NULL, dtype=np.int64))
-    return Held(
+    return MemorySeries(
         service=name,
         t_ns=stamps[at],
         classes={one: values[at] for one, values in columns.items()},
@@ -116,17 +168,17 @@ def _held(some: Samples, name: str, most: int) -> Held:
 
 def _together(columns: Mapping[str, Ints], codes: Ints) -> tuple[Ints, dict[str, Ints]]:
     stamps = columns["t_ns"]
-    periods = np.concatenate([np.diff(stamps[mine]) for mine in replicas.each(codes)])
+    periods = np.concatenate([np.diff(stamps[mine]) for mine in tables.each_container(codes)])
     period_ns = quantiles(periods).p50 or 0
-    number = replicas.ticks(stamps, codes, period_ns)
+    number = tables.ticks(stamps, codes, period_ns)
     last_row = np.searchsorted(number, np.arange(number[-1] + 1), side="right") - 1
-    return stamps[last_row], replicas.summed(columns, codes, period_ns)
+    return stamps[last_row], tables.summed_over_containers(columns, codes, period_ns)
 
 
-def _worked(some: Samples, name: str, grid: Grid) -> Worked:
+def _worked(some: SampleColumns, name: str, grid: TimeGrid) -> CpuSeries:
     stamps, counter = some.numbers["t_ns"], some.numbers["cpu_ns"]
     cores = np.full(grid.count, np.nan)
-    for mine in replicas.each(some.container.codes.astype(np.int64)):
+    for mine in tables.each_container(some.container.codes.astype(np.int64)):
         told = mine & (counter != NULL)
         when = stamps[told]
         used, lasted = np.zeros(grid.count), np.zeros(grid.count)
@@ -134,4 +186,102 @@ def _worked(some: Samples, name: str, grid: Grid) -> Worked:
         np.add.at(lasted, grid.of(when[1:]), np.diff(when))
         there = lasted > 0
         cores[there] = np.nan_to_num(cores[there]) + used[there] / lasted[there]
-    return Worked(service=name, t_ns=grid.begins_ns, cores=cores)
+    return CpuSeries(service=name, t_ns=grid.begins_ns, cores=cores)
+
+
+Stretch: TypeAlias = NDArray[np.signedinteger[Any]] | NDArray[np.unsignedinteger[Any]]
+"""Numbers of a grid's stretches, in whatever width they are kept."""
+MOST_POINTS = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSeries:
+    """How requests fared, one point a stretch of `step_ns`.
+
+    Percentiles (nearest rank; NULL if too few to tell) and the highest are of the successes that began in it;
+    `asked` counts all that began in it, `failed` those of them that failed.
+    """
+
+    step_ns: int
+    t_ns: Ints
+    p50_ns: Ints
+    p95_ns: Ints
+    p99_ns: Ints
+    max_ns: Ints
+    asked: Ints
+    failed: Ints
+
+    @classmethod
+    def of(cls, grid: TimeGrid, latency_ns: Ints, stretch: Stretch, asked: Ints, failed: Ints) -> Self:
+        """Gather latencies by their stretch; `asked` and `failed` hold one number for each stretch."""
+        if np.any(stretch[1:] < stretch[:-1]):
+            order = np.argsort(stretch, kind="stable")
+            latency_ns, stretch = latency_ns[order], stretch[order]
+        edges = np.searchsorted(stretch, np.arange(grid.count + 1))
+        found = [quantiles(latency_ns[begin:end]) for begin, end in pairwise(edges)]
+        return cls(
+            step_ns=grid.step_ns,
+            t_ns=grid.begins_ns,
+            p50_ns=_told([one.p50 for one in found]),
+            p95_ns=_told([one.p95 for one in found]),
+            p99_ns=_told([one.p99 for one in found]),
+            max_ns=_told([one.max for one in found]),
+            asked=asked,
+            failed=failed,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyDistribution:
+    """An empirical distribution: `share` of the observations (0 to 1) are at most `value_ns`; both ascend."""
+
+    name: str
+    value_ns: Ints
+    share: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorSeries:
+    """The load processes together, one point a stretch: the busiest, the latest, and all that is in flight."""
+
+    t_ns: Ints
+    cpu_fraction: Floats
+    loop_lag_p99_ns: Ints
+    in_flight: Ints
+
+
+def latency_distribution(name: str, values: Ints, most: int = MOST_POINTS) -> LatencyDistribution:
+    """Return the distribution of `values`, thinned to at most `most` points: half by rank, half into the tail."""
+    ordered = np.sort(values)
+    count = len(ordered)
+    if count > most:
+        even = np.linspace(1, count, most // 2)
+        tail = count + 1 - np.geomspace(1, count, most - most // 2)
+        ranks = np.unique(np.rint(np.concatenate([even, tail])).astype(np.int64))
+    else:
+        ranks = np.arange(1, count + 1)
+    return LatencyDistribution(name=name, value_ns=ordered[ranks - 1], share=ranks / max(count, 1))
+
+
+def generator_series(table: GeneratorColumns, grid: TimeGrid) -> GeneratorSeries:
+    """Return how the load processes fared; a second is stamped at its end, and counts to when it was."""
+    stretch = grid.of(table.t_ns - 1)
+    lag = np.full(grid.count, NULL, dtype=np.int64)
+    np.maximum.at(lag, stretch, table.loop_lag_p99_ns)
+    cpu = np.full(grid.count, -np.inf)
+    np.maximum.at(cpu, stretch, np.where(np.isnan(table.cpu_fraction), -np.inf, table.cpu_fraction))
+    flight = np.zeros(grid.count, dtype=np.int64)
+    np.add.at(flight, stretch, np.where(table.in_flight == NULL, 0, table.in_flight))
+    # of a stretch of several seconds the mean second
+    each = max(1, grid.step_ns // NS_PER_S)
+    there = np.bincount(stretch, minlength=grid.count) > 0
+    return GeneratorSeries(
+        t_ns=grid.begins_ns,
+        cpu_fraction=np.where(np.isinf(cpu), np.nan, cpu),
+        loop_lag_p99_ns=lag,
+        in_flight=np.where(there, flight // each, NULL),
+    )
+
+
+def _told(values: list[int | None]) -> Ints:
+    return np.array([NULL if value is None else value for value in values], dtype=np.int64)

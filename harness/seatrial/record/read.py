@@ -1,9 +1,9 @@
-"""Sealed tables as arrays: only the columns that are judged, labels as codes, null as `NULL`."""
+"""Parquet tables to numpy arrays: whole, in batches, or only the window."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -15,16 +15,23 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from seatrial.errors import UsageError
-from seatrial.measure.tables import Coded, Floats, Flows, Generator, Samples
+from seatrial.measure.tables import (
+    Floats,
+    FlowColumns,
+    GeneratorColumns,
+    Ints,
+    LabelColumn,
+    RequestColumns,
+    SampleColumns,
+)
 from seatrial.record.folder import RunFolder, beside
-from seatrial.record.schema import CODED, LATER, SCHEMAS, Arrow
-from seatrial.wire.streams import NULL
-from seatrial.wire.tables import MOST_DETAILS, SAMPLES, detail_numbers
+from seatrial.record.tables import CODED, LATER, SCHEMAS, Arrow
+from seatrial.wire.streams import MOST_DETAILS, NULL, REQUESTS, SAMPLES, detail_numbers
 
 
-def flows(folder: RunFolder) -> Flows:
+def flows(folder: RunFolder) -> FlowColumns:
     """Read the flows; UsageError if the run has no sealed tables."""
-    return Flows(**_columns(folder, "flows", [column.name for column in fields(Flows)]))
+    return FlowColumns(**_columns(folder, "flows", [column.name for column in fields(FlowColumns)]))
 
 
 def flow_details(folder: RunFolder) -> dict[str, Floats]:
@@ -58,14 +65,14 @@ def _measured(text: str | None) -> dict[str, float]:
     return detail_numbers(detail) if isinstance(detail, dict) else {}
 
 
-def samples(folder: RunFolder) -> Samples:
+def samples(folder: RunFolder) -> SampleColumns:
     """Read the samples of all services; UsageError if the run has no sealed tables."""
     columns = _columns(folder, "samples", [column.name for column in SAMPLES])
     labels = {column.name: columns.pop(column.name) for column in SAMPLES if column.labelled}
-    return Samples(**labels, numbers=columns)
+    return SampleColumns(**labels, numbers=columns)
 
 
-def samples_beside(folder: RunFolder, block: int) -> list[Samples]:
+def samples_beside(folder: RunFolder, block: int) -> list[SampleColumns]:
     """Read the samples of the experiment's other runs of a block; those that can't be read are passed over."""
     found = []
     for other in beside(folder, block):
@@ -74,9 +81,9 @@ def samples_beside(folder: RunFolder, block: int) -> list[Samples]:
     return found
 
 
-def generator(folder: RunFolder) -> Generator:
+def generator(folder: RunFolder) -> GeneratorColumns:
     """Read the generator's seconds; UsageError if the run has no sealed tables."""
-    return Generator(**_columns(folder, "generator", [column.name for column in fields(Generator)]))
+    return GeneratorColumns(**_columns(folder, "generator", [column.name for column in fields(GeneratorColumns)]))
 
 
 def events(folder: RunFolder) -> list[dict[str, Any]]:
@@ -140,9 +147,9 @@ def _array(column: Arrow) -> Any:  # noqa: ANN401  (an array, or a coded column)
     return filled(_whole(column), NULL).astype(np.int64, copy=False)
 
 
-def _coded(column: Arrow) -> Coded:
+def _coded(column: Arrow) -> LabelColumn:
     whole = _whole((column if column.type == CODED else column.cast(CODED)).unify_dictionaries())
-    return Coded(filled(whole.indices, -1), tuple(whole.dictionary.to_pylist()))
+    return LabelColumn(filled(whole.indices, -1), tuple(whole.dictionary.to_pylist()))
 
 
 def _whole(column: Arrow) -> Arrow:
@@ -167,3 +174,67 @@ def filled(array: Arrow, null: float) -> NDArray[Any]:
         return values
     valid = np.unpackbits(np.frombuffer(validity, dtype=np.uint8), bitorder="little")[rows]
     return np.where(valid, values, values.dtype.type(null))
+
+
+_NAMES = tuple(column.name for column in fields(RequestColumns))
+_LABELS = frozenset(column.name for column in REQUESTS if column.labelled).intersection(_NAMES)
+_ROWS = 1 << 18
+
+
+def request_batches(folder: RunFolder) -> Iterator[RequestColumns]:
+    """Read the requests piece by piece, in the table's order; UsageError if the table is missing or unreadable.
+
+    The codes of a label are the same in every piece; later pieces may know more labels.
+    """
+    yield from _batches(folder)
+    pa.default_memory_pool().release_unused()  # of ten million rows it keeps 150 MiB
+
+
+def _batches(folder: RunFolder) -> Iterator[RequestColumns]:
+    known: dict[str, dict[str, int]] = {name: {} for name in _LABELS}
+    with _opened(folder) as file:
+        try:
+            for batch in file.iter_batches(batch_size=_ROWS, columns=list(_NAMES), use_threads=False):
+                yield _piece(batch, known)
+        except (OSError, KeyError, pa.ArrowInvalid) as error:
+            raise unreadable(folder.table("requests"), error) from error
+
+
+def request_count(folder: RunFolder) -> int:
+    """Return the number of requests, without reading them."""
+    with _opened(folder) as file:
+        return int(file.metadata.num_rows)
+
+
+def request_stamps(folder: RunFolder) -> Ints:
+    """Return the lowest and highest of starts and ends, from the table's own statistics; empty without a row."""
+    with _opened(folder) as file:
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+    told = [column.statistics for column in columns if column.path_in_schema in ("t_start_ns", "t_end_ns")]
+    ends = [end for one in told if one is not None and one.has_min_max for end in (one.min, one.max)]
+    return np.array([min(ends), max(ends)] if ends else [], dtype=np.int64)
+
+
+def _opened(folder: RunFolder) -> Any:  # noqa: ANN401  (pyarrow has no types)
+    path = sealed_table(folder, "requests")
+    try:
+        return pq.ParquetFile(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise unreadable(path, error) from error
+
+
+def _piece(batch: Arrow, known: dict[str, dict[str, int]]) -> RequestColumns:
+    columns: dict[str, Any] = {
+        name: _coded_pieces(batch[name], known[name]) if name in _LABELS else filled(batch[name], NULL)
+        for name in _NAMES
+    }
+    return RequestColumns(**columns)
+
+
+def _coded_pieces(column: Arrow, known: dict[str, int]) -> LabelColumn:
+    # a dictionary that is not one in the file (an empty table, or another writer's) becomes one here
+    column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    mine = [known.setdefault(label, len(known)) for label in column.dictionary.to_pylist()]
+    table = np.array([*mine, -1], dtype=np.int32)  # the last one is what a null's code, -1, finds
+    return LabelColumn(table[filled(column.indices, -1)], tuple(known))

@@ -1,4 +1,4 @@
-"""Sealing: the streams of a run become its public tables, each row with its phase."""
+"""Sealing a run: recorded streams to Parquet."""
 
 from __future__ import annotations
 
@@ -14,15 +14,73 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seatrial.model import Note, NoteKind, Span
-from seatrial.record.clamp import clamped
-from seatrial.record.documents import RunDocument, load, save
-from seatrial.record.durable import replacing, writing
-from seatrial.record.folder import RunFolder
-from seatrial.record.lines import LineFile, sorted_table
-from seatrial.record.schema import SCHEMAS, Arrow, writer_options
-from seatrial.record.tables import Columns, Part, in_order, open_part
-from seatrial.record.task_errors import TaskErrors
-from seatrial.wire.tables import TABLES
+from seatrial.record.documents import RunDocument, load_document, save_document
+from seatrial.record.folder import RunFolder, replacing, writing
+from seatrial.record.tables import (
+    SCHEMAS,
+    Arrow,
+    Columns,
+    LineFile,
+    Part,
+    in_order,
+    open_part,
+    sorted_table,
+    writer_options,
+)
+from seatrial.wire.streams import NULL, TABLES
+
+CUT_SHORT = frozenset({"interrupted", "failed", "recovered"})
+_STAMPS = {"requests": "t_end_ns", "samples": "t_ns"}
+
+
+def cut_spans(document: RunDocument, parts: Iterable[Part]) -> RunDocument:
+    """Return the document with its spans ended at the last stamp of the streams, if the run was cut short."""
+    if document.status not in CUT_SHORT:
+        return document
+    return replace(document, spans=cut_until(document.spans, _last_stamp(parts)))
+
+
+def cut_until(spans: Sequence[Span], last_ns: int) -> tuple[Span, ...]:
+    """Return the spans as far as `last_ns`, without those that had not begun."""
+    begun = [span for span in spans if span.from_ns < last_ns]
+    return tuple(replace(span, until_ns=min(span.until_ns, last_ns + 1)) for span in begun)
+
+
+def _last_stamp(parts: Iterable[Part]) -> int:
+    return max(
+        (int(part.rows[_STAMPS[part.layout.table]].max()) for part in parts if len(part.rows)), default=NULL
+    )
+
+
+_SHOWN_CHARACTERS = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskErrorSummary:
+    """What was written down, and the total that was told (0 if nobody told it)."""
+
+    rows: Sequence[Mapping[str, Any]] = ()
+    total: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many there were: a process that was killed could not tell its total, only its rows."""
+        return max(self.total, len(self.rows))
+
+    def text(self) -> str:
+        """Return how many there were, of how many kinds, where they are, and the first one's words."""
+        count = "1 exception" if self.count == 1 else f"{self.count:,} exceptions"
+        if not self.rows:
+            return f"{count}, none of which was written down"
+        kinds = len({row.get("traceback", _words(row)) for row in self.rows})
+        told = "1 kind" if kinds == 1 else f"{kinds} kinds"
+        return f"{count}, {told}; see logs/task-errors.jsonl; first: {_words(self.rows[0])}"
+
+
+def _words(row: Mapping[str, Any]) -> str:
+    texts = (value for name, value in row.items() if isinstance(value, str) and name != "traceback")
+    return ": ".join(texts)[:_SHOWN_CHARACTERS]
+
 
 _ROWS_IN_GROUP = 262_144
 _BINARY = ("requests", "samples")
@@ -36,14 +94,14 @@ def seal(folder: RunFolder, document: RunDocument) -> RunDocument:
     The phases of a run that was cut short end with its last stamp. May be repeated at any point of a crash: tables
     are replaced whole, the streams go last, and a sealed run stays as it is.
     """
-    stored = load(folder) if folder.document.exists() else document
+    stored = load_document(folder) if folder.document.exists() else document
     with writing(folder.root):
         if stored.sealed:
             _remove_streams(folder)
             return stored
         if not folder.streams.exists() and all(folder.table(name).exists() for name in TABLES):
             return _saved(folder, replace(document, sealed=True, rows={**document.rows, **_counted(folder)}))
-        document = clamped(document, _parts(folder.streams))
+        document = cut_spans(document, _parts(folder.streams))
         work = _Sealing(folder, document.spans)
         rows = {name: work.binary(name) for name in _BINARY} | {name: work.lines(name) for name in _LINES}
         rows |= {"tiers": work.write("tiers", ()), "errors": work.errors(document.rows.get("errors", 0))}
@@ -60,7 +118,7 @@ class _Sealing:
     folder: RunFolder
     spans: Sequence[Span]
     torn: list[str] = field(default_factory=list)
-    task_errors: TaskErrors = field(default_factory=TaskErrors)
+    task_errors: TaskErrorSummary = field(default_factory=TaskErrorSummary)
 
     def binary(self, name: str) -> int:
         """Seal the binary streams of one table; return the number of rows."""
@@ -85,7 +143,7 @@ class _Sealing:
             self.folder.logs.mkdir(exist_ok=True)
             with replacing(self.folder.logs / "task-errors.jsonl") as stream:
                 stream.writelines(json.dumps(row).encode() + b"\n" for row in rows)
-        self.task_errors = TaskErrors(rows=rows, total=told)
+        self.task_errors = TaskErrorSummary(rows=rows, total=told)
         return self.task_errors.count
 
     def write(self, name: str, tables: Iterable[Arrow]) -> int:
@@ -165,7 +223,7 @@ def _counted(folder: RunFolder) -> dict[str, int]:
 
 
 def _saved(folder: RunFolder, document: RunDocument) -> RunDocument:
-    save(folder, document)
+    save_document(folder, document)
     return document
 
 

@@ -1,4 +1,4 @@
-"""What plain Locust recorded with --record, as a run that can be sealed."""
+"""Recordings of plain Locust, read as runs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any
 from seatrial.errors import UsageError
 from seatrial.model import Note, NoteKind, Phase, Span
 from seatrial.record.documents import NO_ENGINE, RunDocument
-from seatrial.record.durable import writing
-from seatrial.record.folder import RunFolder
+from seatrial.record.folder import RunFolder, writing
 from seatrial.wire.streams import end_mark
 
 _NO_END_NS = 2**63 - 1
@@ -44,7 +43,7 @@ def check_over(folder: RunFolder) -> None:
         os.close(lock)
 
 
-def document(folder: RunFolder) -> RunDocument:
+def document_of(folder: RunFolder) -> RunDocument:
     """Return the run.json of a recording: a window from each start of a test until it was asked to stop.
 
     `recovered` if Locust was killed: then its last test has no end. UsageError if recording.json can't be read.
@@ -83,7 +82,7 @@ def _lost(folder: RunFolder) -> list[int]:
 
 def _notes(told: Mapping[str, Any], *, clean: bool, lost: Sequence[int]) -> Iterator[Note]:
     if told["source"] == _FROM_EVENTS:
-        yield from_events()
+        yield is_from_events()
     if not clean:
         yield Note(kind=NoteKind.RECOVERED, text="Locust was ended before it could seal this recording")
     if lost and clean:
@@ -91,7 +90,7 @@ def _notes(told: Mapping[str, Any], *, clean: bool, lost: Sequence[int]) -> Iter
         yield Note(kind=NoteKind.WORKER_LOST, text=f"killed before their records ended: load processes {which}")
 
 
-def from_events() -> Note:
+def is_from_events() -> Note:
     """Return the note about requests that Locust's events told of."""
     text = "the requests are told by Locust's events: no first byte, no connection, no bytes sent"
     return Note(kind=NoteKind.LOCUST_EVENTS, text=text)

@@ -1,24 +1,85 @@
-"""Binary streams of many processes, merged into one order without holding them in memory.
+"""The Arrow schemas of the tables, and merging recorded streams into them.
 
 Held are 16 bytes a row (the start stamp and the order); the records themselves stay mapped files.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from seatrial.measure.tables import began_ns
-from seatrial.model import Span
-from seatrial.record.phases import PHASES, phase_codes
-from seatrial.record.schema import CODED, Arrow, start_column
-from seatrial.wire.streams import NULL, Layout, read_layout
-from seatrial.wire.tables import UNKNOWN_USER
+from seatrial.measure.tables import Ints, began_ns
+from seatrial.model import Phase, Span
+from seatrial.wire.streams import NULL, TABLES, UNKNOWN_USER, Column, ColumnKind, Layout, read_layout
+
+Arrow: TypeAlias = Any
+"""Any value of pyarrow, which has no types."""
+CODED = pa.dictionary(pa.int32(), pa.string())
+_NUMBERS = {"q": pa.int64(), "i": pa.int32(), "I": pa.uint32(), "H": pa.uint16(), "d": pa.float64()}
+
+
+def _arrow_type(column: Column) -> Arrow:
+    if column.labelled:
+        return CODED
+    return pa.string() if column.kind is ColumnKind.TEXT else _NUMBERS[column.code]
+
+
+SCHEMAS: dict[str, Arrow] = {
+    name: pa.schema([(column.name, _arrow_type(column)) for column in columns]) for name, columns in TABLES.items()
+}
+LATER = {
+    "generator": ("arrivals", "arrivals_completed", "arrivals_late", "arrivals_dropped"),
+    "samples": ("stolen_ns", "engine_ns"),
+}
+"""Columns that schema 1 had not from its beginning; where a folder has none of them, they read as null."""
+_FEW_VALUES = frozenset({"status", "bytes_received", "bytes_sent", "user", "worker", "users", "limit_bytes"})
+
+
+def start_column(table: str) -> str:
+    """Return the stamp that the table is sorted by."""
+    return "t_start_ns" if table in ("requests", "flows") else "t_ns"
+
+
+def writer_options(schema: Arrow) -> dict[str, Any]:
+    """Return how columns are packed: labels and small sets as dictionaries, other 64-bit integers as deltas."""
+    deltas = [f.name for f in schema if f.type == pa.int64() and f.name not in _FEW_VALUES]
+    return {
+        "compression": "zstd",
+        "use_dictionary": [f.name for f in schema if f.name not in deltas],
+        "column_encoding": dict.fromkeys(deltas, "DELTA_BINARY_PACKED"),
+    }
+
+
+PHASES = tuple(Phase)
+
+
+def phase_codes(stamps_ns: NDArray[np.int64], spans: Sequence[Span]) -> NDArray[np.int32]:
+    """Return the index into PHASES for each stamp.
+
+    Before the first span, and where there is none at all, is warm-up; after the last drain; between two idle.
+    """
+    if not spans:
+        return np.full(len(stamps_ns), PHASES.index(Phase.WARMUP), dtype=np.int32)
+    ordered = sorted(spans, key=lambda span: span.from_ns)
+    begins = np.array([span.from_ns for span in ordered], dtype=np.int64)
+    ends = np.array([span.until_ns for span in ordered], dtype=np.int64)
+    codes = np.array([PHASES.index(span.phase) for span in ordered], dtype=np.int32)
+    at = np.searchsorted(begins, stamps_ns, side="right") - 1
+    found = codes[np.maximum(at, 0)]
+    late = stamps_ns >= ends[np.maximum(at, 0)]
+    found[late] = PHASES.index(Phase.IDLE)
+    found[late & (at == len(ordered) - 1)] = PHASES.index(Phase.DRAIN)
+    found[at < 0] = PHASES.index(Phase.WARMUP)
+    return found
+
 
 _NULLS = {np.dtype(np.int64): NULL, np.dtype(np.uint32): UNKNOWN_USER}
 
@@ -123,3 +184,72 @@ def _coded(codes: NDArray[np.int32], labels: Sequence[str]) -> Arrow:
     missing = codes < 0
     indices = pa.array(codes, mask=missing if missing.any() else None)
     return pa.DictionaryArray.from_arrays(indices, pa.array(labels, pa.string()))
+
+
+_ROWS_AT_ONCE = 65_536
+
+
+@dataclass(slots=True)
+class LineFile:
+    """One line stream; iterating gives its rows with the header's constants, and counts the torn lines."""
+
+    path: Path
+    torn: int = field(default=0, init=False)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield the whole rows; ValueError if the header can't be read."""
+        self.torn = 0
+        with self.path.open("rb") as stream:
+            constants = dict(read_layout(stream).constants)
+            for line in stream:
+                row = _row(line)
+                if row is None:
+                    self.torn += 1
+                else:
+                    yield constants | row
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """Read one line; None if it was cut off, by a kill or a full disk."""
+    try:
+        row = json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def sorted_table(schema: Arrow, files: Sequence[LineFile], table: str, spans: Sequence[Span]) -> Arrow:
+    """Return the rows of all files as one Arrow table of `schema`, sorted by their start stamp."""
+    batches = [batch for file in files for batch in _batches(schema, file)]
+    if not batches:
+        return schema.empty_table()
+    start = start_column(table)
+    whole = pa.concat_tables(batches).unify_dictionaries().sort_by(start)
+    moments = _stamps(whole[start])
+    if "t_intended_ns" in schema.names:
+        moments = began_ns(_stamps(whole["t_intended_ns"]), moments)
+    codes = phase_codes(moments, spans)
+    phase = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(PHASES, pa.string()))
+    return whole.set_column(schema.get_field_index("phase"), schema.field("phase"), phase)
+
+
+def _stamps(column: Arrow) -> Ints:
+    stamps: Ints = column.fill_null(NULL).to_numpy()
+    return stamps
+
+
+def _batches(schema: Arrow, file: LineFile) -> Iterator[Arrow]:
+    rows = iter(file)
+    while some := list(islice(rows, _ROWS_AT_ONCE)):
+        yield pa.table([_column(column, some) for column in schema], schema=schema)
+
+
+def _column(column: Arrow, rows: Sequence[dict[str, Any]]) -> Arrow:
+    values = [row.get(column.name) for row in rows]
+    if column.name == "phase":
+        values = [None] * len(rows)
+    elif column.type == pa.string():
+        values = [text if text is None or isinstance(text, str) else json.dumps(text) for text in values]
+    elif column.type != CODED:
+        values = [None if number == NULL else number for number in values]
+    return pa.array(values, column.type)

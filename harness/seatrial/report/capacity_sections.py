@@ -1,24 +1,23 @@
-"""The sections of a capacity result and its sentences, once for every form of its report."""
+"""The sections of a capacity result."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from seatrial.compare.capacity import TrialResult
-from seatrial.compare.carrying import Carries, Word
-from seatrial.measure.growth import Growth, Slope
+from seatrial.compare.capacity import CapacityResult, CapacityWord, TrialResult
+from seatrial.measure.services import Growth, Slope
 from seatrial.report import numbers
-from seatrial.report.tables import ColumnKind, Section, Table, lines, of_rows
+from seatrial.report.tables import Section, Table, TableColumnKind, of_rows, table_lines
 
 _MINUTE_S = 60
 _LITTLE = 0.1
 """By so much the budgets alone can mislead a search: a limit of 500 ms in trials of 5 s."""
 
 
-def first(result: Carries) -> str:
+def first(result: CapacityResult) -> str:
     """Return the result of one variant in one sentence."""
-    if result.word is Word.INTERRUPTED:
+    if result.word is CapacityWord.INTERRUPTED:
         ends = ((result.lower_per_s, "kept the budgets"), (result.upper_per_s, "did not"))
         known = ", ".join(f"{per_s(rate)} {word}" for rate, word in ends if rate is not None)
         tried = f"{result.variant}: cut short after {len(result.trials)} trials"
@@ -37,16 +36,16 @@ def first(result: Carries) -> str:
     validation = result.validation
     if validation is None:
         return f"{held}; not validated"
-    what = "validated" if result.word is Word.VALIDATED else "validation tried"
+    what = "validated" if result.word is CapacityWord.VALIDATED else "validation tried"
     return f"{held}; {what} at {per_s(validation.rate_per_s)} for {validation.duration_s:g} s"
 
 
-def reasons(result: Carries) -> list[str]:
+def capacity_reasons(result: CapacityResult) -> list[str]:
     """Return what stands behind the word, the gravest first."""
     said = []
     if result.silent:
         said.append(f"the stack did not answer: {result.silent}")
-    if result.word is Word.GENERATOR_LIMITED:
+    if result.word is CapacityWord.GENERATOR_LIMITED:
         said.append(f"the load generator was the limit, not the stack: {result.limited_by}")
     elif result.limited_by and result.limited_by != result.silent:
         said.append(f"the search did not come to its end: {result.limited_by}")
@@ -64,7 +63,7 @@ def reasons(result: Carries) -> list[str]:
     return said
 
 
-def _short_trials(result: Carries) -> str:
+def _short_trials(result: CapacityResult) -> str:
     """Return by how much the bounds may be too high, where the trials are only a few flows long."""
     if result.too_high <= _LITTLE or not result.flow_s:
         return ""
@@ -93,16 +92,16 @@ def per_s(rate: float) -> str:
     return f"{rate:.4g}/s" if rate < 1000 else f"{rate:.0f}/s"  # noqa: PLR2004  (no exponent is wanted)
 
 
-def curve(result: Carries) -> str:
+def curve(result: CapacityResult) -> str:
     """Return which latency the curve shows."""
     return f"p{result.percentile} of {result.of}" if result.of else f"p{result.percentile}"
 
 
-def sentences(found: Sequence[Carries]) -> list[str]:
+def sentences(found: Sequence[CapacityResult]) -> list[str]:
     """Return what the page says above the run: each variant's result, then what stands behind each."""
     said = [f"{result.word}: {first(result)}" for result in found]
     for result in found:
-        behind = reasons(result)
+        behind = capacity_reasons(result)
         if result.validation is not None:
             behind += [budget.text for budget in result.validation.budgets]
             behind += [memory(slope) for slope in result.validation.memory]
@@ -110,12 +109,12 @@ def sentences(found: Sequence[Carries]) -> list[str]:
     return said
 
 
-def overview(found: Sequence[Carries]) -> Table:
+def overview(found: Sequence[CapacityResult]) -> Table:
     """Return a row for each variant."""
     heads = (
-        ("variant", ColumnKind.WORDS),
-        *((head, ColumnKind.NUMBER) for head in ("lower", "upper", "validated")),
-        ("word", ColumnKind.WORDS),
+        ("variant", TableColumnKind.WORDS),
+        *((head, TableColumnKind.NUMBER) for head in ("lower", "upper", "validated")),
+        ("word", TableColumnKind.WORDS),
     )
     rows = []
     for result in found:
@@ -126,7 +125,7 @@ def overview(found: Sequence[Carries]) -> Table:
     return of_rows(heads, rows)
 
 
-def sections(result: Carries) -> list[Section]:
+def sections(result: CapacityResult) -> list[Section]:
     """Return each trial in the order of the rates; then the validation's budgets and memory, if there was one."""
     trials = Section(
         name="trials",
@@ -144,21 +143,24 @@ def sections(result: Carries) -> list[Section]:
             name="validation",
             title="Validation",
             caption=per_s(validation.rate_per_s),
-            table=lines([budget.text for budget in validation.budgets]),
+            table=table_lines([budget.text for budget in validation.budgets]),
         ),
         Section(
-            name="memory", title="Memory", caption="that can't be taken back, in that window", table=lines(held)
+            name="memory",
+            title="Memory",
+            caption="that can't be taken back, in that window",
+            table=table_lines(held),
         ),
     ]
 
 
-def spent(result: Carries) -> str:
+def spent(result: CapacityResult) -> str:
     """Return how many trials there were, and how long they took."""
     spent = f"{result.trial_s:.0f} s together, {result.search_s:.0f} s with the rests between them"
     return f"{len(result.trials)} trials of {spent}"
 
 
-def _trials(result: Carries) -> Table:
+def _trials(result: CapacityResult) -> Table:
     heads = ("offered", "for", "arrivals", "completed", curve(result), "failed", "lost")
     rows = [
         (
@@ -173,7 +175,7 @@ def _trials(result: Carries) -> Table:
         )
         for trial in sorted(result.trials, key=lambda trial: (trial.rate_per_s, trial.after_s))
     ]
-    return of_rows((*((head, ColumnKind.NUMBER) for head in heads), ("budgets", ColumnKind.BRIEF)), rows)
+    return of_rows((*((head, TableColumnKind.NUMBER) for head in heads), ("budgets", TableColumnKind.BRIEF)), rows)
 
 
 def _kept(trial: TrialResult) -> str:

@@ -1,32 +1,32 @@
-"""The forest plot: each effect with its interval and its threshold, on an axis that no wide interval spoils."""
+"""The charts of an experiment: effects, blocks in time, distributions, capacity curve."""
 
 from __future__ import annotations
 
 import math
 import statistics
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bokeh.models import ColumnDataSource, NumeralTickFormatter, Range1d
-from bokeh.models.annotations import Span
+from bokeh.models import BasicTicker, ColumnDataSource, NumeralTickFormatter, Range1d
+from bokeh.models.annotations import BoxAnnotation, Span
 from bokeh.plotting import figure
 
-from seatrial.compare.verdicts import Verdict
-from seatrial.compare.words import Word
-from seatrial.report import numbers, palette
-from seatrial.report.curves import Chart, Key
-from seatrial.report.experiment_cells import interval, points
-from seatrial.report.timeline import nearest, plain
+from seatrial.analysis.results import ExperimentResult
+from seatrial.compare.capacity import CapacityResult, CapacityWord, TrialResult
+from seatrial.compare.verdicts import Verdict, Word
+from seatrial.measure.metric import Metric, Unit
+from seatrial.measure.timeseries import LatencyDistribution
+from seatrial.report import capacity_sections, experiment_sections, numbers, run_charts, timeline
+from seatrial.report.experiment_sections import interval, points
+from seatrial.report.timeline import Chart, Key, logarithmic_ticks, nearest, plain
 
 _FURTHEST = 8.0
 """How many times the middle interval the axis goes: half of the intervals still take an eighth of their side."""
-
 _LABEL_CHARS = 52
 """Of 12 px, so that a label fits into 366 px: a telephone's 390 without the margins."""
-
 _LINE_PX, _POINT_PX = 15, 9
-_WORSE, _BETTER, _NEITHER = palette.VERMILLION, palette.BLUE, palette.GREY
+_WORSE, _BETTER, _NEITHER = timeline.VERMILLION, timeline.BLUE, timeline.GREY
 _COLOURS = {
     Word.REGRESSION: _WORSE,
     Word.LIKELY_REGRESSION: _WORSE,
@@ -40,12 +40,14 @@ def forest(verdicts: Sequence[Verdict], base: str) -> Chart:
 
     What reaches beyond the axis ends in an arrow, and its label has the numbers.
     """
-    axis = ends(verdicts)
+    axis = interval_ends(verdicts)
     labels = [_label(one, axis) for one in verdicts]
     row_px = 2 * _POINT_PX + 16 + _LINE_PX * max(label.count("\n") + 1 for label in labels)
     chart = _empty(len(verdicts), row_px, axis)
     source = ColumnDataSource(_columns(verdicts, axis, row_px) | {"label": labels})
-    chart.hbar("row", left="least", right="most", height=16 / row_px, source=source, color=palette.GREY, alpha=0.3)
+    chart.hbar(
+        "row", left="least", right="most", height=16 / row_px, source=source, color=timeline.GREY, alpha=0.3
+    )
     chart.segment("low", "row", "high", "row", source=source, color="colour", line_width=3)
     drawn = chart.scatter("effect", "row", source=source, size=10, color="colour")
     nearest(chart, drawn, [("", "@who"), ("", "@said")])
@@ -56,10 +58,10 @@ def forest(verdicts: Sequence[Verdict], base: str) -> Chart:
         "label",
         source=source,
         text_font_size="12px",
-        text_color=palette.GREY,
+        text_color=timeline.GREY,
         text_baseline="bottom",
     )
-    chart.add_layout(Span(location=0, dimension="height", line_color=palette.GREY))
+    chart.add_layout(Span(location=0, dimension="height", line_color=timeline.GREY))
     chart.xaxis.formatter = NumeralTickFormatter(format="+0.[0] %")
     chart.xaxis.axis_label = f"change against {base}"
     said = "The point is the estimate, the line its interval; grey are the changes that are too small to matter."
@@ -71,11 +73,11 @@ _KEYS = (
     Key("worse", _WORSE),
     Key("better", _BETTER),
     Key("neither, or not decided", _NEITHER),
-    Key("too small to matter", palette.GREY, "area"),
+    Key("too small to matter", timeline.GREY, "area"),
 )
 
 
-def ends(verdicts: Sequence[Verdict]) -> tuple[float, float]:
+def interval_ends(verdicts: Sequence[Verdict]) -> tuple[float, float]:
     """Return where the axis begins and ends: at the furthest interval, or at _FURTHEST times the middle one.
 
     Every threshold lies within it. Differences of shares are mostly so small that they are no measure for ratios.
@@ -171,3 +173,140 @@ def _label(one: Verdict, axis: tuple[float, float]) -> str:
 
 def _numbers(one: Verdict) -> str:
     return f"{numbers.change(one.effect, points=points(one))} ({interval(one)})"
+
+
+_MS = 1_000_000
+_UNITS = {**numbers.UNITS, Unit.PER_S: ("per second", 1.0)}
+
+
+def experiment_charts(result: ExperimentResult, rises: Sequence[LatencyDistribution] = ()) -> Iterator[Chart]:
+    """Yield the charts that there is something to draw of; `rises` are the latencies of each variant."""
+    gated = experiment_sections.ordered(result.comparison.gated) if result.comparison else []
+    estimated = [verdict for verdict in gated if verdict.effect is not None and verdict.rests_on]
+    if estimated:
+        yield forest(estimated, result.base)
+    measured = [
+        metric for metric in dict.fromkeys(verdict.metric for verdict in gated) if _has_values(result, metric)
+    ]
+    for index, metric in enumerate(measured):
+        yield blocks_chart(result, metric, index)
+    spread = run_charts.distribution_chart(rises, name="variants", title="Latency by variant")
+    if spread:
+        yield spread
+
+
+def blocks_chart(result: ExperimentResult, metric: Metric, index: int = 0) -> Chart:
+    """Return one metric in the order of the blocks, the base first; a hollow point was not used."""
+    chart = figure(height=220, sizing_mode="stretch_width", toolbar_location=None, tools=[])
+    plain(chart)
+    unit, factor = _UNITS[metric.unit]
+    keys: list[Key] = []
+    for variant in _variants(result):
+        runs = [
+            (number, block[variant], value)
+            for number, block in zip(result.numbers, result.blocks, strict=True)
+            if variant in block and (value := block[variant].values.get(metric.text)) is not None
+        ]
+        if not runs:
+            continue
+        colour, dash = timeline.line_style(len(keys))
+        source = ColumnDataSource(
+            {
+                "block": [number for number, _, _ in runs],
+                "value": [value * factor for _, _, value in runs],
+                "fill": [0.0 if run.invalid else 1.0 for _, run, _ in runs],
+                "said": [f"{variant}: {numbers.measured(value, metric.unit)}" for _, _, value in runs],
+                "why": [f"not used: {run.invalid}" if run.invalid else "" for _, run, _ in runs],
+            }
+        )
+        chart.line("block", "value", source=source, color=colour, line_dash=dash, alpha=0.5)
+        drawn = chart.scatter(
+            "block",
+            "value",
+            source=source,
+            size=9,
+            line_color=colour,
+            fill_color=colour,
+            fill_alpha="fill",
+        )
+        nearest(chart, drawn, [("block", "@block"), ("", "@said"), ("", "@why")])
+        keys.append(Key(variant, colour, "dot", dash))
+    chart.xaxis.axis_label = "block"
+    chart.xaxis.ticker = BasicTicker(min_interval=1)
+    said = "In the order in which blocks were run: a slope is a drift of the machine; a hollow point was not used."
+    return Chart(
+        name=f"blocks-{index}",
+        title=f"{metric.text}, block by block",
+        unit=unit,
+        said=said,
+        keys=tuple(keys),
+        figure=chart,
+    )
+
+
+def capacity_chart(found: Sequence[CapacityResult]) -> Chart | None:
+    """Return latency against the rate that was offered, and between which rates each variant's capacity lies.
+
+    Trials that the generator spoiled are left out; None where no other was timed. A search that was cut short has
+    no bounds: they would look like a result.
+    """
+    timed = [_timed(result) for result in found]
+    if not any(timed):
+        return None
+    chart = figure(height=320, sizing_mode="stretch_width", y_axis_type="log", toolbar_location=None, tools=[])
+    plain(chart)
+    keys = []
+    for place, (result, trials) in enumerate(zip(found, timed, strict=True)):
+        colour, dash = timeline.line_style(place)
+        curve = capacity_sections.curve(result)
+        source = ColumnDataSource(
+            {
+                "rate": [trial.rate_per_s for trial, _ in trials],
+                "ms": [max(took_ns, 1) / _MS for _, took_ns in trials],
+                "fill": [1.0 if trial.kept else 0.0 for trial, _ in trials],
+                "said": [
+                    f"{result.variant}: {numbers.rate(trial.rate_per_s)}/s, {curve} {numbers.duration(took_ns)}"
+                    for trial, took_ns in trials
+                ],
+                "kept": ["budgets kept" if trial.kept else "budgets broken" for trial, _ in trials],
+            }
+        )
+        chart.line("rate", "ms", source=source, color=colour, line_dash=dash, line_width=2)
+        drawn = chart.scatter(
+            "rate", "ms", source=source, size=8, line_color=colour, fill_color=colour, fill_alpha="fill"
+        )
+        nearest(chart, drawn, [("", "@said"), ("", "@kept")])
+        low, high = result.lower_per_s, result.upper_per_s
+        if low is not None and high is not None and result.word is not CapacityWord.INTERRUPTED:
+            chart.add_layout(
+                BoxAnnotation(left=low, right=high, fill_color=colour, fill_alpha=0.15, line_color=None)
+            )
+        keys.append(Key(result.variant, colour, dash=dash))
+    chart.xaxis.axis_label = "requests per second, offered"
+    logarithmic_ticks(chart.yaxis[0], [max(took_ns, 1) / _MS for trials in timed for _, took_ns in trials])
+    said = (
+        "A full point kept the budgets, a hollow one did not; the shaded rates hold the capacity of each variant."
+    )
+    return Chart(
+        name="capacity",
+        title="Capacity",
+        unit=f"{capacity_sections.curve(found[0])} in ms",
+        said=said,
+        keys=tuple(keys),
+        figure=chart,
+    )
+
+
+def _variants(result: ExperimentResult) -> list[str]:
+    names = dict.fromkeys(name for block in result.blocks for name in block)
+    return sorted(names, key=lambda name: name != result.base)
+
+
+def _has_values(result: ExperimentResult, metric: Metric) -> bool:
+    return any(run.values.get(metric.text) is not None for block in result.blocks for run in block.values())
+
+
+def _timed(result: CapacityResult) -> list[tuple[TrialResult, int]]:
+    """Return the trials that say something of the stack, in the order of the rates, and how long requests took."""
+    trials = sorted(result.trials, key=lambda trial: trial.rate_per_s)
+    return [(trial, trial.latency_ns) for trial in trials if not trial.invalid and trial.latency_ns is not None]

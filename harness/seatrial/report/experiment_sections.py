@@ -1,19 +1,19 @@
-"""The sentences about an experiment, in the same words in every form of its report."""
+"""The sections of an experiment's report: verdicts, budgets, endings, noise floor."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from seatrial.analysis.results import COMPARES, Weighed
-from seatrial.compare.budgets import Judged, Kept
-from seatrial.compare.categories import FINISHED
+from seatrial.analysis.results import COMPARES, ExperimentResult
+from seatrial.compare.budgets import BudgetResult, BudgetWord
 from seatrial.compare.comparison import Overall
-from seatrial.compare.verdicts import Verdict
-from seatrial.compare.words import Word
-from seatrial.measure.metric import Kind
+from seatrial.compare.pairing import FINISHED
+from seatrial.compare.verdicts import Verdict, Word
+from seatrial.measure.metric import Kind, Scale
 from seatrial.model import Design
 from seatrial.report import numbers
+from seatrial.report.tables import Section, Table, TableColumnKind, of_rows, pairs
 from seatrial.units import NS_PER_S
 
 LIMITED = (
@@ -32,7 +32,7 @@ _QUIET = frozenset({Word.EQUIVALENT, Word.WORSE_BUT_SMALL, Word.BETTER_BUT_SMALL
 _MOST_SENTENCES = 12
 
 
-def title(result: Weighed) -> str:
+def experiment_title(result: ExperimentResult) -> str:
     """Return what was done, with how much."""
     plan = result.plan
     blocks = f"{len(result.blocks)} of {numbers.counted(len(plan.blocks), 'block')}"
@@ -40,7 +40,7 @@ def title(result: Weighed) -> str:
     return f"{plan.scenario} · {plan.command} · {variants} · {blocks} · {plan.design}"
 
 
-def reasons(result: Weighed) -> Iterator[str]:
+def experiment_reasons(result: ExperimentResult) -> Iterator[str]:
     """Yield the sentences under the verdict, the gravest first."""
     comparison = result.comparison
     if comparison is None:
@@ -67,7 +67,7 @@ def reasons(result: Weighed) -> Iterator[str]:
         yield f"{lost}; blocks that lack one are not used"
 
 
-def how(result: Weighed) -> list[tuple[str, str]]:
+def how_measured(result: ExperimentResult) -> list[tuple[str, str]]:
     """Return how it was measured, as named lines."""
     plan, comparison, against = result.plan, result.comparison, result.against
     looks = ", ".join(f"{look.blocks} ({look.alpha:.3g})" for look in plan.looks)
@@ -99,7 +99,7 @@ def ordered(verdicts: Sequence[Verdict]) -> list[Verdict]:
     )
 
 
-def by_variant(result: Weighed) -> list[tuple[str, Judged]]:
+def by_variant(result: ExperimentResult) -> list[tuple[str, BudgetResult]]:
     """Return each budget of each variant."""
     return [(name, budget) for name, budgets in result.budgets.items() for budget in budgets]
 
@@ -111,7 +111,7 @@ def began(wall_ns: int | None) -> str:
     return datetime.fromtimestamp(wall_ns // NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _uncompared(result: Weighed) -> Iterator[str]:
+def _uncompared(result: ExperimentResult) -> Iterator[str]:
     """Yield the budgets of a run that needs no other; else why nothing is said."""
     alone = result.plan.command not in COMPARES and not result.plan.against
     if alone:
@@ -119,7 +119,7 @@ def _uncompared(result: Weighed) -> Iterator[str]:
         yield from (f"{taken.variant}: not to be trusted: {taken.run.invalid}" for taken in spoiled)
         yield from _open_budgets(result)
     budgets = by_variant(result)
-    kept = sum(budget.word is Kept.KEPT for _, budget in budgets)
+    kept = sum(budget.word is BudgetWord.KEPT for _, budget in budgets)
     if kept:
         yield f"{kept} of {numbers.counted(len(budgets), 'budget')} kept"
     ended = all(taken.run.ended == FINISHED for taken in result.taken)
@@ -127,16 +127,16 @@ def _uncompared(result: Weighed) -> Iterator[str]:
         yield result.why_not
 
 
-def _ended(result: Weighed) -> str:
+def _ended(result: ExperimentResult) -> str:
     if not result.stopped:
         return ""
     of = numbers.counted(len(result.plan.blocks), "block")
     return f"after {len(result.blocks)} of {of}: {result.stopped}"
 
 
-def _open_budgets(result: Weighed) -> Iterator[str]:
-    broken_first = sorted(by_variant(result), key=lambda named: named[1].word is not Kept.BROKEN)
-    yield from (f"{name}: {budget.text}" for name, budget in broken_first if budget.word is not Kept.KEPT)
+def _open_budgets(result: ExperimentResult) -> Iterator[str]:
+    broken_first = sorted(by_variant(result), key=lambda named: named[1].word is not BudgetWord.BROKEN)
+    yield from (f"{name}: {budget.text}" for name, budget in broken_first if budget.word is not BudgetWord.KEPT)
 
 
 def _graver(gated: Sequence[Verdict]) -> Iterator[str]:
@@ -154,7 +154,7 @@ def _graver(gated: Sequence[Verdict]) -> Iterator[str]:
         yield "nothing worse or better than the thresholds"
 
 
-def _design(result: Weighed) -> str:
+def _design(result: ExperimentResult) -> str:
     plan = result.plan
     if plan.design is Design.RUNS:
         return "runs: a fresh stack for each run, every variant once in each block"
@@ -162,3 +162,151 @@ def _design(result: Weighed) -> str:
         f"slices: all variants up at once, {plan.slices} turns of {plan.slice_s or 0:g} s a block, of which "
         f"the first {plan.settle_s or 0:g} s are not judged"
     )
+
+
+EXPLAINED = (
+    "interval: the one that the verdict rests on; can see: the smallest change that so many blocks could have "
+    "shown; more: blocks that would decide"
+)
+_VERDICTS = (
+    *(("verdict", TableColumnKind.VERDICT), ("variant", TableColumnKind.NAME), ("metric", TableColumnKind.WORDS)),
+    *((head, TableColumnKind.NUMBER) for head in ("effect", "interval", "threshold", "can see", "blocks", "more")),
+)
+
+
+def sections(result: ExperimentResult) -> list[Section]:
+    """Return the sections that have rows, in the order in which every form shows them."""
+    comparison = result.comparison
+    gated = ordered(comparison.gated) if comparison else []
+    every = (
+        Section(
+            name="verdicts",
+            title="Verdicts",
+            caption=f"change against {result.base}; {EXPLAINED}",
+            table=of_rows(_VERDICTS, [_verdict(verdict) for verdict in gated]),
+        ),
+        Section(
+            name="values",
+            title="Values",
+            caption="mean over the blocks that are used",
+            table=_values(result),
+        ),
+        Section(name="budgets", title="Budgets", caption="with 95 %", table=_budgets(result)),
+        Section(name="endings", title="Endings", table=_endings(result)),
+        Section(
+            name="lost",
+            title="Left out",
+            caption="kept and shown, not used; found from the generator and the machine, never from a result",
+            table=_left_out(result),
+        ),
+        Section(
+            name="floors",
+            title="Noise floor of this machine",
+            caption="between equal runs, and the smallest change that the planned blocks can see",
+            table=_floors(result),
+        ),
+        Section(
+            name="more-exploratory",
+            title="Exploratory",
+            caption="to look at, nothing is decided by it; * stands out (one in ten of these is chance)",
+            table=_exploratory(result),
+        ),
+        Section(name="measured", title="How it was measured", table=pairs(how_measured(result))),
+    )
+    return [section for section in every if section.table.rows]
+
+
+def interval(verdict: Verdict) -> str:
+    """Return the interval that a verdict rests on: `+1.0 to +7.4 %`."""
+    span = verdict.rests_on
+    return numbers.between(span.low, span.high, points=points(verdict)) if span else numbers.UNKNOWN
+
+
+def points(verdict: Verdict) -> bool:
+    """Tell whether effects are differences of shares, shown as percentage points, and no ratios."""
+    return verdict.metric.scale is Scale.DIFFERENCE
+
+
+def _verdict(verdict: Verdict) -> tuple[str, ...]:
+    more = None
+    if verdict.word is Word.INCONCLUSIVE and verdict.blocks_needed is not None:
+        more = max(verdict.blocks_needed - verdict.blocks, 0)
+    return (
+        str(verdict.word),
+        verdict.variant,
+        verdict.metric.text,
+        numbers.change(verdict.effect, points=points(verdict)),
+        interval(verdict),
+        "±" + numbers.amount(verdict.metric.threshold, points=points(verdict)),
+        numbers.amount(verdict.smallest_seen, points=points(verdict)),
+        numbers.count(verdict.blocks),
+        numbers.count(more),
+    )
+
+
+def _exploratory(result: ExperimentResult) -> Table:
+    """Return a row for each exploratory verdict; * is what stands out among so many."""
+    comparison, rows = result.comparison, []
+    for verdict in ordered(comparison.exploratory) if comparison else ():
+        word, variant, metric, *rest = _verdict(verdict)
+        hit = comparison is not None and (variant, metric) in comparison.discoveries
+        rows.append((word, variant, f"{metric}*" if hit else metric, *rest))
+    return of_rows(_VERDICTS, rows)
+
+
+def _values(result: ExperimentResult) -> Table:
+    """Return what each gated metric was with each variant, over the blocks."""
+    gated, rows = result.comparison.gated if result.comparison else (), []
+    for metric in dict.fromkeys(verdict.metric for verdict in gated):
+        levels = [levels.get(metric.text) for levels in result.levels.values()]
+        values = [numbers.measured(level.value if level else None, metric.unit) for level in levels]
+        rows.append((metric.text, *values))
+    return of_rows(
+        (("metric", TableColumnKind.WORDS), *((name, TableColumnKind.NUMBER) for name in result.levels)), rows
+    )
+
+
+def _budgets(result: ExperimentResult) -> Table:
+    heads = (
+        *(
+            ("verdict", TableColumnKind.VERDICT),
+            ("variant", TableColumnKind.NAME),
+            ("budget", TableColumnKind.WORDS),
+        ),
+        ("measured", TableColumnKind.SENTENCE),
+    )
+    judged = by_variant(result)
+    return of_rows(heads, [(str(one.word).upper(), name, one.budget.text, one.reason) for name, one in judged])
+
+
+def _endings(result: ExperimentResult) -> Table:
+    """Return how the runs of each variant ended, where not all finished."""
+    endings = result.comparison.endings if result.comparison else ()
+    rows = [(one.variant, one.text) for one in endings if len({**one.counts, **one.base_counts}) > 1]
+    return of_rows((("variant", TableColumnKind.NAME), ("how its runs ended", TableColumnKind.SENTENCE)), rows)
+
+
+def _left_out(result: ExperimentResult) -> Table:
+    """Return the runs that are kept and shown, and not used, each with its reason."""
+    heads = (
+        *(("block", TableColumnKind.NAME), ("variant", TableColumnKind.NAME)),
+        ("why it is not used", TableColumnKind.SENTENCE),
+    )
+    rows = [(str(one.block), one.variant, one.run.invalid) for one in result.taken if one.run.invalid]
+    return of_rows(heads, rows)
+
+
+def _floors(result: ExperimentResult) -> Table:
+    """Return what this machine can see, and which thresholds are below that."""
+    heads = (
+        ("metric", TableColumnKind.WORDS),
+        *((head, TableColumnKind.NUMBER) for head in ("scatter", "can see", "threshold")),
+        ("so", TableColumnKind.WORDS),
+    )
+    rows = []
+    for floor in result.floors:
+        scale = floor.metric.scale is Scale.DIFFERENCE
+        amounts = (floor.scatter, floor.smallest_seen, floor.metric.threshold)
+        said = "too small to be seen" if floor.refusal else "can be seen"
+        rows.append((floor.metric.text, *(numbers.amount(one, points=scale) for one in amounts), said))
+    return of_rows(heads, rows)

@@ -1,21 +1,26 @@
-"""An experiment for programs; docs/reference/verdict.schema.json is the promise that this keeps."""
+"""A run or an experiment as JSON."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from seatrial.analysis.results import Taken, Weighed
-from seatrial.compare.budgets import Judged
-from seatrial.compare.noise import Floor
+from seatrial.analysis.results import ExperimentResult, RunResult, ServiceResult, StoredRun
+from seatrial.compare.budgets import BudgetResult
+from seatrial.compare.comparison import NoiseFloor
 from seatrial.compare.verdicts import Verdict
+from seatrial.measure.generator import GeneratorUse
 from seatrial.measure.metric import Metric
-from seatrial.report import experiment_sections as words
+from seatrial.measure.requests import Traffic
+from seatrial.model import Note
+from seatrial.report import experiment_sections
+from seatrial.report.run_sections import mend
 from seatrial.units import NS_PER_S
+from seatrial.wire.streams import SCHEMA_VERSION
 
 VERSION = 1
 _EFFECT = (
@@ -25,21 +30,21 @@ _EFFECT = (
 )
 
 
-def text(weighed: Weighed) -> str:
+def text(weighed: ExperimentResult) -> str:
     """Return verdict.json."""
-    return json.dumps(render(weighed), indent=1, allow_nan=False) + "\n"
+    return json.dumps(experiment_json(weighed), indent=1, allow_nan=False) + "\n"
 
 
-def render(weighed: Weighed) -> dict[str, Any]:
+def experiment_json(weighed: ExperimentResult) -> dict[str, Any]:
     """Return the experiment as JSON values; a null is what is not known."""
     comparison = weighed.comparison
-    gated = words.ordered(comparison.gated) if comparison else []
-    exploratory = words.ordered(comparison.exploratory) if comparison else []
+    gated = experiment_sections.ordered(comparison.gated) if comparison else []
+    exploratory = experiment_sections.ordered(comparison.exploratory) if comparison else []
     values: dict[str, Any] = _finite(
         {
             "schema_version": VERSION,
             "verdict": weighed.word,
-            "reasons": list(words.reasons(weighed)),
+            "reasons": list(experiment_sections.experiment_reasons(weighed)),
             "exit_code": weighed.exit_code(),
             "exit_code_strict": weighed.exit_code(strict=True),
             "experiment": _experiment(weighed),
@@ -52,7 +57,9 @@ def render(weighed: Weighed) -> dict[str, Any]:
                 {**asdict(ending), "word": ending.word and str(ending.word)}
                 for ending in (comparison.endings if comparison else ())
             ],
-            "budgets": [{"variant": name, **budget(judged)} for name, judged in words.by_variant(weighed)],
+            "budgets": [
+                {"variant": name, **budget(judged)} for name, judged in experiment_sections.by_variant(weighed)
+            ],
             "levels": {
                 name: {
                     metric: {"unit": str(weighed.metrics[metric].unit), **asdict(one)}
@@ -70,7 +77,7 @@ def render(weighed: Weighed) -> dict[str, Any]:
     return values
 
 
-def _experiment(weighed: Weighed) -> dict[str, Any]:
+def _experiment(weighed: ExperimentResult) -> dict[str, Any]:
     plan = weighed.plan
     return {
         "name": weighed.name,
@@ -114,12 +121,12 @@ def _verdict(one: Verdict) -> dict[str, Any]:
     return {"variant": one.variant, **_metric(one.metric), "word": str(one.word), "text": one.text, **numbers}
 
 
-def _exploratory(weighed: Weighed, one: Verdict) -> dict[str, Any]:
+def _exploratory(weighed: ExperimentResult, one: Verdict) -> dict[str, Any]:
     hits = weighed.comparison.discoveries if weighed.comparison else frozenset()
     return {**_verdict(one), "discovery": (one.variant, one.metric.text) in hits}
 
 
-def budget(one: Judged) -> dict[str, Any]:
+def budget(one: BudgetResult) -> dict[str, Any]:
     """Return one judged budget: figures in its metric's unit, or a change where it is relative to the base."""
     return {
         "budget": one.budget.text,
@@ -135,7 +142,7 @@ def budget(one: Judged) -> dict[str, Any]:
     }
 
 
-def _floor(one: Floor) -> dict[str, Any]:
+def _floor(one: NoiseFloor) -> dict[str, Any]:
     return {
         **_metric(one.metric),
         "blocks": one.blocks,
@@ -145,7 +152,7 @@ def _floor(one: Floor) -> dict[str, Any]:
     }
 
 
-def _run(one: Taken, weighed: Weighed) -> dict[str, Any]:
+def _run(one: StoredRun, weighed: ExperimentResult) -> dict[str, Any]:
     return {
         "variant": one.variant,
         "block": one.block,
@@ -159,7 +166,7 @@ def _run(one: Taken, weighed: Weighed) -> dict[str, Any]:
     }
 
 
-def _against(weighed: Weighed) -> dict[str, Any] | None:
+def _against(weighed: ExperimentResult) -> dict[str, Any] | None:
     against = weighed.against
     if against is None:
         return None
@@ -182,3 +189,64 @@ def _finite(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
     if isinstance(value, (list, tuple)):
         return [_finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+_SPANS = ("latency_ns", "service_ns", "first_byte_ns")
+"""What a saturated run can't tell of the server."""
+
+
+def run_json(review: RunResult) -> dict[str, Any]:
+    """Return the report as JSON values; a null is a number that is not known."""
+    about = _plain(asdict(review.about))
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "verdict": "valid" if review.valid else "invalid",
+        "run": about,
+        "windowed": review.window.opened,
+        "window_ns": review.window.length_ns,
+        "saturated": review.saturated,
+        "requests": _traffic(review.total, saturated=review.saturated),
+        "endpoints": [_traffic(row, saturated=review.saturated) for row in review.endpoints],
+        "flows": [_traffic(row, saturated=review.saturated) for row in review.flows],
+        "flow_details": [asdict(one) for one in review.details],
+        "services": [_service(placed) for placed in review.services],
+        "generator": _generator(review.generator),
+        "budgets": [budget(one) for one in review.budgets],
+        "events": [_plain(asdict(event)) for event in review.events],
+        "notes": [_note(note) for note in review.notes],
+        "times": asdict(review.times),
+    }
+
+
+def _traffic(row: Traffic, *, saturated: bool) -> dict[str, Any]:
+    values = {**_plain(asdict(row)), "failures": row.failures, "saturated": saturated}
+    for name in _SPANS if saturated else ():
+        values[name] = {key: value if key == "count" else None for key, value in values[name].items()}
+    return values
+
+
+def _generator(use: GeneratorUse) -> dict[str, Any]:
+    values = asdict(use)
+    if use.arrivals is not None:
+        seen = use.arrivals
+        values["arrivals"] |= {"completed_share": seen.completed_share, "growth": seen.growth}
+    return values
+
+
+def _service(placed: ServiceResult) -> dict[str, Any]:
+    return {"place": placed.place, **_plain(asdict(placed.use))}
+
+
+def _note(note: Note) -> dict[str, Any]:
+    return {"kind": str(note.kind), "text": note.text, "invalidates": note.invalidates, "mend": mend(note.kind)}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
+    """Turn mappings and tuples into what JSON knows."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    return value

@@ -1,4 +1,4 @@
-"""Numbers as people read them; three significant digits, and a unit that keeps them short."""
+"""Numbers, durations and sizes formatted for people."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ from seatrial.measure.metric import Unit
 
 UNKNOWN = "-"
 """Stands for what is not known; a zero that was measured is shown as 0."""
-
 _DURATIONS = ((60_000_000_000, "min"), (1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
 _SIZES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B"))
 _MINUTES_FROM_NS = 120_000_000_000
 _DECIMALS = ((99.95, 0), (9.995, 1), (0.00995, 2))
 """From which size on how many decimals are shown; the limits are where rounding would add a digit."""
-
 _NOTHING = 5e-6
 """A change of less than 0.0005 % is rounding."""
-
 _MOST = 10.0
 """A change of more than tenfold is shown as that: its digits tell of scatter, and make columns wide."""
-
 _MIB = 1 << 20
 _MB = 1_000_000
 

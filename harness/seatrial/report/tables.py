@@ -1,4 +1,4 @@
-"""Tables and sections of a report: one value that the terminal, HTML and Markdown are rendered from."""
+"""A table as a value, rendered for a terminal of some width, as HTML or as Markdown."""
 
 from __future__ import annotations
 
@@ -16,19 +16,16 @@ from rich.text import Text
 
 WIDE = 98
 """The width, in characters, from which every column is shown: a terminal of 100 without a section's indent."""
-
 _RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """A line of dashes under the head and nothing else: the same on a terminal, in a log and in a mail."""
-
 _GAP = 2
 _INDENT = 4
 _READABLE = 24
 """A sentence in a narrower column is read word by word."""
-
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
 
-class ColumnKind(Enum):
+class TableColumnKind(Enum):
     """What a column holds: numbers go to the right, everything else to the left."""
 
     NUMBER = auto()
@@ -44,18 +41,18 @@ class ColumnKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """One column; what is `wide_only` is left out of a narrow terminal."""
 
     head: str
     cells: Sequence[str]
-    kind: ColumnKind = ColumnKind.NUMBER
+    kind: TableColumnKind = TableColumnKind.NUMBER
     wide_only: bool = False
 
     @property
     def wraps(self) -> bool:
         """Whether a cell may take several lines."""
-        return self.kind in (ColumnKind.WORDS, ColumnKind.BRIEF, ColumnKind.SENTENCE)
+        return self.kind in (TableColumnKind.WORDS, TableColumnKind.BRIEF, TableColumnKind.SENTENCE)
 
     @property
     def natural(self) -> int:
@@ -68,14 +65,14 @@ class Column:
         if not self.wraps:
             return self.natural
         longest = max(cell_len(word) for text in (self.head, *self.cells) for word in text.split() or [""])
-        return longest if self.kind is ColumnKind.BRIEF else max(longest, min(self.natural, _READABLE))
+        return longest if self.kind is TableColumnKind.BRIEF else max(longest, min(self.natural, _READABLE))
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table in words, with the rows that are `bold`; without any head it is a list of named lines."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     bold: frozenset[int] = frozenset()
 
     @property
@@ -112,10 +109,10 @@ class Table:
     def to_markdown(self) -> str:
         """Return it as a table of GitHub's Markdown, all of it plain text."""
         heads = tuple(column.head for column in self.columns)
-        rows = [[markdown(cell) for cell in row] for row in (heads, *self.rows)]
+        rows = [[escape_markdown(cell) for cell in row] for row in (heads, *self.rows)]
         return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], ["---"] * len(heads), *rows[1:]))
 
-    def _ruled(self, columns: Sequence[Column], widths: Sequence[int | None]) -> rich_table.Table:
+    def _ruled(self, columns: Sequence[TableColumn], widths: Sequence[int | None]) -> rich_table.Table:
         table = rich_table.Table(
             box=_RULED if self.headed else None,
             show_header=self.headed,
@@ -125,7 +122,7 @@ class Table:
             header_style="bold",
         )
         for column, width in zip(columns, widths, strict=True):
-            left = column.kind is not ColumnKind.NUMBER
+            left = column.kind is not TableColumnKind.NUMBER
             table.add_column(
                 column.head,
                 justify="left" if left else "right",
@@ -137,9 +134,9 @@ class Table:
             table.add_row(*map(Text, row), style=self._style(index))
         return table
 
-    def _lines(self, columns: Sequence[Column], width: int) -> Iterator[RenderableType]:
+    def _lines(self, columns: Sequence[TableColumn], width: int) -> Iterator[RenderableType]:
         """Yield what each row is about, and its numbers below; of words alone the last column."""
-        numbers = [place for place, column in enumerate(columns) if column.kind is ColumnKind.NUMBER]
+        numbers = [place for place, column in enumerate(columns) if column.kind is TableColumnKind.NUMBER]
         first = max(numbers[0], 1) if numbers else len(columns) - 1
         below = columns[first:]
         widths = [column.natural for column in below]
@@ -174,23 +171,23 @@ class Section:
     footnote: str = ""
 
 
-def of_rows(heads: Sequence[tuple[str, ColumnKind]], rows: Sequence[Sequence[str]]) -> Table:
+def of_rows(heads: Sequence[tuple[str, TableColumnKind]], rows: Sequence[Sequence[str]]) -> Table:
     """Return a table of these rows."""
     cells = list(zip(*rows, strict=True)) or [()] * len(heads)
-    return Table(tuple(Column(head, column, kind) for (head, kind), column in zip(heads, cells, strict=True)))
+    return Table(tuple(TableColumn(head, column, kind) for (head, kind), column in zip(heads, cells, strict=True)))
 
 
 def pairs(rows: Sequence[tuple[str, str]]) -> Table:
     """Return a list of named lines."""
-    return of_rows((("", ColumnKind.NAME), ("", ColumnKind.SENTENCE)), rows)
+    return of_rows((("", TableColumnKind.NAME), ("", TableColumnKind.SENTENCE)), rows)
 
 
-def lines(texts: Sequence[str]) -> Table:
+def table_lines(texts: Sequence[str]) -> Table:
     """Return a list of lines without names."""
-    return Table((Column("", texts, ColumnKind.SENTENCE),))
+    return Table((TableColumn("", texts, TableColumnKind.SENTENCE),))
 
 
-def markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Return text as it is, without meaning for Markdown or HTML."""
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split())).replace("&", "&amp;").replace("@", "@\u200b")
 

@@ -1,4 +1,4 @@
-"""What a terminal, a log or a mail shows: the verdict first, then the sections of the report."""
+"""Reports for the terminal: run, experiment, capacity, doctor."""
 
 from __future__ import annotations
 
@@ -10,20 +10,16 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from seatrial.analysis.contents import Review
-from seatrial.analysis.results import Weighed
-from seatrial.compare.carrying import Carries, Word
-from seatrial.report import capacity_sections as capacity_words
-from seatrial.report import experiment_cells, numbers, words
-from seatrial.report import experiment_sections as experiment_words
-from seatrial.report import run_sections as run_lines
-from seatrial.report.tables import Column, ColumnKind, Section, Table
+from seatrial.analysis.results import ExperimentResult, RunResult
+from seatrial.compare.capacity import CapacityResult, CapacityWord
+from seatrial.report import capacity_sections, experiment_sections, numbers, run_sections
+from seatrial.report.tables import Section, Table, TableColumn, TableColumnKind
 
 _INDENT = 2
 _WIDTH_OF_A_FILE = 100
 _EXPERIMENT_COLOURS = {"KEPT": "green", "INCONCLUSIVE": "yellow"}
-_CAPACITY_COLOURS = {Word.VALIDATED: "green"} | dict.fromkeys(
-    (Word.NOT_DECIDED, Word.BOUNDS_ONLY, Word.NO_BOUNDS), "yellow"
+_CAPACITY_COLOURS = {CapacityWord.VALIDATED: "green"} | dict.fromkeys(
+    (CapacityWord.NOT_DECIDED, CapacityWord.BOUNDS_ONLY, CapacityWord.NO_BOUNDS), "yellow"
 )
 _FINE = "ok"
 _STATE_COLOURS = {"ok": "green", "distorts": "yellow", "lacks": "red"}
@@ -37,44 +33,44 @@ def standard_output() -> Console:
     return Console(width=_WIDTH_OF_A_FILE)
 
 
-def show_run(result: Review, console: Console | None = None) -> None:
+def show_run(result: RunResult, console: Console | None = None) -> None:
     """Print the report of a run, as wide as `console`; without a terminal it is plain text."""
-    out, word = console or standard_output(), words.word(result)
+    out, word = console or standard_output(), run_sections.run_word(result)
     _print(
         [
-            _verdict(word, "green" if word == "VALID" else "red", words.title(result)),
-            Text(words.result(result)),
-            *(Text(reason, style="red") for reason in words.reasons(result)),
-            *_sections(run_lines.sections(result), out.width),
+            _verdict(word, "green" if word == "VALID" else "red", run_sections.run_title(result)),
+            Text(run_sections.run_headline(result)),
+            *(Text(reason, style="red") for reason in run_sections.run_reasons(result)),
+            *_sections(run_sections.sections(result), out.width),
         ],
         out,
     )
 
 
-def show_experiment(result: Weighed, console: Console | None = None) -> None:
+def show_experiment(result: ExperimentResult, console: Console | None = None) -> None:
     """Print the report of an experiment, as wide as `console`; without a terminal it is plain text."""
     out, colour = console or standard_output(), _EXPERIMENT_COLOURS.get(result.word, "red")
     _print(
         [
-            _verdict(result.word, colour, experiment_words.title(result)),
+            _verdict(result.word, colour, experiment_sections.experiment_title(result)),
             *([Text(result.plan.question, style="italic")] if result.plan.question else []),
-            *(Text(f"- {reason}") for reason in experiment_words.reasons(result)),
-            *_sections(experiment_cells.sections(result), out.width),
+            *(Text(f"- {reason}") for reason in experiment_sections.experiment_reasons(result)),
+            *_sections(experiment_sections.sections(result), out.width),
         ],
         out,
     )
 
 
-def show_capacities(found: Sequence[Carries], console: Console | None = None) -> None:
+def show_capacities(found: Sequence[CapacityResult], console: Console | None = None) -> None:
     """Print the capacity of all variants: those of several in a table first."""
     out = console or standard_output()
-    parts = [capacity_words.overview(found).to_rich(out.width)] if len(found) > 1 else []
+    parts = [capacity_sections.overview(found).to_rich(out.width)] if len(found) > 1 else []
     for result in found:
         parts += [
-            _verdict(result.word, _CAPACITY_COLOURS.get(result.word, "red"), capacity_words.first(result)),
-            *map(Text, capacity_words.reasons(result)),
-            *_sections(capacity_words.sections(result), out.width),
-            Text(f"\n{capacity_words.spent(result)}", style="dim"),
+            _verdict(result.word, _CAPACITY_COLOURS.get(result.word, "red"), capacity_sections.first(result)),
+            *map(Text, capacity_sections.capacity_reasons(result)),
+            *_sections(capacity_sections.sections(result), out.width),
+            Text(f"\n{capacity_sections.spent(result)}", style="dim"),
         ]
     _print(parts, out)
 
@@ -86,8 +82,8 @@ def table(rows: Sequence[Mapping[str, object]], console: Console | None = None) 
     columns = []
     for head in rows[0]:
         cells = [row[head] for row in rows]
-        kind = ColumnKind.WORDS if any(isinstance(cell, str) for cell in cells) else ColumnKind.NUMBER
-        columns.append(Column(head, [_value(cell) for cell in cells], kind))
+        kind = TableColumnKind.WORDS if any(isinstance(cell, str) for cell in cells) else TableColumnKind.NUMBER
+        columns.append(TableColumn(head, [_value(cell) for cell in cells], kind))
     out = console or standard_output()
     with out.capture() as captured:
         out.print(Table(tuple(columns)).to_rich(out.width), highlight=False, end="")

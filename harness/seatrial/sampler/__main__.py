@@ -1,4 +1,4 @@
-"""The sampler as a process: `python -m seatrial.observe`, the plan on its standard input."""
+"""The sampler process: `python -m seatrial.sampler`, its plan on standard input."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from contextlib import suppress
 from types import FrameType
 
 from seatrial.errors import ResultsUnwritable
-from seatrial.sampler.inbox import Inbox
-from seatrial.sampler.messages import EXIT_UNWRITABLE, READY, Plan
-from seatrial.sampler.sampler import Sampler
+from seatrial.sampler.sampler import LineInput, Sampler
+from seatrial.sampler.session import EXIT_UNWRITABLE, READY, SamplerPlan
 
 _PLAN_WITHIN_S = 10.0
 
@@ -19,7 +18,7 @@ _PLAN_WITHIN_S = 10.0
 def main() -> int:
     """Read the plan, say `ready`, sample until the input ends, leave the summary; return the exit code."""
     _raise_descriptor_limit()
-    inbox = Inbox(sys.stdin.fileno())
+    inbox = LineInput(sys.stdin.fileno())
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         inbox.ended = True
@@ -28,7 +27,7 @@ def main() -> int:
     line = inbox.first_line(_PLAN_WITHIN_S)
     if line is None:
         return 0  # the harness went away before it had said anything
-    plan = Plan.decode(line)
+    plan = SamplerPlan.decode(line)
     try:
         sampler = Sampler(plan, inbox)
         sampler.open()

@@ -1,4 +1,4 @@
-"""A container through cgroup v1 files.
+"""Containers sampled through cgroup v1 and v2 files.
 
 `anon` is `total_rss`: anonymous memory and swap cache, not the resident set size (kernel: cgroup-v1/memory, 5.2).
 The hierarchical `total_` lines are used, so that cgroups which the container makes itself count too.
@@ -7,6 +7,13 @@ The hierarchical `total_` lines are used, so that cgroups which the container ma
 `limit_hits` is `memory.failcnt`; from kernel 6.15 it stays 0 where memory and swap have the same limit.
 `written_bytes` misses what the kernel writes back later: version 1 charges write-back to nobody.
 PSI comes from the unified mount of a hybrid host, where there is one.
+
+`limit_hits` is `max` of `memory.events`, `limit` is `memory.max` of the container's own cgroup.
+`kernel` exists since 5.18; before that it is the sum of the parts that `memory.stat` names.
+
+`/proc/<pid>/cgroup` names the cgroup in each hierarchy, `/proc/self/mountinfo` says where the hierarchies are
+mounted. That holds for the cgroupfs and systemd drivers, rootless engines, `--cgroup-parent`, Kubernetes and
+nested engines alike, without a list of path patterns.
 """
 
 from __future__ import annotations
@@ -14,18 +21,149 @@ from __future__ import annotations
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
-from seatrial.sampler.disks import DEVICES, Disks
-from seatrial.sampler.locate import Places
-from seatrial.sampler.network import Network
-from seatrial.sampler.reading import Descriptors, Keyed, Pressure, number
-from seatrial.sampler.reading_ import known_sum, remainder
-from seatrial.sampler.seldom import SlowColumns
-from seatrial.wire.streams import NULL
-from seatrial.wire.tables import Reading
+from seatrial.sampler.reading import (
+    DEVICES,
+    Descriptors,
+    Disks,
+    Keyed,
+    NetworkCounters,
+    Pressure,
+    SlowColumns,
+    known_sum,
+    namespace_of_its_own,
+    number,
+    remainder,
+    scaled,
+)
+from seatrial.wire.streams import NULL, Reading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CgroupPaths:
+    """Where the files of one container lie; `version` is that of the hierarchy that accounts memory."""
+
+    version: int
+    memory: Path
+    cpuacct: Path | None = None
+    cpu: Path | None = None
+    blkio: Path | None = None
+    pids: Path | None = None
+    unified: Path | None = None
+    net_dev: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mount:
+    """One mounted hierarchy; `top` is the cgroup that its mount point shows."""
+
+    controllers: tuple[str, ...]
+    top: PurePosixPath
+    point: Path
+
+
+_UNIFIED = "unified"
+
+
+def locate(container: str, pid: int, *, root: Path = Path("/")) -> CgroupPaths | None:
+    """Find the folders of `container`, whose first process is `pid`; None if this host does not show them.
+
+    The container's id has to stand in the path: behind a remote or virtualised engine, `pid` is a stranger's here.
+    A container that makes cgroups of its own (systemd, a nested engine) has its first process in one of them; the
+    container's is the one that carries its id.
+    """
+    proc = root / "proc"
+    try:
+        cgroups = _of_container(container, _cgroups((proc / str(pid) / "cgroup").read_text()))
+        mounts = list(_mounts((proc / "self/mountinfo").read_text(), root))
+    except OSError:
+        return None
+    found = {
+        name: folder
+        for mount in mounts
+        for name in mount.controllers
+        if name in cgroups and (folder := _folder(mount, cgroups[name])) is not None
+    }
+    return _places(found, namespace_of_its_own(pid, proc))
+
+
+def groups_of_this_process(root: Path = Path("/")) -> tuple[Path, ...]:
+    """Return the folders of the cgroups that can limit this process's CPU: its own, and all above that are shown.
+
+    A quota of any of them holds it back, and each counts its own (kernel: scheduler/sched-bwc, "Hierarchical
+    considerations").
+    """
+    proc = root / "proc"
+    try:
+        cgroups = _cgroups((proc / "self/cgroup").read_text())
+        mounts = list(_mounts((proc / "self/mountinfo").read_text(), root))
+    except OSError:
+        return ()
+    found: list[Path] = []
+    for mount in mounts:
+        own = [cgroups[name] for name in ("cpu", _UNIFIED) if name in mount.controllers and name in cgroups]
+        folder = _folder(mount, PurePosixPath(own[0])) if own else None
+        if folder is not None:
+            found += [one for one in (folder, *folder.parents) if one.is_relative_to(mount.point)]
+    return tuple(found)
+
+
+def _places(found: Mapping[str, Path], net_dev: Path | None) -> CgroupPaths | None:
+    unified = found.get(_UNIFIED)
+    if "memory" in found:
+        own = {name: found.get(name) for name in ("cpuacct", "cpu", "blkio", "pids")}
+        return CgroupPaths(version=1, memory=found["memory"], unified=unified, net_dev=net_dev, **own)
+    if unified is not None and (unified / "memory.current").exists():
+        return CgroupPaths(version=2, memory=unified, unified=unified, net_dev=net_dev)
+    return None
+
+
+def _cgroups(text: str) -> dict[str, str]:
+    """Map a controller, or `unified`, to the cgroup path: lines of `id:controllers:path` (cgroups(7))."""
+    paths = {}
+    for line in text.splitlines():
+        _, controllers, path = line.split(":", 2)
+        for name in controllers.split(",") if controllers else [_UNIFIED]:
+            paths[name] = path
+    return paths
+
+
+def _of_container(container: str, cgroups: Mapping[str, str]) -> dict[str, PurePosixPath]:
+    """Cut each path after the component that holds the id; leave out those without one."""
+    found = {}
+    for name, cgroup in cgroups.items():
+        parts = PurePosixPath(cgroup).parts
+        at = next((at for at, part in enumerate(parts) if container in part), None)
+        if at is not None:
+            found[name] = PurePosixPath(*parts[: at + 1])
+    return found
+
+
+def _mounts(text: str, root: Path) -> Iterator[_Mount]:
+    """Read the cgroup mounts: fields 4 and 5 are root and mount point, type and options follow ` - ` (proc(5))."""
+    for line in text.splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _source, options = after.split(" ", 2)
+        if kind not in {"cgroup", "cgroup2"}:
+            continue
+        top, point = before.split(" ")[3:5]
+        yield _Mount(
+            controllers=(_UNIFIED,) if kind == "cgroup2" else tuple(options.split(",")),
+            top=PurePosixPath(top),
+            point=root / point.encode().decode("unicode_escape").lstrip("/"),
+        )
+
+
+def _folder(mount: _Mount, path: PurePosixPath) -> Path | None:
+    if ".." in path.parts or not path.is_relative_to(mount.top):
+        return None  # outside of what a private cgroup namespace, or a bind mount, shows of the hierarchy
+    folder = mount.point / path.relative_to(mount.top)
+    return folder if folder.is_dir() else None
+
 
 _UNLIMITED = 1 << 62
 """The kernel shows "no limit" as the largest page-aligned counter, 2^63 minus one page."""
@@ -45,7 +183,7 @@ class Cgroup(ABC):
     _tasks: int | None
 
     def __init__(
-        self, places: Places, clock: Callable[[], int] = time.monotonic_ns, devices: Path = DEVICES
+        self, places: CgroupPaths, clock: Callable[[], int] = time.monotonic_ns, devices: Path = DEVICES
     ) -> None:
         """Open all; OSError if the memory files can't be opened."""
         self._files = files = Descriptors()
@@ -58,7 +196,7 @@ class Cgroup(ABC):
             raise
         self._open(places, files)
         self._psi = Pressure(files, places.unified, ".pressure")
-        self._net = Network(files, places.net_dev)
+        self._net = NetworkCounters(files, places.net_dev)
         self._slow = SlowColumns(clock)
 
     def read(self) -> Reading:
@@ -85,7 +223,7 @@ class Cgroup(ABC):
         self._files.close()
 
     @abstractmethod
-    def _open(self, places: Places, files: Descriptors) -> None:
+    def _open(self, places: CgroupPaths, files: Descriptors) -> None:
         """Open what only this version has; a file that is not there is none."""
 
     @abstractmethod
@@ -107,7 +245,7 @@ class Cgroup1(Cgroup):
         total_inactive_file hierarchical_memory_limit
     """.split()
 
-    def _open(self, places: Places, files: Descriptors) -> None:
+    def _open(self, places: CgroupPaths, files: Descriptors) -> None:
         memory = places.memory
         self._kmem = files.optional(memory / "memory.kmem.usage_in_bytes")
         self._tcp = files.optional(memory / "memory.kmem.tcp.usage_in_bytes")
@@ -171,3 +309,59 @@ def _tcp_limited(memory: Path) -> bool:
         return int((memory / "memory.kmem.tcp.limit_in_bytes").read_text()) < _UNLIMITED
     except (OSError, ValueError):
         return False
+
+
+_NS_PER_US = 1000
+
+
+class Cgroup2(Cgroup):
+    """Version 2: one hierarchy for all controllers."""
+
+    kind = "cgroup v2"
+    usage_file = "memory.current"
+    stat_keys = """
+        anon file kernel sock shmem file_dirty file_writeback inactive_file pgmajfault
+        kernel_stack pagetables percpu slab
+    """.split()
+
+    def _open(self, places: CgroupPaths, files: Descriptors) -> None:
+        folder = places.memory
+        self._swap = files.optional(folder / "memory.swap.current")
+        self._limit = files.optional(folder / "memory.max")
+        self._events = Keyed(files.optional(folder / "memory.events"), ["max", "oom_kill"])
+        self._cpu = Keyed(files.optional(folder / "cpu.stat"), ["usage_usec", "throttled_usec"])
+        self._disk = files.optional(folder / "io.stat")
+        self._tasks = files.optional(folder / "pids.current")
+
+    def _read(self, usage: int, stat: Sequence[int]) -> Reading:
+        anon, file, kernel, sock, shmem, dirty, writeback, inactive, faults, *kernel_parts = stat
+        limit_hits, oom_kills = self._events.values()
+        used_us, throttled_us = self._cpu.values()
+        return Reading(
+            usage_bytes=usage,
+            working_set_bytes=remainder(usage, inactive),
+            anon_bytes=anon,
+            file_clean_bytes=remainder(file, shmem, dirty, writeback),
+            file_dirty_bytes=known_sum(dirty, writeback),
+            shmem_bytes=shmem,
+            kernel_bytes=known_sum(*kernel_parts) if kernel == NULL else kernel,
+            sock_bytes=sock,
+            swap_bytes=number(self._swap),
+            limit_bytes=number(self._limit),
+            cpu_ns=scaled(used_us, _NS_PER_US),
+            throttled_ns=scaled(throttled_us, _NS_PER_US),
+            oom_kills=oom_kills,
+            limit_hits=limit_hits,
+            major_faults=faults,
+        )
+
+    def _disk_bytes(self) -> tuple[int, int]:
+        if self._disk is None:
+            return NULL, NULL
+        lines = [line.split() for line in os.pread(self._disk, 8192, 0).splitlines()]
+        fields = [field for line in lines if line and self._disks.counts(line[0]) for field in line]
+        return _total(fields, b"rbytes="), _total(fields, b"wbytes=")
+
+
+def _total(fields: list[bytes], key: bytes) -> int:
+    return sum(int(field[len(key) :]) for field in fields if field.startswith(key))

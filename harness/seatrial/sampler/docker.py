@@ -1,32 +1,246 @@
-"""The thread that listens to Docker: writes the events, and opens containers that have started.
+"""Docker events, and samples from the stats API where cgroup files can't be read.
 
 Those are the watched ones, and all of the project, whether their service was told or not: a worker that crashes
 again and again may not run while somebody looks.
 
 It opens them itself, because an `inspect` takes longer than a reading may.
+
+The daemon stamps with the wall clock; one pair of both clocks, taken at the start, turns that into monotonic time.
+
+Docker Desktop and remote engines: one reading a second, the daemon's own pace. Usage, working set and CPU; the
+rest is NULL. A row is stamped when it is taken over, up to one tick after it came.
 """
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from docker import APIClient
+import requests
+import urllib3
+from docker import APIClient, DockerClient
+from docker.context import ContextAPI
+from docker.errors import APIError
 from docker.types.daemon import CancellableStream
 
+from seatrial.errors import ResultsUnwritable
 from seatrial.model import Watch
-from seatrial.sampler import events
-from seatrial.sampler.containers import connect, open_container
-from seatrial.sampler.docker_api import STREAM_ERRORS
-from seatrial.sampler.reading_ import Source
+from seatrial.sampler.cgroup import Cgroup1, Cgroup2, CgroupPaths, locate
+from seatrial.sampler.reading import Source, remainder
+from seatrial.wire.streams import NULL, Reading
 
-_FILTERS = {"type": "container", "event": list(events.EVENTS)}
+EVENTS = ("oom", "die", "restart", "start", "health_status", "kill", "destroy")
+_PROJECT = "com.docker.compose.project"
+_SERVICE = "com.docker.compose.service"
+_ONE_OFF = "com.docker.compose.oneoff"
+_DETAILS = {"exitCode": "exit_code", "signal": "signal", "image": "image"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clocks:
+    """Both clocks at one moment."""
+
+    wall_ns: int
+    monotonic_ns: int
+
+    @staticmethod
+    def now() -> Clocks:
+        """Read the wall clock between two readings of the other, and take their middle."""
+        before = time.monotonic_ns()
+        wall = time.time_ns()
+        return Clocks(wall_ns=wall, monotonic_ns=(before + time.monotonic_ns()) // 2)
+
+    def monotonic_of(self, wall_ns: int) -> int:
+        """Convert a wall-clock stamp."""
+        return wall_ns - self.wall_ns + self.monotonic_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DockerEvent:
+    """One line of `events.jsonl`."""
+
+    t_ns: int
+    wall_ns: int
+    service: str
+    container: str
+    event: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    def line(self) -> bytes:
+        """Return the event as a JSON line."""
+        return json.dumps(asdict(self), separators=(",", ":")).encode() + b"\n"
+
+
+class Interest:
+    """Which containers' events count: the watched ones, and those of the project, unless they are one-off runs."""
+
+    def __init__(self, project: str, clocks: Clocks) -> None:
+        self._project = project
+        self._clocks = clocks
+        self._services: dict[str, str] = {}
+
+    @property
+    def label(self) -> str:
+        """What the daemon can be asked for: the label of the project's containers; empty without a project."""
+        return f"{_PROJECT}={self._project}" if self._project else ""
+
+    def add(self, container: str, service: str) -> None:
+        """Watch a container, by its full id."""
+        self._services[container] = service
+
+    def service_of(self, container: str, labels: Mapping[str, str]) -> str | None:
+        """Return the service that a container, one of its replicas, counts for; None if it is not ours."""
+        if container in self._services:
+            return self._services[container]
+        if self._project and labels.get(_PROJECT) == self._project and labels.get(_ONE_OFF) != "True":
+            return labels.get(_SERVICE)
+        return None
+
+    def event(self, message: Mapping[str, Any]) -> DockerEvent | None:
+        """Turn a message of the daemon into an event; None if it is not ours."""
+        actor = message.get("Actor", {})
+        labels = actor.get("Attributes", {})
+        container = actor.get("ID", "")
+        service = self.service_of(container, labels)
+        if service is None:
+            return None
+        name, _, health = message.get("Action", "").partition(": ")
+        detail: dict[str, Any] = {ours: labels[theirs] for theirs, ours in _DETAILS.items() if theirs in labels}
+        if "exit_code" in detail:
+            detail["exit_code"] = int(detail["exit_code"])
+        if health:
+            detail["health"] = health
+        wall_ns = message["timeNano"]
+        return DockerEvent(
+            t_ns=self._clocks.monotonic_of(wall_ns),
+            wall_ns=wall_ns,
+            service=service,
+            container=container,
+            event=name,
+            detail=detail,
+        )
+
+
+def create(path: Path) -> None:
+    """Make the file, so that a run without events has an empty one; ResultsUnwritable if that can't be."""
+    try:
+        path.touch()
+    except OSError as error:
+        raise ResultsUnwritable("Docker's events can't be written", where=str(path), seen=str(error)) from error
+
+
+def append(path: Path, event: DockerEvent) -> None:
+    """Write one line at once, so that it survives the sampler's end."""
+    with path.open("ab", buffering=0) as stream:
+        stream.write(event.line())
+
+
+STREAM_ERRORS = (APIError, requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
+"""What a stream of the daemon ends with when the container, or the connection, goes away."""
+
+
+class DockerApi:
+    """One container's stream, read by a thread of its own; ends when the stream does."""
+
+    kind = "docker api"
+
+    def __init__(self, client: APIClient, container: str) -> None:
+        """Start the stream; APIError if the container does not exist."""
+        self._stream = iter(client.stats(container, decode=True, stream=True))
+        self._latest: Reading | None = None
+        self._ended = False
+        self._closed = False
+        threading.Thread(target=self._follow, name=f"stats-{container[:12]}", daemon=True).start()
+
+    def read(self) -> Reading | None:
+        """Return what came since the last call, or None; OSError of GONE_ERRORS when the stream has ended."""
+        reading, self._latest = self._latest, None
+        if reading is None and self._ended:
+            raise ProcessLookupError(errno.ESRCH, "the container's statistics have ended")
+        return reading
+
+    def close(self) -> None:
+        """Let the thread end at the stream's next message."""
+        self._closed = True
+
+    def _follow(self) -> None:
+        try:
+            for statistics in _running(self._stream):
+                if self._closed:
+                    break
+                self._latest = reading_of(statistics)
+        except STREAM_ERRORS:
+            pass  # the end of the stream is told by `_ended`, whichever way it came
+        finally:
+            self._ended = True
+
+
+def _running(stream: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield until the container stops: the daemon goes on sending empty statistics for a stopped one."""
+    for statistics in stream:
+        if not statistics.get("memory_stats", {}).get("usage"):
+            return
+        yield statistics
+
+
+def reading_of(statistics: Mapping[str, Any]) -> Reading:
+    """Take usage, working set and CPU; cgroup v1 names its inactive file pages `total_inactive_file`."""
+    memory = statistics["memory_stats"]
+    parts = memory.get("stats", {})
+    inactive = parts.get("total_inactive_file", parts.get("inactive_file", NULL))
+    return Reading(
+        usage_bytes=memory["usage"],
+        working_set_bytes=remainder(memory["usage"], inactive),
+        cpu_ns=statistics["cpu_stats"]["cpu_usage"]["total_usage"],
+    )
+
+
+_TIMEOUT_S = 10
+
+
+def connect_to_docker() -> APIClient:
+    """Return a client for the engine that the `docker` command would ask; each thread takes one of its own.
+
+    That is DOCKER_HOST, or else the current context, which `from_env` knows only in the SDK's newer versions.
+    """
+    context = None if os.environ.get("DOCKER_HOST") else ContextAPI.get_current_context()
+    if context is None:
+        return DockerClient.from_env(timeout=_TIMEOUT_S).api
+    return DockerClient(base_url=str(context.Host), timeout=_TIMEOUT_S, tls=context.TLSConfig).api
+
+
+def open_container(client: APIClient, container: str, *, root: Path = Path("/")) -> Source | None:
+    """Open `container`; None if it does not exist, or does not run."""
+    try:
+        found = client.inspect_container(container)
+        pid = int(found["State"]["Pid"])
+        if pid == 0:
+            return None
+        return files_of(locate(found["Id"], pid, root=root)) or DockerApi(client, container)
+    except APIError:
+        return None
+
+
+def files_of(places: CgroupPaths | None) -> Source | None:
+    """Open the cgroup files; None where they are not to be found or not to be read."""
+    if places is None:
+        return None
+    try:
+        return Cgroup1(places) if places.version == 1 else Cgroup2(places)
+    except OSError:
+        return None
+
+
+_FILTERS = {"type": "container", "event": list(EVENTS)}
 _RECONNECTS = 600
 _PAUSE_S = 1.0
 _LISTEN_WITHIN_S = 5.0
@@ -35,7 +249,7 @@ _REMEMBERED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class OpenedContainer:
     """A container that has started, ready to be read."""
 
     service: str
@@ -47,21 +261,21 @@ class Follower:
     """Follows Docker's events from the moment of its making until `stop`."""
 
     def __init__(self, project: str, path: Path) -> None:
-        clocks = events.Clocks.now()
+        clocks = Clocks.now()
         self._since_s = clocks.wall_ns // 1_000_000_000
         self._from_ns = clocks.wall_ns
         self._path = path
-        self._interest = events.Interest(project, clocks)
+        self._interest = Interest(project, clocks)
         self._told: set[str] = set()
-        self._client = connect()
-        self._opened: SimpleQueue[Opened] = SimpleQueue()
+        self._client = connect_to_docker()
+        self._opened: SimpleQueue[OpenedContainer] = SimpleQueue()
         self._seen: deque[tuple[str, str, int]] = deque(maxlen=_REMEMBERED)
         self._listening = threading.Event()
         self._stopping = threading.Event()
         self._stream: CancellableStream[Any] | None = None
         self._thread = threading.Thread(target=self._listen, name="docker-events", daemon=True)
 
-    def watch(self, watch: Watch) -> Opened | None:
+    def watch(self, watch: Watch) -> OpenedContainer | None:
         """Follow a container from now on, and open it; None if it does not run yet."""
         self._told.add(watch.container)
         self._interest.add(watch.container, watch.service)
@@ -72,7 +286,7 @@ class Follower:
         self._thread.start()
         self._listening.wait(_LISTEN_WITHIN_S)
 
-    def untold(self) -> Iterator[Opened]:
+    def untold(self) -> Iterator[OpenedContainer]:
         """Open what runs of the project and was not told; one that starts later comes through `opened`."""
         if not self._interest.label:
             return
@@ -84,7 +298,7 @@ class Follower:
                 if opened is not None:
                     yield opened
 
-    def opened(self) -> Iterator[Opened]:
+    def opened(self) -> Iterator[OpenedContainer]:
         """Take over what has started since the last call, without waiting."""
         while True:
             try:
@@ -105,7 +319,7 @@ class Follower:
             return  # the daemon is gone; what was heard is written
 
     def _listen(self) -> None:
-        client = connect()
+        client = connect_to_docker()
         for _attempt in range(_RECONNECTS):
             try:
                 self._stream = _messages(client, self._since_s)
@@ -129,12 +343,12 @@ class Follower:
             if opened is not None:
                 self._opened.put(opened)
         self._seen.append(key)
-        events.append(self._path, event)
+        append(self._path, event)
 
 
-def _open(client: APIClient, service: str, container: str) -> Opened | None:
+def _open(client: APIClient, service: str, container: str) -> OpenedContainer | None:
     source = open_container(client, container)
-    return None if source is None else Opened(service=service, container=container, source=source)
+    return None if source is None else OpenedContainer(service=service, container=container, source=source)
 
 
 def _messages(client: APIClient, since_s: int, until_s: float | None = None) -> CancellableStream[Any]:

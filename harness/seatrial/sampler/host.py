@@ -1,4 +1,4 @@
-"""The host itself: `/proc` of the whole machine.
+"""The whole host and Docker's own processes, sampled through /proc.
 
 `usage` is total minus available memory, `limit` the total. CPU is what was busy: all but idle, waiting for I/O and
 stolen; `stolen` is what a hypervisor kept while a task was ready to run, and `engine` what Docker's own processes
@@ -6,6 +6,10 @@ used. `major_faults` and `oom_kills` are those of the whole machine. Disk bytes 
 partition, loop, RAM or stacked device: their bytes are in the disks below); network bytes are those that cross a
 hardware interface, so that traffic between containers counts nothing here; NULL where there is no such interface.
 Paging, disks, network, tasks and PSI are read once a second, and NULL in the readings between.
+
+They write the containers' logs, carry published ports, and open files where the storage driver runs in user space.
+An nginx that logged 2,500 requests a second to its standard output made them use 14.6 % of two cores, while stack
+and load used 25.7 %.
 """
 
 from __future__ import annotations
@@ -15,15 +19,70 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from seatrial.sampler.disks import is_disk
-from seatrial.sampler.engine import EngineProcesses
-from seatrial.sampler.network import Network
-from seatrial.sampler.reading import Descriptors, Keyed, Pressure, whole
-from seatrial.sampler.reading_ import known_sum, remainder, scaled
-from seatrial.sampler.seldom import SlowColumns
+from seatrial.sampler.process_tree import ProcessTable
+from seatrial.sampler.reading import (
+    Descriptors,
+    Keyed,
+    NetworkCounters,
+    Pressure,
+    SlowColumns,
+    is_disk,
+    known_sum,
+    remainder,
+    scaled,
+    whole,
+)
 from seatrial.units import NS_PER_TICK
-from seatrial.wire.streams import NULL
-from seatrial.wire.tables import Reading
+from seatrial.wire.streams import NULL, Reading
+
+NAMES = frozenset(
+    {
+        b"dockerd",
+        b"containerd",
+        b"containerd-shim",
+        b"docker-proxy",
+        b"fuse-overlayfs",
+        b"rootlesskit",
+        b"slirp4netns",
+    }
+)
+"""As the kernel shows them, cut off after 15 bytes (proc(5), comm)."""
+_SCHEDULED = 2
+"""CPUCLOCK_SCHED of the kernel: what the scheduler gave, to the nanosecond."""
+
+
+def process_cpu_ns(pid: int) -> int:
+    """Return the CPU time of a process, all threads; OSError when it has ended.
+
+    The clock id is that of clock_getcpuclockid(3). One call of 1 µs, where `/proc/<pid>/stat` takes 8 µs.
+    """
+    return time.clock_gettime_ns((~pid << 3) | _SCHEDULED)
+
+
+class EngineProcesses:
+    """Adds up what all of them have used so far, those that ended included."""
+
+    def __init__(self, table: ProcessTable, cpu_ns: Callable[[int], int] = process_cpu_ns) -> None:
+        self._table = table
+        self._cpu_ns = cpu_ns
+        self._scans_seen = -1
+        self._alive: dict[int, int] = {}
+        self._ended_ns = 0
+
+    def used_ns(self) -> int:
+        """Return the sum; NULL while none was seen. New processes are found within a second."""
+        self._table.refresh()
+        if self._table.scans != self._scans_seen:
+            self._scans_seen = self._table.scans
+            for pid in self._table.named(NAMES) - self._alive.keys():
+                self._alive[pid] = 0
+        for pid in list(self._alive):
+            try:
+                self._alive[pid] = self._cpu_ns(pid)
+            except OSError:
+                self._ended_ns += self._alive.pop(pid)
+        return self._ended_ns + sum(self._alive.values()) or NULL
+
 
 _SECTOR_BYTES = 512
 _MEMORY = """
@@ -32,7 +91,7 @@ _MEMORY = """
 """.split()
 
 
-class Host:
+class HostReader:
     """The open files of the machine."""
 
     kind = "host"
@@ -53,7 +112,7 @@ class Host:
         self._disks = files.optional(proc / "diskstats")
         self._disk_names = _disk_names(root / "sys/block")
         interfaces = _hardware_interfaces(root / "sys/class/net")
-        self._net = Network(files, proc / "net/dev" if interfaces else None, interfaces.__contains__)
+        self._net = NetworkCounters(files, proc / "net/dev" if interfaces else None, interfaces.__contains__)
         self._load = files.optional(proc / "loadavg")
         self._slow = SlowColumns(clock)
         self._engine = engine

@@ -1,4 +1,4 @@
-"""A look at memory while a run lasts, by the harness itself: for rules that end a run, and the line of progress.
+"""Current memory of each service, for stop rules and the progress line.
 
 It reads what the sampler reads, once a second, from descriptors of its own. The Docker API, which takes a second
 for an answer, is not asked: what only it could tell is not told.
@@ -15,20 +15,18 @@ from docker.errors import DockerException
 from requests import RequestException
 
 from seatrial.model import Service
-from seatrial.sampler.containers import connect, files_of
-from seatrial.sampler.host import Host
-from seatrial.sampler.locate import locate
-from seatrial.sampler.process_tree import Tree
-from seatrial.sampler.processes import ProcessTable
-from seatrial.sampler.reading_ import GONE_ERRORS, Source
-from seatrial.wire.streams import NULL
-from seatrial.wire.tables import Reading
+from seatrial.sampler.cgroup import locate
+from seatrial.sampler.docker import connect_to_docker, files_of
+from seatrial.sampler.host import HostReader
+from seatrial.sampler.process_tree import ProcessTable, Tree
+from seatrial.sampler.reading import GONE_ERRORS, Source
+from seatrial.wire.streams import NULL, Reading
 
 HOST = "host"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class LiveReading:
     """What a target holds now; None where its source can't tell, or there is no limit."""
 
     memory_bytes: int | None
@@ -36,13 +34,13 @@ class Held:
     limit_bytes: int | None
 
 
-class Glance:
+class LiveReadings:
     """The open sources, by name: several for a service of several containers."""
 
     def __init__(self, sources: Sequence[tuple[str, Source]]) -> None:
         self._sources = list(sources)
 
-    def held(self) -> dict[str, Held]:
+    def held(self) -> dict[str, LiveReading]:
         """Read everything once; what has ended is left out."""
         readings: dict[str, list[Reading]] = {}
         for name, source in self._sources:
@@ -63,9 +61,9 @@ class Glance:
 
 
 @contextmanager
-def glancing(services: Sequence[Service], *, trees: bool) -> Iterator[Glance]:
+def live_readings(services: Sequence[Service], *, trees: bool) -> Iterator[LiveReadings]:
     """Open the host and the services; process trees only if they are wanted: to read them is dearer."""
-    glance = Glance([(HOST, Host()), *_containers(services), *(_trees(services) if trees else ())])
+    glance = LiveReadings([(HOST, HostReader()), *_containers(services), *(_trees(services) if trees else ())])
     try:
         yield glance
     finally:
@@ -78,7 +76,7 @@ def _containers(services: Sequence[Service]) -> list[tuple[str, Source]]:
         return []
     found: list[tuple[str, Source]] = []
     with suppress(DockerException, RequestException, OSError):  # whoever watches the stack tells what became of it
-        client = connect()
+        client = connect_to_docker()
         try:
             for one in named:
                 state = client.inspect_container(one.container)
@@ -99,9 +97,9 @@ def _trees(
                 yield one.name, Tree(one.pid, shared)
 
 
-def _held(readings: Sequence[Reading]) -> Held:
+def _held(readings: Sequence[Reading]) -> LiveReading:
     used = [one.usage_bytes if one.working_set_bytes == NULL else one.working_set_bytes for one in readings]
-    return Held(
+    return LiveReading(
         memory_bytes=_sum(used),
         swap_bytes=_sum([one.swap_bytes for one in readings]),
         limit_bytes=_sum([one.limit_bytes for one in readings]),

@@ -1,4 +1,4 @@
-"""A process and its descendants, for services that run without a container and for the generator.
+"""Process trees sampled through /proc, and the sampler's own process.
 
 At each reading: `usage` is the sum of resident sizes and `anon` its anonymous part (`statm`), CPU and major faults
 come from `stat`, disk bytes from `io`. Pages that forked processes share count once for each of them.
@@ -6,22 +6,100 @@ Every ten seconds `smaps_rollup` tells the rest, in proportional shares, so shar
 it in `file_clean`: the kernel does not tell which pages are dirty), shmem and swap; NULL in the readings between.
 It takes 1 ms for each 300 MiB, and a lock of the process that is read. CPU time moves in steps of the kernel's
 clock tick (10 ms). Counters of children that have ended live on in their parent, once it has waited for them.
+
+Once a second, and NULL between, it tells for how long a CPU quota held its cgroups back. The harness starts it and
+the load alike, so these are the load's cgroups too.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import resource
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from seatrial.sampler.processes import ProcessTable
-from seatrial.sampler.reading import Descriptors, Keyed
-from seatrial.sampler.reading_ import GONE_ERRORS, known_sum, scaled
+from seatrial.sampler.cgroup import groups_of_this_process
+from seatrial.sampler.reading import GONE_ERRORS, Descriptors, Keyed, SlowColumns, known_sum, scaled
 from seatrial.units import NS_PER_S, NS_PER_TICK, stat_fields
-from seatrial.wire.streams import NULL
-from seatrial.wire.tables import Reading
+from seatrial.wire.streams import NULL, Reading
+
+_PPID_AT = 1
+"""Field 4 of `/proc/<pid>/stat` (proc(5)), counted from the state, which follows the program's name."""
+
+
+def name_of(text: bytes) -> bytes:
+    """Return the program's name out of `stat`: what stands between the first and the last bracket."""
+    return text[text.index(b"(") + 1 : text.rindex(b")")]
+
+
+class ProcessTable:
+    """Parent and name of every process; scanned at most once a second, and only new processes are opened.
+
+    The kernel's own lists of children (`task/<tid>/children`) are not in every kernel, and need a file for each
+    thread. A listing of `/proc` costs 0.3 ms for 100 processes, so it waits until a process was born: the last
+    field of `/proc/loadavg` is the youngest process id (proc(5)).
+    """
+
+    def __init__(self, proc: Path, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self._proc = proc
+        self._clock = clock
+        self._scan_at_ns = clock()
+        self._parents: dict[int, int] = {}
+        self._names: dict[int, bytes] = {}
+        self._loadavg = Descriptors().open(proc / "loadavg")
+        self._youngest = b""
+        self.scans = 0
+
+    def refresh(self) -> None:
+        """Scan, if the last look is a second old and a process was born since; `scans` counts how often."""
+        now = self._clock()
+        if now < self._scan_at_ns:
+            return
+        self._scan_at_ns = now + NS_PER_S
+        youngest = os.pread(self._loadavg, 128, 0).split()[-1]
+        if youngest == self._youngest:
+            return
+        self._youngest = youngest
+        self.scans += 1
+        names = os.listdir(self._proc)  # noqa: PTH208  (a Path for each entry makes the listing four times as dear)
+        alive = {int(name) for name in names if name.isdigit()}
+        for pid in self._parents.keys() - alive:
+            del self._parents[pid], self._names[pid]
+        for pid in alive - self._parents.keys():
+            stat = self._stat(pid)
+            if stat is not None:
+                self._parents[pid] = int(stat_fields(stat)[_PPID_AT])
+                self._names[pid] = name_of(stat)
+
+    def descendants(self, roots: Iterable[int]) -> set[int]:
+        """Return the processes below `roots`, at any depth, without the roots."""
+        children: dict[int, list[int]] = {}
+        for pid, parent in self._parents.items():
+            children.setdefault(parent, []).append(pid)
+        found: set[int] = set()
+        waiting = list(roots)
+        while waiting:
+            new = [pid for pid in children.get(waiting.pop(), ()) if pid not in found]
+            found.update(new)
+            waiting += new
+        return found
+
+    def named(self, names: Collection[bytes]) -> set[int]:
+        """Return the processes whose program has one of these names."""
+        return {pid for pid, name in self._names.items() if name in names}
+
+    def _stat(self, pid: int) -> bytes | None:
+        files = Descriptors()
+        try:
+            return os.pread(files.open(self._proc / str(pid) / "stat"), 1024, 0)
+        except OSError:
+            return None  # it ended between the listing and the reading
+        finally:
+            files.close()
+
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _SMAPS_PERIOD_NS = 10 * NS_PER_S
@@ -168,3 +246,48 @@ class Tree:
         for at, column in enumerate(columns):
             self._highest[at] = max(self._highest[at], known_sum(*column))
         return list(self._highest)
+
+
+_BLOCK_BYTES = 512
+"""The unit of `ru_inblock` and `ru_oublock` on Linux."""
+_NS_PER_US = 1000
+
+
+class OwnProcess:
+    """Reads the process that it lives in, all threads."""
+
+    kind = "own process"
+
+    def __init__(self, root: Path = Path("/"), clock: Callable[[], int] = time.monotonic_ns) -> None:
+        """Open `statm`, and what counts the quotas."""
+        self._files = Descriptors()
+        self._statm = self._files.open(Path("/proc/self/statm"))
+        quotas = [self._files.optional(group / "cpu.stat") for group in groups_of_this_process(root)]
+        self._quotas = [
+            Keyed(opened, ["throttled_usec", "throttled_time"]) for opened in quotas if opened is not None
+        ]
+        self._slow = SlowColumns(clock)
+
+    def read(self) -> Reading:
+        """Read now; columns as for a process tree without children."""
+        _size, resident, shared, _rest = os.pread(self._statm, 128, 0).split(None, 3)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return Reading(
+            usage_bytes=int(resident) * _PAGE_BYTES,
+            anon_bytes=(int(resident) - int(shared)) * _PAGE_BYTES,
+            cpu_ns=round((used.ru_utime + used.ru_stime) * NS_PER_S),
+            throttled_ns=self._throttled_ns() if self._slow.due() else NULL,
+            major_faults=used.ru_majflt,
+            read_bytes=used.ru_inblock * _BLOCK_BYTES,
+            written_bytes=used.ru_oublock * _BLOCK_BYTES,
+            processes=threading.active_count(),
+        )
+
+    def close(self) -> None:
+        """Let go of every descriptor."""
+        self._files.close()
+
+    def _throttled_ns(self) -> int:
+        """Sum over the groups: version 2 counts microseconds, version 1 nanoseconds."""
+        counted = [quota.values() for quota in self._quotas]
+        return known_sum(*(known_sum(scaled(usec, _NS_PER_US), nsec) for usec, nsec in counted))

@@ -1,17 +1,24 @@
-"""Cheap repeated reading of kernel text files: descriptors stay open, line positions are learnt once.
+"""One row of samples, and the kernel files it is read from.
 
 A `pread` at offset 0 makes the kernel write such a file anew. Measured: 0.5 µs for a one-number file and 3 µs for
 `memory.stat`, against 5 to 8 µs for each file that is opened and closed again.
+
+PSI totals move only every two seconds (the kernel's PSI_FREQ), however often they are read; disk, network and task
+counts are wanted as rates. Leaving them out of nine ticks in ten halves the cost of reading a container.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from pathlib import Path
+from typing import Protocol
 
-from seatrial.wire.streams import NULL
+from seatrial.units import NS_PER_S
+from seatrial.wire.streams import NULL, Reading
 
 _NULL_TEXT = str(NULL).encode()
 _ONE_PAGE = 4096
@@ -120,3 +127,123 @@ def _some_total_ns(descriptor: int | None) -> int:
         return NULL
     line = os.pread(descriptor, 256, 0)
     return int(line[line.index(b"total=") + 6 : line.index(b"\n")]) * 1000
+
+
+GONE_ERRORS = frozenset({errno.ENOENT, errno.ENODEV, errno.ESRCH})
+"""What the kernel answers on a descriptor whose cgroup or process no longer exists."""
+
+
+class Source(Protocol):
+    """One way to read one target; keeps its descriptors open between readings."""
+
+    @property
+    def kind(self) -> str:
+        """What the summary calls this source, such as `cgroup v1`."""
+        ...
+
+    def read(self) -> Reading | None:
+        """Read now; None where nothing new is there; OSError of GONE_ERRORS when the target has ended."""
+        ...
+
+    def close(self) -> None:
+        """Let go of every descriptor."""
+        ...
+
+
+def scaled(value: int, factor: int) -> int:
+    """Multiply `value`, and keep NULL."""
+    return NULL if value == NULL else value * factor
+
+
+def known_sum(*values: int) -> int:
+    """Add what is known; NULL if nothing is."""
+    known = [value for value in values if value != NULL] if NULL in values else values
+    return sum(known) if known else NULL
+
+
+def remainder(whole: int, *parts: int) -> int:
+    """Take the parts from the whole, never below 0: counters move in batches, at their own times; NULL is kept."""
+    if whole == NULL or NULL in parts:
+        return NULL
+    left = whole - sum(parts)
+    return left if left > 0 else 0  # noqa: FURB136  (a call of `max` for each of many columns)
+
+
+class SlowColumns:
+    """Says when a second has passed since it last said so; the first time at once."""
+
+    def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self._clock = clock
+        self._due_ns = 0
+
+    def due(self) -> bool:
+        """Return whether the slow columns are to be read now."""
+        now_ns = self._clock()
+        if now_ns < self._due_ns:
+            return False
+        self._due_ns = now_ns + NS_PER_S
+        return True
+
+
+_SENT_AT = 8
+"""`net/dev`: eight receive fields (bytes first), then eight transmit fields (bytes first)."""
+
+
+class NetworkCounters:
+    """The summed counters of the interfaces that `counts` says yes to; the loopback interface never counts."""
+
+    def __init__(
+        self, files: Descriptors, path: Path | None, counts: Callable[[str], bool] = lambda _name: True
+    ) -> None:
+        self._descriptor = files.optional(path)
+        self._counts = counts
+
+    def received_and_sent(self) -> tuple[int, int]:
+        """Return both sums in bytes; NULL where there is no such file."""
+        if self._descriptor is None:
+            return NULL, NULL
+        received = sent = 0
+        for line in whole(self._descriptor).splitlines()[2:]:
+            name, _, rest = line.partition(b":")
+            name = name.strip()
+            if name != b"lo" and self._counts(name.decode()):
+                fields = rest.split()
+                received += int(fields[0])
+                sent += int(fields[_SENT_AT])
+        return received, sent
+
+
+def namespace_of_its_own(pid: int, proc: Path) -> Path | None:
+    """Return the process's `net/dev`; None if it shares our network namespace, whose counters are not its own."""
+    folder = proc / str(pid)
+    try:
+        shared = (folder / "ns/net").readlink() == (proc / "self/ns/net").readlink()
+    except OSError:
+        return None
+    return None if shared else folder / "net/dev"
+
+
+DEVICES = Path("/sys/dev/block")
+_STACKED = ("loop", "ram", "zram", "dm-", "md", "sr", "fd")
+
+
+def is_disk(name: str) -> bool:
+    """Tell whether the kernel's name for a device is that of a disk of its own."""
+    return not name.startswith(_STACKED)
+
+
+class Disks:
+    """Tells devices by their numbers, as cgroup files name them; each is looked up once."""
+
+    def __init__(self, devices: Path = DEVICES) -> None:
+        self._devices = devices
+        self._known: dict[bytes, bool] = {}
+
+    def counts(self, number: bytes) -> bool:
+        """Tell whether `major:minor` is a disk of its own; so is one that this host does not show."""
+        if number not in self._known:
+            try:
+                self._known[number] = is_disk((self._devices / number.decode()).readlink().name)
+            except OSError:
+                self._known[number] = True
+        return self._known[number]

@@ -1,27 +1,118 @@
-"""The harness's side: runs the sampler as a process of its own, and says what became of it."""
+"""The harness's side of the sampler process: start, add targets, stop.
+
+Down: first the plan, then any number of `{"watch": {...}}`, at last `{"stop": true}`. The end of the input means
+that the harness is gone, and is a stop too.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from seatrial.errors import MeasurementInvalid, ResultsUnwritable
 from seatrial.model import Spawn, Watch
-from seatrial.sampler.messages import EXIT_UNWRITABLE, READY, STOP, Plan, Summary, watch_line
+
+READY = b"ready\n"
+SUMMARY_FILE = "sampler.json"
+EXIT_UNWRITABLE = ResultsUnwritable.exit_code
+"""The sampler's exit code when its streams can't be written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplerPlan:
+    """What to watch, how often, where to write; `project` is the Compose project whose new containers count."""
+
+    watches: tuple[Watch, ...]
+    streams: Path
+    events: Path
+    project: str
+    hz: float
+
+    def encode(self) -> bytes:
+        """Return the plan as a line."""
+        return _line({**asdict(self), "streams": str(self.streams), "events": str(self.events)})
+
+    @staticmethod
+    def decode(line: bytes) -> SamplerPlan:
+        """Read the plan's line; ValueError if it is not one."""
+        fields = json.loads(line)
+        return SamplerPlan(
+            watches=tuple(Watch(**watch) for watch in fields["watches"]),
+            streams=Path(fields["streams"]),
+            events=Path(fields["events"]),
+            project=fields["project"],
+            hz=fields["hz"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What the sampler did, and what it cost.
+
+    `samples` counts rows and `sources` names the way of reading, for each service (`none`: never found). `cpu_s`
+    and `wall_s` are the sampler's own, all threads, from its first tick on; `startup_cpu_s` is what came before.
+    `container_sample_p50_ns` is the wall time of reading one container once; 0 without containers.
+    """
+
+    samples: Mapping[str, int]
+    sources: Mapping[str, str]
+    period_p50_ns: int
+    period_p99_ns: int
+    ticks: int
+    missed_ticks: int
+    container_sample_p50_ns: int
+    cpu_s: float
+    wall_s: float
+    startup_cpu_s: float
+
+    def write(self, streams: Path) -> None:
+        """Write `sampler.json` beside the streams; ResultsUnwritable if that can't be."""
+        path = streams / SUMMARY_FILE
+        try:
+            path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        except OSError as error:
+            raise ResultsUnwritable(
+                "the sampler's summary can't be written", where=str(path), seen=str(error)
+            ) from error
+
+    @staticmethod
+    def load(streams: Path) -> Summary:
+        """Read `sampler.json`; FileNotFoundError if the sampler could not write it."""
+        return Summary(**json.loads((streams / SUMMARY_FILE).read_text()))
+
+
+STOP = b'{"stop":true}\n'
+
+
+def watch_line(watch: Watch) -> bytes:
+    """Return the message that adds a target."""
+    return _line({"watch": asdict(watch)})
+
+
+def watched(line: bytes) -> Watch | None:
+    """Read a later message: the target to add, or None for a stop."""
+    fields = json.loads(line)
+    return Watch(**fields["watch"]) if "watch" in fields else None
+
+
+def _line(fields: Mapping[str, Any]) -> bytes:
+    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+
 
 _READY_WITHIN_S = 30.0
 _END_WITHIN_S = 15.0
 _TAIL_BYTES = 2000
-_ARGV = (sys.executable, "-P", "-m", "seatrial.observe")  # -P: a folder `docker/` of the user must not be imported
+_ARGV = (sys.executable, "-P", "-m", "seatrial.sampler")  # -P: a folder `docker/` of the user must not be imported
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,7 +138,7 @@ class Observer:
         if self._process.poll() is not None:
             raise self._failure("the memory sampler ended before the run did")
 
-    def begin(self, plan: Plan) -> None:
+    def begin(self, plan: SamplerPlan) -> None:
         """Hand over the plan and wait for `ready`; MeasurementInvalid or ResultsUnwritable if it does not come."""
         self._send(plan.encode())
         if self._answer(_READY_WITHIN_S) != READY:
@@ -78,7 +169,7 @@ class Observer:
         kind = ResultsUnwritable if code == EXIT_UNWRITABLE else MeasurementInvalid
         return kind(
             what,
-            where="python -m seatrial.observe",
+            where="python -m seatrial.sampler",
             seen=f"exit code {code}; {self._stderr_tail() or 'no message'}",
             expected="samples until the end of the run",
             hint="free space under the results folder" if kind is ResultsUnwritable else "seatrial doctor",
@@ -124,7 +215,7 @@ def observing(
     of the sampler's standard error) or ResultsUnwritable if the sampler did not start, or ended early; an error
     that the body raises comes first.
     """
-    plan = Plan(watches=tuple(watches), streams=streams, events=events, project=project, hz=hz)
+    plan = SamplerPlan(watches=tuple(watches), streams=streams, events=events, project=project, hz=hz)
     with tempfile.TemporaryFile() as errors:
         process = spawn(_ARGV, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
         observer = Observer(_process=process, _streams=streams, _errors=errors)

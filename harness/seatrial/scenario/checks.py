@@ -1,19 +1,147 @@
-"""Checks of `compare`, `grid` and the rules that judge a comparison, and `compare` as model.Comparing."""
+"""Rules of a scenario beyond its grammar: load, grid, names, gate, budgets, stop rules."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import prod
+from pathlib import Path
 from typing import Any
 
-from seatrial.model import Comparing, Design
-from seatrial.scenario import grid, rule_texts
-from seatrial.scenario.compare_grammar import CompareText
+from seatrial.compare import budgets
+from seatrial.compare.pairing import MOST_GATED
+from seatrial.measure import metric, stop_rules
+from seatrial.measure.metric import Kind, Metric
+from seatrial.model import Comparing, Design, Load
+from seatrial.scenario.grammar import POOL_USERS, CompareText, LoadText, RateFile, StableText
 from seatrial.scenario.problems import Problem
+from seatrial.wire import rates
+from seatrial.wire.rates import Rate, Stretch
+
+_OF_SERVICE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})
+_LIVE = frozenset({Kind.LATENCY, Kind.FAILURES, Kind.THROUGHPUT, Kind.DETAIL})
+
+
+def rule_problems(values: Mapping[str, Any], services: Sequence[str] | None) -> Iterator[Problem]:
+    """Yield what is wrong, as far as it can be read; `services` are those of the stack, None: unknown."""
+    yield from _of_list(values, "gate", lambda text: _of_metric(metric.parse(text), services))
+    yield from _of_list(values, "budgets", lambda text: _limited(text, services))
+    yield from _of_list(values, "stop_when", lambda text: _stops(text, services))
+    gate = values.get("gate")
+    if isinstance(gate, list) and len(gate) > MOST_GATED:
+        text = f"gate has {len(gate)} metrics: at most {MOST_GATED} can be distinguished from chance"
+        yield Problem(("gate", MOST_GATED), text, "what is not gated is still shown")
+
+
+def _of_list(values: Mapping[str, Any], key: str, read: Callable[[str], str]) -> Iterator[Problem]:
+    """Yield what is wrong with the items of a list; `read` returns the canonical text of one, or ValueError."""
+    texts: set[str] = set()
+    items = values.get(key)
+    for index, item in enumerate(items if isinstance(items, list) else ()):
+        if not isinstance(item, str) or not item:
+            continue
+        try:
+            canonical = read(item)
+        except ValueError as error:
+            yield Problem((key, index), f"{key}: {error}")
+            continue
+        if canonical in texts:
+            yield Problem((key, index), f"{key}: {canonical} stands twice")
+        texts.add(canonical)
+
+
+def _limited(text: str, services: Sequence[str] | None) -> str:
+    """Read a budget; a metric may have one of each kind: a limit, and a share of the base."""
+    budget = budgets.parse(text)
+    canonical = _of_metric(budget.metric, services)
+    return canonical if budget.within is None else f"{canonical} within a share of base"
+
+
+def _of_metric(read: Metric, services: Sequence[str] | None) -> str:
+    if read.kind in _OF_SERVICE and read.of is not None:
+        _check_service(read.of, services)
+    return read.text
+
+
+def _stops(text: str, services: Sequence[str] | None) -> str:
+    rule = stop_rules.parse(text)
+    if rule.metric is not None and rule.metric.kind not in _LIVE:
+        known = "latency, failures, details of flows and memory are"
+        if rule.metric.kind in {Kind.MEMORY, Kind.PEAK}:
+            known = f"memory of {rule.metric.of or 'NAME'} is"
+        raise ValueError(
+            f"{rule.text!r}: {rule.metric.text} is only known after the run; {known} known each second"
+        )
+    if rule.metric is None and rule.of is not None and rule.of != "host":
+        _check_service(rule.of, services)
+    return rule.text
+
+
+def _check_service(service: str, services: Sequence[str] | None) -> None:
+    if services is None or service in services:
+        return
+    close = difflib.get_close_matches(service, services, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"its services: {', '.join(services)}"
+    raise ValueError(f"the stack has no service {service!r}; {hint}")
+
+
+MOST_VARIANTS = 30
+"""More can't be compared in a realistic budget of time, and Holm's correction grows with each."""
+GridLevel = Mapping[str, Any]
+VariantGrid = Mapping[str, Mapping[str, GridLevel]]
+
+
+def combinations(grid: VariantGrid) -> dict[str, dict[str, Any]]:
+    """Return every combination of levels under the name `level-level`, in the order of the axes.
+
+    Levels are mappings like a variant's; `grid_problems` reports two axes that set the same value.
+    """
+    combined = {}
+    for levels in itertools.product(*(axis.items() for axis in grid.values())):
+        merged: dict[str, Any] = {}
+        for _, level in levels:
+            _merge(merged, level)
+        combined["-".join(name for name, _ in levels)] = merged
+    return combined
+
+
+def grid_problems(grid: VariantGrid) -> Iterator[Problem]:
+    """Yield what is wrong: an axis without levels, too many combinations, or two axes that set the same value."""
+    for name, axis in grid.items():
+        if not axis:
+            yield Problem(("grid", name), f"the axis {name!r} has no level, so the grid makes no variant")
+    count = math.prod(map(len, grid.values()))
+    if count > MOST_VARIANTS:
+        yield Problem(("grid",), f"{count} combinations; at most {MOST_VARIANTS} can be compared")
+    places = {
+        axis: {place for level in levels.values() for place in _leaves(level)} for axis, levels in grid.items()
+    }
+    for one, other in itertools.combinations(places, 2):
+        for place in sorted(places[one] & places[other]):
+            yield Problem(("grid", other), f"the axes {one!r} and {other!r} both set {'.'.join(place)}")
+
+
+def _merge(into: dict[str, Any], level: Mapping[str, Any]) -> None:
+    for key, value in level.items():
+        if isinstance(value, Mapping):
+            node = into.setdefault(key, {})
+            _merge(node, value)
+        else:
+            into[key] = value
+
+
+def _leaves(level: Mapping[str, Any], at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, value in level.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*at, str(key)))
+        else:
+            yield (*at, str(key))
+
 
 BASE = "base"
-RESERVED = {
+RESERVED_VARIANTS = {
     "again": "seatrial selfcheck gives this name to the base when it runs a second time",
     "stored": "seatrial compare --against gives this name to the stored base",
 }
@@ -37,7 +165,7 @@ def compare_meaning(text: CompareText) -> Comparing:
 
 def compare_problems(values: Mapping[str, Any], services: Sequence[str] | None) -> Iterator[Problem]:
     """Yield what is wrong, as far as it can be read; `services` are those of the stack, None: unknown."""
-    yield from rule_texts.rule_problems(values, services)
+    yield from rule_problems(values, services)
     yield from _of_grid(values)
     yield from _of_compare(values)
 
@@ -45,7 +173,7 @@ def compare_problems(values: Mapping[str, Any], services: Sequence[str] | None) 
 def _of_grid(values: Mapping[str, Any]) -> Iterator[Problem]:
     axes: Any = values.get("grid")
     listed = values.get("variants")
-    of_axes = list(grid.grid_problems(axes)) if _readable(axes) else []
+    of_axes = list(grid_problems(axes)) if _readable(axes) else []
     yield from of_axes
     taken = {BASE, *(listed if isinstance(listed, dict) else ())}
     yield from _of_names(("variants", str(name)) for name in taken)
@@ -54,17 +182,17 @@ def _of_grid(values: Mapping[str, Any]) -> Iterator[Problem]:
         if name in taken:
             yield Problem(("grid",), f"the grid makes a variant {name!r}, and there is one already")
     count = len(variant_names(values))
-    if count > grid.MOST_VARIANTS and not of_axes:
+    if count > MOST_VARIANTS and not of_axes:
         place = ("variants",) if isinstance(listed, dict) else ("grid",)
-        yield Problem(place, f"{count} variants with the base: at most {grid.MOST_VARIANTS} can be compared")
+        yield Problem(place, f"{count} variants with the base: at most {MOST_VARIANTS} can be compared")
 
 
 def _of_names(places: Iterable[tuple[str, str]]) -> Iterator[Problem]:
     """Yield which variants have a name that is reserved; for those of a grid the place is the grid."""
     for key, name in places:
-        if name in RESERVED:
+        if name in RESERVED_VARIANTS:
             place = (key,) if key == "grid" else (key, name)
-            yield Problem(place, f"a variant can't be named {name!r}: {RESERVED[name]}")
+            yield Problem(place, f"a variant can't be named {name!r}: {RESERVED_VARIANTS[name]}")
 
 
 def _readable(axes: object) -> bool:
@@ -77,9 +205,9 @@ def _readable(axes: object) -> bool:
 
 def _combined(axes: Any) -> list[str]:  # noqa: ANN401  (any YAML value)
     """Return the names of the combinations that change something; none where they are unreadable or too many."""
-    if not _readable(axes) or not axes or prod(map(len, axes.values())) > grid.MOST_VARIANTS:
+    if not _readable(axes) or not axes or prod(map(len, axes.values())) > MOST_VARIANTS:
         return []
-    return [name for name, level in grid.combinations(axes).items() if changes(level)]
+    return [name for name, level in combinations(axes).items() if changes(level)]
 
 
 def changes(level: Mapping[str, Any]) -> bool:
@@ -129,3 +257,66 @@ def variant_names(values: Mapping[str, Any]) -> list[str]:
 def _meant(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close[0]}?" if close else f"there are: {', '.join(known)}"
+
+
+def load_meaning(text: LoadText, locustfile: Path, folder: Path) -> Load:
+    """Return the load; a rate's file is in `folder`."""
+    warmup = text.warmup
+    return Load(
+        locustfile=locustfile,
+        user_classes=text.user_classes,
+        users=text.users,
+        rate=_rate(text, folder),
+        warmup_s=warmup.at_most if isinstance(warmup, StableText) else warmup,
+        stable=isinstance(warmup, StableText),
+        duration_s=text.duration,
+        drain_s=text.drain,
+        processes=text.processes,
+        pinning=text.pinning,
+        parameters=text.parameters,
+    )
+
+
+def load_problems(load: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
+    """Yield what is wrong between the keys of `load`, or with a rate's file, as far as its values can be read."""
+    if "arrivals" in load and "rate" not in load:
+        yield Problem(("load", "arrivals"), "load.arrivals is the spacing of a rate, but there is no load.rate")
+    users, processes = load.get("users", POOL_USERS if "rate" in load else None), load.get("processes")
+    if isinstance(users, int) and isinstance(processes, int) and 1 <= users < processes:
+        text = f"load.processes is {processes}, but there are only {users} users: each process needs one"
+        yield Problem(("load", "processes"), text, f"users: {processes}, or more")
+    rate = load.get("rate")
+    file = rate.get("file") if isinstance(rate, dict) else None
+    if isinstance(file, str) and file:
+        yield from (Problem(("load", "rate", "file"), text) for text in _of_file(folder / file, file))
+
+
+def _of_file(path: Path, name: str) -> Iterator[str]:
+    try:
+        _steps(path)
+    except FileNotFoundError:
+        yield f"there is no file {name!r} beside the scenario"
+    except OSError as error:
+        yield f"{name!r} can't be read: {error.strerror}"
+    except UnicodeDecodeError:
+        yield f"{name!r} is not text"
+    except ValueError as error:
+        yield f"{name!r} is no schedule of rates: {error}"
+
+
+def _steps(path: Path) -> tuple[Stretch, ...]:
+    with path.open(encoding=rates.ENCODING, newline="") as lines:
+        return rates.parse_lines(lines)
+
+
+def _rate(text: LoadText, folder: Path) -> Rate | None:
+    poisson = text.arrivals == "poisson"
+    match text.rate:
+        case None:
+            return None
+        case RateFile():
+            return Rate(_steps(folder / text.rate.file), poisson)
+        case str():
+            return Rate(rates.parse(text.rate), poisson)
+        case _:
+            return Rate(rates.parse(", ".join(text.rate)), poisson)

@@ -1,4 +1,4 @@
-"""The pydantic models of `load`: users, rate, warm-up and duration."""
+"""The pydantic models of a scenario file, and its JSON Schema."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
@@ -15,15 +16,46 @@ from pydantic import (
     model_validator,
 )
 
-from seatrial.scenario.words import Duration, Grammar, Parameter, Word
+from seatrial.units import seconds
 from seatrial.wire import rates
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f"{value} has no unit: write {value}s, {value}m or {value}ms")  # noqa: TRY004  (pydantic reports ValueError)
+    return seconds(value) if isinstance(value, str) else value
+
+
+def _parameter(value: object) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str):
+        raise ValueError("must be one value: text, a number, true or false")  # noqa: TRY004  (pydantic reports ValueError)
+    return value
+
+
+_PATTERN = r"^\d+(\.\d+)?\s*(ms|s|m|min|h)$"
+Duration = Annotated[
+    float, BeforeValidator(_duration), WithJsonSchema({"type": "string", "pattern": _PATTERN, "examples": ["30s"]})
+]
+Parameter = Annotated[
+    str,
+    BeforeValidator(_parameter),
+    WithJsonSchema({"anyOf": [{"type": kind} for kind in ("string", "integer", "number", "boolean")]}),
+]
+NameText = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
+
+
+class Grammar(BaseModel):
+    """A mapping without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
 
 POOL_USERS = 50
 """Users of an open load without `users`: enough for 50 requests a second that take one second each."""
-
 TAGS = frozenset({"[text]", "[list]", "[file]", "[time]", "[until]"})
 """Steps that pydantic adds to the place of a value that may be written in several ways."""
-
 _LEAST_STABLE_S = 12.0
 _NOT_GIVEN: Any = None
 
@@ -102,7 +134,7 @@ RateValue = Annotated[
 WarmupValue = Annotated[
     Annotated[Duration, Tag("[time]")] | Annotated[StableText, Tag("[until]")], Discriminator(_warmup_form)
 ]
-Pinning = Annotated[
+PinningText = Annotated[
     Literal["auto", "on", "off"],
     BeforeValidator(_pinning),
     WithJsonSchema({"enum": ["auto", "on", "off", True, False]}),
@@ -121,16 +153,16 @@ class LoadText(Grammar):
     model_config = ConfigDict(json_schema_extra=_either_users_or_rate)
 
     locustfile: str
-    user_classes: tuple[Word, ...] = Field(default=(), strict=False)
+    user_classes: tuple[NameText, ...] = Field(default=(), strict=False)
     users: Annotated[int, Field(ge=1, le=100_000)]
     rate: RateValue = Field(default=_NOT_GIVEN)
     arrivals: Literal["constant", "poisson"] = "constant"
     processes: Annotated[int, Field(ge=1, le=64)] = 1
-    pinning: Pinning = "auto"
+    pinning: PinningText = "auto"
     warmup: WarmupValue = 5.0
     duration: Annotated[Duration, Field(gt=0)] = 30.0
     drain: Duration = 5.0
-    parameters: dict[Word, Parameter] = Field(default_factory=dict)
+    parameters: dict[NameText, Parameter] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -139,3 +171,94 @@ class LoadText(Grammar):
         if isinstance(values, dict) and "rate" in values and "users" not in values:
             return {**values, "users": POOL_USERS}
         return values
+
+
+MOST_BLOCKS = 1000
+VariantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+RuleText = Annotated[str, Field(min_length=1)]
+"""A metric, a budget or a stop rule, each in a language of its own."""
+
+
+def _without_nothing(schema: dict[str, Any]) -> None:
+    del schema["properties"]["time"]["default"]
+
+
+class CompareText(Grammar):
+    """How variants are compared, and with what."""
+
+    model_config = ConfigDict(json_schema_extra=_without_nothing)
+
+    design: Literal["auto", "runs", "slices"] = "auto"
+    blocks: Annotated[int, Field(ge=1, le=MOST_BLOCKS)] = 10
+    time: Annotated[Duration, Field(gt=0)] = Field(default=_NOT_GIVEN)
+    base: str = "base"
+    variants: tuple[str, ...] = Field(default=(), strict=False)
+    varies: tuple[Literal["host", "engine", "storage driver", "load", "seed"], ...] = Field(
+        default=(), strict=False
+    )
+    slice: Annotated[Duration, Field(gt=0)] = 1.0
+    settle: Duration = 0.15
+    slices: Annotated[int, Field(ge=1, le=MOST_BLOCKS)] = 20
+
+
+class FrontDoorText(Grammar):
+    """Where the load goes: a service of the Compose file and its port inside the network."""
+
+    service: NameText
+    port: Annotated[int, Field(ge=1, le=65535)]
+
+
+class ProbeText(Grammar):
+    """One request that has to be answered as expected, three times in a row, before the load starts."""
+
+    get: Annotated[str, Field(pattern="^/")]
+    expect: Annotated[int, Field(ge=100, le=599)] = 200
+    within: Duration = 60.0
+
+
+class TierText(Grammar):
+    """A service's place on the request's way."""
+
+    place: Literal["proxy", "app", "store"]
+
+
+class VariantLoadText(Grammar):
+    """What a variant changes of the load."""
+
+    parameters: dict[NameText, Parameter] = Field(default_factory=dict)
+
+
+class VariantText(Grammar):
+    """The stack with named changes."""
+
+    compose: dict[str, Any] = Field(default_factory=dict)
+    files: dict[str, str] = Field(default_factory=dict)
+    load: VariantLoadText = Field(default_factory=VariantLoadText)
+
+
+class ScenarioText(Grammar):
+    """A scenario file."""
+
+    question: Annotated[str, Field(min_length=1)]
+    stack: str
+    front_door: FrontDoorText | None = None
+    ready: tuple[ProbeText, ...] = Field(default=(), strict=False)
+    seed: tuple[str, ...] = Field(default=(), strict=False)
+    secrets: tuple[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], ...] = Field(default=(), strict=False)
+    tiers: dict[NameText, TierText] = Field(default_factory=dict)
+    load: LoadText
+    variants: dict[VariantName, VariantText] = Field(default_factory=dict)
+    grid: dict[VariantName, dict[VariantName, VariantText]] = Field(default_factory=dict)
+    compare: CompareText = Field(default_factory=CompareText)
+    gate: tuple[RuleText, ...] = Field(default=(), strict=False)
+    budgets: tuple[RuleText, ...] = Field(default=(), strict=False)
+    stop_when: tuple[RuleText, ...] = Field(default=(), strict=False)
+    allow_hosts: tuple[str, ...] = Field(default=(), strict=False)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a scenario file, for editors."""
+    schema = ScenarioText.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "Seatrial scenario"
+    return schema

@@ -1,4 +1,4 @@
-"""Problems of a scenario: one line for each, with file, line and a hint."""
+"""Problems of a scenario file with place, line and hint."""
 
 from __future__ import annotations
 
@@ -12,9 +12,78 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from seatrial.errors import ScenarioInvalid
-from seatrial.scenario import wording
 from seatrial.scenario.grammar import TAGS
-from seatrial.scenario.source import Document, Place
+from seatrial.scenario.source import Document, YamlPlace
+
+KEY_PATTERN = "[key]"
+"""The step that pydantic adds to the place of a mapping's key."""
+_SHOWN_CHARACTERS = 60
+_WITHOUT_VALUE = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a key of a scenario",
+}
+_MESSAGES = {
+    "string_type": "must be text",
+    "invalid_key": "must be a key of text",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a duration such as 30s",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a mapping of keys to values",
+    "literal_error": "must be {expected}",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "string_too_short": "must not be empty",
+}
+_PATTERNS = {
+    "^/": "must start with /",
+    r"^[A-Za-z_][A-Za-z0-9_.-]*$": "must start with a letter or _ and hold only letters, digits, _ . and -",
+    r"^[A-Z][A-Z0-9_]*$": "must be a name in capitals such as REGISTRY_PASSWORD",
+    r"^[a-z0-9][a-z0-9-]*$": "must hold only small letters, digits and -",
+}
+_EXAMPLES = {
+    ("gate",): """gate: [cpu per request, 'p95 of "NAME" within 5%']""",
+    ("budgets",): """budgets: ['p95 of "NAME" < 150ms', 'failures < 0.1%']""",
+    ("stop_when",): "stop_when: ['failures > 20% for 10s']",
+    ("compare", "variants"): "variants: [one, other]",
+    ("compare", "varies"): "varies: [host]",
+}
+
+
+def example_of(place: tuple[str | int, ...]) -> str:
+    """Return an example for a list's place, or that of one of its items; empty where there is none."""
+    text = _EXAMPLES.get(tuple(step for step in place if isinstance(step, str)))
+    return f"such as {text}" if text else ""
+
+
+def message_of(key: str, detail: ErrorDetails) -> str:
+    """Return what is wrong with the value, or the name, at `key`."""
+    kind = detail["type"]
+    if kind in _WITHOUT_VALUE:
+        return f"{key} {_WITHOUT_VALUE[kind]}"
+    is_key = detail["loc"][-1:] == (KEY_PATTERN,)
+    name = f"the name {key}" if is_key else key
+    if kind == "value_error":
+        message = detail["msg"].removeprefix("Value error, ")
+        joint = " " if message.startswith("must ") else ": "
+        return f"{name}{joint}{message} (seen: {shown(detail['input'])})"
+    context = detail.get("ctx", {})
+    if (pattern := context.get("pattern", "")) in _PATTERNS:
+        message = _PATTERNS[pattern]
+    elif kind in _MESSAGES:
+        message = _MESSAGES[kind].format_map(context)
+    else:
+        message = detail["msg"][:1].lower() + detail["msg"][1:]
+    return f"{name} {message}" + ("" if is_key else f" (seen: {shown(detail['input'])})")
+
+
+def shown(value: object) -> str:
+    """Return a value as it is written in a scenario, cut to a readable length."""
+    words = {None: "nothing", True: "true", False: "false"}
+    text = words[value] if value is None or isinstance(value, bool) else repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
 
 _WRONG_TYPES = frozenset({"string_type", "tuple_type"})
 
@@ -23,7 +92,7 @@ _WRONG_TYPES = frozenset({"string_type", "tuple_type"})
 class Problem:
     """One thing that is wrong, at one place of the document."""
 
-    place: Place
+    place: YamlPlace
     text: str
     hint: str = ""
 
@@ -31,7 +100,7 @@ class Problem:
 def of_grammar(error: ValidationError, grammar: type[BaseModel]) -> list[Problem]:
     """Translate pydantic's errors: one problem for each mistake."""
     problems = []
-    meant: set[Place] = set()
+    meant: set[YamlPlace] = set()
     for detail in sorted(error.errors(), key=lambda one: one["type"] == "missing"):
         place = _place(detail["loc"])
         if detail["type"] == "missing" and place in meant:
@@ -43,25 +112,25 @@ def of_grammar(error: ValidationError, grammar: type[BaseModel]) -> list[Problem
             hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(keys)}"
             meant |= {(*place[:-1], key) for key in close}
         elif detail["type"] in _WRONG_TYPES:
-            hint = wording.example(place)
+            hint = example_of(place)
         problems.append(Problem(place, _text(detail, place, grammar), hint))
     return problems
 
 
-def _text(detail: ErrorDetails, place: Place, grammar: type[BaseModel]) -> str:
+def _text(detail: ErrorDetails, place: YamlPlace, grammar: type[BaseModel]) -> str:
     if not place:
         return "the file must hold keys such as question, stack, load"
     key = ".".join(map(str, place))
     if detail["type"].startswith("model"):
         words = f"must hold keys such as {', '.join(_keys_at(place, grammar)[:3])}"
-        return f"{key} {words} (seen: {wording.shown(detail['input'])})"
-    return wording.message_of(key, detail)
+        return f"{key} {words} (seen: {shown(detail['input'])})"
+    return message_of(key, detail)
 
 
-def _place(loc: tuple[int | str, ...]) -> Place:
+def _place(loc: tuple[int | str, ...]) -> YamlPlace:
     """Return the place of a problem; pydantic gives that of a bad key as its value's, and one step more."""
     bare = tuple(step for step in loc if step not in TAGS)
-    return (*bare[:-2], str(bare[-2])) if bare[-1:] == (wording.KEY,) else bare
+    return (*bare[:-2], str(bare[-2])) if bare[-1:] == (KEY_PATTERN,) else bare
 
 
 def refuse(document: Document, problems: Iterable[Problem]) -> None:
@@ -80,7 +149,7 @@ def refuse(document: Document, problems: Iterable[Problem]) -> None:
     )
 
 
-def _keys_at(place: Place, grammar: type[BaseModel]) -> list[str]:
+def _keys_at(place: YamlPlace, grammar: type[BaseModel]) -> list[str]:
     """Walk the grammar to the model at a place and return its keys."""
     model: Any = grammar
     for step in place:

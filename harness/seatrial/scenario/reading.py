@@ -1,19 +1,20 @@
-"""A scenario file to a Scenario: the grammar first, then checks of the values and of the files they name."""
+"""A scenario file to a checked `model.Scenario`."""
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from seatrial.model import FrontDoor, HttpProbe, Scenario, Variant
-from seatrial.scenario import checks as compare_rules
-from seatrial.scenario import grid, load_rules, overrides, plain, shipped
-from seatrial.scenario import source as document
-from seatrial.scenario.grammar_ import ScenarioText, VariantText
+from seatrial.errors import UsageError
+from seatrial.model import Design, FrontDoor, HttpProbe, Scenario, Variant
+from seatrial.scenario import checks, source
+from seatrial.scenario.grammar import ScenarioText, VariantText
 from seatrial.scenario.problems import Problem, of_grammar, refuse
 from seatrial.scenario.source import Document
 
@@ -27,14 +28,15 @@ def read(wanted: str, settings: Mapping[str, str] | None = None) -> Scenario:
 
 def sourced(wanted: str, settings: Mapping[str, str]) -> tuple[Scenario, Document]:
     """Read a scenario as `read` does; return it with the document that it was read from."""
-    source = overrides.apply(document.read(shipped.find(wanted)), settings)
-    problems = [Problem(place, f"{place[-1]} stands twice") for place in source.repeated]
+    document = source.apply_overrides(source.read_document(source.find_scenario(wanted)), settings)
+    problems = [Problem(place, f"{place[-1]} stands twice") for place in document.repeated]
     try:
-        text = ScenarioText.model_validate(source.values)
+        text = ScenarioText.model_validate(document.values)
     except ValidationError as error:
         refused = of_grammar(error, ScenarioText)
         places = {problem.place for problem in refused}  # a second message for the same place would add nothing
-        refuse(source, [*problems, *refused, *(one for one in _file_problems(source) if one.place not in places)])
+        others = (problem for problem in _file_problems(document) if problem.place not in places)
+        refuse(document, [*problems, *refused, *others])
         raise  # refuse always raises here: a ValidationError has at least one problem
     if text.ready and text.front_door is None:
         seen, mend = (
@@ -42,8 +44,8 @@ def sourced(wanted: str, settings: Mapping[str, str]) -> tuple[Scenario, Documen
             "front_door: {service: NAME, port: NUMBER}",
         )
         problems.append(Problem(("ready",), seen, f"name {mend}, or leave ready out"))
-    refuse(source, [*problems, *_file_problems(source)])
-    return _meaning(text, source.path), source
+    refuse(document, [*problems, *_file_problems(document)])
+    return _meaning(text, document.path), document
 
 
 def _meaning(text: ScenarioText, path: Path) -> Scenario:
@@ -59,22 +61,22 @@ def _meaning(text: ScenarioText, path: Path) -> Scenario:
         seed=text.seed,
         secrets=text.secrets,
         tiers={name: tier.place for name, tier in text.tiers.items()},
-        load=load_rules.load_meaning(text.load, _locustfile(path, text.load.locustfile), path.parent),
+        load=checks.load_meaning(text.load, _locustfile(path, text.load.locustfile), path.parent),
         variants=_variants(text, folder),
         allow_hosts=text.allow_hosts,
         gate=text.gate,
         budgets=text.budgets,
         stop_when=text.stop_when,
-        comparing=compare_rules.compare_meaning(text.compare),
+        comparing=checks.compare_meaning(text.compare),
     )
 
 
 def _variants(text: ScenarioText, folder: Path) -> dict[str, Variant]:
     """Return the base, the listed variants, and the grid's; a combination that changes nothing is the base."""
     axes = {axis: {name: one.model_dump() for name, one in levels.items()} for axis, levels in text.grid.items()}
-    combined = grid.combinations(axes) if axes else {}
+    combined = checks.combinations(axes) if axes else {}
     texts = dict(text.variants) | {
-        name: VariantText.model_validate(level) for name, level in combined.items() if compare_rules.changes(level)
+        name: VariantText.model_validate(level) for name, level in combined.items() if checks.changes(level)
     }
     return {"base": Variant(name="base")} | {
         name: Variant(
@@ -94,21 +96,25 @@ def _compose_file(path: Path, stack: str) -> Path:
 
 
 def _locustfile(path: Path, name: str) -> Path:
-    places = (path.parent / name, path.parent.parent / "locustfiles" / name, shipped.root() / "locustfiles" / name)
+    places = (
+        path.parent / name,
+        path.parent.parent / "locustfiles" / name,
+        source.shipped_root() / "locustfiles" / name,
+    )
     return next((place.resolve() for place in places if place.is_file()), places[0])
 
 
-def _file_problems(source: Document) -> Iterator[Problem]:
+def _file_problems(document: Document) -> Iterator[Problem]:
     """Yield what is wrong with the files that a scenario names, as far as its values can be read at all."""
-    values = source.values if isinstance(source.values, dict) else {}
+    values = document.values if isinstance(document.values, dict) else {}
     load, stack = values.get("load"), values.get("stack")
-    compose_file = _compose_file(source.path, stack) if isinstance(stack, str) else None
-    services = None if compose_file is None else plain.compose_services(compose_file)
+    compose_file = _compose_file(document.path, stack) if isinstance(stack, str) else None
+    services = None if compose_file is None else source.compose_services(compose_file)
     if isinstance(load, dict):
-        yield from load_rules.load_problems(load, source.path.parent)
-    yield from compare_rules.compare_problems(values, None if services is None else _with_added(services, values))
+        yield from checks.load_problems(load, document.path.parent)
+    yield from checks.compare_problems(values, None if services is None else _with_added(services, values))
     locustfile = load.get("locustfile") if isinstance(load, dict) else None
-    if isinstance(locustfile, str) and not _locustfile(source.path, locustfile).is_file():
+    if isinstance(locustfile, str) and not _locustfile(document.path, locustfile).is_file():
         yield Problem(
             ("load", "locustfile"), f"there is no locustfile {locustfile!r} beside the scenario or shipped"
         )
@@ -170,3 +176,115 @@ def _file_texts(folder: Path, *names: object) -> Iterator[str]:
 def _in_stack(folder: Path, name: str) -> Path:
     """Return the file of a name in the stack's folder; as in Compose, `..` is resolved without following links."""
     return Path(os.path.normpath(folder / name))
+
+
+_STABLE_AFTER_S = 10.0
+"""A warm-up until stable compares two spans of 5 s (`load.warmup`), in slices of each variant's own turns."""
+_BLOCKS_OF_HINT = 10
+_DIFFERENT = "a Compose override, replaced files, or load parameters that differ"
+
+
+def check_comparable(wanted: str, settings: Mapping[str, str]) -> Scenario:
+    """Read a scenario as `reading.read` does, and refuse also what a comparison of it would refuse."""
+    scenario, document = sourced(wanted, settings)
+    refuse(document, _problems(scenario, document.values))
+    return scenario
+
+
+def named_variants(scenario: Scenario) -> tuple[str, ...]:
+    """Return the variants that are compared with the base; UsageError if there is none."""
+    names = _others(scenario)
+    if names:
+        return names
+    base = scenario.comparing.base
+    left = [name for name in scenario.variants if name != base]
+    among = f"another variant: {', '.join(left)}"
+    command = f"seatrial compare {source.scenario_name(scenario.path)} --variants {','.join(left)}"
+    raise UsageError(
+        "there is nothing to compare",
+        where=str(scenario.path),
+        seen=f"only the base, {base!r}",
+        expected=among if left else "at least one more variant, under `variants` or `grid`",
+        hint=command if left else _selfcheck(scenario),
+    )
+
+
+def refuse_equals(scenario: Scenario, names: Sequence[str]) -> None:
+    """Raise UsageError for two variants that differ in nothing: there is no difference to find."""
+    for one, other in _equals(scenario, names):
+        raise UsageError(
+            f"the variants {other!r} and {one!r} differ in nothing",
+            where=str(scenario.path),
+            expected=_DIFFERENT,
+            hint=_selfcheck(scenario),
+        )
+
+
+def refuse_short(scenario: Scenario, variants: int, design: Design) -> None:
+    """Raise UsageError for a budget of time in which not even the load of one block of so many variants fits."""
+    time_s, least_s = scenario.comparing.time_s, _least_s(scenario, variants, design)
+    if time_s is None or time_s >= least_s:
+        return
+    whose = "one variant" if variants == 1 else f"{variants} variants"
+    shorter = "fewer compare.slices" if design is Design.SLICES else "a shorter --duration"
+    raise UsageError(
+        "the budget of time is too short for one block",
+        where=str(scenario.path),
+        seen=f"{time_s:g} s",
+        expected=f"at least {least_s:g} s, for warm-up and window of {whose}; stacks come up and go beside that",
+        hint=f"--time {math.ceil(_BLOCKS_OF_HINT * least_s / 60)}m, or {shorter}",
+    )
+
+
+def _problems(scenario: Scenario, values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what a comparison of the scenario as it stands refuses; one without variants is for other commands."""
+    comparing, listed = scenario.comparing, values.get("variants") or {}
+    others = _others(scenario)
+    names = (comparing.base, *others)
+    for one, other in _equals(scenario, names):
+        place = ("variants", one) if one in listed else ("grid",)
+        yield Problem(place, f"the variants {other!r} and {one!r} differ in nothing; {_DIFFERENT} is expected")
+    if comparing.variants and not others:
+        yield Problem(("compare", "variants"), f"compare.variants names only the base, {comparing.base!r}")
+    least_s = _least_s(scenario, len(names), comparing.design)
+    if comparing.time_s is not None and others and comparing.time_s < least_s:
+        text = f"compare.time ({comparing.time_s:g} s) is too short for one block"
+        yield Problem(("compare", "time"), text, f"warm-up and window of {len(names)} variants take {least_s:g} s")
+
+
+def _others(scenario: Scenario) -> tuple[str, ...]:
+    """Return the variants that are compared with the base, each once."""
+    comparing = scenario.comparing
+    names = dict.fromkeys(comparing.variants or scenario.variants)
+    return tuple(name for name in names if name != comparing.base)
+
+
+def _equals(scenario: Scenario, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield each of these variants that differs in nothing from one before it, with that one."""
+    changed = [(name, _changes(scenario.variants[name], scenario)) for name in names]
+    for index, (name, changes) in enumerate(changed):
+        other = next((before for before, same in changed[:index] if same == changes), None)
+        if other is not None:
+            yield name, other
+
+
+def _changes(variant: Variant, scenario: Scenario) -> tuple[Any, ...]:
+    files = {old: new for old, new in variant.files.items() if old != new}
+    return variant.compose, files, {**scenario.load.parameters, **variant.parameters}
+
+
+def _least_s(scenario: Scenario, variants: int, design: Design | None) -> float:
+    """Return how long the load of one block lasts at least, in seconds; without a design, of the shorter.
+
+    The time for stacks to come up and requests to drain is unknown, and not counted.
+    """
+    load, comparing = scenario.load, scenario.comparing
+    warmup_s = min(load.warmup_s, _STABLE_AFTER_S) if load.stable else load.warmup_s
+    window_s = {Design.RUNS: load.duration_s, Design.SLICES: comparing.slices * comparing.slice_s}
+    return variants * (warmup_s + (min(window_s.values()) if design is None else window_s[design]))
+
+
+def _selfcheck(scenario: Scenario) -> str:
+    base = scenario.comparing.base
+    named_base = "" if base == "base" else f" --base {shlex.quote(base)}"
+    return f"seatrial selfcheck {source.scenario_name(scenario.path)}{named_base}"

@@ -1,18 +1,90 @@
-"""Chooses an engine for the stack, and runs the stack with it."""
+"""The engines `compose`, `local` and `attach`: choosing one and bringing a stack up with it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
-from seatrial.errors import EngineUnavailable, UsageError
-from seatrial.model import EngineName, Say, Stack, StackSpec
-from seatrial.stack import attach as attaching
+from seatrial.errors import EngineUnavailable, SeatrialError, UsageError
+from seatrial.model import EngineName, Say, Service, Stack, StackSpec
 from seatrial.stack import compose, local
-from seatrial.stack.compose_version import compose_version
-from seatrial.stack.daemon import PING_S, connect
-from seatrial.stack.processes import Guard
+from seatrial.stack.compose import compose_version
+from seatrial.stack.containers import (
+    PING_S,
+    PROJECT,
+    ProjectContainers,
+    all_addresses,
+    as_services,
+    connect,
+    daemon_facts,
+    find_containers,
+    shares_this_host,
+)
+from seatrial.stack.logs import LogKeeper
+from seatrial.stack.processes import ProcessGuard
+from seatrial.stack.readiness import ReadinessWatch, Route, await_ready, route_to
+from seatrial.wire.redaction import Redactor
+
+
+@contextmanager
+def attached(project_or_label: str, spec: StackSpec) -> Iterator[Stack]:
+    """Find the running containers of a Compose project, or with a `label=value`, and wait for the probes.
+
+    UsageError, with what is up, if nothing matches. At the end only what they logged meanwhile is copied.
+    """
+    spec.logs.mkdir(parents=True, exist_ok=True)
+    with closing(connect()) as client:
+        project = find_containers(client, project_or_label, Redactor(spec.environment))
+        stack = _described(project, project_or_label, spec)
+        door = None if spec.front_door is None else spec.front_door.service
+        watch = ReadinessWatch(watch=lambda: None, report=lambda: project.report(door))
+        await_ready(stack.url, spec.probes, watch)
+        since_s = int(time.time())
+        try:
+            yield stack
+        finally:
+            with suppress(SeatrialError):  # the stack's owner may have removed it meanwhile
+                LogKeeper(project=project, folder=spec.logs, files={}, since_epoch_s=since_s).save()
+
+
+def attached_services(project_or_label: str) -> tuple[Service, ...]:
+    """Return the running services of a Compose project, or with a `label=value`; UsageError if there are none."""
+    with closing(connect()) as client:
+        return as_services(find_containers(client, project_or_label, Redactor({})).running())
+
+
+def _described(project: ProjectContainers, project_or_label: str, spec: StackSpec) -> Stack:
+    """Return what runs; without a front door any service of it stands for its project."""
+    containers, front_door = project.running(), spec.front_door
+    door = next((one for one in containers if front_door is None or one.service == front_door.service), None)
+    if door is None:
+        name = "" if front_door is None else f" {front_door.service!r}"
+        raise UsageError(
+            f"no running service{name} in {project_or_label!r}",
+            seen=f"services {', '.join(one.service for one in containers)}",
+            expected="the front door's service" if front_door is not None else "at least one",
+        )
+    inspected = project.inspect(door.id)
+    route = Route() if front_door is None else route_to(project.client, inspected, front_door)
+    return Stack(
+        engine=EngineName.ATTACH,
+        project=(inspected["Config"].get("Labels") or {}).get(PROJECT, ""),
+        url=route.url,
+        via=route.via,
+        public_url=route.public_url,
+        addresses=all_addresses(containers),
+        services=as_services(containers),
+        environment=spec.environment,
+        facts={
+            "engine": EngineName.ATTACH.value,
+            "via": route.via,
+            **daemon_facts(project.client),
+            "images": {one.service: one.image for one in containers},
+            "cores": [] if shares_this_host(project.client) else None,
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +139,7 @@ def docker_and_compose() -> str:
 
 
 @contextmanager
-def running(choice: Choice, spec: StackSpec, guard: Guard, say: Say) -> Iterator[Stack]:
+def running(choice: Choice, spec: StackSpec, guard: ProcessGuard, say: Say) -> Iterator[Stack]:
     """Bring the stack up, wait until it is ready, and remove it at the end, also after a failure.
 
     With `attach`, `spec.project` names what is already up, and nothing is changed.
@@ -78,6 +150,6 @@ def running(choice: Choice, spec: StackSpec, guard: Guard, say: Say) -> Iterator
         case EngineName.LOCAL:
             engine = local.running(spec, guard, say)
         case EngineName.ATTACH:
-            engine = attaching.attached(spec.project, spec)
+            engine = attached(spec.project, spec)
     with engine as stack:
         yield stack

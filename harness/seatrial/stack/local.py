@@ -1,25 +1,142 @@
-"""The `local` engine: the services of a stack as processes of this host, for machines without Docker."""
+"""The embedded engine: services as processes of this host."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
+import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seatrial.errors import EngineUnavailable, NotReady, PortTaken, ServiceExited
+from seatrial.errors import EngineUnavailable, NotReady, PortTaken, ServiceExited, UsageError
 from seatrial.model import EngineName, Say, Service, Stack, StackSpec
-from seatrial.stack.cores import on_cores
-from seatrial.stack.local_files import Place, door_port, free_ports, place
-from seatrial.stack.local_plan import LocalService, plan
+from seatrial.stack.local_plan import MAIN, LocalService, names, plan
 from seatrial.stack.logs import write_clean
-from seatrial.stack.processes import Guard, shielded
-from seatrial.stack.readiness_ import ReadinessWatch, await_ready
-from seatrial.wire.redaction_ import Redactor
+from seatrial.stack.processes import ProcessGuard, on_cores, shielded
+from seatrial.stack.readiness import ReadinessWatch, await_ready
+from seatrial.wire.redaction import Redactor
+
+Ports = Mapping[tuple[str, str], int]
+"""The port on the loopback address, by service and name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceFolder:
+    """The folders of one service, and the values of the names in its entry."""
+
+    service: LocalService
+    data: Path
+    config: Path
+    known: Mapping[str, str]
+    where: str
+
+    def fill(self, text: str) -> str:
+        """Fill in the names."""
+        return names(text, self.known, where=self.where)
+
+
+def free_ports(services: Sequence[LocalService], wanted: Mapping[tuple[str, str], int]) -> Ports:
+    """Choose a free loopback port for each port of each service; PortTaken if a wanted one is not free."""
+    chosen: dict[tuple[str, str], int] = {}
+    with contextlib.ExitStack() as sockets:  # open until all are chosen, so that no two are the same
+        for service in services:
+            for name in service.ports:
+                probe = sockets.enter_context(socket.socket())
+                # As a server would bind it: connections in TIME_WAIT do not count.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                port = wanted.get((service.name, name), 0)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError as error:
+                    if error.errno != errno.EADDRINUSE:
+                        raise
+                    raise PortTaken(
+                        f"the address 127.0.0.1:{port} is taken",
+                        hint=f"`ss -ltnp 'sport = :{port}'` shows the program; end that, or publish another port",
+                    ) from error
+                chosen[service.name, name] = probe.getsockname()[1]
+    return chosen
+
+
+def service_folder(service: LocalService, spec: StackSpec, ports: Ports) -> ServiceFolder:
+    """Make a service's folders, and put its configuration files there."""
+    base = spec.work / "local"
+    data, config, shared = base / "data" / service.name, base / "config" / service.name, base / "shared"
+    for folder in (data, config, shared):
+        folder.mkdir(parents=True, exist_ok=True)
+    known = {
+        **spec.environment,
+        **_port_names(service, ports),
+        "data": str(data.absolute()),
+        "shared": str(shared.absolute()),
+        "config": str(config.absolute()),
+        "stack": str(spec.folder.absolute()),
+    }
+    where = f"{spec.compose_file}: services.{service.name}.x-seatrial.local"
+    made = ServiceFolder(service=service, data=data, config=config, known=known, where=where)
+    _copy(made, spec)
+    return made
+
+
+def _port_names(service: LocalService, ports: Ports) -> dict[str, str]:
+    """Return `NAME.PORT.port` and `NAME.port` of every service, and `PORT.port` and `port` of this one."""
+    known: dict[str, str] = {}
+    for (owner, name), port in ports.items():
+        known.setdefault(f"{owner}.port", str(port))
+        known[f"{owner}.{name}.port"] = str(port)
+    for name in service.ports:
+        known.setdefault("port", str(ports[service.name, name]))
+        known.setdefault(f"{name}.port", str(ports[service.name, name]))
+    return known
+
+
+def _copy(made: ServiceFolder, spec: StackSpec) -> None:
+    texts = {}
+    for name in made.service.local.files:
+        source = (spec.folder / name).absolute()
+        source = spec.variant.files.get(source, source)
+        try:
+            texts[name] = source.read_text(encoding="utf-8")
+        except OSError as error:
+            raise UsageError("a configuration file can't be read", where=made.where, seen=str(error)) from error
+    for old, new in made.service.local.replace.items():
+        sought, replacement = old.replace("$$", "$"), made.fill(new)
+        if not any(sought in text for text in texts.values()):
+            raise UsageError(
+                f"{sought!r} is to be replaced, but no file has it",
+                where=made.where,
+                seen=f"looked in {', '.join(texts) or 'no file'}",
+                hint="the file, or the entry under `replace`, has changed without the other",
+            )
+        texts = {name: text.replace(sought, replacement) for name, text in texts.items()}
+    for name, text in texts.items():
+        copied = made.config / name
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        copied.write_text(text, encoding="utf-8")
+        shutil.copymode(spec.folder / name, copied)
+
+
+def door_port(services: Sequence[LocalService], spec: StackSpec) -> tuple[str, str] | None:
+    """Return which port of which service is the front door; the main one if none has its number."""
+    door = spec.front_door
+    if door is None:
+        return None
+    service = next(one for one in services if one.name == door.service)
+    for name, number in service.ports.items():
+        if number == door.port:
+            return service.name, name
+    if not service.ports:
+        raise UsageError(
+            f"the front door {service.name!r} has no port in its `local` entry", where=str(spec.compose_file)
+        )
+    return service.name, next(iter(service.ports), MAIN)
+
 
 _ONCE_S = 60.0
 _GRACE_S = 3.0
@@ -30,7 +147,7 @@ _MORE_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # where servers are, but not in 
 
 
 @contextmanager
-def running(spec: StackSpec, guard: Guard, say: Say) -> Iterator[Stack]:
+def running(spec: StackSpec, guard: ProcessGuard, say: Say) -> Iterator[Stack]:
     """Start the services in order, wait until the stack is ready, and end them when the context ends.
 
     Processes can't be kept as containers can: also a kept stack ends with the context.
@@ -45,7 +162,7 @@ def running(spec: StackSpec, guard: Guard, say: Say) -> Iterator[Stack]:
     engine = _Engine(spec=spec, guard=guard, say=say, redactor=Redactor(spec.environment))
     try:
         for service in services:
-            engine.start(place(service, spec, ports), programs[service.name])
+            engine.start(service_folder(service, spec, ports), programs[service.name])
         url = "" if door is None else f"http://127.0.0.1:{ports[door]}"
         if url:
             say(f"waiting until {url} is ready")
@@ -79,7 +196,7 @@ def find_programs(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Process:
-    place: Place
+    place: ServiceFolder
     child: subprocess.Popen[bytes]
     output: Path
 
@@ -91,12 +208,12 @@ class _Process:
 @dataclass(slots=True, kw_only=True)
 class _Engine:
     spec: StackSpec
-    guard: Guard
+    guard: ProcessGuard
     say: Say
     redactor: Redactor
     started: list[_Process] = field(default_factory=list)
 
-    def start(self, place: Place, program: str) -> None:
+    def start(self, place: ServiceFolder, program: str) -> None:
         """Start a service; a one-shot service is waited for."""
         service = place.service
         self.say(f"starting {service.name}")
@@ -203,5 +320,5 @@ class _Engine:
         return self.redactor.tail(text.splitlines(), count)
 
 
-def _log_files(place: Place) -> tuple[str, ...]:
+def _log_files(place: ServiceFolder) -> tuple[str, ...]:
     return tuple(place.fill(path) for path in place.service.local.logs)

@@ -1,4 +1,4 @@
-"""Saves the logs of containers before they are removed, without secrets."""
+"""Container logs saved without secrets."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from docker.errors import DockerException
 from requests import RequestException
 
 from seatrial.stack.containers import Container, ProjectContainers, bounded
-from seatrial.wire.redaction_ import Redactor
+from seatrial.wire.redaction import Redactor
 
 _PIECE_BYTES = 1 << 16
-
 Saving = tuple[str, Iterable[bytes]]
 """The name of a file, and what goes into it."""
 

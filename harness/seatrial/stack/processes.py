@@ -1,4 +1,4 @@
-"""Children in sessions of their own, which end with this process: the watchdog ends them after a `kill -9`."""
+"""Child processes in sessions of their own, which are ended in any case."""
 
 from __future__ import annotations
 
@@ -10,20 +10,112 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
 from seatrial.errors import Interrupted, StackFailed
-from seatrial.stack.processes_ import RUN_VARIABLE, Process, end_all, marked, of_sessions, process
+from seatrial.model import Spawn
+from seatrial.units import stat_fields
+from seatrial.wire.redaction import Redactor
+
+PROC = Path("/proc")
+RUN_VARIABLE = "SEATRIAL_RUN"
+_POLL_S = 0.03
+_KILL_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessEntry:
+    """One process as /proc/PID/stat shows it; `start_ticks` distinguish it from a later one with the same pid."""
+
+    pid: int
+    session: int
+    start_ticks: int
+    state: str
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is no zombie."""
+        return self.state not in {"Z", "X"}
+
+
+def process(pid: int, *, proc: Path = PROC) -> ProcessEntry | None:
+    """Return one process, or None if it is gone."""
+    try:
+        fields = stat_fields((proc / str(pid) / "stat").read_bytes())
+    except OSError:
+        return None
+    return ProcessEntry(pid=pid, session=int(fields[3]), start_ticks=int(fields[19]), state=fields[0].decode())
+
+
+def processes(*, proc: Path = PROC) -> Iterator[ProcessEntry]:
+    """Yield every process that this one may see."""
+    for name in [entry.name for entry in proc.iterdir()]:
+        shown = process(int(name), proc=proc) if name.isdecimal() else None
+        if shown is not None:
+            yield shown
+
+
+def of_sessions(sessions: Mapping[int, int], *, proc: Path = PROC) -> list[ProcessEntry]:
+    """Return the running processes of sessions, given as leader's pid to leader's `start_ticks`.
+
+    A session whose leader's pid now belongs to a later process is not ours any more.
+    """
+    running = list(processes(proc=proc))
+    reused = {one.pid for one in running if sessions.get(one.pid, one.start_ticks) != one.start_ticks}
+    ours = sessions.keys() - reused
+    return [one for one in running if one.session in ours and one.is_running]
+
+
+def marked(run_id: str, *, proc: Path = PROC) -> list[ProcessEntry]:
+    """Return the running processes, but this one, that were started with the run's id in their environment."""
+    mark = f"{RUN_VARIABLE}={run_id}".encode()
+    running = []
+    for one in processes(proc=proc):
+        with suppress(OSError):
+            environment = (proc / str(one.pid) / "environ").read_bytes().split(b"\0")
+            if mark in environment and one.pid != os.getpid() and one.is_running:
+                running.append(one)
+    return running
+
+
+def end_all(
+    find: Callable[[], Sequence[ProcessEntry]],
+    *,
+    grace_s: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """End what `find` returns: SIGTERM once to each, SIGKILL after the grace; False if some run 2 s later."""
+    terminated: set[tuple[int, int]] = set()
+    kill_at = clock() + grace_s
+    while running := find():
+        now = clock()
+        if now > kill_at + _KILL_S:
+            return False
+        for one in running:
+            with suppress(ProcessLookupError, PermissionError):
+                if now >= kill_at:
+                    os.kill(one.pid, signal.SIGKILL)
+                elif (one.pid, one.start_ticks) not in terminated:
+                    terminated.add((one.pid, one.start_ticks))
+                    os.kill(one.pid, signal.SIGTERM)
+        sleep(_POLL_S)
+    return True
+
 
 _READY_S = 20.0
 _WATCHDOG_S = 25.0
 _GRACE_S = 5.0
 
 
-class Guard:
+class ProcessGuard:
     """Starts children in sessions of their own, and ends them; made by `guarded`."""
 
     def __init__(self, run_id: str, watchdog: subprocess.Popen[bytes]) -> None:
@@ -113,7 +205,7 @@ class Guard:
         sessions = {pid: self._sessions[pid] for pid in leaders if pid in self._sessions}
         children = [self._children[pid] for pid in sessions]
 
-        def living() -> list[Process]:
+        def living() -> list[ProcessEntry]:
             for child in children:
                 child.poll()
             return of_sessions(sessions)
@@ -133,9 +225,9 @@ class Guard:
 
 
 @contextlib.contextmanager
-def guarded(run_id: str) -> Iterator[Guard]:
+def guarded(run_id: str) -> Iterator[ProcessGuard]:
     """Give a guard with its watchdog; at the end every child that still lives is ended, Ctrl-C or not."""
-    guard = Guard(run_id, _start_watchdog(run_id))
+    guard = ProcessGuard(run_id, _start_watchdog(run_id))
     try:
         yield guard
     finally:
@@ -179,7 +271,7 @@ def _start_watchdog(run_id: str) -> subprocess.Popen[bytes]:
     """
     env = {name: value for name, value in os.environ.items() if name != RUN_VARIABLE}
     watchdog = subprocess.Popen(
-        [sys.executable, "-P", "-m", "seatrial.stack.deadman", run_id],
+        [sys.executable, "-P", "-m", "seatrial.stack.watchdog", run_id],
         env=env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -191,3 +283,132 @@ def _start_watchdog(run_id: str) -> subprocess.Popen[bytes]:
         watchdog.wait()
         raise StackFailed("the watchdog, which cleans up after a crash, did not start", seen=f"{watchdog.args!r}")
     return watchdog
+
+
+_TAIL_LINES = 200
+_READ_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A child to run; its output is appended to `log` unless that is None.
+
+    With `output` its standard output goes there, as it is, and only its standard error to the log.
+    """
+
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str]
+    redactor: Redactor
+    log: Path | None
+    deadline_s: float
+    output: IO[bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramEnd:
+    """How a child ended; `code` is None when its deadline ended it, `lines` are the last ones, without secrets."""
+
+    code: int | None
+    lines: tuple[str, ...]
+
+    def tail(self, count: int = 20) -> str:
+        """Return the last lines as one text."""
+        return "\n".join(self.lines[-count:])
+
+
+def run_guarded(
+    job: Job,
+    guard: ProcessGuard,
+    *,
+    tick: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> ProgramEnd:
+    """Run to the end; `tick` is called ten times a second and may raise, which ends the child."""
+    stderr = subprocess.STDOUT if job.output is None else subprocess.PIPE
+    child = guard.spawn(job.argv, env=job.env, cwd=job.cwd, stdout=job.output or subprocess.PIPE, stderr=stderr)
+    lines = _Lines(job)
+    until = clock() + job.deadline_s
+    try:
+        while child.poll() is None and clock() < until:
+            lines.read(child, _READ_S)
+            tick()
+        code = child.poll()
+        lines.read(child, 0.0)
+    finally:
+        guard.end(child)
+        for pipe in (child.stdout, child.stderr):
+            if pipe is not None:
+                pipe.close()
+        lines.close()
+    return ProgramEnd(code=code, lines=tuple(lines.last))
+
+
+class _Lines:
+    """The output of a child by lines, without secrets: all in the log, the last ones kept."""
+
+    def __init__(self, job: Job) -> None:
+        self.last: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._job = job
+        self._rest = b""
+        self._log = None if job.log is None else job.log.open("ab")
+
+    def read(self, child: subprocess.Popen[bytes], wait_s: float) -> None:
+        """Read what there is, at most a thousand pieces."""
+        pipe = child.stdout or child.stderr
+        for _ in range(1000):
+            if pipe is None or not select.select([pipe], [], [], wait_s)[0]:
+                return
+            piece = os.read(pipe.fileno(), 65536)
+            if not piece:
+                time.sleep(wait_s)  # the pipe is closed, the child still runs
+                return
+            *whole, self._rest = (self._rest + piece).split(b"\n")
+            for line in whole:
+                self._add(line)
+            wait_s = 0.0
+
+    def close(self) -> None:
+        """Log the unfinished line, and close the log."""
+        if self._rest:
+            self._add(self._rest)
+        if self._log is not None:
+            self._log.close()
+
+    def _add(self, line: bytes) -> None:
+        clean = self._job.redactor.line(line)
+        self.last.append(clean.decode(errors="replace").rstrip())
+        if self._log is not None:
+            self._log.write(clean + b"\n")
+
+
+def on_cores(spawn: Spawn, cores: Collection[int]) -> Spawn:
+    """Return a spawn whose children run only on `cores`, from their first instruction on; on all if none is named.
+
+    A child inherits the affinity of the thread that forks it (sched_setaffinity(2)). To set the child's own after
+    its start would come too late for the threads that it has by then, and for what it has read of its cores.
+    """
+    return _OnCores(spawn, tuple(cores)) if cores else spawn
+
+
+class _OnCores:
+    def __init__(self, spawn: Spawn, cores: tuple[int, ...]) -> None:
+        self._spawn = spawn
+        self._cores = cores
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdin: int | IO[bytes] | None = None,
+        stdout: int | IO[bytes] | None = None,
+        stderr: int | IO[bytes] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, self._cores)
+        try:
+            return self._spawn(argv, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr)
+        finally:
+            os.sched_setaffinity(0, before)

@@ -1,20 +1,25 @@
-"""The route from this host to the front door of a stack in containers."""
+"""The route to the front door, readiness probes, and the seeding command."""
 
 from __future__ import annotations
 
 import os
 import socket
+import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import docker
+import requests
 
-from seatrial.errors import StackFailed
-from seatrial.model import FrontDoor
-from seatrial.stack.daemon import daemon_address, daemon_host, talking
-from seatrial.stack.processes_ import PROC
+from seatrial.errors import NotReady, SeedFailed, StackFailed
+from seatrial.model import FrontDoor, HttpProbe, Probe, Stack, StackSpec
+from seatrial.stack import processes
+from seatrial.stack.containers import daemon_address, daemon_host, talking
+from seatrial.stack.processes import PROC, Job, ProcessGuard
+from seatrial.wire.redaction import Redactor
 
 _CONNECT_S = 1.0
 _HTTP = 80
@@ -117,3 +122,119 @@ def _published(settings: Mapping[str, Any], port: int, daemon_host: str) -> str:
 
 def _url(host: str, port: int) -> str:
     return f"http://{host}" if port == _HTTP else f"http://{host}:{port}"
+
+
+AGENT = "seatrial-probe"
+_IN_A_ROW = 3
+_PAUSE_S = 0.1
+_ANSWER_S = 2.0
+Ask = Callable[[str], int]
+"""GET an address: the status, or OSError (which requests' errors are)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadinessWatch:
+    """What is done during the wait: `watch` may raise, `report` returns the services' states for the error."""
+
+    watch: Callable[[], None]
+    report: Callable[[], str]
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+def await_ready(url: str, probes: tuple[Probe, ...], watch: ReadinessWatch, *, ask: Ask | None = None) -> None:
+    """Try each probe until it succeeds three times in a row; NotReady when its time is over."""
+    if ask is not None:
+        for probe in probes:
+            _await(url, probe, watch, ask)
+        return
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy can't reach the stack
+        session.headers["User-Agent"] = AGENT
+        for probe in probes:
+            _await(url, probe, watch, lambda address: _status(session, address))
+
+
+def _await(url: str, probe: HttpProbe, watch: ReadinessWatch, ask: Ask) -> None:
+    started = watch.clock()
+    successes, last = 0, "nothing"
+    while successes < _IN_A_ROW:
+        watch.watch()
+        waited_s = watch.clock() - started
+        if waited_s > probe.within_s:
+            raise NotReady(
+                f"the stack is not ready after {waited_s:.0f} s",
+                where=f"GET {url}{probe.path}",
+                seen=f"{last}\n{watch.report()}",
+                expected=f"{probe.expect}, {_IN_A_ROW} times in a row, within {probe.within_s:g} s",
+                hint="raise `within`, or mend what the log complains about",
+            )
+        try:
+            status = ask(url + probe.path)
+            successes = successes + 1 if status == probe.expect else 0
+            last = f"status {status}"
+        except OSError as error:
+            successes, last = 0, _short(error)
+        watch.sleep(_PAUSE_S)
+
+
+def _status(session: requests.Session, address: str) -> int:
+    with session.get(address, allow_redirects=False, timeout=_ANSWER_S, stream=True) as answer:
+        return answer.status_code
+
+
+def _short(error: OSError) -> str:
+    text = str(error)
+    for known in ("Connection refused", "timed out", "Connection reset", "No route to host"):
+        if known in text:
+            return known.lower()
+    return f"{type(error).__name__}: {text}"
+
+
+def seed(
+    spec: StackSpec,
+    stack: Stack,
+    command: tuple[str, ...],
+    catalogue: Path,
+    guard: ProcessGuard,
+    timeout_s: float = 300,
+) -> None:
+    """Run the command in the stack folder, with the spec's environment, which holds the secrets.
+
+    SEATRIAL_FRONT_DOOR (empty without one) and SEATRIAL_CATALOGUE are set for it; `python` as the first word means
+    this interpreter. SeedFailed if the command can't be started, fails, runs longer than `timeout_s`, or writes no
+    catalogue.
+    """
+    if not command:
+        return
+    spec.logs.mkdir(parents=True, exist_ok=True)
+    job = Job(
+        argv=(sys.executable, *command[1:]) if command[0] == "python" else command,
+        cwd=spec.folder,
+        env={
+            **os.environ,
+            **spec.environment,
+            "SEATRIAL_FRONT_DOOR": stack.url,
+            "SEATRIAL_CATALOGUE": str(catalogue.absolute()),
+            "NO_PROXY": ",".join(stack.addresses),  # a proxy can't reach the stack
+            "PYTHONDONTWRITEBYTECODE": "1",  # nothing is written into the stack folder
+            "PYTHONUNBUFFERED": "1",
+        },
+        redactor=Redactor(spec.environment),
+        log=spec.logs / "seed.log",
+        deadline_s=timeout_s,
+    )
+    try:
+        ended = processes.run_guarded(job, guard)
+    except OSError as error:
+        raise SeedFailed("the seeding command can't be started", where=command[0], seen=str(error)) from error
+    where = " ".join(command)
+    if ended.code != 0:
+        what = (
+            f"did not end within {timeout_s:g} s" if ended.code is None else f"failed with exit code {ended.code}"
+        )
+        hint = f"SEATRIAL_FRONT_DOOR={stack.url}; the whole log is {job.log}"
+        raise SeedFailed(f"seeding {what}", where=where, seen=ended.tail() or "it wrote nothing", hint=hint)
+    if not catalogue.is_file():
+        expected = f"the file {catalogue} ($SEATRIAL_CATALOGUE)"
+        raise SeedFailed("seeding wrote no catalogue", where=where, expected=expected)

@@ -1,6 +1,6 @@
-"""The watchdog: a process that ends and removes what a harness that was killed left running.
+"""The process that ends children and removes containers after the harness was killed.
 
-`python -m seatrial.stack.deadman RUN` reads JSON lines on its standard input: `{"session": pid, "start_ticks": n}`
+`python -m seatrial.stack.watchdog RUN` reads JSON lines on standard input: `{"session": pid, "start_ticks": n}`
 and `{"ended": pid}` for children, `{"docker": run}` when containers of a run may exist, `{"keep": run}` when they
 are to stay, `{"litter": folder}`, `{"log": file}`, and `{"done": true}`. The end of the input without `done` is
 the death of the harness.
@@ -22,9 +22,9 @@ from docker.errors import DockerException
 from requests import RequestException
 
 from seatrial.errors import EngineUnavailable
-from seatrial.stack.daemon import connect
-from seatrial.stack.processes_ import end_all, marked, of_sessions
-from seatrial.stack.removal import remove_all
+from seatrial.stack.cleanup import remove_all
+from seatrial.stack.containers import connect
+from seatrial.stack.processes import end_all, marked, of_sessions
 
 _GRACE_S = 2.0
 _LOOK_AGAIN_S = 3.0  # a `docker compose up` that is ended may have one more container on its way

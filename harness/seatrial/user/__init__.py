@@ -1,4 +1,4 @@
-"""What a locustfile builds on: a user with a lean HTTP client whose every request and flow is recorded."""
+"""The base class of Seatrial's users: LeanUser."""
 
 from __future__ import annotations
 
@@ -19,16 +19,13 @@ from locust.user.task import LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.http.client import Client
-from seatrial.http.connection import Timeouts
-from seatrial.http.messages import Manners
+from seatrial.http.messages import ClientOptions, Timeouts, outcome_of_exception, split_url
 from seatrial.http.network import Sockets
-from seatrial.http.origin import split_url
-from seatrial.user.diary import without_secrets
-from seatrial.user.flows import Flow, broken_off, current_flow
+from seatrial.user.flows import Flow, Parallel, current_flow, side_by_side
 from seatrial.user.options import offer
-from seatrial.user.pace import Pace
-from seatrial.user.parallel import Parallel, side_by_side
+from seatrial.user.pacing import Pacing
 from seatrial.user.session import Session, refuse_options
+from seatrial.user.standalone import without_secrets
 
 _HOSTS = "http://HOST[:PORT], https://HOST[:PORT] or http+unix://%2FPATH"
 _GIVE_HOST = "give --host, or set `host` on the user class"
@@ -94,7 +91,7 @@ class LeanUser(User):
             if headless and self.environment.process_exit_code is None:  # in the web UI one may try again
                 self.session.refuse(error)
             raise error
-        manners = Manners(self.user_agent, keep_alive=self.keep_alive, timeouts=self.timeouts)
+        manners = ClientOptions(self.user_agent, keep_alive=self.keep_alive, timeouts=self.timeouts)
         sockets = Sockets(source=self.source_address, receive_buffer_bytes=self.receive_buffer_bytes)
         network = self.session.network(verify=self.verify_tls, ca_file=self.ca_file, sockets=sockets)
         return Client(self.host, self.endpoints, manners, network, self._ledger)
@@ -130,7 +127,7 @@ class LeanUser(User):
         except _ON_PURPOSE:
             raise
         except BaseException as error:
-            flow.fail(broken_off(error))
+            flow.fail(outcome_of_exception(error))
             raise
         finally:
             current_flow.reset(token)
@@ -165,10 +162,10 @@ class LeanUser(User):
         self.random = random.Random(f"{self.session.seed}/{self.number}")  # noqa: S311  (a choice of load)
         self._ledger = self.session.ledger(self, self.number)
         open_model = self.session.open_model
-        self._pace: Pace | None = None
+        self._pace: Pacing | None = None
         open_model.admit(type(self))
         if open_model.paces:
-            self._pace = Pace(self, self._ledger, open_model.arrivals, self.session.gate)
+            self._pace = Pacing(self, self._ledger, open_model.arrivals, self.session.gate)
         host = self.host or ""
         try:
             if host:  # without one the client, when it is first used, ends the test

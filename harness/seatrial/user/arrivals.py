@@ -1,4 +1,4 @@
-"""The open model in one process: arrivals come when they are due, whatever the server does, and users serve them.
+"""Handing arrivals to idle users; late and dropped arrivals.
 
 An arrival that finds an idle user is begun at once. One that finds none waits, first come, first served: it is
 late. One that has waited LATE_LIMIT_S is dropped, and so is all that waits when the run ends: both are recorded,
@@ -19,10 +19,45 @@ import gevent
 from gevent.hub import Waiter
 
 from seatrial.units import NS_PER_S
-from seatrial.user.alarm import Alarm
-from seatrial.user.feed import Feed
-from seatrial.user.gate import Gate
-from seatrial.user.tally import TOOK, Tally
+from seatrial.user.gate import Gate, InterruptibleSleep
+from seatrial.user.schedule import ArrivalFeed
+
+COUNTS = ("arrivals", "arrivals_completed", "arrivals_late", "arrivals_dropped")
+TOOK = "arrivals_took_ns"
+"""Told with the counts, and no column: the time from moment to end, summed over the completed."""
+
+
+class ArrivalCounts:
+    """Counts nothing until `begin`: in the closed model there are no arrivals that could have been late."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._slips_ns: list[int] = []
+
+    def begin(self) -> None:
+        """Count from now on; again does nothing."""
+        self._counts = self._counts or dict.fromkeys((*COUNTS, TOOK), 0)
+
+    def add(self, name: str, number: int = 1) -> None:
+        """Count one more of `COUNTS`, or so much of `TOOK`."""
+        self._counts[name] += number
+
+    def slipped(self, slip_ns: int) -> None:
+        """Note how late an arrival was begun that found an idle user at its moment."""
+        self._slips_ns.append(slip_ns)
+
+    def take(self) -> tuple[dict[str, int | None], int | None]:
+        """Return the counts and the 99th percentile (nearest rank) of the slip, and begin anew.
+
+        The counts are None where nothing began; the slip is None where no arrival found an idle user.
+        """
+        if not self._counts:
+            return dict.fromkeys(COUNTS), None
+        counts: dict[str, int | None] = {**self._counts}
+        self._counts = dict.fromkeys((*COUNTS, TOOK), 0)
+        slips_ns, self._slips_ns = sorted(self._slips_ns), []
+        return counts, slips_ns[-(-99 * len(slips_ns) // 100) - 1] if slips_ns else None
+
 
 LATE_LIMIT_S = 10.0
 GRACE_NS = 5_000_000
@@ -37,7 +72,7 @@ class Arrivals:
 
     def __init__(
         self,
-        feed: Feed,
+        feed: ArrivalFeed,
         gate: Gate,
         dropped: Callable[[int, int], None],
         *,
@@ -53,9 +88,9 @@ class Arrivals:
         self._idle: OrderedDict[Any, int] = OrderedDict()
         self._handed: dict[Any, tuple[int, bool]] = {}
         self._waiting: deque[int] = deque()
-        self._tally = Tally()
+        self._tally = ArrivalCounts()
         self._changed = False
-        self._alarm = Alarm(clock)
+        self._alarm = InterruptibleSleep(clock)
         gate.on_change(before=self._catch_up, after=self._catch_up)
 
     def begin(self) -> None:

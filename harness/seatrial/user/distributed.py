@@ -1,23 +1,128 @@
-"""Locust's own worker processes share the arrivals of a rate: what the master tells, and a worker hears.
+"""`--rate` and user numbers across Locust's own workers.
 
 A worker's share follows its number of users: looked at once a second, told when it has changed.
+
+At the start of a test Locust's master tells each worker its place in the order in which Locust hands out users,
+and how many there are. With them a worker counts in steps.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import count
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import gevent
 from locust.env import Environment
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
 from seatrial.errors import SeatrialError
-from seatrial.user import numbering
 from seatrial.wire.rates import Rate, shares
+
+PLACE = "seatrial_place"
+BLOCK = 1 << 20
+"""So many users one set of workers may have, over all its tests; the next set's numbers begin behind them."""
+_LATE_COMERS = 1 << 31
+_BLOCKS = _LATE_COMERS // BLOCK
+_attended: WeakSet[Environment] = WeakSet()
+_numbers: WeakKeyDictionary[Environment, UserNumbers] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberedPlace:
+    """One of `workers` processes, whose users have the numbers from `first` on."""
+
+    place: int
+    workers: int
+    first: int = 0
+
+
+class UserNumbers:
+    """Gives the numbers of one process; `worker` is its index, None where there is no master to give one."""
+
+    def __init__(self, worker: int | None = None) -> None:
+        self._numbers: Iterator[int] = count()
+        if worker is not None:  # until its place is told: it came while the test was going on
+            self._numbers = count(_LATE_COMERS + max(worker, 0) % _BLOCKS * BLOCK)
+        self._place: NumberedPlace | None = None
+
+    @staticmethod
+    def of(environment: Environment) -> UserNumbers:
+        """Return those of this environment."""
+        runner: Any = environment.runner
+        if environment not in _numbers:
+            _numbers[environment] = UserNumbers(runner.worker_index if isinstance(runner, WorkerRunner) else None)
+        return _numbers[environment]
+
+    def next(self) -> int:
+        """Return the next user's number."""
+        return next(self._numbers)
+
+    def take_place(self, place: NumberedPlace) -> None:
+        """Count from this place on; the same one again changes nothing."""
+        if place != self._place:
+            self._place = place
+            self._numbers = count(place.first + place.place, place.workers)
+
+
+class NumberBlocks:
+    """The master's part; workers that are others than before get a block of numbers of their own."""
+
+    def __init__(self) -> None:
+        self._order: list[str] = []
+        self._blocks = count()
+        self._first = 0
+
+    def of(self, workers: Sequence[str]) -> dict[str, NumberedPlace]:
+        """Return the place of each worker in a test that begins."""
+        order = order_of(workers)
+        if order and order != self._order:
+            self._order, self._first = order, next(self._blocks) % _BLOCKS * BLOCK
+        return {
+            worker: NumberedPlace(place=place, workers=len(order), first=self._first)
+            for place, worker in enumerate(order)
+        }
+
+
+def attend_numbers(environment: Environment) -> None:
+    """Have a master tell places, and a worker hear its own; a second call does nothing."""
+    if environment in _attended:
+        return
+    _attended.add(environment)
+    runner: Any = environment.runner
+    if isinstance(runner, WorkerRunner):
+        runner.register_message(PLACE, lambda msg, **_: _hear(environment, msg.data))
+    elif isinstance(runner, MasterRunner):
+        places = NumberBlocks()
+        events: Any = environment.events
+        events.test_start.add_listener(lambda **_: _tell(runner, places))
+
+
+def _hear(environment: Environment, told: Mapping[str, int]) -> None:
+    UserNumbers.of(environment).take_place(NumberedPlace(**told))
+
+
+def _tell(runner: MasterRunner, places: NumberBlocks) -> None:
+    nodes = runner.clients.ready + runner.clients.running + runner.clients.spawning
+    for worker, place in places.of([node.id for node in nodes]).items():
+        runner.send_message(PLACE, asdict(place), worker)
+
+
+def order_of(workers: Sequence[str]) -> list[str]:
+    """Return workers in the order in which Locust's dispatcher hands out users: host by host in turns, by id."""
+    seen: Counter[str] = Counter()
+    turns: dict[str, int] = {}
+    for worker in sorted(workers):
+        host = worker.split("_")[0]
+        turns[worker] = seen[host]
+        seen[host] += 1
+    return sorted(workers, key=lambda worker: (turns[worker], worker))
+
 
 SHARE = "seatrial_share"
 _LOOK_S = 1.0
@@ -26,10 +131,10 @@ _LEAD_S = 0.25
 _CLOCK_READINGS = 16
 Message = Mapping[str, Any]
 _log = logging.getLogger("seatrial.user")
-_inboxes: WeakKeyDictionary[Environment, Inbox] = WeakKeyDictionary()
+_inboxes: WeakKeyDictionary[Environment, ShareInbox] = WeakKeyDictionary()
 
 
-class Inbox:
+class ShareInbox:
     """What the master has told this process; `on_share` is called with each share from now on."""
 
     def __init__(self) -> None:
@@ -37,9 +142,9 @@ class Inbox:
         self._listener: Callable[[Message], object] | None = None
 
     @staticmethod
-    def of(environment: Environment) -> Inbox:
+    def of(environment: Environment) -> ShareInbox:
         """Return this environment's inbox."""
-        return _inboxes.setdefault(environment, Inbox())
+        return _inboxes.setdefault(environment, ShareInbox())
 
     def on_share(self, listener: Callable[[Message], object]) -> None:
         """Call `listener` with each share, also with the last one that came before."""
@@ -54,12 +159,12 @@ class Inbox:
             self._listener(msg.data)
 
 
-def attend(environment: Environment, told: Callable[[], Rate | None]) -> None:
+def attend_shares(environment: Environment, told: Callable[[], Rate | None]) -> None:
     """Take part in this process's runner; `told` returns the rate of a test, None in the closed model."""
     runner = environment.runner
-    numbering.attend(environment)
+    attend_numbers(environment)
     if isinstance(runner, WorkerRunner):
-        runner.register_message(SHARE, Inbox.of(environment).take_share)
+        runner.register_message(SHARE, ShareInbox.of(environment).take_share)
     elif isinstance(runner, MasterRunner):
         master = Shares(runner, told)
         events: Any = environment.events

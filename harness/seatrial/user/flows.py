@@ -1,27 +1,20 @@
-"""Flows: one task of a user, such as a pull or a login, with the requests that belong to it."""
+"""Flows (the tasks of a user), and requests side by side within one."""
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from functools import partial
 from typing import Any
 
+import gevent
 from gevent import GreenletExit
+from gevent.pool import Pool
+from locust.exception import StopUser
 
-from seatrial.http.response import Response
-from seatrial.wire.tables import UNKNOWN_USER, Outcome
-
-_END = (GreenletExit, KeyboardInterrupt, SystemExit)
-"""How the end of a run reaches a greenlet; gevent raises Ctrl-C in whichever one happens to be running."""
-
-
-class Abandoned(GreenletExit):
-    """Ends work that one user runs side by side when it is given up: the run itself goes on."""
-
-
-def broken_off(error: BaseException) -> Outcome:
-    """Return what an exception makes of a request or flow: `cut` by the end of the run, else `aborted`."""
-    return Outcome.CUT if isinstance(error, _END) and not isinstance(error, Abandoned) else Outcome.ABORTED
-
+from seatrial.http.messages import Abandoned, Response
+from seatrial.wire.streams import UNKNOWN_USER, Outcome
 
 current_flow: ContextVar[Flow | None] = ContextVar("current_flow", default=None)
 """The innermost flow of the running greenlet; `Parallel` hands it on to the greenlets that it spawns."""
@@ -108,3 +101,69 @@ def dropped_row(flow_id: int, due_ns: int, t_ns: int) -> dict[str, Any]:
     flow = Flow(flow_id, "arrival", "", t_ns, user=UNKNOWN_USER, outer=None)
     flow.t_intended_ns, flow.outcome = due_ns, Outcome.DROPPED
     return {**flow.row(t_ns), "user": None}
+
+
+class Parallel:
+    """At most `limit` greenlets at once; `spawn` waits for a free place."""
+
+    def __init__(self, limit: int) -> None:
+        self._pool = Pool(limit)
+        self._failure: BaseException | None = None
+
+    def spawn(self, work: Callable[..., object], *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  (what `work` takes)
+        """Run `work(*args, **kwargs)` beside the others, within the flow that is running now.
+
+        Raises the first exception that one of the others has raised, instead.
+        """
+        self._pool.wait_available()
+        self._raise()
+        self._pool.spawn(copy_context().run, self._guarded, partial(work, *args, **kwargs))
+
+    def join(self) -> None:
+        """Wait until all have ended, or one has raised an exception; raise that."""
+        while self._pool:
+            self._raise()
+            gevent.wait(list(self._pool), count=1)
+        self._raise()
+
+    def settle(self) -> None:
+        """Wait until all have ended, whatever they raised."""
+        self._pool.join()
+
+    def kill(self, reason: type[GreenletExit]) -> None:
+        """End what still runs, by an exception of this kind."""
+        self._pool.kill(reason, block=True)
+
+    def _guarded(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  (raised again in the user's own greenlet, by _raise)
+            self._failure = self._failure or error
+        except (KeyboardInterrupt, SystemExit):  # gevent takes it to the main greenlet, which ends the run soon:
+            self._failure = self._failure or GreenletExit()  # until then nothing more is begun
+            raise
+
+    def _raise(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+@contextmanager
+def side_by_side(limit: int) -> Iterator[Parallel]:
+    """Give a Parallel that is joined at the end of the block, and given up if the block is left in any other way.
+
+    StopUser gives nothing up: `flow` raises it once the run ends, when what runs may still end within the drain.
+    """
+    group = Parallel(limit)
+    reason: type[GreenletExit] = GreenletExit
+    try:
+        yield group
+        group.join()
+    except StopUser:
+        group.settle()
+        raise
+    except (Exception, Abandoned):
+        reason = Abandoned
+        raise
+    finally:
+        group.kill(reason)

@@ -1,35 +1,157 @@
-"""Users that are not ours (HttpUser, FastHttpUser, any User): let in as ours, recorded from Locust's events.
+"""Requests of any HttpUser or FastHttpUser, recorded from Locust's events.
 
 An event tells name, method, status, duration and the length of the body. It is silent about the first byte, the
 connection, the bytes sent, and a request that was in flight at the end: those stay null, or are not there.
+
+Locust names requests after their URLs in its summary, and has a traceback for every exception in a task.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import socket
+import ssl
 import time
+import traceback
+import zlib
+from collections.abc import Iterator
 from functools import wraps
+from http import client as http
 from typing import Any
 
 import gevent
 import locust
+import requests
+import urllib3.exceptions as pool
+from geventhttpclient._parser import HTTPParseError
+from geventhttpclient.response import HTTPConnectionClosed
+from geventhttpclient.useragent import BadStatusCode, EmptyResponse
 from locust import User
 from locust.env import Environment
-from locust.exception import StopUser
+from locust.exception import CatchResponseError, StopUser
 from locust.runners import MasterRunner
 
 from seatrial.errors import SeatrialError
-from seatrial.http.response import Response
+from seatrial.http.connection import UNREACHABLE
+from seatrial.http.messages import Response
 from seatrial.units import NS_PER_S
-from seatrial.user import log_lines, numbering
-from seatrial.user import standalone as recording
-from seatrial.user.diary import foreign_classes
-from seatrial.user.outcomes import outcome_of
+from seatrial.user import distributed, standalone
+from seatrial.user.health import DISTINCT_LIMIT
 from seatrial.user.session import Session
+from seatrial.user.standalone import foreign_classes
 from seatrial.wire.control import PLAN_VARIABLE
-from seatrial.wire.redaction import masked_url
-from seatrial.wire.streams import NULL
-from seatrial.wire.tables import LABEL_LIMIT, METHODS, UNKNOWN_USER
+from seatrial.wire.redaction import masked, masked_url
+from seatrial.wire.streams import LABEL_LIMIT, METHODS, NULL, UNKNOWN_USER, Outcome
+
+_LEAST_FAILED_STATUS = 400
+_DEEPEST = 12
+_KEPT_AS = ("reason", "original")
+"""Where urllib3's MaxRetryError and geventhttpclient's RetriesExceeded keep the exception behind them."""
+_CUT_OFF = "Incomplete response"
+"""How geventhttpclient's parser words the end of a connection in the middle of a body."""
+_BAD_STATUS = (requests.HTTPError, BadStatusCode)
+_KINDS: tuple[tuple[tuple[type[BaseException], ...], Outcome], ...] = (
+    ((ConnectionRefusedError, socket.gaierror, pool.NameResolutionError), Outcome.REFUSED),
+    ((TimeoutError, gevent.Timeout, requests.Timeout, pool.TimeoutError), Outcome.TIMEOUT),
+    ((http.IncompleteRead, pool.IncompleteRead), Outcome.TRUNCATED),
+    ((ConnectionResetError, BrokenPipeError, ConnectionAbortedError, EmptyResponse), Outcome.RESET),
+    (
+        (
+            *(ssl.SSLError, pool.SSLError, requests.exceptions.SSLError, http.HTTPException, HTTPParseError),
+            *(zlib.error, pool.DecodeError, requests.exceptions.ContentDecodingError),
+            *(requests.TooManyRedirects, requests.exceptions.InvalidHeader),
+        ),
+        Outcome.PROTOCOL,
+    ),
+    ((requests.exceptions.ChunkedEncodingError,), Outcome.TRUNCATED),
+    ((pool.NewConnectionError,), Outcome.REFUSED),
+)
+"""The first line wins that any exception of the chain belongs to: what lies deepest is what happened."""
+
+
+def outcome_of(status: int, exception: object, error: object = None) -> Outcome:
+    """Return the outcome of one event.
+
+    `status` is 0 without a response. `exception` is the event's; None means that Locust, or the locustfile's own
+    check, took it for a success, whatever the status. `error` is what the client keeps of a failure to which the
+    locustfile gave words of its own.
+    """
+    if exception is None or exception == "":
+        return Outcome.OK
+    if isinstance(exception, _BAD_STATUS):  # not what was being handled when the request was made
+        return Outcome.STATUS
+    if isinstance(exception, CatchResponseError):
+        exception = error if status == 0 else None
+    chain = list(_chain(exception)) if isinstance(exception, BaseException) else []
+    return _network(status, chain) or (Outcome.STATUS if status >= _LEAST_FAILED_STATUS else Outcome.REJECTED)
+
+
+def _network(status: int, chain: list[BaseException]) -> Outcome | None:
+    if any(isinstance(one, HTTPConnectionClosed) for one in chain):
+        return Outcome.TRUNCATED if status else Outcome.RESET
+    if any(isinstance(one, HTTPParseError) and _CUT_OFF in str(one) for one in chain):
+        return Outcome.TRUNCATED
+    for kinds, outcome in _KINDS:
+        if any(isinstance(one, kinds) for one in chain):
+            return outcome
+    if any(isinstance(one, OSError) and one.errno in UNREACHABLE for one in chain):
+        return Outcome.REFUSED
+    return None
+
+
+def _chain(exception: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, and those that it wraps in any of the ways that HTTP clients have."""
+    waiting, seen = [exception], set[int]()
+    while waiting and len(seen) < _DEEPEST:
+        one = waiting.pop(0)
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        told = (getattr(one, name, None) for name in _KEPT_AS)
+        wrapped = (one.__cause__, one.__context__, *told, *one.args)
+        waiting += [inner for inner in wrapped if isinstance(inner, BaseException)]
+
+
+_LOGGERS = ("", "locust", "locust.stats_logger")
+"""Those to which `locust.log.setup_logging` gives handlers."""
+_TASKS = "locust.user.task"
+
+
+def tidy() -> None:
+    """Install both filters in this process, whose log has been set up."""
+    logging.getLogger(_TASKS).addFilter(Distinct())
+    for handler in {handler for name in _LOGGERS for handler in logging.getLogger(name).handlers}:
+        handler.addFilter(Masked())
+
+
+class Distinct(logging.Filter):
+    """Lets each message pass once, and so many of them; that they were more, the count of errors tells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether it is new."""
+        text = record.getMessage()
+        if text in self._told or len(self._told) >= DISTINCT_LIMIT:
+            return False
+        self._told.add(text)
+        return True
+
+
+class Masked(logging.Filter):
+    """Takes secrets out of messages and tracebacks."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record; let it pass."""
+        record.msg, record.args = masked(record.getMessage()), None
+        if record.exc_info:
+            record.exc_text = masked("".join(traceback.format_exception(*record.exc_info)).rstrip())
+        return True
+
 
 SOURCE = "locust events"
 _NUMBER = "seatrial_user"
@@ -40,27 +162,27 @@ _LARGEST_STATUS = 65_535
 def listen() -> None:
     """Take part in this process's Locust, whatever it will run."""
     events: Any = locust.events
-    events.init_command_line_parser.add_listener(recording.add_option)
+    events.init_command_line_parser.add_listener(standalone.add_option)
     events.init.add_listener(_on_init)
 
 
 def _on_init(environment: Environment, runner: object, **_: object) -> None:
     if PLAN_VARIABLE in os.environ:
-        log_lines.tidy()
+        tidy()
     foreign = foreign_classes(environment)
     if foreign:
-        numbering.attend(environment)
+        distributed.attend_numbers(environment)
     if not foreign or isinstance(runner, MasterRunner):
         return
-    with recording.at_the_start():
-        if PLAN_VARIABLE not in os.environ and recording.plan_of(environment) is None:
+    with standalone.at_the_start():
+        if PLAN_VARIABLE not in os.environ and standalone.plan_of(environment) is None:
             return
         session = Session.of(environment)
     session.account.source = SOURCE
     for user_class in foreign:
         let_in(user_class, session)
     events: Any = environment.events
-    events.request.add_listener(Events(session).on_request)
+    events.request.add_listener(LocustEvents(session).on_request)
 
 
 def let_in(user_class: Any, session: Session) -> None:  # noqa: ANN401  (`run` is declared final)
@@ -82,7 +204,7 @@ def let_in(user_class: Any, session: Session) -> None:  # noqa: ANN401  (`run` i
     user_class.run = run
 
 
-class Events:
+class LocustEvents:
     """Turns Locust's `request` events into records."""
 
     def __init__(self, session: Session) -> None:

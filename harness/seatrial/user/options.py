@@ -1,4 +1,4 @@
-"""The options that every locustfile with a LeanUser has: `--rate`, `--arrivals`, `--rate-file`, `--record`."""
+"""Locust options added by Seatrial: `--rate`, `--arrivals`, `--rate-file`, `--record`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import locust
 from locust.env import Environment
 
 from seatrial.errors import SeatrialError, UsageError
-from seatrial.user import distributed as sharing
-from seatrial.user import standalone as recording
+from seatrial.user import distributed, standalone
 from seatrial.wire import rates
 from seatrial.wire.control import PLAN_VARIABLE, Plan
 from seatrial.wire.rates import ENCODING, Rate, Stretch
@@ -63,10 +62,10 @@ def add_options(parser: Any) -> None:  # noqa: ANN401  (Locust's parser takes mo
         metavar="FILE",
         help="Seatrial: like --rate, from lines `second,rate`: from each second on its rate (a second) holds",
     )
-    recording.add_option(parser)
+    standalone.add_option(parser)
 
 
-def told_rate(options: object) -> Rate | None:
+def rate_of(options: object) -> Rate | None:
     """Return the rate that the options ask for; UsageError if they contradict each other, or are not readable."""
     text, file, spacing = (getattr(options, name, None) for name in (_RATE, _FILE, _ARRIVALS))
     if text and file:
@@ -128,13 +127,13 @@ def _when_read(parser: Any, **_: object) -> None:  # noqa: ANN401  (as above)
 def _on_init(environment: Environment, **_: object) -> None:
     """Refuse a rate that can't be read, which Locust would only log; and take part in a distributed run."""
     try:
-        told_rate(environment.parsed_options)
+        rate_of(environment.parsed_options)
     except SeatrialError as error:
         sys.stderr.write(f"seatrial: {error}\n")
         raise SystemExit(error.exit_code) from None
-    sharing.attend(environment, partial(_rate_of, environment))
-    recording.hear_refusals(environment)
+    distributed.attend_shares(environment, partial(_rate_of, environment))
+    standalone.hear_refusals(environment)
 
 
 def _rate_of(environment: Environment) -> Rate | None:
-    return None if steered() else told_rate(environment.parsed_options)
+    return None if steered() else rate_of(environment.parsed_options)

@@ -1,26 +1,121 @@
-"""Who says what arrives: the harness by its messages, or the options of plain Locust; and what becomes of it."""
+"""When a user's next task begins: waits, arrivals, gate."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
-from locust import User
+from gevent import GreenletExit
+from locust import TaskSet, User
 from locust.env import Environment
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, WorkerRunner
+from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from seatrial.errors import SeatrialError, UsageError
 from seatrial.units import NS_PER_S
+from seatrial.user.accounting import RequestAccounting
 from seatrial.user.arrivals import Arrivals
-from seatrial.user.distributed import Inbox, Message, wall_minus_monotonic_ns
-from seatrial.user.feed import Feed
+from seatrial.user.distributed import Message, ShareInbox, wall_minus_monotonic_ns
 from seatrial.user.gate import Gate
-from seatrial.user.options import told_rate
-from seatrial.user.pace import refuse_own_waits
-from seatrial.user.schedule import Schedule
+from seatrial.user.options import rate_of
+from seatrial.user.schedule import ArrivalFeed, Schedule
 from seatrial.wire.rates import Rate
+
+_OWN_WAITS = ("wait_time", "wait", "min_wait", "max_wait", "wait_function")
+
+
+class Pacing:
+    """Takes the place of a user's `wait_time`, and lets its first task wait, too.
+
+    Locust calls `wait_time` in the state in which a user may be killed at once, and sleeps for what it returns; so
+    the wait can be done within, and 0 returned. What a user does between two waits belongs to one arrival, also
+    where Locust runs several tasks without a wait between them (`self.interrupt()`).
+    """
+
+    def __init__(self, user: Any, ledger: RequestAccounting, arrivals: Arrivals, gate: Gate) -> None:  # noqa: ANN401  (a User whose methods are replaced)
+        self._user = user
+        self._ledger = ledger
+        self._arrivals = arrivals
+        self._gate = gate
+        self._serving = False
+        self._driven = False
+        self._due_ns: int | None = None
+        self._began_due_ns = 0
+        self._own_wait = user.wait_time
+        self._own_start = user.on_start
+        self._user.wait_time, self._user.on_start = self._wait, self._start
+
+    def take_due_ns(self) -> int | None:
+        """Return when the arrival that is being served was due, to the first who asks; later ones get None."""
+        due_ns, self._due_ns = self._due_ns, None
+        return due_ns
+
+    def end(self) -> None:
+        """Take note that the task, or the user, has ended."""
+        if self._serving:
+            self._serving = False
+            self._due_ns = None
+            self._ledger.intend(None)
+            self._arrivals.completed(self._began_due_ns)
+
+    def _start(self) -> None:
+        self._own_start()
+        if self._is_driven():
+            self._user._state = LOCUST_STATE_WAITING  # noqa: SLF001  (as in TaskSet.wait: it may be killed here)
+            self._await_arrival()
+            self._user._state = LOCUST_STATE_RUNNING  # noqa: SLF001
+
+    def _wait(self) -> float:
+        self.end()
+        if self._is_driven():
+            self._await_arrival()
+            return 0.0
+        wait_s = self._own_wait() if self._own_wait else 0.0
+        if wait_s > 0:
+            gevent.sleep(wait_s)
+        self._gate.enter()
+        return 0.0
+
+    def _is_driven(self) -> bool:
+        """Tell whether arrivals drive this user, or did: when they have ended, its own waits don't come back."""
+        self._driven = self._driven or self._arrivals.on
+        return self._driven
+
+    def _await_arrival(self) -> None:
+        due_ns = self._arrivals.wait()
+        if self._user._state == LOCUST_STATE_STOPPING:  # noqa: SLF001  (woken before the kill reached it)
+            self._arrivals.give_back(due_ns)
+            raise GreenletExit
+        self._serving = True
+        self._due_ns = self._began_due_ns = due_ns
+        self._ledger.intend(due_ns)
+
+
+def refuse_own_waits(user_class: type[User]) -> None:
+    """Raise UsageError if a TaskSet of this class has a wait of its own, which arrivals could not replace."""
+    for task_set in _task_sets(user_class.tasks):
+        own = [name for cls in task_set.__mro__ if not _locusts(cls) for name in _OWN_WAITS if name in vars(cls)]
+        if own:
+            raise UsageError(
+                "a TaskSet with a wait of its own can't be driven by arrivals",
+                where=f"{user_class.__name__}: {task_set.__name__}",
+                seen=", ".join(dict.fromkeys(own)),
+                expected="that users wait for nothing but their next arrival",
+                hint="set wait_time on the user class only, where --rate replaces it",
+            )
+
+
+def _task_sets(tasks: Any) -> Iterator[type[TaskSet]]:  # noqa: ANN401  (list, or TaskSet, as Locust takes it)
+    for one in dict.fromkeys(tasks):
+        if isinstance(one, type) and issubclass(one, TaskSet):
+            yield one
+            yield from _task_sets(one.tasks)
+
+
+def _locusts(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] in {"locust", "builtins"}
 
 
 class OpenModel:
@@ -46,13 +141,13 @@ class OpenModel:
         self._wall_minus_monotonic_ns = 0
         self._refused: SeatrialError | None = None
         self._greenlets: list[gevent.Greenlet[..., object]] = []
-        self._feed = Feed(low=0.0, high=0.0, since_ns=time.monotonic_ns())  # nothing, until a share is told
+        self._feed = ArrivalFeed(low=0.0, high=0.0, since_ns=time.monotonic_ns())  # nothing, until a share is told
         self.arrivals = Arrivals(self._feed, gate, dropped)
         events: Any = environment.events
         events.test_stopping.add_listener(self._on_stopping)
         if not steered:
             events.test_start.add_listener(self._on_start)
-            Inbox.of(environment).on_share(self._on_share)
+            ShareInbox.of(environment).on_share(self._on_share)
             if getattr(environment.runner, "state", "") in {STATE_SPAWNING, STATE_RUNNING}:
                 self._on_start()
 
@@ -84,7 +179,7 @@ class OpenModel:
         """Begin with a test; one whose rate can't be read ends with its first user, and is not a closed one."""
         self._refused = None
         try:
-            rate = told_rate(self._environment.parsed_options)
+            rate = rate_of(self._environment.parsed_options)
         except SeatrialError as error:
             self._refused = error
             return

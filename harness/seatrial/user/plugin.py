@@ -1,8 +1,10 @@
-"""A second locustfile, beside one that knows nothing of Seatrial: its requests are recorded, its users gated.
+"""The second locustfile, which records a locustfile that knows nothing of Seatrial.
 
 `locust -f theirs.py,THIS_FILE`. It has no user class; beside a locustfile whose users are all LeanUsers it does
 nothing but offer `--record`.
 """
+
+from __future__ import annotations
 
 import importlib
 import sys
@@ -23,7 +25,7 @@ def _start() -> None:
     if here:
         del sys.path[0]
     try:
-        importlib.import_module("seatrial.user.foreign").listen()
+        importlib.import_module("seatrial.user.locust_events").listen()
     finally:
         if here:
             sys.path.insert(0, _FOLDER)

@@ -1,4 +1,4 @@
-"""The records of one process: a fixed-size binary row for each request, a line for each flow, second and error.
+"""The record streams of one load process.
 
 Rows are gathered in memory and written once a second, so that a kill loses at most the last one.
 """
@@ -11,9 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.errors import ResultsUnwritable, UsageError
-from seatrial.http.response import Response
-from seatrial.wire.streams import NULL, StreamWriter, end_mark, line_header
-from seatrial.wire.tables import CONNECTIONS, LABEL_LIMIT, METHODS, OUTCOMES, UNKNOWN_CODE, requests_layout
+from seatrial.http.messages import Response
+from seatrial.wire.streams import (
+    CONNECTIONS,
+    LABEL_LIMIT,
+    METHODS,
+    NULL,
+    OUTCOMES,
+    UNKNOWN_CODE,
+    StreamWriter,
+    end_mark,
+    line_header,
+    requests_layout,
+)
 
 _METHOD_CODES = {method: code for code, method in enumerate(METHODS)}
 _OUTCOME_CODES = {outcome: code for code, outcome in enumerate(OUTCOMES)}
@@ -21,7 +31,6 @@ _CONNECTION_CODES = {word: code for code, word in enumerate(CONNECTIONS)} | {"":
 _SHOWN_LABELS = 4
 DECLARED_LIMIT = 1_000
 """Labels that user classes may declare: a table that a person reads; a row has room for 65,535."""
-
 PENDING_LIMIT_BYTES = 64 * 1024 * 1024
 """About a million requests: minutes of a disk that takes nothing, and no load generator that eats the memory."""
 

@@ -1,4 +1,4 @@
-"""What all users of one process share: records, control, gate, counts; made by the first user, after any fork."""
+"""The state of one load process: control socket, counts each second, errors, stop."""
 
 from __future__ import annotations
 
@@ -7,32 +7,255 @@ import itertools
 import logging
 import os
 import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import gevent
+from gevent import socket
 from locust import User
 from locust.env import Environment
 from locust.runners import WorkerRunner
 
-from seatrial.errors import SeatrialError
-from seatrial.http.network import Network, Sockets
-from seatrial.http.response import Response
-from seatrial.user import options
-from seatrial.user import standalone as recording
-from seatrial.user.account import Account
-from seatrial.user.control import Message, Steering
+from seatrial.errors import LoadFailed, SeatrialError
+from seatrial.http.messages import Response
+from seatrial.http.network import Dialer, Sockets
+from seatrial.units import NS_PER_S
+from seatrial.user import health as healths
+from seatrial.user import options, standalone
+from seatrial.user.accounting import RequestAccounting, Statistics
+from seatrial.user.arrivals import Arrivals
+from seatrial.user.distributed import UserNumbers
 from seatrial.user.flows import Flow, dropped_row
 from seatrial.user.gate import Gate
-from seatrial.user.ledger import UserLedger
-from seatrial.user.numbering import UserNumbers
+from seatrial.user.health import LEAST_NS, Seconds, TaskErrors, health
 from seatrial.user.pacing import OpenModel
 from seatrial.user.recorder import Recorder
+from seatrial.wire import control, histogram
 from seatrial.wire.control import PLAN_VARIABLE, Plan
+from seatrial.wire.streams import MOST_DETAILS, NOT_FAILURES, detail_ending, detail_numbers
+
+Message = Mapping[str, Any]
+OUTGOING_LIMIT_BYTES = 1 << 20
+_INCOMING_LIMIT_BYTES = 1 << 20
+_log = logging.getLogger("seatrial.user")
+
+
+class ControlSocket:
+    """A connection to the harness. A harness that does not read never makes the load wait."""
+
+    def __init__(self, path: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.connect(path)
+        except OSError as error:
+            raise LoadFailed(
+                "the harness's control socket does not answer", where=path, seen=str(error)
+            ) from error
+        self._socket.settimeout(0.0)
+        self._outgoing = bytearray()
+
+    def send(self, kind: str, **fields: Any) -> None:  # noqa: ANN401  (a message's fields are JSON values)
+        """Send one message, now or with a later one."""
+        if len(self._outgoing) < OUTGOING_LIMIT_BYTES:
+            self._outgoing += control.encode(kind, **fields)
+        while self._outgoing:
+            try:
+                count = self._socket.send(self._outgoing)
+            except BlockingIOError:
+                return
+            except OSError:  # the harness is gone: `listen` hears of it, too
+                self._outgoing.clear()
+                return
+            del self._outgoing[:count]
+
+    def listen(self, heed: Callable[[Message], None], gone: Callable[[], None]) -> None:
+        """Pass on each message until the harness closes the connection, then call `gone`."""
+        held = b""
+        while True:
+            data = self._receive()
+            if not data or len(held) > _INCOMING_LIMIT_BYTES:
+                gone()
+                return
+            *lines, held = (held + data).split(b"\n")
+            for line in lines:
+                try:
+                    message = control.decode(line)
+                except ValueError:
+                    _log.error("the harness sent a line that is not a message: %.200r", line)
+                    continue
+                heed(message)
+
+    def _receive(self) -> bytes:
+        try:
+            socket.wait_read(self._socket.fileno())
+            return bytes(self._socket.recv(65_536))
+        except OSError:
+            return b""
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+
+class DetailCounts:
+    """Counts the numbers in flows' details by bucket; the first MOST_DETAILS pairs of flow and key are kept."""
+
+    def __init__(self) -> None:
+        self._known: set[tuple[str, str]] = set()
+        self._counts: dict[str, dict[str, Counter[int]]] = {}
+
+    def add(self, flow: str, detail: Mapping[str, object]) -> None:
+        """Count the details of one flow."""
+        for key, value in detail_numbers(detail).items():
+            if (flow, key) not in self._known:
+                if len(self._known) >= MOST_DETAILS:
+                    continue
+                self._known.add((flow, key))
+            number = histogram.of_detail(detail_ending(key) or "", value)
+            self._counts.setdefault(flow, {}).setdefault(key, Counter())[number] += 1
+
+    def take(self) -> dict[str, dict[str, Counter[int]]]:
+        """Return the counts since the last call: by flow, key and bucket."""
+        counts, self._counts = self._counts, {}
+        return counts
+
+
+class ProcessReporter:
+    """Keeps the counts of process `worker`, and tells them once a second from `begin` until `finish`.
+
+    `full` is called when more waits to be written than may be held in memory, with the reason. `source` says who
+    tells of requests: our own client, or Locust's events, which are silent about a request's begin.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        worker: int,
+        arrivals: Arrivals,
+        *,
+        recorder: Recorder | None,
+        steering: ControlSocket | None,
+        full: Callable[[SeatrialError], object],
+    ) -> None:
+        self.source = "client"
+        self._environment = environment
+        self._worker = worker
+        self._arrivals = arrivals
+        self._recorder = recorder
+        self._steering = steering
+        self._full = full
+        self._endpoints: Sequence[str] = ()
+        self._mistakes = TaskErrors(self._tell_mistake)
+        self._seconds = Seconds(allowed=healths.this_process(_siblings(environment)))
+        self._statistics = Statistics(environment, buckets=steering is not None)
+        self._details = DetailCounts()
+        self._flows: Counter[str] = Counter()
+        gevent.spawn(self._statistics.run)
+        self._failed_write = ""
+        self._finished = False
+
+    def begin(self, endpoints: Sequence[str]) -> None:
+        """Begin to tell; `endpoints` are the labels that are known from the beginning."""
+        self._endpoints = endpoints
+        events: Any = self._environment.events
+        events.user_error.add_listener(self._mistakes.on_user_error)
+        events.spawning_complete.add_listener(self._on_spawning_complete)
+        gevent.spawn(self._seconds.lag.run)
+        gevent.spawn(self._each_second)
+
+    def ledger(self, user: User, number: int) -> RequestAccounting:
+        """Return where the requests of this user are entered."""
+        return RequestAccounting(user, number, self._seconds.pulse, self._recorder, self._statistics)
+
+    def told(self, response: Response) -> None:
+        """Count a request of which only its end is told."""
+        self._statistics.note(response)
+        pulse = self._seconds.pulse
+        pulse.completed += 1
+        pulse.failed += response.outcome not in NOT_FAILURES
+
+    def flow_ended(self, flow: Flow) -> None:
+        """Count a flow that ended, and what it reports of itself, where the harness listens."""
+        if self._steering is not None:
+            self._flows["flows"] += 1
+            self._flows["flows_failed"] += flow.outcome not in NOT_FAILURES
+            self._details.add(flow.name, flow.detail)
+
+    def refused(self, error: SeatrialError) -> None:
+        """Tell the harness that the load can't be run as it was asked for."""
+        self._send("refused", what=str(error), exit_code=error.exit_code)
+
+    def finish(self) -> None:
+        """Count the last part of a second, and say `drained`, which is the last message; again does nothing."""
+        if self._finished:
+            return
+        self._second()
+        self._finished = True
+        self._send("drained", errors=self._mistakes.count)
+
+    def _send(self, kind: str, **fields: Any) -> None:  # noqa: ANN401  (a message's fields are JSON values)
+        if self._steering is not None:
+            self._steering.send(kind, worker=self._worker, **fields)
+
+    def _on_spawning_complete(self, **_: object) -> None:
+        self._send(
+            "ready", pid=os.getpid(), endpoints=list(self._endpoints), source=self.source, users=self._users()
+        )
+        events: Any = self._environment.events
+        events.spawning_complete.remove_listener(self._on_spawning_complete)
+
+    def _tell_mistake(self, row: Mapping[str, Any]) -> None:
+        if self._recorder is not None:
+            self._recorder.error(row)
+        self._send("error", **row)
+
+    def _each_second(self) -> None:
+        due_ns = time.monotonic_ns()
+        while not self._finished:
+            # after a blocked loop, too, a second and no mere rest
+            due_ns = max(due_ns + NS_PER_S, time.monotonic_ns() + LEAST_NS)
+            gevent.sleep(max(due_ns - time.monotonic_ns(), 0) / NS_PER_S)
+            if not self._finished:
+                self._second()
+
+    def _second(self) -> None:
+        counts, row = self._seconds.take(self._users(), *self._arrivals.take())
+        if self._steering is not None:
+            told = {"latency": self._statistics.latency(), "failures": self._statistics.failures(), **health(row)}
+            flows, self._flows = self._flows, Counter()
+            told |= {"details": self._details.take(), **flows}
+            self._send("second", **counts, **told, errors=self._mistakes.count)
+        if self._recorder is None:
+            return
+        begins_told = self.source == "client"
+        self._recorder.second(row if begins_told else {**row, "in_flight": None, "offered": None})
+        try:
+            self._recorder.flush()
+        except SeatrialError as error:
+            self._on_unwritable(error, self._recorder)
+
+    def _users(self) -> int:
+        return int(getattr(self._environment.runner, "user_count", 0))
+
+    def _on_unwritable(self, error: SeatrialError, recorder: Recorder) -> None:
+        """Tell the harness, which ends the run; where nobody does, end it before the memory is full."""
+        if str(error) != self._failed_write:
+            self._failed_write = str(error)
+            _log.error("%s", error)
+            self._send("error", t_ns=time.monotonic_ns(), what=self._failed_write, fatal=True)
+        if recorder.overflowing:
+            self._full(error)
+
+
+def _siblings(environment: Environment) -> int:
+    """Return how many load processes of this machine share its cores."""
+    return max(getattr(environment.parsed_options, "processes", 1) or 1, 1)
+
 
 _WORKER_SHIFT = 40
-_log = logging.getLogger("seatrial.user")
 _sessions: WeakKeyDictionary[Environment, Session] = WeakKeyDictionary()
 
 
@@ -47,9 +270,9 @@ class Session:
         self._hosts = plan.hosts if plan and plan.control else None
         self.endpoints = tuple(dict.fromkeys(label for cls in environment.user_classes for label in _labels(cls)))
         self.gate = Gate(open_now=not (plan and plan.control))
-        self._steering = Steering(plan.control) if plan and plan.control else None
+        self._steering = ControlSocket(plan.control) if plan and plan.control else None
         self.recorder = Recorder(Path(plan.records), self.worker, self.endpoints) if plan else None
-        self._networks: dict[tuple[bool, str | None, Sockets], Network] = {}
+        self._networks: dict[tuple[bool, str | None, Sockets], Dialer] = {}
         self._user_numbers = UserNumbers.of(environment)
         self._flow_ids = itertools.count(self.worker << _WORKER_SHIFT)
         self._closed = False
@@ -60,7 +283,7 @@ class Session:
             steered=self._steering is not None,
             seed=self.seed,
         )
-        self.account = Account(
+        self.account = ProcessReporter(
             environment,
             self.worker,
             self.open_model.arrivals,
@@ -77,7 +300,7 @@ class Session:
         session = _sessions.get(environment)
         if session is None:
             text = os.environ.get(PLAN_VARIABLE)
-            plan = Plan.decode(text) if text else recording.plan_of(environment)
+            plan = Plan.decode(text) if text else standalone.plan_of(environment)
             session = _sessions[environment] = Session(environment, plan)
         return session
 
@@ -89,15 +312,15 @@ class Session:
         """
         return self._user_numbers.next()
 
-    def ledger(self, user: User, number: int) -> UserLedger:
+    def ledger(self, user: User, number: int) -> RequestAccounting:
         """Return where the requests of this user are entered."""
         return self.account.ledger(user, number)
 
-    def network(self, *, verify: bool, ca_file: str | None, sockets: Sockets) -> Network:
+    def network(self, *, verify: bool, ca_file: str | None, sockets: Sockets) -> Dialer:
         """Return how this process reaches hosts; users of the same kind share it."""
         key = (verify, ca_file, sockets)
         if key not in self._networks:
-            self._networks[key] = Network(verify=verify, ca_file=ca_file, hosts=self._hosts, sockets=sockets)
+            self._networks[key] = Dialer(verify=verify, ca_file=ca_file, hosts=self._hosts, sockets=sockets)
         return self._networks[key]
 
     def flow_id(self) -> int:
@@ -118,7 +341,7 @@ class Session:
         """End the test, because the locustfile can't be recorded as it is."""
         _log.error("%s", error)
         if self._steering is None:
-            recording.refuse(self.environment, error)
+            standalone.refuse(self.environment, error)
         else:
             self.account.refused(error)
 
@@ -190,7 +413,7 @@ def refuse_options(environment: Environment, error: SeatrialError) -> None:
     elif plan and options.steered():  # the session itself could not be made
         worker = getattr(environment.runner, "worker_index", 0)
         told = {"worker": worker, "what": str(error), "exit_code": error.exit_code}
-        Steering(Plan.decode(plan).control).send("refused", **told)
+        ControlSocket(Plan.decode(plan).control).send("refused", **told)
     if options.steered() or isinstance(environment.runner, WorkerRunner):
         _log.error("%s", error)
-        recording.refuse(environment, error)
+        standalone.refuse(environment, error)

@@ -1,4 +1,4 @@
-"""The messages between the harness and the load generator: JSON lines over one Unix socket.
+"""The messages of the control socket between harness and load.
 
 Harness to child, to every worker process:
 - `gate`: users may begin at `open_ns` and, unless it is null, begin nothing from `until_ns` on; may come again.

@@ -1,4 +1,4 @@
-"""Latency in buckets whose width grows with the value, so that a second of any load is a short message.
+"""Latency histograms with logarithmic buckets.
 
 Each power of two is cut into 64 equal parts: the middle of a bucket is at most 0.8 % from any value in it (the
 layout of HdrHistogram, http://hdrhistogram.org, with 64 sub-buckets).

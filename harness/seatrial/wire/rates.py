@@ -1,4 +1,4 @@
-"""Schedules of arrivals: a rate that holds, steps, or ramps; what the harness and its load generator both read.
+"""Request rates: text form, JSON form, shares.
 
 As text: `50/s`; steps `10/s for 10s, 50/s for 20s`; ramps `10/s to 100/s for 60s`. A rate may be per `s`, `m` (or
 `min`) or `h`. After the last stretch its end rate holds. A file of `second,rate` lines gives steps.
@@ -24,7 +24,6 @@ MOST_PER_S = 100_000.0
 """Arrivals alone take up to a tenth of a core there (`user.schedule`: 1 us each); more is a slip of the finger."""
 ENCODING = "utf-8-sig"
 """Of a file of rates: spreadsheets put a byte-order mark before the first line."""
-
 EXPECTED_LINES = "lines `second,rate`, such as 0,50 and then 30,100"
 EXPECTED = "50/s, or 10/s for 10s, 20/s for 20s (steps), or 10/s to 100/s for 60s (a ramp)"
 

@@ -1,8 +1,11 @@
-"""Secrets in URLs, taken out of what is kept: values of telling parameters, and user and password."""
+"""Removing secrets from URLs and text; the hosts that load may go to."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
+from collections.abc import Collection, Iterable, Mapping
+from urllib.parse import quote, quote_plus
 
 _TELLING = "token|secret|passw|pwd|key|sig|auth|credential|session"
 _IN_NAME = re.compile(rf"([?&;][^=&;]*(?:{_TELLING})[^=&;]*=)[^&;#]+|(//)[^/@]+@", re.IGNORECASE)
@@ -25,3 +28,49 @@ def masked(text: str) -> str:
 
 def _kept(found: re.Match[str]) -> str:
     return f"{found[1]}..." if found[1] else f"{found[2]}"
+
+
+MASK = "***"
+_SHORTEST = 4  # shorter settings (a port, `yes`) are no secrets, and masking them would spoil every log
+
+
+class Redactor:
+    """Replaces the values of an environment, also in their URL-encoded forms, by three stars."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        forms = {
+            form
+            for value in environment.values()
+            if len(value) >= _SHORTEST
+            for form in (value, quote(value, safe=""), quote_plus(value))
+        }
+        self._forms = sorted(forms, key=len, reverse=True)
+
+    def text(self, text: str) -> str:
+        """Return the text without secrets."""
+        for form in self._forms:
+            text = text.replace(form, MASK)
+        return text
+
+    def line(self, line: bytes) -> bytes:
+        """Return one line, whatever its encoding, without secrets."""
+        for form in self._forms:
+            line = line.replace(form.encode(), MASK.encode())
+        return line
+
+    def tail(self, lines: Iterable[str], count: int) -> str:
+        """Return the last lines, without secrets, as one text."""
+        return self.text("\n".join(list(lines)[-count:]))
+
+
+def may_load(host: str, allowed: Collection[str]) -> bool:
+    """Return whether `host` is loopback, or one of those that are allowed by name or address."""
+    return host in allowed or is_loopback(host)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a name or address can only mean this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
