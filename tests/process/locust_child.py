@@ -54,7 +54,7 @@ class Child:
             self.messages += self._received(0.02)
 
     def _received(self, within_s: float) -> list[Mapping[str, Any]]:
-        return [message for _, message in self.channel.heard(within_s) if message["kind"] != GONE]
+        return [message for _, message in self.channel.receive(within_s) if message["kind"] != GONE]
 
     def open_gate(self) -> int:
         """Wait until the child is ready, and let its users in; return the moment."""

@@ -101,15 +101,15 @@ def _both(
     wanted: dict[str, LoadSettings], observer: dict[str, RecordingObserver], slicing: Slicing = SLICING
 ) -> dict[str, LoadResult | BaseException]:
     """Drive both at once, and return how it went, or what was raised."""
-    meeting = Barrier(slicing, wanted)
+    barrier = Barrier(slicing, wanted)
 
     def one(name: str) -> LoadResult | BaseException:
         try:
-            return drive_in_turns(wanted[name], observer[name], spawn=spawn, name=name, meeting=meeting)
+            return drive_in_turns(wanted[name], observer[name], spawn=spawn, name=name, barrier=barrier)
         except LoadFailed as error:
             return error
         finally:
-            meeting.leave(name)
+            barrier.leave(name)
 
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(wanted, pool.map(one, wanted), strict=True))
@@ -222,9 +222,9 @@ def test_turns_end_where_it_is_enough(tmp_path: Path) -> None:
         def enough(self) -> bool:
             return bool(self.seconds)
 
-    spawned, meeting = Scripted(OBEDIENT), Barrier(SLICING, "a")
+    spawned, barrier = Scripted(OBEDIENT), Barrier(SLICING, "a")
 
-    result = drive_in_turns(settings(tmp_path), Stopping(), spawn=spawned, name="a", meeting=meeting)
+    result = drive_in_turns(settings(tmp_path), Stopping(), spawn=spawned, name="a", barrier=barrier)
 
     assert result.spans[-1].phase is Phase.DRAIN
     assert result.spans[-1].from_ns - result.spans[0].from_ns < 2 * S
@@ -235,7 +235,7 @@ def test_turns_end_where_it_is_enough(tmp_path: Path) -> None:
 @pytest.mark.parametrize("script", ["send(kind='ready'); await_('stop')", OBEDIENT], ids=["waiting", "loading"])
 def test_a_load_that_is_called_off_ends_at_once(tmp_path: Path, script: str) -> None:
     """While it waits for the others, and in the midst of its turns: the child is asked to end, and does."""
-    spawned, meeting = Scripted(script), Barrier(SLICING, "ab" if script is not OBEDIENT else "a")
+    spawned, barrier = Scripted(script), Barrier(SLICING, "ab" if script is not OBEDIENT else "a")
     started = threading.Event()
 
     class CallingOff(LoadObserver):
@@ -243,17 +243,17 @@ def test_a_load_that_is_called_off_ends_at_once(tmp_path: Path, script: str) -> 
             started.set()
 
         def second(self, _phase: Phase, _second: LoadSecond) -> None:
-            meeting.call_off()
+            barrier.call_off()
 
     def call_off() -> None:
         started.wait(10)
         if script is not OBEDIENT:
-            meeting.call_off()
+            barrier.call_off()
 
     caller = threading.Thread(target=call_off)
     caller.start()
     with pytest.raises(CalledOff):
-        drive_in_turns(settings(tmp_path), CallingOff(), spawn=spawned, name="a", meeting=meeting)
+        drive_in_turns(settings(tmp_path), CallingOff(), spawn=spawned, name="a", barrier=barrier)
     caller.join()
 
     assert spawned.children[0].poll() is not None

@@ -22,7 +22,7 @@ from seatrial.errors import (
     UsageError,
 )
 from seatrial.experiment import trial
-from seatrial.experiment.request import Request, command_began_ns, of_variant, stack_secrets
+from seatrial.experiment.request import Request, command_began_ns, stack_secrets, variant_request
 from seatrial.experiment.run_record import RunRecord, sealed
 from seatrial.experiment.trial import RunContext
 from seatrial.load.pinning import Pinning
@@ -66,13 +66,13 @@ def test_a_variant_has_its_parameters_above_those_of_the_load(tmp_path: Path) ->
     scenario = replace(scenario, variants={**scenario.variants, **changed})
     request = Request(scenario=scenario, results=tmp_path, command_ns=1)
 
-    found = of_variant(request, "other")
+    found = variant_request(request, "other")
 
     assert found.variant == "other"
     assert found.scenario.load.parameters == {"known-wait": "0.5", "known-action": "wait"}
-    assert of_variant(request, "base").scenario.load == scenario.load
+    assert variant_request(request, "base").scenario.load == scenario.load
     with pytest.raises(UsageError, match="no variant 'othr'"):
-        of_variant(request, "othr")
+        variant_request(request, "othr")
 
 
 def test_a_trial_is_prepared_before_anything_is_made(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_what_is_finished_is_not_done_again(tmp_path: Path) -> None:
     )
     finished = {("base", 1), ("new", 1), ("base", 2), ("new", 2), ("new", 3)}
 
-    _through(script, _plan(4, (2, 4), time_s=300), tmp_path, finished=finished, course=course)
+    _through(script, _plan(4, (2, 4), time_s=300), tmp_path, finished=finished, state=course)
 
     assert script.done == [("base", 3), ("base", 4), ("new", 4)]
     assert [blocks for blocks, _ in script.looked] == [2]
@@ -222,7 +222,7 @@ def test_the_time_before_an_interruption_counts(tmp_path: Path) -> None:
     script = Script()
 
     done = _through(
-        script, _plan(4, time_s=30), tmp_path, course=documents.ExperimentProgress(blocks=2, lasted_s=31)
+        script, _plan(4, time_s=30), tmp_path, state=documents.ExperimentProgress(blocks=2, lasted_s=31)
     )
 
     assert script.done == []
@@ -272,7 +272,7 @@ def test_what_a_look_has_ended_is_not_gone_on_with(tmp_path: Path, advice: Next)
     documents.save_progress(tmp_path, course)
     progress = Progress(console=Console(file=output, width=200))
 
-    done = Loop(script, _plan(4, (2, 4)), tmp_path, progress, course=course).run(script)
+    done = Loop(script, _plan(4, (2, 4)), tmp_path, progress, state=course).run(script)
 
     assert (script.done, script.looked, done.stopped) == ([], [], advice.value)
     assert f"it had ended before: {advice.value}" in output.getvalue()
@@ -287,7 +287,7 @@ def test_how_long_a_block_takes_is_known_after_an_interruption(tmp_path: Path) -
     course = replace(documents.load_progress(tmp_path), lasted_s=40.0)
     script = Script()
 
-    done = _through(script, _plan(9, time_s=55), tmp_path, course=course, finished=first.done)
+    done = _through(script, _plan(9, time_s=55), tmp_path, state=course, finished=first.done)
 
     assert (script.done, done.stopped) == ([], "the budget of 55 s is used up")
 
@@ -309,6 +309,6 @@ def test_why_it_had_ended_is_forgotten_where_it_goes_on(tmp_path: Path) -> None:
     course = documents.ExperimentProgress(blocks=0, stopped="the base never came up")
 
     with pytest.raises(UsageError):
-        _through(script, _plan(9), tmp_path, course=course)
+        _through(script, _plan(9), tmp_path, state=course)
 
     assert documents.load_progress(tmp_path).stopped == ""

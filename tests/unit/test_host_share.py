@@ -15,7 +15,7 @@ from factories import at
 from seatrial.analysis.experiment import analyse
 from seatrial.analysis.results import RunResult
 from seatrial.analysis.run import analyse_run
-from seatrial.load.slices import Slicing, ended
+from seatrial.load.slices import Slicing, with_drain
 from seatrial.measure import validity
 from seatrial.measure.validity import HostShare, Sampling
 from seatrial.model import Note, NoteKind, Phase, Span
@@ -196,7 +196,7 @@ SLICING = Slicing(order=("a", "b") * 20, warm=0, slice_s=1.0, settle_s=0.15)
 
 
 def _turns(name: str) -> tuple[Span, ...]:
-    return ended(SLICING.turns(name, at(1)).spans(), at(41), at(42))
+    return with_drain(SLICING.turns(name, at(1)).spans(), at(41), at(42))
 
 
 def _sliced(results: Path, host: list[dict[str, int]], *, other_cores: float | None) -> RunResult:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from seatrial.analysis.run import analyse_run
-from seatrial.load.slices import Slicing, ended
+from seatrial.load.slices import Slicing, with_drain
 from seatrial.measure import metric, slices, values
 from seatrial.measure.requests import Traffic
 from seatrial.measure.statistics import Quantiles
@@ -222,7 +222,7 @@ def test_work_that_outlasts_settling_is_told() -> None:
 
 def test_a_run_by_turns_is_reviewed_as_valid(tmp_path: Path) -> None:
     """Rows that straddle turns make neither samples nor seconds missing; idle time is no fault."""
-    spans = ended(SLICING.turns("a", factories.at(2)).spans(), factories.at(42), factories.at(43))
+    spans = with_drain(SLICING.turns("a", factories.at(2)).spans(), factories.at(42), factories.at(43))
     folder = factories.sealed_run(tmp_path, spans=spans)
 
     found = analyse_run(folder)

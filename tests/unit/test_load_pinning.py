@@ -76,8 +76,8 @@ def test_one_core_with_two_threads_is_not_enough() -> None:
 def test_the_kernel_tells_which_threads_share_a_core() -> None:
     """A number shares a core with itself at least; one that there is not is alone."""
     core = max(os.sched_getaffinity(0))
-    assert core in pinning.threads_beside(core)
-    assert pinning.threads_beside(1_000_000) == {1_000_000}
+    assert core in pinning.siblings_of(core)
+    assert pinning.siblings_of(1_000_000) == {1_000_000}
     assert list(pinning._span("2-4")) == [2, 3, 4]
 
 

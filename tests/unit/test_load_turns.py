@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.load.slices import GAP_NS, Barrier, Slicing, ended
+from seatrial.load.slices import GAP_NS, Barrier, Slicing, with_drain
 from seatrial.model import Phase
 from seatrial.record.tables import PHASES, phase_codes
 from seatrial.scenario import plan
@@ -58,7 +58,7 @@ def test_phases_leave_no_gap_and_are_never_the_window_of_two(
 
 def test_the_phases_of_the_run_are_those_of_its_turns() -> None:
     """What began in another's turn is idle, what began while the gate had just opened is settling."""
-    spans = ended(SLICING.turns("b", 0).spans(), 6 * S, 7 * S)
+    spans = with_drain(SLICING.turns("b", 0).spans(), 6 * S, 7 * S)
 
     moments = np.array([S // 2, 2 * S + 1, 2 * S + S // 2, 3 * S, 5 * S, 6 * S - 1, 6 * S, 8 * S], dtype=np.int64)
 
@@ -70,7 +70,7 @@ def test_the_phases_of_the_run_are_those_of_its_turns() -> None:
 
 def test_a_block_that_ends_early_is_cut_there() -> None:
     """A window that was not over ends with it, what was still to come does not exist."""
-    spans = ended(SLICING.turns("a", 0).spans(), 3 * S + S // 2, 5 * S)
+    spans = with_drain(SLICING.turns("a", 0).spans(), 3 * S + S // 2, 5 * S)
 
     assert [one.phase for one in spans] == [Phase.WARMUP, Phase.SETTLE, Phase.WINDOW, Phase.DRAIN]
     assert (spans[2].until_ns, spans[3].until_ns) == (3 * S + S // 2, 5 * S)
@@ -94,9 +94,9 @@ def test_slices_without_one_variant_keep_those_that_are_settled() -> None:
 
 def test_a_warm_up_that_ends_leaves_the_judged_turns_as_they_were() -> None:
     """Each variant has as many of them as before."""
-    assert SLICING.warmed(1) == replace(SLICING, order=("a", "b", "a", "a", "b"), warm=1)
-    assert SLICING.warmed(0) == replace(SLICING, order=("b", "a", "a", "b"), warm=0)
-    assert SLICING.warmed(3) == SLICING
+    assert SLICING.without_warmup(1) == replace(SLICING, order=("a", "b", "a", "a", "b"), warm=1)
+    assert SLICING.without_warmup(0) == replace(SLICING, order=("b", "a", "a", "b"), warm=0)
+    assert SLICING.without_warmup(3) == SLICING
 
 
 def test_the_clock_of_a_warm_up_stands_still_in_the_turns_of_others() -> None:
@@ -112,22 +112,22 @@ def test_the_clock_of_a_warm_up_stands_still_in_the_turns_of_others() -> None:
 def test_a_turn_is_told_once_and_then_holds() -> None:
     """What is told lies within the next two seconds; who leaves shifts only what comes after all that was told."""
     now_ns = [0]
-    meeting = Barrier(replace(SLICING, order=("a", "b") * 5), "ab", clock=lambda: now_ns[0])
+    barrier = Barrier(replace(SLICING, order=("a", "b") * 5), "ab", clock=lambda: now_ns[0])
     with pytest.raises(ValueError, match="before all are ready"):
-        meeting.due("a")
-    meeting.arrive("a")
-    meeting.arrive("b")
-    start_ns = meeting.start_ns or 0
+        barrier.due("a")
+    barrier.arrive("a")
+    barrier.arrive("b")
+    start_ns = barrier.start_ns or 0
     now_ns[0] = start_ns + S // 10
 
-    assert [(one - start_ns) // S for one, _ in meeting.due("a")] == [0, 2]
-    assert meeting.due("a") == ()
-    assert [(one - start_ns) // S for one, _ in meeting.due("b")] == [1]
-    meeting.leave("b")
+    assert [(one - start_ns) // S for one, _ in barrier.due("a")] == [0, 2]
+    assert barrier.due("a") == ()
+    assert [(one - start_ns) // S for one, _ in barrier.due("b")] == [1]
+    barrier.leave("b")
 
-    assert meeting.slicing.order == ("a", "b", "a", "a", "a", "a")
+    assert barrier.slicing.order == ("a", "b", "a", "a", "a", "a")
     now_ns[0] = start_ns + 2 * S
-    assert [(one - start_ns) // S for one, _ in meeting.due("a")] == [3]
+    assert [(one - start_ns) // S for one, _ in barrier.due("a")] == [3]
 
 
 @given(st.integers(0, 11 * S), st.floats(0.1, 3))
@@ -135,56 +135,56 @@ def test_nothing_that_was_told_is_changed(moment_ns: int, slice_s: float) -> Non
     """Whenever a variant leaves, and however long a slice is."""
     now_ns = [0]
     slicing = Slicing(order=("a", "b", "c", "b", "a") * 4, warm=10, slice_s=slice_s, settle_s=0)
-    meeting = Barrier(slicing, "abc", clock=lambda: now_ns[0])
+    barrier = Barrier(slicing, "abc", clock=lambda: now_ns[0])
     for name in "abc":
-        meeting.arrive(name)
-    now_ns[0] = (meeting.start_ns or 0) + moment_ns
-    told = {name: meeting.due(name) for name in "ac"}
+        barrier.arrive(name)
+    now_ns[0] = (barrier.start_ns or 0) + moment_ns
+    told = {name: barrier.due(name) for name in "ac"}
 
-    meeting.leave("b")
-    meeting.warmed("a")
-    meeting.warmed("c")
+    barrier.leave("b")
+    barrier.report_stable("a")
+    barrier.report_stable("c")
 
     for name, windows in told.items():
-        assert meeting.turns(name).windows[: len(windows)] == windows
+        assert barrier.turns(name).windows[: len(windows)] == windows
 
 
 def test_the_warm_up_ends_once_all_that_are_left_are_stable() -> None:
     """One that is stable waits for the others, and for nobody that has left."""
     order_ = ("a", "b", "c") * 6
     for leaving in ("c", ""):
-        meeting = Barrier(replace(SLICING, order=order_, warm=12, stable=True), "abc", clock=lambda: 0)
+        barrier = Barrier(replace(SLICING, order=order_, warm=12, stable=True), "abc", clock=lambda: 0)
         for name in "abc":
-            meeting.arrive(name)
-        meeting.warmed("a")
-        meeting.warmed("b")
-        assert meeting.slicing.warm == 12
+            barrier.arrive(name)
+        barrier.report_stable("a")
+        barrier.report_stable("b")
+        assert barrier.slicing.warm == 12
         if leaving:
-            meeting.leave("c")
+            barrier.leave("c")
         else:
-            meeting.warmed("c")
-        assert meeting.slicing.order[:2] == ("a", "b")
-        assert meeting.slicing.warm == 2
-        assert meeting.slicing.order[2:] == tuple(name for name in order_[12:] if name != leaving)
+            barrier.report_stable("c")
+        assert barrier.slicing.order[:2] == ("a", "b")
+        assert barrier.slicing.warm == 2
+        assert barrier.slicing.order[2:] == tuple(name for name in order_[12:] if name != leaving)
 
 
 def test_one_moment_is_set_once_all_are_ready() -> None:
     """Who is ready first waits; the moment lies ahead of all."""
-    meeting = Barrier(SLICING, "ab", clock=lambda: 5 * S)
-    meeting.arrive("a")
-    assert (meeting.start_ns, meeting.now()) == (None, (0, ""))
-    meeting.arrive("b")
-    assert meeting.start_ns is not None
-    assert meeting.start_ns > 5 * S
+    barrier = Barrier(SLICING, "ab", clock=lambda: 5 * S)
+    barrier.arrive("a")
+    assert (barrier.start_ns, barrier.now()) == (None, (0, ""))
+    barrier.arrive("b")
+    assert barrier.start_ns is not None
+    assert barrier.start_ns > 5 * S
 
 
 def test_who_failed_is_not_waited_for() -> None:
     """The others go on without it, also if it leaves while they wait; nobody at all begins nothing."""
-    meeting = Barrier(SLICING, "ab")
-    meeting.arrive("a")
-    meeting.leave("b")
-    assert meeting.start_ns is not None
-    assert meeting.slicing.order == ("a", "a", "a")
+    barrier = Barrier(SLICING, "ab")
+    barrier.arrive("a")
+    barrier.leave("b")
+    assert barrier.start_ns is not None
+    assert barrier.slicing.order == ("a", "a", "a")
 
     deserted = Barrier(SLICING, "ab")
     deserted.leave("a")
@@ -196,9 +196,9 @@ def test_who_failed_is_not_waited_for() -> None:
 def test_the_slice_that_is_on_is_known(after_s: float, seen: tuple[int, str]) -> None:
     """For the line that is shown; before the first and after the last there is none."""
     now_ns = [0]
-    meeting = Barrier(SLICING, "a", clock=lambda: now_ns[0])
-    meeting.arrive("a")
-    assert meeting.start_ns is not None
-    now_ns[0] = meeting.start_ns + round(after_s * S)
+    barrier = Barrier(SLICING, "a", clock=lambda: now_ns[0])
+    barrier.arrive("a")
+    assert barrier.start_ns is not None
+    now_ns[0] = barrier.start_ns + round(after_s * S)
 
-    assert meeting.now() == seen
+    assert barrier.now() == seen

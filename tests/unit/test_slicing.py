@@ -22,7 +22,7 @@ from seatrial.experiment.slices import (
     bring_up_all,
     run_concurrently,
     run_loads,
-    sliced,
+    slicing_of_block,
     take_down,
     take_down_early,
 )
@@ -53,7 +53,7 @@ def _load(warmup_s: float) -> Load:
 
 def test_the_warm_up_is_covered_by_whole_rounds() -> None:
     """Each variant gets as many turns to warm up as cover it, and as many judged ones as the plan says."""
-    one = sliced(PLAN, 1, _load(5.0))
+    one = slicing_of_block(PLAN, 1, _load(5.0))
 
     assert (one.warm, len(one.order), one.slice_s, one.settle_s) == (6, 16, 2.0, 0.3)
     assert one.order[:6].count("base") == 3
@@ -62,7 +62,7 @@ def test_the_warm_up_is_covered_by_whole_rounds() -> None:
 
 def test_blocks_have_orders_of_their_own_that_the_seed_tells() -> None:
     """The same plan does the same again; another block does not."""
-    orders = [sliced(PLAN, block, _load(10.0)).order for block in (1, 1, 2)]
+    orders = [slicing_of_block(PLAN, block, _load(10.0)).order for block in (1, 1, 2)]
 
     assert orders[0] == orders[1] != orders[2]
 
@@ -112,10 +112,10 @@ def _stack(
     *,
     name: str = "base",
     down: Callable[[], None] = lambda: None,
-    meeting: Barrier | None = None,
+    barrier: Barrier | None = None,
 ) -> SliceStack:
-    meeting = meeting or Barrier(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
-    return SliceStack(cast("Trial", _Trial(said, load, up, name, down)), meeting)
+    barrier = barrier or Barrier(slicing_of_block(PLAN, 1, _load(0.0)), ("base", "other"))
+    return SliceStack(cast("Trial", _Trial(said, load, up, name, down)), barrier)
 
 
 def _up(stack: SliceStack) -> SliceStack:
@@ -145,12 +145,12 @@ def test_what_ends_well_is_torn_down_and_sealed() -> None:
 
 def test_a_load_that_fails_in_its_thread_fails_its_run_alone() -> None:
     """The error goes through the variant's own contexts, and no further; the others don't wait for it."""
-    said, meeting = list[str](), Barrier(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
-    stack = _up(_stack(said, _fails, meeting=meeting))
-    meeting.arrive("other")
+    said, barrier = list[str](), Barrier(slicing_of_block(PLAN, 1, _load(0.0)), ("base", "other"))
+    stack = _up(_stack(said, _fails, barrier=barrier))
+    barrier.arrive("other")
 
     stack.run_load()
-    assert meeting.start_ns is not None
+    assert barrier.start_ns is not None
     stack.take_down()
 
     assert said == ["down", "sealed as failed: no load"]
@@ -255,25 +255,25 @@ def test_every_variant_is_torn_down_although_one_can_not_be() -> None:
 
 def test_what_makes_every_run_senseless_ends_the_block_for_all() -> None:
     """A locustfile that refuses its options will refuse them in the next block; the others have not failed."""
-    meeting = Barrier(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
+    barrier = Barrier(slicing_of_block(PLAN, 1, _load(0.0)), ("base", "other"))
 
     def refuses() -> None:
         raise UsageError("refused")
 
     def load() -> None:
         for _ in range(1000):
-            if meeting.called_off:
+            if barrier.called_off:
                 raise CalledOff
             threading.Event().wait(0.01)
 
     said: dict[str, list[str]] = {"refused": [], "other": []}
-    refused = _up(_stack(said["refused"], refuses, meeting=meeting))
-    other = _up(_stack(said["other"], load, name="other", meeting=meeting))
+    refused = _up(_stack(said["refused"], refuses, barrier=barrier))
+    other = _up(_stack(said["other"], load, name="other", barrier=barrier))
     with pytest.raises(UsageError) as caught:
-        run_loads([refused, other], meeting, Progress(quiet=True))
+        run_loads([refused, other], barrier, Progress(quiet=True))
     take_down_early([refused, other], caught.value)
 
-    assert meeting.called_off
+    assert barrier.called_off
     assert said == {
         "refused": ["down", "sealed as failed: refused"],
         "other": ["down", "sealed as failed: its block was ended before its end\n  seen:     refused"],
@@ -283,11 +283,11 @@ def test_what_makes_every_run_senseless_ends_the_block_for_all() -> None:
 
 def test_a_load_that_fails_does_not_call_the_others_off() -> None:
     """It is how this variant's run ended."""
-    meeting = Barrier(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
+    barrier = Barrier(slicing_of_block(PLAN, 1, _load(0.0)), ("base", "other"))
 
-    run_loads([_up(_stack([], _fails, meeting=meeting))], meeting, Progress(quiet=True))
+    run_loads([_up(_stack([], _fails, barrier=barrier))], barrier, Progress(quiet=True))
 
-    assert not meeting.called_off
+    assert not barrier.called_off
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -387,18 +387,18 @@ class _Interrupting(SliceStack):
 def test_an_interrupt_between_two_loads_calls_the_first_one_off() -> None:
     """A load that is not called off would go on while its stack is torn down."""
     said, ended = list[str](), threading.Event()
-    meeting = Barrier(sliced(PLAN, 1, _load(0.0)), ("base", "other"))
+    barrier = Barrier(slicing_of_block(PLAN, 1, _load(0.0)), ("base", "other"))
 
     def load() -> None:
-        while not meeting.called_off and not ended.wait(0.01):
+        while not barrier.called_off and not ended.wait(0.01):
             pass
-        said.append("called off" if meeting.called_off else "ended by the test")
+        said.append("called off" if barrier.called_off else "ended by the test")
 
-    first = _up(_stack(said, load, meeting=meeting))
-    second = _Interrupting(cast("Trial", _Trial([], _nothing, name="other")), meeting)
+    first = _up(_stack(said, load, barrier=barrier))
+    second = _Interrupting(cast("Trial", _Trial([], _nothing, name="other")), barrier)
     try:
         with pytest.raises(KeyboardInterrupt):
-            run_loads([first, second], meeting, Progress(quiet=True))
+            run_loads([first, second], barrier, Progress(quiet=True))
     finally:
         ended.set()
 

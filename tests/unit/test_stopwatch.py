@@ -11,7 +11,7 @@ import factories
 import pytest
 
 from seatrial.errors import StoppedEarly
-from seatrial.experiment.monitor import RunMonitor, StopRules, refuse_stopped
+from seatrial.experiment.monitor import RunMonitor, StopRules, raise_if_stopped
 from seatrial.experiment.run_record import RunRecord
 from seatrial.load.driver import LoadObserver
 from seatrial.model import INVALIDATING, LoadSecond, NoteKind, Phase, Span
@@ -125,7 +125,7 @@ def test_a_rule_without_a_value_is_noted_in_the_run() -> None:
             noted.append((kind, text))
 
     watch.take(_second(good=10), NOTHING)
-    refuse_stopped(watch, Noting())
+    raise_if_stopped(watch, Noting())
 
     told = 'stop_when: p50 of "tokn" > 1s: there was never a value to judge'
     assert noted == [(NoteKind.RULE_WITHOUT_VALUE, told)]
@@ -138,7 +138,7 @@ def test_what_fired_is_raised_with_what_was_seen() -> None:
     watch.take(_second(failed=1), NOTHING)
 
     with pytest.raises(StoppedEarly) as caught:
-        refuse_stopped(watch, LoadObserver())
+        raise_if_stopped(watch, LoadObserver())
 
     assert caught.value.exit_code == 5
     assert caught.value.seen == "failures > 20%: failures was at 100 % in one second"
@@ -149,7 +149,7 @@ def test_what_a_load_reports_is_written_into_its_run(tmp_path: Path) -> None:
     record = RunRecord(factories.run(tmp_path), factories.document())
     rules = StopRules(["failures > 20%"])
     nothing = cast("Any", None)  # neither sampler nor memory: no second is taken
-    monitor = RunMonitor(record, rules, observer=nothing, glance=nothing, progress=Progress(quiet=True))
+    monitor = RunMonitor(record, rules, observer=nothing, live=nothing, progress=Progress(quiet=True))
     spans = (Span(phase=Phase.WINDOW, from_ns=1, until_ns=2),)
 
     monitor.phases_known(spans)

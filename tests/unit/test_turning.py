@@ -26,16 +26,16 @@ class _Block(LoadObserver):
         self.seconds: list[Phase] = []
         self.notes: list[tuple[NoteKind, str]] = []
         slicing = Slicing(order=("a", "b") * ROUNDS, warm=2 * WARM, slice_s=1.0, settle_s=0.2, stable=stable)
-        self.meeting = Barrier(slicing, "ab", clock=lambda: self.now_ns)
+        self.barrier = Barrier(slicing, "ab", clock=lambda: self.now_ns)
         for name in "ab":
-            self.meeting.arrive(name)
-        self.start_ns = self.meeting.start_ns or 0
+            self.barrier.arrive(name)
+        self.start_ns = self.barrier.start_ns or 0
         load = Load(locustfile=Path("x"), users=1, warmup_s=WARM, duration_s=1, drain_s=1, stable=stable)
         here = Path()
         settings = LoadSettings(load=load, target="", folder=here, streams=here, log=here, secrets={})
         nothing = cast("Any", None)  # neither socket nor process: no message is sent or received
         self.driver = SliceDriver(
-            settings, self, nothing, nothing, lambda: self.now_ns, name="a", meeting=self.meeting
+            settings, self, nothing, nothing, lambda: self.now_ns, name="a", barrier=self.barrier
         )
         self.driver.follow()
 
@@ -53,7 +53,7 @@ class _Block(LoadObserver):
 
     def through(self, latencies_ms: list[float]) -> None:
         """Tell one latency for each turn of `a`, at the end of that second, and nothing in the turns of `b`."""
-        for second, whose in enumerate(self.meeting.slicing.order, start=1):
+        for second, whose in enumerate(self.barrier.slicing.order, start=1):
             self.now_ns = self.start_ns + second * S
             number = second // 2
             if number >= len(latencies_ms):
@@ -71,14 +71,14 @@ def test_the_spans_are_of_the_variants_own_turns() -> None:
     block.through([5.0] * 10)
 
     assert (early.driver.stable, block.driver.stable) == (False, True)
-    assert block.meeting.slicing.warm == 2 * WARM
+    assert block.barrier.slicing.warm == 2 * WARM
     assert len(block.planned) == 1
 
 
 def test_once_all_are_stable_the_phases_are_told_anew() -> None:
     """The judged turns move to where the warm-up ends, and nothing of them is lost."""
     block = _Block()
-    block.meeting.warmed("b")
+    block.barrier.report_stable("b")
 
     block.through([5.0] * 12)
 
@@ -97,7 +97,7 @@ def test_once_all_are_stable_the_phases_are_told_anew() -> None:
 def test_a_latency_that_goes_on_falling_is_noted_at_the_limit() -> None:
     """With its last medians; all turns of the warm-up were used."""
     block = _Block()
-    block.meeting.warmed("b")
+    block.barrier.report_stable("b")
 
     block.through([100 * 0.9**turn for turn in range(ROUNDS)])
 
@@ -111,7 +111,7 @@ def test_a_latency_that_goes_on_falling_is_noted_at_the_limit() -> None:
 def test_a_warm_up_of_fixed_length_is_left_alone(latencies_ms: list[float]) -> None:
     """However stable latency is."""
     block = _Block(stable=False)
-    block.meeting.warmed("b")
+    block.barrier.report_stable("b")
 
     block.through(latencies_ms)
 

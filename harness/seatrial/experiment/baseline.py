@@ -146,6 +146,6 @@ def refuse_incomparable(there: Facts, here: Facts, varies: Collection[str], wher
     return tuple(dict.fromkeys(difference.fact for difference in differing))
 
 
-def surviving(gate: Sequence[str], differing: Collection[str]) -> tuple[str, ...]:
+def comparable_metrics(gate: Sequence[str], differing: Collection[str]) -> tuple[str, ...]:
     """Return the metrics of a gate that can be compared although these facts differ."""
     return tuple(text for text in gate if all(metric.survives(metric.parse(text), fact) for fact in differing))

@@ -110,7 +110,7 @@ class FinishedExperiment:
 class ExperimentLoop:
     """Does the blocks of a planned experiment; `finished` are the (variant, block) that need not be done again.
 
-    `course` is how it went before, if it is resumed; `base_failed` the blocks in which its base failed then. With
+    `state` is where an interrupted one stood; `base_failed` the blocks in which its base failed then. With
     a `cache` no look analyses a run again.
     """
 
@@ -121,7 +121,7 @@ class ExperimentLoop:
         progress: Progress,
         *,
         finished: Collection[tuple[str, int]] = (),
-        course: ExperimentProgress | None = None,
+        state: ExperimentProgress | None = None,
         base_failed: Collection[int] = (),
         cache: RunCache | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -130,7 +130,7 @@ class ExperimentLoop:
         self.plan = plan
         self.progress = progress
         self._finished = finished
-        self._course = course or ExperimentProgress(blocks=0)
+        self._state = state or ExperimentProgress(blocks=0)
         self._base_failed = set(base_failed)
         self._cache = cache
         self._clock = clock
@@ -138,11 +138,11 @@ class ExperimentLoop:
 
     def run(self, design: ExperimentDesign) -> FinishedExperiment:
         """Do every block that is left; stop when a look decides, or where the next one would not fit."""
-        if self._course.stopped in _DECIDED:
-            self.progress.say(f"it had ended before: {self._course.stopped}")
-            return FinishedExperiment(folder=self.folder, plan=self.plan, stopped=self._course.stopped)
-        self._course = replace(self._course, stopped="")
-        self._origin_s = self._clock() - self._course.lasted_s
+        if self._state.stopped in _DECIDED:
+            self.progress.say(f"it had ended before: {self._state.stopped}")
+            return FinishedExperiment(folder=self.folder, plan=self.plan, stopped=self._state.stopped)
+        self._state = replace(self._state, stopped="")
+        self._origin_s = self._clock() - self._state.lasted_s
         for number, names in enumerate(self.plan.blocks, 1):
             left = tuple(name for name in names if (name, number) not in self._finished)
             if left:
@@ -170,7 +170,7 @@ class ExperimentLoop:
                 self._save(lasted_s=self._clock() - self._origin_s)
             raise
         ended_s = self._clock()
-        blocks_s = (*self._course.blocks_s, ended_s - began_s)
+        blocks_s = (*self._state.blocks_s, ended_s - began_s)
         self._save(blocks=number, lasted_s=ended_s - self._origin_s, blocks_s=blocks_s)
         error = failed.get(self.plan.base)
         if not isinstance(error, StackFailed | LoadFailed):
@@ -186,7 +186,7 @@ class ExperimentLoop:
 
     def _block_s(self) -> float | None:
         """Return how long a block takes: the longest so far, without the first, in which images are built."""
-        return max(self._course.blocks_s[1:] or self._course.blocks_s, default=None)
+        return max(self._state.blocks_s[1:] or self._state.blocks_s, default=None)
 
     def _left_s(self, number: int) -> float | None:
         block_s = self._block_s()
@@ -194,16 +194,16 @@ class ExperimentLoop:
             return None
         blocks_s = block_s * (len(self.plan.blocks) - number + 1)
         most_s = self.plan.time_s
-        return blocks_s if most_s is None else min(blocks_s, max(most_s - self._course.lasted_s, 0))
+        return blocks_s if most_s is None else min(blocks_s, max(most_s - self._state.lasted_s, 0))
 
     def _look(self, number: int) -> str:
         """Look, if that is planned after this block and was not done; return why to stop, or nothing."""
         due = next((look for look in self.plan.looks if look.blocks == number), None)
-        if due is None or number in {look.blocks for look in self._course.looks}:
+        if due is None or number in {look.blocks for look in self._state.looks}:
             return ""
         advice = self._advice(due, self.compare(due.alpha))
         looked = LookTaken(blocks=number, alpha=due.alpha, advice=advice.value)
-        self._save(looks=(*self._course.looks, looked))
+        self._save(looks=(*self._state.looks, looked))
         self.progress.say(f"look after block {number}: {advice.value}")
         return "" if advice is Next.GO_ON else advice.value
 
@@ -218,8 +218,8 @@ class ExperimentLoop:
         return FinishedExperiment(folder=self.folder, plan=self.plan, stopped=stopped, failure=failure)
 
     def _save(self, **changes: object) -> None:
-        self._course = replace(self._course, **changes)  # type: ignore[arg-type]  # fields of Course
-        documents.save_progress(self.folder, self._course)
+        self._state = replace(self._state, **changes)  # type: ignore[arg-type]  # fields of Course
+        documents.save_progress(self.folder, self._state)
 
 
 def _hopeless(failure: SeatrialError) -> str:

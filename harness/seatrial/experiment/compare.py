@@ -74,7 +74,7 @@ def compare(
     if stored_facts is not None:
         _refuse_foreseen(stored_facts, context, plan)
     if resumed is not None:
-        resumes.refuse_another(resumed, plan, context.choice.engine)
+        resumes.refuse_changed(resumed, plan, context.choice.engine)
     why = plan.design_reason
     with orderly_interrupts(progress.say):
         if resumed is None:
@@ -90,7 +90,7 @@ def compare(
                 plan,
                 progress,
                 finished=resumed.finished if resumed else (),
-                course=documents.load_progress(folder) if resumed else None,
+                state=documents.load_progress(folder) if resumed else None,
                 base_failed=resumed.base_failed if resumed else (),
                 cache=cache,
             )
@@ -141,7 +141,7 @@ def _refuse_foreseen(there: Facts, context: RunContext, plan: ExperimentPlan) ->
     """Refuse what is known to differ before anything is started, and a gate of which nothing would be left."""
     page = initial_document(context, "", 1, plan.resolved, command_ns=context.request.command_ns)
     differing = baseline.refuse_incomparable(there, facts.of(asdict(page)), plan.varies, plan.against)
-    if plan.gate and differing and not baseline.surviving(plan.gate, differing):
+    if plan.gate and differing and not baseline.comparable_metrics(plan.gate, differing):
         raise Incomparable(
             "no metric of the gate can be compared across what differs",
             where=plan.against,

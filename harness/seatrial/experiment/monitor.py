@@ -57,12 +57,12 @@ class RunMonitor(LoadObserver):
     """Writes down what a load reports, samples its processes, and stops it by the rules."""
 
     def __init__(
-        self, record: RunRecord, rules: StopRules, *, observer: Observer, glance: LiveReadings, progress: Progress
+        self, record: RunRecord, rules: StopRules, *, observer: Observer, live: LiveReadings, progress: Progress
     ) -> None:
         self._record = record
         self._rules = rules
         self._observer = observer
-        self._glance = glance
+        self._live = live
         self._progress = progress
 
     def child_started(self, pid: int) -> None:
@@ -76,7 +76,7 @@ class RunMonitor(LoadObserver):
     def second(self, phase: Phase, second: LoadSecond) -> None:
         """Take one second of the load; in the drain no rule is evaluated any more."""
         self._observer.check_alive()
-        memory = self._glance.held()
+        memory = self._live.held()
         if phase in {Phase.WARMUP, Phase.WINDOW}:
             self._rules.take(second, memory)
         services = {name: service.memory_bytes for name, service in memory.items() if name != HOST}
@@ -91,7 +91,7 @@ class RunMonitor(LoadObserver):
         return bool(self._rules.fired)
 
 
-def refuse_stopped(rules: StopRules, observer: LoadObserver) -> None:
+def raise_if_stopped(rules: StopRules, observer: LoadObserver) -> None:
     """Raise StoppedEarly if a rule has fired; else note which rules never had a value."""
     if rules.fired:
         raise StoppedEarly(

@@ -35,7 +35,7 @@ class Request:
     confirmed_hosts: tuple[str, ...] = ()
 
 
-def of_variant(request: Request, variant: str) -> Request:
+def variant_request(request: Request, variant: str) -> Request:
     """Return the request for one variant, whose load parameters stand above the load's own.
 
     UsageError if the scenario has no such variant.

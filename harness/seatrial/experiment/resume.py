@@ -69,7 +69,7 @@ def find(request: Request, wanted: str, command: str) -> ResumableExperiment:
     )
 
 
-def refuse_another(experiment: ResumableExperiment, now: ExperimentPlan, engine: str) -> None:
+def refuse_changed(experiment: ResumableExperiment, now: ExperimentPlan, engine: str) -> None:
     """Raise UsageError if what is asked now is not what was planned then, with all that differs."""
     then = experiment.plan
     resolved = {name: value for name, value in then.resolved.items() if name != "files"}

@@ -36,13 +36,13 @@ class Slices(ExperimentDesign):
         """
         command_ns, names = time.monotonic_ns(), self.plan.blocks[turn.number - 1]
         progress = LockedProgress(Steps(self.progress, turn.text("all variants")))
-        meeting = Barrier(sliced(self.plan, turn.number, self.context.request.scenario.load), names)
-        stacks = [SliceStack(Trial.prepare(self.context, name, turn.number), meeting) for name in names]
+        barrier = Barrier(slicing_of_block(self.plan, turn.number, self.context.request.scenario.load), names)
+        stacks = [SliceStack(Trial.prepare(self.context, name, turn.number), barrier) for name in names]
         try:
             self._bring_up(stacks, progress, command_ns)
             if loaded := [stack for stack in stacks if stack.is_up]:
-                progress.say(meeting.slicing.text())
-                run_loads(loaded, meeting, progress)
+                progress.say(barrier.slicing.text())
+                run_loads(loaded, barrier, progress)
             take_down(stacks)
         except BaseException as error:
             interrupted = take_down_early(stacks, error)
@@ -75,7 +75,7 @@ class Slices(ExperimentDesign):
         )
 
 
-def sliced(plan: ExperimentPlan, block: int, load: Load) -> Slicing:
+def slicing_of_block(plan: ExperimentPlan, block: int, load: Load) -> Slicing:
     """Return whose turn each slice of a block is: warm-up first, as many turns for each variant as cover it."""
     slice_s = plan.slice_s or 1.0
     warm = math.ceil(load.warmup_s / slice_s)
@@ -95,13 +95,13 @@ class SliceStack:
     `load_failure` is how its load ended, if not well; `error` how its run did, once that is sealed.
     """
 
-    def __init__(self, trial: Trial, meeting: Barrier) -> None:
+    def __init__(self, trial: Trial, barrier: Barrier) -> None:
         self.name = trial.variant
         self.progress = BufferedProgress()
         self.load_failure: BaseException | None = None
         self.error: SeatrialError | None = None
         self._trial = trial
-        self._meeting = meeting
+        self._barrier = barrier
         self._running: RunningTrial | None = None
         self._contexts = ExitStack()
 
@@ -120,13 +120,13 @@ class SliceStack:
             progress,
             command_ns=command_ns,
             images_built=images_built,
-            extra_s=2 * self._meeting.slicing.lasts_s,
+            extra_s=2 * self._barrier.slicing.duration_s,
         )
         try:
             self._running = self._contexts.enter_context(trial)
         except SeatrialError as error:
             self.error = error
-            self._meeting.leave(self.name)
+            self._barrier.leave(self.name)
             if not is_outcome(error):
                 raise
 
@@ -138,17 +138,17 @@ class SliceStack:
         """
         if self._running is None:
             return
-        in_turns = partial(drive_in_turns, name=self.name, meeting=self._meeting)
+        in_turns = partial(drive_in_turns, name=self.name, barrier=self._barrier)
         try:
-            self._running.drive_load(self.progress, run_load=in_turns, description=self._meeting.slicing.text())
+            self._running.drive_load(self.progress, run_load=in_turns, description=self._barrier.slicing.text())
         except CalledOff:
             return  # the error that ended all is raised where they were called off
         except BaseException as error:  # noqa: BLE001  (raised again in the main thread)
             self.load_failure = error
             if not is_outcome(error):
-                self._meeting.call_off()
+                self._barrier.call_off()
         finally:
-            self._meeting.leave(self.name)
+            self._barrier.leave(self.name)
 
     def take_down(self, ended_by: BaseException | None = None) -> None:
         """Tear the stack down, if it is up, and seal its run.
@@ -177,7 +177,7 @@ def bring_up_all(work: Sequence[Callable[[], None]], *, at_once: bool) -> None:
         bring_up()
 
 
-def run_loads(stacks: Sequence[SliceStack], meeting: Barrier, progress: Progress) -> None:
+def run_loads(stacks: Sequence[SliceStack], barrier: Barrier, progress: Progress) -> None:
     """Drive all loads at once, each in a thread: they wait on their sockets, and the main thread for Ctrl-C.
 
     Raises the failure of a load that would end every further run, too.
@@ -192,12 +192,12 @@ def run_loads(stacks: Sequence[SliceStack], meeting: Barrier, progress: Progress
         for thread in threads:
             while thread.is_alive():
                 thread.join(_TICK_S)
-                number, name = meeting.now()
+                number, name = barrier.now()
                 if name in by_name:
-                    where = f"slice {number} of {len(meeting.slicing.order)} · {name}"
+                    where = f"slice {number} of {len(barrier.slicing.order)} · {name}"
                     progress.live(f"{where} · {by_name[name].progress.last}")
     except BaseException:
-        meeting.call_off()
+        barrier.call_off()
         for thread in threads:
             if thread.ident is not None:  # the last one may not have been started
                 thread.join(_CALLED_OFF_WITHIN_S)

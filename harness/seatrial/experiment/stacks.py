@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seatrial.errors import EngineUnavailable
-from seatrial.experiment.request import Request, new_run_id, of_variant, stack_secrets
+from seatrial.experiment.request import Request, new_run_id, stack_secrets, variant_request
 from seatrial.experiment.run_record import RunRecord, orderly_interrupts, sealed
 from seatrial.experiment.trial import parameters, provide_catalogue, service_names, stack_spec, watches
 from seatrial.host import facts
@@ -44,7 +44,7 @@ def up(request: Request, kept_s: float, progress: Progress) -> KeptStack:
 
     Only containers can be left: a process of the embedded engine ends with its parent.
     """
-    request = of_variant(request, request.variant)
+    request = variant_request(request, request.variant)
     choice = engine.choose(request.engine, attach=request.attach)
     if choice.engine is not EngineName.COMPOSE:
         raise EngineUnavailable(

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from seatrial.errors import UsageError
 from seatrial.experiment.baseline import ExpectedFacts
-from seatrial.experiment.monitor import RunMonitor, StopRules, refuse_stopped
-from seatrial.experiment.request import Request, new_run_id, of_variant, stack_secrets
+from seatrial.experiment.monitor import RunMonitor, StopRules, raise_if_stopped
+from seatrial.experiment.request import Request, new_run_id, stack_secrets, variant_request
 from seatrial.experiment.run_record import RunRecord, orderly_interrupts, sealed
 from seatrial.host import facts
 from seatrial.load import child
@@ -127,7 +127,7 @@ class Trial:
     @classmethod
     def prepare(cls, context: RunContext, variant: str, block: int) -> Trial:
         """Compute what the trial needs; UsageError for a variant or secrets that are not there."""
-        request = of_variant(context.request, variant)
+        request = variant_request(context.request, variant)
         return cls(
             context=context,
             variant=variant,
@@ -249,12 +249,12 @@ class RunningTrial:
         progress.say(description or load_in_words(scenario.load))
         rules = StopRules(scenario.stop_when)
         spawn = on_cores(self.guard.spawn, self.trial.context.pinning.generator)
-        with live_readings(self.stack.services, trees=rules.of_services) as glance:
-            monitor = RunMonitor(self.record, rules, observer=self.observer, glance=glance, progress=progress)
+        with live_readings(self.stack.services, trees=rules.of_services) as live:
+            monitor = RunMonitor(self.record, rules, observer=self.observer, live=live, progress=progress)
             result = run_load(settings, monitor, spawn=spawn)
         warmup = {} if result.warmup is None else {"warmup": asdict(result.warmup)}
         self.record.change(rows={"errors": result.errors}, facts={**self.record.document.facts, **warmup})
-        refuse_stopped(rules, monitor)
+        raise_if_stopped(rules, monitor)
 
 
 def initial_document(

@@ -37,7 +37,7 @@ class Channel:
         return bool(self._connections)
 
     def send(self, kind: str, **fields: object) -> None:
-        """Send one message to every worker that is connected; `heard` yields those that are gone."""
+        """Send one message to every worker that is connected; `receive` yields those that are gone."""
         for connection in list(self._connections):
             self.send_to(connection, kind, **fields)
 
@@ -50,7 +50,7 @@ class Channel:
             except OSError:  # it is still read to its end: its last messages may wait there
                 return
 
-    def heard(self, within_s: float) -> Iterator[tuple[int, Message]]:
+    def receive(self, within_s: float) -> Iterator[tuple[int, Message]]:
         """Wait at most `within_s` for something to arrive, and yield each complete message with its connection.
 
         A connection that was closed yields one message of the kind `gone`.

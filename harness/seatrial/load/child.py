@@ -195,16 +195,16 @@ class Child:
         self._process.terminate()
         self.wait(ABANDON_WITHIN_S)
 
-    def ended(self, code: int, *, ready: bool) -> Exception:
+    def exit_error(self, code: int, *, ready: bool) -> Exception:
         """Return what it means that it ended by itself."""
         if code == ResultsUnwritable.exit_code:
-            return self.unwritable(self.last_words())
+            return self.unwritable(self.last_output())
         if code == UsageError.exit_code and not ready:
-            return self.refused(self.last_words())
+            return self.refused(self.last_output())
         return LoadFailed(
             f"the load generator ended by itself with exit code {code}",
             where=str(self._settings.load.locustfile),
-            seen=self.last_words() or "no output",
+            seen=self.last_output() or "no output",
             hint=f"its log: {self._settings.log}",
         )
 
@@ -231,7 +231,7 @@ class Child:
         return LoadFailed(
             f"the load generator was not ready within {within_s:.0f} s",
             where=str(self._settings.load.locustfile),
-            seen=count + (self.last_words() or "no output"),
+            seen=count + (self.last_output() or "no output"),
             expected="that Locust starts the users; they are let in later",
             hint="try the locustfile alone: locust -f FILE --host URL --headless -u 1",
         )
@@ -242,10 +242,10 @@ class Child:
             "the load generator did not end after it was asked to",
             where=f"process {self.pid}",
             expected=f"its end within {within_s:.0f} s",
-            seen=self.last_words(),
+            seen=self.last_output(),
         )
 
-    def last_words(self) -> str:
+    def last_output(self) -> str:
         """Return the last lines of its log."""
         text = self._settings.log.read_text(encoding="utf-8", errors="replace")
         return masked("\n".join(text.strip().splitlines()[-_LAST_LINES:]))

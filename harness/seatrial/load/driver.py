@@ -219,7 +219,7 @@ class LoadDriver:
         self.observer = observer
         self.clock = clock
         self.phase = Phase.WARMUP
-        self.hearing = WorkerMessages(
+        self.messages = WorkerMessages(
             control,
             process,
             processes=settings.load.processes,
@@ -227,7 +227,7 @@ class LoadDriver:
             noted=observer.note,
             clock=clock,
         )
-        self.commands = LoadCommands(control, self.hearing.workers, settings.seed, clock=clock)
+        self.commands = LoadCommands(control, self.messages.workers, settings.seed, clock=clock)
         self._process = process
         self._warmup: WarmupSpans | None = None
         self._stable = False
@@ -249,7 +249,7 @@ class LoadDriver:
         self.drain()
         spans = spans_from(opened_ns, window_ns, drain_ns, self.clock())
         self.observer.phases_known(spans)
-        return LoadResult(spans=spans, errors=self.hearing.workers.errors, warmup=warmed)
+        return LoadResult(spans=spans, errors=self.messages.workers.errors, warmup=warmed)
 
     def take_second(self, second: LoadSecond) -> None:
         """Take the counts of one second of all processes."""
@@ -261,11 +261,11 @@ class LoadDriver:
         """Wait until every process says that its users may be let in; LoadFailed if they never do."""
         deadline_ns = self.clock() + round(READY_WITHIN_S * NS_PER_S)
         while self.clock() < deadline_ns:
-            self.hearing.refuse_end()
-            self.hearing.hear(_TICK_S)
-            if self.hearing.ready:
+            self.messages.check_child()
+            self.messages.receive(_TICK_S)
+            if self.messages.ready:
                 return
-        raise self._process.not_ready(self.hearing.workers.ready, READY_WITHIN_S)
+        raise self._process.not_ready(self.messages.workers.ready, READY_WITHIN_S)
 
     def _let_in(self) -> int:
         """Tell the workers their parts, then open the gate; return the moment at which it opens."""
@@ -281,7 +281,7 @@ class LoadDriver:
 
         UsageError if a rate is asked for, and the users are not ours: they would not follow it.
         """
-        if self.hearing.workers.from_events:
+        if self.messages.workers.from_events:
             if self.load.rate is not None:
                 raise UsageError(
                     "the users of this locustfile can't follow a rate",
@@ -290,7 +290,7 @@ class LoadDriver:
                     hint="leave the rate out: they have their own waits; or build them on LeanUser",
                 )
             self.observer.note(NoteKind.LOCUST_EVENTS, FROM_EVENTS_TEXT)
-        self.hearing.started_ns = opened_ns
+        self.messages.started_ns = opened_ns
         self.commands.share_out(opened_ns)
 
     def _warm_up(self, opened_ns: int) -> Warmup:
@@ -319,8 +319,8 @@ class LoadDriver:
 
     def step(self, until_ns: int) -> None:
         """Listen for a moment; a worker that came, went or has other users changes the shares of all."""
-        self.hearing.refuse_end()
-        self.hearing.hear(min((until_ns - self.clock()) / NS_PER_S, _TICK_S))
+        self.messages.check_child()
+        self.messages.receive(min((until_ns - self.clock()) / NS_PER_S, _TICK_S))
         self.commands.share_out()
 
     def drain(self) -> None:
@@ -332,30 +332,30 @@ class LoadDriver:
         self.commands.stop(self.load.drain_s)
         deadline_ns = self.clock() + round((self.load.drain_s + LEAVE_WITHIN_S) * NS_PER_S)
         while self._stays():
-            self.hearing.hear(_TICK_S)
+            self.messages.receive(_TICK_S)
             if self._recorded_without_lost():
                 self._process.terminate()  # Locust's master would wait for the lost worker
                 break
             if self.clock() >= deadline_ns:
                 raise self._process.stays(self.load.drain_s + LEAVE_WITHIN_S)
-        self.hearing.last()
-        workers, code = self.hearing.workers, self._process.code
-        if not workers.drained or (code and not workers.lost and not self.hearing.master_lost):
+        self.messages.receive_rest()
+        workers, code = self.messages.workers, self._process.code
+        if not workers.drained or (code and not workers.lost and not self.messages.master_lost):
             raise LoadFailed(
                 f"the load generator ended in the drain with exit code {code}",
                 where=str(self.load.locustfile),
-                seen=self._process.last_words() or "no output",
+                seen=self._process.last_output() or "no output",
                 expected="that it says that nothing is in flight, and exit code 0: records may be lost",
             )
 
     def _stays(self) -> bool:
-        if self.hearing.master_lost:
-            return self.hearing.workers.busy
+        if self.messages.master_lost:
+            return self.messages.workers.busy
         return self._process.code is None
 
     def _recorded_without_lost(self) -> bool:
         """Return whether all that are left of the workers have said that nothing is in flight, and have ended."""
-        workers = self.hearing.workers
+        workers = self.messages.workers
         return workers.lost and bool(workers.drained) and not workers.connected
 
 

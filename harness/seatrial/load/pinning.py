@@ -23,7 +23,7 @@ class Pinning:
     stack: tuple[int, ...] = ()
 
 
-def threads_beside(core: int) -> frozenset[int]:
+def siblings_of(core: int) -> frozenset[int]:
     """Return the numbers that share a physical core with this one, itself among them: what Linux calls siblings.
 
     Only itself where the kernel does not say (https://docs.kernel.org/admin-guide/cputopology.html).
@@ -38,7 +38,7 @@ def threads_beside(core: int) -> frozenset[int]:
 Siblings = Callable[[int], frozenset[int]]
 
 
-def decide(wanted: str, cores: Collection[int], processes: int, siblings: Siblings = threads_beside) -> Pinning:
+def decide(wanted: str, cores: Collection[int], processes: int, siblings: Siblings = siblings_of) -> Pinning:
     """Give the last `processes` of the `cores` that may be used to the load, the others to the stack.
 
     Where a physical core has two numbers, the load gets both: threads of one core take each other's time. `auto`
@@ -110,7 +110,7 @@ def decide_pinning(
     load: Load,
     *,
     affinity: Callable[[int], Collection[int]] = os.sched_getaffinity,
-    siblings: Siblings = threads_beside,
+    siblings: Siblings = siblings_of,
 ) -> Pinning:
     """Decide for the cores that this process may use; UsageError if the load asks for more than there are."""
     return decide(load.pinning, affinity(0), load.processes, siblings)

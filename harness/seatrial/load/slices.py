@@ -37,7 +37,7 @@ class Slicing:
     stable: bool = False
 
     @property
-    def lasts_s(self) -> float:
+    def duration_s(self) -> float:
         """How long all slices take."""
         return len(self.order) * self.slice_s
 
@@ -48,7 +48,7 @@ class Slicing:
         most = "at most " if self.stable else ""
         return (
             f"{variants} variants by turns of {self.slice_s:g} s, each {each - warm} times after {most}{warm} "
-            f"for the warm-up; {most}{self.lasts_s:.0f} s in all"
+            f"for the warm-up; {most}{self.duration_s:.0f} s in all"
         )
 
     def without(self, name: str, kept: int) -> Slicing:
@@ -56,7 +56,7 @@ class Slicing:
         order = self.order[:kept] + tuple(turn for turn in self.order[kept:] if turn != name)
         return replace(self, order=order, warm=self.warm - self.order[kept : self.warm].count(name))
 
-    def warmed(self, kept: int) -> Slicing:
+    def without_warmup(self, kept: int) -> Slicing:
         """Return the slices without what is left of the warm-up; the first `kept` stay."""
         warm = min(max(kept, 0), self.warm)
         return replace(self, order=self.order[:warm] + self.order[self.warm :], warm=warm)
@@ -121,7 +121,7 @@ class SliceTurns:
         return Phase.IDLE if until_ns <= self.end_ns else Phase.DRAIN
 
 
-def ended(spans: tuple[Span, ...], drain_ns: int, end_ns: int) -> tuple[Span, ...]:
+def with_drain(spans: tuple[Span, ...], drain_ns: int, end_ns: int) -> tuple[Span, ...]:
     """Return the phases of a block whose drain began at one moment and ended at another."""
     kept = [replace(span, until_ns=min(span.until_ns, drain_ns)) for span in spans if span.from_ns < drain_ns]
     return (*kept, Span(phase=Phase.DRAIN, from_ns=drain_ns, until_ns=max(end_ns, drain_ns)))
@@ -167,7 +167,7 @@ class Barrier:
             self.slicing = self.slicing.without(name, self._fixed())
             self._advance()
 
-    def warmed(self, name: str) -> None:
+    def report_stable(self, name: str) -> None:
         """Count a variant's latency as stable; once all are, the warm-up ends."""
         with self._lock:
             self._stable.add(name)
@@ -211,7 +211,7 @@ class Barrier:
     def _advance(self) -> None:
         """End the warm-up if all are stable, set the start if all are ready."""
         if self._stable and self._stable >= self._awaited:
-            self.slicing = self.slicing.warmed(self._fixed())
+            self.slicing = self.slicing.without_warmup(self._fixed())
         if self.start_ns is None and self._ready and self._ready >= self._awaited:
             self.start_ns = self._clock() + _START_LEAD_NS
 
@@ -229,12 +229,12 @@ def drive_in_turns(
     *,
     spawn: Spawn,
     name: str,
-    meeting: Barrier,
+    barrier: Barrier,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> LoadResult:
     """Drive the load of one variant through its turns; raises what `driving.drive` does, and CalledOff."""
     with started(settings, observer, spawn) as (control, process):
-        return SliceDriver(settings, observer, control, process, clock, name=name, meeting=meeting).run()
+        return SliceDriver(settings, observer, control, process, clock, name=name, barrier=barrier).run()
 
 
 class SliceDriver(LoadDriver):
@@ -253,11 +253,11 @@ class SliceDriver(LoadDriver):
         clock: Callable[[], int],
         *,
         name: str,
-        meeting: Barrier,
+        barrier: Barrier,
     ) -> None:
         super().__init__(settings, observer, control, process, clock)
         self.name = name
-        self.meeting = meeting
+        self.barrier = barrier
         self.turns: SliceTurns | None = None
         self.stable = False
         self._spans = WarmupSpans(0)
@@ -273,9 +273,9 @@ class SliceDriver(LoadDriver):
         drain_ns = self._take_turns()
         warmed = self.warmup(drain_ns)
         self.drain()
-        spans = ended(self.follow().spans(), drain_ns, self.clock())
+        spans = with_drain(self.follow().spans(), drain_ns, self.clock())
         self.observer.phases_known(spans)
-        return LoadResult(spans=spans, errors=self.hearing.workers.errors, warmup=warmed)
+        return LoadResult(spans=spans, errors=self.messages.workers.errors, warmup=warmed)
 
     def take_second(self, second: LoadSecond) -> None:
         """Take the counts of one second, in the phase that this variant was in."""
@@ -286,7 +286,7 @@ class SliceDriver(LoadDriver):
 
     def follow(self) -> SliceTurns:
         """Return the turns as they are now; the observer gets the phases where they have changed."""
-        turns = self.meeting.turns(self.name)
+        turns = self.barrier.turns(self.name)
         if turns != self.turns:
             self.turns = turns
             self.observer.phases_known(turns.spans())
@@ -309,15 +309,15 @@ class SliceDriver(LoadDriver):
             return
         self.stable = self._spans.take(turns.warmed_ns(second.t_ns), second.latency)
         if self.stable:
-            self.meeting.warmed(self.name)
+            self.barrier.report_stable(self.name)
 
     def _await_start(self) -> int:
         """Wait until all loads of the block are ready; return the moment at which the first slice begins."""
-        self.meeting.arrive(self.name)
-        while self.meeting.start_ns is None:
+        self.barrier.arrive(self.name)
+        while self.barrier.start_ns is None:
             self._refuse_called_off()
             self.step(self.clock() + _LISTEN_NS)
-        return self.meeting.start_ns
+        return self.barrier.start_ns
 
     def _take_turns(self) -> int:
         """Open the gate for each turn, told ahead, until all are over or it is enough; return when that was."""
@@ -325,11 +325,11 @@ class SliceDriver(LoadDriver):
             self._refuse_called_off()
             if self.observer.enough():
                 return self.clock()
-            for window in self.meeting.due(self.name):
+            for window in self.barrier.due(self.name):
                 self.commands.gate(*window)
             self.step(end_ns)
         return end_ns
 
     def _refuse_called_off(self) -> None:
-        if self.meeting.called_off:
+        if self.barrier.called_off:
             raise CalledOff

@@ -44,7 +44,7 @@ class TrialSequence(LoadDriver):
         begin_ns = self.clock()
         self.drain()
         self._enter(Phase.DRAIN, begin_ns, self.clock())
-        return LoadResult(spans=self._spans, errors=self.hearing.workers.errors)
+        return LoadResult(spans=self._spans, errors=self.messages.workers.errors)
 
     def take_second(self, second: LoadSecond) -> None:
         """Count a second of the load for the trial that is on."""

@@ -195,9 +195,9 @@ class WorkerMessages:
         """Whether every process is ready."""
         return self.workers.ready >= self._processes
 
-    def hear(self, within_s: float) -> None:
+    def receive(self, within_s: float) -> None:
         """Receive what comes within a time; UsageError or ResultsUnwritable if a worker reports such an error."""
-        for connection, message in self._channel.heard(within_s):
+        for connection, message in self._channel.receive(within_s):
             if message["kind"] == GONE:
                 self._gone(connection)
                 continue
@@ -212,12 +212,12 @@ class WorkerMessages:
                 case "error" if message.get("fatal"):
                     raise self._child.unwritable(message["what"])
 
-    def last(self) -> None:
+    def receive_rest(self) -> None:
         """Receive what was sent before an end, which may wait in several pieces."""
         for _ in range(_LAST_LOOKS * self._processes):
-            self.hear(0.0)
+            self.receive(0.0)
 
-    def refuse_end(self) -> None:
+    def check_child(self) -> None:
         """Raise what the end of the child means; a lost worker or master is noted, and the others go on."""
         code = self._child.code
         if code is None and (self.workers.all_gone or (self.workers.gone and self.started_ns is None)):
@@ -226,9 +226,9 @@ class WorkerMessages:
                 raise self._silent()
         if code is None or self.master_lost:
             return
-        self.last()
+        self.receive_rest()
         if self._processes == 1 or self.started_ns is None or not self.workers.connected:
-            raise self._child.ended(code, ready=self.workers.ready > 0)
+            raise self._child.exit_error(code, ready=self.workers.ready > 0)
         self.master_lost = True
         self._noted(NoteKind.WORKER_LOST, f"Locust's master ended with exit code {code}{self._when()}")
 
@@ -246,7 +246,7 @@ class WorkerMessages:
         return LoadFailed(
             "the load generator's processes are gone" if self.started_ns else "a load process ended at its start",
             where=f"process {self._child.pid}",
-            seen=f"gone: {gone}\n{self._child.last_words()}",
+            seen=f"gone: {gone}\n{self._child.last_output()}",
             hint="its log: logs/locust.log",
         )
 
