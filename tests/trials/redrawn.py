@@ -147,7 +147,7 @@ def _judged(series: Series, blocks: Sequence[BlockValues]) -> Comparison:
             alpha=look.alpha,
             shared_cores=series.shared_cores,
         )
-        if comparison.advice(found, look.blocks, len(blocks)) is not Next.GO_ON:
+        if comparison.next_step(found, look.blocks, len(blocks)) is not Next.GO_ON:
             break
     return found
 

@@ -116,7 +116,7 @@ def drawn(random: np.random.Generator, noise: Noise, blocks: int, true_ratio: fl
     """Draw the effect of one experiment."""
     base, variant = noise(random, blocks)
     theirs, ours = (np.exp(side).tolist() for side in (base, variant + math.log(true_ratio)))
-    return effects.of(theirs, ours)
+    return effects.pair(theirs, ours)
 
 
 def rates(noise: Noise, blocks: int, true_ratio: float, draws: int, seed: int) -> Rates:
@@ -136,7 +136,7 @@ def with_looks(noise: Noise, true_ratio: float, draws: int, seed: int) -> tuple[
         for look in comparison.planned(20):
             part = Effect(differences=whole.differences[: look.blocks], scale=whole.scale)
             said = judged(part, look.alpha)
-            if comparison.advice(alone(said, look), look.blocks, 20) is not Next.GO_ON:
+            if comparison.next_step(alone(said, look), look.blocks, 20) is not Next.GO_ON:
                 break
         found[said.word] += 1
         used += look.blocks
@@ -148,7 +148,7 @@ def in_ticks(random: np.random.Generator, blocks: int, true_ratio: float) -> Eff
     sides = (TICKS * ratio * np.exp(random.normal(0, 0.002, blocks)) for ratio in (1.0, true_ratio))
     theirs, ours = (np.floor(side + random.random(blocks)) for side in sides)
     counted = math.sqrt(float(np.mean(1 / theirs**2 + 1 / ours**2)) * 2 / 12)
-    return replace(effects.of(theirs.tolist(), ours.tolist()), least_sd=counted)
+    return replace(effects.pair(theirs.tolist(), ours.tolist()), least_sd=counted)
 
 
 def counted(blocks: int, true_ratio: float, draws: int, seed: int, *, floor: bool) -> Rates:

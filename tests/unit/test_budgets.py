@@ -227,7 +227,7 @@ def test_a_block_that_lacks_it_keeps_it_open() -> None:
 def test_within_a_share_of_the_base(ratio: float, word: BudgetWord) -> None:
     """Better than the base is within; at the limit nothing is decided."""
     budget = budgets.parse("p99 of pull within 10% of base")
-    effect = effects.of([100, 100, 100, 100], [100 * ratio * one for one in (0.998, 1.002, 0.999, 1.001)])
+    effect = effects.pair([100, 100, 100, 100], [100 * ratio * one for one in (0.998, 1.002, 0.999, 1.001)])
     assert budgets.judge_within(budget, effect).word is word
 
 

@@ -440,7 +440,7 @@ def test_a_calm_flow_is_that_of_low_rates() -> None:
 
 def test_how_far_a_bound_may_be_above_the_truth() -> None:
     """More in short trials; nothing where the budgets of the requests see a queue sooner than flows do."""
-    long, short = (capacity_trial.too_high(10.0, 1.0, 0.2, trial_s) for trial_s in (20.0, 5.0))
+    long, short = (capacity_trial.overestimate(10.0, 1.0, 0.2, trial_s) for trial_s in (20.0, 5.0))
 
     assert 0.05 < long < short < 0.4
-    assert capacity_trial.too_high(100.0, 0.02, 0.2, 5.0) == 0.0
+    assert capacity_trial.overestimate(100.0, 0.02, 0.2, 5.0) == 0.0

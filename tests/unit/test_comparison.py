@@ -305,7 +305,7 @@ def test_the_requests_of_an_endpoint_bound_its_failures() -> None:
 def test_failures_that_can_not_be_compared_gate_nothing_and_withhold_praise() -> None:
     """Across hosts who fails more may owe it to the host, and is not fast all the same."""
     some = blocks(v={"failures": 0.01, "cpu": 5})
-    found = judged(some, (CPU, P95), shown=[P95], comparable=lambda one: metric.survives(one, "host"))
+    found = judged(some, (CPU, P95), shown=[P95], comparable=lambda one: metric.comparable_across(one, "host"))
     assert [one.metric.text for one in (*found.gated, *found.exploratory)] == [CPU.text]
     assert of(found, CPU.text).withheld
 
@@ -398,10 +398,10 @@ def test_the_noise_floor_refuses_what_can_not_be_seen() -> None:
     pairs = [Paired(variant="base", metric=one, effect=scatter) for one in (P95, metric.parse("p99 of token"))]
     found = comparison.noise_floors(pairs, 6)
     assert [one.smallest_seen for one in found] == pytest.approx([0.1356] * 2, abs=1e-3)
-    assert comparison.refused(found) == (
+    assert comparison.refusals(found) == (
         'p95 of "token": a threshold of 10 % can\'t be seen here: the smallest that can is 13.6 %',
     )
-    assert comparison.refused(comparison.noise_floors(pairs, 20)) == ()
+    assert comparison.refusals(comparison.noise_floors(pairs, 20)) == ()
 
 
 def test_the_noise_floor_is_that_of_the_last_look_and_of_all_variants() -> None:
@@ -412,7 +412,7 @@ def test_the_noise_floor_is_that_of_the_last_look_and_of_all_variants() -> None:
 
 def test_a_floor_that_nobody_knows_is_told() -> None:
     """One block of self-check has no scatter."""
-    (told,) = comparison.refused(
+    (told,) = comparison.refusals(
         comparison.noise_floors([Paired(variant="base", metric=P95, reason="never measured")], 6)
     )
     assert told == "p95 of \"token\": a threshold of 10 % can't be checked: 0 blocks can't tell the scatter"

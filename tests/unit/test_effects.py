@@ -88,13 +88,13 @@ def test_the_signed_rank_interval_cuts_where_the_tables_say(blocks: int, alpha: 
 @pytest.mark.parametrize(("blocks", "speaks"), [(5, False), (6, True)])
 def test_ranks_are_mute_with_too_few_blocks(blocks: int, *, speaks: bool) -> None:
     """2 / 2^5 is above 5 %, 2 / 2^6 is not."""
-    assert effects.speak(blocks, 0.05) is speaks
+    assert effects.enough_for_ranks(blocks, 0.05) is speaks
     assert (effects.signed_rank_interval(of(*range(blocks)), 0.05) is not None) is speaks
 
 
 def test_effects_are_log_ratios_of_the_same_block() -> None:
     """Twice in each block is ln 2, whatever the level; a block that lacks a side is left out and counted."""
-    found = effects.of([1, 10, None, 5], [2, 20, 7, math.nan])
+    found = effects.pair([1, 10, None, 5], [2, 20, 7, math.nan])
     assert found.differences == pytest.approx((math.log(2), math.log(2)))
     assert found.missing == 2
 
@@ -102,17 +102,17 @@ def test_effects_are_log_ratios_of_the_same_block() -> None:
 def test_a_zero_has_no_ratio() -> None:
     """The logarithm of zero is not a number to average."""
     with pytest.raises(NoRatio, match="0 or less in some block"):
-        effects.of([1.0, 2.0], [1.0, 0.0])
+        effects.pair([1.0, 2.0], [1.0, 0.0])
 
 
 def test_zeros_on_both_sides_are_equal() -> None:
     """A service that holds nothing with either variant does not differ."""
-    assert effects.of([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]).differences == (0, 0, 0)
+    assert effects.pair([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]).differences == (0, 0, 0)
 
 
 def test_shares_are_subtracted() -> None:
     """One per cent against none is one point, not infinitely more."""
-    assert effects.of([0.0], [0.01], Scale.DIFFERENCE).differences == (0.01,)
+    assert effects.pair([0.0], [0.01], Scale.DIFFERENCE).differences == (0.01,)
 
 
 @pytest.mark.parametrize("values", [(), (0.3,), (0.3, 0.3)])
@@ -155,7 +155,7 @@ def test_three_equal_blocks_are_a_point() -> None:
 
 def test_no_failure_at_all_still_leaves_three_in_n() -> None:
     """The rule of three: of 300 requests without a failure the share may be up to 1 %."""
-    found = effects.of([0.0] * 3, [0.0] * 3, Scale.DIFFERENCE, floor=3 / 300)
+    found = effects.pair([0.0] * 3, [0.0] * 3, Scale.DIFFERENCE, floor=3 / 300)
     assert effects.interval(found, 0.05) == statistics.Interval(-0.01, 0.01)
     assert not effects.equivalent(found, 0.01, 0.05)
     assert effects.equivalent(found, 0.011, 0.05)

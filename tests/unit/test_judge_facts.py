@@ -39,7 +39,10 @@ def _changed(*place: str, to: object) -> dict[str, Any]:
 
 
 def _environment(values: dict[str, Any]) -> list[str]:
-    return [f"{one.name}: {one.there}, {one.here}" for one in facts.environment(facts.of(RUN), facts.of(values))]
+    return [
+        f"{one.name}: {one.there}, {one.here}"
+        for one in facts.environment_differences(facts.facts_of(RUN), facts.facts_of(values))
+    ]
 
 
 ENVIRONMENT = ("facts", "environment")
@@ -80,7 +83,7 @@ def test_what_is_under_test_is_listed_as_the_difference() -> None:
     """Images, commit and the variant's changes; one that only one side has counts."""
     here = _changed("facts", "subject", to={"git_commit": "def", "images": {"web": "sha256:2", "db": "sha256:3"}})
 
-    found = facts.subject(facts.of(RUN), facts.of(here))
+    found = facts.subject_differences(facts.facts_of(RUN), facts.facts_of(here))
 
     assert [(one.name, one.there, one.here) for one in found] == [
         ("commit", "abc", "def"),
@@ -91,10 +94,10 @@ def test_what_is_under_test_is_listed_as_the_difference() -> None:
 
 def test_another_environment_is_refused_with_all_that_differs() -> None:
     """Exit code 6, both values, and what to do."""
-    here = facts.of(_changed(*ENVIRONMENT, "host", "kernel", to="6.12"))
+    here = facts.facts_of(_changed(*ENVIRONMENT, "host", "kernel", to="6.12"))
 
     with pytest.raises(Incomparable) as caught:
-        baseline.refuse_incomparable(facts.of(RUN), here, (), "results/old")
+        baseline.refuse_incomparable(facts.facts_of(RUN), here, (), "results/old")
 
     assert caught.value.exit_code == 6
     assert caught.value.seen == "host: kernel: 6.1 there, 6.12 here"
@@ -102,9 +105,9 @@ def test_another_environment_is_refused_with_all_that_differs() -> None:
 
 def test_a_declared_difference_is_let_through_and_named() -> None:
     """The scenario asks about that very fact."""
-    here = facts.of(_changed(*ENVIRONMENT, "host", "kernel", to="6.12"))
+    here = facts.facts_of(_changed(*ENVIRONMENT, "host", "kernel", to="6.12"))
 
-    assert baseline.refuse_incomparable(facts.of(RUN), here, ("host",), "old") == ("host",)
+    assert baseline.refuse_incomparable(facts.facts_of(RUN), here, ("host",), "old") == ("host",)
 
 
 def test_across_hosts_only_hardware_neutral_metrics_survive() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from factories import MIB, at, readings
 
-from seatrial.measure.services import ServiceUse, gained, level, services
+from seatrial.measure.services import ServiceUse, gained, memory_level, service_use
 from seatrial.measure.services import unreclaimable as unreclaimable_of
 from seatrial.measure.tables import Ints, LabelColumn, SampleColumns
 from seatrial.units import NS_PER_S
@@ -29,7 +29,7 @@ def _use(rows: list[dict[str, int]], containers: list[str] | None = None, reques
         phase=same,
         numbers={name: _ints(*(row.get(name) for row in rows)) for name in row_columns(SAMPLES)},
     )
-    (use,) = services(samples, 30 * NS_PER_S, requests)
+    (use,) = service_use(samples, 30 * NS_PER_S, requests)
     return use
 
 
@@ -70,13 +70,13 @@ def test_without_anonymous_memory_there_is_no_sum() -> None:
 
 def test_a_level_is_first_median_highest_last() -> None:
     """Unknown readings are left out; the median is one of the readings."""
-    found = level(_ints(None, 10, 40, 20, 30, None))
+    found = memory_level(_ints(None, 10, 40, 20, 30, None))
     assert (found.start, found.median, found.peak, found.end) == (10, 20, 40, 30)
 
 
 def test_a_level_that_nobody_could_tell_is_none() -> None:
     """Unknown is not zero."""
-    assert level(_ints(None, None)).peak is None
+    assert memory_level(_ints(None, None)).peak is None
 
 
 def test_a_counter_gains_its_rises_within_each_container() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from factories import MIB, at
 
-from seatrial.measure.services import ServiceUse, services
+from seatrial.measure.services import ServiceUse, service_use
 from seatrial.measure.tables import Ints, LabelColumn, SampleColumns, most_at_once, summed_over_containers, ticks
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL, SAMPLES, row_columns
@@ -25,7 +25,7 @@ def _use(containers: Rows) -> ServiceUse:
     numbers = {
         name: np.array([row.get(name, NULL) for row, _ in rows], dtype=np.int64) for name in row_columns(SAMPLES)
     }
-    (use,) = services(
+    (use,) = service_use(
         SampleColumns(service=same, container=LabelColumn(codes, labels), phase=same, numbers=numbers),
         30 * NS_PER_S,
         100,

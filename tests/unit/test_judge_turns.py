@@ -24,7 +24,7 @@ from seatrial.measure.tables import (
     measured_window,
     where,
 )
-from seatrial.measure.validity import of_turns
+from seatrial.measure.validity import slice_notes
 from seatrial.measure.values import Tables
 from seatrial.model import NoteKind, Phase
 from seatrial.wire.streams import NULL
@@ -56,7 +56,7 @@ def _requests(start_ns: Ints, took_ns: int) -> RequestColumns:
 
 def _asked(per_s: int) -> Ints:
     """Return the starts of requests, evenly spread over each of the turns."""
-    own = slices.opened(SPANS)
+    own = slices.open_spans(SPANS)
     return np.concatenate([np.arange(begin, end, S // per_s, dtype=np.int64) for begin, end in own])
 
 
@@ -127,7 +127,7 @@ def test_what_a_stack_uses_while_others_have_their_turns_is_not_the_requests_cos
 
 def test_parts_of_the_window_cost_the_same() -> None:
     """An interval within a run is made of them."""
-    parts = values.slices(_tables(10 * MS), 5)
+    parts = values.window_parts(_tables(10 * MS), 5)
 
     told = [values.metric_value(CPU, part) for part in parts]
 
@@ -144,8 +144,8 @@ def test_without_two_readings_nothing_is_told() -> None:
 
 def test_settling_belongs_to_the_turn_and_one_window_alone_is_none() -> None:
     """A plain run, and one whose trials settle before a single window, are judged as ever."""
-    assert slices.opened(SPANS)[:2] == [(0, S - 10 * MS), (2 * S, 3 * S - 10 * MS)]
-    assert slices.opened(factories.SPANS) == []
+    assert slices.open_spans(SPANS)[:2] == [(0, S - 10 * MS), (2 * S, 3 * S - 10 * MS)]
+    assert slices.open_spans(factories.SPANS) == []
     assert slices.slice_times(factories.SPANS, [], _no_flows()) is None
 
 
@@ -153,7 +153,7 @@ def _generator(cpu_fraction: float) -> GeneratorColumns:
     """Return seconds that straddle the turns, of a process that works only while its gate is open."""
     stamps = np.arange(S + S // 3, 40 * S, S, dtype=np.int64)
     count = len(stamps)
-    own = slices.opened(SPANS)
+    own = slices.open_spans(SPANS)
     open_ns = [sum(max(min(t, e) - max(t - S, b), 0) for b, e in own) for t in stamps.tolist()]
     none = np.full(count, NULL)
     return GeneratorColumns(
@@ -175,13 +175,13 @@ def _generator(cpu_fraction: float) -> GeneratorColumns:
 
 def test_a_load_process_is_as_busy_as_while_its_gate_was_open() -> None:
     """A second holds a third of a turn, or two: 90 % busy in it looks like 30 or 60 %."""
-    table = slices.while_open(_generator(0.9), SPANS)
+    table = slices.cpu_while_open(_generator(0.9), SPANS)
 
     told = table.cpu_fraction[~np.isnan(table.cpu_fraction)]
 
     assert told == pytest.approx(np.full(len(told), 0.9))
     assert len(told) > 20
-    assert slices.while_open(table, factories.SPANS) is table
+    assert slices.cpu_while_open(table, factories.SPANS) is table
 
 
 def test_seconds_between_turns_count_with_those_in_them() -> None:
@@ -212,12 +212,12 @@ def _work(p95_ns: int | None) -> Traffic:
 
 def test_work_that_outlasts_settling_is_told() -> None:
     """It ends in the judged time of the next variant."""
-    (note,) = of_turns([_work(200 * MS), _work(None)], SPANS)
+    (note,) = slice_notes([_work(200 * MS), _work(None)], SPANS)
 
     assert note.kind is NoteKind.LONG_FLOWS
     assert not note.invalidates
     assert "'pull' takes longer than 200.0 ms" in note.text
-    assert of_turns([_work(100 * MS)], SPANS) == ()
+    assert slice_notes([_work(100 * MS)], SPANS) == ()
 
 
 def test_a_run_by_turns_is_reviewed_as_valid(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ WINDOW_NS = 42 * NS_PER_S
 @pytest.fixture
 def used(tmp_path: Path) -> tuple[ServiceUse, ...]:
     """Two services and the reserved ones, 420 samples each."""
-    return services.services(read.samples(factories.sealed_run(tmp_path)), WINDOW_NS, 1000)
+    return services.service_use(read.samples(factories.sealed_run(tmp_path)), WINDOW_NS, 1000)
 
 
 def _notes(
@@ -39,7 +39,7 @@ def _notes(
     deaths: Mapping[str, int] | None = None,
 ) -> list[tuple[NoteKind, str]]:
     sampling = Sampling(hz=hz, window_ns=WINDOW_NS, expected=expected, sources=sources or {})
-    return [(note.kind, note.text) for note in validity.of_services(used, sampling, deaths or {})]
+    return [(note.kind, note.text) for note in validity.service_notes(used, sampling, deaths or {})]
 
 
 def test_a_good_run_has_no_notes(used: tuple[ServiceUse, ...]) -> None:
@@ -57,7 +57,7 @@ def test_a_service_without_samples_is_missed(used: tuple[ServiceUse, ...]) -> No
 def test_a_run_that_watches_nothing_misses_no_samples() -> None:
     """A recording of Locust alone has no sampler."""
     sampling = Sampling(hz=10, window_ns=WINDOW_NS, expected=(), sources={}, watched=False)
-    assert validity.of_services((), sampling, {}) == ()
+    assert validity.service_notes((), sampling, {}) == ()
 
 
 def test_a_window_without_any_samples_is_missed() -> None:
@@ -68,7 +68,7 @@ def test_a_window_without_any_samples_is_missed() -> None:
 def test_one_sample_at_least_is_expected_however_short_the_window() -> None:
     """The Docker API gives one reading a second; none at all in one second is missed."""
     sampling = Sampling(hz=10, window_ns=NS_PER_S, expected=("web",), sources={"web": "docker api"})
-    assert [note.kind for note in validity.of_services((), sampling, {})] == [
+    assert [note.kind for note in validity.service_notes((), sampling, {})] == [
         NoteKind.SAMPLES_MISSING,
         NoteKind.COARSE_SAMPLES,
     ]
@@ -77,7 +77,7 @@ def test_one_sample_at_least_is_expected_however_short_the_window() -> None:
 def test_a_run_without_a_window_misses_no_samples() -> None:
     """A stack that never came up has another reason to be invalid."""
     sampling = Sampling(hz=10, window_ns=0, expected=("web",), sources={})
-    assert validity.of_services((), sampling, {}) == ()
+    assert validity.service_notes((), sampling, {}) == ()
 
 
 @pytest.mark.parametrize(("hz", "missing"), [(11.1, 0), (11.2, 2)])
@@ -106,10 +106,10 @@ def test_a_container_that_died_in_the_window_invalidates(used: tuple[ServiceUse,
 
 def test_no_work_in_a_window_under_load_invalidates() -> None:
     """Watching without load needs none; flows that make no request are work, too."""
-    assert [note.kind for note in validity.of_work(0, 0, loaded=True)] == [NoteKind.NO_REQUESTS]
-    assert validity.of_work(0, 0, loaded=False) == ()
-    assert validity.of_work(1, 0, loaded=True) == ()
-    assert validity.of_work(0, 1, loaded=True) == ()
+    assert [note.kind for note in validity.work_notes(0, 0, loaded=True)] == [NoteKind.NO_REQUESTS]
+    assert validity.work_notes(0, 0, loaded=False) == ()
+    assert validity.work_notes(1, 0, loaded=True) == ()
+    assert validity.work_notes(0, 1, loaded=True) == ()
 
 
 def _busy(folder: RunFolder, seconds: range, *, workers: int = 1) -> tuple[Note, ...]:
@@ -119,7 +119,7 @@ def _busy(folder: RunFolder, seconds: range, *, workers: int = 1) -> tuple[Note,
         rows = [factories.second(n, cpu_fraction=0.93 if n in busy else 0.3) for n in range(42)]
         factories.write_lines(folder.streams, "generator", rows, table="generator", worker=worker)
     seal(folder, factories.document())
-    return validity.of_generator(_use(folder))
+    return validity.generator_notes(_use(folder))
 
 
 def _use(folder: RunFolder) -> GeneratorUse:
@@ -138,8 +138,10 @@ def test_a_busy_generator_invalidates(tmp_path: Path) -> None:
 def test_one_second_in_twenty_may_be_busy(tmp_path: Path) -> None:
     """2 of 40 are exactly 5 %."""
     use = replace(_use(factories.sealed_run(tmp_path)), seconds=40, busy_seconds=2, cpu_max=0.9)
-    assert validity.of_generator(use) == ()
-    assert [note.kind for note in validity.of_generator(replace(use, busy_seconds=3))] == [NoteKind.GENERATOR_BUSY]
+    assert validity.generator_notes(use) == ()
+    assert [note.kind for note in validity.generator_notes(replace(use, busy_seconds=3))] == [
+        NoteKind.GENERATOR_BUSY
+    ]
 
 
 def test_a_few_busy_seconds_are_no_note(tmp_path: Path) -> None:
@@ -160,11 +162,11 @@ def test_a_generator_that_tells_nothing_is_unknown(tmp_path: Path) -> None:
     seal(folder, factories.document())
     use = _use(folder)
     assert (use.seconds, use.cpu_max, use.users_max) == (0, None, None)
-    assert validity.of_generator(use) == ()
+    assert validity.generator_notes(use) == ()
 
 
 def _with(tmp_path: Path, **changes: Any) -> tuple[Note, ...]:  # noqa: ANN401  (fields of GeneratorUse)
-    return validity.of_generator(replace(_use(factories.sealed_run(tmp_path)), **changes))
+    return validity.generator_notes(replace(_use(factories.sealed_run(tmp_path)), **changes))
 
 
 def _late(*, late_ticks: int = 0, slipped: int = 0) -> Lateness:

@@ -102,20 +102,20 @@ def test_no_block_is_no_plan() -> None:
 )
 def test_what_a_look_advises(changes: dict[str, object], expected: Next) -> None:
     """Decided, precise, or hopeless ends it: scatter of which 40 blocks show more than 10 % only is hopeless."""
-    assert comparison.advice(compared(replace(OPEN, **changes)), 6, 20) is expected  # type: ignore[arg-type]
+    assert comparison.next_step(compared(replace(OPEN, **changes)), 6, 20) is expected  # type: ignore[arg-type]
 
 
 def test_one_open_verdict_keeps_it_going() -> None:
     """All of the gate have to be decided, or out of reach."""
     hopeless = replace(OPEN, smallest_seen=0.3, blocks_needed=None)
-    assert comparison.advice(compared(replace(OPEN, word=Word.REGRESSION), OPEN), 6, 20) is Next.GO_ON
-    assert comparison.advice(compared(hopeless, OPEN), 6, 20) is Next.GO_ON
-    assert comparison.advice(compared(hopeless, EQUAL), 6, 20) is Next.FUTILE
+    assert comparison.next_step(compared(replace(OPEN, word=Word.REGRESSION), OPEN), 6, 20) is Next.GO_ON
+    assert comparison.next_step(compared(hopeless, OPEN), 6, 20) is Next.GO_ON
+    assert comparison.next_step(compared(hopeless, EQUAL), 6, 20) is Next.FUTILE
 
 
 def test_the_budget_ends_it() -> None:
     """After the last block there is nothing to go on with."""
-    assert comparison.advice(compared(OPEN), 20, 20) is Next.OVER
+    assert comparison.next_step(compared(OPEN), 20, 20) is Next.OVER
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_how_runs_end_keeps_it_going_until_it_is_decided(finished: int, expected
     ways = {"base": ["finished"] * 6, "v": ["finished"] * finished + ["killed"] * (6 - finished)}
     ended = endings(ways, "base")
 
-    assert comparison.advice(compared(EQUAL, ended=ended), 6, 20) is expected
-    assert comparison.advice(compared(EQUAL, ended=ended), 20, 20) is (
+    assert comparison.next_step(compared(EQUAL, ended=ended), 6, 20) is expected
+    assert comparison.next_step(compared(EQUAL, ended=ended), 20, 20) is (
         Next.OVER if expected is Next.GO_ON else Next.DECIDED
     )
 
@@ -140,4 +140,4 @@ def test_invalid_blocks_that_others_can_make_up_for_keep_it_going(bad: int, expe
     """Two of six are too many, and five of twenty are not; with six the whole stays invalid whatever comes."""
     blind = replace(OPEN, word=Word.INVALID) if bad > 1 else EQUAL
 
-    assert comparison.advice(compared(blind, lost={"v": ("foreign CPU",) * bad}), 6, 20) is expected
+    assert comparison.next_step(compared(blind, lost={"v": ("foreign CPU",) * bad}), 6, 20) is expected

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seatrial.measure import metric, values
-from seatrial.measure.metric import Kind, Scale, Unit, survives
+from seatrial.measure.metric import Kind, Scale, Unit, comparable_across
 from seatrial.measure.slices import SliceTimes
 from seatrial.measure.tables import FlowColumns, LabelColumn, RequestColumns, SampleColumns
 from seatrial.measure.values import (
@@ -24,7 +24,7 @@ from seatrial.measure.values import (
     metrics_of,
     quantile_interval,
     share_interval,
-    slices,
+    window_parts,
 )
 from seatrial.units import NS_PER_S
 from seatrial.wire import histogram
@@ -211,7 +211,7 @@ def test_directions_and_scales() -> None:
 )
 def test_what_survives_a_different_environment(fact: str, text: str, *, survived: bool) -> None:
     """Across hosts processor time and memory can be compared, latency can't; an unknown fact leaves nothing."""
-    assert survives(metric.parse(text), fact) is survived
+    assert comparable_across(metric.parse(text), fact) is survived
 
 
 def test_percentiles_of_endpoints_and_flows() -> None:
@@ -330,7 +330,7 @@ def test_without_requests_the_flows_are_the_work() -> None:
     assert metric_value(metric.parse("cpu per request"), by_flows) == pytest.approx(each_ns)
     assert metric_value(metric.parse("cpu per flow of app"), by_flows) == pytest.approx(each_ns)
     assert metric_value(metric.parse("throughput"), replace(by_flows, by_flows=False)) is None
-    assert [part.by_flows for part in values.slices(by_flows, 2)] == [True, True]
+    assert [part.by_flows for part in values.window_parts(by_flows, 2)] == [True, True]
 
 
 def test_the_processor_time_of_a_flow_is_not_that_of_its_requests() -> None:
@@ -351,9 +351,9 @@ def test_buckets_tell_a_detail_as_its_numbers_do() -> None:
         for statistic in ("mean", "p50", "max"):
             text = f"{statistic} {key} of pull"
             exact = of(text, None, flows([1] * 3), **{key: told})
-            assert values.over_buckets(metric.parse(text), counts) == pytest.approx(exact, rel=0.008)
-    assert values.over_buckets(metric.parse("p95 startup_s of pull"), {7: 19}) is None
-    assert values.over_buckets(metric.parse("mean startup_s of pull"), {}) is None
+            assert values.detail_from_buckets(metric.parse(text), counts) == pytest.approx(exact, rel=0.008)
+    assert values.detail_from_buckets(metric.parse("p95 startup_s of pull"), {7: 19}) is None
+    assert values.detail_from_buckets(metric.parse("mean startup_s of pull"), {}) is None
 
 
 def test_the_stack_is_its_services_and_not_what_watches_it() -> None:
@@ -385,11 +385,11 @@ def test_processor_time_is_that_of_the_stack() -> None:
 
 def test_slices_share_the_window_out() -> None:
     """Each request is in exactly one part, and the parts are in the order of time."""
-    parts = slices(tables(requests([1] * 100), flows([1] * 50)), 10)
+    parts = window_parts(tables(requests([1] * 100), flows([1] * 50)), 10)
     assert [len(part.requests.t_start_ns) for part in parts] == [10] * 10
     assert sum(len(part.flows.t_start_ns) for part in parts) == 50
     assert {part.window_ns for part in parts} == {NS_PER_S}
-    assert slices(tables(), 10) == []
+    assert window_parts(tables(), 10) == []
 
 
 @pytest.mark.parametrize(("percent", "correlation"), [(50, 0.0), (95, 0.0), (95, 0.8), (99, 0.8)])

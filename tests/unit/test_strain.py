@@ -63,14 +63,14 @@ def test_a_pool_that_is_too_small_for_the_rate_is_told() -> None:
     """2,000/s at 200 ms are 400 in flight; with as many users it is the stack that is slow."""
     asked = {"rate_per_s": 2000.0, "strictest_ns": 200 * MS}
 
-    assert "--users" in generator.pool_short(late=5, users=200, **asked)  # type: ignore[arg-type]
-    assert generator.pool_short(late=5, users=400, **asked) == ""  # type: ignore[arg-type]
-    assert generator.pool_short(late=0, users=200, **asked) == ""  # type: ignore[arg-type]
+    assert "--users" in generator.pool_shortage(late=5, users=200, **asked)  # type: ignore[arg-type]
+    assert generator.pool_shortage(late=5, users=400, **asked) == ""  # type: ignore[arg-type]
+    assert generator.pool_shortage(late=0, users=200, **asked) == ""  # type: ignore[arg-type]
 
 
 def test_flows_of_many_requests_keep_their_users_for_longer() -> None:
     """100 pulls a second of 3 s each are 300 in flight, however quickly each of their requests is answered."""
     asked = {"rate_per_s": 100.0, "strictest_ns": 200 * MS, "late": 5, "users": 200}
 
-    assert generator.pool_short(**asked) == ""  # type: ignore[arg-type]
-    assert "300 requests in flight" in generator.pool_short(flow_s=3.0, **asked)  # type: ignore[arg-type]
+    assert generator.pool_shortage(**asked) == ""  # type: ignore[arg-type]
+    assert "300 requests in flight" in generator.pool_shortage(flow_s=3.0, **asked)  # type: ignore[arg-type]

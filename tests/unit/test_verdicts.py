@@ -119,8 +119,8 @@ def test_the_order_of_blocks_does_not_matter(differences: list[float], turn: int
 def test_the_unit_of_a_ratio_does_not_matter(pairs: list[tuple[int, int]], power: int) -> None:
     """Milliseconds and nanoseconds give one word."""
     base, variant = [one for one, _ in pairs], [other for _, other in pairs]
-    scaled = effects.of([one * 2.0**power for one in base], [one * 2.0**power for one in variant])
-    assert said(scaled) is said(effects.of(base, variant))
+    scaled = effects.pair([one * 2.0**power for one in base], [one * 2.0**power for one in variant])
+    assert said(scaled) is said(effects.pair(base, variant))
 
 
 @given(values, st.floats(0, 1))
@@ -144,7 +144,7 @@ def test_more_trust_is_never_claimed_at_a_stricter_level(differences: list[float
 
 def test_lower_throughput_is_worse() -> None:
     """The word follows the metric's direction, the effect stays as it is."""
-    found = judged(effects.of([100, 101, 99], [80, 81, 79.5]), THROUGHPUT)
+    found = judged(effects.pair([100, 101, 99], [80, 81, 79.5]), THROUGHPUT)
     assert found.word is Word.REGRESSION
     assert found.effect == pytest.approx(-0.198, abs=0.002)
     assert found.low == pytest.approx(-0.21, abs=0.01)
@@ -196,7 +196,7 @@ def test_five_blocks_have_no_veto() -> None:
 
 def test_a_verdict_tells_its_numbers() -> None:
     """Effect, interval, threshold, blocks, what could be seen, and how many more would decide."""
-    found = judged(effects.of([100, 100, 100, 100], [90, 110, 97, 115]))
+    found = judged(effects.pair([100, 100, 100, 100], [90, 110, 97, 115]))
     assert found.word is Word.INCONCLUSIVE
     assert found.text == (
         "INCONCLUSIVE: +2.51 % in 4 blocks (95 % interval -14.3 % to +22.7 %); threshold 10 %; "
@@ -207,7 +207,7 @@ def test_a_verdict_tells_its_numbers() -> None:
 @pytest.mark.parametrize(("blocks", "told"), [(1, "one block"), (2, "2 blocks")])
 def test_so_few_blocks_say_what_is_lacking(blocks: int, told: str) -> None:
     """One pair, or two that happen to be alike, are never worse or better, and no interval is shown of them."""
-    found = judged(effects.of([100.0, 101.0][:blocks], [200.0, 202.0001][:blocks]))
+    found = judged(effects.pair([100.0, 101.0][:blocks], [200.0, 202.0001][:blocks]))
     assert (found.low, found.equal_low, found.rests_on) == (None, None, None)
     assert found.text == (
         f"INCONCLUSIVE: +100 % in {told}; threshold 10 %; "
@@ -259,7 +259,7 @@ def test_any_other_word_shows_the_interval_at_its_own_level() -> None:
 def test_shares_are_told_in_points() -> None:
     """One per cent that fails is one point."""
     failures = metric.parse("failures")
-    found = judged(effects.of([0.0] * 4, [0.01, 0.011, 0.009, 0.01], Scale.DIFFERENCE), failures)
+    found = judged(effects.pair([0.0] * 4, [0.01, 0.011, 0.009, 0.01], Scale.DIFFERENCE), failures)
     assert found.text.startswith("REGRESSION: +1 point in 4 blocks")
 
 

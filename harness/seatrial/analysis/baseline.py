@@ -35,7 +35,7 @@ class StoredBase:
 
     def comparable(self, asked: Metric) -> bool:
         """Tell whether a metric can be compared although the environments differ."""
-        return all(metric.survives(asked, kind) for kind in self.kinds)
+        return all(metric.comparable_across(asked, kind) for kind in self.kinds)
 
 
 def stored_base(
@@ -57,7 +57,7 @@ def stored_base(
     environment, subject = _differing(before[-1], runs[-1]) if runs else ((), ())
     kinds = tuple(dict.fromkeys(difference.fact for difference in environment))
     asked = [*rules.gate, *(one for run in runs for one in run.shown)]
-    lost = [one.text for one in asked if not all(metric.survives(one, kind) for kind in kinds)]
+    lost = [one.text for one in asked if not all(metric.comparable_across(one, kind) for kind in kinds)]
     return StoredBase(
         name=plan.base,
         runs={run.taken.block: run.taken.run for run in before},
@@ -74,8 +74,8 @@ def stored_base(
 
 def _differing(there: AnalysedRun, here: AnalysedRun) -> tuple[tuple[Difference, ...], tuple[Difference, ...]]:
     """Return what differs of the environment, and of what was under test."""
-    sides = [facts.of(asdict(one.document)) for one in (there, here)]
-    return facts.environment(*sides), facts.subject(*sides)
+    sides = [facts.facts_of(asdict(one.document)) for one in (there, here)]
+    return facts.environment_differences(*sides), facts.subject_differences(*sides)
 
 
 def _place(experiment: Path, plan: ExperimentPlan) -> tuple[Path, str]:

@@ -124,14 +124,14 @@ def run_result(run: RecordedRun) -> RunResult:
     document, judged = run.document, run.window
     total = measure_requests.all_requests(run.requests, judged.length_ns)
     flows = measure_requests.flow_traffic(run.flows_in_window, judged.length_ns)
-    served = values.served(run.flows_in_window)
-    services = measure_services.services(run.samples_in_window, judged.length_ns, total.count, served)
+    served = values.flows_begun(run.flows_in_window)
+    services = measure_services.service_use(run.samples_in_window, judged.length_ns, total.count, served)
     if run.slices is not None:
-        services = slice_counts.services(services, run.samples, run.slices)
+        services = slice_counts.services_in_slices(services, run.samples, run.slices)
 
     seconds = judged.seconds(run.generator.phase, run.generator.t_ns)
     load_use = generator_use(
-        slice_counts.while_open(run.generator, document.spans), seconds, late_limit_ns(total.latency_ns)
+        slice_counts.cpu_while_open(run.generator, document.spans), seconds, late_limit_ns(total.latency_ns)
     )
 
     deaths = Counter(
@@ -141,10 +141,10 @@ def run_result(run: RecordedRun) -> RunResult:
     )
     notes = (
         *document.notes,
-        *validity.of_services(services, _sampling(document, judged), deaths),
-        *validity.of_work(total.count, served, loaded="load" in document.scenario),
-        *(validity.of_generator(load_use) if judged.opened else ()),
-        *(validity.of_turns(flows or (total,), document.spans) if run.slices is not None else ()),
+        *validity.service_notes(services, _sampling(document, judged), deaths),
+        *validity.work_notes(total.count, served, loaded="load" in document.scenario),
+        *(validity.generator_notes(load_use) if judged.opened else ()),
+        *(validity.slice_notes(flows or (total,), document.spans) if run.slices is not None else ()),
         *_host_notes(run),
     )
     return RunResult(

@@ -137,7 +137,7 @@ def unseen(weighed: ExperimentResult) -> ExitCode:
     named = {metric.parse(one).text for one in weighed.plan.gate}
     gated = {one.metric.text for one in weighed.comparison.gated} if weighed.comparison else set()
     gated -= {pairing.FAILURES.text} - named
-    refused = comparison.refused([one for one in weighed.floors if one.metric.text in gated])
+    refused = comparison.refusals([one for one in weighed.floors if one.metric.text in gated])
     for refusal in refused:
         click.echo(f"seatrial: {refusal}", err=True)
     return ExitCode.NOT_DECIDED if refused else ExitCode.KEPT

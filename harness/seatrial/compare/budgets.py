@@ -81,11 +81,13 @@ def parse(text: str) -> Budget:
     text = " ".join(text.split())
     match = _RELATIVE.match(text)
     if match is not None:
-        return Budget(text=text, metric=metrics.bare(match["metric"]), within=metrics.share(match["share"], text))
+        return Budget(
+            text=text, metric=metrics.parse_bare(match["metric"]), within=metrics.share(match["share"], text)
+        )
     if metrics.says_within(text) and not metrics.has_limit(text):
         raise ValueError(f"{text!r}: `within` and a share of the base such as `within 10% of base` is expected")
     parts = metrics.split_limit(text, EXAMPLE)
-    meant = metrics.bare(parts.metric)
+    meant = metrics.parse_bare(parts.metric)
     good = "<" if meant.worse == "higher" else ">"
     if meant.kind is not Kind.DETAIL and not parts.op.startswith(good):
         raise ValueError(
@@ -108,11 +110,11 @@ def judge(budget: Budget, readings: Sequence[MetricEstimate]) -> BudgetResult:
         raise ValueError(f"{budget.text!r} needs a comparison")
     told = [one for one in readings if one.value is not None]
     if not told:
-        return _untold(budget, readings)
+        return _unmeasured(budget, readings)
     found = told[0] if len(readings) == 1 else _over_blocks(budget.metric, told)
     many = "one block" if len(told) == 1 else f"{len(told)} blocks"
     seen = "within this run" if len(readings) == 1 else f"over {many}"
-    judged = _against(budget, budget.limit, found, seen)
+    judged = _by_limit(budget, budget.limit, found, seen)
     if len(told) < len(readings) and judged.word is BudgetWord.KEPT:
         return BudgetResult(
             budget=budget,
@@ -155,7 +157,7 @@ def judge_alone(budget: Budget) -> BudgetResult:
     return BudgetResult(budget=budget, word=BudgetWord.NOT_DECIDED, reason=reason)
 
 
-def _untold(budget: Budget, readings: Sequence[MetricEstimate]) -> BudgetResult:
+def _unmeasured(budget: Budget, readings: Sequence[MetricEstimate]) -> BudgetResult:
     if all(one.never for one in readings):
         return BudgetResult(
             budget=budget, word=BudgetWord.BROKEN, reason=f"{budget.metric.text} was never measured"
@@ -182,7 +184,7 @@ def _over_blocks(asked: Metric, told: Sequence[MetricEstimate]) -> MetricEstimat
     return MetricEstimate(value=back(math.fsum(values) / len(values)), low=low, high=high, count=count)
 
 
-def _against(budget: Budget, most: float, found: MetricEstimate, seen: str) -> BudgetResult:
+def _by_limit(budget: Budget, most: float, found: MetricEstimate, seen: str) -> BudgetResult:
     unit = budget.metric.unit
     value, low, high = found.value, found.low, found.high
     good, bad = (high, low) if budget.op.startswith("<") else (low, high)

@@ -142,20 +142,20 @@ def search(measure: Measure, effort: Effort | None = None) -> Capacity:
     limited_by = ""
     try:
         while True:
-            lower, upper = _doubled(measurer, effort, first)
+            lower, upper = _probe(measurer, effort, first)
             if upper is None:
                 limited_by = f"nothing broke up to {lower:g}/s, the highest rate tried"
                 break
-            lower, upper = _searched(measurer, effort, upper)
+            lower, upper = _search_between(measurer, effort, upper)
             if upper is not None or lower is None or lower >= effort.most_per_s:
                 break
             first = lower  # what broke a probe was not the stack: go on from there
     except _Limited as reason:
-        return so_far(measurer.trials, str(reason))
+        return partial_capacity(measurer.trials, str(reason))
     return Capacity(lower_per_s=lower, upper_per_s=upper, trials=tuple(measurer.trials), limited_by=limited_by)
 
 
-def _doubled(measurer: _Measurer, effort: Effort, first_per_s: float) -> tuple[float | None, float | None]:
+def _probe(measurer: _Measurer, effort: Effort, first_per_s: float) -> tuple[float | None, float | None]:
     """Return the highest rate that was kept, and the one above that broke twice: None if none did.
 
     A probe that breaks is made a second time: at 8 requests a second one stall of the machine is enough.
@@ -168,7 +168,7 @@ def _doubled(measurer: _Measurer, effort: Effort, first_per_s: float) -> tuple[f
     return low, rate
 
 
-def _searched(measurer: _Measurer, effort: Effort, high: float) -> tuple[float | None, float | None]:
+def _search_between(measurer: _Measurer, effort: Effort, high: float) -> tuple[float | None, float | None]:
     # A tenth of a second that only a search needs, not all that reads its results.
     from MLRsearch import Config, MultipleLossRatioSearch, SearchGoal  # noqa: PLC0415
 
@@ -206,7 +206,7 @@ def _loss(trial: TrialResult) -> float:
     return min(max(1.0 - through, 2 * GOAL), 0.75)
 
 
-def so_far(trials: Sequence[TrialResult], limited_by: str) -> Capacity:
+def partial_capacity(trials: Sequence[TrialResult], limited_by: str) -> Capacity:
     """Return what the trials made so far allow to say, where the search did not come to its end."""
     valid = [trial for trial in trials if not trial.invalid]
     broken = [trial.rate_per_s for trial in valid if not trial.kept]

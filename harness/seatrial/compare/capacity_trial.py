@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from seatrial.compare.budgets import Budget
 from seatrial.measure import metric as measure_metric
 from seatrial.measure.metric import HIGHEST, Kind, Metric
-from seatrial.measure.values import in_bucket, over_buckets
+from seatrial.measure.values import bucket_value, detail_from_buckets
 from seatrial.model import LoadSecond
 from seatrial.units import NS_PER_S
 from seatrial.wire import histogram
@@ -295,7 +295,7 @@ def budget_excess(budgets: Sequence[Budget], counts: TrialCounts) -> Excess:
 def _excess(budget: Budget, counts: TrialCounts) -> Excess:
     if budget.metric.kind is Kind.DETAIL and budget.metric.percent in {None, HIGHEST}:
         return _excess_of_detail(budget, counts)
-    broke, asked = _broke(budget, counts)
+    broke, asked = _broken_count(budget, counts)
     may = _may_break(budget) * asked
     may = may if broke == asked else max(may, 1.0)
     return Excess(
@@ -303,11 +303,13 @@ def _excess(budget: Budget, counts: TrialCounts) -> Excess:
     )
 
 
-def _broke(budget: Budget, counts: TrialCounts) -> tuple[int, int]:
+def _broken_count(budget: Budget, counts: TrialCounts) -> tuple[int, int]:
     """Return how many requests, or flows, broke the budget, and how many there were."""
     if budget.metric.kind is Kind.DETAIL:
         values = counts.detail_of(budget.metric)
-        bad = sum(count for number, count in values.items() if not budget.holds(in_bucket(budget.metric, number)))
+        bad = sum(
+            count for number, count in values.items() if not budget.holds(bucket_value(budget.metric, number))
+        )
         return bad + counts.lost, sum(values.values()) + counts.lost
     endpoint, limit_ns = budget.metric.of, budget.limit or 0.0
     latency, failures = counts.latency_of(endpoint), counts.failures
@@ -322,7 +324,7 @@ def _broke(budget: Budget, counts: TrialCounts) -> tuple[int, int]:
 
 def _excess_of_detail(budget: Budget, counts: TrialCounts) -> Excess:
     """Set the mean, or the highest value, against its limit; without any, lost arrivals break it."""
-    value, limit = over_buckets(budget.metric, counts.detail_of(budget.metric)), budget.limit or 0.0
+    value, limit = detail_from_buckets(budget.metric, counts.detail_of(budget.metric)), budget.limit or 0.0
     if value is None:
         return Excess(value=2.0 if counts.lost else 0.0, text=f"{budget.text}: never reported, {counts.lost} lost")
     ratio = value / limit if budget.op.startswith("<") else limit / value if value > 0 else math.inf
@@ -381,7 +383,7 @@ def backlog_excess(counts: TrialCounts, flow_s: float | None, wait_s: float) -> 
     return Excess(value=max(beyond, 0.0) / may, text=text)
 
 
-def too_high(rate_per_s: float, flow_s: float, wait_s: float, trial_s: float) -> float:
+def overestimate(rate_per_s: float, flow_s: float, wait_s: float, trial_s: float) -> float:
     """Return by which share a bound may be above what the stack carries, as far as flows show it; 0.1 is 10 %.
 
     What `backlog_excess` lets be under way, a rate that is too high piles up in the trial less the time of one

@@ -87,9 +87,9 @@ def compare(
     levels = effects.holm([one.p_value for one in family], alpha)
     gated = [_judged(one, level, alpha, gated=True) for one, level in zip(family, levels, strict=True)]
     exploratory = [_judged(one, discovery_level, alpha, gated=False) for one in table]
-    ways = {name: [run.ended for run in pairing.ended(blocks, name)] for name in (base, *variants)}
+    ways = {name: [run.ended for run in pairing.counted_runs(blocks, name)] for name in (base, *variants)}
     endings = pairing.endings(ways, base, alpha)
-    lost = {one: tuple(pairing.lost(blocks, base, one)) for one in variants}
+    lost = {one: tuple(pairing.lost_blocks(blocks, base, one)) for one in variants}
     gated = _failures_first(gated, guards)
     overall, reason = _overall(gated, endings, blocks, base)
     return Comparison(
@@ -135,21 +135,23 @@ def _overall(
     if not endings[0].base_counts.get(FINISHED, 0):
         return Overall.INVALID, f"the base {pairing.never_finished(blocks, base) or 'never finished'}"
     worse = [f"{one.variant}: {one.text}" for one in endings if one.word is Word.REGRESSION]
-    worse += [_named(one) for one in gated if one.word is Word.REGRESSION]
+    worse += [_in_full(one) for one in gated if one.word is Word.REGRESSION]
     if worse:
         return Overall.REGRESSION, "; ".join(worse)
     blind += [
-        _named(one) for one in gated if one.word is Word.INVALID and not one.withheld and one.variant not in never
+        _in_full(one)
+        for one in gated
+        if one.word is Word.INVALID and not one.withheld and one.variant not in never
     ]
     if blind:
         return Overall.INVALID, "; ".join(blind)
     open_endings = (Word.LIKELY_REGRESSION, Word.INCONCLUSIVE)
     undecided = [f"{one.variant}: {one.text}" for one in endings if one.word in open_endings]
-    undecided += [_named(one) for one in gated if one.word in _OPEN]
+    undecided += [_in_full(one) for one in gated if one.word in _OPEN]
     return (Overall.INCONCLUSIVE, "; ".join(undecided)) if undecided else (Overall.KEPT, "")
 
 
-def _named(one: Verdict) -> str:
+def _in_full(one: Verdict) -> str:
     return f"{one.variant}, {one.metric.text}: {one.text}"
 
 
@@ -188,7 +190,7 @@ def planned(most_blocks: int, alpha: float = 0.05) -> tuple[Look, ...]:
     return tuple(planned_looks)
 
 
-def advice(found: Comparison, blocks: int, most_blocks: int) -> Next:
+def next_step(found: Comparison, blocks: int, most_blocks: int) -> Next:
     """Tell what a look means for the rest: stop if all is decided, precise, out of reach, or used up.
 
     Precise, if all that are undecided would need more blocks than the budget holds, and their intervals reach no
@@ -199,7 +201,9 @@ def advice(found: Comparison, blocks: int, most_blocks: int) -> Next:
     that are too many now, and would not be if all that are left were valid.
     """
     open_ones = [one for one in found.gated if one.word not in DECIDED and not _hopeless(one)]
-    unsettled = any(one.word in _OPEN_ENDINGS for one in found.endings) or _mendable(found, most_blocks - blocks)
+    unsettled = any(one.word in _OPEN_ENDINGS for one in found.endings) or _can_still_be_valid(
+        found, most_blocks - blocks
+    )
     if not open_ones and not unsettled:
         return Next.DECIDED
     if blocks >= most_blocks:
@@ -211,7 +215,7 @@ def advice(found: Comparison, blocks: int, most_blocks: int) -> Next:
     return Next.FUTILE if all(_out_of_sight(one, 2 * most_blocks) for one in open_ones) else Next.GO_ON
 
 
-def _mendable(found: Comparison, left: int) -> bool:
+def _can_still_be_valid(found: Comparison, left: int) -> bool:
     counts = [len(reasons) for reasons in found.lost.values()]
     return any(MOST_LOST * found.blocks < count <= MOST_LOST * (found.blocks + left) for count in counts)
 
@@ -280,7 +284,7 @@ def first_level(budget_blocks: int, alpha: float, metrics: int, variants: int) -
     return planned(budget_blocks, alpha)[-1].alpha / max(metrics * variants, 1)
 
 
-def refused(found: Sequence[NoiseFloor]) -> tuple[str, ...]:
+def refusals(found: Sequence[NoiseFloor]) -> tuple[str, ...]:
     """Return the refusals of all thresholds that are below what can be seen."""
     return tuple(one.refusal for one in found if one.refusal)
 

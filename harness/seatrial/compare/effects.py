@@ -66,14 +66,14 @@ class Effect:
         return replace(self, differences=tuple(-d for d in self.differences))
 
 
-def of(
+def pair(
     base: Sequence[float | None], variant: Sequence[float | None], scale: Scale = Scale.RATIO, floor: float = 0.0
 ) -> Effect:
     """Pair the values of the same blocks; NoRatio if one of a ratio is zero or below.
 
     Pairs that are both zero throughout are equal on any scale.
     """
-    both = [(b, v) for b, v in zip(base, variant, strict=True) if _told(b) and _told(v)]
+    both = [(b, v) for b, v in zip(base, variant, strict=True) if _known(b) and _known(v)]
     pairs = [(b, v) for b, v in both if b is not None and v is not None]
     if scale is Scale.RATIO and any(b or v for b, v in pairs):
         if any(b <= 0 or v <= 0 for b, v in pairs):
@@ -157,7 +157,7 @@ def _quantiles(probability: float) -> NDArray[np.float64]:
     return statistics.t_quantiles(probability, _COUNTS - 1)
 
 
-def _told(value: float | None) -> bool:
+def _known(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
@@ -166,7 +166,7 @@ _DRAWS = 1 << 16
 _ROUNDING = 1e-9
 
 
-def speak(blocks: int, alpha: float) -> bool:
+def enough_for_ranks(blocks: int, alpha: float) -> bool:
     """Tell whether so many blocks can reach p <= alpha at all: 2 / 2^R <= alpha, that is R >= log2(2/alpha)."""
     return blocks >= math.log2(2 / alpha)
 
@@ -182,7 +182,7 @@ def signed_rank_interval(effect: Effect, alpha: float) -> Interval | None:
     From the c-th smallest to the c-th largest pair mean, where c - 1 is the largest rank sum whose lower tail is
     at most alpha/2 (Hollander, Wolfe and Chicken, Nonparametric Statistical Methods, 3.3).
     """
-    if not effect.blocks or not speak(effect.blocks, alpha):
+    if not effect.blocks or not enough_for_ranks(effect.blocks, alpha):
         return None
     tail = _rank_sum_tail(effect.blocks)
     count = int(np.searchsorted(tail, alpha / 2 * (1 + _ROUNDING), side="right"))

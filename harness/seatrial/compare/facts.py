@@ -59,7 +59,7 @@ def differing(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
     return [name for name in dict.fromkeys((*there, *here)) if there.get(name) != here.get(name)]
 
 
-def of(values: Mapping[str, Any]) -> Facts:
+def facts_of(values: Mapping[str, Any]) -> Facts:
     """Read the facts of a run from the values of its run.json."""
     told = values.get("facts") or {}
     environment, subject = told.get("environment") or {}, told.get("subject") or {}
@@ -93,17 +93,17 @@ def of(values: Mapping[str, Any]) -> Facts:
     )
 
 
-def environment(there: Facts, here: Facts) -> tuple[Difference, ...]:
+def environment_differences(there: Facts, here: Facts) -> tuple[Difference, ...]:
     """Return the environment facts that both sides know and that differ."""
-    return tuple(_differing(there.environment, here.environment, one_sided=False))
+    return tuple(_differences(there.environment, here.environment, one_sided=False))
 
 
-def subject(there: Facts, here: Facts) -> tuple[Difference, ...]:
+def subject_differences(there: Facts, here: Facts) -> tuple[Difference, ...]:
     """Return what differs of what is under test; an image or a change that only one side has counts too."""
-    return tuple(_differing(there.subject, here.subject, one_sided=True))
+    return tuple(_differences(there.subject, here.subject, one_sided=True))
 
 
-def _differing(
+def _differences(
     there: Mapping[str, Mapping[str, Any]], here: Mapping[str, Mapping[str, Any]], *, one_sided: bool
 ) -> Iterator[Difference]:
     for fact, details in there.items():
@@ -112,7 +112,7 @@ def _differing(
             ours, theirs = other.get(detail), details.get(detail)
             if ours == theirs or (not one_sided and (ours is None or theirs is None)):
                 continue
-            yield Difference(fact, detail, _said(theirs), _said(ours))
+            yield Difference(fact, detail, _shown(theirs), _shown(ours))
 
 
 def _load(load: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,6 +135,6 @@ def _flat(node: Mapping[str, Any], at: str = "") -> dict[str, Any]:
     return found
 
 
-def _said(value: object) -> str:
+def _shown(value: object) -> str:
     text = "none" if value is None else str(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."

@@ -189,21 +189,21 @@ def variants_of(blocks: Sequence[BlockValues], base: str) -> list[str]:
     return [name for name in names if name != base]
 
 
-def lost(blocks: Sequence[BlockValues], base: str, variant: str) -> list[str]:
+def lost_blocks(blocks: Sequence[BlockValues], base: str, variant: str) -> list[str]:
     """Return why blocks can't be used for this variant, one reason a block; how a run ended is not one of them."""
     return [reason for block in blocks if (reason := _invalid(block, base) or _invalid(block, variant))]
 
 
 def too_many_lost(blocks: Sequence[BlockValues], base: str, variant: str) -> str:
     """Return why the blocks that are left can't stand for the whole; nothing if they can."""
-    gone = lost(blocks, base, variant)
+    gone = lost_blocks(blocks, base, variant)
     if len(gone) <= MOST_LOST * len(blocks):
         return ""
     are = f"block{'' if len(blocks) == 1 else 's'} {'is' if len(gone) == 1 else 'are'}"
     return f"{len(gone)} of {len(blocks)} {are} invalid: {gone[0]}"
 
 
-def ended(blocks: Sequence[BlockValues], name: str) -> list[RunValues]:
+def counted_runs(blocks: Sequence[BlockValues], name: str) -> list[RunValues]:
     """Return the runs of a variant whose end counts; of one that can't be trusted only how it failed does."""
     runs = [run for block in blocks if (run := block.get(name)) is not None]
     return [run for run in runs if not run.invalid or run.ended != FINISHED]
@@ -211,7 +211,7 @@ def ended(blocks: Sequence[BlockValues], name: str) -> list[RunValues]:
 
 def never_finished(blocks: Sequence[BlockValues], name: str) -> str:
     """Return how a variant's runs ended if none of them finished, with what was seen of one; else nothing."""
-    runs = ended(blocks, name)
+    runs = counted_runs(blocks, name)
     if not runs or any(run.ended == FINISHED for run in runs):
         return ""
     ways = count_endings(Counter(run.ended for run in runs))
@@ -228,12 +228,12 @@ def paired(blocks: Sequence[BlockValues], base: str, variant: str, asked: Metric
     ]
     theirs = [_number(run, asked) for run, _ in usable]
     ours = [_number(run, asked) for _, run in usable]
-    reason = _unmeasured(theirs, ours, base, variant) if usable else _apart(blocks, base, variant)
+    reason = _why_unmeasured(theirs, ours, base, variant) if usable else _no_common_block(blocks, base, variant)
     if reason:
         return Paired(variant=variant, metric=asked, reason=reason, blocks=len(usable))
     floor = _floor(usable, asked) if asked.kind is Kind.FAILURES else 0.0
     try:
-        effect = replace(effects.of(theirs, ours, asked.scale, floor), least_sd=_least_sd(usable, asked))
+        effect = replace(effects.pair(theirs, ours, asked.scale, floor), least_sd=_least_sd(usable, asked))
     except NoRatio as error:
         return Paired(variant=variant, metric=asked, reason=str(error), blocks=len(usable))
     return Paired(variant=variant, metric=asked, effect=effect, blocks=effect.blocks)
@@ -244,7 +244,7 @@ def _number(run: RunValues, asked: Metric) -> float | None:
     return None if found is None or not math.isfinite(found) else found
 
 
-def _unmeasured(theirs: Sequence[float | None], ours: Sequence[float | None], base: str, variant: str) -> str:
+def _why_unmeasured(theirs: Sequence[float | None], ours: Sequence[float | None], base: str, variant: str) -> str:
     counts = [sum(one is not None for one in side) for side in (theirs, ours)]
     if 0 in counts:
         return "never measured" if counts == [0, 0] else f"never measured with {(base, variant)[counts.index(0)]}"
@@ -254,7 +254,7 @@ def _unmeasured(theirs: Sequence[float | None], ours: Sequence[float | None], ba
     return ""
 
 
-def _apart(blocks: Sequence[BlockValues], base: str, variant: str) -> str:
+def _no_common_block(blocks: Sequence[BlockValues], base: str, variant: str) -> str:
     """Return why there is no block in which both finished."""
     never = [f"{name} {how}" for name in (base, variant) if (how := never_finished(blocks, name))]
     return never[0] if never else "there is no block in which both finished"

@@ -148,8 +148,8 @@ class Verdict:
     def rests_on(self) -> ConfidenceInterval | None:
         """The interval that the word rests on; None where there is none."""
         if self.by_two_tests:
-            return _span(self.equal_low, self.equal_high, 1 - 2 * self.equal_alpha)
-        return _span(self.low, self.high, 1 - self.alpha)
+            return _confidence_interval(self.equal_low, self.equal_high, 1 - 2 * self.equal_alpha)
+        return _confidence_interval(self.low, self.high, 1 - self.alpha)
 
     @property
     def by_two_tests(self) -> bool:
@@ -256,7 +256,7 @@ def favours_base(found: Word) -> bool:
     return found in WORSE or found is Word.EQUIVALENT
 
 
-def _span(low: float | None, high: float | None, confidence: float) -> ConfidenceInterval | None:
+def _confidence_interval(low: float | None, high: float | None, confidence: float) -> ConfidenceInterval | None:
     return None if low is None or high is None else ConfidenceInterval(low, high, confidence)
 
 
@@ -283,7 +283,7 @@ def counted(count: int) -> str:
     return "one block" if count == 1 else f"{count} blocks"
 
 
-EASED = frozenset({Kind.LATENCY, Kind.THROUGHPUT, Kind.CPU, Kind.DETAIL})
+PER_WORK = frozenset({Kind.LATENCY, Kind.THROUGHPUT, Kind.CPU, Kind.DETAIL})
 """What is reckoned over requests or flows; memory is held whether they fail or not."""
 
 
@@ -297,20 +297,20 @@ def withhold_gains_of_failing_side(
     """
     if failures is None or not failures.blocks:
         reason = "not comparable: failures were not measured"
-        return [_taken_back(one, reason) if _better(one) else one for one in verdicts]
+        return [_withheld(one, reason) if _better(one) else one for one in verdicts]
     more = failures.mean
     if abs(more) <= threshold:
         return list(verdicts)
     side, favours = ("it", favours_variant) if more > 0 else ("the base", favours_base)
     reason = f"not comparable: {side} fails more, by {amount(abs(more), failures.scale).lstrip('+')}"
     return [
-        _taken_back(one, reason) if one.metric.kind in EASED and favours(one.word) else one for one in verdicts
+        _withheld(one, reason) if one.metric.kind in PER_WORK and favours(one.word) else one for one in verdicts
     ]
 
 
 def _better(one: Verdict) -> bool:
-    return one.metric.kind in EASED and one.word is not Word.EQUIVALENT and favours_variant(one.word)
+    return one.metric.kind in PER_WORK and one.word is not Word.EQUIVALENT and favours_variant(one.word)
 
 
-def _taken_back(one: Verdict, reason: str) -> Verdict:
+def _withheld(one: Verdict, reason: str) -> Verdict:
     return replace(one, word=Word.INVALID, reason=reason, withheld=True)

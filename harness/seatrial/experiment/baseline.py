@@ -127,12 +127,12 @@ def _ending(document: RunDocument) -> str:
 
 def facts_of(document: RunDocument) -> Facts:
     """Return the facts of a run."""
-    return facts.of(asdict(document))
+    return facts.facts_of(asdict(document))
 
 
 def refuse_incomparable(there: Facts, here: Facts, varies: Collection[str], where: str) -> tuple[str, ...]:
     """Return the declared facts that differ; Incomparable if another one does."""
-    differing = facts.environment(there, here)
+    differing = facts.environment_differences(there, here)
     undeclared = [difference for difference in differing if difference.fact not in varies]
     if undeclared:
         names = ", ".join(dict.fromkeys(difference.fact for difference in undeclared))
@@ -148,4 +148,6 @@ def refuse_incomparable(there: Facts, here: Facts, varies: Collection[str], wher
 
 def comparable_metrics(gate: Sequence[str], differing: Collection[str]) -> tuple[str, ...]:
     """Return the metrics of a gate that can be compared although these facts differ."""
-    return tuple(text for text in gate if all(metric.survives(metric.parse(text), fact) for fact in differing))
+    return tuple(
+        text for text in gate if all(metric.comparable_across(metric.parse(text), fact) for fact in differing)
+    )

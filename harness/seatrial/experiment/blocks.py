@@ -211,7 +211,7 @@ class ExperimentLoop:
         most = len(self.plan.blocks)
         if comparison is None:
             return Next.OVER if due.blocks >= most else Next.GO_ON
-        return comparisons.advice(comparison, due.blocks, most)
+        return comparisons.next_step(comparison, due.blocks, most)
 
     def _end(self, stopped: str, failure: SeatrialError | None = None) -> FinishedExperiment:
         self._save(stopped=stopped)

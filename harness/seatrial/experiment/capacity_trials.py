@@ -96,11 +96,13 @@ class CapacitySearch:
 
     def result(self) -> CapacityResult:
         """Return what the search has found; while it lasts, what its trials say up to now."""
-        found = self._capacity or capacity.so_far(self._trials, "")
+        found = self._capacity or capacity.partial_capacity(self._trials, "")
         flow_s = self._flow_s(self.effort.first_per_s)
         too_high = 0.0
         if found.lower_per_s is not None and flow_s is not None:
-            too_high = capacity_trial.too_high(found.lower_per_s, flow_s, self.budgets.wait_s, self.effort.trial_s)
+            too_high = capacity_trial.overestimate(
+                found.lower_per_s, flow_s, self.budgets.wait_s, self.effort.trial_s
+            )
         return CapacityResult(
             variant=self._variant,
             budgets=tuple(budget.text for budget in self.budgets.validated),
@@ -178,7 +180,7 @@ class CapacitySearch:
         strictest_ns = self.budgets.strictest_ns
         self._overload = generator.overload(
             counts.seconds, strictest_ns, self.budgets.share
-        ) or generator.pool_short(
+        ) or generator.pool_shortage(
             rate_per_s=counts.rate_per_s,
             late=counts.late,
             users=self.load.users,
@@ -255,7 +257,7 @@ def validation(asked: SearchBudgets, folder: RunFolder, rate_per_s: float, durat
         duration_s=duration_s,
         budgets=tuple(BudgetVerdict(budget=each.budget.text, word=each.word, text=each.text) for each in verdicts),
         memory=tuple(
-            measure_services.of_service(name, run.samples, inside) for name in services if name not in RESERVED
+            measure_services.memory_growth(name, run.samples, inside) for name in services if name not in RESERVED
         ),
         saturated=saturated,
         strained=strained[0] if strained else "",

@@ -140,7 +140,7 @@ def _in_words(plan: ExperimentPlan, why: str, choice: Choice, folder: Path) -> s
 def _refuse_foreseen(there: Facts, context: RunContext, plan: ExperimentPlan) -> None:
     """Refuse what is known to differ before anything is started, and a gate of which nothing would be left."""
     page = initial_document(context, "", 1, plan.resolved, command_ns=context.request.command_ns)
-    differing = baseline.refuse_incomparable(there, facts.of(asdict(page)), plan.varies, plan.against)
+    differing = baseline.refuse_incomparable(there, facts.facts_of(asdict(page)), plan.varies, plan.against)
     if plan.gate and differing and not baseline.comparable_metrics(plan.gate, differing):
         raise Incomparable(
             "no metric of the gate can be compared across what differs",

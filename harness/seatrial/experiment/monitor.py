@@ -118,7 +118,7 @@ def evaluate(
     newest = seconds[-1]
     match rule.metric.kind:
         case Kind.DETAIL:
-            return values.over_buckets(rule.metric, _details(rule.metric, seconds[-rule.lasts_s :]))
+            return values.detail_from_buckets(rule.metric, _details(rule.metric, seconds[-rule.lasts_s :]))
         case Kind.LATENCY:
             return _percentile(rule, seconds[-rule.lasts_s :])
         case Kind.FAILURES:

@@ -201,8 +201,8 @@ def generator_use(whole: GeneratorColumns, inside: Mask, limit_ns: int) -> Gener
         cpu_max=float(cpu[-1]) if len(cpu) else None,
         loop_lag_p99_max_ns=_highest(table.loop_lag_p99_ns),
         slip_p99_max_ns=_highest(table.slip_p99_ns),
-        users_max=_most_together(table.users, workers),
-        in_flight_max=_most_together(table.in_flight, workers),
+        users_max=_highest_sum(table.users, workers),
+        in_flight_max=_highest_sum(table.in_flight, workers),
         lateness=lateness(table, limit_ns),
         arrivals=arrival_counts(whole, inside),
     )
@@ -241,7 +241,7 @@ def late_ticks(p50_ns: Ints, p99_ns: Ints, limit_ns: int) -> Ints:
     return np.where(p99_ns == NULL, TICKS_PER_S, np.maximum(latest, usual))
 
 
-def _most_together(values: Ints, workers: Sequence[Mask]) -> int | None:
+def _highest_sum(values: Ints, workers: Sequence[Mask]) -> int | None:
     """Return the largest sum over the processes, their seconds side by side; None where none of them told."""
     told = [np.where(mine == NULL, 0, mine) for worker in workers if np.any((mine := values[worker]) != NULL)]
     if not told:
@@ -290,7 +290,7 @@ def overload(seconds: Sequence[LoadSecond], strictest_ns: int, share: float) -> 
     return ""
 
 
-def pool_short(*, rate_per_s: float, late: int, users: int, strictest_ns: int, flow_s: float = 0.0) -> str:
+def pool_shortage(*, rate_per_s: float, late: int, users: int, strictest_ns: int, flow_s: float = 0.0) -> str:
     """Return why the pool of users, and not the stack, kept arrivals waiting; empty if it did not.
 
     L = rate times time in flight (Little, Operations Research 9, 1961): fewer users than the rate times the

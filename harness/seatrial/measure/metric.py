@@ -123,11 +123,11 @@ def parse(text: str) -> Metric:
     if match is None:
         if says_within(text):
             raise ValueError(f"{text.strip()!r}: a number of per cent such as `within 2%` is expected at its end")
-        return bare(text)
-    return replace(bare(match["metric"]), threshold=share(match["share"], text))
+        return parse_bare(text)
+    return replace(parse_bare(match["metric"]), threshold=share(match["share"], text))
 
 
-def bare(text: str) -> Metric:
+def parse_bare(text: str) -> Metric:
     """Read a metric without a threshold; ValueError says what is expected."""
     match = _WHOLE.match(" ".join(_outside_quotes(text)))
     if match is None:
@@ -139,7 +139,7 @@ def bare(text: str) -> Metric:
     if re.fullmatch(r"p\d+(\.\d+)?", what):
         return _latency(what, name, text)
     if what not in _PLAIN:
-        raise ValueError(f"{text.strip()!r} is not a metric: {_meant(what) or EXPECTED + ' is expected'}")
+        raise ValueError(f"{text.strip()!r} is not a metric: {_suggestion(what) or EXPECTED + ' is expected'}")
     metric = _PLAIN[what]
     if name is None:
         return metric
@@ -231,13 +231,13 @@ def _outside_quotes(text: str) -> list[str]:
     return re.findall(r'"[^"]*"?|[^\s"]+', text)
 
 
-def _meant(what: str) -> str:
+def _suggestion(what: str) -> str:
     close = difflib.get_close_matches(what, [*_PLAIN, *_ALSO, *(f"p{one}" for one in _PERCENTILES)], n=1)
     return f"did you mean {_ALSO.get(close[0], close[0])}?" if close else ""
 
 
 _HARDWARE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})
-_SURVIVORS = {
+_COMPARABLE = {
     "host": _HARDWARE,
     "engine": frozenset({Kind.MEMORY, Kind.PEAK}),
     "storage driver": _HARDWARE,
@@ -246,13 +246,13 @@ _SURVIVORS = {
 }
 
 
-def survives(metric: Metric, differing: str) -> bool:
+def comparable_across(metric: Metric, differing: str) -> bool:
     """Tell whether a metric can be compared although this environment fact differs between the sides.
 
     Across hosts processor time for each request and memory can; latency can't. A fact that is not known here (a
     schema version) leaves nothing comparable.
     """
-    return metric.kind in _SURVIVORS.get(differing, frozenset())
+    return metric.kind in _COMPARABLE.get(differing, frozenset())
 
 
 _COMPARED = re.compile(r"\A(?P<metric>(?:\"[^\"]*\"|[^\"<>=])+?)\s*(?P<op><=|>=|<|>)\s*(?P<limit>[^<>=]+)\Z")

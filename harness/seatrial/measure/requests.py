@@ -71,7 +71,7 @@ def flow_traffic(table: FlowColumns, window_ns: int) -> tuple[Traffic, ...]:
     )
 
 
-def took_ns(some: RequestColumns | FlowColumns) -> tuple[Mask, Ints]:
+def success_latency(some: RequestColumns | FlowColumns) -> tuple[Mask, Ints]:
     """Return which ended well, and how long these took from their intended start."""
     good = _succeeded(some)
     return good, _spans(some.began_ns, some.t_end_ns, good)
@@ -121,7 +121,7 @@ _NUMBERS = ("t_start_ns", "t_first_byte_ns", "t_end_ns", "bytes_received")
 _CODES: Mapping[str, type[np.signedinteger[Any]]] = {"endpoint": np.int16, "outcome": np.int8, "phase": np.int8}
 
 
-class _Rows:
+class _RequestArrays:
     """A table that is filled batch by batch, in arrays made once: growing ones would be held twice.
 
     An array takes memory only as far as it is written to, and the one of intended starts is made with the first of
@@ -171,7 +171,7 @@ def request_stats(
     batches: Iterable[RequestColumns], window: Window, room: int
 ) -> tuple[RequestColumns, RequestColumns]:
     """Return the requests of the window, and the others; there is `room` for so many in all."""
-    inside, outside = _Rows(room), _Rows(room)
+    inside, outside = _RequestArrays(room), _RequestArrays(room)
     for batch in batches:
         mask = window.rows(batch.phase)
         inside.add(batch, mask)
@@ -183,7 +183,7 @@ def load_series(tables: Sequence[RequestColumns | FlowColumns], grid: TimeGrid) 
     """Return latency, rate and failures over time."""
     began = [grid.of(table.t_start_ns).astype(np.uint16) for table in tables]
     failed = [stretch[_failed(table.outcome)] for table, stretch in zip(tables, began, strict=True)]
-    took = [took_ns(table) for table in tables]
+    took = [success_latency(table) for table in tables]
     ended_well = [stretch[good] for stretch, (good, _) in zip(began, took, strict=True)]
     return LoadSeries.of(
         grid,
@@ -197,7 +197,7 @@ def load_series(tables: Sequence[RequestColumns | FlowColumns], grid: TimeGrid) 
 def distributions(table: RequestColumns | FlowColumns) -> tuple[LatencyDistribution, ...]:
     """Return how the latency of each endpoint, or kind of flow, is distributed, in the order of the labels."""
     named = by_label(table, table.flow) if isinstance(table, FlowColumns) else by_label(table, table.endpoint)
-    found = (latency_distribution(name, took_ns(some)[1]) for name, some in named)
+    found = (latency_distribution(name, success_latency(some)[1]) for name, some in named)
     return tuple(one for one in found if len(one.value_ns))
 
 

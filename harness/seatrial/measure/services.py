@@ -91,7 +91,7 @@ class ServiceUse:
     cpu_per_flow_ns: int | None = None
 
 
-def services(samples: SampleColumns, window_ns: int, requests: int, flows: int = 0) -> tuple[ServiceUse, ...]:
+def service_use(samples: SampleColumns, window_ns: int, requests: int, flows: int = 0) -> tuple[ServiceUse, ...]:
     """Judge each service of the samples given; `requests` and `flows` are how many there were in that time."""
     used = (
         _use(where(samples, samples.service.is_(name)), name, window_ns, requests)
@@ -115,7 +115,7 @@ def unreclaimable(numbers: Mapping[str, Ints], container: Ints) -> Ints:
     return total
 
 
-def level(values: Ints) -> MemoryLevel:
+def memory_level(values: Ints) -> MemoryLevel:
     """Return the level of one class; its values stand in the order of time."""
     told = values[values != NULL]
     if len(told) == 0:
@@ -158,7 +158,7 @@ def _use(some: SampleColumns, name: str, window_ns: int, requests: int) -> Servi
         ticks=len(held["usage_bytes"]),
         containers=tuple(some.container.counts()),
         restarts=len(np.unique(codes)) - together,
-        memory={one: level(held[one]) for one in CLASSES},
+        memory={one: memory_level(held[one]) for one in CLASSES},
         untold=tuple(one for one in UNRECLAIMABLE if not np.any(numbers[one] != NULL)),
         gained=gains,
         cpu_cores=cores,
@@ -218,7 +218,7 @@ class Slope:
     high: float | None = None
 
 
-def of_service(name: str, samples: SampleColumns, inside: Mask) -> Slope:
+def memory_growth(name: str, samples: SampleColumns, inside: Mask) -> Slope:
     """Judge one service by the samples where `inside` holds, replicas added up."""
     mine = where(samples, inside & samples.service.is_(name))
     if not mine.count:

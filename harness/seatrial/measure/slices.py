@@ -77,16 +77,16 @@ def slice_times(spans: Sequence[Span], tables: Iterable[RequestColumns], flows: 
 
     Where no request was made, a turn has ended once the flows have that were begun in it.
     """
-    own = opened(spans)
+    own = open_spans(spans)
     if not own:
         return None
     from_ns, until_ns = np.array(own, dtype=np.int64).T
     ended_ns, begun = until_ns.copy(), np.zeros(len(own), dtype=np.int64)
     for table in tables:
-        at, inside = _turn_of(table.t_start_ns, from_ns, until_ns)
+        at, inside = _slice_of(table.t_start_ns, from_ns, until_ns)
         begun += np.bincount(at[inside], minlength=len(begun))
         np.maximum.at(ended_ns, at[inside], table.t_end_ns[inside])
-    at, inside = _turn_of(flows.t_start_ns, from_ns, until_ns)
+    at, inside = _slice_of(flows.t_start_ns, from_ns, until_ns)
     if not begun.any():
         np.maximum.at(ended_ns, at[inside], flows.t_end_ns[inside])
     served = inside & ~flows.outcome.is_(Outcome.DROPPED)
@@ -94,14 +94,14 @@ def slice_times(spans: Sequence[Span], tables: Iterable[RequestColumns], flows: 
     return SliceTimes(from_ns=from_ns, until_ns=until_ns, ended_ns=ended_ns, begun=begun, flows=flows_begun)
 
 
-def _turn_of(start_ns: Ints, from_ns: Ints, until_ns: Ints) -> tuple[Ints, Mask]:
+def _slice_of(start_ns: Ints, from_ns: Ints, until_ns: Ints) -> tuple[Ints, Mask]:
     """Return which turn each start would lie in, and whether it does."""
     at = np.searchsorted(from_ns, start_ns, side="right") - 1
     inside: Mask = (at >= 0) & (start_ns < until_ns[np.maximum(at, 0)])
     return at, inside
 
 
-def opened(spans: Sequence[Span]) -> list[tuple[int, int]]:
+def open_spans(spans: Sequence[Span]) -> list[tuple[int, int]]:
     """Return when the gate was open in the judged part, settling included; nothing without several windows."""
     found: list[tuple[int, int]] = []
     for span in sorted(spans, key=lambda one: one.from_ns):
@@ -125,7 +125,9 @@ def cpu_ns(samples: SampleColumns, turns: SliceTimes) -> float | None:
     return float(sum(used)) if used else None
 
 
-def services(used: Sequence[ServiceUse], samples: SampleColumns, turns: SliceTimes) -> tuple[ServiceUse, ...]:
+def services_in_slices(
+    used: Sequence[ServiceUse], samples: SampleColumns, turns: SliceTimes
+) -> tuple[ServiceUse, ...]:
     """Return the services with the CPU of their turns, in cores while the gate was open; `samples` as above."""
     return tuple(_by_turns(one, where(samples, samples.service.is_(one.service)), turns) for one in used)
 
@@ -153,12 +155,12 @@ def _used(stamps: Ints, counted: Ints, turns: SliceTimes) -> int:
     return int(rises[mine].sum())
 
 
-def while_open(table: GeneratorColumns, spans: Sequence[Span]) -> GeneratorColumns:
+def cpu_while_open(table: GeneratorColumns, spans: Sequence[Span]) -> GeneratorColumns:
     """Return the seconds of load processes with the CPU that each used as a share of the time its gate was open.
 
     NaN where that was less than LEAST_SHARE of the second. Unchanged for a run whose load did not come by turns.
     """
-    own = opened(spans)
+    own = open_spans(spans)
     if not own:
         return table
     shares: Floats = np.zeros(len(table.t_ns))

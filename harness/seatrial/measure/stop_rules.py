@@ -59,7 +59,7 @@ def parse(text: str) -> StopRule:
     parts = metrics.split_limit(rest, EXAMPLE)
     held = _HELD.match(parts.metric)
     if held is None:
-        meant = metrics.bare(parts.metric)
+        meant = metrics.parse_bare(parts.metric)
         signal, unit, of = meant.text, meant.unit, meant.of
     elif held["of"] is None:
         raise ValueError(f"{text!r} does not say of what: {held['what']} of host, or of a service, is expected")

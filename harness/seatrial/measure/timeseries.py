@@ -50,18 +50,18 @@ def time_grid(begin_ns: int, end_ns: int, anchor_ns: int, most: int = MOST_GRID_
     """
     step_ns = next(step for step in _steps() if _stretches(begin_ns, end_ns, anchor_ns, step) <= most)
     return TimeGrid(
-        from_ns=_first(begin_ns, anchor_ns, step_ns),
+        from_ns=_first_begin_ns(begin_ns, anchor_ns, step_ns),
         step_ns=step_ns,
         count=_stretches(begin_ns, end_ns, anchor_ns, step_ns),
     )
 
 
-def _first(begin_ns: int, anchor_ns: int, step_ns: int) -> int:
+def _first_begin_ns(begin_ns: int, anchor_ns: int, step_ns: int) -> int:
     return anchor_ns + (min(begin_ns, anchor_ns) - anchor_ns) // step_ns * step_ns
 
 
 def _stretches(begin_ns: int, end_ns: int, anchor_ns: int, step_ns: int) -> int:
-    return max(1, (end_ns - _first(begin_ns, anchor_ns, step_ns)) // step_ns + 1)
+    return max(1, (end_ns - _first_begin_ns(begin_ns, anchor_ns, step_ns)) // step_ns + 1)
 
 
 def _steps() -> Iterator[int]:
@@ -104,14 +104,14 @@ class OomKill:
 
 def memory_series(samples: SampleColumns, most: int = MOST_READINGS) -> tuple[MemorySeries, ...]:
     """Return each service's memory over time, at most `most` readings, with each class's lowest and highest."""
-    return tuple(_held(where(samples, samples.service.is_(name)), name, most) for name in samples.service.counts())
+    return tuple(
+        _memory(where(samples, samples.service.is_(name)), name, most) for name in samples.service.counts()
+    )
 
 
 def cpu_series(samples: SampleColumns, grid: TimeGrid) -> tuple[CpuSeries, ...]:
     """Return the cores that each service used; a rise counts to the stretch in which it was read."""
-    return tuple(
-        _worked(where(samples, samples.service.is_(name)), name, grid) for name in samples.service.counts()
-    )
+    return tuple(_cpu(where(samples, samples.service.is_(name)), name, grid) for name in samples.service.counts())
 
 
 def oom_kills(samples: SampleColumns) -> tuple[OomKill, ...]:
@@ -145,12 +145,12 @@ def thinned(columns: Mapping[str, Ints], most: int) -> Ints:
     return np.unique(np.array(kept, dtype=np.int64))
 
 
-def _held(some: SampleColumns, name: str, most: int) -> MemorySeries:
+def _memory(some: SampleColumns, name: str, most: int) -> MemorySeries:
     stamps, codes = some.numbers["t_ns"], some.container.codes.astype(np.int64)
     names = [one for one in (*STACKED, "usage_bytes") if np.any(some.numbers[one] != NULL)]
     columns = {one: some.numbers[one] for one in names}
     if tables.most_at_once(stamps, codes) > 1:
-        stamps, columns = _together({"t_ns": stamps, **columns}, codes)
+        stamps, columns = _replicas_summed({"t_ns": stamps, **columns}, codes)
     else:
         for mine in tables.each_container(codes):
             for one in names:
@@ -166,7 +166,7 @@ def _held(some: SampleColumns, name: str, most: int) -> MemorySeries:
     )
 
 
-def _together(columns: Mapping[str, Ints], codes: Ints) -> tuple[Ints, dict[str, Ints]]:
+def _replicas_summed(columns: Mapping[str, Ints], codes: Ints) -> tuple[Ints, dict[str, Ints]]:
     stamps = columns["t_ns"]
     periods = np.concatenate([np.diff(stamps[mine]) for mine in tables.each_container(codes)])
     period_ns = quantiles(periods).p50 or 0
@@ -175,7 +175,7 @@ def _together(columns: Mapping[str, Ints], codes: Ints) -> tuple[Ints, dict[str,
     return stamps[last_row], tables.summed_over_containers(columns, codes, period_ns)
 
 
-def _worked(some: SampleColumns, name: str, grid: TimeGrid) -> CpuSeries:
+def _cpu(some: SampleColumns, name: str, grid: TimeGrid) -> CpuSeries:
     stamps, counter = some.numbers["t_ns"], some.numbers["cpu_ns"]
     cores = np.full(grid.count, np.nan)
     for mine in tables.each_container(some.container.codes.astype(np.int64)):
@@ -222,10 +222,10 @@ class LoadSeries:
         return cls(
             step_ns=grid.step_ns,
             t_ns=grid.begins_ns,
-            p50_ns=_told([one.p50 for one in found]),
-            p95_ns=_told([one.p95 for one in found]),
-            p99_ns=_told([one.p99 for one in found]),
-            max_ns=_told([one.max for one in found]),
+            p50_ns=_with_null([one.p50 for one in found]),
+            p95_ns=_with_null([one.p95 for one in found]),
+            p99_ns=_with_null([one.p99 for one in found]),
+            max_ns=_with_null([one.max for one in found]),
             asked=asked,
             failed=failed,
         )
@@ -283,5 +283,5 @@ def generator_series(table: GeneratorColumns, grid: TimeGrid) -> GeneratorSeries
     )
 
 
-def _told(values: list[int | None]) -> Ints:
+def _with_null(values: list[int | None]) -> Ints:
     return np.array([NULL if value is None else value for value in values], dtype=np.int64)

@@ -47,14 +47,14 @@ class Sampling:
     watched: bool = True
 
 
-def of_work(requests: int, flows: int, *, loaded: bool) -> tuple[Note, ...]:
+def work_notes(requests: int, flows: int, *, loaded: bool) -> tuple[Note, ...]:
     """Return NO_REQUESTS if a load was meant to run and the window holds no work: neither request nor flow."""
     if requests or flows or not loaded:
         return ()
     return (Note(kind=NoteKind.NO_REQUESTS, text="the window holds neither a request nor a flow"),)
 
 
-def of_services(used: Sequence[ServiceUse], sampling: Sampling, deaths: Mapping[str, int]) -> tuple[Note, ...]:
+def service_notes(used: Sequence[ServiceUse], sampling: Sampling, deaths: Mapping[str, int]) -> tuple[Note, ...]:
     """Return the notes about restarts, kills, quotas, and samples that are missing or coarse.
 
     `deaths` counts, for each service, how often its container ended within the window.
@@ -69,7 +69,7 @@ def of_services(used: Sequence[ServiceUse], sampling: Sampling, deaths: Mapping[
     return tuple(found)
 
 
-def of_generator(use: GeneratorUse) -> tuple[Note, ...]:
+def generator_notes(use: GeneratorUse) -> tuple[Note, ...]:
     """Return GENERATOR_BUSY, GENERATOR_LATE, SATURATED and LATE_ARRIVALS, where the load's own numbers say so."""
     found = [*_busy(use), *_late(use)]
     if use.arrivals is not None:
@@ -77,7 +77,7 @@ def of_generator(use: GeneratorUse) -> tuple[Note, ...]:
     return tuple(found)
 
 
-def of_turns(work: Sequence[Traffic], spans: Sequence[Span]) -> tuple[Note, ...]:
+def slice_notes(work: Sequence[Traffic], spans: Sequence[Span]) -> tuple[Note, ...]:
     """Return LONG_FLOWS if one in twenty of some `work`, flows or requests, takes longer than a turn settles."""
     longest = max(((one.service_ns.p95, one.name) for one in work if one.service_ns.p95 is not None), default=None)
     settles = [span.until_ns - span.from_ns for span in spans if span.phase is Phase.SETTLE]
@@ -228,7 +228,7 @@ class HostShare:
 def host_stretches(spans: Sequence[Span]) -> list[HostStretch]:
     """Return from when until when a run is judged: its window, or each of its own turns, settling included."""
     windows = [(span.from_ns, span.until_ns) for span in spans if span.phase is Phase.WINDOW]
-    return slices.opened(spans) or windows
+    return slices.open_spans(spans) or windows
 
 
 def host_share(
@@ -237,17 +237,17 @@ def host_share(
     """Measure who had the processors; `samples` are those of the whole run, `others` of runs at the same time."""
     length_ns = sum(until - begin for begin, until in judged)
     host, stack = _split(samples)
-    busy_ns = _grown(host, "cpu_ns", judged)
-    ours_ns = [_grown(some, "cpu_ns", judged) or 0.0 for some in (stack, *(_split(one)[1] for one in others))]
-    ours_ns.append(_grown(host, "engine_ns", judged) or 0.0)
+    busy_ns = _growth_ns(host, "cpu_ns", judged)
+    ours_ns = [_growth_ns(some, "cpu_ns", judged) or 0.0 for some in (stack, *(_split(one)[1] for one in others))]
+    ours_ns.append(_growth_ns(host, "engine_ns", judged) or 0.0)
     sampler = where(samples, samples.service.is_("sampler"))
     return HostShare(
         stretches=len(judged),
         length_ns=length_ns,
         all_ns=length_ns * cores,
         foreign_ns=None if busy_ns is None else max(busy_ns - sum(ours_ns), 0.0),
-        stolen_ns=_grown(host, "stolen_ns", judged),
-        held_back_ns=_grown(sampler, "throttled_ns", judged),
+        stolen_ns=_growth_ns(host, "stolen_ns", judged),
+        held_back_ns=_growth_ns(sampler, "throttled_ns", judged),
     )
 
 
@@ -302,7 +302,7 @@ def _split(samples: SampleColumns) -> tuple[SampleColumns, SampleColumns]:
     return where(samples, host), where(samples, ~host)
 
 
-def _grown(samples: SampleColumns, column: str, judged: Sequence[HostStretch]) -> float | None:
+def _growth_ns(samples: SampleColumns, column: str, judged: Sequence[HostStretch]) -> float | None:
     """Add up what the counters of all containers grew by in the stretches; None if none was read twice."""
     readings = tables.counter_readings(samples, column)
     found = [_between(stamps, counted, judged) for stamps, counted in readings if len(stamps) > 1]

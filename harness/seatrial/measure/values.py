@@ -81,14 +81,14 @@ def metric_value(metric: Metric, tables: Tables) -> float | None:
     if metric.kind is Kind.LATENCY:
         return percentile(metric, latencies_ns(requests_or_flows(metric.of, tables)))
     if metric.kind is Kind.DETAIL:
-        return _summary(details(metric, tables), metric.percent)
+        return _summary(detail_values(metric, tables), metric.percent)
     if metric.kind in (Kind.CPU, Kind.MEMORY, Kind.PEAK):
-        return _of_services(metric, tables)
+        return _service_value(metric, tables)
     some = requests_or_flows(metric.of, tables)
     if not len(some.t_start_ns):
         return None
     if metric.kind is Kind.FAILURES:
-        return float(failed(some).mean())
+        return float(failure_mask(some).mean())
     return float(_any_of(some.outcome, DONE).sum()) * NS_PER_S / tables.window_ns if tables.window_ns > 0 else None
 
 
@@ -118,14 +118,14 @@ def latencies_ns(some: RequestColumns | FlowColumns) -> Ints:
     return took
 
 
-def failed(some: RequestColumns | FlowColumns) -> Mask:
+def failure_mask(some: RequestColumns | FlowColumns) -> Mask:
     """Return which failed, in the order of their starts."""
     bad = ~_any_of(some.outcome, NOT_FAILURES)
     found: Mask = bad[np.argsort(some.began_ns, kind="stable")]
     return found
 
 
-def slices(tables: Tables, count: int) -> list[Tables]:
+def window_parts(tables: Tables, count: int) -> list[Tables]:
     """Cut the window into parts of equal length, by when things began."""
     moments = (tables.requests.began_ns, tables.flows.began_ns, tables.samples.numbers["t_ns"])
     stamps = np.concatenate(moments)
@@ -153,46 +153,46 @@ def _slice(tables: Tables, masks: list[Mask], count: int) -> Tables:
     )
 
 
-def _of_services(metric: Metric, tables: Tables) -> float | None:
-    samples = of_stack(metric.of, tables.samples)
+def _service_value(metric: Metric, tables: Tables) -> float | None:
+    samples = stack_samples(metric.of, tables.samples)
     if not samples.count:
         return None
     if metric.kind is Kind.CPU:
-        whole = tables.around and replace(tables, around=of_stack(metric.of, tables.around))
-        return _cpu_each_ns(samples, whole or tables, by_flows=tables.by_flows or metric.per == "flow")
-    held = np.sort(_held(samples))
+        whole = tables.around and replace(tables, around=stack_samples(metric.of, tables.around))
+        return _cpu_per_unit_ns(samples, whole or tables, by_flows=tables.by_flows or metric.per == "flow")
+    held = np.sort(_unreclaimable(samples))
     if not len(held):
         return None
     return float(nearest_rank(held, 50) if metric.kind is Kind.MEMORY else held[-1])
 
 
-def _cpu_each_ns(samples: SampleColumns, tables: Tables, *, by_flows: bool) -> float | None:
+def _cpu_per_unit_ns(samples: SampleColumns, tables: Tables, *, by_flows: bool) -> float | None:
     """Return the processor time of each request, or of each flow."""
-    count = work(tables, by_flows=by_flows)
+    count = work_count(tables, by_flows=by_flows)
     if not count or not (tables.flows if by_flows else tables.requests).t_start_ns.size:
         return None
     if tables.turns is not None and tables.around is not None:
         used_ns = slice_counts.cpu_ns(tables.around, tables.turns)
         return None if used_ns is None else used_ns / count
-    cores = [one.cpu_cores for one in services.services(samples, tables.window_ns, count)]
+    cores = [one.cpu_cores for one in services.service_use(samples, tables.window_ns, count)]
     if any(one is None for one in cores):
         return None
     return sum(one for one in cores if one is not None) * tables.window_ns / count
 
 
-def work(tables: Tables, *, by_flows: bool) -> int:
+def work_count(tables: Tables, *, by_flows: bool) -> int:
     """Return over how many requests, or flows, processor time is shared out; a dropped arrival is no work."""
     if tables.turns is not None:
         return tables.turns.flow_count if by_flows else tables.turns.count
-    return served(tables.flows) if by_flows else len(tables.requests.t_start_ns)
+    return flows_begun(tables.flows) if by_flows else len(tables.requests.t_start_ns)
 
 
-def served(flows: FlowColumns) -> int:
+def flows_begun(flows: FlowColumns) -> int:
     """Return how many flows were begun; an arrival that found no user stands among them, and did nothing."""
     return len(flows.t_start_ns) - flows.outcome.counts().get(Outcome.DROPPED, 0)
 
 
-def _held(samples: SampleColumns) -> Ints:
+def _unreclaimable(samples: SampleColumns) -> Ints:
     """Return the unreclaimable bytes of all containers given, added up tick by tick, as replicas are.
 
     The slowest reader's period says how long a reading stays good: some services may be read ten times a second
@@ -211,7 +211,7 @@ def _held(samples: SampleColumns) -> Ints:
     return known
 
 
-def of_stack(service: str | None, samples: SampleColumns) -> SampleColumns:
+def stack_samples(service: str | None, samples: SampleColumns) -> SampleColumns:
     """Return the samples of one service, or of all that are the stack's."""
     if service is not None:
         return where(samples, samples.service.is_(service))
@@ -219,7 +219,7 @@ def of_stack(service: str | None, samples: SampleColumns) -> SampleColumns:
     return where(samples, ~np.isin(samples.service.codes, around))
 
 
-def details(metric: Metric, tables: Tables) -> Floats:
+def detail_values(metric: Metric, tables: Tables) -> Floats:
     """Return the numbers of a detail in the metric's unit, of the flows that have one, by their starts."""
     numbers = tables.details.get(metric.key, np.empty(0))
     if not len(numbers):
@@ -263,20 +263,20 @@ def flow_details(flows: FlowColumns, details: Mapping[str, Floats]) -> tuple[Flo
     return tuple(found)
 
 
-def over_buckets(metric: Metric, counts: Mapping[int, int]) -> float | None:
+def detail_from_buckets(metric: Metric, counts: Mapping[int, int]) -> float | None:
     """Return a detail over its numbers by bucket (`wire.buckets`), in the metric's unit; None without enough."""
     total = sum(counts.values())
     if not total:
         return None
     if metric.percent is None:
-        return sum(in_bucket(metric, number) * count for number, count in counts.items()) / total
+        return sum(bucket_value(metric, number) * count for number, count in counts.items()) / total
     if metric.percent != HIGHEST and not enough(total, metric.percent):
         return None
     number = histogram.percentile_bucket(counts, metric.percent)
-    return None if number is None else in_bucket(metric, number)
+    return None if number is None else bucket_value(metric, number)
 
 
-def in_bucket(metric: Metric, number: int) -> float:
+def bucket_value(metric: Metric, number: int) -> float:
     """Return the value in the middle of a detail's bucket, in the metric's unit."""
     return histogram.middle_ns(number) / (histogram.FINE if metric.unit is Unit.SHARE else 1)
 
@@ -324,17 +324,17 @@ def estimate(metric: Metric, tables: Tables) -> MetricEstimate:
     means; Law, Simulation Modeling and Analysis, 9.5).
     """
     if metric.kind is Kind.LATENCY:
-        return _of_latency(metric, latencies_ns(requests_or_flows(metric.of, tables)))
+        return _latency_estimate(metric, latencies_ns(requests_or_flows(metric.of, tables)))
     if metric.kind is Kind.FAILURES:
-        return _of_failures(failed(requests_or_flows(metric.of, tables)))
+        return _failures_estimate(failure_mask(requests_or_flows(metric.of, tables)))
     found = metric_value(metric, tables)
     if metric.kind is Kind.DETAIL and metric.percent is not None:
-        return _of_detail(metric.percent, details(metric, tables), found)
+        return _detail_estimate(metric.percent, detail_values(metric, tables), found)
     if found is None:
         return MetricEstimate(value=None, never=True)
     if metric.kind is Kind.PEAK:
         return MetricEstimate(value=found, low=found, high=found, count=tables.samples.count)
-    return _by_slices(metric, found, tables)
+    return _batch_means_estimate(metric, found, tables)
 
 
 def quantile_interval(took: Ints | Floats, percent: int, alpha: float = ALPHA) -> tuple[float, float | None]:
@@ -387,7 +387,7 @@ def _clopper_pearson(part: float, count: float, alpha: float) -> tuple[float, fl
     )
 
 
-def _of_latency(metric: Metric, took: Ints) -> MetricEstimate:
+def _latency_estimate(metric: Metric, took: Ints) -> MetricEstimate:
     found = percentile(metric, took)
     if found is None:
         return MetricEstimate(value=None, count=len(took), never=not len(took))
@@ -395,22 +395,22 @@ def _of_latency(metric: Metric, took: Ints) -> MetricEstimate:
     return MetricEstimate(value=found, low=low, high=high, count=len(took))
 
 
-def _of_failures(bad: Mask) -> MetricEstimate:
+def _failures_estimate(bad: Mask) -> MetricEstimate:
     if not len(bad):
         return MetricEstimate(value=None, never=True)
     low, high = share_interval(bad)
     return MetricEstimate(value=float(bad.mean()), low=low, high=high, count=len(bad))
 
 
-def _of_detail(percent: int, numbers: Floats, value: float | None) -> MetricEstimate:
+def _detail_estimate(percent: int, numbers: Floats, value: float | None) -> MetricEstimate:
     if value is None:
         return MetricEstimate(value=None, count=len(numbers), never=not len(numbers))
     low, high = (value, value) if percent == HIGHEST else quantile_interval(numbers, percent)
     return MetricEstimate(value=value, low=low, high=high, count=len(numbers))
 
 
-def _by_slices(metric: Metric, found: float, tables: Tables) -> MetricEstimate:
-    parts = [metric_value(metric, part) for part in slices(tables, _SLICES)]
+def _batch_means_estimate(metric: Metric, found: float, tables: Tables) -> MetricEstimate:
+    parts = [metric_value(metric, part) for part in window_parts(tables, _SLICES)]
     told: NDArray[np.float64] = np.array([part for part in parts if part is not None])
     span = statistics.mean_interval([float(part) for part in told], ALPHA)
     if span is None:
@@ -432,7 +432,7 @@ def rounding_sd(asked: Metric, tables: Tables) -> float:
     """
     match asked.kind:
         case Kind.CPU:
-            return _of_cpu_ns(asked, tables)
+            return _cpu_rounding_ns(asked, tables)
         case Kind.MEMORY | Kind.PEAK:
             return _PAGE_BYTES * _ROUNDED
         case Kind.THROUGHPUT:
@@ -454,15 +454,15 @@ def rounding_variance(asked: Metric, value: float, rounded: float, count: int) -
     return float((rounded / value) ** 2 if asked.scale is Scale.RATIO else rounded**2)
 
 
-def _of_cpu_ns(asked: Metric, tables: Tables) -> float:
+def _cpu_rounding_ns(asked: Metric, tables: Tables) -> float:
     """Each turn's time lies between two readings of each counter, and each of them is rounded."""
-    requests = work(tables, by_flows=tables.by_flows or asked.per == "flow")
+    requests = work_count(tables, by_flows=tables.by_flows or asked.per == "flow")
     readings = 2 * len(tables.turns.from_ns) if tables.turns is not None else 2
-    counters = _in_ticks(of_stack(asked.of, tables.samples if tables.around is None else tables.around))
+    counters = _tick_counters(stack_samples(asked.of, tables.samples if tables.around is None else tables.around))
     return sqrt(readings * counters) * _TICK_NS * _ROUNDED / requests if requests else 0.0
 
 
-def _in_ticks(samples: SampleColumns) -> int:
+def _tick_counters(samples: SampleColumns) -> int:
     """Return how many of the containers given have a counter that moves by whole clock ticks only."""
     told = [counted for _, counted in measure_tables.counter_readings(samples, "cpu_ns")]
     return sum(bool(len(one)) and bool(one.any()) and not bool((one % _TICK_NS).any()) for one in told)
@@ -476,7 +476,7 @@ _PER_FLOW = "cpu per flow"
 def metrics_of(tables: Tables) -> list[Metric]:
     """Return what can be shown of a run: each endpoint, flow, detail of a flow, and service, and the whole."""
     of_service = (_PER_FLOW, *_OF_SERVICE[1:]) if tables.by_flows else _OF_SERVICE
-    found = [metrics.bare(text) for text in ("failures", "throughput", *of_service)]
+    found = [metrics.parse_bare(text) for text in ("failures", "throughput", *of_service)]
     for name in _names(tables):
         found += [_named(f"p{percent}", name) for percent in _PERCENTS]
     for mean, _ in details_found(tables.flows, tables.details):
@@ -492,7 +492,7 @@ def values_of(asked: Iterable[Metric], tables: Tables) -> Mapping[str, float | N
     wanted = list({one.text: one for one in asked}.values())
     found: dict[str, float | None] = {}
     for name, mine in _by_name(wanted):
-        part = _narrowed(name, tables) if name is not None else tables
+        part = _rows_of(name, tables) if name is not None else tables
         found |= {one.text: metric_value(one, part) for one in mine}
     return {one.text: found[one.text] for one in wanted}
 
@@ -509,9 +509,9 @@ def _names(tables: Tables) -> list[str]:
 
 def _named(what: str, name: str) -> Metric:
     try:
-        return metrics.bare(f'{what} of "{name}"')
+        return metrics.parse_bare(f'{what} of "{name}"')
     except ValueError:  # a name with quotes in it, which the language can't write
-        return replace(metrics.bare(f"{what} of x"), of=name, text=f"{what} of {name}")
+        return replace(metrics.parse_bare(f"{what} of x"), of=name, text=f"{what} of {name}")
 
 
 def _by_name(wanted: Sequence[Metric]) -> Iterator[tuple[str | None, list[Metric]]]:
@@ -521,7 +521,7 @@ def _by_name(wanted: Sequence[Metric]) -> Iterator[tuple[str | None, list[Metric
         yield name, [one for one in timed if one.of == name]
 
 
-def _narrowed(name: str, tables: Tables) -> Tables:
+def _rows_of(name: str, tables: Tables) -> Tables:
     """Return tables that hold the requests of one name only, or its flows."""
     mine = tables.requests.endpoint.is_(name)
     if mine.any():

@@ -25,7 +25,7 @@ from seatrial.compare.capacity import CapacityResult
 from seatrial.compare.pairing import FINISHED
 from seatrial.measure import requests as measure_requests
 from seatrial.measure import timeseries
-from seatrial.measure.requests import took_ns
+from seatrial.measure.requests import success_latency
 from seatrial.measure.timeseries import LatencyDistribution, TimeGrid
 from seatrial.measure.validity import RESERVED
 from seatrial.record import documents
@@ -291,7 +291,7 @@ def _rises(weighed: ExperimentResult, cache: RunCache) -> list[LatencyDistributi
     rises = []
     for name in weighed.plan.variants:
         runs = (cache.recorded(RunFolder(Path(taken.folder))) for taken in kept if taken.variant == name)
-        took = [took_ns(run.requests)[1] for run in runs]
+        took = [success_latency(run.requests)[1] for run in runs]
         if any(len(latencies) for latencies in took):
             rises.append(timeseries.latency_distribution(name, np.concatenate(took)))
     return rises
