@@ -10,7 +10,7 @@ alone := tests/docker $(filter-out $(apart),$(wildcard tests/process/test_*.py))
 two := --numprocesses 2 --dist loadfile
 has_docker := timeout 10 docker version >/dev/null 2>&1
 
-.PHONY: help trial test check static fix wheel bench test-modern-host clean clean-venv
+.PHONY: help trial test check static fix picture wheel bench test-modern-host clean clean-venv
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
@@ -43,6 +43,10 @@ fix: ## let ruff mend and format what it can
 	@./provision.sh check
 	$(bin)/ruff check --fix .
 	$(bin)/ruff format .
+
+picture: ## draw docs/explanation/house.svg from the imports
+	@./provision.sh check
+	$(bin)/python tests/house_picture.py > docs/explanation/house.svg
 
 wheel: ## build the wheel into dist/
 	@./provision.sh check
