@@ -29,7 +29,7 @@ class Descriptor:
 
 
 def top(content_type: str, digest: str) -> Descriptor:
-    """Return what a tag stands for, by the headers of the answer to HEAD; Nonsense if they don't tell."""
+    """Return what a tag stands for, by the headers of the answer to HEAD; Nonsense if they don't say."""
     return _descriptor({"mediaType": essence(content_type), "digest": digest})
 
 

@@ -176,7 +176,7 @@ class ContainerdPull(LeanUser):
         return flow.ok
 
     def _token_response(self, challenge: _challenge.Bearer) -> Response:
-        """Ask by POST; where the server does not know that (`token refused`), or nobody logs in, by GET."""
+        """Ask by POST; where the server does not know that (`token refused`), or without a login, by GET."""
         if self._login.user:
             response = self.client.post(
                 challenge.realm,

@@ -1,7 +1,8 @@
-"""Draws docs/explanation/house.svg from the imports: python tests/house_picture.py > docs/explanation/house.svg
+"""The picture of the house, drawn from the imports.
 
-One box a package, with its modules, in the rows of the layers of pyproject.toml. An arrow leads from a package to one
-that it imports; those that follow from others are left out (transitive reduction).
+`python tests/house_picture.py > docs/explanation/house.svg`: one box a package, with its modules, in the rows of the
+layers of pyproject.toml. An arrow leads from a package to one that it imports; those that follow from others are left
+out (transitive reduction).
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ _TITLE, _COLUMN = 20, 136
 _STYLE = (
     "text{font:12px sans-serif;fill:#222}.name{font-weight:bold;font-size:13px}"
     "rect{fill:#f4f7fa;stroke:#5b7083}path{fill:none;stroke:#5b7083;stroke-width:1.2;marker-end:url(#tip)}"
+)
+_TIP = (
+    '<defs><marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto">'
+    '<path d="M0,0 L8,4 L0,8 z" style="fill:#5b7083;marker-end:none"/></marker></defs>'
 )
 
 
@@ -123,8 +128,7 @@ def drawn() -> str:
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height:g}">',
         f"<style>{_STYLE}</style>",
-        '<defs><marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto">'
-        '<path d="M0,0 L8,4 L0,8 z" style="fill:#5b7083;marker-end:none"/></marker></defs>',
+        _TIP,
         '<rect width="100%" height="100%" style="fill:white;stroke:none"/>',
     ]
     for box in boxes:

@@ -1,4 +1,4 @@
-"""HTTP around the token protocol: one route, answers and errors as JSON that nobody caches."""
+"""HTTP around the token protocol: one route, answers and errors as JSON that is never cached."""
 
 from __future__ import annotations
 

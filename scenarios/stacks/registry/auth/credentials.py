@@ -67,7 +67,7 @@ def _write_key(settings: Settings) -> None:
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    """Write the whole file or none, readable by nobody else at any moment."""
+    """Write the whole file or none, readable by no other user at any moment."""
     unfinished = path.with_suffix(".new")
     unfinished.unlink(missing_ok=True)
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:

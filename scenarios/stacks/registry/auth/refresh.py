@@ -19,7 +19,7 @@ Store = Callable[[], AbstractContextManager[redis.Redis]]
 class RefreshTokens:
     """Issues and finds refresh tokens in what `store` opens.
 
-    The key is the token's SHA-256, so that a dump of the store gives nobody a token.
+    The key is the token's SHA-256, so that a dump of the store gives away no token.
     """
 
     def __init__(self, store: Store, *, life_s: int) -> None:
