@@ -14,7 +14,8 @@ PAGE = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="u
 
 def test_the_picture_is_that_of_the_imports() -> None:
     """`make picture` draws it again."""
-    assert house_picture.PICTURE.read_text(encoding="utf-8") == house_picture.drawn()
+    stored = house_picture.PICTURE.read_text(encoding="utf-8")
+    assert stored == house_picture.drawn(), "the picture is old: make picture"
 
 
 @pytest.mark.parametrize("module", sorted(set(re.findall(r"`([a-z_]+/[a-z_0-9]+\.py)`", PAGE))))
