@@ -1,8 +1,8 @@
 """The picture of the house, drawn from the imports.
 
-`python tests/house_picture.py > docs/explanation/house.svg` draws one box a package, with its modules, in the rows of
-the layers of pyproject.toml. An arrow leads from a package to one that it imports; those that follow from others are
-left out (transitive reduction).
+`python tests/house_picture.py > docs/explanation/house.svg` draws one box a package, with its modules, in the
+rows of the layers of pyproject.toml. An arrow leads from a package to one that it imports; those that follow from
+others are left out (transitive reduction).
 """
 
 from __future__ import annotations
