@@ -148,7 +148,7 @@ def _durations(found: Sequence[ExperimentResult]) -> tuple[float, float]:
 def _latencies(
     weighed: ExperimentResult, number: int, names: Sequence[str], endpoint: str
 ) -> Mapping[str, Latencies]:
-    folders = {one.variant: Path(one.folder) for one in weighed.taken if one.block == number}
+    folders = {one.variant: Path(one.folder) for one in weighed.runs if one.block == number}
     return {name: _of_run(folders[name] / "requests.parquet", endpoint) for name in names}
 
 

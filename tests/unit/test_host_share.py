@@ -276,7 +276,7 @@ def test_a_comparison_leaves_a_crowded_block_out(tmp_path: Path) -> None:
     two = analyse(experiment(tmp_path / "two", truths, crowded=[("slow", 2), ("base", 5)]))
 
     assert one.comparison is not None
-    assert [(taken.block, taken.run.invalid) for taken in one.taken if taken.run.invalid] == [
+    assert [(run.block, run.measured.invalid) for run in one.runs if run.measured.invalid] == [
         (2, "foreign CPU: other programs used 50.0% of the host's processors; 10% is allowed")
     ]
     assert {metric.blocks for metric in one.comparison.gated} == {5}
@@ -287,10 +287,10 @@ def test_the_budgets_of_a_crowded_single_run_are_judged(tmp_path: Path) -> None:
     """It is set against nothing."""
     folder = experiment(tmp_path, {"base": Truth()}, blocks=1, command="run", crowded=[("base", 1)])
 
-    (taken,) = analyse(folder).taken
+    (run,) = analyse(folder).runs
 
-    assert taken.run.invalid == ""
-    assert [note.kind for note in taken.notes] == [NoteKind.FOREIGN_CPU]
+    assert run.measured.invalid == ""
+    assert [note.kind for note in analyse_run(RunFolder(Path(run.folder))).notes] == [NoteKind.FOREIGN_CPU]
 
 
 def test_a_stored_base_has_to_have_been_left_alone_too(tmp_path: Path) -> None:

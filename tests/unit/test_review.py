@@ -90,7 +90,7 @@ def test_a_death_counts_only_within_the_window(tmp_path: Path) -> None:
 
 def test_the_time_around_the_load_is_told(tmp_path: Path) -> None:
     """From the command to the first request, from the last one to the end of the teardown."""
-    times = analyse_run(factories.sealed_run(tmp_path, [Asked(start_s=1), Asked(start_s=30)])).times
+    times = analyse_run(factories.sealed_run(tmp_path, [Asked(start_s=1), Asked(start_s=30)])).overheads
     assert times.command_to_first_request_ns == 21_000_000_000
     assert times.last_request_to_end_ns == 15_990_000_000
 
@@ -98,7 +98,7 @@ def test_the_time_around_the_load_is_told(tmp_path: Path) -> None:
 def test_a_run_that_was_watched_without_load_is_valid(tmp_path: Path) -> None:
     """No scenario, no load: no request is missed."""
     found = analyse_run(factories.sealed_run(tmp_path, [], scenario={}, timing={}))
-    assert (found.valid, found.about.users, found.times.last_request_to_end_ns) == (True, None, None)
+    assert (found.valid, found.info.users, found.overheads.last_request_to_end_ns) == (True, None, None)
 
 
 def test_a_run_that_was_watched_without_any_sample_is_invalid(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_recording_without_requests_is_invalid(tmp_path: Path) -> None:
 def test_the_schedule_is_told_in_words(tmp_path: Path, rate: object, said: str) -> None:
     """As the scenario could have written it; the closed model has none."""
     folder = factories.sealed_run(tmp_path, scenario={"load": {"users": 8, "rate": rate}})
-    assert analyse_run(folder).about.rate == said
+    assert analyse_run(folder).info.rate == said
 
 
 def test_a_late_loop_makes_a_run_invalid(tmp_path: Path) -> None:

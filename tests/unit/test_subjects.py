@@ -29,8 +29,8 @@ def _with_images(folder: Path, images: Mapping[int, Mapping[str, str]], variant:
 
 
 def _invalid(folder: Path) -> dict[tuple[str, int], str]:
-    taken = analyse(folder).taken
-    return {(one.variant, one.block): one.run.invalid for one in taken if one.run.invalid}
+    taken = analyse(folder).runs
+    return {(one.variant, one.block): one.measured.invalid for one in taken if one.measured.invalid}
 
 
 def test_a_block_of_other_images_than_most_is_shown_and_not_used(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_disturbed_blocks_are_kept_and_not_used(tmp_path: Path) -> None:
     two = analyse(experiment(tmp_path / "two", truths, spoiled=[("slow", 2), ("base", 5)]))
 
     assert of(one, "slow", P95).blocks == 5
-    assert [taken.block for taken in one.taken if taken.run.invalid] == [2]
+    assert [run.block for run in one.runs if run.measured.invalid] == [2]
     assert (two.word, two.exit_code()) == ("INVALID", 5)
 
 
@@ -147,7 +147,7 @@ def test_the_newest_run_of_a_place_counts(tmp_path: Path) -> None:
     clock = {"wall_ns": factories.WALL_NS - 10**15, "monotonic_ns": factories.BEGIN_NS + 10**15}
     experiments.run(folder, "base", 1, Truth(took_ms=90, changes={"clock": clock}))
 
-    values = next(one.run.values for one in analyse(folder).taken if one.variant == "base")
+    values = next(one.measured.values for one in analyse(folder).runs if one.variant == "base")
 
     assert (values[P95] or 0.0) > 90e6
 
@@ -161,7 +161,9 @@ def test_tables_that_are_gone(tmp_path: Path) -> None:
 
     weighed = analyse(folder)
 
-    assert [one.run.invalid for one in weighed.taken if one.run.invalid] == ["this run has no requests.parquet"]
+    assert [one.measured.invalid for one in weighed.runs if one.measured.invalid] == [
+        "this run has no requests.parquet"
+    ]
     assert len(weighed.numbers) == 5
     assert "run.json can't be read" in weighed.notes[0]
 
@@ -279,7 +281,9 @@ def test_a_budget_relative_to_the_base_is_measured_though_nothing_else_asks_for_
     weighed = analyse(experiment(tmp_path, budgets=budgets))
 
     assert [one.word for one in weighed.budgets["again"]] == [BudgetWord.KEPT]
-    assert {one.run.counts['failures of "blob"'] for one in weighed.taken} == {weighed.taken[0].run.requests}
+    assert {one.measured.counts['failures of "blob"'] for one in weighed.runs} == {
+        weighed.runs[0].measured.requests
+    }
 
 
 def test_shared_cores_decide_no_budget_by_a_difference_of_latency(tmp_path: Path) -> None:
@@ -400,7 +404,7 @@ def test_processor_time_of_turns(tmp_path: Path) -> None:
 
     weighed = analyse(experiment(tmp_path, {"base": truth, "again": truth}, blocks=1))
 
-    requests, value = weighed.taken[0].run.requests, weighed.taken[0].run.values["cpu per request"]
+    requests, value = weighed.runs[0].measured.requests, weighed.runs[0].measured.values["cpu per request"]
     assert value == pytest.approx(0.5 * 2e9 / requests, rel=0.06)
 
 
@@ -422,7 +426,7 @@ def test_processor_time_of_turns(tmp_path: Path) -> None:
 )
 def test_how_a_run_failed(error: str, ended: str) -> None:
     """In words that are the same in every block, so that they can be counted."""
-    assert stored_runs.endings_of("failed", error, ()).ended == ended
+    assert stored_runs.ending_of("failed", error, ()).ended == ended
 
 
 LOG = "x: no space left in the cache, not ready, seeding, worker exited, ended with exit code 3"
@@ -458,7 +462,7 @@ def test_how_a_run_failed_is_told_by_its_error_and_not_by_a_log(
     """Whatever words a service's last lines, or its name, have in common with our own."""
     failure = {"type": kind, "what": what, "seen": seen}
 
-    found = stored_runs.endings_of("failed", f"{what}\n  seen:     {seen}", (), failure=failure)
+    found = stored_runs.ending_of("failed", f"{what}\n  seen:     {seen}", (), failure=failure)
 
     assert (found.ended, found.invalid, found.why) == (ended, "", what)
 
@@ -474,7 +478,7 @@ def test_how_a_run_failed_is_told_by_its_error_and_not_by_a_log(
 )
 def test_an_error_that_is_not_of_the_stack_is_no_outcome(kind: str, what: str) -> None:
     """By its type, whatever its text."""
-    found = stored_runs.endings_of("failed", what, (), failure={"type": kind, "what": what})
+    found = stored_runs.ending_of("failed", what, (), failure={"type": kind, "what": what})
 
     assert (found.ended, found.invalid) == ("finished", what)
 
@@ -564,11 +568,11 @@ def test_what_values_are_counted_in_is_weighed_with_them(tmp_path: Path) -> None
 
 def test_what_befell_the_harness_is_no_outcome() -> None:
     """A daemon that went away says nothing about the variant."""
-    assert stored_runs.endings_of("failed", "no Docker daemon answers", ()).invalid == "no Docker daemon answers"
+    assert stored_runs.ending_of("failed", "no Docker daemon answers", ()).invalid == "no Docker daemon answers"
     busy = Note(kind=NoteKind.GENERATOR_BUSY, text="95 %")
     slow = Note(kind=NoteKind.SATURATED, text="80 % completed")
-    assert stored_runs.endings_of("complete", "", (busy, slow)).invalid == "generator busy: 95 %"
-    assert stored_runs.endings_of("complete", "", (slow,)).ended == "did not keep up with the rate"
+    assert stored_runs.ending_of("complete", "", (busy, slow)).invalid == "generator busy: 95 %"
+    assert stored_runs.ending_of("complete", "", (slow,)).ended == "did not keep up with the rate"
 
 
 def test_what_is_saved_is_what_is_said(tmp_path: Path) -> None:
@@ -594,7 +598,7 @@ def test_the_golden_run_is_weighed(tmp_path: Path) -> None:
 
     weighed = analyse(tmp_path / "old")
 
-    assert weighed.taken[0].run.values["failures"] is not None
+    assert weighed.runs[0].measured.values["failures"] is not None
     assert weighed.comparison is None
 
 
@@ -606,7 +610,7 @@ def test_a_look_reads_no_run_again_that_is_as_it_was(tmp_path: Path) -> None:
         table.unlink()
 
     assert analyse(folder, cache=cache) == before
-    assert not any(taken.readable for taken in analyse(folder).taken)
+    assert not any(run.readable for run in analyse(folder).runs)
 
 
 def test_a_run_that_was_sealed_anew_is_read_again(tmp_path: Path) -> None:
@@ -615,12 +619,12 @@ def test_a_run_that_was_sealed_anew_is_read_again(tmp_path: Path) -> None:
     analyse(folder, cache=cache)
     run = RunFolder(next(folder.glob("runs/*base-b2")))
     documents.save_document(
-        run, replace(documents.load_document(run), notes=(Note(kind=NoteKind.SERVICE_RESTARTED, text="nginx"),))
+        run, replace(documents.load_document(run), notes=(Note(kind=NoteKind.GENERATOR_BUSY, text="95 %"),))
     )
 
     changed = analyse(folder, cache=cache)
     assert changed == analyse(folder)
-    assert [taken.block for taken in changed.taken if taken.notes] == [2]
+    assert [run.block for run in changed.runs if run.measured.invalid] == [2]
 
 
 def test_tables_are_kept_of_the_runs_used_last(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""Stored runs in the place of the base variant, and the facts in which they differ."""
+"""The stored base of `--against`: earlier runs in the place of the base variant, and the facts that differ."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from seatrial.analysis.results import AgainstBase
@@ -21,72 +21,67 @@ from seatrial.record.folder import RunFolder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBase:
-    """The stored runs that stand for the base, by the numbers of their blocks; none without `--against`."""
+    """The stored runs that are the base, by the numbers of their blocks; none without `--against`.
+
+    `kinds` are the kinds of facts in which the environments differ.
+    """
 
     name: str
     runs: Mapping[int, RunValues] = field(default_factory=dict)
-    shown: tuple[Metric, ...] = ()
+    metrics: tuple[Metric, ...] = ()
     against: AgainstBase | None = None
     kinds: tuple[str, ...] = ()
 
-    def beside(self, block: BlockValues, number: int) -> BlockValues:
-        """Return a block with the base's run of the block of that number, if there is one."""
+    def added_to(self, block: BlockValues, number: int) -> BlockValues:
+        """Return a block with the base's run of the same number, if there is one."""
         return block if number not in self.runs else {self.name: self.runs[number], **block}
 
-    def comparable(self, asked: Metric) -> bool:
-        """Tell whether a metric can be compared although the environments differ."""
-        return all(metric.comparable_across(asked, kind) for kind in self.kinds)
+    def comparable(self, wanted: Metric) -> bool:
+        """Return whether a metric can be compared although the environments differ."""
+        return all(metric.comparable_across(wanted, kind) for kind in self.kinds)
 
 
 def stored_base(
     experiment: Path, plan: ExperimentPlan, runs: Sequence[AnalysedRun], rules: Rules, cache: RunCache
 ) -> StoredBase:
-    """Return what stands for the base; UsageError if the plan names an experiment that is not there."""
+    """Return the base that the plan names; UsageError if it is not there or has no run that counts."""
     if not plan.against:
         return StoredBase(name=plan.base)
-    place, variant = _place(experiment, plan)
-    before = mark_image_mismatches(
-        [
-            cache.analysed(folder, document, rules)
-            for folder, document in newest_runs(place)[0]
-            if document.variant == variant
-        ]
-    )
-    if not before:
-        raise UsageError("the stored experiment has no run that counts", where=str(place), hint="seatrial list")
-    environment, subject = _differing(before[-1], runs[-1]) if runs else ((), ())
-    kinds = tuple(dict.fromkeys(difference.fact for difference in environment))
-    asked = [*rules.gate, *(one for run in runs for one in run.shown)]
-    lost = [one.text for one in asked if not all(metric.comparable_across(one, kind) for kind in kinds)]
-    return StoredBase(
+    stored, variant = _find(experiment, plan)
+    folders = [found for found in newest_runs(stored)[0] if found[1].variant == variant]
+    earlier = mark_image_mismatches([cache.analysed(folder, document, rules) for folder, document in folders])
+    if not earlier:
+        raise UsageError("the stored experiment has no run that counts", where=str(stored), hint="seatrial list")
+    environment: Sequence[Difference] = ()
+    subject: Sequence[Difference] = ()
+    if runs:
+        sides = [facts.facts_of(asdict(run.document)) for run in (earlier[-1], runs[-1])]
+        environment, subject = facts.environment_differences(*sides), facts.subject_differences(*sides)
+    base = StoredBase(
         name=plan.base,
-        runs={run.taken.block: run.taken.run for run in before},
-        shown=tuple(one for run in before for one in run.shown),
-        against=AgainstBase(
-            experiment=place.name,
-            environment=tuple((one.name, one.there, one.here) for one in environment),
-            subject=tuple((one.name, one.there, one.here) for one in subject),
-            left_out=tuple(dict.fromkeys(lost)),
-        ),
-        kinds=kinds,
+        runs={run.block: run.measured for run in earlier},
+        metrics=tuple(metric for run in earlier for metric in run.metrics),
+        kinds=tuple(dict.fromkeys(difference.fact for difference in environment)),
     )
+    wanted = [*rules.gate, *(metric for run in runs for metric in run.metrics)]
+    against = AgainstBase(
+        experiment=stored.name,
+        environment=tuple((fact.name, fact.there, fact.here) for fact in environment),
+        subject=tuple((fact.name, fact.there, fact.here) for fact in subject),
+        left_out=tuple(dict.fromkeys(metric.text for metric in wanted if not base.comparable(metric))),
+    )
+    return replace(base, against=against)
 
 
-def _differing(there: AnalysedRun, here: AnalysedRun) -> tuple[tuple[Difference, ...], tuple[Difference, ...]]:
-    """Return what differs of the environment, and of what was under test."""
-    sides = [facts.facts_of(asdict(one.document)) for one in (there, here)]
-    return facts.environment_differences(*sides), facts.subject_differences(*sides)
-
-
-def _place(experiment: Path, plan: ExperimentPlan) -> tuple[Path, str]:
-    """Return the stored experiment and the variant that stands for the base; the plan may name one of its runs."""
+def _find(experiment: Path, plan: ExperimentPlan) -> tuple[Path, str]:
+    """Return the stored experiment and the variant that is the base; the plan may also name one of its runs."""
     named = Path(plan.against)
-    place = named if named.is_dir() else experiment.parent / named.name
-    if not place.is_dir():
+    stored = named if named.is_dir() else experiment.parent / named.name
+    if not stored.is_dir():
         raise UsageError(
-            "the stored experiment is not there", where=str(place), expected="the folder that --against named"
+            "the stored experiment is not there", where=str(stored), expected="the folder that --against named"
         )
-    folder = RunFolder(place)
+    folder = RunFolder(stored)
     if folder.document.is_file():
         return folder.experiment, plan.stored or documents.load_document(folder).variant
-    return place, plan.stored or documents.load_plan(place).base
+    return stored, plan.stored or documents.load_plan(stored).base

@@ -1,4 +1,4 @@
-"""RunResult and ExperimentResult: what every report shows, with its word and exit code."""
+"""The results of a run and of an experiment: the values that every report shows, with their exit codes."""
 
 from __future__ import annotations
 
@@ -15,35 +15,38 @@ from seatrial.measure.metric import Metric
 from seatrial.measure.requests import Traffic
 from seatrial.measure.services import ServiceUse
 from seatrial.measure.tables import Window
-from seatrial.measure.validity import RESERVED
 from seatrial.measure.values import FlowDetail
 from seatrial.model import ExperimentPlan, Note
 
 COMPARES = frozenset({"compare", "selfcheck"})
-"""The commands whose runs say nothing alone."""
+"""The commands that compare variants."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRun:
     """The newest sealed run of one variant in one block.
 
-    `run` is what is judged of it; `folder` its path, `began_ns` the wall clock at its start (None: not told),
-    `readable` whether its tables can be read.
+    `measured` is what is compared of it, `folder` its path, `began_ns` the wall clock at its start (None:
+    unknown); `readable` is False if its tables can't be read.
     """
 
     variant: str
     block: int
-    run: RunValues
+    measured: RunValues
     folder: str
     began_ns: int | None = None
-    notes: tuple[Note, ...] = ()
     error: str = ""
     readable: bool = True
+
+    @property
+    def usable(self) -> bool:
+        """Whether the run finished and its values can be trusted."""
+        return not self.measured.invalid and self.measured.ended == FINISHED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgainstBase:
-    """The stored experiment that stands for the base, and what differs: name, there, here."""
+    """The stored experiment that is the base, the facts that differ (name, there, here), and the lost metrics."""
 
     experiment: str
     subject: tuple[tuple[str, str, str], ...] = ()
@@ -53,14 +56,14 @@ class AgainstBase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentResult:
-    """All that is said about one experiment.
+    """The result of one experiment.
 
-    `comparison` is None where there is nothing to compare, and `why_not` says why; `blocks` are those that are
-    judged, numbered by `numbers`; `unfinished` the planned trials without a run that counts. `budgets` are judged
-    for each variant. `metrics` are all that have values, by their text; `levels` what they were, by variant and
-    text; `floors`, of a check of the machine with itself, what it can see. `commit` is that of the user's checkout
-    (empty: not known), `notes` what could not be read. `stopped` says why the experiment
-    ended, empty while it goes on.
+    `comparison` is None where there is nothing to compare; `why_not` is the reason. `blocks` are the whole
+    blocks, `numbers` their numbers, and `unfinished` the planned trials (variant, block) without a sealed run.
+    `budgets` are by variant, `metrics` (all that have a value) by their text, `levels` (means over the blocks) by
+    variant and text. `floors` is the noise floor that a selfcheck found. `commit` is that of the user's checkout
+    (empty: unknown), `notes` are the run folders that can't be read, and `stopped` is why the experiment ended
+    (empty while it goes on).
     """
 
     name: str
@@ -71,7 +74,7 @@ class ExperimentResult:
     blocks: Sequence[BlockValues] = ()
     numbers: tuple[int, ...] = ()
     unfinished: tuple[tuple[str, int], ...] = ()
-    taken: tuple[StoredRun, ...] = ()
+    runs: tuple[StoredRun, ...] = ()
     budgets: Mapping[str, tuple[BudgetResult, ...]] = field(default_factory=dict)
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     levels: Mapping[str, Mapping[str, BlockMean]] = field(default_factory=dict)
@@ -89,7 +92,7 @@ class ExperimentResult:
 
     @property
     def word(self) -> str:
-        """The whole in one or two words."""
+        """The overall verdict in one or two words."""
         code, regressed = self.exit_code(strict=True), self._overall is Overall.REGRESSION
         words = {
             ExitCode.INVALID: Overall.INVALID,
@@ -99,7 +102,7 @@ class ExperimentResult:
         return str(words.get(code, Overall.KEPT))
 
     def exit_code(self, *, strict: bool = False) -> ExitCode:
-        """Return what comparison and budgets come to; what is not decided counts if `strict`."""
+        """Return the outcome of comparison and budgets; what is not decided counts if `strict`."""
         budgets = {judged.word for each in self.budgets.values() for judged in each}
         if self._overall is Overall.INVALID:
             return ExitCode.INVALID
@@ -110,29 +113,21 @@ class ExperimentResult:
 
     @property
     def _overall(self) -> Overall:
-        """What the comparison comes to; a run that needs none is KEPT if it can be trusted."""
+        """The comparison's outcome; a plain run that finished and is valid is KEPT."""
         if self.comparison is not None:
             return self.comparison.overall
-        return Overall.KEPT if self._alone() else Overall.INVALID
-
-    def _alone(self) -> bool:
-        """Tell whether this is a run that needs no other, and that can be trusted."""
-        needs = self.plan.command in COMPARES or self.plan.against
-        return not needs and any(
-            not one.run.invalid and not one.error and one.run.ended == FINISHED for one in self.taken
-        )
-
-
-_PLACES = ("proxy", "app", "store")
+        alone = self.plan.command not in COMPARES and not self.plan.against
+        trusted = any(run.usable and not run.error for run in self.runs)
+        return Overall.KEPT if alone and trusted else Overall.INVALID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInfo:
     """What was run, how, and where its data lies.
 
-    `users` is None for a run without load; `rate` is the schedule of the open model, which at most `users` served
-    at once, and empty in the closed one. `show` is the word by which `seatrial show` finds the run again; `rows`
-    counts the rows of each table. `pinning` has the cores of `generator` and `stack`, as far as they are known.
+    `users` is None for a run without load. `rate` is the schedule of the open model, empty in the closed one.
+    `show` is the argument with which `seatrial show` finds the run; `rows` counts the rows of each table;
+    `pinning` has the cores of `generator` and `stack`, as far as they are known.
     """
 
     scenario: str
@@ -156,13 +151,10 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceResult:
-    """One service with its place on the request's way (`proxy`, `app`, `store`; empty if not named)."""
+    """What one service used, and its tier: `proxy`, `app`, `store`, or empty if the scenario names none."""
 
     place: str
     use: ServiceUse
-
-
-_PLACES = ("proxy", "app", "store")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +169,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overheads:
-    """How long the parts around the load took; None where a stamp is missing."""
+    """How long starting and stopping took around the load; None where a stamp is missing."""
 
     command_to_first_request_ns: int | None
     last_request_to_end_ns: int | None
@@ -185,12 +177,12 @@ class Overheads:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """One run, judged over its window.
+    """The result of one run over its window.
 
-    If it was `saturated`, latency and service time tell how long the run was, and no report shows them.
+    If the run was `saturated`, latency and service time grow with its length, and no report shows them.
     """
 
-    about: RunInfo
+    info: RunInfo
     valid: bool
     saturated: bool
     window: Window
@@ -201,12 +193,12 @@ class RunResult:
     generator: GeneratorUse
     events: tuple[Event, ...]
     notes: tuple[Note, ...]
-    times: Overheads
+    overheads: Overheads
     budgets: tuple[BudgetResult, ...] = ()
     details: tuple[FlowDetail, ...] = ()
 
     def exit_code(self, *, strict: bool = False) -> ExitCode:
-        """Return whether the run can be trusted and its budgets are kept; undecided ones count if `strict`."""
+        """Return whether the run is valid and keeps its budgets; undecided budgets count if `strict`."""
         words = {judged.word for judged in self.budgets}
         if not self.valid:
             return ExitCode.INVALID
@@ -218,18 +210,3 @@ class RunResult:
     def open_model(self) -> bool:
         """Whether requests came by a schedule, so that latency and service time differ."""
         return self.generator.arrivals is not None
-
-
-def placed(used: Sequence[ServiceUse], tiers: Mapping[str, Any]) -> tuple[ServiceResult, ...]:
-    """Order the services along the request's way, the stack's others after them, what is not the stack last."""
-    places = {name: tier.get("place", "") if isinstance(tier, Mapping) else tier for name, tier in tiers.items()}
-    order = list(places)
-
-    def rank(one: ServiceResult) -> tuple[int, int, str]:
-        name = one.use.service
-        if name in RESERVED:
-            return (len(_PLACES) + 1, ("generator", "host", "sampler").index(name), "")
-        where = _PLACES.index(one.place) if one.place in _PLACES else len(_PLACES)
-        return (where, order.index(name) if name in order else len(order), name)
-
-    return tuple(sorted((ServiceResult(place=places.get(use.service, ""), use=use) for use in used), key=rank))

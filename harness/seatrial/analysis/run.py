@@ -1,16 +1,16 @@
-"""A sealed run folder to a RunResult; each table is read once."""
+"""Analysis of one run: reads a sealed run folder, each table once, and computes its RunResult."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from seatrial.analysis.results import Event, Overheads, RunInfo, RunResult, placed
+from seatrial.analysis.results import Event, Overheads, RunInfo, RunResult, ServiceResult
 from seatrial.compare import budgets
 from seatrial.errors import UsageError
 from seatrial.measure import requests as measure_requests
@@ -18,6 +18,7 @@ from seatrial.measure import services as measure_services
 from seatrial.measure import slices as slice_counts
 from seatrial.measure import validity, values
 from seatrial.measure.generator import generator_use, late_limit_ns
+from seatrial.measure.services import ServiceUse
 from seatrial.measure.slices import SliceTimes
 from seatrial.measure.tables import (
     Floats,
@@ -29,7 +30,7 @@ from seatrial.measure.tables import (
     measured_window,
     where,
 )
-from seatrial.measure.validity import Sampling
+from seatrial.measure.validity import RESERVED, Sampling
 from seatrial.measure.values import Tables
 from seatrial.model import Note
 from seatrial.record import documents, read
@@ -40,17 +41,19 @@ from seatrial.wire.streams import NULL, TABLES
 
 SAMPLE_HZ = 10.0
 """The sampler's rate unless `facts` says another."""
-_DEATHS = frozenset({"die"})
-"""What the daemon tells when a container has ended; a restart begins with one."""
+_DIED = "die"
+"""The daemon's event for a container that has ended; a restart begins with one."""
+_TIERS = ("proxy", "app", "store")
+"""In the order in which a request passes them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedRun:
-    """A sealed run as it was read: run.json, and each table once.
+    """The contents of a sealed run folder: run.json and its tables.
 
     `requests` are those of the window, `other_requests` of the other phases. `details` are the numbers that flows
-    reported, by key: one for each row of `flows`, NaN where it has none.
-    `slices` are the turns of a run whose load came by turns, else None.
+    reported, by key: one for each row of `flows`, NaN where it has none. `slices` are the turns of the load in the
+    slices design, else None.
     """
 
     folder: RunFolder
@@ -67,17 +70,17 @@ class RecordedRun:
 
     @cached_property
     def flows_in_window(self) -> FlowColumns:
-        """The flows that count."""
+        """The flows of the window."""
         return where(self.flows, self.window.rows(self.flows.phase))
 
     @cached_property
     def samples_in_window(self) -> SampleColumns:
-        """The samples that count."""
+        """The samples of the window."""
         return where(self.samples, self.window.rows(self.samples.phase))
 
     @cached_property
     def tables(self) -> Tables:
-        """What metrics are measured from."""
+        """The tables that metrics are computed from."""
         inside = self.window.rows(self.flows.phase)
         return Tables(
             requests=self.requests,
@@ -94,15 +97,15 @@ class RecordedRun:
 def load_run(folder: RunFolder) -> RecordedRun:
     """Read the run in `folder`; UsageError if it can't be read or was not sealed."""
     document, stamps, samples = documents.load_document(folder), read.request_stamps(folder), read.samples(folder)
-    judged = measured_window(document.spans, stamps, samples.numbers["t_ns"])
+    window = measured_window(document.spans, stamps, samples.numbers["t_ns"])
     inside, outside = measure_requests.request_stats(
-        read.request_batches(folder), judged, read.request_count(folder)
+        read.request_batches(folder), window, read.request_count(folder)
     )
     flows = read.flows(folder)
     return RecordedRun(
         folder=folder,
         document=document,
-        window=judged,
+        window=window,
         requests=inside,
         other_requests=outside,
         flows=flows,
@@ -115,58 +118,65 @@ def load_run(folder: RunFolder) -> RecordedRun:
 
 
 def analyse_run(folder: RunFolder) -> RunResult:
-    """Read and judge the run in `folder`; UsageError as for `load`."""
+    """Read and analyse the run in `folder`; UsageError as for `load_run`."""
     return run_result(load_run(folder))
 
 
 def run_result(run: RecordedRun) -> RunResult:
-    """Return all that reports show of a run; UsageError for a budget that can't be read."""
-    document, judged = run.document, run.window
-    total = measure_requests.all_requests(run.requests, judged.length_ns)
-    flows = measure_requests.flow_traffic(run.flows_in_window, judged.length_ns)
+    """Return the result of a run; UsageError for a budget that can't be read."""
+    document, window = run.document, run.window
+    total = measure_requests.all_requests(run.requests, window.length_ns)
+    flows = measure_requests.flow_traffic(run.flows_in_window, window.length_ns)
     served = values.flows_begun(run.flows_in_window)
-    services = measure_services.service_use(run.samples_in_window, judged.length_ns, total.count, served)
+    services = measure_services.service_use(run.samples_in_window, window.length_ns, total.count, served)
     if run.slices is not None:
         services = slice_counts.services_in_slices(services, run.samples, run.slices)
-
-    seconds = judged.seconds(run.generator.phase, run.generator.t_ns)
-    load_use = generator_use(
-        slice_counts.cpu_while_open(run.generator, document.spans), seconds, late_limit_ns(total.latency_ns)
+    generator = generator_use(
+        slice_counts.cpu_while_open(run.generator, document.spans),
+        window.seconds(run.generator.phase, run.generator.t_ns),
+        late_limit_ns(total.latency_ns),
     )
-
     deaths = Counter(
         str(event.get("service", ""))
         for event in run.events
-        if judged.holds(event["t_ns"]) and event.get("event") in _DEATHS
+        if window.holds(event["t_ns"]) and event.get("event") == _DIED
     )
     notes = (
         *document.notes,
-        *validity.service_notes(services, _sampling(document, judged), deaths),
+        *validity.service_notes(services, _sampling(document, window), deaths),
         *validity.work_notes(total.count, served, loaded="load" in document.scenario),
-        *(validity.generator_notes(load_use) if judged.opened else ()),
+        *(validity.generator_notes(generator) if window.opened else ()),
         *(validity.slice_notes(flows or (total,), document.spans) if run.slices is not None else ()),
         *_host_notes(run),
     )
     return RunResult(
-        about=_about(run.folder, document),
-        valid=document.status == "complete" and judged.opened and not any(note.invalidates for note in notes),
-        saturated=judged.opened and load_use.saturated,
-        window=judged,
+        info=_info(run.folder, document),
+        valid=document.status == "complete" and window.opened and not any(note.invalidates for note in notes),
+        saturated=window.opened and generator.saturated,
+        window=window,
         total=total,
-        endpoints=measure_requests.endpoints(run.requests, judged.length_ns),
+        endpoints=measure_requests.endpoints(run.requests, window.length_ns),
         flows=flows,
         details=values.flow_details(run.flows_in_window, run.tables.details),
-        services=placed(services, document.scenario.get("tiers") or {}),
-        generator=load_use,
-        events=tuple(_happened(event, judged.from_ns) for event in run.events),
+        services=_along_the_way(services, document.scenario.get("tiers") or {}),
+        generator=generator,
+        events=tuple(
+            Event(
+                after_ns=event["t_ns"] - window.from_ns,
+                service=str(event.get("service", "")),
+                event=str(event.get("event", "")),
+                detail=event.get("detail") or {},
+            )
+            for event in run.events
+        ),
         notes=notes,
-        times=_times(run),
+        overheads=_overheads(run),
         budgets=_budgets(run),
     )
 
 
 def _host_notes(run: RecordedRun) -> tuple[Note, ...]:
-    """Return the notes about who else had the processors; none of a run that only watched a stack."""
+    """Return the notes about other users of the processors; none for a run without load."""
     document = run.document
     cores = ((document.facts.get("environment") or {}).get("host") or {}).get("cores")
     if not cores or not run.window.opened or "load" not in document.scenario:
@@ -177,32 +187,47 @@ def _host_notes(run: RecordedRun) -> tuple[Note, ...]:
 
 
 def _budgets(run: RecordedRun) -> tuple[budgets.BudgetResult, ...]:
-    """Judge each budget by this run alone; one that is relative to the base is not decided then."""
+    """Judge each budget by this run alone; one that is relative to the base is not decided."""
     try:
-        asked = [budgets.parse(text) for text in run.document.scenario.get("budgets") or ()]
+        parsed = [budgets.parse(text) for text in run.document.scenario.get("budgets") or ()]
     except ValueError as error:
         raise UsageError("a budget can't be read", where=str(run.folder.document), seen=str(error)) from error
     return tuple(
         budgets.judge_alone(budget)
         if budget.limit is None
         else budgets.judge(budget, [values.estimate(budget.metric, run.tables)])
-        for budget in asked
+        for budget in parsed
     )
 
 
-def _sampling(document: RunDocument, judged: Window) -> Sampling:
-    told = document.facts.get("sampler") or {}
+def _sampling(document: RunDocument, window: Window) -> Sampling:
+    sampler = document.facts.get("sampler") or {}
     return Sampling(
-        hz=float(told.get("hz", SAMPLE_HZ)),
-        window_ns=judged.length_ns,
+        hz=float(sampler.get("hz", SAMPLE_HZ)),
+        window_ns=window.length_ns,
         expected=document.services or tuple(document.scenario.get("tiers") or ()),
-        sources=told.get("sources") or {},
+        sources=sampler.get("sources") or {},
         watched=document.engine != NO_ENGINE,
     )
 
 
-def _about(folder: RunFolder, document: RunDocument) -> RunInfo:
-    asked = document.scenario.get("load") or {}
+def _along_the_way(used: Sequence[ServiceUse], tiers: Mapping[str, Any]) -> tuple[ServiceResult, ...]:
+    """Order services as a request passes them: by tier, the stack's others, then generator, host and sampler."""
+    places = {name: tier.get("place", "") if isinstance(tier, Mapping) else tier for name, tier in tiers.items()}
+    order = list(places)
+
+    def rank(service: ServiceResult) -> tuple[int, int, str]:
+        name = service.use.service
+        if name in RESERVED:
+            return (len(_TIERS) + 1, ("generator", "host", "sampler").index(name), "")
+        tier = _TIERS.index(service.place) if service.place in _TIERS else len(_TIERS)
+        return (tier, order.index(name) if name in order else len(order), name)
+
+    return tuple(sorted((ServiceResult(place=places.get(use.service, ""), use=use) for use in used), key=rank))
+
+
+def _info(folder: RunFolder, document: RunDocument) -> RunInfo:
+    load, wall_ns = document.scenario.get("load") or {}, document.clock.get("wall_ns")
     results = folder.experiment.parent.absolute()
     names = [*(f"{table}.parquet" for table in TABLES), "events.jsonl", "run.json", "catalogue.json", "logs"]
     return RunInfo(
@@ -215,9 +240,9 @@ def _about(folder: RunFolder, document: RunDocument) -> RunInfo:
         url_via=document.url_via,
         status=document.status,
         error=document.error,
-        began_utc=_utc(document.clock.get("wall_ns")),
-        users=asked.get("users"),
-        rate=_rate(asked.get("rate")),
+        began_utc="" if wall_ns is None else utc(wall_ns),
+        users=load.get("users"),
+        rate=_rate(load.get("rate")),
         pinning=(document.facts.get("environment") or {}).get("pinning") or {},
         show=folder.experiment.name if results == Path("results").absolute() else str(folder.root),
         folder=str(folder.root),
@@ -226,30 +251,20 @@ def _about(folder: RunFolder, document: RunDocument) -> RunInfo:
     )
 
 
-def _rate(told: Mapping[str, Any] | None) -> str:
-    """Say a schedule of run.json in words; empty in the closed model."""
-    if not told:
+def _rate(rate: Mapping[str, Any] | None) -> str:
+    """Return the schedule in run.json as words; empty in the closed model."""
+    if not rate:
         return ""
-    return f"{told['text']} (at random)" if told["poisson"] else str(told["text"])
+    return f"{rate['text']} (at random)" if rate["poisson"] else str(rate["text"])
 
 
-def _utc(wall_ns: int | None) -> str:
-    if wall_ns is None:
-        return ""
+def utc(wall_ns: int) -> str:
+    """Return a moment of the wall clock: `2026-11-21 06:15:00 UTC`."""
     return datetime.fromtimestamp(wall_ns // NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _happened(event: Mapping[str, Any], from_ns: int) -> Event:
-    return Event(
-        after_ns=event["t_ns"] - from_ns,
-        service=str(event.get("service", "")),
-        event=str(event.get("event", "")),
-        detail=event.get("detail") or {},
-    )
-
-
-def _times(run: RecordedRun) -> Overheads:
-    """Measure what lies around the load; the end is the last stamp that the harness wrote."""
+def _overheads(run: RecordedRun) -> Overheads:
+    """Measure the time before and after the load; the end is the last stamp that the harness wrote."""
     timing, requests = run.document.timing, (run.requests, run.other_requests)
     first_ns = min((int(table.t_start_ns.min()) for table in requests if len(table.t_start_ns)), default=None)
     # a request without an end is NULL there, which is less than every stamp

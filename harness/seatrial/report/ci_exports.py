@@ -168,7 +168,7 @@ def changes(weighed: ExperimentResult) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["time", "commit", *(_column(name, metric) for name, metric in watched)])
-    began = {one.block: one.began_ns for one in reversed(weighed.taken) if one.began_ns is not None}
+    began = {one.block: one.began_ns for one in reversed(weighed.runs) if one.began_ns is not None}
     for number, block in zip(weighed.numbers, weighed.blocks, strict=True):
         values = [_value(block.get(name), metric) for name, metric in watched]
         writer.writerow([moment(began.get(number)) or "", weighed.commit, *values])

@@ -115,14 +115,14 @@ def _uncompared(result: ExperimentResult) -> Iterator[str]:
     """Yield the budgets of a run that needs no other; else why nothing is said."""
     alone = result.plan.command not in COMPARES and not result.plan.against
     if alone:
-        spoiled = [taken for taken in result.taken if taken.run.invalid]
-        yield from (f"{taken.variant}: not to be trusted: {taken.run.invalid}" for taken in spoiled)
+        spoiled = [run for run in result.runs if run.measured.invalid]
+        yield from (f"{run.variant}: not to be trusted: {run.measured.invalid}" for run in spoiled)
         yield from _open_budgets(result)
     budgets = by_variant(result)
     kept = sum(budget.word is BudgetWord.KEPT for _, budget in budgets)
     if kept:
         yield f"{kept} of {numbers.counted(len(budgets), 'budget')} kept"
-    ended = all(taken.run.ended == FINISHED for taken in result.taken)
+    ended = all(run.measured.ended == FINISHED for run in result.runs)
     if not (alone and ended and result.budgets):
         yield result.why_not
 
@@ -292,7 +292,7 @@ def _left_out(result: ExperimentResult) -> Table:
         *(("block", TableColumnKind.NAME), ("variant", TableColumnKind.NAME)),
         ("why it is not used", TableColumnKind.SENTENCE),
     )
-    rows = [(str(one.block), one.variant, one.run.invalid) for one in result.taken if one.run.invalid]
+    rows = [(str(one.block), one.variant, one.measured.invalid) for one in result.runs if one.measured.invalid]
     return of_rows(heads, rows)
 
 

@@ -267,16 +267,16 @@ def _members(weighed: ExperimentResult, cache: RunCache) -> list[VariantPage]:
     """Return one run for each variant: that whose first gated metric is nearest to the median of its runs."""
     first = next(iter(weighed.metrics), "")
     names = weighed.plan.variants[:_MOST_MEMBERS]
-    found = (_typical([one for one in weighed.taken if one.variant == name], first) for name in names)
+    found = (_typical([one for one in weighed.runs if one.variant == name], first) for name in names)
     return [
-        VariantPage(variant=taken.variant, said=why, shown=shown(cache.recorded(RunFolder(Path(taken.folder)))))
-        for taken, why in filter(None, found)
+        VariantPage(variant=run.variant, said=why, shown=shown(cache.recorded(RunFolder(Path(run.folder)))))
+        for run, why in filter(None, found)
     ]
 
 
 def _typical(taken: Sequence[StoredRun], metric: str) -> tuple[StoredRun, str] | None:
-    usable = [one for one in taken if not one.run.invalid and one.run.ended == FINISHED]
-    told = [(value, one) for one in usable if (value := one.run.values.get(metric)) is not None]
+    usable = [one for one in taken if not one.measured.invalid and one.measured.ended == FINISHED]
+    told = [(value, one) for one in usable if (value := one.measured.values.get(metric)) is not None]
     if told:
         middle = statistics.median_low(value for value, _ in told)
         chosen = next(one for value, one in told if value == middle)
@@ -287,10 +287,10 @@ def _typical(taken: Sequence[StoredRun], metric: str) -> tuple[StoredRun, str] |
 
 def _rises(weighed: ExperimentResult, cache: RunCache) -> list[LatencyDistribution]:
     """Return how the latency of all judged runs of each variant is distributed."""
-    kept = [taken for taken in weighed.taken if not taken.run.invalid and taken.run.ended == FINISHED]
+    kept = [run for run in weighed.runs if not run.measured.invalid and run.measured.ended == FINISHED]
     rises = []
     for name in weighed.plan.variants:
-        runs = (cache.recorded(RunFolder(Path(taken.folder))) for taken in kept if taken.variant == name)
+        runs = (cache.recorded(RunFolder(Path(run.folder))) for run in kept if run.variant == name)
         took = [success_latency(run.requests)[1] for run in runs]
         if any(len(latencies) for latencies in took):
             rises.append(timeseries.latency_distribution(name, np.concatenate(took)))

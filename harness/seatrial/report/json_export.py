@@ -68,7 +68,7 @@ def experiment_json(weighed: ExperimentResult) -> dict[str, Any]:
                 for name, each in weighed.levels.items()
             },
             "noise_floor": [_floor(one) for one in weighed.floors],
-            "runs": [_run(one, weighed) for one in weighed.taken],
+            "runs": [_run(one, weighed) for one in weighed.runs],
             "unfinished": [{"variant": name, "block": block} for name, block in weighed.unfinished],
             "against": _against(weighed),
             "notes": list(weighed.notes),
@@ -156,13 +156,13 @@ def _run(one: StoredRun, weighed: ExperimentResult) -> dict[str, Any]:
     return {
         "variant": one.variant,
         "block": one.block,
-        "used": not one.run.invalid and one.run.ended == "finished" and one.block in weighed.numbers,
-        "ended": one.run.ended,
-        "invalid": one.run.invalid,
-        "requests": one.run.requests,
+        "used": not one.measured.invalid and one.measured.ended == "finished" and one.block in weighed.numbers,
+        "ended": one.measured.ended,
+        "invalid": one.measured.invalid,
+        "requests": one.measured.requests,
         "began_utc": moment(one.began_ns),
         "folder": one.folder,
-        "values": dict(one.run.values),
+        "values": dict(one.measured.values),
     }
 
 
@@ -197,7 +197,7 @@ _SPANS = ("latency_ns", "service_ns", "first_byte_ns")
 
 def run_json(review: RunResult) -> dict[str, Any]:
     """Return the report as JSON values; a null is a number that is not known."""
-    about = _plain(asdict(review.about))
+    about = _plain(asdict(review.info))
     return {
         "schema_version": SCHEMA_VERSION,
         "verdict": "valid" if review.valid else "invalid",
@@ -214,7 +214,7 @@ def run_json(review: RunResult) -> dict[str, Any]:
         "budgets": [budget(one) for one in review.budgets],
         "events": [_plain(asdict(event)) for event in review.events],
         "notes": [_note(note) for note in review.notes],
-        "times": asdict(review.times),
+        "times": asdict(review.overheads),
     }
 
 

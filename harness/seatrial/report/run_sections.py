@@ -20,7 +20,7 @@ from seatrial.wire.streams import NOT_FAILURES, Outcome
 
 def run_title(review: RunResult) -> str:
     """Return what was run: scenario, variant, where, under which load."""
-    about = review.about
+    about = review.info
     # a recording of Locust alone has no engine that is known
     place = f"{about.engine} engine" if about.engine in tuple(EngineName) else "no stack watched"
     load = "no load" if about.users is None else numbers.counted(about.users, "user")
@@ -52,11 +52,11 @@ def run_headline(review: RunResult) -> str:
 def run_reasons(review: RunResult) -> list[str]:
     """Return why the run is not to be trusted, and which budgets it broke; empty if nothing says so."""
     untrusted = [f"not to be trusted: {note.kind}: {note.text}" for note in review.notes if note.invalidates]
-    if review.about.status != "complete" and not untrusted:
-        untrusted.append(f"the run did not come to its end: {review.about.status}")
+    if review.info.status != "complete" and not untrusted:
+        untrusted.append(f"the run did not come to its end: {review.info.status}")
     return [
         *untrusted,
-        *([review.about.error] if review.about.error else []),
+        *([review.info.error] if review.info.error else []),
         *(one.text for one in _broken(review)),
     ]
 
@@ -388,7 +388,7 @@ def _named(placed: ServiceResult) -> str:
 
 def run_lines(result: RunResult) -> list[tuple[str, str]]:
     """Return what was run, how the load and the sampler fared, and where the data lies; without empty lines."""
-    about, times = result.about, result.times
+    about, times = result.info, result.overheads
     rows = [
         ("question", about.question),
         ("began", about.began_utc),
