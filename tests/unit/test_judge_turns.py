@@ -88,8 +88,8 @@ def _tables(took_ns: int, idle_cores: float = 0.0, per_s: int = 50) -> Tables:
         flows=_no_flows(),
         samples=samples,
         window_ns=inside.length_ns,
-        turns=slices.slice_times(SPANS, [requests], _no_flows()),
-        around=samples,
+        slices=slices.slice_times(SPANS, [requests], _no_flows()),
+        run_samples=samples,
     )
 
 
@@ -139,7 +139,7 @@ def test_without_two_readings_nothing_is_told() -> None:
     whole = _tables(10 * MS)
     once = where(whole.samples, np.arange(whole.samples.count) == 3)
 
-    assert values.metric_value(CPU, replace(whole, samples=once, around=once)) is None
+    assert values.metric_value(CPU, replace(whole, samples=once, run_samples=once)) is None
 
 
 def test_settling_belongs_to_the_turn_and_one_window_alone_is_none() -> None:

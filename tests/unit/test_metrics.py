@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.measure import metric, values
+from seatrial.measure import metric, statistics, values
 from seatrial.measure.metric import Kind, Scale, Unit, comparable_across
+from seatrial.measure.requests import flow_details
 from seatrial.measure.slices import SliceTimes
+from seatrial.measure.statistics import quantile_interval, share_interval
 from seatrial.measure.tables import FlowColumns, LabelColumn, RequestColumns, SampleColumns
 from seatrial.measure.values import (
     MetricEstimate,
@@ -22,8 +24,6 @@ from seatrial.measure.values import (
     estimate,
     metric_value,
     metrics_of,
-    quantile_interval,
-    share_interval,
     window_parts,
 )
 from seatrial.units import NS_PER_S
@@ -301,7 +301,7 @@ def test_the_details_of_a_run_are_listed_by_flow_and_key() -> None:
         "stalls_count": np.array([2.0, np.nan]),
         "x_s": np.full(2, np.nan),
     }
-    stalls, startup = values.flow_details(flows([1] * 2, flow="play"), details)
+    stalls, startup = flow_details(flows([1] * 2, flow="play"), details)
     assert (stalls.flow, stalls.key, stalls.unit, stalls.count) == ("play", "stalls_count", Unit.COUNT, 1)
     assert (stalls.mean, stalls.p50, stalls.p95, stalls.max) == (2, None, None, 2)
     assert (startup.key, startup.unit, startup.count) == ("startup_s", Unit.NS, 2)
@@ -479,7 +479,7 @@ def test_kinds_are_all_reachable() -> None:
     """No kind without a form that means it."""
     texts = ("p50 of x", "throughput", "failures", "cpu per request", "unreclaimable memory", "peak unreclaimable")
     assert {metric.parse(text).kind for text in (*texts, "stall ratio")} == set(Kind)
-    assert values.ALPHA == 0.05
+    assert statistics.ALPHA == 0.05
 
 
 def _in_ticks(offset_ns: int = 0, cores: float = 0.5) -> SampleColumns:
@@ -518,7 +518,7 @@ def test_each_turn_lies_between_two_readings() -> None:
     """Twenty turns are forty roundings."""
     begin = np.arange(20, dtype=np.int64) * NS_PER_S // 2
     own = SliceTimes(from_ns=begin, until_ns=begin + 1, ended_ns=begin + 1, begun=np.full(20, 10))
-    some = replace(tables(None, None, _in_ticks()), turns=own, around=_in_ticks())
+    some = replace(tables(None, None, _in_ticks()), slices=own, run_samples=_in_ticks())
 
     assert values.rounding_sd(metric.parse("cpu per request"), some) == pytest.approx(
         math.sqrt(40 / 12) * 10 * MS / 200

@@ -12,10 +12,9 @@ from seatrial.compare.pairing import FINISHED, BlockMean, BlockValues, RunValues
 from seatrial.errors import ExitCode
 from seatrial.measure.generator import GeneratorUse
 from seatrial.measure.metric import Metric
-from seatrial.measure.requests import Traffic
+from seatrial.measure.requests import FlowDetail, Traffic
 from seatrial.measure.services import ServiceUse
 from seatrial.measure.tables import Window
-from seatrial.measure.values import FlowDetail
 from seatrial.model import ExperimentPlan, Note
 
 COMPARES = frozenset({"compare", "selfcheck"})

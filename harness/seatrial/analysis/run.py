@@ -88,8 +88,8 @@ class RecordedRun:
             samples=self.samples_in_window,
             window_ns=self.window.length_ns,
             details={key: numbers[inside] for key, numbers in self.details.items()},
-            turns=self.slices,
-            around=None if self.slices is None else self.samples,
+            slices=self.slices,
+            run_samples=None if self.slices is None else self.samples,
             by_flows=not len(self.requests.t_start_ns) and bool(inside.any()),
         )
 
@@ -157,7 +157,7 @@ def run_result(run: RecordedRun) -> RunResult:
         total=total,
         endpoints=measure_requests.endpoints(run.requests, window.length_ns),
         flows=flows,
-        details=values.flow_details(run.flows_in_window, run.tables.details),
+        details=measure_requests.flow_details(run.flows_in_window, run.tables.details),
         services=_along_the_way(services, document.scenario.get("tiers") or {}),
         generator=generator,
         events=tuple(

@@ -1,4 +1,4 @@
-"""Latency, outcomes and rates of requests and flows.
+"""Latency, outcomes, rates and details of requests and flows.
 
 Percentiles are nearest-rank (the inverse of the empirical distribution): the smallest observed value such that at
 least p per cent of the observations are not above it. Nothing is interpolated: a figure shown was measured.
@@ -6,19 +6,27 @@ least p per cent of the observations are not above it. Nothing is interpolated: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seatrial.measure.statistics import (
-    Quantiles,
-    quantiles,
-    quantiles_in_place,
+from seatrial.measure import metric as metrics
+from seatrial.measure.metric import Metric, Unit
+from seatrial.measure.statistics import Quantiles, percentile, quantiles, quantiles_in_place
+from seatrial.measure.tables import (
+    Floats,
+    FlowColumns,
+    Ints,
+    LabelColumn,
+    Mask,
+    RequestColumns,
+    Window,
+    by_label,
+    total,
 )
-from seatrial.measure.tables import FlowColumns, Ints, LabelColumn, Mask, RequestColumns, Window, by_label
 from seatrial.measure.timeseries import LatencyDistribution, LoadSeries, TimeGrid, latency_distribution
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NOT_FAILURES, NULL, Outcome
@@ -51,56 +59,56 @@ class Traffic:
 
 
 def endpoints(requests: RequestColumns, window_ns: int) -> tuple[Traffic, ...]:
-    """Judge each endpoint of the requests given, in the order of the labels."""
-    return tuple(all_requests(some, window_ns, name) for name, some in by_label(requests, requests.endpoint))
+    """Return the traffic of each endpoint of the requests given, in the order of the labels."""
+    return tuple(all_requests(rows, window_ns, name) for name, rows in by_label(requests, requests.endpoint))
 
 
 def all_requests(requests: RequestColumns, window_ns: int, name: str = "all") -> Traffic:
-    """Judge all requests together."""
+    """Return the traffic of all requests given."""
     answered = _succeeded(requests) & (requests.t_first_byte_ns != NULL)
     first_byte = quantiles_in_place(_spans(requests.began_ns, requests.t_first_byte_ns, answered))
     return _traffic(requests, name, window_ns, requests=len(requests.t_start_ns), first_byte=first_byte)
 
 
 def flow_traffic(table: FlowColumns, window_ns: int) -> tuple[Traffic, ...]:
-    """Judge each kind of flow given, in the order of the labels."""
+    """Return the traffic of each kind of flow given, in the order of the labels."""
     never = quantiles(np.empty(0, dtype=np.int64))
     return tuple(
-        _traffic(some, name, window_ns, requests=_total(some.requests), first_byte=never)
-        for name, some in by_label(table, table.flow)
+        _traffic(rows, name, window_ns, requests=total(rows.requests), first_byte=never)
+        for name, rows in by_label(table, table.flow)
     )
 
 
-def success_latency(some: RequestColumns | FlowColumns) -> tuple[Mask, Ints]:
+def success_latency(rows: RequestColumns | FlowColumns) -> tuple[Mask, Ints]:
     """Return which ended well, and how long these took from their intended start."""
-    good = _succeeded(some)
-    return good, _spans(some.began_ns, some.t_end_ns, good)
+    good = _succeeded(rows)
+    return good, _spans(rows.began_ns, rows.t_end_ns, good)
 
 
 def _traffic(
-    some: RequestColumns | FlowColumns, name: str, window_ns: int, *, requests: int, first_byte: Quantiles
+    rows: RequestColumns | FlowColumns, name: str, window_ns: int, *, requests: int, first_byte: Quantiles
 ) -> Traffic:
-    good = _succeeded(some)
-    latency = quantiles_in_place(_spans(some.began_ns, some.t_end_ns, good))
-    closed = bool(np.all(some.t_intended_ns == NULL))
-    outcomes, bytes_received = some.outcome.counts(), _total(some.bytes_received)
+    good, latency_ns = success_latency(rows)
+    latency = quantiles_in_place(latency_ns)
+    closed = bool(np.all(rows.t_intended_ns == NULL))
+    outcomes, bytes_received = rows.outcome.counts(), total(rows.bytes_received)
     count = sum(outcomes.values())
     return Traffic(
         name=name,
         count=count,
         outcomes=outcomes,
         latency_ns=latency,
-        service_ns=latency if closed else quantiles_in_place(_spans(some.t_start_ns, some.t_end_ns, good)),
+        service_ns=latency if closed else quantiles_in_place(_spans(rows.t_start_ns, rows.t_end_ns, good)),
         first_byte_ns=first_byte,
         requests=requests,
         bytes_received=bytes_received,
-        per_s=_per_s(count, window_ns),
-        bytes_per_s=_per_s(bytes_received, window_ns),
+        per_s=count * NS_PER_S / window_ns if window_ns > 0 else 0.0,
+        bytes_per_s=bytes_received * NS_PER_S / window_ns if window_ns > 0 else 0.0,
     )
 
 
-def _succeeded(some: RequestColumns | FlowColumns) -> Mask:
-    good: Mask = some.outcome.is_(Outcome.OK) & (some.t_end_ns != NULL) & (some.t_start_ns != NULL)
+def _succeeded(rows: RequestColumns | FlowColumns) -> Mask:
+    good: Mask = rows.outcome.is_(Outcome.OK) & (rows.t_end_ns != NULL) & (rows.t_start_ns != NULL)
     return good
 
 
@@ -109,12 +117,47 @@ def _spans(begin: Ints, end: Ints, mask: Mask) -> Ints:
     return took
 
 
-def _total(values: Ints) -> int:
-    return int(values.sum(where=values != NULL))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowDetail:
+    """What the flows of one name reported under one key, in `unit`; None where they are too few."""
+
+    flow: str
+    key: str
+    unit: Unit
+    count: int
+    mean: float
+    p50: float | None
+    p95: float | None
+    max: float
 
 
-def _per_s(amount: int, window_ns: int) -> float:
-    return amount * NS_PER_S / window_ns if window_ns > 0 else 0.0
+def flow_details(flows: FlowColumns, details: Mapping[str, Floats]) -> tuple[FlowDetail, ...]:
+    """Return what the flows reported, by flow and key."""
+    return tuple(
+        FlowDetail(
+            flow=metric.of or "",
+            key=metric.key,
+            unit=metric.unit,
+            count=len(numbers),
+            mean=float(numbers.mean()),
+            p50=percentile(numbers, 50),
+            p95=percentile(numbers, 95),
+            max=float(numbers.max()),
+        )
+        for metric, numbers in detail_means(flows, details)
+    )
+
+
+def detail_means(flows: FlowColumns, details: Mapping[str, Floats]) -> Iterator[tuple[Metric, Floats]]:
+    """Yield the mean of each detail of each flow as a metric, with the numbers in its unit, by flow and key."""
+    for name in sorted(flows.flow.counts()):
+        named = flows.flow.is_(name)
+        for key in sorted(details):
+            metric = metrics.detail("mean", key, name)
+            numbers = details[key][named]
+            numbers = numbers[~np.isnan(numbers)]
+            if len(numbers):
+                yield metric, numbers * (NS_PER_S if metric.unit is Unit.NS else 1)
 
 
 _NUMBERS = ("t_start_ns", "t_first_byte_ns", "t_end_ns", "bytes_received")
@@ -128,12 +171,14 @@ class _RequestArrays:
     them: a request takes 36 bytes in the closed model, 44 in the open one.
     """
 
-    def __init__(self, room: int) -> None:
-        self._room = room
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
         self._used = 0
-        self._numbers: dict[str, Ints] = {name: np.empty(room, dtype=np.int64) for name in _NUMBERS}
+        self._numbers: dict[str, Ints] = {name: np.empty(capacity, dtype=np.int64) for name in _NUMBERS}
         self._intended_ns: Ints | None = None
-        self._codes: dict[str, NDArray[Any]] = {name: np.empty(room, dtype=kind) for name, kind in _CODES.items()}
+        self._codes: dict[str, NDArray[Any]] = {
+            name: np.empty(capacity, dtype=kind) for name, kind in _CODES.items()
+        }
         self._labels: dict[str, tuple[str, ...]] = dict.fromkeys(_CODES, ())
 
     def add(self, batch: RequestColumns, mask: Mask) -> None:
@@ -152,7 +197,7 @@ class _RequestArrays:
         if self._intended_ns is None:
             if np.all(intended_ns == NULL):
                 return
-            self._intended_ns = np.empty(self._room, dtype=np.int64)
+            self._intended_ns = np.empty(self._capacity, dtype=np.int64)
             self._intended_ns[: at.start] = NULL
         self._intended_ns[at] = intended_ns
 
@@ -168,10 +213,10 @@ class _RequestArrays:
 
 
 def request_stats(
-    batches: Iterable[RequestColumns], window: Window, room: int
+    batches: Iterable[RequestColumns], window: Window, capacity: int
 ) -> tuple[RequestColumns, RequestColumns]:
-    """Return the requests of the window, and the others; there is `room` for so many in all."""
-    inside, outside = _RequestArrays(room), _RequestArrays(room)
+    """Return the requests of the window, and the others; `capacity` is how many there are in all."""
+    inside, outside = _RequestArrays(capacity), _RequestArrays(capacity)
     for batch in batches:
         mask = window.rows(batch.phase)
         inside.add(batch, mask)
@@ -183,12 +228,11 @@ def load_series(tables: Sequence[RequestColumns | FlowColumns], grid: TimeGrid) 
     """Return latency, rate and failures over time."""
     began = [grid.of(table.t_start_ns).astype(np.uint16) for table in tables]
     failed = [stretch[_failed(table.outcome)] for table, stretch in zip(tables, began, strict=True)]
-    took = [success_latency(table) for table in tables]
-    ended_well = [stretch[good] for stretch, (good, _) in zip(began, took, strict=True)]
+    successes = [success_latency(table) for table in tables]
     return LoadSeries.of(
         grid,
-        np.concatenate([latency_ns for _, latency_ns in took]),
-        np.concatenate(ended_well),
+        np.concatenate([latency_ns for _, latency_ns in successes]),
+        np.concatenate([stretch[good] for stretch, (good, _) in zip(began, successes, strict=True)]),
         np.bincount(np.concatenate(began), minlength=grid.count),
         np.bincount(np.concatenate(failed), minlength=grid.count),
     )
@@ -197,11 +241,11 @@ def load_series(tables: Sequence[RequestColumns | FlowColumns], grid: TimeGrid) 
 def distributions(table: RequestColumns | FlowColumns) -> tuple[LatencyDistribution, ...]:
     """Return how the latency of each endpoint, or kind of flow, is distributed, in the order of the labels."""
     named = by_label(table, table.flow) if isinstance(table, FlowColumns) else by_label(table, table.endpoint)
-    found = (latency_distribution(name, success_latency(some)[1]) for name, some in named)
-    return tuple(one for one in found if len(one.value_ns))
+    each = (latency_distribution(name, success_latency(rows)[1]) for name, rows in named)
+    return tuple(one for one in each if len(one.value_ns))
 
 
 def _failed(outcome: LabelColumn) -> Mask:
     fails = np.array([label not in NOT_FAILURES for label in outcome.labels] + [False], dtype=np.bool_)
-    found: Mask = fails[outcome.codes]  # a code of -1, no outcome, finds the last
-    return found
+    failed: Mask = fails[outcome.codes]  # a code of -1, no outcome, takes the last
+    return failed

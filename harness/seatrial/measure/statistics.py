@@ -1,6 +1,6 @@
-"""Statistical distributions, quantiles, and intervals of a mean.
+"""Quantiles and their intervals, intervals of means and shares, and the distributions behind them.
 
-To import `scipy.special` takes 0.2 s, and reading a scenario comes through here, too: its gate is made of metrics.
+Importing `scipy.special` takes 0.2 s, and a scenario is read without it although its gate is made of metrics.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from seatrial.measure.tables import Ints
+from seatrial.measure.tables import Floats, Ints, Mask
+
+ALPHA = 0.05
+"""Intervals within one run are 95 % ones."""
+_BATCHES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantiles:
-    """A distribution in the unit of its values; None where the observations are too few to tell."""
+    """A distribution in the unit of its values; None where the observations are too few."""
 
     count: int
     p50: int | None
@@ -68,8 +72,8 @@ def mean_interval(
 ) -> Interval | None:
     """Return Student's interval mean ± t(1-alpha/2, n-1) s/√n, no narrower than ± `floor`.
 
-    `sd` stands for the values' own standard deviation. None where scatter can't be known: below two values, and
-    below FEWEST equal ones.
+    `sd` takes the place of the values' own standard deviation. None where scatter can't be known: below two
+    values, and below FEWEST equal ones.
     """
     scatter, count = standard_deviation(values) if sd is None else sd, len(values)
     if count < (FEWEST if scatter == 0 else 2):
@@ -85,7 +89,7 @@ def t_quantile(probability: float, freedom: int) -> float:
 
 
 def t_quantiles(probability: float, freedom: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the same quantile of Student's t for many degrees of freedom."""
+    """Return the quantile of Student's t for many degrees of freedom."""
     return np.asarray(_special().stdtrit(freedom, probability), dtype=np.float64)
 
 
@@ -106,14 +110,14 @@ def binomial_tail(hits: int, tries: int, probability: float) -> float:
     return float(_special().bdtrc(hits - 1, tries, probability))
 
 
-def fisher_p(ours: tuple[int, int], theirs: tuple[int, int]) -> float:
+def fisher_p(variant: tuple[int, int], base: tuple[int, int]) -> float:
     """Return the two-sided p of Fisher's exact test of two rows of counts.
 
-    All tables with the same sums that are at most as probable as the one seen (hypergeometric), exactly.
+    That of all tables with the same sums that are at most as probable as the one given (hypergeometric), exactly.
     """
-    first, second, hits = sum(ours), sum(theirs), ours[0] + theirs[0]
-    ways = [math.comb(first, one) * math.comb(second, hits - one) for one in range(hits + 1)]
-    return sum(way for way in ways if way <= ways[ours[0]]) / sum(ways)
+    hits = variant[0] + base[0]
+    ways = [math.comb(sum(variant), own) * math.comb(sum(base), hits - own) for own in range(hits + 1)]
+    return sum(way for way in ways if way <= ways[variant[0]]) / sum(ways)
 
 
 def _special() -> ModuleType:
@@ -124,7 +128,7 @@ def _special() -> ModuleType:
 
 
 def quantiles(values: Ints) -> Quantiles:
-    """Summarise `values`; a percentile is told only if at least one observation is expected above it.
+    """Summarise `values`; a percentile is None unless at least one observation is expected above it.
 
     That asks for 2 values for p50, 20 for p95 and 100 for p99 (Rally's sample-size rule has the same principle).
     """
@@ -136,14 +140,14 @@ def quantiles_in_place(values: Ints) -> Quantiles:
     count = len(values)
     if not count:
         return Quantiles(count=0, p50=None, p95=None, p99=None, max=None)
-    # only the places that are asked for come to stand in order: a fifth of the time of sorting all
+    # only these places come to stand in order: a fifth of the time of sorting all
     values.partition(sorted({_rank(count, percent) - 1 for percent in (50, 95, 99, 100)}))
-    p50, p95, p99 = (_if_enough(values, percent) for percent in (50, 95, 99))
+    p50, p95, p99 = (nearest_rank(values, percent) if enough(count, percent) else None for percent in (50, 95, 99))
     return Quantiles(count=count, p50=p50, p95=p95, p99=p99, max=int(values[-1]))
 
 
 def enough(count: int, percent: int) -> bool:
-    """Tell whether at least one of so many values is expected above the percentile."""
+    """Return whether at least one of so many values is expected above the percentile."""
     return round(count * (1 - percent / 100), 6) >= 1
 
 
@@ -151,5 +155,57 @@ def _rank(count: int, percent: int) -> int:
     return max(1, -(-percent * count // 100))
 
 
-def _if_enough(ordered: Ints, percent: int) -> int | None:
-    return nearest_rank(ordered, percent) if enough(len(ordered), percent) else None
+def percentile(values: Ints | Floats, percent: int) -> float | None:
+    """Return the nearest-rank percentile of values in any order; None without enough of them."""
+    if not enough(len(values), percent):
+        return None
+    place = _rank(len(values), percent) - 1
+    return float(np.partition(values, place)[place])
+
+
+def quantile_interval(values: Ints | Floats, percent: int, alpha: float = ALPHA) -> tuple[float, float | None]:
+    """Return the order statistics that enclose a percentile of values in the order of time.
+
+    The share of values up to the percentile gets its interval, whose ends are read off the ordered values
+    (Woodruff, JASA 1952). The upper end is None if so few values don't bound it: p^n > alpha/2.
+    """
+    count = len(values)
+    place = _rank(count, percent) - 1
+    effective = effective_count(values > np.partition(values, place)[place], alpha)
+    part = percent / 100
+    low, high = _clopper_pearson(part, effective, alpha)
+    low_at, high_at = max(math.ceil(low * count), 1) - 1, min(math.ceil(high * count), count) - 1
+    placed = np.partition(values, sorted({low_at, high_at}))
+    return float(placed[low_at]), None if part**effective > alpha / 2 else float(placed[high_at])
+
+
+def share_interval(hits: Mask, alpha: float = ALPHA) -> tuple[float, float]:
+    """Return the interval of a share of observations in the order of time, at least one."""
+    return _clopper_pearson(float(hits.mean()), effective_count(hits, alpha), alpha)
+
+
+def effective_count(hits: Mask, alpha: float = ALPHA) -> float:
+    """Return how many independent observations would give the share of hits the same variance.
+
+    p(1-p) over the variance of the mean, estimated from twenty batches in the order of time, less a part for so
+    few batches: (t(n-1) / t(19))^2 (Korn and Graubard, Survey Methodology 1998). Never more than there are.
+    """
+    part, count = float(hits.mean()), len(hits)
+    batches = min(_BATCHES, count // 5)
+    if part in (0.0, 1.0) or batches < 2:  # noqa: PLR2004  (one batch has no scatter)
+        return float(count)
+    means = np.array([batch.mean() for batch in np.array_split(hits, batches)])
+    variance = float(means.var(ddof=1)) / batches
+    if variance <= 0:
+        return float(count)
+    few = (t_quantile(1 - alpha / 2, count - 1) / t_quantile(1 - alpha / 2, batches - 1)) ** 2
+    return min(float(count), max(part * (1 - part) / variance * few, 1.0))
+
+
+def _clopper_pearson(part: float, count: float, alpha: float) -> tuple[float, float]:
+    """Return the exact interval of a share (Clopper and Pearson, Biometrika 1934), also of a fractional count."""
+    hits = part * count
+    return (
+        beta_quantile(alpha / 2, hits, count - hits + 1),
+        beta_quantile(1 - alpha / 2, hits + 1, count - hits),
+    )

@@ -1,4 +1,4 @@
-"""Tables as numpy columns, row masks, the measured window, replicas of a service."""
+"""A run's tables as numpy columns, row masks, the measured window, and sums over a service's containers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,17 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
+def known(values: Ints) -> Ints:
+    """Return the values that are not NULL."""
+    not_null: Ints = values[values != NULL]
+    return not_null
+
+
+def total(values: Ints) -> int:
+    """Return the sum of the values that are not NULL."""
+    return int(values.sum(where=values != NULL))
+
+
 @dataclass(frozen=True, slots=True)
 class LabelColumn:
     """A column of labels: codes into `labels`, -1 where there is none."""
@@ -35,12 +46,12 @@ class LabelColumn:
 
     def counts(self) -> dict[str, int]:
         """Return how often each label occurs, without those that don't."""
-        found = np.bincount(self.codes[self.codes >= 0], minlength=len(self.labels))
-        return {label: int(count) for label, count in zip(self.labels, found, strict=True) if count}
+        counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.labels))
+        return {label: int(count) for label, count in zip(self.labels, counts, strict=True) if count}
 
 
 def began_ns(t_intended_ns: Ints, t_start_ns: Ints) -> Ints:
-    """Return when latency begins: at the moment that a schedule intended, else, without one, at the start."""
+    """Return when latency begins: at the moment that a schedule intended, or at the start without a schedule."""
     unplanned = t_intended_ns == NULL
     return t_start_ns if unplanned.all() else np.where(unplanned, t_start_ns, t_intended_ns)
 
@@ -99,7 +110,7 @@ class SampleColumns:
 
     @property
     def lives(self) -> Ints:
-        """One number for each reading, the same for all of one container of one service."""
+        """A number for each reading, the same for all readings of one container of one service."""
         return self.service.codes.astype(np.int64) * (len(self.container.labels) + 1) + self.container.codes + 1
 
 
@@ -126,7 +137,7 @@ class GeneratorColumns:
 
     @property
     def seconds(self) -> Mask:
-        """Which rows are a second, and so tell how well the process did; a rest tells counts only."""
+        """Which rows are a whole second, with CPU and lag; the rest of one has counts only."""
         return ~np.isnan(self.cpu_fraction)
 
 
@@ -135,7 +146,7 @@ _Table = TypeVar("_Table", RequestColumns, FlowColumns, SampleColumns, Generator
 
 def where(table: _Table, mask: Mask) -> _Table:
     """Return the rows of `table` where `mask` holds."""
-    return _numbered(table, np.flatnonzero(mask))  # a mask would be searched again for each column
+    return _rows(table, np.flatnonzero(mask))  # a mask would be searched again for each column
 
 
 def by_label(table: _Table, column: LabelColumn) -> Iterator[tuple[str, _Table]]:
@@ -144,15 +155,16 @@ def by_label(table: _Table, column: LabelColumn) -> Iterator[tuple[str, _Table]]
     edges = np.searchsorted(column.codes[order], np.arange(len(column.labels) + 1))
     for label, (begin, end) in zip(column.labels, pairwise(edges), strict=True):
         if begin < end:
-            yield label, _numbered(table, order[begin:end])
+            yield label, _rows(table, order[begin:end])
 
 
-def _numbered(table: _Table, numbers: NDArray[np.intp]) -> _Table:
-    picked = {column.name: _picked(getattr(table, column.name), numbers) for column in fields(table)}
-    return replace(table, **picked)
+def _rows(table: _Table, numbers: NDArray[np.intp]) -> _Table:
+    return replace(
+        table, **{column.name: _cells(getattr(table, column.name), numbers) for column in fields(table)}
+    )
 
 
-def _picked(column: Any, numbers: NDArray[np.intp]) -> Any:  # noqa: ANN401  (an array, a coded column, or a mapping of arrays)
+def _cells(column: Any, numbers: NDArray[np.intp]) -> Any:  # noqa: ANN401  (an array, a coded column, or a mapping of arrays)
     if isinstance(column, LabelColumn):
         return LabelColumn(column.codes[numbers], column.labels)
     if isinstance(column, Mapping):
@@ -172,15 +184,29 @@ def each_container(container: Ints) -> list[Mask]:
 
 
 def counter_readings(samples: SampleColumns, column: str) -> list[tuple[Ints, Ints]]:
-    """Return, for each container of each service, the readings of a column that were told: stamps and values."""
+    """Return, for each container of each service, the stamps and values of a column's readings, without NULL."""
     stamps, values = samples.numbers["t_ns"], samples.numbers[column]
-    told = [mine & (values != NULL) for mine in each_container(samples.lives)]
-    return [(stamps[mine], values[mine]) for mine in told]
+    known_rows = [rows & (values != NULL) for rows in each_container(samples.lives)]
+    return [(stamps[rows], values[rows]) for rows in known_rows]
+
+
+def reading_periods_ns(stamps: Ints, container: Ints) -> Ints:
+    """Return the times from each reading of a container to its next one."""
+    return np.concatenate([np.diff(stamps[rows]) for rows in each_container(container)])
+
+
+def slowest_period_ns(stamps: Ints, container: Ints) -> int:
+    """Return the longest of the containers' median periods: some may be read ten times a second, others once.
+
+    It bounds for how long a reading is good. 0 where none was read twice.
+    """
+    each = [stamps[rows] for rows in each_container(container) if rows.sum() > 1]
+    return int(max((np.median(np.diff(own)) for own in each), default=0))
 
 
 def most_at_once(stamps: Ints, container: Ints) -> int:
     """Return the most containers that lived at the same time, each from its first to its last reading."""
-    lives = [(int(stamps[mine].min()), int(stamps[mine].max())) for mine in each_container(container)]
+    lives = [(int(stamps[rows].min()), int(stamps[rows].max())) for rows in each_container(container)]
     return max(sum(begin <= moment <= end for begin, end in lives) for moment, _ in lives)
 
 
@@ -189,45 +215,46 @@ def ticks(stamps: Ints, container: Ints, period_ns: int) -> Ints:
 
     A tick ends where a container comes again, or after a quarter of the period without a reading.
     """
-    number, found = -1, np.empty(len(stamps), dtype=np.int64)
-    seen: set[int] = set()
+    tick, numbers = -1, np.empty(len(stamps), dtype=np.int64)
+    in_tick: set[int] = set()
     before_ns = 0
     for row, (stamp_ns, code) in enumerate(zip(stamps.tolist(), container.tolist(), strict=True)):
-        if not seen or code in seen or stamp_ns - before_ns > period_ns * _SAME_TICK:
-            number += 1
-            seen.clear()
-        seen.add(code)
+        if not in_tick or code in in_tick or stamp_ns - before_ns > period_ns * _SAME_TICK:
+            tick += 1
+            in_tick.clear()
+        in_tick.add(code)
         before_ns = stamp_ns
-        found[row] = number
-    return found
+        numbers[row] = tick
+    return numbers
 
 
 def summed_over_containers(numbers: Mapping[str, Ints], container: Ints, period_ns: int) -> dict[str, Ints]:
     """Return each column as one value for each tick: the sum over the containers that live at that tick.
 
-    NULL where a container can't tell. A reading that is missing is the container's own last one, never another's.
+    `t_ns` becomes the stamp of the tick's last row. NULL where a container has no value; in place of a missing
+    reading stands the container's own last one, never another's.
     """
     stamps = numbers["t_ns"]
     number = ticks(stamps, container, period_ns)
     last_row = np.searchsorted(number, np.arange(number[-1] + 1), side="right") - 1
     totals = {name: np.zeros(len(last_row), dtype=np.int64) for name in numbers if name != "t_ns"}
-    for mine in each_container(container):
-        own, when = number[mine], stamps[mine]
+    for rows in each_container(container):
+        own, when = number[rows], stamps[rows]
         life = _life(own, len(last_row))
         at = np.maximum(np.searchsorted(own, life, side="right") - 1, 0)
         up = stamps[last_row[life]] - when[at] <= period_ns * _STAYS
-        for name, total in totals.items():
-            value = carried_forward(numbers[name][mine])[at[up]]
-            sofar = total[life[up]]
-            total[life[up]] = np.where((value == NULL) | (sofar == NULL), NULL, sofar + value)
-    return totals
+        for name, sums in totals.items():
+            value = carried_forward(numbers[name][rows])[at[up]]
+            so_far = sums[life[up]]
+            sums[life[up]] = np.where((value == NULL) | (so_far == NULL), NULL, so_far + value)
+    return {"t_ns": stamps[last_row], **totals}
 
 
 def _life(own: Ints, count: int) -> Ints:
     """Return the ticks from a container's first to its last.
 
-    The window can begin or end in the midst of a tick: who is there one tick later, or was one tick before, was
-    there then, too.
+    The window can begin or end in the midst of a tick: a container that is there one tick later, or was one tick
+    before, was there then, too.
     """
     first, last = int(own[0]), int(own[-1])
     return np.arange(0 if first == 1 else first, count if last == count - 2 else last + 1)
@@ -235,19 +262,19 @@ def _life(own: Ints, count: int) -> Ints:
 
 def carried_forward(values: Ints) -> Ints:
     """Put the last known value in place of NULL, and the first known one before it; all NULL if there is none."""
-    known = np.flatnonzero(values != NULL)
-    if len(known) == 0:
+    rows = np.flatnonzero(values != NULL)
+    if len(rows) == 0:
         return values
-    at = np.searchsorted(known, np.arange(len(values)), side="right") - 1
-    found: Ints = values[known[np.maximum(at, 0)]]
-    return found
+    at = np.searchsorted(rows, np.arange(len(values)), side="right") - 1
+    filled: Ints = values[rows[np.maximum(at, 0)]]
+    return filled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """From when until when; `length_ns` is shorter where the run has several windows with other phases between.
 
-    `opened` is false if the run never came to its window: then this is all that was recorded. `windows` says how
+    `opened` is false if the run never came to its window: then this is all that was recorded. `windows` is how
     many there are.
     """
 
@@ -273,7 +300,7 @@ class Window:
         return self.rows(phase) & (whole | (not self.opened))
 
     def holds(self, stamp_ns: int) -> bool:
-        """Tell whether a moment lies between the first begin and the last end."""
+        """Return whether a moment lies between the first begin and the last end."""
         return self.from_ns <= stamp_ns < self.until_ns
 
 
@@ -288,7 +315,6 @@ def measured_window(spans: Sequence[Span], *recorded: Ints) -> Window:
             length_ns=sum(span.until_ns - span.from_ns for span in windows),
             windows=len(windows),
         )
-    stamps = np.concatenate(recorded)
-    told = stamps[stamps != NULL]
-    begin, end = (int(told.min()), int(told.max())) if len(told) else (0, 0)
+    stamps = known(np.concatenate(recorded))
+    begin, end = (int(stamps.min()), int(stamps.max())) if len(stamps) else (0, 0)
     return Window(opened=False, from_ns=begin, until_ns=end + 1, length_ns=end - begin)

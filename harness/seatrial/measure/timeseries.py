@@ -1,4 +1,4 @@
-"""Time series of a run, thinned to the points that a chart can show.
+"""Time series of a run for its charts: load, memory, processors, and the latency distribution.
 
 Readings are thinned out so that a page stays small, never averaged: each point of memory was measured.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, pairwise
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +39,8 @@ class TimeGrid:
 
     def of(self, stamps: Ints) -> Ints:
         """Return the number of the stretch that each stamp lies in; what lies outside counts to the nearest."""
-        found: Ints = np.clip((stamps - self.from_ns) // self.step_ns, 0, self.count - 1)
-        return found
+        stretch: Ints = np.clip((stamps - self.from_ns) // self.step_ns, 0, self.count - 1)
+        return stretch
 
 
 def time_grid(begin_ns: int, end_ns: int, anchor_ns: int, most: int = MOST_GRID_POINTS) -> TimeGrid:
@@ -76,7 +76,7 @@ MOST_READINGS = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemorySeries:
-    """What one service held, replicas added up; `classes` are those of STACKED that its source can tell."""
+    """What one service held, replicas added up; `classes` are those of STACKED that its source measures."""
 
     service: str
     t_ns: Ints
@@ -95,7 +95,7 @@ class CpuSeries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OomKill:
-    """So many processes of a service were killed for want of memory between the reading before and this one."""
+    """How many processes of a service ran out of memory between the reading before and this one."""
 
     service: str
     t_ns: int
@@ -115,19 +115,16 @@ def cpu_series(samples: SampleColumns, grid: TimeGrid) -> tuple[CpuSeries, ...]:
 
 
 def oom_kills(samples: SampleColumns) -> tuple[OomKill, ...]:
-    """Return when processes were found killed for want of memory, in the order of time, whoever told it or not."""
-    found = []
-    for service, name in enumerate(samples.service.labels):
-        for container in np.unique(samples.container.codes[samples.service.codes == service]):
-            mine = (samples.service.codes == service) & (samples.container.codes == container)
-            told = mine & (samples.numbers["oom_kills"] != NULL)
-            stamps, counter = samples.numbers["t_ns"][told], samples.numbers["oom_kills"][told]
+    """Return when the kernel's counters of killed processes rose, in the order of time."""
+    kills = []
+    for name in samples.service.counts():
+        for stamps, counter in tables.counter_readings(where(samples, samples.service.is_(name)), "oom_kills"):
             rises = np.diff(counter)
-            found += [
+            kills += [
                 OomKill(service=name, t_ns=int(stamps[at + 1]), processes=int(rises[at]))
                 for at in np.flatnonzero(rises > 0)
             ]
-    return tuple(sorted(found, key=lambda kill: kill.t_ns))
+    return tuple(sorted(kills, key=lambda kill: kill.t_ns))
 
 
 def thinned(columns: Mapping[str, Ints], most: int) -> Ints:
@@ -136,56 +133,46 @@ def thinned(columns: Mapping[str, Ints], most: int) -> Ints:
     if count <= most:
         return np.arange(count)
     parts = np.array_split(np.arange(count), max(1, most // (2 * len(columns))))
-    kept = [
+    drawn = [
         part[ends]
         for part in parts
         for values in columns.values()
         for ends in (values[part].argmin(), values[part].argmax())
     ]
-    return np.unique(np.array(kept, dtype=np.int64))
+    return np.unique(np.array(drawn, dtype=np.int64))
 
 
-def _memory(some: SampleColumns, name: str, most: int) -> MemorySeries:
-    stamps, codes = some.numbers["t_ns"], some.container.codes.astype(np.int64)
-    names = [one for one in (*STACKED, "usage_bytes") if np.any(some.numbers[one] != NULL)]
-    columns = {one: some.numbers[one] for one in names}
+def _memory(samples: SampleColumns, name: str, most: int) -> MemorySeries:
+    stamps, codes = samples.numbers["t_ns"], samples.container.codes.astype(np.int64)
+    names = [column for column in (*STACKED, "usage_bytes") if np.any(samples.numbers[column] != NULL)]
+    columns = {column: samples.numbers[column].copy() for column in names}
     if tables.most_at_once(stamps, codes) > 1:
-        stamps, columns = _replicas_summed({"t_ns": stamps, **columns}, codes)
+        period_ns = quantiles(tables.reading_periods_ns(stamps, codes)).p50 or 0
+        columns = tables.summed_over_containers({"t_ns": stamps, **columns}, codes, period_ns)
+        stamps = columns.pop("t_ns")
     else:
-        for mine in tables.each_container(codes):
-            for one in names:
-                columns[one] = columns[one].copy()
-                columns[one][mine] = tables.carried_forward(columns[one][mine])
+        for rows in tables.each_container(codes):
+            for values in columns.values():
+                values[rows] = tables.carried_forward(values[rows])
     at = thinned(columns or {"t_ns": stamps}, most)
     usage = columns.pop("usage_bytes", np.full(len(stamps), NULL, dtype=np.int64))
     return MemorySeries(
         service=name,
         t_ns=stamps[at],
-        classes={one: values[at] for one, values in columns.items()},
+        classes={column: values[at] for column, values in columns.items()},
         usage_bytes=usage[at],
     )
 
 
-def _replicas_summed(columns: Mapping[str, Ints], codes: Ints) -> tuple[Ints, dict[str, Ints]]:
-    stamps = columns["t_ns"]
-    periods = np.concatenate([np.diff(stamps[mine]) for mine in tables.each_container(codes)])
-    period_ns = quantiles(periods).p50 or 0
-    number = tables.ticks(stamps, codes, period_ns)
-    last_row = np.searchsorted(number, np.arange(number[-1] + 1), side="right") - 1
-    return stamps[last_row], tables.summed_over_containers(columns, codes, period_ns)
-
-
-def _cpu(some: SampleColumns, name: str, grid: TimeGrid) -> CpuSeries:
-    stamps, counter = some.numbers["t_ns"], some.numbers["cpu_ns"]
+def _cpu(samples: SampleColumns, name: str, grid: TimeGrid) -> CpuSeries:
     cores = np.full(grid.count, np.nan)
-    for mine in tables.each_container(some.container.codes.astype(np.int64)):
-        told = mine & (counter != NULL)
-        when = stamps[told]
+    for stamps, counter in tables.counter_readings(samples, "cpu_ns"):
+        stretch = grid.of(stamps[1:])
         used, lasted = np.zeros(grid.count), np.zeros(grid.count)
-        np.add.at(used, grid.of(when[1:]), np.maximum(np.diff(counter[told]), 0))
-        np.add.at(lasted, grid.of(when[1:]), np.diff(when))
-        there = lasted > 0
-        cores[there] = np.nan_to_num(cores[there]) + used[there] / lasted[there]
+        np.add.at(used, stretch, np.maximum(np.diff(counter), 0))
+        np.add.at(lasted, stretch, np.diff(stamps))
+        read = lasted > 0
+        cores[read] = np.nan_to_num(cores[read]) + used[read] / lasted[read]
     return CpuSeries(service=name, t_ns=grid.begins_ns, cores=cores)
 
 
@@ -196,10 +183,10 @@ MOST_POINTS = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSeries:
-    """How requests fared, one point a stretch of `step_ns`.
+    """Latency, rate and failures of requests, one point a stretch of `step_ns`.
 
-    Percentiles (nearest rank; NULL if too few to tell) and the highest are of the successes that began in it;
-    `asked` counts all that began in it, `failed` those of them that failed.
+    Percentiles (nearest rank; NULL with too few) and the highest are of the successes that began in it; `asked`
+    counts all that began in it, `failed` those of them that failed.
     """
 
     step_ns: int
@@ -212,20 +199,24 @@ class LoadSeries:
     failed: Ints
 
     @classmethod
-    def of(cls, grid: TimeGrid, latency_ns: Ints, stretch: Stretch, asked: Ints, failed: Ints) -> Self:
+    def of(cls, grid: TimeGrid, latency_ns: Ints, stretch: Stretch, asked: Ints, failed: Ints) -> LoadSeries:
         """Gather latencies by their stretch; `asked` and `failed` hold one number for each stretch."""
         if np.any(stretch[1:] < stretch[:-1]):
             order = np.argsort(stretch, kind="stable")
             latency_ns, stretch = latency_ns[order], stretch[order]
         edges = np.searchsorted(stretch, np.arange(grid.count + 1))
-        found = [quantiles(latency_ns[begin:end]) for begin, end in pairwise(edges)]
+        each = [quantiles(latency_ns[begin:end]) for begin, end in pairwise(edges)]
+        p50_ns, p95_ns, p99_ns, max_ns = (
+            np.array([NULL if value is None else value for value in column], dtype=np.int64)
+            for column in zip(*((one.p50, one.p95, one.p99, one.max) for one in each), strict=True)
+        )
         return cls(
             step_ns=grid.step_ns,
             t_ns=grid.begins_ns,
-            p50_ns=_with_null([one.p50 for one in found]),
-            p95_ns=_with_null([one.p95 for one in found]),
-            p99_ns=_with_null([one.p99 for one in found]),
-            max_ns=_with_null([one.max for one in found]),
+            p50_ns=p50_ns,
+            p95_ns=p95_ns,
+            p99_ns=p99_ns,
+            max_ns=max_ns,
             asked=asked,
             failed=failed,
         )
@@ -264,7 +255,7 @@ def latency_distribution(name: str, values: Ints, most: int = MOST_POINTS) -> La
 
 
 def generator_series(table: GeneratorColumns, grid: TimeGrid) -> GeneratorSeries:
-    """Return how the load processes fared; a second is stamped at its end, and counts to when it was."""
+    """Return CPU, lag and requests in flight of the load processes; a second is stamped at its end."""
     stretch = grid.of(table.t_ns - 1)
     lag = np.full(grid.count, NULL, dtype=np.int64)
     np.maximum.at(lag, stretch, table.loop_lag_p99_ns)
@@ -272,16 +263,11 @@ def generator_series(table: GeneratorColumns, grid: TimeGrid) -> GeneratorSeries
     np.maximum.at(cpu, stretch, np.where(np.isnan(table.cpu_fraction), -np.inf, table.cpu_fraction))
     flight = np.zeros(grid.count, dtype=np.int64)
     np.add.at(flight, stretch, np.where(table.in_flight == NULL, 0, table.in_flight))
-    # of a stretch of several seconds the mean second
-    each = max(1, grid.step_ns // NS_PER_S)
-    there = np.bincount(stretch, minlength=grid.count) > 0
+    each = max(1, grid.step_ns // NS_PER_S)  # of a stretch of several seconds the mean second
+    filled = np.bincount(stretch, minlength=grid.count) > 0
     return GeneratorSeries(
         t_ns=grid.begins_ns,
         cpu_fraction=np.where(np.isinf(cpu), np.nan, cpu),
         loop_lag_p99_ns=lag,
-        in_flight=np.where(there, flight // each, NULL),
+        in_flight=np.where(filled, flight // each, NULL),
     )
-
-
-def _with_null(values: list[int | None]) -> Ints:
-    return np.array([NULL if value is None else value for value in values], dtype=np.int64)

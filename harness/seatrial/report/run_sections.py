@@ -9,9 +9,8 @@ from typing import Any
 from seatrial.analysis.results import Event, RunResult, ServiceResult
 from seatrial.compare.budgets import BudgetResult, BudgetWord
 from seatrial.measure.generator import ArrivalSummary
-from seatrial.measure.requests import Traffic
+from seatrial.measure.requests import FlowDetail, Traffic
 from seatrial.measure.validity import RESERVED
-from seatrial.measure.values import FlowDetail
 from seatrial.model import EngineName, Note, NoteKind
 from seatrial.report import numbers
 from seatrial.report.tables import Section, Table, TableColumn, TableColumnKind, of_rows, pairs
