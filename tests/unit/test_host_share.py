@@ -20,7 +20,7 @@ from seatrial.measure import validity
 from seatrial.measure.validity import HostShare, Sampling
 from seatrial.model import Note, NoteKind, Phase, Span
 from seatrial.record import documents, read
-from seatrial.record.folder import RunFolder, beside, create_run
+from seatrial.record.folder import RunFolder, create_run, other_runs_of_block
 from seatrial.record.seal import seal
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
@@ -256,7 +256,7 @@ def test_runs_of_the_same_block_are_found_by_their_names(tmp_path: Path) -> None
     (experiment_folder / "runs" / "notes-b1").mkdir()
     first = next(root for root in (experiment_folder / "runs").iterdir() if root.name.endswith("-base-b1"))
 
-    names = [one.root.name.split("-", 1)[1] for one in beside(RunFolder(first), 1)]
+    names = [one.root.name.split("-", 1)[1] for one in other_runs_of_block(RunFolder(first), 1)]
 
     assert names == ["b-b1", "b-b1-2"]
 

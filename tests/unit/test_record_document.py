@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 from pathlib import Path
 
 import factories
@@ -11,7 +10,7 @@ import pytest
 
 from seatrial.errors import ResultsUnwritable, UsageError
 from seatrial.model import Note, NoteKind
-from seatrial.record.documents import load_document, save_document, save_plan_document
+from seatrial.record.documents import load_document, save_document
 from seatrial.record.folder import RunFolder, replacing, writing
 
 
@@ -75,9 +74,3 @@ def test_what_the_disk_refuses_is_told_with_its_mend(tmp_path: Path, code: int, 
         raise OSError(code, "x")
     assert (raised.value.seen, raised.value.exit_code) == (seen, 8)
     assert hint in raised.value.hint
-
-
-def test_a_plan_is_saved_beside_the_runs(tmp_path: Path) -> None:
-    """plan.json lies in the experiment."""
-    save_plan_document(tmp_path, {"seed": 7})
-    assert json.loads((tmp_path / "plan.json").read_text()) == {"seed": 7}

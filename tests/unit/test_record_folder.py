@@ -9,7 +9,14 @@ import pytest
 
 from seatrial.errors import ResultsUnwritable, UsageError
 from seatrial.record import documents
-from seatrial.record.folder import RunFolder, create_experiment, create_run, create_standing, find_run, list_runs
+from seatrial.record.folder import (
+    RunFolder,
+    create_experiment,
+    create_for_kept_stack,
+    create_run,
+    find_run,
+    list_runs,
+)
 
 A_MINUTE_NS = 60 * 10**9
 
@@ -75,7 +82,7 @@ def test_without_any_run_the_hint_makes_one(tmp_path: Path) -> None:
 
 def test_a_standing_stack_is_not_a_run(tmp_path: Path) -> None:
     """What `up` leaves behind is not listed among the runs."""
-    standing = create_standing(tmp_path, "registry-pull")
+    standing = create_for_kept_stack(tmp_path, "registry-pull")
     assert standing.logs.is_dir()
     assert list_runs(tmp_path) == []
 

@@ -72,8 +72,8 @@ def _name(folder: RunFolder, results: Path) -> str:
 def recover(folder: RunFolder) -> RunFolder:
     """Seal a run whose harness is gone, or what plain Locust recorded; UsageError while it is still running."""
     if standalone.is_recording(folder):
-        standalone.check_over(folder)
-        seal.seal(folder, standalone.document_of(folder))
+        standalone.check_ended(folder)
+        seal.seal(folder, standalone.recording_document(folder))
         folder.recording.unlink()
         return folder
     document = documents.load_document(folder)

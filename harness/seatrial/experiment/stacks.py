@@ -54,7 +54,7 @@ def up(request: Request, kept_s: float, progress: Progress) -> KeptStack:
         )
     secrets = stack_secrets(request.scenario, choice.engine)
     run_id = new_run_id()
-    folder = folders.create_standing(request.results, f"{request.scenario.name}-{run_id}")
+    folder = folders.create_for_kept_stack(request.results, f"{request.scenario.name}-{run_id}")
     spec = replace(stack_spec(request, secrets, folder, run_id), kept=True, deadline_s=kept_s)
     with (
         orderly_interrupts(progress.say),

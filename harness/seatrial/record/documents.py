@@ -1,4 +1,4 @@
-"""The JSON documents of a run folder: run.json, plan.json, course.json, capacity.json."""
+"""The JSON documents of a run or experiment folder: run.json, plan.json, course.json and capacity.json."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from seatrial.compare.budgets import BudgetWord
 from seatrial.compare.capacity import BudgetVerdict, CapacityResult, TrialResult, Validation
@@ -17,19 +17,24 @@ from seatrial.record.folder import RunFolder, replacing, writing
 from seatrial.wire.streams import SCHEMA_VERSION
 
 NO_ENGINE = "none"
-"""The engine of a run that nobody brought a stack up for, or watched one: plain Locust with --record."""
+"""The engine of a run without a stack: plain Locust with --record."""
+PLAN_SCHEMA_VERSION = 2
+"""Version 1 had only scenario, question, seed and blocks."""
+PROGRESS_FILE = "course.json"
+CAPACITY_FILE = "capacity.json"
+CAPACITY_SCHEMA_VERSION = 1
 Status = Literal["running", "complete", "interrupted", "failed", "recovered"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDocument:
-    """What run.json holds.
+    """The content of run.json.
 
     `run_id` is in the label of all that the run created; `scenario` is the resolved scenario as JSON values;
-    `clock` one pair of `wall_ns` and `monotonic_ns` read together; `facts` has `subject` and `environment`;
-    `timing` CLOCK_MONOTONIC stamps (`command_ns`, `exit_ns`, ...); `rows` counts the rows of each sealed table,
-    and in `errors` the exceptions of tasks; `services` are those that were watched; `failure` is `error` in
-    its parts: `type` (the error's class), `what`, `where`, `seen`.
+    `clock` is one pair of `wall_ns` and `monotonic_ns`, read together; `facts` has `subject` and `environment`;
+    `timing` holds CLOCK_MONOTONIC stamps (`command_ns`, `exit_ns`, ...); `rows` counts the rows of each sealed
+    table, and under `errors` the exceptions of tasks; `services` are those that were watched; `failure` is `error`
+    in its parts: `type` (the error's class), `what`, `where`, `seen`.
     """
 
     status: Status
@@ -55,69 +60,170 @@ class RunDocument:
     failure: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookTaken:
+    """A look that was taken: after how many blocks, at which level, and what it advised."""
+
+    blocks: int
+    alpha: float
+    advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentProgress:
+    """The content of course.json: how far an experiment has come.
+
+    `stopped` is why it ended, empty while it goes on;
+    `lasted_s` is the time of all blocks, including those before an interruption and the part of a block that was
+    interrupted; `blocks_s` has the time of each finished block.
+    """
+
+    blocks: int
+    stopped: str = ""
+    looks: tuple[LookTaken, ...] = ()
+    lasted_s: float = 0.0
+    blocks_s: tuple[float, ...] = ()
+
+
 def save_document(folder: RunFolder, document: RunDocument) -> None:
     """Write run.json, whole or not at all; ResultsUnwritable if the disk refuses."""
     _write(folder.document, asdict(document))
 
 
-def save_plan_document(experiment: Path, plan: Mapping[str, Any]) -> None:
-    """Write plan.json, whole or not at all; ResultsUnwritable if the disk refuses."""
-    _write(experiment / "plan.json", plan)
-
-
 def load_document(folder: RunFolder) -> RunDocument:
     """Read run.json; UsageError if it is missing, unreadable, or of a newer version."""
-    values = _values(folder)
-    version = values.get("schema_version", 0)
-    if not isinstance(version, int):
-        raise _unreadable(folder, f"schema version {version!r}")
-    if version > SCHEMA_VERSION:
-        raise UsageError(
-            "this run was written by a newer Seatrial",
-            where=str(folder.document),
-            seen=f"schema version {version}",
-            expected=f"at most {SCHEMA_VERSION}",
-            hint="pip install --upgrade seatrial",
-        )
     try:
-        return _document(values)
-    except (KeyError, TypeError, ValueError) as error:
+        values = json.loads(folder.document.read_bytes())
+        if not isinstance(values, dict):
+            raise _unreadable(folder, f"a JSON {type(values).__name__}")
+        version = values.get("schema_version", 0)
+        if not isinstance(version, int):
+            raise _unreadable(folder, f"schema version {version!r}")
+        if version > SCHEMA_VERSION:
+            raise _newer("this run", folder.document, version, SCHEMA_VERSION)
+        return RunDocument(
+            **_known(RunDocument, values)
+            | {
+                "spans": tuple(
+                    Span(**_known(Span, span) | {"phase": Phase(span["phase"])})
+                    for span in values.get("spans", ())
+                ),
+                "notes": tuple(
+                    Note(kind=NoteKind(note["kind"]), text=note["text"]) for note in values.get("notes", ())
+                ),
+                "services": tuple(values.get("services", ())),
+            }
+        )
+    except FileNotFoundError as error:
+        raise _no_document(folder) from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(folder, str(error)) from error
+    except (KeyError, TypeError) as error:
         raise _unreadable(folder, f"{type(error).__name__}: {error}") from error
 
 
-def _document(values: Mapping[str, Any]) -> RunDocument:
-    known = {name.name for name in fields(RunDocument)}
-    spans = tuple(
-        Span(phase=Phase(span["phase"]), from_ns=span["from_ns"], until_ns=span["until_ns"])
-        for span in values.get("spans", ())
-    )
-    notes = tuple(Note(kind=NoteKind(note["kind"]), text=note["text"]) for note in values.get("notes", ()))
-    plain = {name: value for name, value in values.items() if name in known - {"spans", "notes", "services"}}
-    return RunDocument(**plain, spans=spans, notes=notes, services=tuple(values.get("services", ())))
+def save_plan(experiment: Path, plan: ExperimentPlan) -> None:
+    """Write plan.json, whole or not at all; ResultsUnwritable if the disk refuses."""
+    _write(experiment / "plan.json", {"schema_version": PLAN_SCHEMA_VERSION, **asdict(plan)})
 
 
-def _values(folder: RunFolder) -> dict[str, Any]:
+def load_plan(experiment: Path) -> ExperimentPlan:
+    """Read plan.json of any version; UsageError if it is missing, unreadable, or of a newer one."""
+    path = experiment / "plan.json"
     try:
-        values = json.loads(folder.document.read_bytes())
+        values = json.loads(path.read_bytes())
+        version = values.get("schema_version", 1)
+        if version > PLAN_SCHEMA_VERSION:
+            raise _newer("this experiment", path, version, PLAN_SCHEMA_VERSION)
+        known = _known(ExperimentPlan, values)
+        known |= {
+            "command": known.get("command", "run"),
+            "blocks": tuple(tuple(block) for block in values["blocks"]),
+            "design": Design(known.get("design", Design.RUNS)),
+            "looks": tuple(Look(**look) for look in known.get("looks", ())),
+        }
+        known |= {name: tuple(known.get(name, ())) for name in ("gate", "budgets", "varies")}
+        return ExperimentPlan(**known)
     except FileNotFoundError as error:
-        if folder.recording.exists():
-            raise UsageError(
-                "this recording was not sealed",
-                where=str(folder.root),
-                seen="recording.json, which Locust's first process leaves to be sealed when it ends",
-                hint=f"seatrial recover {folder.root}",
-            ) from error
-        raise UsageError(
-            "this folder has no run.json",
+        raise UsageError("this folder has no plan.json", where=str(experiment), hint="seatrial list") from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UsageError("plan.json can't be read", where=str(path), seen=f"{error}") from error
+
+
+def save_progress(experiment: Path, progress: ExperimentProgress) -> None:
+    """Write course.json, whole or not at all; ResultsUnwritable if the disk refuses."""
+    _write(experiment / PROGRESS_FILE, asdict(progress))
+
+
+def load_progress(experiment: Path) -> ExperimentProgress:
+    """Read course.json; where it is missing or unreadable, return progress without a block."""
+    try:
+        values = json.loads((experiment / PROGRESS_FILE).read_bytes())
+        looks = tuple(LookTaken(**look) for look in values.pop("looks", ()))
+        blocks_s = tuple(float(block_s) for block_s in values.pop("blocks_s", ()))
+        return ExperimentProgress(**values, looks=looks, blocks_s=blocks_s)
+    except (OSError, ValueError, TypeError, AttributeError):
+        return ExperimentProgress(blocks=0)
+
+
+def capacity_values(result: CapacityResult) -> dict[str, Any]:
+    """Return the result of a capacity search as JSON values, its word first."""
+    return {"schema_version": CAPACITY_SCHEMA_VERSION, "word": result.word, **asdict(result)}
+
+
+def save_capacity(folder: RunFolder, result: CapacityResult) -> None:
+    """Write capacity.json, whole or not at all; ResultsUnwritable if the disk refuses."""
+    _write(folder.root / CAPACITY_FILE, capacity_values(result))
+
+
+def load_capacity(folder: RunFolder) -> CapacityResult | None:
+    """Read capacity.json; None where there is none. UsageError if it can't be read, or is of a newer version."""
+    path = folder.root / CAPACITY_FILE
+    try:
+        values = json.loads(path.read_bytes())
+        if values["schema_version"] > CAPACITY_SCHEMA_VERSION:
+            raise _newer(CAPACITY_FILE, path, values["schema_version"], CAPACITY_SCHEMA_VERSION)
+        return _capacity(values)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UsageError("capacity.json can't be read", where=str(path), seen=str(error)) from error
+
+
+def _capacity(values: Mapping[str, Any]) -> CapacityResult:
+    trials = tuple(TrialResult(**_known(TrialResult, trial)) for trial in values["trials"])
+    validation, stored = None, values["validation"]
+    if stored is not None:
+        verdicts = [{**verdict, "word": BudgetWord(verdict["word"])} for verdict in stored["budgets"]]
+        slopes = [{**slope, "word": Growth(slope["word"])} for slope in stored["memory"]]
+        budgets = tuple(BudgetVerdict(**_known(BudgetVerdict, verdict)) for verdict in verdicts)
+        memory = tuple(Slope(**_known(Slope, slope)) for slope in slopes)
+        validation = Validation(**_known(Validation, stored) | {"budgets": budgets, "memory": memory})
+    known = _known(CapacityResult, values)
+    return CapacityResult(
+        **known | {"trials": trials, "validation": validation, "budgets": tuple(values["budgets"])}
+    )
+
+
+def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that are fields of a dataclass, without those that a later version has added."""
+    return {column.name: values[column.name] for column in fields(kind) if column.name in values}
+
+
+def _no_document(folder: RunFolder) -> UsageError:
+    if folder.recording.exists():
+        return UsageError(
+            "this recording was not sealed",
             where=str(folder.root),
-            expected="the folder of one run",
-            hint="seatrial list",
-        ) from error
-    except (OSError, ValueError) as error:
-        raise _unreadable(folder, str(error)) from error
-    if not isinstance(values, dict):
-        raise _unreadable(folder, f"a JSON {type(values).__name__}")
-    return values
+            seen="recording.json, which Locust's first process leaves to be sealed when it ends",
+            hint=f"seatrial recover {folder.root}",
+        )
+    return UsageError(
+        "this folder has no run.json",
+        where=str(folder.root),
+        expected="the folder of one run",
+        hint="seatrial list",
+    )
 
 
 def _unreadable(folder: RunFolder, seen: str) -> UsageError:
@@ -130,159 +236,26 @@ def _unreadable(folder: RunFolder, seen: str) -> UsageError:
     )
 
 
+def _newer(what: str, path: Path, version: int, most: int) -> UsageError:
+    return UsageError(
+        f"{what} was written by a newer Seatrial",
+        where=str(path),
+        seen=f"schema version {version}",
+        expected=f"at most {most}",
+        hint="pip install --upgrade seatrial",
+    )
+
+
 def _write(path: Path, values: Mapping[str, Any]) -> None:
-    text = json.dumps(values, indent=1, default=_plain)
+    text = json.dumps(values, indent=1, default=_json_value)
     with writing(path), replacing(path) as stream:
         stream.write(text.encode() + b"\n")
 
 
-def _plain(value: object) -> Any:  # noqa: ANN401  (json.dumps asks for any JSON value)
-    """Say a value of the model that JSON has no word for."""
+def _json_value(value: object) -> Any:  # noqa: ANN401  (json.dumps asks for any JSON value)
+    """Convert a value of the model for which JSON has no type of its own."""
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"run.json can't hold a {type(value).__name__}")
-
-
-CAPACITY_FILE = "capacity.json"
-CAPACITY_SCHEMA_VERSION = 1
-_Value = TypeVar("_Value", CapacityResult, BudgetVerdict, TrialResult, Validation, Slope)
-
-
-def capacity_values(found: CapacityResult) -> dict[str, Any]:
-    """Return what was found as JSON values, its word first."""
-    return {"schema_version": CAPACITY_SCHEMA_VERSION, "word": found.word, **asdict(found)}
-
-
-def save_capacity(folder: RunFolder, found: CapacityResult) -> None:
-    """Write capacity.json, whole or not at all; ResultsUnwritable if the disk refuses."""
-    path = folder.root / CAPACITY_FILE
-    text = json.dumps(capacity_values(found), indent=1)
-    with writing(path), replacing(path) as stream:
-        stream.write(text.encode() + b"\n")
-
-
-def load_capacity(folder: RunFolder) -> CapacityResult | None:
-    """Read capacity.json; None where there is none. UsageError if it can't be read, or is of a newer version."""
-    path = folder.root / CAPACITY_FILE
-    try:
-        told = json.loads(path.read_bytes())
-        if told["schema_version"] <= CAPACITY_SCHEMA_VERSION:
-            return _carries(told)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UsageError("capacity.json can't be read", where=str(path), seen=str(error)) from error
-    raise UsageError(
-        "capacity.json was written by a newer Seatrial", where=str(path), hint="pip install --upgrade seatrial"
-    )
-
-
-def _carries(told: Mapping[str, Any]) -> CapacityResult:
-    trials = tuple(_made(TrialResult, one) for one in told["trials"])
-    validation = None if told["validation"] is None else _validation(told["validation"])
-    budgets = tuple(told["budgets"])
-    return _made(CapacityResult, {**told, "trials": trials, "validation": validation, "budgets": budgets})
-
-
-def _validation(told: Mapping[str, Any]) -> Validation:
-    budgets = tuple(_made(BudgetVerdict, {**one, "word": BudgetWord(one["word"])}) for one in told["budgets"])
-    memory = tuple(_made(Slope, {**one, "word": Growth(one["word"])}) for one in told["memory"])
-    return _made(Validation, {**told, "budgets": budgets, "memory": memory})
-
-
-def _made(kind: type[_Value], told: Mapping[str, Any]) -> _Value:
-    """Make a value; what a later version of this schema adds is left out."""
-    return kind(**{one.name: told[one.name] for one in fields(kind) if one.name in told})
-
-
-PLAN_SCHEMA_VERSION = 2
-"""Version 1 had no more than scenario, question, seed and blocks."""
-
-
-def save_plan(experiment: Path, plan: ExperimentPlan) -> None:
-    """Write plan.json, whole or not at all; ResultsUnwritable if the disk refuses."""
-    save_plan_document(experiment, {"schema_version": PLAN_SCHEMA_VERSION, **asdict(plan)})
-
-
-def load_plan(experiment: Path) -> ExperimentPlan:
-    """Read plan.json of any version; UsageError if it is missing, unreadable, or of a newer one."""
-    place = experiment / "plan.json"
-    try:
-        values = json.loads(place.read_bytes())
-        version = values.get("schema_version", 1)
-        if version <= PLAN_SCHEMA_VERSION:
-            return _plan(values)
-    except FileNotFoundError as error:
-        raise UsageError("this folder has no plan.json", where=str(experiment), hint="seatrial list") from error
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UsageError("plan.json can't be read", where=str(place), seen=f"{error}") from error
-    raise UsageError(
-        "this experiment was written by a newer Seatrial",
-        where=str(place),
-        seen=f"schema version {version}",
-        expected=f"at most {PLAN_SCHEMA_VERSION}",
-        hint="pip install --upgrade seatrial",
-    )
-
-
-def _plan(values: Mapping[str, Any]) -> ExperimentPlan:
-    known = {one.name for one in fields(ExperimentPlan)}
-    told = {name: value for name, value in values.items() if name in known}
-    told |= {
-        "command": told.get("command", "run"),
-        "blocks": tuple(tuple(block) for block in values["blocks"]),
-        "design": Design(told.get("design", Design.RUNS)),
-        "gate": tuple(told.get("gate", ())),
-        "budgets": tuple(told.get("budgets", ())),
-        "varies": tuple(told.get("varies", ())),
-        "looks": tuple(Look(**look) for look in told.get("looks", ())),
-    }
-    return ExperimentPlan(**told)
-
-
-PROGRESS_FILE = "course.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LookTaken:
-    """One look: after so many blocks, at this level, and what was advised."""
-
-    blocks: int
-    alpha: float
-    advice: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExperimentProgress:
-    """How far an experiment has come; `stopped` says why it ended, empty while it goes on.
-
-    `lasted_s` is the time of all blocks, those before an interruption too, and what was interrupted of one;
-    `blocks_s` has how long each took that came to its end.
-    """
-
-    blocks: int
-    stopped: str = ""
-    looks: tuple[LookTaken, ...] = ()
-    lasted_s: float = 0.0
-    blocks_s: tuple[float, ...] = ()
-
-
-def save_progress(experiment: Path, course: ExperimentProgress) -> None:
-    """Write course.json, whole or not at all; ResultsUnwritable if the disk refuses."""
-    text = json.dumps(asdict(course), indent=1)
-    path = experiment / PROGRESS_FILE
-    with writing(path), replacing(path) as stream:
-        stream.write(text.encode() + b"\n")
-
-
-def load_progress(experiment: Path) -> ExperimentProgress:
-    """Read course.json; one without a block where there is none, or none that can be read."""
-    try:
-        values = json.loads((experiment / PROGRESS_FILE).read_bytes())
-        looks = tuple(LookTaken(**one) for one in values.pop("looks", ()))
-        blocks_s = tuple(float(one) for one in values.pop("blocks_s", ()))
-        return ExperimentProgress(**values, looks=looks, blocks_s=blocks_s)
-    except (OSError, ValueError, TypeError, AttributeError):
-        return ExperimentProgress(blocks=0)

@@ -1,4 +1,4 @@
-"""Run and experiment folders: creating, finding, atomic writes."""
+"""Run folders and experiment folders: creating and finding them, and atomic writes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from seatrial.units import NS_PER_S
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_MOST_OF_ONE_NAME = 100
 
 
 @contextmanager
@@ -36,9 +37,9 @@ def writing(where: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Write a file that appears whole or not at all: beside it first, fsync, then rename.
+    """Write a file that appears whole or not at all: a file beside it, fsync, then rename.
 
-    OSError passes through; the half-written file is removed.
+    OSError is passed on; the half-written file is removed.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -47,19 +48,14 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(path)
-        sync_folder(path.parent)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)  # the rename survives a power cut
+        finally:
+            os.close(folder)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _hint(code: int | None, where: Path) -> str:
@@ -70,19 +66,15 @@ def _hint(code: int | None, where: Path) -> str:
     return "choose another folder: --results DIR"
 
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_MOST_OF_ONE_NAME = 100
-
-
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """One run's folder; the properties name its parts, whether they exist or not."""
+    """The folder of one run; the properties are the paths of its parts, whether these exist or not."""
 
     root: Path
 
     @property
     def streams(self) -> Path:
-        """What the processes append to while the run lasts; gone once the run is sealed."""
+        """The files that processes append to while the run lasts; removed when the run is sealed."""
         return self.root / "streams"
 
     @property
@@ -92,36 +84,36 @@ class RunFolder:
 
     @property
     def document(self) -> Path:
-        """What the run was: run.json."""
+        """The run's description, run.json."""
         return self.root / "run.json"
 
     @property
     def recording(self) -> Path:
-        """What a recording of plain Locust was, until it is sealed."""
+        """The description of a recording of plain Locust, until it is sealed."""
         return self.root / "recording.json"
 
     @property
     def catalogue(self) -> Path:
-        """What was seeded."""
+        """What the seed command has put into the stack."""
         return self.root / "catalogue.json"
 
     @property
     def events(self) -> Path:
-        """What happened to the services, one JSON object a line."""
+        """Events of the services' containers, one JSON object a line."""
         return self.root / "events.jsonl"
 
     @property
     def experiment(self) -> Path:
-        """The experiment's folder that this run belongs to."""
+        """The folder of the experiment that this run belongs to."""
         return self.root.parent.parent
 
     def table(self, name: str) -> Path:
-        """Return where the table `name` lies once the run is sealed."""
+        """Return the path of a table of the sealed run."""
         return self.root / f"{name}.parquet"
 
 
 def create_experiment(results: Path, scenario: str, wall_ns: int) -> Path:
-    """Make `results/<utc>-<scenario>/`, unique; ResultsUnwritable if the disk refuses."""
+    """Create `results/<utc>-<scenario>/`, unique; ResultsUnwritable if the disk refuses."""
     with writing(results):
         results.mkdir(parents=True, exist_ok=True)
         experiment = _unique(results, f"{_utc(wall_ns)}-{_safe(scenario)}")
@@ -130,7 +122,7 @@ def create_experiment(results: Path, scenario: str, wall_ns: int) -> Path:
 
 
 def create_run(experiment: Path, variant: str, block: int, wall_ns: int) -> RunFolder:
-    """Make `runs/<utc>-<variant>-b<block>/` with `streams/` and `logs/`; ResultsUnwritable if the disk refuses."""
+    """Create `runs/<utc>-<variant>-b<block>/` with its folders; ResultsUnwritable if the disk refuses."""
     with writing(experiment):
         runs = experiment / "runs"
         runs.mkdir(exist_ok=True)
@@ -140,15 +132,15 @@ def create_run(experiment: Path, variant: str, block: int, wall_ns: int) -> RunF
         return folder
 
 
-def beside(folder: RunFolder, block: int) -> list[RunFolder]:
-    """Return the other runs that the experiment has of a block, by the names of their folders."""
+def other_runs_of_block(folder: RunFolder, block: int) -> list[RunFolder]:
+    """Return the experiment's other runs of a block, sorted by the names of their folders."""
     of_block = re.compile(rf"-b{block}(-\d+)?$")
     runs = sorted(root for root in folder.root.parent.glob(f"*-b{block}*") if of_block.search(root.name))
     return [RunFolder(root) for root in runs if root.name != folder.root.name and _is_run(root)]
 
 
-def create_standing(results: Path, scenario: str) -> RunFolder:
-    """Make `results/standing-<scenario>/` for a stack that is left up: it has logs, but is not a run."""
+def create_for_kept_stack(results: Path, scenario: str) -> RunFolder:
+    """Create `results/standing-<scenario>/` for a stack that is kept up: it has logs, but is not a run."""
     with writing(results):
         results.mkdir(parents=True, exist_ok=True)
         folder = RunFolder(_unique(results, f"standing-{_safe(scenario)}"))
@@ -162,22 +154,24 @@ def list_runs(results: Path) -> list[RunFolder]:
     return sorted(runs, key=lambda run: (run.root.name[:16], run.root), reverse=True)
 
 
-def find_run(results: Path, wanted: str) -> RunFolder:
-    """Return the run that `wanted` means: `latest`, a folder, or a name below `results`.
+def find_run(results: Path, name: str) -> RunFolder:
+    """Return the run with this name: `latest`, a folder, or a name below `results`.
 
-    An experiment means its newest run. UsageError lists what there is.
+    The name of an experiment stands for its newest run. The UsageError for an unknown name lists the newest runs.
     """
     runs = list_runs(results)
-    if wanted == "latest":
-        if runs:
-            return runs[0]
+    if name == "latest":
+        candidates = [run.root for run in runs[:1]]
     else:
-        for root in _candidates(results, wanted, runs):
-            found = _run_at(root)
-            if found is not None:
-                return found
+        candidates = [results / name, Path(name), *(run.root for run in runs if run.root.name == name)]
+    for root in candidates:
+        if _is_run(root):
+            return RunFolder(root)
+        newest = max((run for run in root.glob("runs/*") if _is_run(run)), default=None)
+        if newest is not None:
+            return RunFolder(newest)
     raise UsageError(
-        f"there is no run {wanted!r}" if wanted != "latest" else "there is no run yet",
+        f"there is no run {name!r}" if name != "latest" else "there is no run yet",
         where=str(results.absolute()),
         seen="\n".join(run.root.name for run in runs[:5]) or "no run at all",
         expected="`latest`, a run's folder, an experiment's folder, or the name of one",
@@ -185,26 +179,13 @@ def find_run(results: Path, wanted: str) -> RunFolder:
     )
 
 
-def find_experiment(results: Path, wanted: str) -> Path | None:
-    """Return the experiment that `wanted` means, the newest one's for `latest`; None if it names one run."""
-    if wanted == "latest":
+def find_experiment(results: Path, name: str) -> Path | None:
+    """Return the experiment with this name, for `latest` that of the newest run; None if the name is a run's."""
+    if name == "latest":
         runs = list_runs(results)
         return runs[0].experiment if runs else None
-    named = next((root for root in (results / wanted, Path(wanted)) if root.is_dir()), None)
-    return named if named is not None and not _is_run(named) and (named / "runs").is_dir() else None
-
-
-def _candidates(results: Path, wanted: str, runs: list[RunFolder]) -> Iterator[Path]:
-    yield results / wanted
-    yield Path(wanted)
-    yield from (run.root for run in runs if run.root.name == wanted)
-
-
-def _run_at(root: Path) -> RunFolder | None:
-    if _is_run(root):
-        return RunFolder(root)
-    inside = sorted((run for run in root.glob("runs/*") if _is_run(run)), reverse=True)
-    return RunFolder(inside[0]) if inside else None
+    root = next((root for root in (results / name, Path(name)) if root.is_dir()), None)
+    return root if root is not None and not _is_run(root) and (root / "runs").is_dir() else None
 
 
 def _is_run(root: Path) -> bool:
@@ -217,7 +198,7 @@ def _utc(wall_ns: int) -> str:
 
 
 def _safe(name: str) -> str:
-    return _UNSAFE.sub("-", name).strip("-.") or "unnamed"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "unnamed"
 
 
 def _unique(parent: Path, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Parquet tables to numpy arrays: whole, in batches, or only the window."""
+"""Reading sealed Parquet tables into numpy arrays: whole, or requests in batches."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ from seatrial.measure.tables import (
     RequestColumns,
     SampleColumns,
 )
-from seatrial.record.folder import RunFolder, beside
+from seatrial.record.folder import RunFolder, other_runs_of_block
 from seatrial.record.tables import CODED, LATER, SCHEMAS, Arrow
 from seatrial.wire.streams import MOST_DETAILS, NULL, REQUESTS, SAMPLES, detail_numbers
+
+_NAMES = tuple(column.name for column in fields(RequestColumns))
+_LABELS = frozenset(column.name for column in REQUESTS if column.labelled).intersection(_NAMES)
+_ROWS = 1 << 18
 
 
 def flows(folder: RunFolder) -> FlowColumns:
@@ -35,7 +39,7 @@ def flows(folder: RunFolder) -> FlowColumns:
 
 
 def flow_details(folder: RunFolder) -> dict[str, Floats]:
-    """Read what is measured among the flows' own details: for each key a number a flow, NaN where it has none.
+    """Read the numeric details of flows: for each key one number a flow, NaN where it has none.
 
     At most MOST_DETAILS keys, the first that occur; none where the table has no such column. UsageError as for
     `flows`.
@@ -49,7 +53,7 @@ def flow_details(folder: RunFolder) -> dict[str, Floats]:
         raise unreadable(path, error) from error
     details: dict[str, Floats] = {}
     for row, text in enumerate(texts):
-        for key, value in _measured(text).items():
+        for key, value in _numbers(text).items():
             if key not in details and len(details) < MOST_DETAILS:
                 details[key] = np.full(len(texts), np.nan)
             if key in details:
@@ -57,7 +61,7 @@ def flow_details(folder: RunFolder) -> dict[str, Floats]:
     return details
 
 
-def _measured(text: str | None) -> dict[str, float]:
+def _numbers(text: str | None) -> dict[str, float]:
     try:
         detail = json.loads(text) if text else {}
     except ValueError:
@@ -73,12 +77,12 @@ def samples(folder: RunFolder) -> SampleColumns:
 
 
 def samples_beside(folder: RunFolder, block: int) -> list[SampleColumns]:
-    """Read the samples of the experiment's other runs of a block; those that can't be read are passed over."""
-    found = []
-    for other in beside(folder, block):
+    """Read the samples of the experiment's other runs of a block, without those that can't be read."""
+    readable = []
+    for other in other_runs_of_block(folder, block):
         with suppress(UsageError):
-            found.append(samples(other))
-    return found
+            readable.append(samples(other))
+    return readable
 
 
 def generator(folder: RunFolder) -> GeneratorColumns:
@@ -87,117 +91,35 @@ def generator(folder: RunFolder) -> GeneratorColumns:
 
 
 def events(folder: RunFolder) -> list[dict[str, Any]]:
-    """Read what happened to the services, in the order of their stamps; lines that are cut off are left out."""
+    """Read the events of the services' containers, in the order of their stamps; torn lines are left out."""
     if not folder.events.exists():
         return []
-    found = [_event(line) for line in folder.events.read_bytes().splitlines()]
-    return sorted((event for event in found if event), key=lambda event: event["t_ns"])
-
-
-def _event(line: bytes) -> dict[str, Any]:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return {}
-    return event if isinstance(event, dict) and isinstance(event.get("t_ns"), int) else {}
-
-
-def sealed_table(folder: RunFolder, table: str) -> Path:
-    """Return where a table lies; UsageError if the run has none."""
-    path = folder.table(table)
-    if not path.exists():
-        raise UsageError(
-            f"this run has no {path.name}",
-            where=str(folder.root),
-            expected="a run that was sealed",
-            hint=f"seatrial recover {folder.root}",
-        )
-    return path
-
-
-def unreadable(path: Path, error: Exception) -> UsageError:
-    """Return what to raise where a table is there and can't be read."""
-    return UsageError(f"{path.name} can't be read", where=str(path), seen=str(error))
-
-
-def _columns(folder: RunFolder, table: str, names: Sequence[str]) -> dict[str, Any]:
-    path = sealed_table(folder, table)
-    try:
-        read = _read(path, table, names)
-        return {name: _array(read[name]) for name in names}
-    except (OSError, KeyError, pa.ArrowInvalid) as error:
-        raise unreadable(path, error) from error
-
-
-def _read(path: Path, table: str, names: Sequence[str]) -> Arrow:
-    """Read the columns; those that folders of before don't have are all null."""
-    file = pq.ParquetFile(path)  # not `read_table`: with pyarrow.dataset comes pandas, which takes 0.3 s to import
-    lacking = set(LATER.get(table, ())).difference(file.schema_arrow.names).intersection(names)
-    read = file.read(columns=[name for name in names if name not in lacking])
-    for name in lacking:
-        read = read.append_column(name, pa.nulls(read.num_rows, SCHEMAS[table].field(name).type))
-    return read
-
-
-def _array(column: Arrow) -> Any:  # noqa: ANN401  (an array, or a coded column)
-    if pa.types.is_dictionary(column.type):
-        return _coded(column)
-    if pa.types.is_floating(column.type):
-        return filled(_whole(column), np.nan)
-    return filled(_whole(column), NULL).astype(np.int64, copy=False)
-
-
-def _coded(column: Arrow) -> LabelColumn:
-    whole = _whole((column if column.type == CODED else column.cast(CODED)).unify_dictionaries())
-    return LabelColumn(filled(whole.indices, -1), tuple(whole.dictionary.to_pylist()))
-
-
-def _whole(column: Arrow) -> Arrow:
-    """Return a column as one array."""
-    whole = column.combine_chunks()
-    if not isinstance(whole, pa.ChunkedArray):
-        return whole
-    return whole.chunk(0) if whole.num_chunks else pa.array([], whole.type)
-
-
-def filled(array: Arrow, null: float) -> NDArray[Any]:
-    """Return an array of numbers with `null` in place of what is missing.
-
-    From its buffers: of a sealed table any conversion of pyarrow's own imports pandas, which takes 0.3 s.
-    """
-    validity, data = array.buffers()
-    if not len(array):
-        return np.empty(0, dtype=str(array.type))
-    rows = slice(array.offset, array.offset + len(array))
-    values: NDArray[Any] = np.frombuffer(data, dtype=str(array.type))[rows]
-    if not array.null_count:
-        return values
-    valid = np.unpackbits(np.frombuffer(validity, dtype=np.uint8), bitorder="little")[rows]
-    return np.where(valid, values, values.dtype.type(null))
-
-
-_NAMES = tuple(column.name for column in fields(RequestColumns))
-_LABELS = frozenset(column.name for column in REQUESTS if column.labelled).intersection(_NAMES)
-_ROWS = 1 << 18
+    whole = []
+    for line in folder.events.read_bytes().splitlines():
+        with suppress(ValueError):
+            event = json.loads(line)
+            if isinstance(event, dict) and isinstance(event.get("t_ns"), int):
+                whole.append(event)
+    return sorted(whole, key=lambda event: event["t_ns"])
 
 
 def request_batches(folder: RunFolder) -> Iterator[RequestColumns]:
-    """Read the requests piece by piece, in the table's order; UsageError if the table is missing or unreadable.
+    """Read the requests in batches, in the table's order; UsageError if the table is missing or unreadable.
 
-    The codes of a label are the same in every piece; later pieces may know more labels.
+    The codes of a label are the same in every batch; later batches may have more labels.
     """
-    yield from _batches(folder)
-    pa.default_memory_pool().release_unused()  # of ten million rows it keeps 150 MiB
-
-
-def _batches(folder: RunFolder) -> Iterator[RequestColumns]:
-    known: dict[str, dict[str, int]] = {name: {} for name in _LABELS}
+    codes: dict[str, dict[str, int]] = {name: {} for name in _LABELS}
     with _opened(folder) as file:
         try:
             for batch in file.iter_batches(batch_size=_ROWS, columns=list(_NAMES), use_threads=False):
-                yield _piece(batch, known)
+                columns: dict[str, Any] = {
+                    name: _labels(batch[name], codes[name]) if name in _LABELS else filled(batch[name], NULL)
+                    for name in _NAMES
+                }
+                yield RequestColumns(**columns)
         except (OSError, KeyError, pa.ArrowInvalid) as error:
             raise unreadable(folder.table("requests"), error) from error
+    pa.default_memory_pool().release_unused()  # of ten million rows it keeps 150 MiB
 
 
 def request_count(folder: RunFolder) -> int:
@@ -211,9 +133,73 @@ def request_stamps(folder: RunFolder) -> Ints:
     with _opened(folder) as file:
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
     columns = [group.column(number) for group in groups for number in range(group.num_columns)]
-    told = [column.statistics for column in columns if column.path_in_schema in ("t_start_ns", "t_end_ns")]
-    ends = [end for one in told if one is not None and one.has_min_max for end in (one.min, one.max)]
+    known = [column.statistics for column in columns if column.path_in_schema in ("t_start_ns", "t_end_ns")]
+    ends = [end for one in known if one is not None and one.has_min_max for end in (one.min, one.max)]
     return np.array([min(ends), max(ends)] if ends else [], dtype=np.int64)
+
+
+def sealed_table(folder: RunFolder, table: str) -> Path:
+    """Return the path of a table; UsageError if the run has none."""
+    path = folder.table(table)
+    if not path.exists():
+        raise UsageError(
+            f"this run has no {path.name}",
+            where=str(folder.root),
+            expected="a run that was sealed",
+            hint=f"seatrial recover {folder.root}",
+        )
+    return path
+
+
+def unreadable(path: Path, error: Exception) -> UsageError:
+    """Return the error about a table that exists and can't be read."""
+    return UsageError(f"{path.name} can't be read", where=str(path), seen=str(error))
+
+
+def _columns(folder: RunFolder, table: str, names: Sequence[str]) -> dict[str, Any]:
+    path = sealed_table(folder, table)
+    try:
+        file = pq.ParquetFile(path)  # not `read_table`: pyarrow.dataset imports pandas, which takes 0.3 s
+        lacking = set(LATER.get(table, ())).difference(file.schema_arrow.names).intersection(names)
+        columns = file.read(columns=[name for name in names if name not in lacking])
+        for name in lacking:
+            columns = columns.append_column(name, pa.nulls(columns.num_rows, SCHEMAS[table].field(name).type))
+        return {name: _array(columns[name]) for name in names}
+    except (OSError, KeyError, pa.ArrowInvalid) as error:
+        raise unreadable(path, error) from error
+
+
+def _array(column: Arrow) -> Any:  # noqa: ANN401  (an array, or a LabelColumn)
+    if pa.types.is_dictionary(column.type):
+        whole = _whole((column if column.type == CODED else column.cast(CODED)).unify_dictionaries())
+        return LabelColumn(filled(whole.indices, -1), tuple(whole.dictionary.to_pylist()))
+    if pa.types.is_floating(column.type):
+        return filled(_whole(column), np.nan)
+    return filled(_whole(column), NULL).astype(np.int64, copy=False)
+
+
+def _whole(column: Arrow) -> Arrow:
+    """Return a column as one array."""
+    whole = column.combine_chunks()
+    if not isinstance(whole, pa.ChunkedArray):
+        return whole
+    return whole.chunk(0) if whole.num_chunks else pa.array([], whole.type)
+
+
+def filled(array: Arrow, null: float) -> NDArray[Any]:
+    """Return an array of numbers, nulls replaced by `null`.
+
+    It is made from the buffers: each of pyarrow's own conversions imports pandas, which takes 0.3 s.
+    """
+    validity, data = array.buffers()
+    if not len(array):
+        return np.empty(0, dtype=str(array.type))
+    rows = slice(array.offset, array.offset + len(array))
+    values: NDArray[Any] = np.frombuffer(data, dtype=str(array.type))[rows]
+    if not array.null_count:
+        return values
+    valid = np.unpackbits(np.frombuffer(validity, dtype=np.uint8), bitorder="little")[rows]
+    return np.where(valid, values, values.dtype.type(null))
 
 
 def _opened(folder: RunFolder) -> Any:  # noqa: ANN401  (pyarrow has no types)
@@ -224,17 +210,10 @@ def _opened(folder: RunFolder) -> Any:  # noqa: ANN401  (pyarrow has no types)
         raise unreadable(path, error) from error
 
 
-def _piece(batch: Arrow, known: dict[str, dict[str, int]]) -> RequestColumns:
-    columns: dict[str, Any] = {
-        name: _coded_pieces(batch[name], known[name]) if name in _LABELS else filled(batch[name], NULL)
-        for name in _NAMES
-    }
-    return RequestColumns(**columns)
-
-
-def _coded_pieces(column: Arrow, known: dict[str, int]) -> LabelColumn:
+def _labels(column: Arrow, codes: dict[str, int]) -> LabelColumn:
+    """Return a column of labels with the codes of all batches so far, to which it adds its new labels."""
     # a dictionary that is not one in the file (an empty table, or another writer's) becomes one here
     column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    mine = [known.setdefault(label, len(known)) for label in column.dictionary.to_pylist()]
-    table = np.array([*mine, -1], dtype=np.int32)  # the last one is what a null's code, -1, finds
-    return LabelColumn(table[filled(column.indices, -1)], tuple(known))
+    own = [codes.setdefault(label, len(codes)) for label in column.dictionary.to_pylist()]
+    table = np.array([*own, -1], dtype=np.int32)  # a null's code, -1, is the index of the last one
+    return LabelColumn(table[filled(column.indices, -1)], tuple(codes))

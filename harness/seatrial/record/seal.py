@@ -1,4 +1,4 @@
-"""Sealing a run: recorded streams to Parquet."""
+"""Sealing a run: its recorded streams become Parquet tables, and run.json complete."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from seatrial.record.tables import (
     Arrow,
     Columns,
     LineFile,
-    Part,
     in_order,
     open_part,
     sorted_table,
@@ -29,59 +28,9 @@ from seatrial.record.tables import (
 )
 from seatrial.wire.streams import NULL, TABLES
 
-CUT_SHORT = frozenset({"interrupted", "failed", "recovered"})
+_CUT_SHORT = frozenset({"interrupted", "failed", "recovered"})
 _STAMPS = {"requests": "t_end_ns", "samples": "t_ns"}
-
-
-def cut_spans(document: RunDocument, parts: Iterable[Part]) -> RunDocument:
-    """Return the document with its spans ended at the last stamp of the streams, if the run was cut short."""
-    if document.status not in CUT_SHORT:
-        return document
-    return replace(document, spans=cut_until(document.spans, _last_stamp(parts)))
-
-
-def cut_until(spans: Sequence[Span], last_ns: int) -> tuple[Span, ...]:
-    """Return the spans as far as `last_ns`, without those that had not begun."""
-    begun = [span for span in spans if span.from_ns < last_ns]
-    return tuple(replace(span, until_ns=min(span.until_ns, last_ns + 1)) for span in begun)
-
-
-def _last_stamp(parts: Iterable[Part]) -> int:
-    return max(
-        (int(part.rows[_STAMPS[part.layout.table]].max()) for part in parts if len(part.rows)), default=NULL
-    )
-
-
 _SHOWN_CHARACTERS = 300
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskErrorSummary:
-    """What was written down, and the total that was told (0 if nobody told it)."""
-
-    rows: Sequence[Mapping[str, Any]] = ()
-    total: int = 0
-
-    @property
-    def count(self) -> int:
-        """How many there were: a process that was killed could not tell its total, only its rows."""
-        return max(self.total, len(self.rows))
-
-    def text(self) -> str:
-        """Return how many there were, of how many kinds, where they are, and the first one's words."""
-        count = "1 exception" if self.count == 1 else f"{self.count:,} exceptions"
-        if not self.rows:
-            return f"{count}, none of which was written down"
-        kinds = len({row.get("traceback", _words(row)) for row in self.rows})
-        told = "1 kind" if kinds == 1 else f"{kinds} kinds"
-        return f"{count}, {told}; see logs/task-errors.jsonl; first: {_words(self.rows[0])}"
-
-
-def _words(row: Mapping[str, Any]) -> str:
-    texts = (value for name, value in row.items() if isinstance(value, str) and name != "traceback")
-    return ": ".join(texts)[:_SHOWN_CHARACTERS]
-
-
 _ROWS_IN_GROUP = 262_144
 _BINARY = ("requests", "samples")
 _LINES = ("flows", "generator")
@@ -91,8 +40,8 @@ _OPENED = TypeVar("_OPENED")
 def seal(folder: RunFolder, document: RunDocument) -> RunDocument:
     """Write every table, then run.json, then remove the streams; ResultsUnwritable if the disk refuses.
 
-    The phases of a run that was cut short end with its last stamp. May be repeated at any point of a crash: tables
-    are replaced whole, the streams go last, and a sealed run stays as it is.
+    The phases of a run that was cut short end with its last stamp. After a crash at any point it may be repeated:
+    tables are replaced whole, the streams are removed last, and a sealed run stays as it is.
     """
     stored = load_document(folder) if folder.document.exists() else document
     with writing(folder.root):
@@ -100,8 +49,10 @@ def seal(folder: RunFolder, document: RunDocument) -> RunDocument:
             _remove_streams(folder)
             return stored
         if not folder.streams.exists() and all(folder.table(name).exists() for name in TABLES):
-            return _saved(folder, replace(document, sealed=True, rows={**document.rows, **_counted(folder)}))
-        document = cut_spans(document, _parts(folder.streams))
+            counts = {name: pq.read_metadata(folder.table(name)).num_rows for name in TABLES}
+            return _saved(folder, replace(document, sealed=True, rows={**document.rows, **counts}))
+        if document.status in _CUT_SHORT:
+            document = replace(document, spans=_cut_until(document.spans, _last_stamp(folder.streams)))
         work = _Sealing(folder, document.spans)
         rows = {name: work.binary(name) for name in _BINARY} | {name: work.lines(name) for name in _LINES}
         rows |= {"tiers": work.write("tiers", ()), "errors": work.errors(document.rows.get("errors", 0))}
@@ -113,19 +64,20 @@ def seal(folder: RunFolder, document: RunDocument) -> RunDocument:
 
 @dataclass(slots=True)
 class _Sealing:
-    """One sealing, with what it found on the way."""
+    """The tables of one run; collects what is torn, and the exceptions of tasks, for the notes."""
 
     folder: RunFolder
     spans: Sequence[Span]
     torn: list[str] = field(default_factory=list)
-    task_errors: TaskErrorSummary = field(default_factory=TaskErrorSummary)
+    task_errors: str = ""
 
     def binary(self, name: str) -> int:
         """Seal the binary streams of one table; return the number of rows."""
         parts = self._opened(f"{name}-*.bin", open_part)
         self.torn += [f"{path.name} ({part.torn_bytes} bytes)" for path, part in parts if part.torn_bytes]
-        kept = [part for _, part in parts if len(part.rows)]
-        return self.write(name, self._arrow_tables(name, kept))
+        filled = [part for _, part in parts if len(part.rows)]
+        columns = Columns(SCHEMAS[name], filled, name, self.spans)
+        return self.write(name, (columns.arrow(chunk) for chunk in in_order(filled, name, _ROWS_IN_GROUP)))
 
     def lines(self, name: str) -> int:
         """Seal the line streams of one table; return the number of rows."""
@@ -134,8 +86,11 @@ class _Sealing:
         self._note_torn(files)
         return count
 
-    def errors(self, told: int) -> int:
-        """Keep the exceptions of tasks as a log; return how many there were, `told` or found."""
+    def errors(self, reported: int) -> int:
+        """Keep the exceptions of tasks as a log; return how many there were.
+
+        A process that was killed has not `reported` its number, but has written rows.
+        """
         files = [file for _, file in self._opened("errors-*.jsonl", _line_file)]
         rows = [row for file in files for row in file]
         self._note_torn(files)
@@ -143,8 +98,9 @@ class _Sealing:
             self.folder.logs.mkdir(exist_ok=True)
             with replacing(self.folder.logs / "task-errors.jsonl") as stream:
                 stream.writelines(json.dumps(row).encode() + b"\n" for row in rows)
-        self.task_errors = TaskErrorSummary(rows=rows, total=told)
-        return self.task_errors.count
+        count = max(reported, len(rows))
+        self.task_errors = task_errors_text(rows, count) if count else ""
+        return count
 
     def write(self, name: str, tables: Iterable[Arrow]) -> int:
         """Write one Parquet file, whole or not at all, one row group for each of `tables`."""
@@ -161,32 +117,59 @@ class _Sealing:
 
     def notes(self, before: Sequence[Note]) -> tuple[Note, ...]:
         """Return the run's notes with those that sealing adds."""
-        mine: dict[NoteKind, str] = {}
-        if self.torn:
-            mine[NoteKind.TORN_RECORDS] = f"left out, because cut off while being written: {', '.join(self.torn)}"
-        if self.task_errors.count:
-            mine[NoteKind.TASK_EXCEPTION] = self.task_errors.text()
+        torn = f"left out, because cut off while being written: {', '.join(self.torn)}" if self.torn else ""
+        texts = {NoteKind.TORN_RECORDS: torn, NoteKind.TASK_EXCEPTION: self.task_errors}
         known = {note.kind for note in before}
-        return (*before, *(Note(kind=kind, text=text) for kind, text in mine.items() if kind not in known))
+        return (
+            *before,
+            *(Note(kind=kind, text=text) for kind, text in texts.items() if text and kind not in known),
+        )
 
     def _opened(self, pattern: str, opener: Callable[[Path], _OPENED]) -> list[tuple[Path, _OPENED]]:
-        """Open every stream that has a header; one without was killed before it wrote anything of use."""
-        found = []
+        """Open every stream that has a header; a process that was killed early has left one without."""
+        opened = []
         for path in sorted(self.folder.streams.glob(pattern)):
             try:
-                found.append((path, opener(path)))
+                opened.append((path, opener(path)))
             except ValueError:
                 if path.stat().st_size:
                     self.torn.append(f"{path.name} (no header)")
-        return found
+        return opened
 
     def _note_torn(self, files: Sequence[LineFile]) -> None:
         self.torn += [f"{file.path.name} ({file.torn} lines)" for file in files if file.torn]
 
-    def _arrow_tables(self, name: str, parts: Sequence[Part]) -> Iterator[Arrow]:
-        columns = Columns(SCHEMAS[name], parts, name, self.spans)
-        for chunk in in_order(parts, name, _ROWS_IN_GROUP):
-            yield columns.arrow(chunk)
+
+def task_errors_text(rows: Sequence[Mapping[str, Any]], total: int) -> str:
+    """Return how many exceptions of tasks there were, of how many kinds, where they are, and the first one."""
+    count = "1 exception" if total == 1 else f"{total:,} exceptions"
+    if not rows:
+        return f"{count}, none of which was written down"
+    texts = [_task_error(row) for row in rows]
+    number = len({row.get("traceback", text) for row, text in zip(rows, texts, strict=True)})
+    kinds = "1 kind" if number == 1 else f"{number} kinds"
+    return f"{count}, {kinds}; see logs/task-errors.jsonl; first: {texts[0]}"
+
+
+def _task_error(row: Mapping[str, Any]) -> str:
+    texts = (value for name, value in row.items() if isinstance(value, str) and name != "traceback")
+    return ": ".join(texts)[:_SHOWN_CHARACTERS]
+
+
+def _cut_until(spans: Sequence[Span], last_ns: int) -> tuple[Span, ...]:
+    """Return the spans as far as `last_ns`, without those that had not begun."""
+    begun = [span for span in spans if span.from_ns < last_ns]
+    return tuple(replace(span, until_ns=min(span.until_ns, last_ns + 1)) for span in begun)
+
+
+def _last_stamp(streams: Path) -> int:
+    last_ns = NULL
+    for path in (path for name in _BINARY for path in streams.glob(f"{name}-*.bin")):
+        with suppress(ValueError):  # no header: sealing notes that
+            part = open_part(path)
+            if len(part.rows):
+                last_ns = max(last_ns, int(part.rows[_STAMPS[part.layout.table]].max()))
+    return last_ns
 
 
 def _line_file(path: Path) -> LineFile:
@@ -201,25 +184,15 @@ def _tables_of_lines(name: str, files: Sequence[LineFile], spans: Sequence[Span]
         yield pa.table(table.slice(begin, _ROWS_IN_GROUP))
 
 
-def _parts(streams: Path) -> Iterator[Part]:
-    for path in (path for name in _BINARY for path in streams.glob(f"{name}-*.bin")):
-        with suppress(ValueError):  # no header: sealing says so
-            yield open_part(path)
-
-
 def _with_sampler(folder: RunFolder, facts: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Keep what the sampler says of itself, which lies among the streams."""
-    told = folder.streams / "sampler.json"
-    if "sampler" in facts or not told.exists():
+    """Return the facts with those about the sampler, which are a file among the streams."""
+    path = folder.streams / "sampler.json"
+    if "sampler" in facts or not path.exists():
         return facts
     try:
-        return {**facts, "sampler": json.loads(told.read_bytes())}
+        return {**facts, "sampler": json.loads(path.read_bytes())}
     except ValueError:  # killed while it wrote; the samples themselves are whole
         return facts
-
-
-def _counted(folder: RunFolder) -> dict[str, int]:
-    return {name: pq.read_metadata(folder.table(name)).num_rows for name in TABLES}
 
 
 def _saved(folder: RunFolder, document: RunDocument) -> RunDocument:

@@ -1,6 +1,6 @@
-"""The Arrow schemas of the tables, and merging recorded streams into them.
+"""Arrow schemas of the tables, and the conversion of recorded streams, sorted by time, into Arrow tables.
 
-Held are 16 bytes a row (the start stamp and the order); the records themselves stay mapped files.
+Memory holds 16 bytes a row (the start stamp and the order); the records themselves stay in mapped files.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from seatrial.wire.streams import NULL, TABLES, UNKNOWN_USER, Column, ColumnKind
 Arrow: TypeAlias = Any
 """Any value of pyarrow, which has no types."""
 CODED = pa.dictionary(pa.int32(), pa.string())
+PHASES = tuple(Phase)
 _NUMBERS = {"q": pa.int64(), "i": pa.int32(), "I": pa.uint32(), "H": pa.uint16(), "d": pa.float64()}
+_NULLS = {np.dtype(np.int64): NULL, np.dtype(np.uint32): UNKNOWN_USER}
+_ROWS_AT_ONCE = 65_536
 
 
 def _arrow_type(column: Column) -> Arrow:
@@ -39,32 +42,30 @@ LATER = {
     "generator": ("arrivals", "arrivals_completed", "arrivals_late", "arrivals_dropped"),
     "samples": ("stolen_ns", "engine_ns"),
 }
-"""Columns that schema 1 had not from its beginning; where a folder has none of them, they read as null."""
+"""Columns that schema 1 did not have from its beginning; in a folder without them they read as null."""
 _FEW_VALUES = frozenset({"status", "bytes_received", "bytes_sent", "user", "worker", "users", "limit_bytes"})
 
 
 def start_column(table: str) -> str:
-    """Return the stamp that the table is sorted by."""
+    """Return the name of the stamp by which the table is sorted."""
     return "t_start_ns" if table in ("requests", "flows") else "t_ns"
 
 
 def writer_options(schema: Arrow) -> dict[str, Any]:
-    """Return how columns are packed: labels and small sets as dictionaries, other 64-bit integers as deltas."""
-    deltas = [f.name for f in schema if f.type == pa.int64() and f.name not in _FEW_VALUES]
+    """Return how columns are encoded: labels and small sets as dictionaries, other 64-bit integers as deltas."""
+    deltas = [column.name for column in schema if column.type == pa.int64() and column.name not in _FEW_VALUES]
     return {
         "compression": "zstd",
-        "use_dictionary": [f.name for f in schema if f.name not in deltas],
+        "use_dictionary": [column.name for column in schema if column.name not in deltas],
         "column_encoding": dict.fromkeys(deltas, "DELTA_BINARY_PACKED"),
     }
-
-
-PHASES = tuple(Phase)
 
 
 def phase_codes(stamps_ns: NDArray[np.int64], spans: Sequence[Span]) -> NDArray[np.int32]:
     """Return the index into PHASES for each stamp.
 
-    Before the first span, and where there is none at all, is warm-up; after the last drain; between two idle.
+    A stamp before the first span is in the warm-up, as is every stamp where there is no span; one after the last
+    span is in the drain, and one between two spans is idle.
     """
     if not spans:
         return np.full(len(stamps_ns), PHASES.index(Phase.WARMUP), dtype=np.int32)
@@ -73,15 +74,12 @@ def phase_codes(stamps_ns: NDArray[np.int64], spans: Sequence[Span]) -> NDArray[
     ends = np.array([span.until_ns for span in ordered], dtype=np.int64)
     codes = np.array([PHASES.index(span.phase) for span in ordered], dtype=np.int32)
     at = np.searchsorted(begins, stamps_ns, side="right") - 1
-    found = codes[np.maximum(at, 0)]
+    phases = codes[np.maximum(at, 0)]
     late = stamps_ns >= ends[np.maximum(at, 0)]
-    found[late] = PHASES.index(Phase.IDLE)
-    found[late & (at == len(ordered) - 1)] = PHASES.index(Phase.DRAIN)
-    found[at < 0] = PHASES.index(Phase.WARMUP)
-    return found
-
-
-_NULLS = {np.dtype(np.int64): NULL, np.dtype(np.uint32): UNKNOWN_USER}
+    phases[late] = PHASES.index(Phase.IDLE)
+    phases[late & (at == len(ordered) - 1)] = PHASES.index(Phase.DRAIN)
+    phases[at < 0] = PHASES.index(Phase.WARMUP)
+    return phases
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +93,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Rows of several parts in their common order; `part` says which part each row came from."""
+    """Rows of several parts in their common order; `part` is the index of the part of each row."""
 
     rows: NDArray[np.void]
     part: NDArray[np.int64]
@@ -124,13 +122,13 @@ def in_order(parts: Sequence[Part], table: str, rows_at_once: int) -> Iterator[C
         origin = np.searchsorted(begins, picked, side="right") - 1
         rows = np.empty(len(picked), dtype=parts[0].rows.dtype)
         for index in np.unique(origin):
-            mine = origin == index
-            rows[mine] = parts[index].rows[picked[mine] - begins[index]]
+            own = origin == index
+            rows[own] = parts[index].rows[picked[own] - begins[index]]
         yield Chunk(rows, origin)
 
 
 class Columns:
-    """Turns chunks of one table into Arrow tables of `schema`; labels get one code over all parts."""
+    """Converts chunks of one table into Arrow tables of `schema`; a label has the same code in all parts."""
 
     def __init__(self, schema: Arrow, parts: Sequence[Part], table: str, spans: Sequence[Span]) -> None:
         self._schema = schema
@@ -139,12 +137,15 @@ class Columns:
         self._spans = spans
 
     def arrow(self, chunk: Chunk) -> Arrow:
-        """Return one Arrow table with every column of the schema; what no stream tells is null."""
+        """Return one Arrow table with every column of the schema; a column that no stream has is null."""
         return pa.table([self._column(field, chunk) for field in self._schema], schema=self._schema)
 
     def _column(self, field: Arrow, chunk: Chunk) -> Arrow:
         if field.name == "phase":
-            return _coded(phase_codes(self._moments(chunk), self._spans), PHASES)
+            started: Ints = chunk.rows[self._start]
+            scheduled = "t_intended_ns" in (chunk.rows.dtype.names or ())
+            begins = began_ns(chunk.rows["t_intended_ns"], started) if scheduled else started
+            return _coded(phase_codes(begins, self._spans), PHASES)
         if field.name in self._parts[0].layout.constants:
             return self._constant(field, chunk)
         if field.name not in (chunk.rows.dtype.names or ()):
@@ -155,11 +156,6 @@ class Columns:
         missing = values == _NULLS[values.dtype] if values.dtype in _NULLS else None
         return pa.array(values, field.type, mask=missing if missing is not None and missing.any() else None)
 
-    def _moments(self, chunk: Chunk) -> NDArray[np.int64]:
-        started: NDArray[np.int64] = chunk.rows[self._start]
-        scheduled = "t_intended_ns" in (chunk.rows.dtype.names or ())
-        return began_ns(chunk.rows["t_intended_ns"], started) if scheduled else started
-
     def _constant(self, field: Arrow, chunk: Chunk) -> Arrow:
         values = [part.layout.constants[field.name] for part in self._parts]
         if field.type == CODED:
@@ -169,14 +165,14 @@ class Columns:
         return pa.array(np.array(values)[chunk.part], field.type)
 
     def _labelled(self, name: str, chunk: Chunk) -> Arrow:
-        """Translate each part's own codes; one without a label (nobody could tell, or damage) becomes null."""
+        """Translate the codes of each part; a code without a label (unknown, or damaged) becomes null."""
         labels = tuple(dict.fromkeys(label for part in self._parts for label in part.layout.labels[name]))
         codes = np.full(len(chunk.rows), -1, dtype=np.int32)
         for index in np.unique(chunk.part):
-            own = [labels.index(label) for label in self._parts[index].layout.labels[name]]
-            table = np.array([*own, -1], dtype=np.int32)
-            mine = chunk.part == index
-            codes[mine] = table[np.minimum(chunk.rows[name][mine], len(own))]
+            translated = [labels.index(label) for label in self._parts[index].layout.labels[name]]
+            table = np.array([*translated, -1], dtype=np.int32)
+            own = chunk.part == index
+            codes[own] = table[np.minimum(chunk.rows[name][own], len(translated))]
         return _coded(codes, labels)
 
 
@@ -186,12 +182,9 @@ def _coded(codes: NDArray[np.int32], labels: Sequence[str]) -> Arrow:
     return pa.DictionaryArray.from_arrays(indices, pa.array(labels, pa.string()))
 
 
-_ROWS_AT_ONCE = 65_536
-
-
 @dataclass(slots=True)
 class LineFile:
-    """One line stream; iterating gives its rows with the header's constants, and counts the torn lines."""
+    """One line stream; iteration yields its rows with the constants of its header, and counts torn lines."""
 
     path: Path
     torn: int = field(default=0, init=False)
@@ -201,21 +194,15 @@ class LineFile:
         self.torn = 0
         with self.path.open("rb") as stream:
             constants = dict(read_layout(stream).constants)
-            for line in stream:
-                row = _row(line)
-                if row is None:
-                    self.torn += 1
-                else:
+            for line in stream:  # cut off, by a kill or a full disk, it has no line's end
+                try:
+                    row = json.loads(line) if line.endswith(b"\n") else None
+                except ValueError:
+                    row = None
+                if isinstance(row, dict):
                     yield constants | row
-
-
-def _row(line: bytes) -> dict[str, Any] | None:
-    """Read one line; None if it was cut off, by a kill or a full disk."""
-    try:
-        row = json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) else None
+                else:
+                    self.torn += 1
 
 
 def sorted_table(schema: Arrow, files: Sequence[LineFile], table: str, spans: Sequence[Span]) -> Arrow:
@@ -225,26 +212,20 @@ def sorted_table(schema: Arrow, files: Sequence[LineFile], table: str, spans: Se
         return schema.empty_table()
     start = start_column(table)
     whole = pa.concat_tables(batches).unify_dictionaries().sort_by(start)
-    moments = _stamps(whole[start])
+    begins: Ints = whole[start].fill_null(NULL).to_numpy()
     if "t_intended_ns" in schema.names:
-        moments = began_ns(_stamps(whole["t_intended_ns"]), moments)
-    codes = phase_codes(moments, spans)
-    phase = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(PHASES, pa.string()))
+        begins = began_ns(whole["t_intended_ns"].fill_null(NULL).to_numpy(), begins)
+    phase = _coded(phase_codes(begins, spans), PHASES)
     return whole.set_column(schema.get_field_index("phase"), schema.field("phase"), phase)
-
-
-def _stamps(column: Arrow) -> Ints:
-    stamps: Ints = column.fill_null(NULL).to_numpy()
-    return stamps
 
 
 def _batches(schema: Arrow, file: LineFile) -> Iterator[Arrow]:
     rows = iter(file)
-    while some := list(islice(rows, _ROWS_AT_ONCE)):
-        yield pa.table([_column(column, some) for column in schema], schema=schema)
+    while batch := list(islice(rows, _ROWS_AT_ONCE)):
+        yield pa.table([_column_of_lines(column, batch) for column in schema], schema=schema)
 
 
-def _column(column: Arrow, rows: Sequence[dict[str, Any]]) -> Arrow:
+def _column_of_lines(column: Arrow, rows: Sequence[dict[str, Any]]) -> Arrow:
     values = [row.get(column.name) for row in rows]
     if column.name == "phase":
         values = [None] * len(rows)
