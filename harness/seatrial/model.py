@@ -1,6 +1,6 @@
-"""The values that the stages hand to each other; frozen, and named after the glossary.
+"""Frozen values that the stages of an experiment share: scenario, load, variant, stack, plan, span, note.
 
-Quantities carry their unit at the end of the name: `_s` seconds, `_ns` CLOCK_MONOTONIC nanoseconds, `_bytes`.
+A quantity's name ends with its unit: `_s` seconds, `_ns` nanoseconds of CLOCK_MONOTONIC, `_bytes`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from seatrial.wire.rates import Rate
 
 
 class Phase(StrEnum):
-    """Which part of a run something happened in; only the window is judged."""
+    """A part of a run; only the window is judged."""
 
     WARMUP = "warmup"
     WINDOW = "window"
@@ -35,9 +35,6 @@ class EngineName(StrEnum):
     ATTACH = "attach"
 
 
-# --- what was asked for ---
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontDoor:
     """The service and port that the load goes to."""
@@ -48,7 +45,7 @@ class FrontDoor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpProbe:
-    """A request through the front door: GET `path` has to answer `expect`, within `within_s`."""
+    """A request through the front door: GET `path` has to answer the status `expect` within `within_s`."""
 
     path: str
     expect: int
@@ -57,18 +54,18 @@ class HttpProbe:
 
 
 Probe = HttpProbe
-"""A probe of a stack that is coming up: the union of all kinds, told apart by `kind`; each has `within_s`."""
+"""A probe of a stack that is coming up: the union of all kinds, distinguished by `kind`; each has `within_s`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """How the stack is driven.
+    """How the stack is loaded.
 
     Closed model (`rate` is None): `users` at once, each with its own waits. Open model: arrivals at `rate`, served
-    by at most `users` at once; the schedule begins with the window, and until then its first rate holds.
+    by at most `users` at once; the schedule begins with the window, and its first rate is used until then.
     `warmup_s` is the length of the warm-up, or its limit if it lasts until latency is `stable`. `processes` share
-    users and rate. `pinning` (auto, on, off) says whether load and stack get cores of their own.
-    `parameters` become the locustfile's own options; without `user_classes` Locust runs every concrete one.
+    users and rate. With `pinning` (auto, on, off) load and stack get cores of their own. `parameters` become the
+    locustfile's own options; without `user_classes` Locust runs all concrete ones.
     """
 
     locustfile: Path
@@ -88,8 +85,8 @@ class Load:
 class Variant:
     """The stack with named changes: a Compose override, files that replace a mounted file, load parameters.
 
-    `files` maps a file of the stack folder to the file that takes its place, both absolute; `parameters` stand
-    above the load's own.
+    `files` maps a file of the stack folder to the file that replaces it, both absolute; `parameters` have
+    precedence over the load's own.
     """
 
     name: str
@@ -99,7 +96,7 @@ class Variant:
 
 
 class Design(StrEnum):
-    """How an experiment is made: a fresh stack for each run, or all variants up and loaded by turns."""
+    """How an experiment is conducted: a fresh stack for each run, or all variants up at once, loaded by turns."""
 
     RUNS = "runs"
     SLICES = "slices"
@@ -109,11 +106,11 @@ class Design(StrEnum):
 class Comparing:
     """How variants are to be compared; `design` None: slices where all variants fit in memory and latency gates.
 
-    `blocks` is the most that will be run, `time_s` the budget of time (None: only the blocks count). `variants`
-    are those compared with `base`; empty: all. A slice lasts `slice_s`, of which the first `settle_s` are not
-    judged; a block of slices has `slices` of them for each variant. `varies` names environment facts that may
-    differ from a stored experiment; then only what survives the difference is judged. `sides` is how many variants
-    the scenario sets against the base where, in a check of the machine, they are left out.
+    `blocks` is the largest number of blocks, `time_s` the budget of time (None: no limit). `variants` are those
+    compared with `base`; empty: all. A slice lasts `slice_s`, of which the first `settle_s` are not judged; a
+    block of slices has `slices` of them for each variant. `varies` names environment facts that may differ from a
+    stored experiment; then only what does not depend on them is judged. `sides` is, in a selfcheck, how many
+    variants the scenario compares with the base.
     """
 
     design: Design | None = None
@@ -130,9 +127,9 @@ class Comparing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One question, as its YAML file asks it, with every default filled in.
+    """The content of a scenario file, every default filled in.
 
-    Without a `front_door` the load has no URL of the stack's: its user model knows where it works.
+    Without a `front_door` the load gets no URL of the stack: its locustfile has to know its target.
     """
 
     name: str
@@ -155,7 +152,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """A planned look: after so many blocks verdicts are made, at the level `alpha` for the whole gate family."""
+    """A planned look: after this many blocks verdicts are made, at level `alpha` for the whole gate family."""
 
     blocks: int
     alpha: float
@@ -163,14 +160,14 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentPlan:
-    """What plan.json holds: all that was decided before anything started.
+    """The content of plan.json: what was decided before anything started.
 
-    `command` is the verb (run, compare, selfcheck, capacity); `blocks` the order of the variants in every block;
-    `resolved` the scenario as JSON values (`scenario.plan.resolved`), which a resumed experiment must still have.
-    `gate`, `budgets` in their languages. `against` is the folder of the stored experiment of which the variant
-    `stored` stands for the base, and then the base is in none of the blocks; `varies` are the environment facts
-    that may differ from it. `sides`, of a selfcheck: how many variants a comparison would set against the base.
-    `files` are the digests of what stack and load are made of, by name; empty in plans of older versions.
+    `command` is run, compare, selfcheck or capacity; `blocks` the order of the variants in every block; `resolved`
+    the scenario as JSON values (`scenario.plan.resolved`), which must be unchanged when the experiment is resumed.
+    `against` is the folder of a stored experiment whose variant `stored` is the base; then no block has the base.
+    `varies` are the environment facts that may differ from it. `sides` is, in a selfcheck, how many variants a
+    comparison would have beside the base. `files` are digests of the files of stack and load, by name; empty in
+    plans of older versions.
     """
 
     command: str
@@ -201,10 +198,8 @@ class ExperimentPlan:
     def variants(self) -> tuple[str, ...]:
         """All variants that occur, the base first."""
         names = dict.fromkeys(name for block in self.blocks for name in block)
-        return (*(name for name in names if name == self.base), *(name for name in names if name != self.base))
+        return tuple(sorted(names, key=lambda name: name != self.base))
 
-
-# --- what runs ---
 
 Say = Callable[[str], None]
 """Shows the user one line of progress."""
@@ -212,12 +207,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackSpec:
-    """What an engine needs to know of the stack that it brings up: one stack under one variant.
+    """What an engine needs to bring up one stack under one variant.
 
     `environment` holds the stack's settings and secrets; its values never reach a log. `work` is private to the
-    run and may be deleted with it. `port` is the published port that is wanted (0: as the Compose file says).
-    What is created counts as late `deadline_s` seconds after its creation. `cores` are the cores of this host that
-    the services are held to; empty: they may run on all. `built` says that the images are known to be there.
+    run and may be deleted with it. `port` is the port to publish (0: that of the Compose file). What is created
+    counts as left over `deadline_s` seconds after its creation. The services are pinned to these `cores`; empty:
+    they may run on all. `built` means that the images are known to exist.
     """
 
     run_id: str
@@ -237,13 +232,13 @@ class StackSpec:
 
     @property
     def folder(self) -> Path:
-        """The stack folder: relative paths of the Compose file start here."""
+        """The stack folder, to which paths in the Compose file are relative."""
         return self.compose_file.parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """One running service as an observer sees it: a container (`container`) or a process tree (`pid`)."""
+    """One running service, to be sampled: a container (`container`) or a process tree (`pid`)."""
 
     name: str
     container: str = ""
@@ -255,9 +250,8 @@ class Service:
 class Stack:
     """A stack that is up and ready.
 
-    `url` is where the load goes, `via` how it gets there (`container address`, `published port`, `loopback`);
-    `public_url` is for people; all three are empty without a front door. `addresses` are all addresses that belong
-    to the stack.
+    `url` is the target of the load, `via` its route (`container address`, `published port`, `loopback`);
+    `public_url` is for people; all three are empty without a front door. `addresses` are all of the stack's own.
     """
 
     engine: EngineName
@@ -273,10 +267,7 @@ class Stack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """What the sampler is to read.
-
-    `kind` is `container`, `tree` (a process and its descendants), `host` or `sampler` (itself).
-    """
+    """A target of the sampler; `kind`: container, tree (a process and its descendants), host, or sampler."""
 
     service: str
     kind: str
@@ -285,7 +276,7 @@ class Watch:
 
 
 class Spawn(Protocol):
-    """Starts a child in a process group of its own, known to the watchdog; stage code never calls Popen itself."""
+    """Starts a child in a process group of its own, known to the watchdog; used instead of Popen."""
 
     def __call__(
         self,
@@ -301,19 +292,15 @@ class Spawn(Protocol):
         ...
 
 
-# --- what was done ---
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSecond:
     """Counts and health of one second of the load, summed over its processes.
 
     The first process reported its second at `t_least_ns`, the last one at `t_ns`. `latency` holds the successes of
-    all endpoints by bucket (`wire.buckets`), `by_endpoint` those of each, `failures` the failures of each;
-    `details` the numbers that flows reported, by flow, key and bucket.
-    `arrivals_took_ns` sums, over the arrivals that were completed, the time from when they were due to their ends.
-    `cpu_fraction` is that of the busiest process, lags and slip are those of the latest. None where no process
-    knows it, as `in_flight` where requests are recorded from Locust's own events.
+    all endpoints by bucket (`wire.histogram`), `by_endpoint` those of each, `failures` the failures of each;
+    `details` the numbers that flows reported, by flow, key and bucket. `arrivals_took_ns` sums, over the completed
+    arrivals, the time from their due time to their end. `cpu_fraction`, lags and slip are those of the worst
+    process. None means unknown, as `in_flight` where requests come from Locust's own events.
     """
 
     t_ns: int
@@ -364,7 +351,7 @@ class Span:
 
 
 class NoteKind(StrEnum):
-    """The closed set of warnings; each is informative, invalidates the run, or keeps it out of comparisons."""
+    """All kinds of warnings: some only inform, some invalidate the run, some keep it out of comparisons."""
 
     TASK_EXCEPTION = "task exception"
     NO_REQUESTS = "no requests"
@@ -413,7 +400,7 @@ INVALIDATING = frozenset(
     }
 )
 DISTURBED = frozenset({NoteKind.FOREIGN_CPU, NoteKind.STOLEN_CPU, NoteKind.LOAD_THROTTLED})
-"""What others did to a run: a single one is shown with the warning, a comparison leaves its block out."""
+"""Disturbances from outside: a run with one is shown with the warning, a comparison leaves its block out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -430,5 +417,5 @@ class Note:
 
     @property
     def disqualifies(self) -> bool:
-        """Whether nothing may be set against the run because of this."""
+        """Whether the run can't be compared because of this."""
         return self.invalidates or self.kind in DISTURBED

@@ -47,7 +47,7 @@ MISTAKES = {
     "budgets: [failures within 1% of base, failures within 2% of base]": "5: budgets: failures within a share of base "
     "stands twice",
     "stop_when: [failures < 1%]": "5: stop_when: 'failures < 1%' would end a run that is well: failures > 1% is expected",
-    "compare: {variants: []}": "5: compare.variants names none; there are: base; left out it means all",
+    "compare: {variants: []}": "5: compare.variants names none; there are: base; without the key all are compared",
     "variants: {a: {compose: {x-a: 1}}}\ncompare: {variants: [a, a]}": "6: compare.variants: a stands twice",
     "grid: {one: {}}": "5: the axis 'one' has no level, so the grid makes no variant",
     "budgets: [failures > 1%]": "5: budgets: 'failures > 1%' would be broken by a good result: failures < 1% is expected",

@@ -1,1 +1,1 @@
-"""The run folder: streams while a run lasts, sealed tables afterwards, and how to read them back."""
+"""The run folder: streams while a run lasts, sealed tables afterwards, and reading them back."""

@@ -1,1 +1,1 @@
-"""From a YAML file to frozen values, all problems at once; and from a scenario to its trials. Starts nothing."""
+"""Scenarios: reading and checking a YAML file, and planning its experiment. Nothing here starts anything."""

@@ -1,11 +1,9 @@
-"""Rules of a scenario beyond its grammar: load, grid, names, gate, budgets, stop rules."""
+"""Semantic checks of a scenario beyond its grammar: load, grid, names, gate, budgets and stop rules."""
 
 from __future__ import annotations
 
-import difflib
 import itertools
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -17,26 +15,91 @@ from seatrial.measure.metric import Kind, Metric
 from seatrial.model import Comparing, Design, Load
 from seatrial.scenario.grammar import POOL_USERS, CompareText, LoadText, RateFile, StableText
 from seatrial.scenario.problems import Problem
+from seatrial.scenario.source import YamlPlace, did_you_mean
 from seatrial.wire import rates
 from seatrial.wire.rates import Rate, Stretch
 
 _OF_SERVICE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})
 _LIVE = frozenset({Kind.LATENCY, Kind.FAILURES, Kind.THROUGHPUT, Kind.DETAIL})
+MOST_VARIANTS = 30
+"""More can't be compared in a realistic budget of time, and Holm's correction grows with each."""
+GridLevel = Mapping[str, Any]
+VariantGrid = Mapping[str, Mapping[str, GridLevel]]
+BASE = "base"
+RESERVED_VARIANTS = {
+    "again": "seatrial selfcheck gives this name to the base when it runs a second time",
+    "stored": "seatrial compare --against gives this name to the stored base",
+}
+"""Names that Seatrial gives to variants itself, and when."""
 
 
-def rule_problems(values: Mapping[str, Any], services: Sequence[str] | None) -> Iterator[Problem]:
-    """Yield what is wrong, as far as it can be read; `services` are those of the stack, None: unknown."""
-    yield from _of_list(values, "gate", lambda text: _of_metric(metric.parse(text), services))
-    yield from _of_list(values, "budgets", lambda text: _limited(text, services))
-    yield from _of_list(values, "stop_when", lambda text: _stops(text, services))
+def comparing_of(text: CompareText) -> Comparing:
+    """Return the values of `compare`."""
+    return Comparing(
+        design=None if text.design == "auto" else Design(text.design),
+        blocks=text.blocks,
+        base=text.base,
+        variants=text.variants,
+        time_s=text.time,
+        slice_s=text.slice,
+        settle_s=text.settle,
+        slices=text.slices,
+        varies=text.varies,
+    )
+
+
+def load_of(text: LoadText, locustfile: Path, folder: Path) -> Load:
+    """Return the values of `load`; a rate's file is in `folder`."""
+    warmup = text.warmup
+    return Load(
+        locustfile=locustfile,
+        user_classes=text.user_classes,
+        users=text.users,
+        rate=_rate(text, folder),
+        warmup_s=warmup.at_most if isinstance(warmup, StableText) else warmup,
+        stable=isinstance(warmup, StableText),
+        duration_s=text.duration,
+        drain_s=text.drain,
+        processes=text.processes,
+        pinning=text.pinning,
+        parameters=text.parameters,
+    )
+
+
+def compare_problems(values: Mapping[str, Any], services: Sequence[str] | None) -> Iterator[Problem]:
+    """Yield the problems of gate, budgets, stop rules, variants, grid and `compare`, as far as they can be read.
+
+    `services` are those of the stack; None: unknown.
+    """
+    yield from _of_list(values, "gate", lambda text: _metric_text(metric.parse(text), services))
+    yield from _of_list(values, "budgets", lambda text: _budget_text(text, services))
+    yield from _of_list(values, "stop_when", lambda text: _stop_rule_text(text, services))
     gate = values.get("gate")
     if isinstance(gate, list) and len(gate) > MOST_GATED:
         text = f"gate has {len(gate)} metrics: at most {MOST_GATED} can be distinguished from chance"
         yield Problem(("gate", MOST_GATED), text, "what is not gated is still shown")
+    yield from _of_grid(values)
+    yield from _of_compare(values)
+
+
+def load_problems(load: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
+    """Yield what is wrong between the keys of `load`, or with a rate's file, as far as its values can be read."""
+    if "arrivals" in load and "rate" not in load:
+        yield Problem(("load", "arrivals"), "load.arrivals is the spacing of a rate, but there is no load.rate")
+    users, processes = load.get("users", POOL_USERS if "rate" in load else None), load.get("processes")
+    if isinstance(users, int) and isinstance(processes, int) and 1 <= users < processes:
+        text = f"load.processes is {processes}, but there are only {users} users: each process needs one"
+        yield Problem(("load", "processes"), text, f"users: {processes}, or more")
+    rate = load.get("rate")
+    file = rate.get("file") if isinstance(rate, dict) else None
+    if isinstance(file, str) and file:
+        problem = _rate_file_problem(folder / file, file)
+        if problem:
+            yield Problem(("load", "rate", "file"), problem)
 
 
 def _of_list(values: Mapping[str, Any], key: str, read: Callable[[str], str]) -> Iterator[Problem]:
-    """Yield what is wrong with the items of a list; `read` returns the canonical text of one, or ValueError."""
+    """Yield what is wrong with a list's items; `read` returns the canonical text of one, or raises ValueError."""
     texts: set[str] = set()
     items = values.get(key)
     for index, item in enumerate(items if isinstance(items, list) else ()):
@@ -52,20 +115,20 @@ def _of_list(values: Mapping[str, Any], key: str, read: Callable[[str], str]) ->
         texts.add(canonical)
 
 
-def _limited(text: str, services: Sequence[str] | None) -> str:
+def _budget_text(text: str, services: Sequence[str] | None) -> str:
     """Read a budget; a metric may have one of each kind: a limit, and a share of the base."""
     budget = budgets.parse(text)
-    canonical = _of_metric(budget.metric, services)
+    canonical = _metric_text(budget.metric, services)
     return canonical if budget.within is None else f"{canonical} within a share of base"
 
 
-def _of_metric(read: Metric, services: Sequence[str] | None) -> str:
-    if read.kind in _OF_SERVICE and read.of is not None:
-        _check_service(read.of, services)
-    return read.text
+def _metric_text(parsed: Metric, services: Sequence[str] | None) -> str:
+    if parsed.kind in _OF_SERVICE and parsed.of is not None:
+        _check_service(parsed.of, services)
+    return parsed.text
 
 
-def _stops(text: str, services: Sequence[str] | None) -> str:
+def _stop_rule_text(text: str, services: Sequence[str] | None) -> str:
     rule = stop_rules.parse(text)
     if rule.metric is not None and rule.metric.kind not in _LIVE:
         known = "latency, failures, details of flows and memory are"
@@ -82,15 +145,8 @@ def _stops(text: str, services: Sequence[str] | None) -> str:
 def _check_service(service: str, services: Sequence[str] | None) -> None:
     if services is None or service in services:
         return
-    close = difflib.get_close_matches(service, services, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"its services: {', '.join(services)}"
+    hint = did_you_mean(service, services) or f"its services: {', '.join(services)}"
     raise ValueError(f"the stack has no service {service!r}; {hint}")
-
-
-MOST_VARIANTS = 30
-"""More can't be compared in a realistic budget of time, and Holm's correction grows with each."""
-GridLevel = Mapping[str, Any]
-VariantGrid = Mapping[str, Mapping[str, GridLevel]]
 
 
 def combinations(grid: VariantGrid) -> dict[str, dict[str, Any]]:
@@ -107,27 +163,31 @@ def combinations(grid: VariantGrid) -> dict[str, dict[str, Any]]:
     return combined
 
 
+def changes(level: Mapping[str, Any]) -> bool:
+    """Return whether a level, or a variant, as it is written changes anything."""
+    return any(changes(value) if isinstance(value, dict) else True for value in level.values())
+
+
 def grid_problems(grid: VariantGrid) -> Iterator[Problem]:
     """Yield what is wrong: an axis without levels, too many combinations, or two axes that set the same value."""
     for name, axis in grid.items():
         if not axis:
             yield Problem(("grid", name), f"the axis {name!r} has no level, so the grid makes no variant")
-    count = math.prod(map(len, grid.values()))
+    count = prod(map(len, grid.values()))
     if count > MOST_VARIANTS:
         yield Problem(("grid",), f"{count} combinations; at most {MOST_VARIANTS} can be compared")
     places = {
         axis: {place for level in levels.values() for place in _leaves(level)} for axis, levels in grid.items()
     }
-    for one, other in itertools.combinations(places, 2):
-        for place in sorted(places[one] & places[other]):
-            yield Problem(("grid", other), f"the axes {one!r} and {other!r} both set {'.'.join(place)}")
+    for first, second in itertools.combinations(places, 2):
+        for place in sorted(places[first] & places[second]):
+            yield Problem(("grid", second), f"the axes {first!r} and {second!r} both set {'.'.join(place)}")
 
 
 def _merge(into: dict[str, Any], level: Mapping[str, Any]) -> None:
     for key, value in level.items():
         if isinstance(value, Mapping):
-            node = into.setdefault(key, {})
-            _merge(node, value)
+            _merge(into.setdefault(key, {}), value)
         else:
             into[key] = value
 
@@ -140,59 +200,24 @@ def _leaves(level: Mapping[str, Any], at: tuple[str, ...] = ()) -> Iterator[tupl
             yield (*at, str(key))
 
 
-BASE = "base"
-RESERVED_VARIANTS = {
-    "again": "seatrial selfcheck gives this name to the base when it runs a second time",
-    "stored": "seatrial compare --against gives this name to the stored base",
-}
-"""Names that Seatrial gives to variants itself, and when."""
-
-
-def compare_meaning(text: CompareText) -> Comparing:
-    """Return the values of `compare`."""
-    return Comparing(
-        design=None if text.design == "auto" else Design(text.design),
-        blocks=text.blocks,
-        base=text.base,
-        variants=text.variants,
-        time_s=text.time,
-        slice_s=text.slice,
-        settle_s=text.settle,
-        slices=text.slices,
-        varies=text.varies,
-    )
-
-
-def compare_problems(values: Mapping[str, Any], services: Sequence[str] | None) -> Iterator[Problem]:
-    """Yield what is wrong, as far as it can be read; `services` are those of the stack, None: unknown."""
-    yield from rule_problems(values, services)
-    yield from _of_grid(values)
-    yield from _of_compare(values)
-
-
 def _of_grid(values: Mapping[str, Any]) -> Iterator[Problem]:
     axes: Any = values.get("grid")
     listed = values.get("variants")
     of_axes = list(grid_problems(axes)) if _readable(axes) else []
     yield from of_axes
     taken = {BASE, *(listed if isinstance(listed, dict) else ())}
-    yield from _of_names(("variants", str(name)) for name in taken)
-    yield from _of_names(("grid", name) for name in _combined(axes))
-    for name in _combined(axes):
+    combined = _combined(axes)
+    places: list[tuple[YamlPlace, str]] = [(("variants", str(name)), str(name)) for name in taken]
+    for place, name in places + [(("grid",), name) for name in combined]:
+        if name in RESERVED_VARIANTS:
+            yield Problem(place, f"a variant can't be named {name!r}: {RESERVED_VARIANTS[name]}")
+    for name in combined:
         if name in taken:
             yield Problem(("grid",), f"the grid makes a variant {name!r}, and there is one already")
     count = len(variant_names(values))
     if count > MOST_VARIANTS and not of_axes:
         place = ("variants",) if isinstance(listed, dict) else ("grid",)
         yield Problem(place, f"{count} variants with the base: at most {MOST_VARIANTS} can be compared")
-
-
-def _of_names(places: Iterable[tuple[str, str]]) -> Iterator[Problem]:
-    """Yield which variants have a name that is reserved; for those of a grid the place is the grid."""
-    for key, name in places:
-        if name in RESERVED_VARIANTS:
-            place = (key,) if key == "grid" else (key, name)
-            yield Problem(place, f"a variant can't be named {name!r}: {RESERVED_VARIANTS[name]}")
 
 
 def _readable(axes: object) -> bool:
@@ -210,11 +235,6 @@ def _combined(axes: Any) -> list[str]:  # noqa: ANN401  (any YAML value)
     return [name for name, level in combinations(axes).items() if changes(level)]
 
 
-def changes(level: Mapping[str, Any]) -> bool:
-    """Return whether a level, or a variant, as it is written changes anything."""
-    return any(changes(value) if isinstance(value, dict) else True for value in level.values())
-
-
 def _of_compare(values: Mapping[str, Any]) -> Iterator[Problem]:
     compare = values.get("compare")
     if not isinstance(compare, dict):
@@ -222,7 +242,7 @@ def _of_compare(values: Mapping[str, Any]) -> Iterator[Problem]:
     known = variant_names(values)
     base, names = compare.get("base"), compare.get("variants")
     if isinstance(base, str) and base not in known:
-        yield Problem(("compare", "base"), f"there is no variant {base!r}", _meant(base, known))
+        yield Problem(("compare", "base"), f"there is no variant {base!r}", _suggestion(base, known))
     if isinstance(names, list):
         yield from _of_compared(names, known)
     try:
@@ -237,12 +257,11 @@ def _of_compare(values: Mapping[str, Any]) -> Iterator[Problem]:
 def _of_compared(names: Sequence[object], known: Sequence[str]) -> Iterator[Problem]:
     place = ("compare", "variants")
     if not names:
-        yield Problem(
-            place, "compare.variants names none", f"there are: {', '.join(known)}; left out it means all"
-        )
+        hint = f"there are: {', '.join(known)}; without the key all are compared"
+        yield Problem(place, "compare.variants names none", hint)
     for index, name in enumerate(names):
         if isinstance(name, str) and name not in known:
-            yield Problem((*place, index), f"there is no variant {name!r}", _meant(name, known))
+            yield Problem((*place, index), f"there is no variant {name!r}", _suggestion(name, known))
         elif name in names[:index]:
             yield Problem((*place, index), f"compare.variants: {name} stands twice")
 
@@ -250,63 +269,12 @@ def _of_compared(names: Sequence[object], known: Sequence[str]) -> Iterator[Prob
 def variant_names(values: Mapping[str, Any]) -> list[str]:
     """Return the names of all variants that the raw values of a scenario make."""
     listed = values.get("variants")
-    named = [str(one) for one in listed] if isinstance(listed, dict) else []
+    named = [str(name) for name in listed] if isinstance(listed, dict) else []
     return list(dict.fromkeys([BASE, *named, *_combined(values.get("grid"))]))
 
 
-def _meant(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"there are: {', '.join(known)}"
-
-
-def load_meaning(text: LoadText, locustfile: Path, folder: Path) -> Load:
-    """Return the load; a rate's file is in `folder`."""
-    warmup = text.warmup
-    return Load(
-        locustfile=locustfile,
-        user_classes=text.user_classes,
-        users=text.users,
-        rate=_rate(text, folder),
-        warmup_s=warmup.at_most if isinstance(warmup, StableText) else warmup,
-        stable=isinstance(warmup, StableText),
-        duration_s=text.duration,
-        drain_s=text.drain,
-        processes=text.processes,
-        pinning=text.pinning,
-        parameters=text.parameters,
-    )
-
-
-def load_problems(load: Mapping[str, Any], folder: Path) -> Iterator[Problem]:
-    """Yield what is wrong between the keys of `load`, or with a rate's file, as far as its values can be read."""
-    if "arrivals" in load and "rate" not in load:
-        yield Problem(("load", "arrivals"), "load.arrivals is the spacing of a rate, but there is no load.rate")
-    users, processes = load.get("users", POOL_USERS if "rate" in load else None), load.get("processes")
-    if isinstance(users, int) and isinstance(processes, int) and 1 <= users < processes:
-        text = f"load.processes is {processes}, but there are only {users} users: each process needs one"
-        yield Problem(("load", "processes"), text, f"users: {processes}, or more")
-    rate = load.get("rate")
-    file = rate.get("file") if isinstance(rate, dict) else None
-    if isinstance(file, str) and file:
-        yield from (Problem(("load", "rate", "file"), text) for text in _of_file(folder / file, file))
-
-
-def _of_file(path: Path, name: str) -> Iterator[str]:
-    try:
-        _steps(path)
-    except FileNotFoundError:
-        yield f"there is no file {name!r} beside the scenario"
-    except OSError as error:
-        yield f"{name!r} can't be read: {error.strerror}"
-    except UnicodeDecodeError:
-        yield f"{name!r} is not text"
-    except ValueError as error:
-        yield f"{name!r} is no schedule of rates: {error}"
-
-
-def _steps(path: Path) -> tuple[Stretch, ...]:
-    with path.open(encoding=rates.ENCODING, newline="") as lines:
-        return rates.parse_lines(lines)
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    return did_you_mean(name, known) or f"there are: {', '.join(known)}"
 
 
 def _rate(text: LoadText, folder: Path) -> Rate | None:
@@ -315,8 +283,27 @@ def _rate(text: LoadText, folder: Path) -> Rate | None:
         case None:
             return None
         case RateFile():
-            return Rate(_steps(folder / text.rate.file), poisson)
+            return Rate(_file_stretches(folder / text.rate.file), poisson)
         case str():
             return Rate(rates.parse(text.rate), poisson)
         case _:
             return Rate(rates.parse(", ".join(text.rate)), poisson)
+
+
+def _rate_file_problem(path: Path, name: str) -> str:
+    try:
+        _file_stretches(path)
+    except FileNotFoundError:
+        return f"there is no file {name!r} beside the scenario"
+    except OSError as error:
+        return f"{name!r} can't be read: {error.strerror}"
+    except UnicodeDecodeError:
+        return f"{name!r} is not text"
+    except ValueError as error:
+        return f"{name!r} is no schedule of rates: {error}"
+    return ""
+
+
+def _file_stretches(path: Path) -> tuple[Stretch, ...]:
+    with path.open(encoding=rates.ENCODING, newline="") as lines:
+        return rates.parse_lines(lines)

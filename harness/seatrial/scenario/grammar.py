@@ -1,4 +1,4 @@
-"""The pydantic models of a scenario file, and its JSON Schema."""
+"""Grammar of a scenario file: its pydantic models, and the JSON Schema made of them."""
 
 from __future__ import annotations
 
@@ -106,14 +106,6 @@ def _whole(parts: tuple[str, ...]) -> tuple[str, ...]:
     return parts
 
 
-def _rate_form(value: object) -> str:
-    return "[file]" if isinstance(value, dict) else "[list]" if isinstance(value, list | tuple) else "[text]"
-
-
-def _warmup_form(value: object) -> str:
-    return "[until]" if isinstance(value, dict) else "[time]"
-
-
 def _pinning(value: object) -> object:
     """Return `on` and `off`, which YAML 1.1 reads as flags, as words."""
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
@@ -129,10 +121,15 @@ RateValue = Annotated[
         Tag("[list]"),
     ]
     | Annotated[RateFile, Tag("[file]")],
-    Discriminator(_rate_form),
+    Discriminator(
+        lambda value: (
+            "[file]" if isinstance(value, dict) else "[list]" if isinstance(value, list | tuple) else "[text]"
+        )
+    ),
 ]
 WarmupValue = Annotated[
-    Annotated[Duration, Tag("[time]")] | Annotated[StableText, Tag("[until]")], Discriminator(_warmup_form)
+    Annotated[Duration, Tag("[time]")] | Annotated[StableText, Tag("[until]")],
+    Discriminator(lambda value: "[until]" if isinstance(value, dict) else "[time]"),
 ]
 PinningText = Annotated[
     Literal["auto", "on", "off"],
@@ -148,7 +145,7 @@ def _either_users_or_rate(schema: dict[str, Any]) -> None:
 
 
 class LoadText(Grammar):
-    """The load; `parameters` are text already (`plain_values`)."""
+    """The load; `parameters` are text already (`source.read_document`)."""
 
     model_config = ConfigDict(json_schema_extra=_either_users_or_rate)
 

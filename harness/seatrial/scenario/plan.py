@@ -1,8 +1,8 @@
-"""A scenario to an experiment plan: block order, planned looks, design, resolved values."""
+"""Planning an experiment from a scenario: order of blocks, looks, choice of a design, resolved values."""
 
 from __future__ import annotations
 
-import difflib
+import json
 import math
 import random
 import re
@@ -17,91 +17,71 @@ from seatrial.measure import metric
 from seatrial.measure.metric import Kind
 from seatrial.model import Comparing, Design, ExperimentPlan, Load, Look, Scenario, Variant
 from seatrial.scenario import reading
+from seatrial.scenario.source import did_you_mean
 from seatrial.wire.rates import Rate
+
+AGAIN = "again"
+"""The name of the base's second run in a selfcheck."""
+STORED = "stored"
+"""The name of the base where stored runs take its place."""
+_NOT_COMPARED = {"path", "compose_file", "files"}
+"""A resumed scenario may lie elsewhere: a checkout may have been moved. Older plans have digests in `files`."""
+SERVICE_BYTES = 256 << 20
+"""Planned for a service without a limit; those of the shipped stacks use 5 to 120 MiB."""
+LOAD_BYTES = 200 << 20
+"""Planned for one variant's load process and sampler: they use 90 and 40 MiB."""
+SPARE = 0.8
+"""The share of the free memory that may be planned for."""
+_SIZE = re.compile(r"\A\s*(\d+(?:\.\d+)?)\s*(?:([bkmg])b?)?\s*\Z", re.IGNORECASE)
+_POWERS = {"b": 0, "k": 1, "m": 2, "g": 3}
 
 
 def variant_of(scenario: Scenario, name: str) -> Variant:
     """Return the variant of this name; UsageError if the scenario has none."""
     if name not in scenario.variants:
-        close = difflib.get_close_matches(name, scenario.variants, n=1)
         raise UsageError(
             f"the scenario has no variant {name!r}",
             where=str(scenario.path),
             expected=f"one of: {', '.join(scenario.variants)}",
-            hint=f"did you mean {close[0]}?" if close else "",
+            hint=did_you_mean(name, scenario.variants),
         )
     return scenario.variants[name]
 
 
 def resolved(scenario: Scenario) -> dict[str, Any]:
     """Return the scenario as JSON values, every default filled in, quantities with their unit in the name."""
-    load = scenario.load
-    return {
-        "name": scenario.name,
-        "path": str(scenario.path),
-        "question": scenario.question,
-        "compose_file": str(scenario.compose_file),
-        "front_door": scenario.front_door and asdict(scenario.front_door),
-        "ready": [{"path": p.path, "expect": p.expect, "within_s": p.within_s} for p in scenario.ready],
-        "seed": list(scenario.seed),
-        "secrets": list(scenario.secrets),
-        "tiers": dict(scenario.tiers),
-        "load": {
-            "locustfile": str(load.locustfile),
-            "user_classes": list(load.user_classes),
-            "users": load.users,
-            "rate": None if load.rate is None else _rate(load.rate),
-            "processes": load.processes,
-            "pinning": load.pinning,
-            "warmup_s": load.warmup_s,
-            "stable": load.stable,
-            "duration_s": load.duration_s,
-            "drain_s": load.drain_s,
-            "parameters": dict(load.parameters),
-        },
-        "variants": {name: _variant(v, scenario.compose_file.parent) for name, v in scenario.variants.items()},
-        "allow_hosts": list(scenario.allow_hosts),
-        "gate": list(scenario.gate),
-        "budgets": list(scenario.budgets),
-        "stop_when": list(scenario.stop_when),
-        "compare": _comparing(scenario.comparing),
+    values = asdict(scenario)
+    values["ready"] = [{"path": p.path, "expect": p.expect, "within_s": p.within_s} for p in scenario.ready]
+    values["load"]["rate"] = None if scenario.load.rate is None else _rate(scenario.load.rate)
+    values["variants"] = {
+        name: _variant(variant, scenario.compose_file.parent) for name, variant in scenario.variants.items()
     }
-
-
-def _comparing(comparing: Comparing) -> dict[str, Any]:
-    return {
-        "design": None if comparing.design is None else comparing.design.value,
-        "blocks": comparing.blocks,
-        "base": comparing.base,
-        "variants": list(comparing.variants),
-        "time_s": comparing.time_s,
-        "slice_s": comparing.slice_s,
-        "settle_s": comparing.settle_s,
-        "slices": comparing.slices,
-        "varies": list(comparing.varies),
-    }
+    values["compare"] = values.pop("comparing")
+    del values["compare"]["sides"]
+    as_stored: dict[str, Any] = json.loads(json.dumps(values, default=str))
+    return as_stored
 
 
 def _rate(rate: Rate) -> dict[str, Any]:
-    """Return a schedule as people write it, and as numbers: null lasts for ever."""
+    """Return a schedule as people write it, and as numbers; null is a stretch without an end."""
     stretches = [
-        [one.lasts_s if math.isfinite(one.lasts_s) else None, one.begin_per_s, one.end_per_s]
-        for one in rate.stretches
+        [stretch.lasts_s if math.isfinite(stretch.lasts_s) else None, stretch.begin_per_s, stretch.end_per_s]
+        for stretch in rate.stretches
     ]
     return {"text": rate.text(), "poisson": rate.poisson, "stretches": stretches}
 
 
 def _variant(variant: Variant, folder: Path) -> dict[str, Any]:
     files = {str(old.relative_to(folder)): str(new.relative_to(folder)) for old, new in variant.files.items()}
-    changed = {"compose": dict(variant.compose), "files": files}
-    return {**changed, "load": {"parameters": dict(variant.parameters)}} if variant.parameters else changed
+    changed = {"compose": variant.compose, "files": files}
+    return {**changed, "load": {"parameters": variant.parameters}} if variant.parameters else changed
 
 
 def block_orders(variants: Sequence[str], blocks: int, seed: int) -> tuple[tuple[str, ...], ...]:
     """Return the order of every block: random, and balanced over each group of as many blocks as variants.
 
-    Within such a group every variant stands in every position once (a random Latin square), so that what an order
-    does (a warm page cache, a host that slows down) falls on all variants alike. The same seed gives the same
+    Within such a group every variant is in every position once (a random Latin square), so that effects of the
+    order (a warm page cache, a host that slows down) are the same for all variants. The same seed gives the same
     orders, and more blocks begin with the same ones.
     """
     rng = random.Random(seed)  # noqa: S311  (an order of runs)
@@ -115,27 +95,19 @@ def block_orders(variants: Sequence[str], blocks: int, seed: int) -> tuple[tuple
 
 
 def slice_turns(variants: Sequence[str], count: int, seed: int) -> tuple[str, ...]:
-    """Return whose turn each slice is: every round has each variant once, in a random order of its own."""
+    """Return the variant of each slice: every round has each variant once, in a random order of its own."""
     rng = random.Random(seed)  # noqa: S311  (an order of slices)
     slices: list[str] = []
     for _ in range(count):
-        round_ = list(variants)
-        rng.shuffle(round_)
-        slices += round_
+        turns = list(variants)
+        rng.shuffle(turns)
+        slices += turns
     return tuple(slices)
-
-
-AGAIN = "again"
-"""The base under another name, in a check of a machine."""
-STORED = "stored"
-"""The name of the base where stored runs stand for it."""
-_NOT_COMPARED = {"path", "compose_file", "files"}
-"""The place of a scenario may change: a checkout may have been moved. Older plans have digests under `files`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselinePlan:
-    """The stored experiment that stands for the base: its folder, the variant, and how many blocks there are."""
+    """The stored experiment that takes the base's place: its folder, the variant, and its number of blocks."""
 
     folder: str
     variant: str
@@ -147,21 +119,22 @@ def comparison_plan(
 ) -> ExperimentPlan:
     """Plan a comparison; UsageError for one without a difference to find, or without time for a block.
 
-    Against a baseline the named variants run, else the base as it is now, in as many blocks as are stored.
+    Against a baseline the named variants run, or without any the base as it is now, in at most as many blocks as
+    are stored.
     """
     comparing = scenario.comparing
     names = reading.named_variants(scenario) if against is None else comparing.variants or (comparing.base,)
     blocks = comparing.blocks if against is None else min(comparing.blocks, against.blocks)
     variants = names if against is not None else (comparing.base, *names)
-    reading.refuse_equals(scenario, variants)
-    reading.refuse_short(scenario, len(variants), design)
-    made = replace(
-        _plan("compare", scenario, variants, blocks, design, seed=seed, shared_cores=shared_cores),
-        looks=comparisons.planned(blocks),
+    reading.refuse_equal_variants(scenario, variants)
+    reading.refuse_short_time(scenario, len(variants), design)
+    plan = _plan(
+        "compare", scenario, block_orders(variants, blocks, seed), design, seed=seed, shared_cores=shared_cores
     )
+    plan = replace(plan, looks=comparisons.planned(blocks))
     if against is None:
-        return made
-    return replace(made, base=STORED, against=against.folder, stored=against.variant, varies=comparing.varies)
+        return plan
+    return replace(plan, base=STORED, against=against.folder, stored=against.variant, varies=comparing.varies)
 
 
 def selfcheck_plan(
@@ -169,14 +142,14 @@ def selfcheck_plan(
 ) -> ExperimentPlan:
     """Plan the base against itself: one look, at the end; UsageError if no block fits in the budget of time."""
     base, blocks = scenario.comparing.base, scenario.comparing.blocks
-    reading.refuse_short(scenario, len((base, AGAIN)), design)
-    made = _plan("selfcheck", scenario, (base, AGAIN), blocks, design, seed=seed, shared_cores=shared_cores)
-    last = Look(blocks=blocks, alpha=made.alpha)
-    return replace(made, looks=(last,), sides=scenario.comparing.sides)
+    reading.refuse_short_time(scenario, len((base, AGAIN)), design)
+    orders = block_orders((base, AGAIN), blocks, seed)
+    plan = _plan("selfcheck", scenario, orders, design, seed=seed, shared_cores=shared_cores)
+    return replace(plan, looks=(Look(blocks=blocks, alpha=plan.alpha),), sides=scenario.comparing.sides)
 
 
 def with_again(scenario: Scenario) -> Scenario:
-    """Return the scenario with its base a second time, under the name `again`, and the number of the others."""
+    """Return the scenario with only its base, twice, the second time as `again`, and the number of the others."""
     base = scenario.variants[scenario.comparing.base]
     others = {*(scenario.comparing.variants or scenario.variants)} - {base.name}
     variants = {base.name: base, AGAIN: replace(base, name=AGAIN)}
@@ -191,19 +164,18 @@ def differing_values(there: Mapping[str, Any], here: Mapping[str, Any], at: str 
         if not at and key in _NOT_COMPARED:
             continue
         place = f"{at}.{key}" if at else key
-        one, other = there.get(key), here.get(key)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            lines += differing_values(one, other, place)
-        elif one != other:
-            lines.append(f"{place}: {one!r} then, {other!r} now")
+        then, now = there.get(key), here.get(key)
+        if isinstance(then, Mapping) and isinstance(now, Mapping):
+            lines += differing_values(then, now, place)
+        elif then != now:
+            lines.append(f"{place}: {then!r} then, {now!r} now")
     return lines
 
 
 def _plan(
     command: str,
     scenario: Scenario,
-    variants: tuple[str, ...],
-    blocks: int,
+    blocks: tuple[tuple[str, ...], ...],
     design: Design,
     *,
     seed: int,
@@ -215,7 +187,7 @@ def _plan(
         scenario=scenario.name,
         question=scenario.question,
         seed=seed,
-        blocks=block_orders(variants, blocks, seed),
+        blocks=blocks,
         base=comparing.base,
         design=design,
         gate=scenario.gate,
@@ -229,26 +201,16 @@ def _plan(
     )
 
 
-SERVICE_BYTES = 256 << 20
-"""Planned for a service without a limit; those of the shipped stacks hold 5 to 120 MiB."""
-LOAD_BYTES = 200 << 20
-"""Planned for one variant's load process and sampler: they hold 90 and 40 MiB."""
-SPARE = 0.8
-"""The part of the free memory that may be planned for."""
-_SIZE = re.compile(r"\A\s*(\d+(?:\.\d+)?)\s*(?:([bkmg])b?)?\s*\Z", re.IGNORECASE)
-_POWERS = {"b": 0, "k": 1, "m": 2, "g": 3}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryNeed:
-    """The free memory of the host (None: unknown), and what each variant's stack may take."""
+    """The free memory of the host (None: unknown), and what the stack of each variant may use."""
 
     available_bytes: int | None
     stacks_bytes: Mapping[str, int]
 
     @property
     def needed_bytes(self) -> int:
-        """What all variants take together, with their load."""
+        """The memory of all variants together, with their load."""
         return sum(self.stacks_bytes.values()) + LOAD_BYTES * len(self.stacks_bytes)
 
     @property
@@ -268,34 +230,32 @@ class ChosenDesign:
 def choose_design(
     comparing: Comparing, gate: Sequence[str], memory: MemoryNeed, *, load: Load, hindrance: str = ""
 ) -> ChosenDesign:
-    """Return the design that was asked for or, without one, slices where latency gates; runs if slices can't be.
+    """Return the design that was asked for; without one slices where latency gates, if they are possible, or runs.
 
     `gate` are metrics in their language (ValueError if one can't be read), `memory` has one stack for each variant
-    that takes part; `hindrance` says in words what else keeps them from being up at once.
+    that takes part; `hindrance` is another reason, in words, why they can't be up at once.
     """
     if comparing.design is Design.RUNS:
         return ChosenDesign(design=Design.RUNS, reason="asked for")
-    latency_gates = any(metric.parse(one).kind is Kind.LATENCY for one in gate)
+    latency_gates = any(metric.parse(text).kind is Kind.LATENCY for text in gate)
     if comparing.design is not Design.SLICES and not latency_gates:
         text = "no latency is gated: memory and CPU are measured best with a fresh stack for each run"
         return ChosenDesign(design=Design.RUNS, reason=text)
-    why_not = hindrance or _hindered(load, memory)
-    if why_not:
-        asked = "slices were asked for, but " if comparing.design is Design.SLICES else "not slices: "
-        return ChosenDesign(design=Design.RUNS, reason=asked + why_not)
+    hindrance = hindrance or _hindrance(load, memory)
+    if hindrance:
+        but = "slices were asked for, but " if comparing.design is Design.SLICES else "not slices: "
+        return ChosenDesign(design=Design.RUNS, reason=but + hindrance)
     if comparing.design is Design.SLICES:
         return ChosenDesign(design=Design.SLICES, reason="asked for")
     text = f"latency is gated, and all {len(memory.stacks_bytes)} variants fit in memory at once"
     return ChosenDesign(design=Design.SLICES, reason=text)
 
 
-def _hindered(load: Load, memory: MemoryNeed) -> str:
-    if len(memory.stacks_bytes) < 2:  # noqa: PLR2004  (two, to go from one to the other)
+def _hindrance(load: Load, memory: MemoryNeed) -> str:
+    if len(memory.stacks_bytes) < 2:  # noqa: PLR2004  (turns need two)
         return "there is only one variant to be up"
-    rates = (
-        {rate for one in load.rate.stretches for rate in (one.begin_per_s, one.end_per_s)} if load.rate else set()
-    )
-    if len(rates) > 1:
+    stretches = load.rate.stretches if load.rate else ()
+    if len({rate for stretch in stretches for rate in (stretch.begin_per_s, stretch.end_per_s)}) > 1:
         return "the rate changes in the window, so that each turn would get another part of it"
     if memory.available_bytes is None:
         return "the free memory of the host that the stacks run on is not known"
@@ -309,7 +269,7 @@ def _hindered(load: Load, memory: MemoryNeed) -> str:
 
 
 def stack_bytes(services: Mapping[str, Any], variant: Variant) -> int:
-    """Return what a stack may take: the limits of its services, SERVICE_BYTES for each that has none.
+    """Return the memory that a stack may use: the limits of its services, SERVICE_BYTES where there is none.
 
     `services` are those of the Compose file as it is written; without any, one is assumed.
     """

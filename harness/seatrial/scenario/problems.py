@@ -1,4 +1,4 @@
-"""Problems of a scenario file with place, line and hint."""
+"""Problems of a scenario file, each with its place and a hint; messages for pydantic's errors."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ from seatrial.scenario.source import Document, YamlPlace
 KEY_PATTERN = "[key]"
 """The step that pydantic adds to the place of a mapping's key."""
 _SHOWN_CHARACTERS = 60
-_WITHOUT_VALUE = {
-    "missing": "is missing",
-    "extra_forbidden": "is not a key of a scenario",
-}
+_WRONG_TYPES = frozenset({"string_type", "tuple_type"})
+_WITHOUT_VALUE = {"missing": "is missing", "extra_forbidden": "is not a key of a scenario"}
 _MESSAGES = {
     "string_type": "must be text",
     "invalid_key": "must be a key of text",
@@ -49,43 +47,7 @@ _EXAMPLES = {
     ("compare", "variants"): "variants: [one, other]",
     ("compare", "varies"): "varies: [host]",
 }
-
-
-def example_of(place: tuple[str | int, ...]) -> str:
-    """Return an example for a list's place, or that of one of its items; empty where there is none."""
-    text = _EXAMPLES.get(tuple(step for step in place if isinstance(step, str)))
-    return f"such as {text}" if text else ""
-
-
-def message_of(key: str, detail: ErrorDetails) -> str:
-    """Return what is wrong with the value, or the name, at `key`."""
-    kind = detail["type"]
-    if kind in _WITHOUT_VALUE:
-        return f"{key} {_WITHOUT_VALUE[kind]}"
-    is_key = detail["loc"][-1:] == (KEY_PATTERN,)
-    name = f"the name {key}" if is_key else key
-    if kind == "value_error":
-        message = detail["msg"].removeprefix("Value error, ")
-        joint = " " if message.startswith("must ") else ": "
-        return f"{name}{joint}{message} (seen: {shown(detail['input'])})"
-    context = detail.get("ctx", {})
-    if (pattern := context.get("pattern", "")) in _PATTERNS:
-        message = _PATTERNS[pattern]
-    elif kind in _MESSAGES:
-        message = _MESSAGES[kind].format_map(context)
-    else:
-        message = detail["msg"][:1].lower() + detail["msg"][1:]
-    return f"{name} {message}" + ("" if is_key else f" (seen: {shown(detail['input'])})")
-
-
-def shown(value: object) -> str:
-    """Return a value as it is written in a scenario, cut to a readable length."""
-    words = {None: "nothing", True: "true", False: "false"}
-    text = words[value] if value is None or isinstance(value, bool) else repr(value)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
-
-
-_WRONG_TYPES = frozenset({"string_type", "tuple_type"})
+"""For lists, and their items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,22 +59,37 @@ class Problem:
     hint: str = ""
 
 
-def of_grammar(error: ValidationError, grammar: type[BaseModel]) -> list[Problem]:
+def refuse(document: Document, problems: Iterable[Problem]) -> None:
+    """Raise ScenarioInvalid with all problems in the order of their lines; return if there is none."""
+    ordered = sorted(problems, key=lambda problem: document.line(problem.place))
+    if not ordered:
+        return
+    lines = [
+        f"  {document.where(problem.place)}: {problem.text}" + (f"; {problem.hint}" if problem.hint else "")
+        for problem in ordered
+    ]
+    count = "one problem" if len(lines) == 1 else f"{len(lines)} problems"
+    raise ScenarioInvalid(
+        "\n".join((f"the scenario has {count}", *lines)), hint="seatrial schema prints what a scenario may hold"
+    )
+
+
+def grammar_problems(error: ValidationError, grammar: type[BaseModel]) -> list[Problem]:
     """Translate pydantic's errors: one problem for each mistake."""
     problems = []
-    meant: set[YamlPlace] = set()
-    for detail in sorted(error.errors(), key=lambda one: one["type"] == "missing"):
-        place = _place(detail["loc"])
-        if detail["type"] == "missing" and place in meant:
+    misspelt: set[YamlPlace] = set()
+    for detail in sorted(error.errors(), key=lambda detail: detail["type"] == "missing"):
+        place, hint = _place(detail["loc"]), ""
+        if detail["type"] == "missing" and place in misspelt:
             continue  # the misspelt key was reported already
-        hint = ""
         if detail["type"] == "extra_forbidden":
             keys = _keys_at(place[:-1], grammar)
             close = difflib.get_close_matches(str(place[-1]), keys, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(keys)}"
-            meant |= {(*place[:-1], key) for key in close}
+            misspelt |= {(*place[:-1], key) for key in close}
         elif detail["type"] in _WRONG_TYPES:
-            hint = example_of(place)
+            example = _EXAMPLES.get(tuple(step for step in place if isinstance(step, str)))
+            hint = f"such as {example}" if example else ""
         problems.append(Problem(place, _text(detail, place, grammar), hint))
     return problems
 
@@ -122,35 +99,46 @@ def _text(detail: ErrorDetails, place: YamlPlace, grammar: type[BaseModel]) -> s
         return "the file must hold keys such as question, stack, load"
     key = ".".join(map(str, place))
     if detail["type"].startswith("model"):
-        words = f"must hold keys such as {', '.join(_keys_at(place, grammar)[:3])}"
-        return f"{key} {words} (seen: {shown(detail['input'])})"
-    return message_of(key, detail)
+        keys = ", ".join(_keys_at(place, grammar)[:3])
+        return f"{key} must hold keys such as {keys} (seen: {_shown(detail['input'])})"
+    return _message(key, detail)
+
+
+def _message(key: str, detail: ErrorDetails) -> str:
+    """Return what is wrong with the value, or the name, at `key`."""
+    kind = detail["type"]
+    if kind in _WITHOUT_VALUE:
+        return f"{key} {_WITHOUT_VALUE[kind]}"
+    is_key = detail["loc"][-1:] == (KEY_PATTERN,)
+    name = f"the name {key}" if is_key else key
+    if kind == "value_error":
+        message = detail["msg"].removeprefix("Value error, ")
+        joint = " " if message.startswith("must ") else ": "
+        return f"{name}{joint}{message} (seen: {_shown(detail['input'])})"
+    context = detail.get("ctx", {})
+    if (pattern := context.get("pattern", "")) in _PATTERNS:
+        message = _PATTERNS[pattern]
+    elif kind in _MESSAGES:
+        message = _MESSAGES[kind].format_map(context)
+    else:
+        message = detail["msg"][:1].lower() + detail["msg"][1:]
+    return f"{name} {message}" + ("" if is_key else f" (seen: {_shown(detail['input'])})")
+
+
+def _shown(value: object) -> str:
+    """Return a value as it is written in a scenario, cut to a readable length."""
+    text = "nothing" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def _place(loc: tuple[int | str, ...]) -> YamlPlace:
-    """Return the place of a problem; pydantic gives that of a bad key as its value's, and one step more."""
+    """Return the place of a problem; for a bad key pydantic's place is that of its value, with one more step."""
     bare = tuple(step for step in loc if step not in TAGS)
     return (*bare[:-2], str(bare[-2])) if bare[-1:] == (KEY_PATTERN,) else bare
 
 
-def refuse(document: Document, problems: Iterable[Problem]) -> None:
-    """Raise ScenarioInvalid with all problems in the order of their lines; return if there is none."""
-    ordered = sorted(problems, key=lambda problem: document.line(problem.place))
-    if not ordered:
-        return
-    lines = [
-        f"{document.where(problem.place)}: {problem.text}" + (f"; {problem.hint}" if problem.hint else "")
-        for problem in ordered
-    ]
-    count = "one problem" if len(lines) == 1 else f"{len(lines)} problems"
-    raise ScenarioInvalid(
-        f"the scenario has {count}\n" + "\n".join(f"  {line}" for line in lines),
-        hint="seatrial schema prints what a scenario may hold",
-    )
-
-
 def _keys_at(place: YamlPlace, grammar: type[BaseModel]) -> list[str]:
-    """Walk the grammar to the model at a place and return its keys."""
+    """Return the keys of the model at a place of the grammar; empty where none stands there."""
     model: Any = grammar
     for step in place:
         if isinstance(model, type) and issubclass(model, BaseModel):
@@ -158,12 +146,12 @@ def _keys_at(place: YamlPlace, grammar: type[BaseModel]) -> list[str]:
             model = known.annotation if known else None
         else:
             model = get_args(model)[-1 if get_origin(model) is dict else 0]
-        model = _mapping_among(model)
+        model = _with_keys(model)
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
 
 
-def _mapping_among(model: Any) -> Any:  # noqa: ANN401  (any annotation)
-    """Return, of a value that may be written in several ways, the one that has keys; else the annotation."""
+def _with_keys(model: Any) -> Any:  # noqa: ANN401  (any annotation)
+    """Return that member of a union that is a model; the annotation itself where there is none."""
     if get_origin(model) not in {Union, UnionType}:
         return model
     forms = [get_args(form)[0] if get_origin(form) is Annotated else form for form in get_args(model)]

@@ -1,4 +1,4 @@
-"""A scenario file to a checked `model.Scenario`."""
+"""Reading a scenario file into a checked `model.Scenario`, and what a comparison of it refuses."""
 
 from __future__ import annotations
 
@@ -15,43 +15,46 @@ from seatrial.errors import UsageError
 from seatrial.model import Design, FrontDoor, HttpProbe, Scenario, Variant
 from seatrial.scenario import checks, source
 from seatrial.scenario.grammar import ScenarioText, VariantText
-from seatrial.scenario.problems import Problem, of_grammar, refuse
-from seatrial.scenario.source import Document
+from seatrial.scenario.problems import Problem, grammar_problems, refuse
+from seatrial.scenario.source import Document, YamlPlace
 
 COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+_STABLE_AFTER_S = 10.0
+"""A warm-up until stable compares two spans of 5 s (`load.warmup`), in slices of each variant's own turns."""
+_BLOCKS_OF_HINT = 10
+_DIFFERENT = "a Compose override, replaced files, or load parameters that differ"
 
 
-def read(wanted: str, settings: Mapping[str, str] | None = None) -> Scenario:
+def read(name: str, settings: Mapping[str, str] | None = None) -> Scenario:
     """Read a scenario by name or path, `--set` values applied; ScenarioInvalid with all problems at once."""
-    return sourced(wanted, settings or {})[0]
+    return _read_with_document(name, settings or {})[0]
 
 
-def sourced(wanted: str, settings: Mapping[str, str]) -> tuple[Scenario, Document]:
-    """Read a scenario as `read` does; return it with the document that it was read from."""
-    document = source.apply_overrides(source.read_document(source.find_scenario(wanted)), settings)
+def check_comparable(name: str, settings: Mapping[str, str]) -> Scenario:
+    """Read a scenario as `read` does, and refuse also what a comparison of it would refuse."""
+    scenario, document = _read_with_document(name, settings)
+    refuse(document, _comparison_problems(scenario, document.values))
+    return scenario
+
+
+def _read_with_document(name: str, settings: Mapping[str, str]) -> tuple[Scenario, Document]:
+    document = source.apply_overrides(source.read_document(source.find_scenario(name)), settings)
     problems = [Problem(place, f"{place[-1]} stands twice") for place in document.repeated]
     try:
         text = ScenarioText.model_validate(document.values)
     except ValidationError as error:
-        refused = of_grammar(error, ScenarioText)
-        places = {problem.place for problem in refused}  # a second message for the same place would add nothing
+        of_grammar = grammar_problems(error, ScenarioText)
+        places = {problem.place for problem in of_grammar}  # one message for each place is enough
         others = (problem for problem in _file_problems(document) if problem.place not in places)
-        refuse(document, [*problems, *refused, *others])
+        refuse(document, [*problems, *of_grammar, *others])
         raise  # refuse always raises here: a ValidationError has at least one problem
     if text.ready and text.front_door is None:
-        seen, mend = (
-            "ready asks over HTTP, and there is no front door to ask",
-            "front_door: {service: NAME, port: NUMBER}",
-        )
-        problems.append(Problem(("ready",), seen, f"name {mend}, or leave ready out"))
+        hint = "name front_door: {service: NAME, port: NUMBER}, or leave ready out"
+        problems.append(Problem(("ready",), "ready asks over HTTP, and there is no front door to ask", hint))
     refuse(document, [*problems, *_file_problems(document)])
-    return _meaning(text, document.path), document
-
-
-def _meaning(text: ScenarioText, path: Path) -> Scenario:
+    path = document.path
     compose_file = _compose_file(path, text.stack)
-    folder = compose_file.parent
-    return Scenario(
+    scenario = Scenario(
         name=path.stem,
         path=path,
         question=text.question,
@@ -61,19 +64,22 @@ def _meaning(text: ScenarioText, path: Path) -> Scenario:
         seed=text.seed,
         secrets=text.secrets,
         tiers={name: tier.place for name, tier in text.tiers.items()},
-        load=checks.load_meaning(text.load, _locustfile(path, text.load.locustfile), path.parent),
-        variants=_variants(text, folder),
+        load=checks.load_of(text.load, _locustfile(path, text.load.locustfile), path.parent),
+        variants=_variants(text, compose_file.parent),
         allow_hosts=text.allow_hosts,
         gate=text.gate,
         budgets=text.budgets,
         stop_when=text.stop_when,
-        comparing=checks.compare_meaning(text.compare),
+        comparing=checks.comparing_of(text.compare),
     )
+    return scenario, document
 
 
 def _variants(text: ScenarioText, folder: Path) -> dict[str, Variant]:
     """Return the base, the listed variants, and the grid's; a combination that changes nothing is the base."""
-    axes = {axis: {name: one.model_dump() for name, one in levels.items()} for axis, levels in text.grid.items()}
+    axes = {
+        axis: {name: level.model_dump() for name, level in levels.items()} for axis, levels in text.grid.items()
+    }
     combined = checks.combinations(axes) if axes else {}
     texts = dict(text.variants) | {
         name: VariantText.model_validate(level) for name, level in combined.items() if checks.changes(level)
@@ -81,11 +87,11 @@ def _variants(text: ScenarioText, folder: Path) -> dict[str, Variant]:
     return {"base": Variant(name="base")} | {
         name: Variant(
             name=name,
-            compose=one.compose,
-            files={_in_stack(folder, old): _in_stack(folder, new) for old, new in one.files.items()},
-            parameters=one.load.parameters,
+            compose=variant.compose,
+            files={_in_stack(folder, old): _in_stack(folder, new) for old, new in variant.files.items()},
+            parameters=variant.load.parameters,
         )
-        for name, one in texts.items()
+        for name, variant in texts.items()
     }
 
 
@@ -125,23 +131,24 @@ def _file_problems(document: Document) -> Iterator[Problem]:
         unreadable = f"{compose_file} is not a Compose file: it has no services"
         yield Problem(("stack",), unreadable if compose_file.is_file() else missing)
         return
-    yield from _service_problems(values, services)
-    for place, level in _levels(values):
-        files = level.get("files")
-        for old, new in files.items() if isinstance(files, dict) else ():
-            texts = _file_texts(compose_file.parent, old, new)
-            yield from (Problem((*place, "files", str(old)), text) for text in texts)
+    yield from _stack_problems(values, services, compose_file.parent)
 
 
-def _service_problems(values: Mapping[str, Any], services: Collection[str]) -> Iterator[Problem]:
-    named: list[tuple[tuple[str, ...], object]] = []
-    if isinstance(values.get("front_door"), dict):
-        named.append((("front_door", "service"), values["front_door"].get("service")))
-    if isinstance(values.get("tiers"), dict):
-        named += [(("tiers", str(name)), str(name)) for name in values["tiers"]]
+def _stack_problems(values: Mapping[str, Any], services: Collection[str], folder: Path) -> Iterator[Problem]:
+    door, tiers = values.get("front_door"), values.get("tiers")
+    named: list[tuple[YamlPlace, object]]
+    named = [(("front_door", "service"), door.get("service"))] if isinstance(door, dict) else []
+    named += [(("tiers", str(name)), str(name)) for name in tiers] if isinstance(tiers, dict) else []
     for place, name in named:
         if isinstance(name, str) and name not in services:
             yield Problem(place, f"the stack has no service {name!r}", f"its services: {', '.join(services)}")
+    for place, level in _levels(values):
+        files = level.get("files")
+        for old, new in files.items() if isinstance(files, dict) else ():
+            for file in (old, new):
+                problem = _file_problem(folder, file) if isinstance(file, str) else ""
+                if problem:
+                    yield Problem((*place, "files", str(old)), problem)
 
 
 def _levels(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
@@ -157,38 +164,24 @@ def _levels(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mappin
 
 def _with_added(services: Iterable[str], values: Mapping[str, Any]) -> list[str]:
     """Return the names of the services, and of those that variants add."""
-    changes = [level.get("compose") for _, level in _levels(values)]
-    added = [one["services"] for one in changes if isinstance(one, dict) and isinstance(one.get("services"), dict)]
-    return list(dict.fromkeys([*services, *(str(name) for one in added for name in one)]))
+    names = [str(name) for name in services]
+    for _, level in _levels(values):
+        compose = level.get("compose")
+        added = compose.get("services") if isinstance(compose, dict) else None
+        names += [str(name) for name in added] if isinstance(added, dict) else []
+    return list(dict.fromkeys(names))
 
 
-def _file_texts(folder: Path, *names: object) -> Iterator[str]:
-    for name in names:
-        if not isinstance(name, str):
-            continue
-        file = _in_stack(folder, name)
-        if not file.is_relative_to(folder):
-            yield f"{name!r} lies outside of the stack's folder, {folder}"
-        elif not file.is_file():
-            yield f"the stack has no file {name!r}"
+def _file_problem(folder: Path, name: str) -> str:
+    file = _in_stack(folder, name)
+    if not file.is_relative_to(folder):
+        return f"{name!r} lies outside of the stack's folder, {folder}"
+    return "" if file.is_file() else f"the stack has no file {name!r}"
 
 
 def _in_stack(folder: Path, name: str) -> Path:
-    """Return the file of a name in the stack's folder; as in Compose, `..` is resolved without following links."""
+    """Return the path of a file in the stack's folder; as in Compose, `..` is resolved without following links."""
     return Path(os.path.normpath(folder / name))
-
-
-_STABLE_AFTER_S = 10.0
-"""A warm-up until stable compares two spans of 5 s (`load.warmup`), in slices of each variant's own turns."""
-_BLOCKS_OF_HINT = 10
-_DIFFERENT = "a Compose override, replaced files, or load parameters that differ"
-
-
-def check_comparable(wanted: str, settings: Mapping[str, str]) -> Scenario:
-    """Read a scenario as `reading.read` does, and refuse also what a comparison of it would refuse."""
-    scenario, document = sourced(wanted, settings)
-    refuse(document, _problems(scenario, document.values))
-    return scenario
 
 
 def named_variants(scenario: Scenario) -> tuple[str, ...]:
@@ -197,31 +190,30 @@ def named_variants(scenario: Scenario) -> tuple[str, ...]:
     if names:
         return names
     base = scenario.comparing.base
-    left = [name for name in scenario.variants if name != base]
-    among = f"another variant: {', '.join(left)}"
-    command = f"seatrial compare {source.scenario_name(scenario.path)} --variants {','.join(left)}"
+    rest = [name for name in scenario.variants if name != base]
+    command = f"seatrial compare {source.scenario_name(scenario.path)} --variants {','.join(rest)}"
     raise UsageError(
         "there is nothing to compare",
         where=str(scenario.path),
         seen=f"only the base, {base!r}",
-        expected=among if left else "at least one more variant, under `variants` or `grid`",
-        hint=command if left else _selfcheck(scenario),
+        expected=f"another variant: {', '.join(rest)}" if rest else "one more variant, under `variants` or `grid`",
+        hint=command if rest else _selfcheck(scenario),
     )
 
 
-def refuse_equals(scenario: Scenario, names: Sequence[str]) -> None:
+def refuse_equal_variants(scenario: Scenario, names: Sequence[str]) -> None:
     """Raise UsageError for two variants that differ in nothing: there is no difference to find."""
-    for one, other in _equals(scenario, names):
+    for name, earlier in _equal_variants(scenario, names):
         raise UsageError(
-            f"the variants {other!r} and {one!r} differ in nothing",
+            f"the variants {earlier!r} and {name!r} differ in nothing",
             where=str(scenario.path),
             expected=_DIFFERENT,
             hint=_selfcheck(scenario),
         )
 
 
-def refuse_short(scenario: Scenario, variants: int, design: Design) -> None:
-    """Raise UsageError for a budget of time in which not even the load of one block of so many variants fits."""
+def refuse_short_time(scenario: Scenario, variants: int, design: Design) -> None:
+    """Raise UsageError if the load of one block of so many variants does not fit in the budget of time."""
     time_s, least_s = scenario.comparing.time_s, _least_s(scenario, variants, design)
     if time_s is None or time_s >= least_s:
         return
@@ -236,14 +228,14 @@ def refuse_short(scenario: Scenario, variants: int, design: Design) -> None:
     )
 
 
-def _problems(scenario: Scenario, values: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what a comparison of the scenario as it stands refuses; one without variants is for other commands."""
+def _comparison_problems(scenario: Scenario, values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what a comparison of the scenario refuses; one without variants is meant for other commands."""
     comparing, listed = scenario.comparing, values.get("variants") or {}
     others = _others(scenario)
     names = (comparing.base, *others)
-    for one, other in _equals(scenario, names):
-        place = ("variants", one) if one in listed else ("grid",)
-        yield Problem(place, f"the variants {other!r} and {one!r} differ in nothing; {_DIFFERENT} is expected")
+    for name, earlier in _equal_variants(scenario, names):
+        place = ("variants", name) if name in listed else ("grid",)
+        yield Problem(place, f"the variants {earlier!r} and {name!r} differ in nothing; {_DIFFERENT} is expected")
     if comparing.variants and not others:
         yield Problem(("compare", "variants"), f"compare.variants names only the base, {comparing.base!r}")
     least_s = _least_s(scenario, len(names), comparing.design)
@@ -259,24 +251,23 @@ def _others(scenario: Scenario) -> tuple[str, ...]:
     return tuple(name for name in names if name != comparing.base)
 
 
-def _equals(scenario: Scenario, names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield each of these variants that differs in nothing from one before it, with that one."""
-    changed = [(name, _changes(scenario.variants[name], scenario)) for name in names]
-    for index, (name, changes) in enumerate(changed):
-        other = next((before for before, same in changed[:index] if same == changes), None)
-        if other is not None:
-            yield name, other
-
-
-def _changes(variant: Variant, scenario: Scenario) -> tuple[Any, ...]:
-    files = {old: new for old, new in variant.files.items() if old != new}
-    return variant.compose, files, {**scenario.load.parameters, **variant.parameters}
+def _equal_variants(scenario: Scenario, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield each of these variants that differs in nothing from an earlier one, with that one."""
+    earlier: list[tuple[str, tuple[Any, ...]]] = []
+    for name in names:
+        variant = scenario.variants[name]
+        files = {old: new for old, new in variant.files.items() if old != new}
+        changes = (variant.compose, files, {**scenario.load.parameters, **variant.parameters})
+        equal = next((other for other, same in earlier if same == changes), None)
+        if equal is not None:
+            yield name, equal
+        earlier.append((name, changes))
 
 
 def _least_s(scenario: Scenario, variants: int, design: Design | None) -> float:
-    """Return how long the load of one block lasts at least, in seconds; without a design, of the shorter.
+    """Return the shortest time of one block's load, in seconds; without a design, that of the shorter design.
 
-    The time for stacks to come up and requests to drain is unknown, and not counted.
+    The time in which stacks come up and requests drain is unknown, and not counted.
     """
     load, comparing = scenario.load, scenario.comparing
     warmup_s = min(load.warmup_s, _STABLE_AFTER_S) if load.stable else load.warmup_s
