@@ -317,7 +317,7 @@ class _Engine:
 
     def _tail(self, one: _Process, count: int) -> str:
         text = one.output.read_text(encoding="utf-8", errors="replace")
-        return self.redactor.tail(text.splitlines(), count)
+        return self.redactor.text("\n".join(text.splitlines()[-count:]))
 
 
 def _log_files(place: ServiceFolder) -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""What two processes share: the binary layouts of the tables, and the control messages. Standard library only."""
+"""Formats that processes share: streams, control messages, rates, histograms. Standard library only."""

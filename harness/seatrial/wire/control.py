@@ -1,31 +1,29 @@
-"""The messages of the control socket between harness and load.
+"""The control protocol between harness and load processes: messages, their line format, and the child's plan.
 
 Harness to child, to every worker process:
 - `gate`: users may begin at `open_ns` and, unless it is null, begin nothing from `until_ns` on; may come again.
   Arrivals that wait for a user at `until_ns` are dropped then; a window that begins at the end of another goes on.
 - `rate`: arrivals from `from_ns` on, counted from `origin_ns`: `stretches` (lists of lasts_s or null for ever,
   begin_per_s, end_per_s), `poisson`, `seed`. Every worker makes the same sequence of arrivals.
-- `share`: from `from_ns` on this worker serves the arrivals whose place in the unit interval lies in `low` to
-  `high`.
-- `stop`: no new flow; what runs may end within `drain_s`.
+- `share`: from `from_ns` on this worker serves the arrivals whose place in [0, 1) is from `low` to below `high`.
+- `stop`: no new flow; running flows may end within `drain_s`.
 
 Child to harness, from each worker process:
 - `ready`: users may be let in (`worker pid endpoints users`, and `source`: `client` or `locust events`).
 - `second`: counts of the last second (`worker t_ns users in_flight offered completed failed errors` of requests,
-  `flows flows_failed` of the flows that ended, in an open
-  model `arrivals arrivals_completed arrivals_late arrivals_dropped` and `arrivals_took_ns`, which is summed over
-  the completed, from the moment that each was due to the end of its task), and `latency`: for each endpoint the
-  successes by bucket (`wire.buckets`), as an object of bucket number to count; `failures`: those of each endpoint
-  that has any; `details`: for each flow that ended and each number of its detail whose key ends in a unit
-  (`wire.tables.DETAIL_ENDINGS`), the values by bucket, for the first MOST_DETAILS pairs of flow and key of each
-  process: `{"play": {"startup_s": {"1234": 3}}}`; a bucket counts seconds and ratios in steps of 1e-9, bytes and
-  counts as they are. Of a whole second also `cpu_fraction loop_lag_p50_ns loop_lag_p99_ns slip_p99_ns`, as in the
-  table `generator`.
-- `error`: an exception in a task (ours, not the server's), or with `fatal` records that can't be written.
+  `flows flows_failed` of flows that ended, in an open model `arrivals arrivals_completed arrivals_late
+  arrivals_dropped` and `arrivals_took_ns`, the time from due to the end of the task, summed over the completed);
+  `latency`: for each endpoint the successes by bucket (`wire.histogram`), as an object of bucket number to count;
+  `failures`: the count of each endpoint that has any; `details`: for each flow that ended and each number of its
+  detail whose key ends in a unit (`wire.streams.DETAIL_ENDINGS`) the values by bucket, for the first MOST_DETAILS
+  pairs of flow and key of each process: `{"play": {"startup_s": {"1234": 3}}}`. Of a whole second also
+  `cpu_fraction loop_lag_p50_ns loop_lag_p99_ns slip_p99_ns`, as in the table `generator`.
+- `error`: an exception in a task (of the user model, not of the server), or with `fatal` records that can't be
+  written.
 - `refused`: the locustfile refuses its options (`what`, `exit_code`); the process ends.
 - `drained`: nothing is in flight any more.
 
-The environment variable `SEATRIAL_PLAN` tells the child where to record and whom to call.
+The environment variable `SEATRIAL_PLAN` holds a Plan as JSON.
 """
 
 from __future__ import annotations
@@ -40,9 +38,9 @@ PLAN_VARIABLE = "SEATRIAL_PLAN"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Where the child records, and the socket on which it is steered.
+    """Where the child records, and the path of the control socket ("" without a harness).
 
-    `hosts` are those that it may connect to besides loopback (a server's redirect or token realm can name any).
+    It may connect to `hosts` besides loopback: a server's redirect or token realm can name any host.
     """
 
     records: str

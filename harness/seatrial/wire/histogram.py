@@ -1,4 +1,4 @@
-"""Latency histograms with logarithmic buckets.
+"""Histograms with logarithmic buckets, for durations and other measured numbers.
 
 Each power of two is cut into 64 equal parts: the middle of a bucket is at most 0.8 % from any value in it (the
 layout of HdrHistogram, http://hdrhistogram.org, with 64 sub-buckets).
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 _PARTS_BITS = 6
 _PARTS = 1 << _PARTS_BITS
 FINE = 1_000_000_000
-"""The steps of a second, or of a whole, in which durations and ratios are counted."""
+"""Durations and ratios are counted in steps of 1 / FINE."""
 
 
 def bucket(value_ns: int) -> int:
@@ -44,9 +44,9 @@ def percentile_ns(counts: Mapping[int, int], percent: float) -> int | None:
 def percentile_bucket(counts: Mapping[int, int], percent: float) -> int | None:
     """Return the bucket in which the nearest-rank percentile lies; None without counts."""
     total = sum(counts.values())
-    rank, seen = max(1, -(-total * percent // 100)), 0
+    rank, cumulated = max(1, -(-total * percent // 100)), 0
     for number in sorted(counts):
-        seen += counts[number]
-        if seen >= rank and total:
+        cumulated += counts[number]
+        if cumulated >= rank and total:
             return number
     return None

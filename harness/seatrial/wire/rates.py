@@ -1,4 +1,4 @@
-"""Request rates: text form, JSON form, shares.
+"""Arrival rates: schedules of steps and ramps, their text and JSON forms, and shares of the unit interval.
 
 As text: `50/s`; steps `10/s for 10s, 50/s for 20s`; ramps `10/s to 100/s for 60s`. A rate may be per `s`, `m` (or
 `min`) or `h`. After the last stretch its end rate holds. A file of `second,rate` lines gives steps.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any, TypeVar
@@ -21,9 +21,9 @@ _PER_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _RATE = r"(\d+(?:\.\d+)?)\s*/\s*(s|min|m|h)"
 _STRETCH = re.compile(rf"^\s*{_RATE}(?:\s+to\s+{_RATE})?(?:\s+for\s+(\S+))?\s*$")
 MOST_PER_S = 100_000.0
-"""Arrivals alone take up to a tenth of a core there (`user.schedule`: 1 us each); more is a slip of the finger."""
+"""Here arrivals alone take up to a tenth of a core (`user.schedule`: 1 us each); more is a typing error."""
 ENCODING = "utf-8-sig"
-"""Of a file of rates: spreadsheets put a byte-order mark before the first line."""
+"""The encoding of a file of rates: spreadsheets put a byte-order mark before the first line."""
 EXPECTED_LINES = "lines `second,rate`, such as 0,50 and then 30,100"
 EXPECTED = "50/s, or 10/s for 10s, 20/s for 20s (steps), or 10/s to 100/s for 60s (a ramp)"
 
@@ -35,6 +35,11 @@ class Stretch:
     lasts_s: float
     begin_per_s: float
     end_per_s: float
+
+    def text(self) -> str:
+        """Return the stretch in its text form."""
+        ramp = f" to {self.end_per_s:g}/s" if self.end_per_s != self.begin_per_s else ""
+        return f"{self.begin_per_s:g}/s{ramp}" + (f" for {self.lasts_s:g}s" if math.isfinite(self.lasts_s) else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class Rate:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Rate:
-        """Read what `to_json` returned; other keys are passed over."""
+        """Read what `to_json` returned, and ignore other keys."""
         stretches = tuple(
             Stretch(math.inf if lasts_s is None else lasts_s, begin_per_s, end_per_s)
             for lasts_s, begin_per_s, end_per_s in values["stretches"]
@@ -63,28 +68,24 @@ class Rate:
         """The rate at the beginning."""
         return self.stretches[0].begin_per_s
 
-    @property
-    def last_per_s(self) -> float:
-        """The rate that holds after the last stretch."""
-        return self.stretches[-1].end_per_s
-
     def at(self, second: float) -> float:
         """Return the rate at a moment after the beginning (seconds; arrivals a second)."""
-        for one in self.stretches:
-            if second < one.lasts_s:
-                return one.begin_per_s + (one.end_per_s - one.begin_per_s) * max(second, 0.0) / one.lasts_s
-            second -= one.lasts_s
-        return self.last_per_s
+        for stretch in self.stretches:
+            if second < stretch.lasts_s:
+                rise_per_s = stretch.end_per_s - stretch.begin_per_s
+                return stretch.begin_per_s + rise_per_s * max(second, 0.0) / stretch.lasts_s
+            second -= stretch.lasts_s
+        return self.stretches[-1].end_per_s
 
     def text(self) -> str:
-        """Return the schedule as it may be written."""
-        return ", ".join(_written(one) for one in self.stretches)
+        """Return the schedule in its text form."""
+        return ", ".join(stretch.text() for stretch in self.stretches)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the schedule as JSON values; null instead of the length of a stretch: it lasts for ever."""
+        """Return the schedule as JSON values; a stretch without an end has null for its length."""
         stretches = [
-            [one.lasts_s if math.isfinite(one.lasts_s) else None, one.begin_per_s, one.end_per_s]
-            for one in self.stretches
+            [each.lasts_s if math.isfinite(each.lasts_s) else None, each.begin_per_s, each.end_per_s]
+            for each in self.stretches
         ]
         return {"poisson": self.poisson, "stretches": stretches}
 
@@ -100,30 +101,27 @@ def shares(weights: Mapping[_Name, int]) -> dict[_Name, tuple[float, float]]:
 def parse(text: str) -> tuple[Stretch, ...]:
     """Read a schedule; ValueError says what is wrong. Only the last stretch may lack `for`, and only if steady."""
     pieces = text.split(",")
-    found = [_stretch(piece, last=index == len(pieces) - 1) for index, piece in enumerate(pieces)]
-    if not any(one.begin_per_s or one.end_per_s for one in found):
+    stretches = tuple(_stretch(piece, last=index == len(pieces) - 1) for index, piece in enumerate(pieces))
+    if not any(stretch.begin_per_s or stretch.end_per_s for stretch in stretches):
         raise ValueError(f"{text!r} has no arrivals: {EXPECTED} is expected")
-    return tuple(found)
+    return stretches
 
 
 def parse_lines(lines: Iterable[str]) -> tuple[Stretch, ...]:
     """Read `second,rate` lines: from each second on its rate (a second) holds; ValueError names the line."""
     steps: list[tuple[float, float]] = []
-    for number, row in _rows(lines):
-        if not row or row[0].lstrip().startswith("#") or (number == 1 and row[0].strip() == "second"):
-            continue
-        steps.append(_step(row, number, after=steps[-1][0] if steps else None))
-    if not steps or not any(rate for _, rate in steps):
-        raise ValueError("it has no line `second,rate` with a rate above zero")
-    return _from_steps(steps)
-
-
-def _rows(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(lines)
     try:
-        yield from enumerate(reader, start=1)
-    except csv.Error as error:  # of a cell above 131,072 characters, say: no ValueError
+        for number, row in enumerate(reader, start=1):
+            if not row or row[0].lstrip().startswith("#") or (number == 1 and row[0].strip() == "second"):
+                continue
+            steps.append(_step(row, number, after=steps[-1][0] if steps else None))
+    except csv.Error as error:  # such as a cell above 131,072 characters
         raise ValueError(f"line {reader.line_num}: it can't be read as `second,rate`: {error}") from error
+    if not any(rate for _, rate in steps):
+        raise ValueError("it has no line `second,rate` with a rate above zero")
+    steps.append((math.inf, 0.0))
+    return tuple(Stretch(end - begin, rate, rate) for (begin, rate), (end, _) in pairwise(steps))
 
 
 def _step(row: Sequence[str], number: int, *, after: float | None) -> tuple[float, float]:
@@ -138,12 +136,6 @@ def _step(row: Sequence[str], number: int, *, after: float | None) -> tuple[floa
     if second != 0 if after is None else second <= after:
         raise ValueError(f"line {number}: seconds begin at 0 and rise, {second:g} does not")
     return second, rate
-
-
-def _from_steps(steps: Sequence[tuple[float, float]]) -> tuple[Stretch, ...]:
-    ends = [second for second, _ in steps[1:]]
-    lasts = [end - begin for (begin, _), end in zip(steps, ends, strict=False)]
-    return tuple(Stretch(length, rate, rate) for (_, rate), length in zip(steps, [*lasts, math.inf], strict=True))
 
 
 def _stretch(piece: str, *, last: bool) -> Stretch:
@@ -161,8 +153,3 @@ def _stretch(piece: str, *, last: bool) -> Stretch:
     if lasts_s <= 0:
         raise ValueError(f"{piece.strip()!r} lasts no time")
     return Stretch(lasts_s, begin_per_s, end_per_s)
-
-
-def _written(one: Stretch) -> str:
-    ramp = f" to {one.end_per_s:g}/s" if one.end_per_s != one.begin_per_s else ""
-    return f"{one.begin_per_s:g}/s{ramp}" + (f" for {one.lasts_s:g}s" if math.isfinite(one.lasts_s) else "")

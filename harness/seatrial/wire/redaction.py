@@ -1,33 +1,33 @@
-"""Removing secrets from URLs and text; the hosts that load may go to."""
+"""Redaction: secrets out of URLs, text and logs; and which hosts may be loaded."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from urllib.parse import quote, quote_plus
 
-_TELLING = "token|secret|passw|pwd|key|sig|auth|credential|session"
-_IN_NAME = re.compile(rf"([?&;][^=&;]*(?:{_TELLING})[^=&;]*=)[^&;#]+|(//)[^/@]+@", re.IGNORECASE)
+_MARKS = "token|secret|passw|pwd|key|sig|auth|credential|session"
+_IN_URL = re.compile(rf"([?&;][^=&;]*(?:{_MARKS})[^=&;]*=)[^&;#]+|(//)[^/@]+@", re.IGNORECASE)
 _END = r"""\s"'<>()\[\]{}"""
-"""What ends a URL that stands in other text."""
+"""Characters that end a URL within other text."""
 _IN_TEXT = re.compile(
-    rf"([?&;][^=&;{_END}]*(?:{_TELLING})[^=&;{_END}]*=)[^&;#{_END}]+|(//)[^/@{_END}]+@", re.IGNORECASE
+    rf"([?&;][^=&;{_END}]*(?:{_MARKS})[^=&;{_END}]*=)[^&;#{_END}]+|(//)[^/@{_END}]+@", re.IGNORECASE
 )
 
 
 def masked_url(url: str) -> str:
     """Return a string that is one URL, or its path and query, without secrets."""
-    return _IN_NAME.sub(_kept, url)
+    return _IN_URL.sub(_without_value, url)
 
 
 def masked(text: str) -> str:
     """Return any text, such as a log, without the secrets of URLs in it."""
-    return _IN_TEXT.sub(_kept, text)
+    return _IN_TEXT.sub(_without_value, text)
 
 
-def _kept(found: re.Match[str]) -> str:
-    return f"{found[1]}..." if found[1] else f"{found[2]}"
+def _without_value(match: re.Match[str]) -> str:
+    return f"{match[1]}..." if match[1] else match[2]
 
 
 MASK = "***"
@@ -35,7 +35,7 @@ _SHORTEST = 4  # shorter settings (a port, `yes`) are no secrets, and masking th
 
 
 class Redactor:
-    """Replaces the values of an environment, also in their URL-encoded forms, by three stars."""
+    """Replaces the values of an environment, also where they are URL-encoded, by three stars."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         forms = {
@@ -57,10 +57,6 @@ class Redactor:
         for form in self._forms:
             line = line.replace(form.encode(), MASK.encode())
         return line
-
-    def tail(self, lines: Iterable[str], count: int) -> str:
-        """Return the last lines, without secrets, as one text."""
-        return self.text("\n".join(list(lines)[-count:]))
 
 
 def may_load(host: str, allowed: Collection[str]) -> bool:

@@ -1,8 +1,8 @@
-"""The binary and line streams of a run: tables, columns, outcomes, append-only writer.
+"""The append-only streams of a run: their two file formats, the columns of each table, outcomes, a writer.
 
 A binary stream is one JSON line (the header: table, columns with their struct codes, constants that hold for every
-row, and the labels of the coded columns), then records of one fixed size. A process that is killed leaves a
-readable file: a torn last record is ignored. A line stream is a JSON header line, then one JSON object per line.
+row, and the labels of the coded columns), then records of one fixed size. A line stream is a JSON header line,
+then one JSON object per line. A killed process leaves a readable file: a torn last record is ignored.
 
 Stamps are CLOCK_MONOTONIC nanoseconds: one clock for every process of a host since its boot.
 """
@@ -15,7 +15,7 @@ import os
 import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum, StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -25,13 +25,13 @@ from seatrial.errors import ResultsUnwritable
 
 SCHEMA_VERSION = 1
 NULL = -(2**63)
-"""Stands for "did not happen" or "this source can't tell" in a 64-bit column; sealing makes null of it."""
+"""In a 64-bit column: did not happen, or is not known to this source; sealing makes null of it."""
 MAGIC = "seatrial-stream"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """The columns of one binary stream.
+    """The header of a stream, and the columns of a binary one.
 
     `columns` maps a name to its struct code (little-endian, no padding); `labels` maps a column of codes to the
     labels that the codes stand for; `constants` are columns with one value for the whole file.
@@ -49,19 +49,12 @@ class Layout:
 
     def header(self) -> bytes:
         """Return the file's first line."""
-        head = {
-            "magic": MAGIC,
-            "schema": SCHEMA_VERSION,
-            "table": self.table,
-            "columns": dict(self.columns),
-            "labels": {name: list(values) for name, values in self.labels.items()},
-            "constants": dict(self.constants),
-        }
+        head = {"magic": MAGIC, "schema": SCHEMA_VERSION, **asdict(self)}
         return json.dumps(head, separators=(",", ":")).encode() + b"\n"
 
 
 def read_layout(stream: BinaryIO) -> Layout:
-    """Read the first line of a binary stream; ValueError if it is not one of ours."""
+    """Read the first line of a binary stream; ValueError if it is not a Seatrial stream."""
     try:
         head = json.loads(stream.readline())
     except ValueError as error:
@@ -79,15 +72,15 @@ def line_header(table: str, **constants: str | int) -> bytes:
 
 
 def end_mark(folder: Path, worker: int) -> Path:
-    """Return the file by which a load process says that it has written all that it recorded into `folder`."""
+    """Return the file that a load process makes once it has written all its records into `folder`."""
     return folder / f"ended-{worker}"
 
 
 class StreamWriter:
-    """Appends to a file of its own: `pending` gathers rows, `flush` writes what was gathered."""
+    """Appends to a file of its own: rows are gathered in `pending`, and `flush` writes them."""
 
     def __init__(self, path: Path, header: bytes) -> None:
-        """Create the file with its header; ResultsUnwritable if that can't be, as where it is there already."""
+        """Create the file with its header; ResultsUnwritable if that fails, also where it exists already."""
         self.path = path
         self.pending = bytearray(header)
         try:
@@ -101,7 +94,7 @@ class StreamWriter:
         self.pending += json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 
     def flush(self) -> None:
-        """Write; what can't be written stays for the next time, and ResultsUnwritable says why."""
+        """Write `pending`; ResultsUnwritable if that fails: what was not written stays for the next call."""
         while self.pending:
             try:
                 count = os.write(self._file, self.pending)
@@ -120,7 +113,7 @@ class StreamWriter:
 
 
 class Outcome(StrEnum):
-    """How a request or a flow ended; closed, so that nothing can fail in an unnamed way."""
+    """How a request or a flow ended: a closed set, so that every failure has a name."""
 
     OK = "ok"
     STATUS = "status"
@@ -140,46 +133,41 @@ class Outcome(StrEnum):
 
 OUTCOMES = tuple(Outcome)
 NOT_FAILURES = frozenset({Outcome.OK, Outcome.ABORTED, Outcome.CUT})
-"""`aborted` is the user model's purpose and `cut` the end of the run; neither says anything about the stack.
+"""`aborted` is intended by the user model and `cut` is the end of the run: neither is a fault of the stack.
 
-`dropped`, an arrival that no user was free to serve, is a failure of the load that was asked for: it is counted,
-in flows named `arrival`, and has no latency.
+`dropped`, an arrival that no user was free to serve, is a failure of the requested load: it is counted, in flows
+named `arrival`, and has no latency.
 """
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "OTHER")
 CONNECTIONS = ("new", "reused", "replaced")
 UNKNOWN_CODE = 255
-"""Stands for "this source can't tell" in a column of labels; sealing makes null of it."""
+"""In a column of labels: not known to this source; sealing makes null of it."""
 UNKNOWN_USER = 2**32 - 1
-"""The same for the number of a user."""
+"""In the column `user`: not known to this source."""
 LABEL_LIMIT = 200
-"""So many endpoints a person can still read as a table; more are one for each object that was asked for."""
+"""More endpoints can't be read as a table; most often they are one for each requested object."""
 
 
 class ColumnKind(Enum):
-    """What a column holds, and where a stream has it: in each row, or once in its header for all of them."""
+    """What a column holds, and where a stream has it: in each row, or once in its header for the whole file."""
 
     NUMBER = "number"
     LABEL = "label"
-    """One of a few words: its code in a binary stream, itself in a line stream."""
+    """One of a few words: as a code in a binary stream, as text in a line stream."""
     TEXT = "text"
     FILE_NUMBER = "number of a file"
     FILE_LABEL = "label of a file"
     PHASE = "phase"
-    """In no stream: sealing gives each row the label of the phase that it belongs to."""
+    """In no stream: sealing gives each row the label of its phase."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table; `code` is the struct code of its numbers, "" for words that have none."""
+    """One column of a table; `code` is the struct code of its values, "" for text."""
 
     name: str
     code: str = "q"
     kind: ColumnKind = ColumnKind.NUMBER
-
-    @property
-    def in_rows(self) -> bool:
-        """Whether each row of a stream has its own value."""
-        return self.kind in {ColumnKind.NUMBER, ColumnKind.LABEL, ColumnKind.TEXT}
 
     @property
     def labelled(self) -> bool:
@@ -188,10 +176,10 @@ class Column:
 
 
 class Reading(NamedTuple):
-    """One row of `samples` without its stamps, in the same words for every source; NULL where it can't tell.
+    """One row of `samples` without its stamps, the same for every source; NULL for what a source does not know.
 
     `usage_bytes`: what the kernel charges (cgroup usage); process tree: the sum of resident sizes, so that pages
-    which several processes share count several times; host: total minus available.
+    shared by several processes count several times; host: total minus available.
     `working_set_bytes`: usage minus inactive file cache, never below 0.
     `anon_bytes`: heap, stacks, private mappings.
     `file_clean_bytes`: page cache that can be dropped at once: file minus shmem, dirty and write-back, at least 0.
@@ -201,10 +189,10 @@ class Reading(NamedTuple):
     `limit_bytes`: NULL where unlimited.
     `cpu_ns`, `throttled_ns`, `oom_kills`, `limit_hits`, `major_faults`, `read_bytes`, `written_bytes`, `rx_bytes`
     and `tx_bytes` count since the target began, and begin again when a container is restarted.
-    `throttled_ns` of the sampler: of the cgroups that it runs in, with the harness and the load.
+    `throttled_ns` of the sampler is that of its own cgroups, which hold harness and load, too.
     `*_stall_ns`: PSI `some`: at least one task waited. `processes`: tasks, that is processes and their threads.
-    Of the host only: `stolen_ns`, time for which a hypervisor kept its processors, since boot, all added up;
-    `engine_ns`, what Docker's own processes have used.
+    Of the host only: `stolen_ns`, the time since boot that a hypervisor gave to others, summed over processors;
+    `engine_ns`, the CPU time of Docker's own processes.
     """
 
     usage_bytes: int = NULL
@@ -293,53 +281,51 @@ GENERATOR = (
     Column("arrivals_late"),
     Column("arrivals_dropped"),
 )
-TIERS = (
-    Column("t_ns"),
-    Column("service", "", ColumnKind.LABEL),
-    Column("counter", "", ColumnKind.LABEL),
-    Column("value", "d"),
-)
 TABLES: Mapping[str, tuple[Column, ...]] = {
     "requests": REQUESTS,
     "flows": FLOWS,
     "samples": SAMPLES,
     "generator": GENERATOR,
-    "tiers": TIERS,
+    "tiers": (
+        Column("t_ns"),
+        Column("service", "", ColumnKind.LABEL),
+        Column("counter", "", ColumnKind.LABEL),
+        Column("value", "d"),
+    ),
 }
-"""Every table of a run, its columns in the order in which streams and tables have them."""
+"""Every table of a run; columns in the order of streams and tables."""
 DETAIL_ENDINGS = ("_s", "_ratio", "_bytes", "_count")
-"""The units in which a number in a flow's `detail` is measured: the key ends in one of them."""
+"""A number in a flow's `detail` is a measurement if its key ends in one of these units."""
 MOST_DETAILS = 32
-"""So many numbers of flows, by flow and key, are kept; a key for each object that was asked for says nothing."""
+"""The most pairs of flow and key that are kept: one key for each requested object would be no measurement."""
 _MEASURED = re.compile(rf"[A-Za-z]\w*?(?P<ending>{'|'.join(DETAIL_ENDINGS)})\Z", re.ASCII)
 
 
 def row_columns(table: Iterable[Column]) -> dict[str, str]:
-    """Return what stands in each row of a stream: names and struct codes, in the stream's order."""
-    return {column.name: column.code for column in table if column.in_rows}
+    """Return the columns in each row of a stream: names and struct codes, in the stream's order."""
+    in_rows = {ColumnKind.NUMBER, ColumnKind.LABEL, ColumnKind.TEXT}
+    return {column.name: column.code for column in table if column.kind in in_rows}
 
 
 @lru_cache(maxsize=1024)
 def detail_ending(key: str) -> str | None:
-    """Return the unit in which a detail is measured; None for a key without one."""
+    """Return the unit in which a detail's key ends; None for a key without one."""
     match = _MEASURED.match(key)
     return None if match is None else match["ending"]
 
 
 def detail_numbers(detail: Mapping[str, object]) -> dict[str, float]:
-    """Return what is measured among a flow's details: finite numbers whose key ends in a unit."""
-    return {
+    """Return the measurements among a flow's details: finite numbers whose key ends in a unit."""
+    numbers = {
         key: float(value)
         for key, value in detail.items()
-        if isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and detail_ending(key)
-        and math.isfinite(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and detail_ending(key)
     }
+    return {key: value for key, value in numbers.items() if math.isfinite(value)}
 
 
 def requests_layout(endpoints: tuple[str, ...], worker: int) -> Layout:
-    """One HTTP request a row; `endpoints` is the locustfile's closed list of labels."""
+    """Return the layout of requests; `endpoints` is the locustfile's closed list of labels."""
     return Layout(
         table="requests",
         columns=row_columns(REQUESTS),
@@ -349,9 +335,6 @@ def requests_layout(endpoints: tuple[str, ...], worker: int) -> Layout:
 
 
 def samples_layout(service: str, container: str) -> Layout:
-    """One reading of one container a row."""
-    return Layout(
-        table="samples",
-        columns=row_columns(SAMPLES),
-        constants={"service": service, "container": container},
-    )
+    """Return the layout of the samples of one container."""
+    constants = {"service": service, "container": container}
+    return Layout(table="samples", columns=row_columns(SAMPLES), constants=constants)
