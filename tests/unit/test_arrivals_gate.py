@@ -48,7 +48,6 @@ def test_what_was_told_before_stands_until_the_new_window() -> None:
         *(False, True, True, False),
         *(False, True, True, False),
     ]
-    assert (gate.next_opening_ns(0), gate.next_opening_ns(10), gate.next_opening_ns(30)) == (10, 30, None)
 
 
 def test_a_new_message_replaces_what_comes_after_its_beginning() -> None:
@@ -69,7 +68,6 @@ def test_windows_that_touch_are_one() -> None:
     assert [gate.shuts_ns(t_ns) for t_ns in (9, 10, 20, 30)] == [None, 30, 30, None]
     gate.open_between(5, 7)
     assert gate.shuts_ns(10) is None
-    assert gate.next_opening_ns(0) is None
 
 
 def test_a_gate_that_was_never_told_in_plain_locust_never_shuts() -> None:
@@ -81,9 +79,10 @@ def test_a_gate_that_was_never_told_in_plain_locust_never_shuts() -> None:
 
 def test_listeners_hear_before_and_after_a_change() -> None:
     """Before: while the old windows stand, from which something may still be due."""
-    gate, heard = _gate(15), []
+    gate = _gate(15)
+    heard: list[int | None] = []
     gate.open_between(10, 20)
-    gate.on_change(before=lambda: heard.append(gate.shuts_ns(12)), after=lambda: heard.append(gate.shuts_ns(12)))
+    gate.on_change = lambda: heard.append(gate.shuts_ns(12))
     gate.open_between(14, 14)
     gate.close()
     assert heard == [20, None, None, None]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial.user.distributed import order_of
-from seatrial.user.health import CpuShare, allowed_cores, parse_cfs, parse_max, quota_cores
+from seatrial.user.distributed import dispatch_order
+from seatrial.user.health import CpuShare, allowed_cores, quota_cores
 from seatrial.wire.rates import shares
 
 
@@ -27,7 +27,7 @@ def test_shares_fill_the_unit_interval(users: dict[str, int]) -> None:
 
 def test_users_go_round_the_hosts() -> None:
     """The order of Locust's dispatcher: the first worker of each host, then the second ones."""
-    assert order_of(["b_2", "a_9", "a_1", "b_1", "a_5"]) == ["a_1", "b_1", "a_5", "b_2", "a_9"]
+    assert dispatch_order(["b_2", "a_9", "a_1", "b_1", "a_5"]) == ["a_1", "b_1", "a_5", "b_2", "a_9"]
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,6 @@ def test_cpu_is_told_of_what_may_be_used() -> None:
     assert CpuShare(0.5, clock=lambda: next(wall), cpu=lambda: next(cpu), waited=lambda: 0).take() == 0.5
 
 
-def test_quotas_are_read_as_the_kernel_writes_them() -> None:
-    """Both versions, with and without a limit."""
-    assert (parse_max("150000 100000\n"), parse_max("max 100000\n")) == (1.5, math.inf)
-    assert (parse_cfs("50000\n", "100000\n"), parse_cfs("-1\n", "100000\n")) == (0.5, math.inf)
-
-
 def _files(folder: Path, **texts: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
@@ -67,6 +61,8 @@ def test_the_smallest_quota_on_the_way_up_counts(tmp_path: Path) -> None:
     _files(root / "slice" / "job", cpu__max="200000 100000\n")
     _files(root / "slice", cpu__max="30000 100000\n")
     assert quota_cores(own, root) == 0.3
+    _files(root / "slice", cpu__max="max 100000\n")
+    assert quota_cores(own, root) == 2.0
 
 
 def test_version_1_and_a_path_that_cannot_be_seen(tmp_path: Path) -> None:
@@ -74,6 +70,8 @@ def test_version_1_and_a_path_that_cannot_be_seen(tmp_path: Path) -> None:
     own = _files(tmp_path, cgroup="4:cpu,cpuacct:/docker/af\n3:memory:/docker/af\n0::/\n") / "cgroup"
     _files(tmp_path / "fs" / "cpu,cpuacct", cpu__cfs_quota_us="70000\n", cpu__cfs_period_us="100000\n")
     assert quota_cores(own, tmp_path / "fs") == 0.7
+    _files(tmp_path / "fs" / "cpu,cpuacct", cpu__cfs_quota_us="-1\n")
+    assert quota_cores(own, tmp_path / "fs") == math.inf
 
 
 def test_without_groups_there_is_no_quota(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from seatrial.user.distributed import (
     SHARE,
     NumberBlocks,
     NumberedPlace,
-    Shares,
+    ShareSender,
     UserNumbers,
     wall_minus_monotonic_ns,
 )
@@ -56,7 +56,7 @@ def test_a_steered_process_owns_nothing_until_it_is_told(environment: Environmen
     model = _open_model(environment, steered=True)
     model.rate({"origin_ns": 0, "from_ns": 0, "stretches": [[None, 10.0, 10.0]], "poisson": False, "seed": 1})
     model.arrivals.end()
-    assert model.arrivals.take()[0]["arrivals"] == 0
+    assert model.arrivals.counts.take()[0]["arrivals"] == 0
 
 
 def test_the_share_of_plain_locust_is_all(environment: Environment) -> None:
@@ -68,7 +68,7 @@ def test_the_share_of_plain_locust_is_all(environment: Environment) -> None:
     events.test_start.fire(environment=environment)
     gevent.sleep(0.02)
     model.arrivals.end()
-    assert (model.arrivals.take()[0]["arrivals"] or 0) > 0
+    assert (model.arrivals.counts.take()[0]["arrivals"] or 0) > 0
 
 
 def test_a_rate_that_can_not_be_read_admits_no_user(environment: Environment) -> None:
@@ -111,14 +111,14 @@ def test_a_bad_rate_ends_the_test_and_not_the_master() -> None:
     def told() -> Rate | None:
         return rate_of(options)
 
-    shares = Shares(cast("MasterRunner", master), told, clock=lambda: 0.0)
+    shares = ShareSender(cast("MasterRunner", master), told, clock=lambda: 0.0)
     shares.look()
     shares.look()
     gevent.sleep(0)
     assert (master.stops, master.sent) == (1, [])
     options.arrival_rate = "5/s"
     for sent in (1, 2):  # stopped and started again between two looks
-        shares.anew()
+        shares.reset()
         shares.look()
         shares.look()
         assert (master.stops, master.sent) == (1, [SHARE] * sent)
@@ -133,10 +133,10 @@ def _numbers(places: dict[str, NumberedPlace], processes: dict[str, UserNumbers]
 def test_no_two_users_have_one_number() -> None:
     """Two workers, the same again, a third that joins in the middle, and three from the next test on."""
     told, processes = NumberBlocks(), {name: UserNumbers(index) for index, name in enumerate("abc")}
-    first = _numbers(told.of("ab"), processes, 3)
-    again = _numbers(told.of("ab"), processes, 1)
+    first = _numbers(told.places("ab"), processes, 3)
+    again = _numbers(told.places("ab"), processes, 1)
     joined = processes["c"].next()
-    more = _numbers(told.of("abc"), processes, 2)
+    more = _numbers(told.places("abc"), processes, 2)
     assert sorted(first + again) == list(range(8))
     assert sorted(more) == list(range(BLOCK, BLOCK + 6))
     assert joined not in (*first, *again, *more)

@@ -95,7 +95,7 @@ def test_a_failure_reaches_the_flow_around() -> None:
     outer = _flow()
     inner = _flow(outer)
     inner.ended(_ended(Outcome.REFUSED))
-    inner.tell_outer()
+    inner.pass_failure_on()
     assert (outer.outcome, outer.requests) == (Outcome.REFUSED, 0)
 
 
@@ -312,7 +312,7 @@ def test_a_rest_is_no_second() -> None:
     seconds = Seconds(clock=lambda: next(stamps))
     taken = []
     for completed in (50, 30, 20):
-        seconds.pulse.completed = completed
+        seconds.requests.completed = completed
         taken.append(seconds.take(4))
     assert [counts["completed"] for counts, _ in taken] == [50, 30, 20]
     assert [row["completed"] for _, row in taken] == [50, 30, 20]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seatrial.user.session import DetailCounts
+from seatrial.user.accounting import DetailCounts
 from seatrial.wire.streams import DETAIL_ENDINGS, MOST_DETAILS, detail_ending, detail_numbers
 
 

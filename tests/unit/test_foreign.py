@@ -145,7 +145,9 @@ class _Session:
     def __init__(self) -> None:
         self.recorder = _Recorder()
 
-    def told(self, response: Response) -> None:
+        self.reporter = self
+
+    def count_event(self, response: Response) -> None:
         """Count it."""
 
 

@@ -52,8 +52,8 @@ def test_an_empty_rate_is_a_mistake() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (_told(spacing="poisson"), "arrivals are told without their rate"),
-        (_told("5/s", "x"), "the rate is told twice"),
+        (_told(spacing="poisson"), "arrivals are given without their rate"),
+        (_told("5/s", "x"), "the rate is given twice"),
         (_told(file="/nowhere.csv"), "No such file"),
         (_told(file="/nowhere.csv"), "lines `second,rate`"),
     ],

@@ -12,7 +12,7 @@ HEALTH = ("cpu_fraction", "loop_lag_p50_ns", "loop_lag_p99_ns", "slip_p99_ns")
 def _row(lasted_ns: int) -> dict[str, object]:
     now_ns = 0
     seconds = Seconds(clock=lambda: now_ns)
-    seconds.pulse.completed = 7
+    seconds.requests.completed = 7
     now_ns = lasted_ns
     arrivals = {"arrivals": 9, "arrivals_completed": 7, "arrivals_late": 2, "arrivals_dropped": 2}
     counts, row = seconds.take(3, arrivals, 1_000)

@@ -1,4 +1,4 @@
-"""The base class of Seatrial's users: LeanUser."""
+"""LeanUser, the base class of locustfiles' users: lean HTTP client, flows, arrivals, gate."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from seatrial.user.standalone import without_secrets
 
 _HOSTS = "http://HOST[:PORT], https://HOST[:PORT] or http+unix://%2FPATH"
 _GIVE_HOST = "give --host, or set `host` on the user class"
-_ON_PURPOSE = (StopUser, StopTest, InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately)
+_LOCUST_CONTROL = (StopUser, StopTest, InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately)
 
 
 def product() -> str:
@@ -45,10 +45,10 @@ class LeanUser(User):
 
     Only the client needs a `host`: a user whose flows make no request does without.
 
-    Class attributes: `endpoints` is the closed list of labels under which requests are recorded; `keep_alive`
-    False opens a connection for each request; `verify_tls` and `ca_file` say whom https trusts;
+    Class attributes: `endpoints` is the closed list of labels under which requests are recorded; with `keep_alive`
+    False each request opens a connection; `verify_tls` and `ca_file` choose the certificates that https trusts;
     `source_address` is an address of this machine to connect from; `receive_buffer_bytes` is the size of its
-    receive buffers (SO_RCVBUF), small for a reader whose slowness the server feels early.
+    receive buffers (SO_RCVBUF): with small ones a server notices a slow reader early.
     """
 
     abstract = True
@@ -72,14 +72,14 @@ class LeanUser(User):
             self._equip()
             self.prepare()
         except SeatrialError as error:
-            if getattr(environment.parsed_options, "headless", False):  # in the web UI one may try again
+            if getattr(environment.parsed_options, "headless", False):  # the web UI goes on to the next test
                 environment.process_exit_code = error.exit_code
                 refuse_options(environment, error)
             raise StopTest(str(error)) from None
 
     @cached_property
     def client(self) -> Client:
-        """The HTTP client, made when it is first used; UsageError, and the end of the test, without a host."""
+        """The HTTP client, made when it is first used; without a host UsageError, and the end of the test."""
         if not self.host:
             error = UsageError(
                 "the user makes a request, and there is no host to load",
@@ -88,21 +88,21 @@ class LeanUser(User):
                 hint=_GIVE_HOST,
             )
             headless = getattr(self.environment.parsed_options, "headless", False)
-            if headless and self.environment.process_exit_code is None:  # in the web UI one may try again
+            if headless and self.environment.process_exit_code is None:  # the web UI goes on to the next test
                 self.session.refuse(error)
             raise error
-        manners = ClientOptions(self.user_agent, keep_alive=self.keep_alive, timeouts=self.timeouts)
+        client_options = ClientOptions(self.user_agent, keep_alive=self.keep_alive, timeouts=self.timeouts)
         sockets = Sockets(source=self.source_address, receive_buffer_bytes=self.receive_buffer_bytes)
         network = self.session.network(verify=self.verify_tls, ca_file=self.ca_file, sockets=sockets)
-        return Client(self.host, self.endpoints, manners, network, self._ledger)
+        return Client(self.host, self.endpoints, client_options, network, self._accounting)
 
     def prepare(self) -> None:
-        """Override to read options; `refuse` what makes no sense."""
+        """Override to read options; `refuse` those that make no sense."""
 
     def refuse(
         self, what: str, *, where: str = "", seen: str = "", expected: str = "", hint: str = ""
     ) -> NoReturn:
-        """End the test before it starts, from within `prepare`: exit code 2, and these words."""
+        """End the test before it starts, from within `prepare`: exit code 2, and an error of these five parts."""
         raise UsageError(what, where=where, seen=seen, expected=expected, hint=hint)
 
     @contextmanager
@@ -110,34 +110,34 @@ class LeanUser(User):
         """Record the block as one flow; its requests carry its id.
 
         `since_ns` dates its start back, to the request that made it necessary. In an open model the first flow of
-        a task takes the moment for which the arrival was intended. While the gate is shut no new flow begins, and
-        once the run ends none at all: the user ends instead. An exception that is not Locust's own way of steering
-        is a mistake of the user model: the flow becomes `aborted`, and the exception goes on.
+        a task takes the due time of the arrival. While the gate is shut no flow begins, and once the run ends none
+        at all: the user ends instead. An exception, except those by which Locust steers users, is an error of the
+        user model: the flow becomes `aborted`, and the exception is raised again.
         """
         outer = current_flow.get()
         if outer is None and not self.session.gate.wide_open:
             self.session.gate.enter()
         start_ns = time.monotonic_ns() if since_ns is None else since_ns
         flow = Flow(self.session.flow_id(), name, profile, start_ns, user=self.number, outer=outer)
-        if outer is None and self._pace is not None:
-            flow.t_intended_ns = self._pace.take_due_ns()
+        if outer is None and self._pacing is not None:
+            flow.t_intended_ns = self._pacing.take_due_ns()
         token = current_flow.set(flow)
         try:
             yield flow
-        except _ON_PURPOSE:
+        except _LOCUST_CONTROL:
             raise
         except BaseException as error:
             flow.fail(outcome_of_exception(error))
             raise
         finally:
             current_flow.reset(token)
-            flow.tell_outer()
+            flow.pass_failure_on()
             self.session.flow_ended(flow)
 
     def parallel(self, limit: int) -> AbstractContextManager[Parallel]:
         """Run work side by side, at most `limit` at once: `with self.parallel(3) as group: group.spawn(work, it)`.
 
-        The block's end waits for all. The first exception, of theirs or of the block, gives the others up: their
+        The block's end waits for all. The first exception, in one of them or in the block, ends the others: their
         requests in flight are recorded as `aborted`. A user that is ended in the block ends them too, as `cut`.
         """
         return side_by_side(limit)
@@ -149,7 +149,7 @@ class LeanUser(User):
         return self._greenlet
 
     def stop(self, force: bool = False) -> bool:  # noqa: FBT001, FBT002  (Locust's signature)
-        """Stop as Locust does; a user that wakes before the kill reaches it ends, and begins nothing."""
+        """Stop as Locust does; a user that wakes before the kill reaches it begins nothing, and ends."""
         if force or self._state != LOCUST_STATE_WAITING or self._greenlet is None:
             return bool(super().stop(force))
         self._state = LOCUST_STATE_STOPPING
@@ -160,12 +160,12 @@ class LeanUser(User):
         self.session = Session.of(self.environment)
         self.number = self.session.user_number()
         self.random = random.Random(f"{self.session.seed}/{self.number}")  # noqa: S311  (a choice of load)
-        self._ledger = self.session.ledger(self, self.number)
+        self._accounting = self.session.reporter.accounting(self, self.number)
         open_model = self.session.open_model
-        self._pace: Pacing | None = None
         open_model.admit(type(self))
+        self._pacing: Pacing | None = None
         if open_model.paces:
-            self._pace = Pacing(self, self._ledger, open_model.arrivals, self.session.gate)
+            self._pacing = Pacing(self, self._accounting, open_model.arrivals, self.session.gate)
         host = self.host or ""
         try:
             if host:  # without one the client, when it is first used, ends the test
@@ -190,5 +190,5 @@ def _live(user: LeanUser) -> None:
     finally:
         if "client" in vars(user):
             user.client.close()
-        if user._pace is not None:  # noqa: SLF001  (this function is the user's own greenlet)
-            user._pace.end()  # noqa: SLF001
+        if user._pacing is not None:  # noqa: SLF001  (this function is the user's own greenlet)
+            user._pacing.end()  # noqa: SLF001

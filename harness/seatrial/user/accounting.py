@@ -1,10 +1,11 @@
-"""The books of each request: counts, flow, recorded row, Locust's statistics."""
+"""Request accounting: for each request its counts, flow, recorded row, and Locust's statistics."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import gevent
@@ -16,25 +17,25 @@ from seatrial.http.messages import Response
 from seatrial.units import NS_PER_S
 from seatrial.user.flows import current_flow
 from seatrial.user.recorder import Recorder
-from seatrial.wire.histogram import bucket
-from seatrial.wire.streams import NOT_FAILURES, NULL, Outcome
+from seatrial.wire.histogram import bucket, of_detail
+from seatrial.wire.streams import MOST_DETAILS, NOT_FAILURES, NULL, Outcome, detail_ending, detail_numbers
 
 _NS_PER_MS = 1_000_000
 _WALL_MINUS_MONOTONIC_NS = time.time_ns() - time.monotonic_ns()
 PERIOD_S = 1.0
-_LOCUSTS_OWN = "locust.runners"
+_LOCUST_LISTENER = "locust.runners"
 
 
 class RequestFailed(Exception):
-    """What Locust's statistics and web UI show of a failed request."""
+    """The exception of a failed request, as Locust's statistics and web UI show it."""
 
 
 class Statistics:
-    """Gathers requests for Locust's statistics; somebody else's listener is told of each at once.
+    """Gathers requests, and feeds them to Locust's statistics once a second.
 
     Where the `request` event has listeners besides that of Locust's statistics, the event is fired for each
-    request, and serves both. A duration is from the intended start where there is one, else from the start. With
-    `buckets` those of successes are kept by bucket, and failures are counted, too.
+    request instead, and serves both. A duration is from the intended start where there is one, else from the
+    start. With `buckets` the durations of successes are counted by bucket, too.
     """
 
     def __init__(self, environment: Environment, *, buckets: bool = False) -> None:
@@ -50,10 +51,10 @@ class Statistics:
         events.quitting.add_listener(self._on_end)
 
     def enter(self, response: Response, context: Any, intended_ns: int = NULL) -> None:  # noqa: ANN401  (Locust's `context` method)
-        """Take note of a request; `context` is its user's method of that name."""
+        """Enter a request; `context` is its user's method of that name."""
         begun_ns = response.t_start_ns if intended_ns == NULL else intended_ns
         handlers = self._request._handlers  # noqa: SLF001  (there is no other way to see who listens)
-        if len(handlers) != 1 or handlers[0].__module__ != _LOCUSTS_OWN or response.outcome is not Outcome.OK:
+        if len(handlers) != 1 or handlers[0].__module__ != _LOCUST_LISTENER or response.outcome is not Outcome.OK:
             self._fire(response, context, begun_ns)
             return
         key = (response.endpoint, response.method)
@@ -63,13 +64,13 @@ class Statistics:
         rows.append((response.t_end_ns, response.t_end_ns - begun_ns, response.bytes_received))
 
     def run(self) -> None:
-        """Feed Locust until killed."""
+        """Feed Locust's statistics until killed."""
         while True:
             gevent.sleep(PERIOD_S)
             self.feed()
 
     def feed(self) -> None:
-        """Give Locust what was gathered."""
+        """Feed the gathered requests to Locust's statistics."""
         gathered, self._gathered = self._gathered, {}
         stats = self._environment.stats
         for (endpoint, method), rows in gathered.items():
@@ -80,13 +81,13 @@ class Statistics:
                 self._count(endpoint, [duration_ns for _, duration_ns, _ in rows])
 
     def note(self, response: Response) -> None:
-        """Keep the duration of a request that Locust itself was told of; unknown if its end is."""
+        """Count a request that reached Locust's statistics by another way; without an end it has no duration."""
         self._failures[response.endpoint] += response.outcome not in NOT_FAILURES
         if self._buckets and response.ok and response.t_end_ns != NULL:
             self._fired.setdefault(response.endpoint, []).append(response.t_end_ns - response.t_start_ns)
 
     def latency(self) -> dict[str, dict[int, int]]:
-        """Return, for each endpoint, the successes by bucket (`wire.buckets`) since the last call."""
+        """Return, for each endpoint, the successes by bucket (`wire.histogram`) since the last call."""
         self.feed()
         fired, self._fired = self._fired, {}
         for endpoint, durations_ns in fired.items():
@@ -95,7 +96,7 @@ class Statistics:
         return {endpoint: dict(counts) for endpoint, counts in latency.items()}
 
     def failures(self) -> dict[str, int]:
-        """Return how many requests of each endpoint have failed since the last call, without those of none."""
+        """Return the failed requests since the last call, of each endpoint that has any."""
         failures, self._failures = self._failures, Counter()
         return {endpoint: count for endpoint, count in failures.items() if count}
 
@@ -122,7 +123,7 @@ class Statistics:
 
 
 def _entry(stats: RequestStats, endpoint: str, method: str, rows: list[tuple[int, int, int]]) -> Any:  # noqa: ANN401  (Locust declares times as int, and holds floats)
-    """Return what Locust's statistics would say of these requests alone (end, duration, bytes received)."""
+    """Return Locust's statistics of these requests alone (end, duration, bytes received)."""
     entry: Any = StatsEntry(stats, endpoint, method)
     durations_ns = [duration_ns for _, duration_ns, _ in rows]
     seconds = Counter([(end_ns + _WALL_MINUS_MONOTONIC_NS) // NS_PER_S for end_ns, _, _ in rows])
@@ -140,7 +141,7 @@ def _entry(stats: RequestStats, endpoint: str, method: str, rows: list[tuple[int
 
 @dataclass(slots=True)
 class RequestCounts:
-    """Requests of one process: in flight now, and counts since the last second."""
+    """Requests of one process: in flight now, and counts since the last `take`."""
 
     in_flight: int = 0
     offered: int = 0
@@ -148,69 +149,87 @@ class RequestCounts:
     failed: int = 0
 
     def take(self) -> dict[str, int]:
-        """Return the counts, and begin a new second."""
-        counts = {
-            "in_flight": self.in_flight,
-            "offered": self.offered,
-            "completed": self.completed,
-            "failed": self.failed,
-        }
+        """Return the counts, and begin the next second."""
+        counts = asdict(self)
         self.offered = self.completed = self.failed = 0
         return counts
 
 
+class DetailCounts:
+    """Counts the numbers in flows' details by bucket; the first MOST_DETAILS pairs of flow and key are kept."""
+
+    def __init__(self) -> None:
+        self._known: set[tuple[str, str]] = set()
+        self._counts: dict[str, dict[str, Counter[int]]] = {}
+
+    def add(self, flow: str, detail: Mapping[str, object]) -> None:
+        """Count the details of one flow."""
+        for key, value in detail_numbers(detail).items():
+            if (flow, key) not in self._known:
+                if len(self._known) >= MOST_DETAILS:
+                    continue
+                self._known.add((flow, key))
+            number = of_detail(detail_ending(key) or "", value)
+            self._counts.setdefault(flow, {}).setdefault(key, Counter())[number] += 1
+
+    def take(self) -> dict[str, dict[str, Counter[int]]]:
+        """Return the counts since the last call: by flow, key and bucket."""
+        counts, self._counts = self._counts, {}
+        return counts
+
+
 class RequestAccounting:
-    """Enters the requests of one user; the first one that a task begins takes the moment of the task's arrival."""
+    """Accounts for the requests of one user; the first request of a task takes the due time of its arrival."""
 
     __slots__ = (
+        "_counts",
         "_due_ns",
         "_first_by_ns",
         "_first_due_ns",
         "_number",
-        "_pulse",
         "_recorder",
         "_statistics",
         "_user",
     )
 
     def __init__(
-        self, user: User, number: int, pulse: RequestCounts, recorder: Recorder | None, statistics: Statistics
+        self, user: User, number: int, counts: RequestCounts, recorder: Recorder | None, statistics: Statistics
     ) -> None:
         self._user = user
         self._number = number
         self._statistics = statistics
-        self._pulse = pulse
+        self._counts = counts
         self._recorder = recorder
         self._due_ns: int | None = None
         self._first_due_ns: int | None = None
         self._first_by_ns = 0
 
     def intend(self, due_ns: int | None) -> None:
-        """Say for when the next request was intended; None: for no moment."""
+        """Set the moment for which the next request was intended; None for no moment."""
         self._due_ns = due_ns
         self._first_due_ns = None
 
     def begun(self) -> None:
         """Count a request that is on its way."""
-        self._pulse.in_flight += 1
-        self._pulse.offered += 1
+        self._counts.in_flight += 1
+        self._counts.offered += 1
         if self._due_ns is not None:
             self._first_due_ns, self._due_ns = self._due_ns, None
             self._first_by_ns = time.monotonic_ns()
 
     def ended(self, response: Response) -> None:
-        """Enter what became of it."""
-        pulse = self._pulse
-        pulse.in_flight -= 1
-        pulse.completed += 1
-        pulse.failed += response.outcome not in NOT_FAILURES
+        """Count, record and enter a request that has ended."""
+        counts = self._counts
+        counts.in_flight -= 1
+        counts.completed += 1
+        counts.failed += response.outcome not in NOT_FAILURES
         flow = current_flow.get()
         if flow is not None:
             flow.ended(response)
         due_ns = NULL if self._first_due_ns is None else self._intended_ns(response)
         if self._recorder is not None:
             self._recorder.request(response, NULL if flow is None else flow.flow_id, self._number, due_ns)
-        if response.outcome is not Outcome.CUT:  # Locust drops what is cut at the end of a test
+        if response.outcome is not Outcome.CUT:  # Locust does not count requests cut at the end of a test
             self._statistics.enter(response, self._user.context, due_ns)
 
     def _intended_ns(self, response: Response) -> int:

@@ -1,9 +1,8 @@
-"""`--rate` and user numbers across Locust's own workers.
+"""Distributed Locust without a harness: user numbers and shares of `--rate` for Locust's own workers.
 
-A worker's share follows its number of users: looked at once a second, told when it has changed.
-
-At the start of a test Locust's master tells each worker its place in the order in which Locust hands out users,
-and how many there are. With them a worker counts in steps.
+At the start of a test the master sends each worker its place in the order in which Locust hands out users, and the
+number of workers: with them a worker counts in steps. A worker's share of arrivals follows its number of users,
+which the master compares once a second.
 """
 
 from __future__ import annotations
@@ -22,15 +21,23 @@ from locust.env import Environment
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, MasterRunner, WorkerRunner
 
 from seatrial.errors import SeatrialError
+from seatrial.wire.control import Message
 from seatrial.wire.rates import Rate, shares
 
 PLACE = "seatrial_place"
+SHARE = "seatrial_share"
 BLOCK = 1 << 20
-"""So many users one set of workers may have, over all its tests; the next set's numbers begin behind them."""
+"""The numbers of one set of workers, over all its tests; those of the next set begin behind them."""
 _LATE_COMERS = 1 << 31
 _BLOCKS = _LATE_COMERS // BLOCK
+_LOOK_S = 1.0
+_LEAD_S = 0.25
+"""A share begins so much later than it is sent, so that every worker has it by then."""
+_CLOCK_READINGS = 16
+_log = logging.getLogger("seatrial.user")
 _attended: WeakSet[Environment] = WeakSet()
 _numbers: WeakKeyDictionary[Environment, UserNumbers] = WeakKeyDictionary()
+_inboxes: WeakKeyDictionary[Environment, ShareInbox] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +50,11 @@ class NumberedPlace:
 
 
 class UserNumbers:
-    """Gives the numbers of one process; `worker` is its index, None where there is no master to give one."""
+    """Gives the numbers of one process; `worker` is its index, None where no master assigns a place."""
 
     def __init__(self, worker: int | None = None) -> None:
         self._numbers: Iterator[int] = count()
-        if worker is not None:  # until its place is told: it came while the test was going on
+        if worker is not None:  # until its place arrives: for a worker that joined a running test
             self._numbers = count(_LATE_COMERS + max(worker, 0) % _BLOCKS * BLOCK)
         self._place: NumberedPlace | None = None
 
@@ -64,23 +71,23 @@ class UserNumbers:
         return next(self._numbers)
 
     def take_place(self, place: NumberedPlace) -> None:
-        """Count from this place on; the same one again changes nothing."""
+        """Count from this place on; the same place again changes nothing."""
         if place != self._place:
             self._place = place
             self._numbers = count(place.first + place.place, place.workers)
 
 
 class NumberBlocks:
-    """The master's part; workers that are others than before get a block of numbers of their own."""
+    """The master's side of user numbers: a set of workers that differs from the last one gets a new block."""
 
     def __init__(self) -> None:
         self._order: list[str] = []
         self._blocks = count()
         self._first = 0
 
-    def of(self, workers: Sequence[str]) -> dict[str, NumberedPlace]:
+    def places(self, workers: Sequence[str]) -> dict[str, NumberedPlace]:
         """Return the place of each worker in a test that begins."""
-        order = order_of(workers)
+        order = dispatch_order(workers)
         if order and order != self._order:
             self._order, self._first = order, next(self._blocks) % _BLOCKS * BLOCK
         return {
@@ -90,52 +97,39 @@ class NumberBlocks:
 
 
 def attend_numbers(environment: Environment) -> None:
-    """Have a master tell places, and a worker hear its own; a second call does nothing."""
+    """Have a master send places, and a worker take its own; a second call does nothing."""
     if environment in _attended:
         return
     _attended.add(environment)
     runner: Any = environment.runner
     if isinstance(runner, WorkerRunner):
-        runner.register_message(PLACE, lambda msg, **_: _hear(environment, msg.data))
+        numbers = UserNumbers.of(environment)
+        runner.register_message(PLACE, lambda msg, **_: numbers.take_place(NumberedPlace(**msg.data)))
     elif isinstance(runner, MasterRunner):
-        places = NumberBlocks()
+        blocks = NumberBlocks()
         events: Any = environment.events
-        events.test_start.add_listener(lambda **_: _tell(runner, places))
+        events.test_start.add_listener(lambda **_: _send_places(runner, blocks))
 
 
-def _hear(environment: Environment, told: Mapping[str, int]) -> None:
-    UserNumbers.of(environment).take_place(NumberedPlace(**told))
-
-
-def _tell(runner: MasterRunner, places: NumberBlocks) -> None:
+def _send_places(runner: MasterRunner, blocks: NumberBlocks) -> None:
     nodes = runner.clients.ready + runner.clients.running + runner.clients.spawning
-    for worker, place in places.of([node.id for node in nodes]).items():
+    for worker, place in blocks.places([node.id for node in nodes]).items():
         runner.send_message(PLACE, asdict(place), worker)
 
 
-def order_of(workers: Sequence[str]) -> list[str]:
+def dispatch_order(workers: Sequence[str]) -> list[str]:
     """Return workers in the order in which Locust's dispatcher hands out users: host by host in turns, by id."""
-    seen: Counter[str] = Counter()
+    per_host: Counter[str] = Counter()
     turns: dict[str, int] = {}
     for worker in sorted(workers):
         host = worker.split("_")[0]
-        turns[worker] = seen[host]
-        seen[host] += 1
+        turns[worker] = per_host[host]
+        per_host[host] += 1
     return sorted(workers, key=lambda worker: (turns[worker], worker))
 
 
-SHARE = "seatrial_share"
-_LOOK_S = 1.0
-_LEAD_S = 0.25
-"""A share holds so much later than it is told, so that every worker has heard of it by then."""
-_CLOCK_READINGS = 16
-Message = Mapping[str, Any]
-_log = logging.getLogger("seatrial.user")
-_inboxes: WeakKeyDictionary[Environment, ShareInbox] = WeakKeyDictionary()
-
-
 class ShareInbox:
-    """What the master has told this process; `on_share` is called with each share from now on."""
+    """The shares that the master sends to this process; they may come before there is a listener."""
 
     def __init__(self) -> None:
         self._share: Message | None = None
@@ -159,29 +153,33 @@ class ShareInbox:
             self._listener(msg.data)
 
 
-def attend_shares(environment: Environment, told: Callable[[], Rate | None]) -> None:
-    """Take part in this process's runner; `told` returns the rate of a test, None in the closed model."""
+def attend_shares(environment: Environment, rate_of_test: Callable[[], Rate | None]) -> None:
+    """Take part in this process's runner; `rate_of_test` returns None in the closed model."""
     runner = environment.runner
     attend_numbers(environment)
     if isinstance(runner, WorkerRunner):
         runner.register_message(SHARE, ShareInbox.of(environment).take_share)
     elif isinstance(runner, MasterRunner):
-        master = Shares(runner, told)
+        master = ShareSender(runner, rate_of_test)
         events: Any = environment.events
-        events.test_start.add_listener(master.anew)
+        events.test_start.add_listener(master.reset)
         gevent.spawn(master.run)
 
 
-class Shares:
-    """The master's part: tells each worker its share of the arrivals."""
+class ShareSender:
+    """The master's side of `--rate`: sends each worker its share of the arrivals."""
 
     def __init__(
-        self, runner: MasterRunner, told: Callable[[], Rate | None], *, clock: Callable[[], float] = time.time
+        self,
+        runner: MasterRunner,
+        rate_of_test: Callable[[], Rate | None],
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._runner = runner
-        self._told = told
+        self._rate_of_test = rate_of_test
         self._clock = clock
-        self._last: Mapping[str, int] = {}
+        self._users: Mapping[str, int] = {}
         self._origin_s: float | None = None
         self._refused = False
 
@@ -191,41 +189,36 @@ class Shares:
             self.look()
             gevent.sleep(_LOOK_S)
 
-    def anew(self, **_: object) -> None:
-        """Forget the test before: the next one may begin between two looks."""
-        self._last, self._origin_s, self._refused = {}, None, False
+    def reset(self, **_: object) -> None:
+        """Forget the last test: the next one may begin between two looks."""
+        self._users, self._origin_s, self._refused = {}, None, False
 
     def look(self) -> None:
-        """Tell every worker its share if the users are others than they were.
+        """Send every worker its share if numbers of users have changed.
 
-        A rate that can't be read, which the web UI takes as it is typed, ends the test; the next one may have a
-        better one.
+        A rate that can't be read, which the web UI takes as it is typed, ends this test, but not the next one.
         """
-        rate = None if self._refused else self._rate()
+        rate = None
+        if not self._refused and self._runner.state in {STATE_SPAWNING, STATE_RUNNING}:
+            try:
+                rate = self._rate_of_test()
+            except SeatrialError as error:
+                self._refused = True
+                _log.error("%s", error)
+                gevent.spawn(self._runner.stop)
         users = {node.id: node.user_count for node in self._runner.clients.values()}
         if rate is None:
-            self._last, self._origin_s = {}, None
-        elif users != self._last and any(users.values()):
-            self._last = users
-            self._tell(rate, users)
+            self._users, self._origin_s = {}, None
+        elif users != self._users and any(users.values()):
+            self._users = users
+            self._send(rate)
 
-    def _rate(self) -> Rate | None:
-        if self._runner.state not in {STATE_SPAWNING, STATE_RUNNING}:
-            return None
-        try:
-            return self._told()
-        except SeatrialError as error:
-            self._refused = True
-            _log.error("%s", error)
-            gevent.spawn(self._runner.stop)
-            return None
-
-    def _tell(self, rate: Rate, users: Mapping[str, int]) -> None:
+    def _send(self, rate: Rate) -> None:
         from_s = self._clock() + _LEAD_S  # the wall clock, which workers on other machines have as well
         if self._origin_s is None:
             self._origin_s = from_s
         common = {"from_s": from_s, "origin_s": self._origin_s, "rate": rate.to_json()}
-        for worker, (low, high) in shares(dict(sorted(users.items()))).items():
+        for worker, (low, high) in shares(dict(sorted(self._users.items()))).items():
             self._runner.send_message(SHARE, {**common, "low": low, "high": high}, worker)
 
 
@@ -234,7 +227,7 @@ def wall_minus_monotonic_ns(
 ) -> int:
     """Return by how much the wall clock is ahead: of several readings the one that took least, so is most exact.
 
-    A process that is put aside between its two readings would be off by as much, milliseconds on a busy core.
+    A process that is interrupted between its two readings would be off by as much, milliseconds on a busy core.
     """
     readings = []
     for _ in range(_CLOCK_READINGS):

@@ -1,4 +1,4 @@
-"""Flows (the tasks of a user), and requests side by side within one."""
+"""Flows: the recorded units of work of a user, and greenlets that run side by side within one."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from seatrial.http.messages import Abandoned, Response
 from seatrial.wire.streams import UNKNOWN_USER, Outcome
 
 current_flow: ContextVar[Flow | None] = ContextVar("current_flow", default=None)
-"""The innermost flow of the running greenlet; `Parallel` hands it on to the greenlets that it spawns."""
+"""The innermost flow of the running greenlet, and of greenlets that `Parallel` spawns there."""
 
 
 class Flow:
     """One flow while it runs.
 
-    Its outcome is that of its first failed request, unless the user model says otherwise with `fail`. A flow
-    within a flow has a row of its own: `requests` and `bytes_received` count the requests that carry this flow's
-    id, and a failure is passed on to the flow around it. `detail` takes what only this kind of flow has, as JSON
-    values.
+    Its outcome is that of its first failed request, unless the user model sets another with `fail`. A flow within
+    a flow has a row of its own: `requests` and `bytes_received` count the requests with this flow's id, and a
+    failure is passed on to the flow around it. `detail` takes JSON values that only this kind of flow has.
     """
 
     __slots__ = (
@@ -64,23 +63,23 @@ class Flow:
         return self.outcome is Outcome.OK
 
     def fail(self, outcome: str) -> None:
-        """Say that this flow failed, and how (a word of `Outcome`); this stands above what its requests say."""
+        """Set the outcome to a failure (a word of `Outcome`), whatever the outcomes of the requests."""
         self.outcome = Outcome(outcome)
 
     def ended(self, response: Response) -> None:
-        """Take note of one of its requests."""
+        """Count one of its requests, which has ended."""
         self.requests += 1
         self.bytes_received += response.bytes_received
         if self.outcome is Outcome.OK:
             self.outcome = response.outcome
 
-    def tell_outer(self) -> None:
+    def pass_failure_on(self) -> None:
         """Pass a failure on to the flow around this one."""
         if self.outer is not None and self.outer.outcome is Outcome.OK:
             self.outer.outcome = self.outcome
 
     def row(self, t_end_ns: int) -> dict[str, Any]:
-        """Return the flow's record, as in the rows of `wire.tables.FLOWS`."""
+        """Return the flow's row of `wire.streams.FLOWS`."""
         return {
             "flow_id": self.flow_id,
             "flow": self.name,
@@ -97,14 +96,14 @@ class Flow:
 
 
 def dropped_row(flow_id: int, due_ns: int, t_ns: int) -> dict[str, Any]:
-    """Return the record of an arrival that no user came to serve: due at one moment, given up at another."""
+    """Return the row of an arrival that was due at `due_ns`, and dropped at `t_ns` for want of a user."""
     flow = Flow(flow_id, "arrival", "", t_ns, user=UNKNOWN_USER, outer=None)
     flow.t_intended_ns, flow.outcome = due_ns, Outcome.DROPPED
     return {**flow.row(t_ns), "user": None}
 
 
 class Parallel:
-    """At most `limit` greenlets at once; `spawn` waits for a free place."""
+    """At most `limit` greenlets at once; `spawn` waits until one more may run."""
 
     def __init__(self, limit: int) -> None:
         self._pool = Pool(limit)
@@ -113,14 +112,14 @@ class Parallel:
     def spawn(self, work: Callable[..., object], *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  (what `work` takes)
         """Run `work(*args, **kwargs)` beside the others, within the flow that is running now.
 
-        Raises the first exception that one of the others has raised, instead.
+        If one of the others has raised an exception, raises the first of them instead.
         """
         self._pool.wait_available()
         self._raise()
         self._pool.spawn(copy_context().run, self._guarded, partial(work, *args, **kwargs))
 
     def join(self) -> None:
-        """Wait until all have ended, or one has raised an exception; raise that."""
+        """Wait until all have ended, or one has raised an exception, and raise that."""
         while self._pool:
             self._raise()
             gevent.wait(list(self._pool), count=1)
@@ -131,7 +130,7 @@ class Parallel:
         self._pool.join()
 
     def kill(self, reason: type[GreenletExit]) -> None:
-        """End what still runs, by an exception of this kind."""
+        """End those that still run, by an exception of this kind."""
         self._pool.kill(reason, block=True)
 
     def _guarded(self, work: Callable[[], object]) -> None:
@@ -139,7 +138,7 @@ class Parallel:
             work()
         except Exception as error:  # noqa: BLE001  (raised again in the user's own greenlet, by _raise)
             self._failure = self._failure or error
-        except (KeyboardInterrupt, SystemExit):  # gevent takes it to the main greenlet, which ends the run soon:
+        except (KeyboardInterrupt, SystemExit):  # gevent passes it to the main greenlet, which ends the run soon:
             self._failure = self._failure or GreenletExit()  # until then nothing more is begun
             raise
 
@@ -150,9 +149,9 @@ class Parallel:
 
 @contextmanager
 def side_by_side(limit: int) -> Iterator[Parallel]:
-    """Give a Parallel that is joined at the end of the block, and given up if the block is left in any other way.
+    """Yield a Parallel that is joined at the end of the block; an exception of the block ends its greenlets.
 
-    StopUser gives nothing up: `flow` raises it once the run ends, when what runs may still end within the drain.
+    Not so StopUser, which `flow` raises once the run ends: running greenlets may still end within the drain.
     """
     group = Parallel(limit)
     reason: type[GreenletExit] = GreenletExit

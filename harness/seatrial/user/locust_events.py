@@ -1,9 +1,9 @@
-"""Requests of any HttpUser or FastHttpUser, recorded from Locust's events.
+"""Recording of any HttpUser or FastHttpUser from Locust's `request` events; log filters for their processes.
 
-An event tells name, method, status, duration and the length of the body. It is silent about the first byte, the
-connection, the bytes sent, and a request that was in flight at the end: those stay null, or are not there.
+An event has name, method, status, duration and the length of the body. First byte, connection and bytes sent are
+unknown, and stay null; a request that is in flight at the end has no event.
 
-Locust names requests after their URLs in its summary, and has a traceback for every exception in a task.
+Locust logs requests by their URLs, and a traceback of every exception in a task: the filters mask and limit that.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ from seatrial.wire.redaction import masked, masked_url
 from seatrial.wire.streams import LABEL_LIMIT, METHODS, NULL, UNKNOWN_USER, Outcome
 
 _LEAST_FAILED_STATUS = 400
-_DEEPEST = 12
-_KEPT_AS = ("reason", "original")
-"""Where urllib3's MaxRetryError and geventhttpclient's RetriesExceeded keep the exception behind them."""
+_MOST_CHAINED = 12
+_CAUSES = ("reason", "original")
+"""Attributes in which urllib3's MaxRetryError and geventhttpclient's RetriesExceeded keep their cause."""
 _CUT_OFF = "Incomplete response"
-"""How geventhttpclient's parser words the end of a connection in the middle of a body."""
+"""The message of geventhttpclient's parser when a connection ends in the middle of a body."""
 _BAD_STATUS = (requests.HTTPError, BadStatusCode)
 _KINDS: tuple[tuple[tuple[type[BaseException], ...], Outcome], ...] = (
     ((ConnectionRefusedError, socket.gaierror, pool.NameResolutionError), Outcome.REFUSED),
@@ -67,100 +67,18 @@ _KINDS: tuple[tuple[tuple[type[BaseException], ...], Outcome], ...] = (
     ((requests.exceptions.ChunkedEncodingError,), Outcome.TRUNCATED),
     ((pool.NewConnectionError,), Outcome.REFUSED),
 )
-"""The first line wins that any exception of the chain belongs to: what lies deepest is what happened."""
-
-
-def outcome_of(status: int, exception: object, error: object = None) -> Outcome:
-    """Return the outcome of one event.
-
-    `status` is 0 without a response. `exception` is the event's; None means that Locust, or the locustfile's own
-    check, took it for a success, whatever the status. `error` is what the client keeps of a failure to which the
-    locustfile gave words of its own.
-    """
-    if exception is None or exception == "":
-        return Outcome.OK
-    if isinstance(exception, _BAD_STATUS):  # not what was being handled when the request was made
-        return Outcome.STATUS
-    if isinstance(exception, CatchResponseError):
-        exception = error if status == 0 else None
-    chain = list(_chain(exception)) if isinstance(exception, BaseException) else []
-    return _network(status, chain) or (Outcome.STATUS if status >= _LEAST_FAILED_STATUS else Outcome.REJECTED)
-
-
-def _network(status: int, chain: list[BaseException]) -> Outcome | None:
-    if any(isinstance(one, HTTPConnectionClosed) for one in chain):
-        return Outcome.TRUNCATED if status else Outcome.RESET
-    if any(isinstance(one, HTTPParseError) and _CUT_OFF in str(one) for one in chain):
-        return Outcome.TRUNCATED
-    for kinds, outcome in _KINDS:
-        if any(isinstance(one, kinds) for one in chain):
-            return outcome
-    if any(isinstance(one, OSError) and one.errno in UNREACHABLE for one in chain):
-        return Outcome.REFUSED
-    return None
-
-
-def _chain(exception: BaseException) -> Iterator[BaseException]:
-    """Yield an exception, and those that it wraps in any of the ways that HTTP clients have."""
-    waiting, seen = [exception], set[int]()
-    while waiting and len(seen) < _DEEPEST:
-        one = waiting.pop(0)
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        told = (getattr(one, name, None) for name in _KEPT_AS)
-        wrapped = (one.__cause__, one.__context__, *told, *one.args)
-        waiting += [inner for inner in wrapped if isinstance(inner, BaseException)]
-
-
-_LOGGERS = ("", "locust", "locust.stats_logger")
-"""Those to which `locust.log.setup_logging` gives handlers."""
-_TASKS = "locust.user.task"
-
-
-def tidy() -> None:
-    """Install both filters in this process, whose log has been set up."""
-    logging.getLogger(_TASKS).addFilter(Distinct())
-    for handler in {handler for name in _LOGGERS for handler in logging.getLogger(name).handlers}:
-        handler.addFilter(Masked())
-
-
-class Distinct(logging.Filter):
-    """Lets each message pass once, and so many of them; that they were more, the count of errors tells."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._told: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether it is new."""
-        text = record.getMessage()
-        if text in self._told or len(self._told) >= DISTINCT_LIMIT:
-            return False
-        self._told.add(text)
-        return True
-
-
-class Masked(logging.Filter):
-    """Takes secrets out of messages and tracebacks."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record; let it pass."""
-        record.msg, record.args = masked(record.getMessage()), None
-        if record.exc_info:
-            record.exc_text = masked("".join(traceback.format_exception(*record.exc_info)).rstrip())
-        return True
-
-
+"""The first line that has an exception of the chain gives the outcome."""
 SOURCE = "locust events"
 _NUMBER = "seatrial_user"
 _NS_PER_MS = 1_000_000
 _LARGEST_STATUS = 65_535
+_LOGGERS = ("", "locust", "locust.stats_logger")
+"""The loggers to which `locust.log.setup_logging` gives handlers."""
+_TASKS = "locust.user.task"
 
 
 def listen() -> None:
-    """Take part in this process's Locust, whatever it will run."""
+    """Take part in this process's Locust, whatever users it will run."""
     events: Any = locust.events
     events.init_command_line_parser.add_listener(standalone.add_option)
     events.init.add_listener(_on_init)
@@ -168,30 +86,30 @@ def listen() -> None:
 
 def _on_init(environment: Environment, runner: object, **_: object) -> None:
     if PLAN_VARIABLE in os.environ:
-        tidy()
+        add_log_filters()
     foreign = foreign_classes(environment)
     if foreign:
         distributed.attend_numbers(environment)
     if not foreign or isinstance(runner, MasterRunner):
         return
-    with standalone.at_the_start():
+    with standalone.exit_on_error():
         if PLAN_VARIABLE not in os.environ and standalone.plan_of(environment) is None:
             return
         session = Session.of(environment)
-    session.account.source = SOURCE
+    session.reporter.source = SOURCE
     for user_class in foreign:
-        let_in(user_class, session)
+        put_behind_gate(user_class, session)
     events: Any = environment.events
     events.request.add_listener(LocustEvents(session).on_request)
 
 
-def let_in(user_class: Any, session: Session) -> None:  # noqa: ANN401  (`run` is declared final)
+def put_behind_gate(user_class: Any, session: Session) -> None:  # noqa: ANN401  (`run` is declared final)
     """Have users of this class wait at the gate before they do anything, and give each a number."""
-    own = user_class.run
-    if hasattr(own, "__wrapped__"):  # a class that it inherits from was here before
+    original = user_class.run
+    if hasattr(original, "__wrapped__"):  # inherited from a class that was wrapped before
         return
 
-    @wraps(own)
+    @wraps(original)
     def run(user: User) -> None:
         try:
             session.gate.enter()
@@ -199,9 +117,88 @@ def let_in(user_class: Any, session: Session) -> None:  # noqa: ANN401  (`run` i
             return
         greenlet: Any = gevent.getcurrent()
         greenlet.spawn_tree_locals = {**(greenlet.spawn_tree_locals or {}), _NUMBER: session.user_number()}
-        own(user)
+        original(user)
 
     user_class.run = run
+
+
+def outcome_of(status: int, exception: object, error: object = None) -> Outcome:
+    """Return the outcome of one event.
+
+    `status` is 0 without a response. `exception` is the event's; None means that Locust, or the locustfile's own
+    check, took it for a success, whatever the status. `error` is the client's own exception, where the locustfile
+    replaced that of the event.
+    """
+    if exception is None or exception == "":
+        return Outcome.OK
+    if isinstance(exception, _BAD_STATUS):  # its context may be an exception of an earlier request
+        return Outcome.STATUS
+    if isinstance(exception, CatchResponseError):
+        exception = error if status == 0 else None
+    chain = list(_chain(exception)) if isinstance(exception, BaseException) else []
+    outcome = Outcome.STATUS if status >= _LEAST_FAILED_STATUS else Outcome.REJECTED
+    return _transport_outcome(status, chain) or outcome
+
+
+def _transport_outcome(status: int, chain: list[BaseException]) -> Outcome | None:
+    if any(isinstance(each, HTTPConnectionClosed) for each in chain):
+        return Outcome.TRUNCATED if status else Outcome.RESET
+    if any(isinstance(each, HTTPParseError) and _CUT_OFF in str(each) for each in chain):
+        return Outcome.TRUNCATED
+    for kinds, outcome in _KINDS:
+        if any(isinstance(each, kinds) for each in chain):
+            return outcome
+    if any(isinstance(each, OSError) and each.errno in UNREACHABLE for each in chain):
+        return Outcome.REFUSED
+    return None
+
+
+def _chain(exception: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, and those that it wraps in any of the ways of HTTP clients."""
+    waiting, known = [exception], set[int]()
+    while waiting and len(known) < _MOST_CHAINED:
+        error = waiting.pop(0)
+        if id(error) in known:
+            continue
+        known.add(id(error))
+        yield error
+        causes = (getattr(error, name, None) for name in _CAUSES)
+        wrapped = (error.__cause__, error.__context__, *causes, *error.args)
+        waiting += [inner for inner in wrapped if isinstance(inner, BaseException)]
+
+
+def add_log_filters() -> None:
+    """Install both filters in this process, whose log has been set up."""
+    logging.getLogger(_TASKS).addFilter(Distinct())
+    for handler in {handler for name in _LOGGERS for handler in logging.getLogger(name).handlers}:
+        handler.addFilter(Masked())
+
+
+class Distinct(logging.Filter):
+    """Lets each message pass once, and DISTINCT_LIMIT of them; all are in the count of errors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the message is new."""
+        text = record.getMessage()
+        if text in self._passed or len(self._passed) >= DISTINCT_LIMIT:
+            return False
+        self._passed.add(text)
+        return True
+
+
+class Masked(logging.Filter):
+    """Takes secrets out of messages and tracebacks."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Mask the record, and let it pass."""
+        record.msg, record.args = masked(record.getMessage()), None
+        if record.exc_info:
+            record.exc_text = masked("".join(traceback.format_exception(*record.exc_info)).rstrip())
+        return True
 
 
 class LocustEvents:
@@ -213,22 +210,22 @@ class LocustEvents:
         self._labels: dict[str, str] = {}
         self._wall_minus_monotonic_ns = time.time_ns() - time.monotonic_ns()
 
-    def on_request(self, response: object = None, **event: Any) -> None:  # noqa: ANN401  (whatever a client tells)
-        """Record one event; those of LeanUsers are recorded already."""
+    def on_request(self, response: object = None, **event: Any) -> None:  # noqa: ANN401  (whatever fields a client has)
+        """Record one event; requests of LeanUsers are recorded already."""
         recorder = self._session.recorder
         if isinstance(response, Response) or recorder is None or self._refused:
             return
         row = self._row(response, event)
         # Greenlets that a user spawns share these locals with the user's own.
-        shared = getattr(gevent.getcurrent(), "spawn_tree_locals", None) or {}
+        tree_locals = getattr(gevent.getcurrent(), "spawn_tree_locals", None) or {}
         try:
             recorder.learn(row.endpoint)
-            recorder.request(row, NULL, int(shared.get(_NUMBER, UNKNOWN_USER)))
+            recorder.request(row, NULL, int(tree_locals.get(_NUMBER, UNKNOWN_USER)))
         except SeatrialError as error:
             self._refused = True
             self._session.refuse(error)
             return
-        self._session.told(row)
+        self._session.reporter.count_event(row)
 
     def _row(self, response: object, event: dict[str, Any]) -> Response:
         method = str(event["request_type"]).upper()
@@ -245,12 +242,12 @@ class LocustEvents:
         return row
 
     def _label(self, name: str) -> str:
-        known = self._labels.get(name)
-        if known is None:
-            known = masked_url(name)
+        label = self._labels.get(name)
+        if label is None:
+            label = masked_url(name)
             if len(self._labels) < LABEL_LIMIT:  # signed URLs are all different
-                self._labels[name] = known
-        return known
+                self._labels[name] = label
+        return label
 
     def _stamps(self, start_s: float | None, took_ms: float | None) -> tuple[int, int]:
         """Return start and end; without a duration the end is not known, and without a start it is now."""

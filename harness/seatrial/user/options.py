@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import locust
 from locust.env import Environment
 
-from seatrial.errors import SeatrialError, UsageError
+from seatrial.errors import UsageError
 from seatrial.user import distributed, standalone
 from seatrial.wire import rates
 from seatrial.wire.control import PLAN_VARIABLE, Plan
-from seatrial.wire.rates import ENCODING, Rate, Stretch
+from seatrial.wire.rates import Rate
 
 _RATE, _ARRIVALS, _FILE = "arrival_rate", "arrival_spacing", "arrival_rate_file"
-_KINDS = ("constant", "poisson")
-_offered: list[bool] = []
 
 
+@cache
 def offer() -> None:
     """Have Locust offer the options; a second call does nothing."""
-    if not _offered:
-        _offered.append(True)
-        events: Any = locust.events
-        events.init_command_line_parser.add_listener(_when_read)
-        events.init.add_listener(_on_init)
+    events: Any = locust.events
+    events.init_command_line_parser.add_listener(_add_options_last)
+    events.init.add_listener(_on_init)
 
 
 def add_options(parser: Any) -> None:  # noqa: ANN401  (Locust's parser takes more than argparse's)
@@ -47,7 +43,7 @@ def add_options(parser: Any) -> None:  # noqa: ANN401  (Locust's parser takes mo
     _add(
         parser,
         "--arrivals",
-        choices=_KINDS,
+        choices=("constant", "poisson"),
         default=None,
         dest=_ARRIVALS,
         env_var="LOCUST_ARRIVALS",
@@ -66,33 +62,32 @@ def add_options(parser: Any) -> None:  # noqa: ANN401  (Locust's parser takes mo
 
 
 def rate_of(options: object) -> Rate | None:
-    """Return the rate that the options ask for; UsageError if they contradict each other, or are not readable."""
-    text, file, spacing = (getattr(options, name, None) for name in (_RATE, _FILE, _ARRIVALS))
+    """Return the rate of the options; UsageError if they contradict each other, or can't be read."""
+    text, file, spacing = (getattr(options, name, None) or "" for name in (_RATE, _FILE, _ARRIVALS))
     if text and file:
-        raise UsageError("the rate is told twice", seen=f"--rate {text} and --rate-file {file}", expected="one")
-    if text or file:
-        return Rate(_stretches(text, file), poisson=spacing == "poisson")
-    if spacing == "poisson":  # a form of the web UI tells `constant` of its own accord
-        raise UsageError(
-            "arrivals are told without their rate",
-            seen=f"--arrivals {spacing}",
-            hint=f"--rate 50/s --arrivals {spacing}",
-        )
-    return None
-
-
-def _stretches(text: str | None, file: str | None) -> tuple[Stretch, ...]:
+        raise UsageError("the rate is given twice", seen=f"--rate {text} and --rate-file {file}", expected="one")
+    poisson = spacing == "poisson"
+    if not text and not file:
+        if poisson:  # a form of the web UI has `constant` by default
+            raise UsageError(
+                "arrivals are given without their rate",
+                seen=f"--arrivals {spacing}",
+                hint=f"--rate 50/s --arrivals {spacing}",
+            )
+        return None
     try:
-        return rates.parse(text) if text else rates.parse_lines(Path(file or "").read_text(ENCODING).splitlines())
+        if text:
+            return Rate(rates.parse(text), poisson)
+        return Rate(rates.parse_lines(Path(file).read_text(rates.ENCODING).splitlines()), poisson)
     except (OSError, ValueError) as error:
         seen = (error.strerror or "") if isinstance(error, OSError) else str(error)
         expected = rates.EXPECTED if text else rates.EXPECTED_LINES
-        where = "--rate" if text else file or ""
+        where = "--rate" if text else file
         raise UsageError("the rate can't be read", where=where, seen=seen, expected=expected) from error
 
 
 def steered() -> bool:
-    """Tell whether a harness steers this process."""
+    """Return whether a harness steers this process."""
     text = os.environ.get(PLAN_VARIABLE)
     return bool(text and Plan.decode(text).control)
 
@@ -112,8 +107,8 @@ def _checked(text: str) -> str:
     return text
 
 
-def _when_read(parser: Any, **_: object) -> None:  # noqa: ANN401  (as above)
-    """Add the options just before the command line is read, when the locustfile has added all of its own."""
+def _add_options_last(parser: Any, **_: object) -> None:  # noqa: ANN401  (as above)
+    """Add the options when the command line is read: by then the locustfile has added all of its own."""
     read = parser.parse_known_args
 
     def read_with_ours(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  (argparse's)
@@ -126,14 +121,7 @@ def _when_read(parser: Any, **_: object) -> None:  # noqa: ANN401  (as above)
 
 def _on_init(environment: Environment, **_: object) -> None:
     """Refuse a rate that can't be read, which Locust would only log; and take part in a distributed run."""
-    try:
+    with standalone.exit_on_error():
         rate_of(environment.parsed_options)
-    except SeatrialError as error:
-        sys.stderr.write(f"seatrial: {error}\n")
-        raise SystemExit(error.exit_code) from None
-    distributed.attend_shares(environment, partial(_rate_of, environment))
-    standalone.hear_refusals(environment)
-
-
-def _rate_of(environment: Environment) -> Rate | None:
-    return None if steered() else rate_of(environment.parsed_options)
+    distributed.attend_shares(environment, lambda: None if steered() else rate_of(environment.parsed_options))
+    standalone.accept_refusals(environment)

@@ -1,4 +1,4 @@
-"""When a user's next task begins: waits, arrivals, gate."""
+"""Pacing: when a user's next task begins, by its own wait, by arrivals, or by the gate."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from seatrial.errors import SeatrialError, UsageError
 from seatrial.units import NS_PER_S
 from seatrial.user.accounting import RequestAccounting
 from seatrial.user.arrivals import Arrivals
-from seatrial.user.distributed import Message, ShareInbox, wall_minus_monotonic_ns
+from seatrial.user.distributed import ShareInbox, wall_minus_monotonic_ns
 from seatrial.user.gate import Gate
 from seatrial.user.options import rate_of
 from seatrial.user.schedule import ArrivalFeed, Schedule
+from seatrial.wire.control import Message
 from seatrial.wire.rates import Rate
 
 _OWN_WAITS = ("wait_time", "wait", "min_wait", "max_wait", "wait_function")
@@ -29,14 +30,14 @@ _OWN_WAITS = ("wait_time", "wait", "min_wait", "max_wait", "wait_function")
 class Pacing:
     """Takes the place of a user's `wait_time`, and lets its first task wait, too.
 
-    Locust calls `wait_time` in the state in which a user may be killed at once, and sleeps for what it returns; so
-    the wait can be done within, and 0 returned. What a user does between two waits belongs to one arrival, also
+    Locust calls `wait_time` in the state in which a user may be killed at once, and sleeps for as long as it
+    returns: so the wait is done within, and 0 returned. Everything between two waits belongs to one arrival, also
     where Locust runs several tasks without a wait between them (`self.interrupt()`).
     """
 
-    def __init__(self, user: Any, ledger: RequestAccounting, arrivals: Arrivals, gate: Gate) -> None:  # noqa: ANN401  (a User whose methods are replaced)
+    def __init__(self, user: Any, accounting: RequestAccounting, arrivals: Arrivals, gate: Gate) -> None:  # noqa: ANN401  (a User whose methods are replaced)
         self._user = user
-        self._ledger = ledger
+        self._accounting = accounting
         self._arrivals = arrivals
         self._gate = gate
         self._serving = False
@@ -48,16 +49,16 @@ class Pacing:
         self._user.wait_time, self._user.on_start = self._wait, self._start
 
     def take_due_ns(self) -> int | None:
-        """Return when the arrival that is being served was due, to the first who asks; later ones get None."""
+        """Return when the arrival that is being served was due; None from the second call on."""
         due_ns, self._due_ns = self._due_ns, None
         return due_ns
 
     def end(self) -> None:
-        """Take note that the task, or the user, has ended."""
+        """Count the arrival that is being served, if any, as completed."""
         if self._serving:
             self._serving = False
             self._due_ns = None
-            self._ledger.intend(None)
+            self._accounting.intend(None)
             self._arrivals.completed(self._began_due_ns)
 
     def _start(self) -> None:
@@ -79,7 +80,7 @@ class Pacing:
         return 0.0
 
     def _is_driven(self) -> bool:
-        """Tell whether arrivals drive this user, or did: when they have ended, its own waits don't come back."""
+        """Return whether arrivals drive this user, or did: when they have ended, its own waits don't come back."""
         self._driven = self._driven or self._arrivals.on
         return self._driven
 
@@ -90,39 +91,41 @@ class Pacing:
             raise GreenletExit
         self._serving = True
         self._due_ns = self._began_due_ns = due_ns
-        self._ledger.intend(due_ns)
+        self._accounting.intend(due_ns)
 
 
 def refuse_own_waits(user_class: type[User]) -> None:
     """Raise UsageError if a TaskSet of this class has a wait of its own, which arrivals could not replace."""
     for task_set in _task_sets(user_class.tasks):
-        own = [name for cls in task_set.__mro__ if not _locusts(cls) for name in _OWN_WAITS if name in vars(cls)]
+        own = [
+            name
+            for cls in task_set.__mro__
+            if cls.__module__.partition(".")[0] not in {"locust", "builtins"}
+            for name in _OWN_WAITS
+            if name in vars(cls)
+        ]
         if own:
             raise UsageError(
                 "a TaskSet with a wait of its own can't be driven by arrivals",
                 where=f"{user_class.__name__}: {task_set.__name__}",
                 seen=", ".join(dict.fromkeys(own)),
-                expected="that users wait for nothing but their next arrival",
+                expected="users that wait for nothing but their next arrival",
                 hint="set wait_time on the user class only, where --rate replaces it",
             )
 
 
 def _task_sets(tasks: Any) -> Iterator[type[TaskSet]]:  # noqa: ANN401  (list, or TaskSet, as Locust takes it)
-    for one in dict.fromkeys(tasks):
-        if isinstance(one, type) and issubclass(one, TaskSet):
-            yield one
-            yield from _task_sets(one.tasks)
-
-
-def _locusts(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] in {"locust", "builtins"}
+    for task in dict.fromkeys(tasks):
+        if isinstance(task, type) and issubclass(task, TaskSet):
+            yield task
+            yield from _task_sets(task.tasks)
 
 
 class OpenModel:
-    """The arrivals of one process, from whoever tells them; without a rate this is the closed model.
+    """The arrivals of one process; without a rate this is the closed model.
 
-    In plain Locust a schedule begins with each test: here, or, with worker processes, with the first share that
-    the master tells.
+    A harness (`steered`) sends rate and share. In plain Locust a schedule begins with each test, or, in a worker
+    process, with the first share that the master sends.
     """
 
     def __init__(
@@ -140,11 +143,11 @@ class OpenModel:
         self._origin_s: float | None = None
         self._wall_minus_monotonic_ns = 0
         self._refused: SeatrialError | None = None
-        self._greenlets: list[gevent.Greenlet[..., object]] = []
-        self._feed = ArrivalFeed(low=0.0, high=0.0, since_ns=time.monotonic_ns())  # nothing, until a share is told
+        self._running: gevent.Greenlet[..., object] | None = None
+        self._feed = ArrivalFeed(low=0.0, high=0.0, since_ns=time.monotonic_ns())  # nothing, until a share comes
         self.arrivals = Arrivals(self._feed, gate, dropped)
         events: Any = environment.events
-        events.test_stopping.add_listener(self._on_stopping)
+        events.test_stopping.add_listener(lambda **_: self.arrivals.end())
         if not steered:
             events.test_start.add_listener(self._on_start)
             ShareInbox.of(environment).on_share(self._on_share)
@@ -153,7 +156,7 @@ class OpenModel:
 
     @property
     def paces(self) -> bool:
-        """Whether users have to ask for each of their waits: for arrivals, or because the gate may shut again."""
+        """Whether users need a Pacing: for arrivals, or because the gate may shut again."""
         return self.steered or self.arrivals.on
 
     def admit(self, user_class: type[User]) -> None:
@@ -173,10 +176,10 @@ class OpenModel:
     def share(self, message: Message) -> None:
         """Follow a `share` message (`wire.control`)."""
         self._feed.share(message["low"], message["high"], message["from_ns"])
-        self.arrivals.look()
+        self.arrivals.wake()
 
     def _on_start(self, **_: object) -> None:
-        """Begin with a test; one whose rate can't be read ends with its first user, and is not a closed one."""
+        """Begin with a test; its first user ends it if the rate can't be read, so that it is no closed one."""
         self._refused = None
         try:
             rate = rate_of(self._environment.parsed_options)
@@ -193,7 +196,7 @@ class OpenModel:
             self._follow(Schedule(rate, origin_ns=now_ns, seed=self._seed), now_ns)
 
     def _on_share(self, message: Message) -> None:
-        if not self.arrivals.on:  # told before the end of the test, heard after it
+        if not self.arrivals.on:  # sent before the end of the test, received after it
             return
         if message["origin_s"] != self._origin_s:
             self._origin_s = message["origin_s"]
@@ -202,7 +205,7 @@ class OpenModel:
             rate = Rate.from_json(message["rate"])
             self._follow(Schedule(rate, origin_ns=origin_ns, seed=self._seed), origin_ns)
         self._feed.share(message["low"], message["high"], self._here_ns(message["from_s"]))
-        self.arrivals.look()
+        self.arrivals.wake()
 
     def _here_ns(self, wall_s: float) -> int:
         return round(wall_s * NS_PER_S) - self._wall_minus_monotonic_ns
@@ -212,12 +215,9 @@ class OpenModel:
         self._begin()
 
     def _begin(self) -> None:
-        if not self._greenlets:
-            self._greenlets.append(gevent.spawn(self.arrivals.run))
+        if self._running is None:
+            self._running = gevent.spawn(self.arrivals.run)
         self.arrivals.begin()
-
-    def _on_stopping(self, **_: object) -> None:
-        self.arrivals.end()
 
 
 def check_drivable(user_class: type[User]) -> None:

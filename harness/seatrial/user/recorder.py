@@ -1,6 +1,6 @@
-"""The record streams of one load process.
+"""The recorder: the streams of one load process.
 
-Rows are gathered in memory and written once a second, so that a kill loses at most the last one.
+Rows are gathered in memory and written once a second, so that a kill loses at most the last second.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _OUTCOME_CODES = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 _CONNECTION_CODES = {word: code for code, word in enumerate(CONNECTIONS)} | {"": UNKNOWN_CODE}
 _SHOWN_LABELS = 4
 DECLARED_LIMIT = 1_000
-"""Labels that user classes may declare: a table that a person reads; a row has room for 65,535."""
+"""The most labels that user classes may declare, for tables that can be read; a row has room for 65,535."""
 PENDING_LIMIT_BYTES = 64 * 1024 * 1024
-"""About a million requests: minutes of a disk that takes nothing, and no load generator that eats the memory."""
+"""About a million requests: minutes in which a disk takes nothing, before memory runs out."""
 
 
 class Recorder:
     """Writes the streams of worker `worker` into `folder`; `endpoints` are the labels known from the beginning.
 
-    A label that is learned later begins a next file, `requests-<worker>.<n>.bin`, whose header has all labels
-    known by then: a file that a kill leaves behind can always be read.
+    A label that is learned later begins the next file, `requests-<worker>.<n>.bin`, whose header has all labels
+    known by then: so a kill leaves only files that can be read.
     """
 
     def __init__(self, folder: Path, worker: int, endpoints: Sequence[str]) -> None:
@@ -47,7 +47,7 @@ class Recorder:
             raise UsageError(
                 f"the user classes declare more than {DECLARED_LIMIT} endpoint labels",
                 seen=f"{len(endpoints)}, such as {', '.join(map(repr, endpoints[:_SHOWN_LABELS]))}",
-                expected="labels that say what is asked for, not which one of many",
+                expected="labels for kinds of requests, not for each object",
                 hint="ids and digests don't belong into a label",
             )
         self._folder = folder
@@ -56,17 +56,18 @@ class Recorder:
         self._pack = requests_layout((), worker).record.pack
         self._numbers = itertools.count()
         self._full: list[StreamWriter] = []
-        self._requests = self._opened()
-        self._flows = _lines(folder, "flows", worker)
-        self._generator = _lines(folder, "generator", worker)
-        self._errors = _lines(folder, "errors", worker)
+        self._requests = self._next_requests()
+        self._flows, self._generator, self._errors = (
+            StreamWriter(folder / f"{table}-{worker}.jsonl", line_header(table, worker=worker))
+            for table in ("flows", "generator", "errors")
+        )
 
     def request(self, response: Response, flow_id: int, user: int, intended_ns: int = NULL) -> None:
         """Append one row; KeyError for a label that is neither declared nor learned.
 
-        `intended_ns` is when an open schedule wanted the request; the closed model has no such moment.
+        `intended_ns` is the due time of an arrival that begins with this request; the closed model has none.
         """
-        self._requests.pending += self._pack(  # in the order of `wire.tables.REQUESTS`
+        self._requests.pending += self._pack(  # in the order of `wire.streams.REQUESTS`
             intended_ns,
             response.t_start_ns,
             response.t_first_byte_ns,
@@ -83,7 +84,7 @@ class Recorder:
         )
 
     def learn(self, label: str) -> None:
-        """Know a label from now on; UsageError if there are more than `LABEL_LIMIT` of them."""
+        """Add a label; UsageError if there are more than `LABEL_LIMIT` of them."""
         codes = self._endpoint_codes
         if label in codes:
             return
@@ -91,19 +92,19 @@ class Recorder:
             raise UsageError(
                 f"the locustfile has more than {LABEL_LIMIT} request names",
                 seen=", ".join(repr(name) for name in [*codes, label][-_SHOWN_LABELS:]),
-                expected="names that say what is asked for, not which one of many",
+                expected="names for kinds of requests, not for each object",
                 hint='name them in the client call: self.client.get(f"/item/{number}", name="/item/[id]")',
             )
         codes[label] = len(codes)
         self._full.append(self._requests)
-        self._requests = self._opened()
+        self._requests = self._next_requests()
 
     def flow(self, row: Mapping[str, Any]) -> None:
-        """Append one flow (what is in the rows of `wire.tables.FLOWS`)."""
+        """Append one flow: a row of `wire.streams.FLOWS`."""
         self._flows.line(row)
 
     def second(self, row: Mapping[str, Any]) -> None:
-        """Append one second of this process (what is in the rows of `wire.tables.GENERATOR`)."""
+        """Append one second of this process: a row of `wire.streams.GENERATOR`."""
         self._generator.line(row)
 
     def error(self, row: Mapping[str, Any]) -> None:
@@ -116,7 +117,7 @@ class Recorder:
         return sum(len(stream.pending) for stream in self._streams) > PENDING_LIMIT_BYTES
 
     def flush(self) -> None:
-        """Write what was gathered; ResultsUnwritable if that fails."""
+        """Write the gathered rows; ResultsUnwritable if that fails."""
         while self._full:
             self._full[0].flush()
             self._full.pop(0).close()
@@ -124,7 +125,7 @@ class Recorder:
             stream.flush()
 
     def close(self) -> None:
-        """Write what is left, and close; each file is tried, the first failure is raised."""
+        """Write the gathered rows, and close; each file is tried, the first failure is raised."""
         failures: list[ResultsUnwritable] = []
         for stream in self._streams:
             try:
@@ -135,7 +136,7 @@ class Recorder:
             raise failures[0]
 
     def end(self) -> None:
-        """Close, and leave the mark that this process recorded to its end: a kill leaves streams without one."""
+        """Close, and leave the mark that the streams are complete: a kill leaves streams without one."""
         self.close()
         try:
             end_mark(self._folder, self._worker).touch()
@@ -148,12 +149,8 @@ class Recorder:
     def _streams(self) -> tuple[StreamWriter, ...]:
         return (*self._full, self._requests, self._flows, self._generator, self._errors)
 
-    def _opened(self) -> StreamWriter:
+    def _next_requests(self) -> StreamWriter:
         layout = requests_layout(tuple(self._endpoint_codes), self._worker)
         number = next(self._numbers)
         name = f"requests-{self._worker}.{number}.bin" if number else f"requests-{self._worker}.bin"
         return StreamWriter(self._folder / name, layout.header())
-
-
-def _lines(folder: Path, table: str, worker: int) -> StreamWriter:
-    return StreamWriter(folder / f"{table}-{worker}.jsonl", line_header(table, worker=worker))

@@ -1,4 +1,4 @@
-"""The state of one load process: control socket, counts each second, errors, stop."""
+"""The session of one load process: control socket, reports to the harness each second, the end of the test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -23,28 +23,28 @@ from seatrial.errors import LoadFailed, SeatrialError
 from seatrial.http.messages import Response
 from seatrial.http.network import Dialer, Sockets
 from seatrial.units import NS_PER_S
-from seatrial.user import health as healths
 from seatrial.user import options, standalone
-from seatrial.user.accounting import RequestAccounting, Statistics
+from seatrial.user.accounting import DetailCounts, RequestAccounting, Statistics
 from seatrial.user.arrivals import Arrivals
 from seatrial.user.distributed import UserNumbers
 from seatrial.user.flows import Flow, dropped_row
 from seatrial.user.gate import Gate
-from seatrial.user.health import LEAST_NS, Seconds, TaskErrors, health
+from seatrial.user.health import HEALTH, LEAST_NS, Seconds, TaskErrors, allowed_cores, quota_cores
 from seatrial.user.pacing import OpenModel
 from seatrial.user.recorder import Recorder
-from seatrial.wire import control, histogram
-from seatrial.wire.control import PLAN_VARIABLE, Plan
-from seatrial.wire.streams import MOST_DETAILS, NOT_FAILURES, detail_ending, detail_numbers
+from seatrial.wire import control
+from seatrial.wire.control import PLAN_VARIABLE, Message, Plan
+from seatrial.wire.streams import NOT_FAILURES
 
-Message = Mapping[str, Any]
 OUTGOING_LIMIT_BYTES = 1 << 20
 _INCOMING_LIMIT_BYTES = 1 << 20
+_WORKER_SHIFT = 40
 _log = logging.getLogger("seatrial.user")
+_sessions: WeakKeyDictionary[Environment, Session] = WeakKeyDictionary()
 
 
 class ControlSocket:
-    """A connection to the harness. A harness that does not read never makes the load wait."""
+    """The connection to the harness; the load never waits for a harness that does not read."""
 
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -66,68 +66,38 @@ class ControlSocket:
                 count = self._socket.send(self._outgoing)
             except BlockingIOError:
                 return
-            except OSError:  # the harness is gone: `listen` hears of it, too
+            except OSError:  # the harness is gone: `listen` notices it, too
                 self._outgoing.clear()
                 return
             del self._outgoing[:count]
 
-    def listen(self, heed: Callable[[Message], None], gone: Callable[[], None]) -> None:
+    def listen(self, handle: Callable[[Message], None], gone: Callable[[], None]) -> None:
         """Pass on each message until the harness closes the connection, then call `gone`."""
-        held = b""
+        rest = b""
         while True:
-            data = self._receive()
-            if not data or len(held) > _INCOMING_LIMIT_BYTES:
+            try:
+                socket.wait_read(self._socket.fileno())
+                data = bytes(self._socket.recv(65_536))
+            except OSError:
+                data = b""
+            if not data or len(rest) > _INCOMING_LIMIT_BYTES:
                 gone()
                 return
-            *lines, held = (held + data).split(b"\n")
+            *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 try:
                     message = control.decode(line)
                 except ValueError:
                     _log.error("the harness sent a line that is not a message: %.200r", line)
                     continue
-                heed(message)
-
-    def _receive(self) -> bytes:
-        try:
-            socket.wait_read(self._socket.fileno())
-            return bytes(self._socket.recv(65_536))
-        except OSError:
-            return b""
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._socket.close()
-
-
-class DetailCounts:
-    """Counts the numbers in flows' details by bucket; the first MOST_DETAILS pairs of flow and key are kept."""
-
-    def __init__(self) -> None:
-        self._known: set[tuple[str, str]] = set()
-        self._counts: dict[str, dict[str, Counter[int]]] = {}
-
-    def add(self, flow: str, detail: Mapping[str, object]) -> None:
-        """Count the details of one flow."""
-        for key, value in detail_numbers(detail).items():
-            if (flow, key) not in self._known:
-                if len(self._known) >= MOST_DETAILS:
-                    continue
-                self._known.add((flow, key))
-            number = histogram.of_detail(detail_ending(key) or "", value)
-            self._counts.setdefault(flow, {}).setdefault(key, Counter())[number] += 1
-
-    def take(self) -> dict[str, dict[str, Counter[int]]]:
-        """Return the counts since the last call: by flow, key and bucket."""
-        counts, self._counts = self._counts, {}
-        return counts
+                handle(message)
 
 
 class ProcessReporter:
-    """Keeps the counts of process `worker`, and tells them once a second from `begin` until `finish`.
+    """Keeps the counts of process `worker`, and reports them once a second from `begin` until `finish`.
 
-    `full` is called when more waits to be written than may be held in memory, with the reason. `source` says who
-    tells of requests: our own client, or Locust's events, which are silent about a request's begin.
+    `full` is called with the reason when more waits to be written than may be held in memory. `source` is what
+    requests are recorded from: our own client, or Locust's events, which have no begin of a request.
     """
 
     def __init__(
@@ -137,7 +107,7 @@ class ProcessReporter:
         arrivals: Arrivals,
         *,
         recorder: Recorder | None,
-        steering: ControlSocket | None,
+        control_socket: ControlSocket | None,
         full: Callable[[SeatrialError], object],
     ) -> None:
         self.source = "client"
@@ -145,12 +115,13 @@ class ProcessReporter:
         self._worker = worker
         self._arrivals = arrivals
         self._recorder = recorder
-        self._steering = steering
+        self._control = control_socket
         self._full = full
-        self._endpoints: Sequence[str] = ()
-        self._mistakes = TaskErrors(self._tell_mistake)
-        self._seconds = Seconds(allowed=healths.this_process(_siblings(environment)))
-        self._statistics = Statistics(environment, buckets=steering is not None)
+        self._task_errors = TaskErrors(self._report_task_error)
+        processes = getattr(environment.parsed_options, "processes", 1) or 1  # which share this machine's cores
+        affinity = len(os.sched_getaffinity(0))
+        self._seconds = Seconds(allowed=allowed_cores(quota_cores(), affinity, processes))
+        self._statistics = Statistics(environment, buckets=control_socket is not None)
         self._details = DetailCounts()
         self._flows: Counter[str] = Counter()
         gevent.spawn(self._statistics.run)
@@ -158,56 +129,54 @@ class ProcessReporter:
         self._finished = False
 
     def begin(self, endpoints: Sequence[str]) -> None:
-        """Begin to tell; `endpoints` are the labels that are known from the beginning."""
-        self._endpoints = endpoints
+        """Begin to report; `endpoints` are the labels that are known from the beginning."""
         events: Any = self._environment.events
-        events.user_error.add_listener(self._mistakes.on_user_error)
-        events.spawning_complete.add_listener(self._on_spawning_complete)
+
+        def on_spawning_complete(**_: object) -> None:
+            users = self._users()
+            self._send("ready", pid=os.getpid(), endpoints=list(endpoints), source=self.source, users=users)
+            events.spawning_complete.remove_listener(on_spawning_complete)
+
+        events.user_error.add_listener(self._task_errors.on_user_error)
+        events.spawning_complete.add_listener(on_spawning_complete)
         gevent.spawn(self._seconds.lag.run)
         gevent.spawn(self._each_second)
 
-    def ledger(self, user: User, number: int) -> RequestAccounting:
+    def accounting(self, user: User, number: int) -> RequestAccounting:
         """Return where the requests of this user are entered."""
-        return RequestAccounting(user, number, self._seconds.pulse, self._recorder, self._statistics)
+        return RequestAccounting(user, number, self._seconds.requests, self._recorder, self._statistics)
 
-    def told(self, response: Response) -> None:
-        """Count a request of which only its end is told."""
+    def count_event(self, response: Response) -> None:
+        """Count a request that is known by its end only."""
         self._statistics.note(response)
-        pulse = self._seconds.pulse
-        pulse.completed += 1
-        pulse.failed += response.outcome not in NOT_FAILURES
+        counts = self._seconds.requests
+        counts.completed += 1
+        counts.failed += response.outcome not in NOT_FAILURES
 
     def flow_ended(self, flow: Flow) -> None:
-        """Count a flow that ended, and what it reports of itself, where the harness listens."""
-        if self._steering is not None:
+        """Count a flow and its details, for the harness."""
+        if self._control is not None:
             self._flows["flows"] += 1
             self._flows["flows_failed"] += flow.outcome not in NOT_FAILURES
             self._details.add(flow.name, flow.detail)
 
     def refused(self, error: SeatrialError) -> None:
-        """Tell the harness that the load can't be run as it was asked for."""
+        """Report to the harness that the load can't be run as requested."""
         self._send("refused", what=str(error), exit_code=error.exit_code)
 
     def finish(self) -> None:
-        """Count the last part of a second, and say `drained`, which is the last message; again does nothing."""
+        """Count the last part of a second, and send `drained`, the last message; a second call does nothing."""
         if self._finished:
             return
         self._second()
         self._finished = True
-        self._send("drained", errors=self._mistakes.count)
+        self._send("drained", errors=self._task_errors.count)
 
     def _send(self, kind: str, **fields: Any) -> None:  # noqa: ANN401  (a message's fields are JSON values)
-        if self._steering is not None:
-            self._steering.send(kind, worker=self._worker, **fields)
+        if self._control is not None:
+            self._control.send(kind, worker=self._worker, **fields)
 
-    def _on_spawning_complete(self, **_: object) -> None:
-        self._send(
-            "ready", pid=os.getpid(), endpoints=list(self._endpoints), source=self.source, users=self._users()
-        )
-        events: Any = self._environment.events
-        events.spawning_complete.remove_listener(self._on_spawning_complete)
-
-    def _tell_mistake(self, row: Mapping[str, Any]) -> None:
+    def _report_task_error(self, row: Message) -> None:
         if self._recorder is not None:
             self._recorder.error(row)
         self._send("error", **row)
@@ -215,23 +184,27 @@ class ProcessReporter:
     def _each_second(self) -> None:
         due_ns = time.monotonic_ns()
         while not self._finished:
-            # after a blocked loop, too, a second and no mere rest
+            # also after a blocked loop long enough to be a second, and not only a rest
             due_ns = max(due_ns + NS_PER_S, time.monotonic_ns() + LEAST_NS)
             gevent.sleep(max(due_ns - time.monotonic_ns(), 0) / NS_PER_S)
             if not self._finished:
                 self._second()
 
     def _second(self) -> None:
-        counts, row = self._seconds.take(self._users(), *self._arrivals.take())
-        if self._steering is not None:
-            told = {"latency": self._statistics.latency(), "failures": self._statistics.failures(), **health(row)}
+        counts, row = self._seconds.take(self._users(), *self._arrivals.counts.take())
+        if self._control is not None:
             flows, self._flows = self._flows, Counter()
-            told |= {"details": self._details.take(), **flows}
-            self._send("second", **counts, **told, errors=self._mistakes.count)
+            fields = {
+                "latency": self._statistics.latency(),
+                "failures": self._statistics.failures(),
+                **{name: row[name] for name in HEALTH},
+                "details": self._details.take(),
+                **flows,
+            }
+            self._send("second", **counts, **fields, errors=self._task_errors.count)
         if self._recorder is None:
             return
-        begins_told = self.source == "client"
-        self._recorder.second(row if begins_told else {**row, "in_flight": None, "offered": None})
+        self._recorder.second(row if self.source == "client" else {**row, "in_flight": None, "offered": None})
         try:
             self._recorder.flush()
         except SeatrialError as error:
@@ -241,22 +214,13 @@ class ProcessReporter:
         return int(getattr(self._environment.runner, "user_count", 0))
 
     def _on_unwritable(self, error: SeatrialError, recorder: Recorder) -> None:
-        """Tell the harness, which ends the run; where nobody does, end it before the memory is full."""
+        """Report it to the harness, which ends the run; without one, end the run before the memory is full."""
         if str(error) != self._failed_write:
             self._failed_write = str(error)
             _log.error("%s", error)
             self._send("error", t_ns=time.monotonic_ns(), what=self._failed_write, fatal=True)
         if recorder.overflowing:
             self._full(error)
-
-
-def _siblings(environment: Environment) -> int:
-    """Return how many load processes of this machine share its cores."""
-    return max(getattr(environment.parsed_options, "processes", 1) or 1, 1)
-
-
-_WORKER_SHIFT = 40
-_sessions: WeakKeyDictionary[Environment, Session] = WeakKeyDictionary()
 
 
 class Session:
@@ -267,32 +231,31 @@ class Session:
         self.environment = environment
         self.worker = max(getattr(runner, "worker_index", 0), 0)
         self.seed = plan.seed if plan else 0
-        self._hosts = plan.hosts if plan and plan.control else None
-        self.endpoints = tuple(dict.fromkeys(label for cls in environment.user_classes for label in _labels(cls)))
-        self.gate = Gate(open_now=not (plan and plan.control))
-        self._steering = ControlSocket(plan.control) if plan and plan.control else None
+        endpoints = (label for cls in environment.user_classes for label in getattr(cls, "endpoints", ()))
+        self.endpoints = tuple(dict.fromkeys(endpoints))
+        steered = bool(plan and plan.control)
+        self.gate = Gate(open_now=not steered)
+        self._control = ControlSocket(plan.control) if plan and steered else None
         self.recorder = Recorder(Path(plan.records), self.worker, self.endpoints) if plan else None
+        self._hosts = plan.hosts if plan and steered else None
         self._networks: dict[tuple[bool, str | None, Sockets], Dialer] = {}
         self._user_numbers = UserNumbers.of(environment)
         self._flow_ids = itertools.count(self.worker << _WORKER_SHIFT)
         self._closed = False
-        self.open_model = OpenModel(
-            environment,
-            self.gate,
-            self._on_dropped,
-            steered=self._steering is not None,
-            seed=self.seed,
-        )
-        self.account = ProcessReporter(
+        self.open_model = OpenModel(environment, self.gate, self._on_dropped, steered=steered, seed=self.seed)
+        self.reporter = ProcessReporter(
             environment,
             self.worker,
             self.open_model.arrivals,
             recorder=self.recorder,
-            steering=self._steering,
+            control_socket=self._control,
             full=self._on_full,
         )
         if plan:
-            self._begin()
+            self.reporter.begin(self.endpoints)
+            atexit.register(self.close)
+        if self._control is not None:
+            gevent.spawn(self._control.listen, self._handle, lambda: self._stop(0.0))
 
     @staticmethod
     def of(environment: Environment) -> Session:
@@ -312,10 +275,6 @@ class Session:
         """
         return self._user_numbers.next()
 
-    def ledger(self, user: User, number: int) -> RequestAccounting:
-        """Return where the requests of this user are entered."""
-        return self.account.ledger(user, number)
-
     def network(self, *, verify: bool, ca_file: str | None, sockets: Sockets) -> Dialer:
         """Return how this process reaches hosts; users of the same kind share it."""
         key = (verify, ca_file, sockets)
@@ -324,42 +283,32 @@ class Session:
         return self._networks[key]
 
     def flow_id(self) -> int:
-        """Return an id that no other worker of this run gives."""
+        """Return an id that is unique among all workers of this run."""
         return next(self._flow_ids)
 
     def flow_ended(self, flow: Flow) -> None:
         """Record a flow that ends now."""
         if self.recorder is not None and not self._closed:
             self.recorder.flow(flow.row(time.monotonic_ns()))
-            self.account.flow_ended(flow)
-
-    def told(self, response: Response) -> None:
-        """Count a request of which only its end is told."""
-        self.account.told(response)
+            self.reporter.flow_ended(flow)
 
     def refuse(self, error: SeatrialError) -> None:
         """End the test, because the locustfile can't be recorded as it is."""
         _log.error("%s", error)
-        if self._steering is None:
+        if self._control is None:
             standalone.refuse(self.environment, error)
         else:
-            self.account.refused(error)
+            self.reporter.refused(error)
 
     def close(self) -> None:
-        """Write everything out, say `drained` if that was not said, and close; a second time does nothing."""
+        """Write all records, send `drained` if that was not sent, and close; a second call does nothing."""
         if self._closed or self.recorder is None:
             return
         self._closed = True
-        self.account.finish()
+        self.reporter.finish()
         self.recorder.end()
 
-    def _begin(self) -> None:
-        self.account.begin(self.endpoints)
-        atexit.register(self.close)
-        if self._steering is not None:
-            gevent.spawn(self._steering.listen, self._heed, lambda: self._stop(0.0))
-
-    def _heed(self, message: Message) -> None:
+    def _handle(self, message: Message) -> None:
         try:
             match message["kind"]:
                 case "gate":
@@ -380,7 +329,7 @@ class Session:
             self.recorder.flow(dropped_row(self.flow_id(), due_ns, t_ns))
 
     def _stop(self, drain_s: float) -> None:
-        """End the test: tasks that run may take `drain_s`, then what is in flight is cut.
+        """End the test: running tasks may take `drain_s`, then requests in flight are cut.
 
         Locust's own `stop` does the waiting. `drained` is sent before `quit`, which lets the process end.
         """
@@ -388,11 +337,11 @@ class Session:
         if self.gate.shut:  # the harness went away while its `stop` was being carried out
             runner.user_greenlets.kill(block=True)
             return
-        self.open_model.arrivals.end()  # before the gate, behind which what is due does not exist
+        self.open_model.arrivals.end()  # before the gate shuts: behind it no arrival is due
         self.gate.close()
         self.environment.stop_timeout = drain_s
         runner.stop()
-        self.account.finish()
+        self.reporter.finish()
         runner.quit()
 
     def _on_full(self, error: SeatrialError) -> None:
@@ -401,19 +350,15 @@ class Session:
             gevent.spawn(self._stop, 0.0)
 
 
-def _labels(user_class: type[User]) -> tuple[str, ...]:
-    return tuple(getattr(user_class, "endpoints", ()))
-
-
 def refuse_options(environment: Environment, error: SeatrialError) -> None:
-    """End the test of all processes, because the locustfile refuses its options; the harness is told."""
+    """End the test of all processes, because the locustfile refuses its options; the harness gets `refused`."""
     session, plan = _sessions.get(environment), os.environ.get(PLAN_VARIABLE)
     if session is not None:
-        session.account.refused(error)
+        session.reporter.refused(error)
     elif plan and options.steered():  # the session itself could not be made
         worker = getattr(environment.runner, "worker_index", 0)
-        told = {"worker": worker, "what": str(error), "exit_code": error.exit_code}
-        ControlSocket(Plan.decode(plan).control).send("refused", **told)
+        fields = {"worker": worker, "what": str(error), "exit_code": error.exit_code}
+        ControlSocket(Plan.decode(plan).control).send("refused", **fields)
     if options.steered() or isinstance(environment.runner, WorkerRunner):
         _log.error("%s", error)
         standalone.refuse(environment, error)

@@ -1,9 +1,9 @@
-"""`locust --record DIR`: recording without the harness.
+"""`locust --record DIR`: recording without a harness.
 
 Each process writes its streams into DIR/streams, and holds a lock there while it may write. The first process (the
-local runner, or the master) keeps DIR/recording.json, and at its very end has a child seal all of it.
+local runner, or the master) keeps DIR/recording.json, and at its end has a child process seal the recording.
 
-No value of an option is kept, only the options' names: a value may be a secret.
+Of options only the names are kept: a value may be a secret.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -35,12 +36,21 @@ from seatrial.wire.control import Plan
 from seatrial.wire.redaction import is_loopback
 from seatrial.wire.streams import SCHEMA_VERSION
 
+OPTION = "--record"
 RECORDING_FILE = "recording.json"
+REFUSED = "seatrial_refused"
+"""The message by which a worker ends the whole test."""
+_DESTINATION = "record_folder"
+_LOOK_S = 0.1
+_SEAL_WITHIN_S = 120.0
+_OTHERS_WITHIN_S = 20.0
+_MASTER_WITHIN_S = 10.0
 _log = logging.getLogger("seatrial.user")
+_recordings: WeakKeyDictionary[Environment, Recording] = WeakKeyDictionary()
 
 
 class RecordingInfo:
-    """Writes the file at the beginning, at each begin and end of a test, and at the end of the process."""
+    """Writes recording.json at the beginning, at each begin and end of a test, and at the end of the process."""
 
     def __init__(self, environment: Environment, path: Path) -> None:
         self._environment = environment
@@ -51,8 +61,8 @@ class RecordingInfo:
         self._ended = False
         events: Any = environment.events
         events.test_start.add_listener(self._on_start)
-        events.test_stopping.add_listener(self._on_stopping)
-        events.test_stop.add_listener(self._on_stop)
+        events.test_stopping.add_listener(lambda **_: self._stamp("stopping_ns"))
+        events.test_stop.add_listener(lambda **_: self._stamp("until_ns"))
         self._write()
 
     def end(self) -> None:
@@ -64,12 +74,6 @@ class RecordingInfo:
         self._tests.append({"from_ns": time.monotonic_ns(), "stopping_ns": None, "until_ns": None})
         self._write()
 
-    def _on_stopping(self, **_: object) -> None:
-        self._stamp("stopping_ns")
-
-    def _on_stop(self, **_: object) -> None:
-        self._stamp("until_ns")
-
     def _stamp(self, name: str) -> None:
         runner: Any = self._environment.runner
         self._users = max(self._users, runner.target_user_count)
@@ -80,30 +84,26 @@ class RecordingInfo:
     def _write(self) -> None:
         environment = self._environment
         runner: Any = environment.runner
-        told = {
+        host = environment.host or next((str(cls.host) for cls in environment.user_classes if cls.host), "")
+        values = {
             "schema_version": SCHEMA_VERSION,
             "clock": self._clock,
             "locustfile": environment.locustfile or "",
             "locust": locust.__version__,
-            "host": without_secrets(environment.host or _host(environment)),
+            "host": without_secrets(host),
             "users": max(self._users, runner.target_user_count),
             "user_classes": [user_class.__name__ for user_class in environment.user_classes],
             "options": option_names(sys.argv[1:]),
-            "source": source_of(environment),
+            "source": "locust events" if foreign_classes(environment) else "client",
             "tests": self._tests,
             "ended": self._ended,
         }
         part = self._path.with_name(f"{RECORDING_FILE}.part")
         try:
-            part.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+            part.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
             part.replace(self._path)
         except OSError as error:
             _log.error("%s can't be written: %s", self._path, error)
-
-
-def source_of(environment: Environment) -> str:
-    """Return who tells of requests: our own client (`client`), or `locust events`."""
-    return "locust events" if foreign_classes(environment) else "client"
 
 
 def foreign_classes(environment: Environment) -> list[type[User]]:
@@ -112,12 +112,8 @@ def foreign_classes(environment: Environment) -> list[type[User]]:
     if getattr(environment.parsed_options, "class_picker", False):
         available: Any = environment.available_user_classes  # Locust declares instances, and holds classes
         classes |= dict.fromkeys((available or {}).values())
-    return [user_class for user_class in classes if not _is_lean(user_class)]
-
-
-def _is_lean(user_class: type[User]) -> bool:
-    # By name: LeanUser's module imports, by way of its session, this one.
-    return any((base.__module__, base.__name__) == ("seatrial.user", "LeanUser") for base in user_class.__mro__)
+    lean = ("seatrial.user", "LeanUser")  # by name: its module imports, by way of the session, this one
+    return [cls for cls in classes if all((base.__module__, base.__name__) != lean for base in cls.__mro__)]
 
 
 def option_names(words: Sequence[str]) -> list[str]:
@@ -128,7 +124,7 @@ def option_names(words: Sequence[str]) -> list[str]:
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL without user, password and query; of what is none, nothing up to its last `@`."""
+    """Return a URL without user, password and query; of any other text the part behind its last `@`."""
     try:
         parts, _ = urlsplit(url), urlsplit(url).port
     except ValueError:
@@ -138,24 +134,16 @@ def without_secrets(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def _host(environment: Environment) -> str:
-    return next((str(one.host) for one in environment.user_classes if one.host), "")
-
-
-OPTION = "--record"
-_LOOK_S = 0.1
-
-
 def is_begun(folder: Path, within_s: float, *, clock: Callable[[], float] = time.monotonic) -> bool:
-    """Wait until the first process has begun; whether it has."""
+    """Wait until the first process records into the folder; return whether it does."""
     deadline_s = clock() + within_s
     while not (folder / RECORDING_FILE).exists():
         if clock() >= deadline_s:
             if within_s:
                 raise UsageError(
-                    "nobody records into this folder",
+                    "no master records into this folder",
                     where=str(folder),
-                    expected=f"that the master was started with {OPTION} and the same folder",
+                    expected=f"a master that was started with {OPTION} and the same folder",
                 )
             return False
         gevent.sleep(_LOOK_S)
@@ -163,7 +151,7 @@ def is_begun(folder: Path, within_s: float, *, clock: Callable[[], float] = time
 
 
 def claim(folder: Path) -> None:
-    """Make the folder, or take an empty one."""
+    """Make the folder; UsageError if there is one that is not empty."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(
             f"the folder of {OPTION} is a file",
@@ -190,20 +178,20 @@ def claim(folder: Path) -> None:
         )
 
 
-def claimed(streams: Path) -> int:
-    """Share the lock that says that somebody may still write here; it ends with the process, however that ends."""
+def lock_shared(streams: Path) -> int:
+    """Share the lock that marks the folder as being written; it ends with the process, however that ends."""
     try:
         lock = os.open(streams / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(lock, fcntl.LOCK_SH)
     except OSError as error:
         raise ResultsUnwritable(
-            "the recording's lock can't be had", where=str(streams), seen=os.strerror(error.errno or 0)
+            "the recording can't be locked", where=str(streams), seen=os.strerror(error.errno or 0)
         ) from error
     return lock
 
 
-def release(streams: Path, within_s: float, *, clock: Callable[[], float] = time.monotonic) -> bool:
-    """Wait until no process may write here any more; whether that came to be."""
+def wait_for_writers(streams: Path, within_s: float, *, clock: Callable[[], float] = time.monotonic) -> bool:
+    """Wait until no process holds the lock any more; return whether that came true in time."""
     deadline_s = clock() + within_s
     lock = os.open(streams / "lock", os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -220,40 +208,34 @@ def release(streams: Path, within_s: float, *, clock: Callable[[], float] = time
         os.close(lock)
 
 
-REFUSED = "seatrial_refused"
-"""The message by which a worker ends the whole test."""
-_DESTINATION = "record_folder"
-_SEAL_WITHIN_S = 120.0
-_OTHERS_WITHIN_S = 20.0
-_MASTER_WITHIN_S = 10.0
-_recordings: WeakKeyDictionary[Environment, Recording] = WeakKeyDictionary()
-_prepared: list[int] = []
-
-
 def add_option(parser: LocustArgumentParser) -> None:
-    """Offer `--record DIR`, unless the locustfile has an option of that name; and be there when it is used."""
-    if OPTION in parser._option_string_actions:  # noqa: SLF001  (argparse tells it in no other way)
+    """Offer `--record DIR`, unless the locustfile has an option of that name; and record where it is used."""
+    if OPTION in parser._option_string_actions:  # noqa: SLF001  (argparse offers no other way)
         return
-    said = "Seatrial: record every request into this new or empty folder, as tables"
-    parser.add_argument(OPTION, metavar="DIR", default="", dest=_DESTINATION, include_in_web_ui=False, help=said)
-    if not _prepared:  # before any fork: exit handlers run backwards, so workers have ended before the sealing
-        _prepared.append(os.getpid())
-        atexit.register(_end_all)
-        events: Any = locust.events
-        events.init.add_listener(_on_init)
+    text = "Seatrial: record every request into this new or empty folder, as tables"
+    parser.add_argument(OPTION, metavar="DIR", default="", dest=_DESTINATION, include_in_web_ui=False, help=text)
+    _prepare()
+
+
+@cache
+def _prepare() -> None:
+    """Register for begin and end, before any fork: exit handlers run backwards, so workers end before sealing."""
+    atexit.register(_end_all)
+    events: Any = locust.events
+    events.init.add_listener(_on_init)
 
 
 def plan_of(environment: Environment) -> Plan | None:
-    """Return where this process records if `--record` was given; the first call takes part in the recording.
+    """Return where this process records, None without `--record`; the first call joins the recording.
 
     UsageError if the folder is neither new nor empty; ResultsUnwritable if it can't be made.
     """
-    told = getattr(environment.parsed_options, _DESTINATION, "")
-    if not told:
+    folder = getattr(environment.parsed_options, _DESTINATION, "")
+    if not folder:
         return None
     recording = _recordings.get(environment)
     if recording is None:
-        recording = _recordings[environment] = Recording(environment, Path(told).absolute())
+        recording = _recordings[environment] = Recording(environment, Path(folder).absolute())
     return Plan(records=str(recording.streams), control="")
 
 
@@ -266,8 +248,8 @@ def refuse(environment: Environment, error: SeatrialError) -> None:
     gevent.spawn(runner.quit)
 
 
-def hear_refusals(environment: Environment) -> None:
-    """Let a worker of this master end the test; a second call does nothing."""
+def accept_refusals(environment: Environment) -> None:
+    """Let the workers of this master end the test; a second call does nothing."""
     runner = environment.runner
     if isinstance(runner, MasterRunner) and REFUSED not in runner.custom_messages:
         runner.register_message(REFUSED, _on_refused)
@@ -279,7 +261,7 @@ class Recording:
     def __init__(self, environment: Environment, folder: Path) -> None:
         self._folder = folder
         self.streams = folder / "streams"
-        self._diary: RecordingInfo | None = None
+        self._info: RecordingInfo | None = None
         runner: Any = environment.runner
         if isinstance(runner, WorkerRunner):
             within_s = _MASTER_WITHIN_S if is_loopback(runner.master_host) else 0.0
@@ -288,24 +270,22 @@ class Recording:
             first = True
         if first:
             claim(folder)
-        self._lock = claimed(self.streams)
+        self._lock = lock_shared(self.streams)
         if first:
-            self._diary = RecordingInfo(environment, folder / RECORDING_FILE)
-        hear_refusals(environment)
+            self._info = RecordingInfo(environment, folder / RECORDING_FILE)
+        accept_refusals(environment)
 
     def end(self) -> None:
-        """Say that the end was clean, and have all that was recorded sealed: of the first process only."""
-        diary, self._diary = self._diary, None
-        if diary is None:
+        """In the first process, note the clean end, and have the recording sealed."""
+        info, self._info = self._info, None
+        if info is None:
             return
-        diary.end()
+        info.end()
         os.close(self._lock)
-        if not release(self.streams, _OTHERS_WITHIN_S):
-            _log.warning("other processes still record into %s; later: %s", self._folder, self._by_hand())
+        by_hand = f"seatrial recover {self._folder}"
+        if not wait_for_writers(self.streams, _OTHERS_WITHIN_S):
+            _log.warning("other processes still record into %s; later: %s", self._folder, by_hand)
             return
-        self._seal()
-
-    def _seal(self) -> None:
         argv = [sys.executable, "-P", "-m", "seatrial", "recover", str(self._folder), "--quiet"]
         try:
             child = subprocess.run(
@@ -317,26 +297,20 @@ class Recording:
                 timeout=_SEAL_WITHIN_S,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            _log.warning("the recording was not sealed: %s; by hand: %s", error, self._by_hand())
+            _log.warning("the recording was not sealed: %s; by hand: %s", error, by_hand)
             return
         if (self._folder / "run.json").exists():
             _log.info("recorded; to see it: seatrial show %s", self._folder)
         else:
-            said = _reason(child.stderr.decode(errors="replace").strip())
-            _log.warning("the recording was not sealed: %s; by hand: %s", said, self._by_hand())
-
-    def _by_hand(self) -> str:
-        return f"seatrial recover {self._folder}"
-
-
-def _reason(said: str) -> str:
-    """Return an error's own words; of a traceback the last line."""
-    return said if said.startswith("seatrial:") else said.rpartition("\n")[2]
+            reason = child.stderr.decode(errors="replace").strip()
+            if not reason.startswith("seatrial:"):  # a traceback: its last line
+                reason = reason.rpartition("\n")[2]
+            _log.warning("the recording was not sealed: %s; by hand: %s", reason, by_hand)
 
 
 @contextmanager
-def at_the_start() -> Iterator[None]:
-    """End the process with the exit code of an error of the block: Locust logs a listener's, and exits with 1."""
+def exit_on_error() -> Iterator[None]:
+    """End the process with the exit code of an error in the block, which Locust's events would only log."""
     try:
         yield
     except SeatrialError as error:
@@ -345,7 +319,7 @@ def at_the_start() -> Iterator[None]:
 
 
 def _on_init(environment: Environment, **_: object) -> None:
-    with at_the_start():
+    with exit_on_error():
         plan_of(environment)
 
 

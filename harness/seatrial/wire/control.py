@@ -34,6 +34,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 PLAN_VARIABLE = "SEATRIAL_PLAN"
+Message = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ def encode(kind: str, **fields: Any) -> bytes:  # noqa: ANN401  (a message's fie
     return json.dumps({"kind": kind, **fields}, separators=(",", ":")).encode() + b"\n"
 
 
-def decode(line: bytes) -> Mapping[str, Any]:
+def decode(line: bytes) -> Message:
     """Read one message; ValueError if the line is not an object with a kind."""
     message = json.loads(line)
     if not isinstance(message, dict) or "kind" not in message:
