@@ -177,8 +177,8 @@ def client_of(
 ) -> Iterator[tuple[Client, Book]]:
     """Give a client of this host, and the book of its requests."""
     book = Book()
-    manners = ClientOptions("test/1", keep_alive=keep_alive, timeouts=timeouts)
-    client = Client(url, ("page", "other"), manners, network or Dialer(), book)
+    client_options = ClientOptions("test/1", keep_alive=keep_alive, timeouts=timeouts)
+    client = Client(url, ("page", "other"), client_options, network or Dialer(), book)
     try:
         yield client, book
     finally:

@@ -420,7 +420,7 @@ def test_a_fast_server_does_not_keep_other_users_from_running(digest: str | None
 
     beside = gevent.spawn(other)
     response = Response("GET", "page", time.monotonic_ns())
-    Exchange(response, RequestOptions(digest=digest)).over(cast("Connection", _Flood(BIG * 4)), b"")
+    Exchange(response, RequestOptions(digest=digest)).perform(cast("Connection", _Flood(BIG * 4)), b"")
     beside.kill()
     assert response.ok
     assert turns[0] >= 4

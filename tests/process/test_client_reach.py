@@ -109,7 +109,7 @@ def test_a_source_address_and_a_small_buffer() -> None:
     network = Dialer(sockets=Sockets(source="127.0.0.9", receive_buffer_bytes=8_192))
     with scripted(script) as server, client_of(server.url, network=network) as (client, _):
         row = client.get("/", endpoint="page")
-        connection = client._idle[client._targets.home][0]
+        connection = client._idle[client._origins.home][0]
         size = socket.socket(fileno=os.dup(connection._stream.fileno()))
     with size:
         assert size.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 16_384
@@ -142,7 +142,7 @@ def test_more_than_1024_descriptors() -> None:
     try:
         with scripted(_answers_twice) as server, client_of(server.url) as (client, book):
             client.get("/", endpoint="page")
-            assert client._idle[client._targets.home][0]._stream.fileno() > 1_024
+            assert client._idle[client._origins.home][0]._stream.fileno() > 1_024
             client.get("/", endpoint="page")
     finally:
         for descriptor in taken:

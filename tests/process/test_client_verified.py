@@ -10,7 +10,8 @@ import gevent
 import pytest
 from process.scripted_server import Peer, Script, client_of, scripted
 
-from seatrial.http.messages import ContentRange, Response
+from seatrial.http.messages import Response
+from seatrial.http.parser import ContentRange
 
 DATA = bytes(range(256)) * 1_024  # 256 KiB
 HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"

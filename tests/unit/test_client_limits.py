@@ -59,7 +59,7 @@ def test_a_connection_has_what_is_left_of_the_request() -> None:
 def test_a_url_that_can_not_be_asked_for_is_an_outcome(target: str) -> None:
     """A server may name it in a Location; its words hold nothing of the URL."""
     with pytest.raises(RequestError) as caught:
-        OriginCache("http://h").where(target)
+        OriginCache("http://h").resolve(target)
     assert caught.value.outcome == "protocol"
     assert not {"word", "99999", "docker"} & set(caught.value.reason.replace("'", " ").split())
 
@@ -67,7 +67,7 @@ def test_a_url_that_can_not_be_asked_for_is_an_outcome(target: str) -> None:
 def test_what_is_neither_path_nor_url_is_a_mistake() -> None:
     """A locustfile wrote it; so far as it can't be a secret, it is shown."""
     with pytest.raises(ValueError, match=r"neither a path nor an absolute URL: 'page'$"):
-        OriginCache("http://h").where("page?token=TOPSECRET")
+        OriginCache("http://h").resolve("page?token=TOPSECRET")
 
 
 @pytest.mark.parametrize("url", ["http://me:TOPSECRET/x@h/", "http://[TOPSECRET", "TOPSECRET"])
@@ -86,10 +86,10 @@ def test_port_0_is_no_default() -> None:
 def test_the_words_on_a_split_request_hold_no_secret() -> None:
     """Nor a query, nor what stands behind a line break."""
     origin, _ = split_url("http://h")
-    manners = ClientOptions("test/1", keep_alive=True, timeouts=Timeouts())
+    client_options = ClientOptions("test/1", keep_alive=True, timeouts=Timeouts())
     for path in ("/a?token=TOPSECRET here", "/a\r\nCookie: TOPSECRET"):
         with pytest.raises(ValueError, match="line break") as caught:
-            render("GET", origin, path, RequestOptions(), manners)
+            render("GET", origin, path, RequestOptions(), client_options)
         assert str(caught.value).endswith("GET '/a'")
     assert shown("//me:word@h/a#b") == "'h/a'"
 

@@ -279,7 +279,7 @@ class _Broken:
 )
 def test_a_connection_that_breaks_is_an_outcome(code: int, outcome: str, *, hung_up: bool) -> None:
     """A route that goes away is the network's doing; only a close by the peer counts as one."""
-    connection = Connection(cast("SocketLike", _Broken(code)), Origin("http", "h", 80))
+    connection = Connection(cast("SocketLike", _Broken(code)))
     with pytest.raises(RequestError) as sending:
         connection.send(b"x", 1.0, 1)
     with pytest.raises(RequestError) as receiving:
@@ -290,7 +290,7 @@ def test_a_connection_that_breaks_is_an_outcome(code: int, outcome: str, *, hung
 
 def test_an_error_of_this_machine_is_no_outcome() -> None:
     """ENOMEM is told as what it is."""
-    connection = Connection(cast("SocketLike", _Broken(errno.ENOMEM)), Origin("http", "h", 80))
+    connection = Connection(cast("SocketLike", _Broken(errno.ENOMEM)))
     with pytest.raises(OSError, match="of the kernel"):
         connection.send(b"x", 1.0, 1)
 

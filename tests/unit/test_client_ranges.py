@@ -5,18 +5,14 @@ from __future__ import annotations
 import pytest
 
 from seatrial.http.messages import (
-    ByteRange,
     ClientOptions,
-    ContentRange,
     RequestOptions,
     Response,
     Timeouts,
-    parse_content_range,
     render,
     split_url,
-    verified_length,
 )
-from seatrial.http.parser import RequestError
+from seatrial.http.parser import ByteRange, ContentRange, RequestError, parse_content_range, verified_length
 
 MANNERS = ClientOptions("test/1", keep_alive=True, timeouts=Timeouts())
 

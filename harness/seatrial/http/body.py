@@ -1,33 +1,39 @@
-"""The destinations of a response body: dropped, kept, hashed, streamed; shared buffers."""
+"""Response body sinks: a body is discarded, counted, kept, hashed or streamed; large read buffers are shared."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import gevent
 
 from seatrial.http.connection import BUFFER_BYTES
 
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
 LARGE_BYTES = 6 * BUFFER_BYTES
 SMALL_BYTES = 2 * BUFFER_BYTES
 LARGE_LIMIT = 8
-"""So many large ones at most, lent or spare: 12 MiB. A peak makes do with small ones, which do not stay."""
+"""The most large buffers at a time, lent or spare: 12 MiB. Beyond that small ones are made, and not kept."""
 SHARED = bytearray(BUFFER_BYTES)
 """One for the whole process: used between a read and the next switch to another greenlet, never across one."""
 SHARED_VIEW = memoryview(SHARED)
+INLINE_BYTES = 64 * 1024
+"""Up to this size hashing on the loop costs others at most 0.1 ms, less than handing it to a thread."""
+_ALGORITHMS = frozenset({"sha256", "sha512"})
 
 
 class Buffers:
-    """Lends buffers that are longer than a read by at least one read."""
+    """Lends buffers that hold at least one read more than a single read."""
 
     def __init__(self) -> None:
         self.spare: list[bytearray] = []
         self._large = 0
 
     def borrow(self) -> bytearray:
-        """Return a buffer with anything in it."""
+        """Return a buffer; its content is arbitrary."""
         if self.spare:
             return self.spare.pop()
         if self._large == LARGE_LIMIT:
@@ -44,86 +50,57 @@ class Buffers:
 BUFFERS = Buffers()
 
 
-class Destination(Protocol):
-    """What becomes of a body: `write` lets no other greenlet run unless there is a `buffer` to be read into."""
+class CountedBody:
+    """Drops a body, of which only the length counts, so that it need not even be read; the base of all sinks.
 
-    buffer: memoryview | None
+    `write` lets no other greenlet run unless the sink has a `buffer` of its own for reads.
+    """
 
-    def write(self, view: memoryview) -> object:
+    buffer: memoryview | None = None
+
+    def write(self, view: memoryview) -> None:
         """Take the next bytes; `view` is only valid during the call."""
 
     def settle(self) -> None:
-        """Work off what was written, between two reads."""
+        """Process what was written; called between two reads."""
 
     def finish(self) -> tuple[bytes, bool]:
-        """Return the bytes that were to be kept, and whether the body is what its digest says."""
+        """Return the bytes that were kept, and whether the body has its digest."""
+        return b"", True
 
     def release(self) -> None:
         """Give back what was borrowed, however the request ended."""
 
 
-class CountedBody:
-    """The body is only counted."""
+class StreamedBody(CountedBody):
+    """Passes the body to the callback `into`, which may wait, and then to another sink."""
 
-    buffer: memoryview | None = None
-
-    def write(self, view: memoryview) -> None:
-        """Take nothing."""
-
-    def settle(self) -> None:
-        """Do nothing."""
-
-    def finish(self) -> tuple[bytes, bool]:
-        """Return no bytes."""
-        return b"", True
-
-    def release(self) -> None:
-        """Hold nothing."""
-
-
-class DiscardedBody(CountedBody):
-    """The body is not looked at, so it need not even be read."""
-
-
-class StreamedBody:
-    """The body is shown to `into`, which may wait, and goes on from there."""
-
-    def __init__(self, into: Callable[[memoryview], object], goal: Destination) -> None:
+    def __init__(self, into: Callable[[memoryview], object], sink: CountedBody) -> None:
         self._into = into
-        self._goal = goal
-        self._held: bytearray | None = BUFFERS.borrow()
-        self.buffer: memoryview | None = memoryview(self._held)[:BUFFER_BYTES]
+        self._sink = sink
+        self._borrowed: bytearray | None = BUFFERS.borrow()
+        self.buffer = memoryview(self._borrowed)[:BUFFER_BYTES]
 
     def write(self, view: memoryview) -> None:
-        """Show the bytes, and pass them on."""
+        """Call back, then pass the bytes on."""
         self._into(view)
-        self._goal.write(view)
-        self._goal.settle()
-
-    def settle(self) -> None:
-        """Leave nothing for later."""
+        self._sink.write(view)
+        self._sink.settle()
 
     def finish(self) -> tuple[bytes, bool]:
-        """Return what the goal beyond says."""
-        return self._goal.finish()
+        """Return the result of the other sink."""
+        return self._sink.finish()
 
     def release(self) -> None:
-        """Give back the buffer, and what the goal beyond has borrowed."""
-        self._goal.release()
-        if self._held is not None:
-            BUFFERS.give_back(self._held)
-        self._held = self.buffer = None
-
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
-INLINE_BYTES = 64 * 1024
-"""Up to this size hashing on the loop costs others at most 0.1 ms, less than handing it to a thread."""
-_ALGORITHMS = frozenset({"sha256", "sha512"})
+        """Give back the buffers of both sinks."""
+        self._sink.release()
+        if self._borrowed is not None:
+            BUFFERS.give_back(self._borrowed)
+        self._borrowed = self.buffer = None
 
 
 class KeptBody(CountedBody):
-    """The body is kept in memory, and checked against `digest` at its end."""
+    """Keeps the body in memory, and checks it against `digest` at its end."""
 
     def __init__(self, digest: str | None) -> None:
         self._bytes = bytearray()
@@ -144,8 +121,8 @@ class KeptBody(CountedBody):
         return body, state.hexdigest() == expected
 
 
-class BodyHash(CountedBody):
-    """A short body goes through a hash at once."""
+class InlineHashedBody(CountedBody):
+    """Hashes a short body as it arrives."""
 
     def __init__(self, digest: str) -> None:
         algorithm, self._expected = _split(digest)
@@ -160,8 +137,8 @@ class BodyHash(CountedBody):
         return b"", self._state.hexdigest() == self._expected
 
 
-class HashedBody(BodyHash):
-    """A long body is gathered, and hashed in large pieces in gevent's thread pool, where the GIL is released.
+class HashedBody(InlineHashedBody):
+    """Gathers a long body, and hashes it in large pieces in gevent's thread pool, where the GIL is released.
 
     A piece costs a hand-over between threads of 25 us and some of the caches: 20 % of a hash in pieces of 256 KiB,
     7 % in those of 1 MiB.
@@ -169,25 +146,27 @@ class HashedBody(BodyHash):
 
     def __init__(self, digest: str) -> None:
         super().__init__(digest)
-        self._held: bytearray | None = None
+        self._borrowed: bytearray | None = None
         self._fill = 0
 
     def write(self, view: memoryview) -> None:
         """Gather; a piece is at most one buffer long, and `settle` was called before."""
-        self._room()[: len(view)] = view
+        self.free_space(len(view))[:] = view
         self._fill += len(view)
 
-    def room(self, most: int) -> memoryview:
-        """Return where up to `most` bytes may be read to; `filled` says how many were."""
-        return self._room()[:most]
+    def free_space(self, limit: int) -> memoryview:
+        """Return where up to `limit` bytes may be read to; `filled` is called with how many were."""
+        if self._borrowed is None:
+            self._borrowed = BUFFERS.borrow()
+        return memoryview(self._borrowed)[self._fill : self._fill + limit]
 
     def filled(self, count: int) -> None:
-        """Take note of bytes that were read into `room`."""
+        """Account for bytes that were read into `free_space`."""
         self._fill += count
 
     def settle(self) -> None:
         """Hash what was gathered, once it is worth a thread."""
-        if self._held is not None and self._fill >= len(self._held) - BUFFER_BYTES:
+        if self._borrowed is not None and self._fill >= len(self._borrowed) - BUFFER_BYTES:
             self._flush()
 
     def finish(self) -> tuple[bytes, bool]:
@@ -196,19 +175,14 @@ class HashedBody(BodyHash):
         return super().finish()
 
     def release(self) -> None:
-        """Lend the buffer to the next request."""
-        if self._held is not None:
-            BUFFERS.give_back(self._held)
-        self._held = None
-
-    def _room(self) -> memoryview:
-        if self._held is None:
-            self._held = BUFFERS.borrow()
-        return memoryview(self._held)[self._fill :]
+        """Give back the buffer."""
+        if self._borrowed is not None:
+            BUFFERS.give_back(self._borrowed)
+        self._borrowed = None
 
     def _flush(self) -> None:
-        if self._held is not None and self._fill:
-            _update(self._state, memoryview(self._held)[: self._fill])
+        if self._borrowed is not None and self._fill:
+            _update(self._state, memoryview(self._borrowed)[: self._fill])
             self._fill = 0
 
 

@@ -1,4 +1,4 @@
-"""Request options, response, origin and timeouts of the HTTP client."""
+"""HTTP requests and responses as the client's callers see them: options, URLs, rendering, results."""
 
 from __future__ import annotations
 
@@ -11,16 +11,24 @@ from urllib.parse import unquote, urlsplit
 
 from gevent import GreenletExit
 
-from seatrial.http.parser import RequestError, protocol_error
+from seatrial.http.parser import ByteRange, ContentRange, parse_content_range, protocol_error
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import METHODS, NULL, Outcome
 
-_END = (GreenletExit, KeyboardInterrupt, SystemExit)
+KEEP_LIMIT_BYTES = 16 * 1024 * 1024
+_CACHED_URLS = 1_024
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_UNWRITABLE = re.compile(r"[^\x21-\x7e\x80-\xff]")
+_BEYOND_PATH = re.compile(r"[?#;\s\0]")
+_DEFAULT_PORTS = MappingProxyType({"http": 80, "https": 443})
+_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
+_OPENING_SPACES = 3
+_OK = (200,)
+_PARTIAL = (206,)
+_NO_FIELDS: Mapping[str, str] = MappingProxyType({})
+_NO_STATUS: Mapping[int, str] = MappingProxyType({})
+_RUN_ENDS = (GreenletExit, KeyboardInterrupt, SystemExit)
 """How the end of a run reaches a greenlet; gevent raises Ctrl-C in whichever one happens to be running."""
-
-
-class Abandoned(GreenletExit):
-    """Ends work that one user runs side by side when it is given up: the run itself goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,21 +43,14 @@ class Timeouts:
     total_ns: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Count in nanoseconds what each request asks for."""
+        """Convert once what each request needs in nanoseconds."""
         object.__setattr__(self, "first_byte_ns", int(self.first_byte_s * NS_PER_S))
         object.__setattr__(self, "total_ns", int(self.total_s * NS_PER_S))
 
 
-_LATEST_URLS = 1_024
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-_UNWRITABLE = re.compile(r"[^\x21-\x7e\x80-\xff]")
-_BEYOND_PATH = re.compile(r"[?#;\s\0]")
-_DEFAULT_PORTS = MappingProxyType({"http": 80, "https": 443})
-
-
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A scheme, host and port: what a pool of connections belongs to (RFC 9110 4.3.1).
+    """A scheme, host and port, each with its own pool of connections (RFC 9110 4.3.1).
 
     `path` is that of a Unix socket, and empty for any other.
     """
@@ -73,7 +74,7 @@ def split_url(url: str) -> tuple[Origin, str]:
     """
     try:
         parts, port = urlsplit(url), urlsplit(url).port
-    except ValueError:  # Python's own words show a part of the URL, which may be a password
+    except ValueError:  # Python's own message shows a part of the URL, which may be a password
         raise ValueError("not a URL: its host or port can't be read") from None
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if parts.scheme == "http+unix" and parts.netloc:
@@ -86,99 +87,58 @@ def split_url(url: str) -> tuple[Origin, str]:
 
 
 class OriginCache:
-    """What the targets of one user's requests mean; `home` is the user's own host."""
+    """Resolves the targets of one user's requests; `home` is the origin of the user's own host."""
 
     def __init__(self, host: str) -> None:
         self.home, prefix = split_url(host)
         self._prefix = prefix.rstrip("/")
         self._urls: dict[str, tuple[Origin, str]] = {}
 
-    def where(self, target: str) -> tuple[Origin, str]:
-        """Return the origin, and the path to ask it for.
+    def resolve(self, target: str) -> tuple[Origin, str]:
+        """Return the origin of a target, and the path to request from it.
 
-        Fault for an absolute URL that can't be asked for: mostly a server named it, in a Location. ValueError for
-        what is neither a path nor an absolute URL.
+        RequestError for an absolute URL that can't be requested: mostly it came from a server, in a Location.
+        ValueError for what is neither a path nor an absolute URL.
         """
         if target.startswith("/"):
             return self.home, self._prefix + target
-        known = self._urls.get(target)
-        if known is None:
-            if len(self._urls) >= _LATEST_URLS:
+        resolved = self._urls.get(target)
+        if resolved is None:
+            if len(self._urls) >= _CACHED_URLS:
                 self._urls.clear()
-            known = self._urls[target] = self._elsewhere(target)
-        return known
-
-    def _elsewhere(self, target: str) -> tuple[Origin, str]:
-        if _ABSOLUTE.match(target) is None:
-            raise ValueError(f"neither a path nor an absolute URL: {shown(target)}")
-        if _UNWRITABLE.search(target):
-            raise protocol_error("a line break, space or the like in a URL")
-        try:
-            origin, path = split_url(target)
-        except ValueError as error:
-            raise protocol_error(str(error)) from None
-        if origin.path and origin != self.home:  # a redirect could reach the container engine's socket
-            raise protocol_error("a Unix socket can only be the user's own host")
-        return origin, path
+            if _ABSOLUTE.match(target) is None:
+                raise ValueError(f"neither a path nor an absolute URL: {shown(target)}")
+            if _UNWRITABLE.search(target):
+                raise protocol_error("a line break, space or the like in a URL")
+            try:
+                resolved = split_url(target)
+            except ValueError as error:
+                raise protocol_error(str(error)) from None
+            if resolved[0].path and resolved[0] != self.home:  # a redirect could reach the engine's socket
+                raise protocol_error("a Unix socket can only be the user's own host")
+            self._urls[target] = resolved
+        return resolved
 
 
 def shown(target: str) -> str:
-    """Return a target for an error message, up to its query or what can't be part of it: secrets stand there."""
+    """Return a target for an error message, cut before its query or an invalid part, which may hold secrets."""
     return repr(_BEYOND_PATH.split(target, maxsplit=1)[0].rpartition("@")[2])
 
 
-_NO_FIELDS: Mapping[str, str] = MappingProxyType({})
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class ContentRange:
-    """Which bytes an answer has: `first` to `last`, both included, of `total`; None where that is not known."""
-
-    first: int
-    last: int
-    total: int | None
-
-    @property
-    def length(self) -> int:
-        """How many bytes these are."""
-        return self.last - self.first + 1
-
-
-def parse_content_range(text: str) -> ContentRange | None:
-    """Parse a Content-Range field; None for one that is invalid or names no bytes (RFC 9110 14.4)."""
-    match = _CONTENT_RANGE.fullmatch(text)
-    if match is None:
-        return None
-    first, last, total = int(match[1]), int(match[2]), None if match[3] == "*" else int(match[3])
-    if last < first or (total is not None and total <= last):
-        return None
-    return ContentRange(first, last, total)
-
-
 class Response:
-    """One request's result; a failed request is a Response too, with `ok` False and `outcome` saying why.
+    """The result of one request; a failed one is a Response too, with `ok` False and the cause in `outcome`.
 
-    `status` is 0 and `headers` empty if no head arrived; `headers` has lower-case names; `body` is empty unless it
-    was asked for with `keep=True`. Byte counts are those of the application's bytes: under TLS, before encryption.
+    `status` is 0 and `headers` empty if no head arrived; `headers` has lower-case names; `body` is empty without
+    `keep=True`. Byte counts are those of the application's bytes: under TLS, before encryption.
     `bytes_sent` counts what went out: two messages where `connection` (a word of `wire.tables.CONNECTIONS`) is
-    `replaced`. Stamps are CLOCK_MONOTONIC nanoseconds, NULL where it did not happen.
+    `replaced`. Stamps are CLOCK_MONOTONIC nanoseconds, NULL where the event did not happen.
     """
 
-    __slots__ = (
-        "body",
-        "bytes_received",
-        "bytes_sent",
-        "connection",
-        "endpoint",
-        "headers",
-        "method",
-        "outcome",
-        "reason",
-        "status",
-        "t_end_ns",
-        "t_first_byte_ns",
-        "t_start_ns",
+    __slots__ = tuple(
+        """
+        body bytes_received bytes_sent connection endpoint headers method outcome reason status
+        t_end_ns t_first_byte_ns t_start_ns
+        """.split()
     )
 
     def __init__(self, method: str, endpoint: str, t_start_ns: int) -> None:
@@ -198,17 +158,17 @@ class Response:
 
     @property
     def ok(self) -> bool:
-        """Whether the request did what was expected of it."""
+        """Whether the request succeeded."""
         return self.outcome is Outcome.OK
 
     @property
     def location(self) -> str | None:
-        """Where a redirect points to, as the server wrote it; the client never follows one by itself."""
+        """The target of a redirect as the server wrote it; the client never follows one by itself."""
         return self.headers.get("location")
 
     @property
     def content_range(self) -> ContentRange | None:
-        """The bytes that a 206 says it has; None where it says nothing that is valid."""
+        """The bytes that a 206 has by its Content-Range; None where that is missing or invalid."""
         return parse_content_range(self.headers.get("content-range", ""))
 
     def header(self, name: str, default: str = "") -> str:
@@ -216,7 +176,7 @@ class Response:
         return self.headers.get(name.lower(), default)
 
     def fail(self, outcome: Outcome, reason: str) -> None:
-        """Note how the request failed; the first failure stands."""
+        """Record how the request failed; the first failure stands."""
         if self.outcome is Outcome.OK:
             self.outcome = outcome
             self.reason = reason
@@ -225,24 +185,14 @@ class Response:
         return f"<Response {self.method} {self.endpoint!r} {self.status} {self.outcome}>"
 
 
-KEEP_LIMIT_BYTES = 16 * 1024 * 1024
-_WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
-_OPENING_SPACES = 3
-ANOTHER_LENGTH = "a body of another length than its range"
-_OK = (200,)
-_PARTIAL = (206,)
-_NOTHING: Mapping[str, str] = MappingProxyType({})
-_NO_STATUS: Mapping[int, str] = MappingProxyType({})
-_PATIENT = Timeouts()
 UploadBody = bytes | Iterable[bytes] | None
-ByteRange = tuple[int, int | None]
-"""The first and the last byte; (first, None): from there to the end; (-count, None): so many at the end."""
 Check = Callable[[Response], str | None]
 """Returns a word of `Outcome` for a response that fails by the user model's own rules, else None."""
+_DEFAULT_TIMEOUTS = Timeouts()
 
 
 class RequestKeywords(TypedDict, total=False):
-    """What a request may ask for.
+    """The keyword arguments of a request.
 
     `headers`: sent as they are, to this target only. `body`: bytes, sent with their Content-Length, or pieces of
     them, sent chunked or, where `body_length` says how many bytes they have in all, with that length.
@@ -250,9 +200,9 @@ class RequestKeywords(TypedDict, total=False):
     `expect`: the statuses that count as success (200; with `range` 206).
     `also`: further ones, each recorded under the endpoint label that it maps to.
     `digest`: `sha256:...` or `sha512:...` of the body, verified when the status is one of `expect`.
-    `keep`: whether `Response.body` is wanted. `limit_bytes`: the largest body taken (16 MiB when kept; else any).
+    `keep`: whether `Response.body` gets the body. `limit_bytes`: the largest one taken (16 MiB if kept; else any).
     `into`: is called with each piece of the body when the status is one of `expect`; the piece is valid during the
-    call, which may wait (a slow reader): the server feels that once the socket's buffer is full.
+    call, which may wait (a slow reader): the server notices once the socket's buffer is full.
     `check`: is called with the complete response, before it is recorded, where the status is one of `expect` and
     nothing else has failed; the word of `Outcome` that it returns is the request's outcome. The request counts as
     in flight meanwhile.
@@ -274,31 +224,19 @@ class RequestKeywords(TypedDict, total=False):
 
 
 class RequestOptions:
-    """The same, with every default filled in; `limit` is the largest body that is taken, None: any.
+    """RequestKeywords with every default filled in; `limit` is the largest body that is taken, None: any.
 
     `unseen` is True where a body only has to be counted.
     """
 
-    __slots__ = (
-        "also",
-        "body",
-        "body_length",
-        "check",
-        "digest",
-        "expect",
-        "headers",
-        "into",
-        "keep",
-        "limit",
-        "range",
-        "timeouts",
-        "unseen",
+    __slots__ = tuple(
+        "also body body_length check digest expect headers into keep limit range timeouts unseen".split()
     )
 
-    def __init__(  # noqa: PLR0913  (the fields of Asked, taken apart by Python itself: 1 us less a request)
+    def __init__(  # noqa: PLR0913  (the keywords, taken apart by Python itself: 1 us less a request)
         self,
         *,
-        headers: Mapping[str, str] = _NOTHING,
+        headers: Mapping[str, str] = _NO_FIELDS,
         body: UploadBody = None,
         body_length: int | None = None,
         into: Callable[[memoryview], object] | None = None,
@@ -309,7 +247,7 @@ class RequestOptions:
         check: Check | None = None,
         keep: bool = False,
         limit_bytes: int | None = None,
-        timeouts: Timeouts = _PATIENT,
+        timeouts: Timeouts = _DEFAULT_TIMEOUTS,
     ) -> None:
         self.headers = headers
         self.body = body
@@ -334,7 +272,7 @@ class RequestOptions:
 
 
 class ClientOptions:
-    """How a client behaves on every request: the User-Agent, kept connections or not, its timeouts."""
+    """The settings of a client for all its requests: User-Agent, kept connections or not, timeouts."""
 
     def __init__(self, user_agent: str, *, keep_alive: bool, timeouts: Timeouts) -> None:
         closing = "" if keep_alive else "Connection: close\r\n"
@@ -344,25 +282,32 @@ class ClientOptions:
         self.own_lines = 3 if keep_alive else 4
 
 
-def render(method: str, origin: Origin, path: str, wanted: RequestOptions, manners: ClientOptions) -> bytes:
+def render(
+    method: str, origin: Origin, path: str, options: RequestOptions, client_options: ClientOptions
+) -> bytes:
     """Return the message, without its body if that comes in pieces.
 
-    ValueError for what can't be written down without changing its meaning.
-
-    A CR, LF or NUL is refused wherever it stands (RFC 9110 5.5); so is a space in the target.
+    ValueError for what can't be written down without changing its meaning: a CR, LF or NUL is refused wherever it
+    stands (RFC 9110 5.5); so is a space in the target.
     """
     check_method(method)
-    if wanted.range is not None and method != "GET":  # for others a server has to ignore it (RFC 9110 14.2)
+    if options.range is not None and method != "GET":  # for others a server has to ignore it (RFC 9110 14.2)
         raise ValueError(f"a range can only be asked for with GET: {method} {shown(path)}")
     opening = f"{method} {path} HTTP/1.1\r\nHost: {origin.authority}\r\n"
-    lines = "".join([f"{name}: {value}\r\n" for name, value in wanted.headers.items()])
-    text = f"{opening}{manners.lines}{lines}"
-    lines_due = manners.own_lines + len(wanted.headers)
-    split = text.count("\n") != lines_due or text.count("\r") != lines_due or "\0" in text
+    lines = "".join([f"{name}: {value}\r\n" for name, value in options.headers.items()])
+    text = f"{opening}{client_options.lines}{lines}"
+    expected_lines = client_options.own_lines + len(options.headers)
+    split = text.count("\n") != expected_lines or text.count("\r") != expected_lines or "\0" in text
     if split or opening.count(" ") != _OPENING_SPACES:
         raise ValueError(f"a line break, NUL or space in the target or a header of: {method} {shown(path)}")
-    body = wanted.body if isinstance(wanted.body, bytes) else b""
-    return f"{text}{_framing(method, wanted)}\r\n".encode("latin-1") + body
+    body, length = options.body, options.body_length
+    if isinstance(body, bytes):
+        length = len(body)
+    if body is None:
+        framing = "Content-Length: 0\r\n" if method in _WITH_LENGTH else ""
+    else:
+        framing = "Transfer-Encoding: chunked\r\n" if length is None else f"Content-Length: {length}\r\n"
+    return f"{text}{framing}\r\n".encode("latin-1") + (body if isinstance(body, bytes) else b"")
 
 
 def check_method(method: str) -> None:
@@ -380,66 +325,34 @@ def _range_header(first: int, last: int | None) -> str:
     return f"bytes={first}-{last}"
 
 
-def _framing(method: str, wanted: RequestOptions) -> str:
-    """Return the field that says where the body ends (RFC 9112 6)."""
-    body, length = wanted.body, wanted.body_length
-    if body is None:
-        return "Content-Length: 0\r\n" if method in _WITH_LENGTH else ""
-    if isinstance(body, bytes):
-        length = len(body)
-    return "Transfer-Encoding: chunked\r\n" if length is None else f"Content-Length: {length}\r\n"
+def body_pieces(options: RequestOptions) -> Iterator[bytes]:
+    """Yield the bytes to send after the rendered message: the pieces of a body that comes as an iterable.
 
-
-def body_pieces(wanted: RequestOptions) -> Iterator[bytes]:
-    """Yield what is sent after `render`'s message: the pieces of a body that comes as an iterable.
-
-    ValueError where an iterable of a known length gives another one: the message is not whole then, so its
+    ValueError where an iterable of a known length has another one: the message is not whole then, so its
     connection can't be used any more.
     """
-    if wanted.body is None or isinstance(wanted.body, bytes):
+    if options.body is None or isinstance(options.body, bytes):
         return
-    if wanted.body_length is None:
-        for piece in wanted.body:
+    if options.body_length is None:
+        for piece in options.body:
             if piece:  # an empty chunk would be the last one (RFC 9112 7.1)
                 yield b"%x\r\n%b\r\n" % (len(piece), piece)
         yield b"0\r\n\r\n"
         return
-    left = wanted.body_length
-    for piece in wanted.body:
+    left = options.body_length
+    for piece in options.body:
         left -= len(piece)
         if left < 0:
             break
         yield piece
     if left:
-        raise ValueError(f"the pieces of a body do not add up to its length: {wanted.body_length}")
+        raise ValueError(f"the pieces of a body do not add up to its length: {options.body_length}")
 
 
-def verified_length(asked: ByteRange, head: Mapping[str, str], length: int | None) -> int:
-    """Return how many bytes the answer to a range has, by the fields of a 206; Fault where it is not that range.
-
-    `length` is that of the body, None where it is not known before its end. A server may send fewer bytes than it
-    could (RFC 9110 15.3.7), which is not what was asked for. Where the total is not known (`*`), a range that is
-    cut short can't be told from one that ends with the whole: it is taken.
-    """
-    if head.get("content-type", "").partition(";")[0].strip().lower() == "multipart/byteranges":
-        raise RequestError(Outcome.RANGE, "several parts where one range was asked for")
-    part = parse_content_range(head.get("content-range", ""))
-    if part is None:
-        raise RequestError(Outcome.RANGE, "no valid Content-Range")
-    (first, last), end = asked, None if part.total is None else part.total - 1
-    if first < 0:
-        fits = part.length <= -first if end is None else (part.first, part.last) == (max(end + 1 + first, 0), end)
-    elif last is None:
-        fits = part.first == first and end in {None, part.last}
-    else:
-        fits = part.first == first and (part.last <= last if end is None else part.last == min(last, end))
-    if not fits:
-        raise RequestError(Outcome.RANGE, "another range than was asked for")
-    if length is not None and length != part.length:
-        raise RequestError(Outcome.RANGE, ANOTHER_LENGTH)
-    return part.length
+class Abandoned(GreenletExit):
+    """Ends work that runs beside a user's other work when it is given up, while the run goes on."""
 
 
 def outcome_of_exception(error: BaseException) -> Outcome:
-    """Return what an exception makes of a request or flow: `cut` by the end of the run, else `aborted`."""
-    return Outcome.CUT if isinstance(error, _END) and not isinstance(error, Abandoned) else Outcome.ABORTED
+    """Return the outcome of a request or flow that an exception ended: `cut` by the run's end, else `aborted`."""
+    return Outcome.CUT if isinstance(error, _RUN_ENDS) and not isinstance(error, Abandoned) else Outcome.ABORTED

@@ -1,4 +1,4 @@
-"""Name resolution, connecting, TLS contexts."""
+"""The dialer: name resolution, connecting, TLS."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ import gevent
 from gevent import socket, ssl
 
 from seatrial.errors import UsageError
-from seatrial.http.connection import UNREACHABLE, Connection, Waiting, fault_of
+from seatrial.http.connection import UNREACHABLE, Connection, request_error
 from seatrial.http.messages import Origin
 from seatrial.http.parser import RequestError, protocol_error
 from seatrial.units import NS_PER_S
 from seatrial.wire.redaction import may_load
 from seatrial.wire.streams import Outcome
 
+_REFUSED = frozenset({errno.ECONNREFUSED, errno.ENOENT, errno.EACCES})
+"""No server listens there; the latter two are a Unix socket's codes for it."""
+_BIND_ADDRESS_NO_PORT = 24
+"""IP_BIND_ADDRESS_NO_PORT of linux/in.h, which Python's module lacks before 3.12."""
+_BACKLOG_S = 0.001
+_CONNECTING = "while connecting"
+_HANDSHAKE = "handshake"
 Lookup = Callable[..., Any]
 SocketAddress = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes] | str
 Addresses = list[tuple[int, SocketAddress]]
@@ -28,61 +35,52 @@ Addresses = list[tuple[int, SocketAddress]]
 
 
 class NameResolver:
-    """Remembers answers for the life of the process; a failure only reaches those who wait for it.
+    """Resolves host names, and caches the answers for the life of the process; failures are not cached.
 
-    A look-up runs in a greenlet of its own: one who gives up waiting takes the answer from nobody else, and a name
-    whose server is silent holds up no other name.
+    Each look-up runs in a greenlet of its own: a waiter that times out doesn't end it for the others, and a name
+    whose server is silent delays no other name.
     """
 
     def __init__(self, lookup: Lookup = socket.getaddrinfo) -> None:
         self._lookup = lookup
-        self._known: dict[tuple[str, int], Addresses] = {}
-        self._asking: dict[tuple[str, int], Any] = {}
+        self._cache: dict[tuple[str, int], Addresses] = {}
+        self._lookups: dict[tuple[str, int], Any] = {}
 
     def addresses(self, host: str, port: int, due_ns: int) -> Addresses:
-        """Return at least one address; Fault where there is none, or where none is known by `due_ns`."""
+        """Return at least one address; RequestError where there is none, or none is known by `due_ns`."""
         key = host, port
-        addresses = self._known.get(key)
+        addresses = self._cache.get(key)
         if addresses is None:
-            asking = self._asking.get(key)
-            if asking is None:
-                asking = self._asking[key] = gevent.spawn(self._ask, key)
-            asking.join(max(due_ns - time.monotonic_ns(), 0) / NS_PER_S)
-            if not asking.ready():
+            lookup = self._lookups.get(key)
+            if lookup is None:
+                lookup = self._lookups[key] = gevent.spawn(self._look_up, key)
+            lookup.join(max(due_ns - time.monotonic_ns(), 0) / NS_PER_S)
+            if not lookup.ready():
                 raise RequestError(Outcome.TIMEOUT, "while the host's name was looked up")
-            addresses = asking.get()
+            addresses = lookup.get()
         if not addresses:
             raise RequestError(Outcome.REFUSED, "the host's name does not resolve")
         return addresses
 
-    def _ask(self, key: tuple[str, int]) -> Addresses:
+    def _look_up(self, key: tuple[str, int]) -> Addresses:
         try:
             key[0].encode("idna")  # here, because gevent prints a traceback of what its threads raise
             answer = self._lookup(*key, type=socket.SOCK_STREAM)
         except (socket.gaierror, UnicodeError):  # the latter: a label that is empty or too long (RFC 1035 2.3.4)
             return []
         else:
-            addresses = self._known[key] = [(family, address) for family, _, _, _, address in answer]
+            addresses = self._cache[key] = [(family, address) for family, _, _, _, address in answer]
             return addresses
         finally:
-            del self._asking[key]
-
-
-_REFUSED = frozenset({errno.ECONNREFUSED, errno.ENOENT, errno.EACCES})
-"""Nobody listens there; the latter two are a Unix socket's words for it."""
-_BIND_ADDRESS_NO_PORT = 24
-"""IP_BIND_ADDRESS_NO_PORT of linux/in.h, which Python's module lacks before 3.12."""
-_BACKLOG_S = 0.001
-_CONNECTING = "while connecting"
-_HANDSHAKE = "handshake"
+            del self._lookups[key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sockets:
-    """What is set on each socket before it connects.
+    """The options set on each socket before it connects.
 
-    `source` is an address of this machine to connect from; `receive_buffer_bytes` is SO_RCVBUF: a small one lets a
-    slow reader be felt by the server early, and turns the kernel's own sizing off.
+    `source` is an address of this machine to connect from; `receive_buffer_bytes` is SO_RCVBUF: with a small one
+    the server notices a slow reader early; it turns the kernel's own sizing off.
     """
 
     source: str | None = None
@@ -90,7 +88,7 @@ class Sockets:
 
 
 class Dialer:
-    """How one process reaches hosts: resolved names, each asked for once, and one TLS context.
+    """Opens the connections of one process; has its resolved names and its TLS context.
 
     `verify` False accepts any certificate; `ca_file` trusts the authorities of that file instead of the system's.
     `hosts` are those that may be reached besides loopback; None permits all, as in plain Locust.
@@ -113,9 +111,9 @@ class Dialer:
         self._names = NameResolver(lookup)
 
     def connect(self, origin: Origin, due_ns: int) -> Connection:
-        """Open a connection by `due_ns`, look-up and TLS handshake included; each address has its turn.
+        """Open a connection by `due_ns`, look-up and TLS handshake included; the addresses are tried in turn.
 
-        Raises OSError for what is this machine's fault (no descriptors or ports left), UsageError for a host that
+        Raises OSError for this machine's own failures (no descriptors or ports left), UsageError for a host that
         load may not go to.
         """
         if self._hosts is not None and not origin.path and not may_load(origin.host, self._hosts):
@@ -124,24 +122,29 @@ class Dialer:
                 expected="loopback, or an address of the stack",
                 hint=f"put {origin.host} under allow_hosts in the scenario and add --yes-load {origin.host}",
             )
-        fault = RequestError(Outcome.REFUSED, "no address")
-        addresses: Addresses
-        if origin.path:
-            addresses = [(socket.AF_UNIX, origin.path)]
-        else:
+        addresses: Addresses = [(socket.AF_UNIX, origin.path)]
+        if not origin.path:
             addresses = self._names.addresses(origin.host, origin.port, due_ns)
+        latest = RequestError(Outcome.REFUSED, "no address")
         for family, address in addresses:
             try:
                 return self._open(family, address, origin, due_ns)
-            except RequestError as failed:
-                fault = failed
-        raise fault
+            except RequestError as error:
+                latest = error
+        raise latest
 
     def _open(self, family: int, address: SocketAddress, origin: Origin, due_ns: int) -> Connection:
         sock = _socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        connection = Connection(sock, origin)
+        connection = Connection(sock)
         try:
-            self._prepare(sock)
+            if family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self._sockets.source is not None:
+                    # Else a port is taken at once, and 28,000 connections are the limit for all servers together.
+                    sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+                    sock.bind((self._sockets.source, 0))
+            if self._sockets.receive_buffer_bytes is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._sockets.receive_buffer_bytes)
             _establish(connection, sock, address, due_ns)
             if origin.scheme == "https":
                 connection.stop_watching()
@@ -151,36 +154,26 @@ class Dialer:
             raise
         return connection
 
-    def _prepare(self, sock: _socket.socket) -> None:
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._sockets.source is not None:
-                # Else the port is taken at once, and 28,000 connections are the limit for all servers together.
-                sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
-                sock.bind((self._sockets.source, 0))
-        if self._sockets.receive_buffer_bytes is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._sockets.receive_buffer_bytes)
-
     def _secured(self, sock: _socket.socket, origin: Origin, due_ns: int) -> Connection:
-        ours = socket.socket(sock.family, socket.SOCK_STREAM, 0, fileno=sock.detach())
+        plain = socket.socket(sock.family, socket.SOCK_STREAM, 0, fileno=sock.detach())
         try:
-            ours.settimeout(0.0)
-            secure = self._context().wrap_socket(ours, server_hostname=origin.host, do_handshake_on_connect=False)
-        except ValueError:  # of `ssl`, for a host that can't be the name of a certificate
-            ours.close()
-            raise protocol_error("TLS: not a host's name") from None
-        except OSError as error:
-            ours.close()
-            raise fault_of(error, _HANDSHAKE) from None
-        except BaseException:
-            ours.close()
+            plain.settimeout(0.0)
+            stream = self._context().wrap_socket(plain, server_hostname=origin.host, do_handshake_on_connect=False)
+        except BaseException as error:
+            plain.close()
+            if isinstance(error, ValueError):  # of `ssl`, for a host that can't be the name of a certificate
+                raise protocol_error("TLS: not a host's name") from None
+            if isinstance(error, OSError):
+                raise request_error(error, _HANDSHAKE) from None
             raise
+        connection = Connection(stream)
         try:
-            _shake_hands(secure, due_ns)
+            _shake_hands(connection, stream, due_ns)
         except BaseException:
-            secure.close()
+            connection.close()
             raise
-        return Connection(secure, origin)
+        connection.stop_watching()
+        return connection
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -197,28 +190,19 @@ class Dialer:
         return self._tls
 
 
-def _shake_hands(secure: ssl.SSLSocket, due_ns: int) -> None:
-    """Do the handshake here: the timeout of a socket is one of each wait, which a slow peer begins anew."""
-    waiting = Waiting(secure.fileno())
-    try:
-        while not _shaken(secure, waiting, due_ns):  # bounded by due_ns: each turn waits
-            pass
-    finally:
-        waiting.stop_watching()
-
-
-def _shaken(secure: ssl.SSLSocket, waiting: Waiting, due_ns: int) -> bool:
-    try:
-        secure.do_handshake()
-    except ssl.SSLWantReadError:
-        waiting.wait_readable(due_ns, _HANDSHAKE)
-    except ssl.SSLWantWriteError:
-        waiting.wait_writable(due_ns, _HANDSHAKE)
-    except OSError as error:
-        raise fault_of(error, _HANDSHAKE) from None
-    else:
-        return True
-    return False
+def _shake_hands(connection: Connection, stream: ssl.SSLSocket, due_ns: int) -> None:
+    """Do the handshake here: a socket's own timeout is one of each wait, which a slow peer starts over."""
+    while True:  # bounded by due_ns: each turn waits
+        try:
+            stream.do_handshake()
+        except ssl.SSLWantReadError:
+            connection.wait_readable(due_ns, _HANDSHAKE)
+        except ssl.SSLWantWriteError:
+            connection.wait_writable(due_ns, _HANDSHAKE)
+        except OSError as error:
+            raise request_error(error, _HANDSHAKE) from None
+        else:
+            return
 
 
 def _establish(connection: Connection, sock: _socket.socket, address: SocketAddress, due_ns: int) -> None:
@@ -235,4 +219,4 @@ def _establish(connection: Connection, sock: _socket.socket, address: SocketAddr
         return
     if code in UNREACHABLE or code in _REFUSED:
         raise RequestError(Outcome.REFUSED, errno.errorcode[code])
-    raise fault_of(OSError(code, os.strerror(code)), _CONNECTING)
+    raise request_error(OSError(code, os.strerror(code)), _CONNECTING)

@@ -1,6 +1,6 @@
-"""Parsing of response heads and body framing (RFC 9112).
+"""HTTP/1.1 response parser: heads, body framing (RFC 9112) and byte ranges (RFC 9110 14).
 
-A peer is not trusted: everything has a limit, and what can't be framed is a Fault, never a traceback.
+A peer is not trusted: everything has a limit, and what can't be framed is a RequestError, never a traceback.
 """
 
 from __future__ import annotations
@@ -16,17 +16,26 @@ from seatrial.wire.streams import Outcome
 HEAD_LIMIT_BYTES = 65_536
 HEADER_LIMIT = 256
 INTERIM_LIMIT = 8
+CHUNK_LINE_LIMIT_BYTES = 4_096
+TRAILER_LIMIT_BYTES = 16_384
+ANOTHER_LENGTH = "a body of another length than its range"
 _FIRST_BYTE = ord("H")
 BODILESS = frozenset({204, 304})
 DECIMAL = re.compile(r"[0-9]{1,18}")
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\x00-\x08\x0a-\x1f\x7f]*)?")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
+Sink = Callable[[memoryview], object]
+_Step = Callable[[memoryview, Sink], int]
+ByteRange = tuple[int, int | None]
+"""The first and the last byte; (first, None): from there to the end; (-count, None): so many at the end."""
 
 
 class RequestError(Exception):
-    """A request that did not end well: its outcome, and a reason in words that do not vary with ids or counts.
+    """A failed request: its outcome, and a reason whose text does not vary with ids or counts.
 
-    `hung_up` tells that the peer closed the connection.
+    `hung_up` is True where the peer closed the connection.
     """
 
     def __init__(self, outcome: Outcome, reason: str, *, hung_up: bool = False) -> None:
@@ -37,7 +46,7 @@ class RequestError(Exception):
 
 
 def protocol_error(reason: str) -> RequestError:
-    """Return the Fault of a message that breaks the protocol."""
+    """Return the RequestError of a message that breaks the protocol."""
     return RequestError(Outcome.PROTOCOL, reason)
 
 
@@ -56,11 +65,11 @@ class Head:
 
 def head_end(data: bytes | bytearray, end: int) -> int:
     """Return the index after the blank line that ends a head in `data[:end]`, or -1 if it is not there yet."""
-    found = data.find(b"\r\n\r\n", 0, end)
-    if found >= 0:
-        if found + 4 > HEAD_LIMIT_BYTES:
+    at = data.find(b"\r\n\r\n", 0, end)
+    if at >= 0:
+        if at + 4 > HEAD_LIMIT_BYTES:
             raise protocol_error("head too large")
-        return found + 4
+        return at + 4
     if end > HEAD_LIMIT_BYTES:
         raise protocol_error("head too large")
     if data.find(b"\n\n", 0, end) >= 0 or (end and data[0] != _FIRST_BYTE):
@@ -68,7 +77,7 @@ def head_end(data: bytes | bytearray, end: int) -> int:
     return -1
 
 
-@lru_cache(maxsize=128)  # a server repeats its heads for as long as the Date stands: a second
+@lru_cache(maxsize=128)  # a server repeats a head until its Date changes: for a second
 def parse_head(block: bytes) -> Head:
     """Parse a head that ends with its blank line.
 
@@ -86,7 +95,7 @@ def parse_head(block: bytes) -> Head:
     persistent = "close" not in options if minor else "keep-alive" in options
     length = fields.get("content-length", "")
     plain = status not in BODILESS and "transfer-encoding" not in fields and DECIMAL.fullmatch(length) is not None
-    # The head is held for every response that is the same: what a locustfile does to one may not reach another.
+    # The head is shared by all responses with these bytes: a locustfile may not change it.
     return Head(minor, status, MappingProxyType(fields), persistent, int(length) if plain else -1)
 
 
@@ -110,13 +119,6 @@ def _fields(lines: list[str]) -> dict[str, str]:
     return fields
 
 
-CHUNK_LINE_LIMIT_BYTES = 4_096
-TRAILER_LIMIT_BYTES = 16_384
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
-Sink = Callable[[memoryview], object]
-_Step = Callable[[memoryview, Sink], int]
-
-
 class LengthBody:
     """A body of a known number of bytes; `done` when all have come."""
 
@@ -135,13 +137,13 @@ class LengthBody:
         self.done = self.left == 0
         return taken
 
-    def passed(self, count: int) -> None:
-        """Take note of payload that took another way, never more than `left`."""
+    def consumed(self, count: int) -> None:
+        """Account for payload that was read past `feed`, never more than `left`."""
         self.left -= count
         self.done = self.left == 0
 
     def end(self) -> None:
-        """Take the peer's close."""
+        """Fail: the peer closed too early."""
         raise RequestError(Outcome.TRUNCATED, "body ended before its length")
 
 
@@ -149,10 +151,8 @@ class CloseBody:
     """A body that lasts until the peer closes (RFC 9112 6.3, last rule)."""
 
     reusable = False
-
-    def __init__(self) -> None:
-        self.length: int | None = None
-        self.done = False
+    length: int | None = None
+    done = False
 
     def feed(self, view: memoryview, sink: Sink) -> int:
         """Pass everything to `sink`."""
@@ -160,7 +160,7 @@ class CloseBody:
         return len(view)
 
     def end(self) -> None:
-        """Take the peer's close, which ends this body."""
+        """End: the peer closed."""
         self.done = True
 
 
@@ -168,10 +168,10 @@ class ChunkedBody:
     """A chunked body (RFC 9112 7.1), fed in pieces of any size; chunk extensions and trailers are dropped."""
 
     reusable = True
+    length: int | None = None
+    done = False
 
     def __init__(self) -> None:
-        self.length: int | None = None
-        self.done = False
         self._left = 0
         self._line = bytearray()
         self._trailer_bytes = 0
@@ -185,7 +185,7 @@ class ChunkedBody:
         return position
 
     def end(self) -> None:
-        """Take the peer's close."""
+        """Fail: the peer closed too early."""
         raise RequestError(Outcome.TRUNCATED, "chunked body ended before its last chunk")
 
     def _read_line(self, view: memoryview) -> tuple[int, bytes | None]:
@@ -257,15 +257,63 @@ def body_of(method: str, head: Head) -> Body:
         if "chunked" in codings[:-1]:
             raise protocol_error("chunked is not the last transfer coding")
         return ChunkedBody() if codings[-1] == "chunked" else CloseBody()
-    return CloseBody() if length is None else LengthBody(_length(length))
-
-
-def _length(value: str) -> int:
-    """Read Content-Length; a list of equal numbers counts as one (RFC 9112 6.3, rule 5)."""
-    values = {item.strip() for item in value.split(",")}
-    if len(values) != 1:
+    if length is None:
+        return CloseBody()
+    lengths = {item.strip() for item in length.split(",")}
+    if len(lengths) != 1:  # a list of equal numbers counts as one (rule 5)
         raise protocol_error("conflicting Content-Length")
-    number = values.pop()
+    number = lengths.pop()
     if DECIMAL.fullmatch(number) is None:
         raise protocol_error("malformed Content-Length")
-    return int(number)
+    return LengthBody(int(number))
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRange:
+    """The bytes that an answer has: `first` to `last`, both included, of `total` (None: not known)."""
+
+    first: int
+    last: int
+    total: int | None
+
+    @property
+    def length(self) -> int:
+        """The number of bytes."""
+        return self.last - self.first + 1
+
+
+def parse_content_range(text: str) -> ContentRange | None:
+    """Parse a Content-Range field; None for one that is invalid or names no bytes (RFC 9110 14.4)."""
+    match = _CONTENT_RANGE.fullmatch(text)
+    if match is None:
+        return None
+    first, last, total = int(match[1]), int(match[2]), None if match[3] == "*" else int(match[3])
+    if last < first or (total is not None and total <= last):
+        return None
+    return ContentRange(first, last, total)
+
+
+def verified_length(byte_range: ByteRange, fields: Mapping[str, str], length: int | None) -> int:
+    """Return how many bytes the answer to a range has, by the fields of a 206; RequestError if it is another.
+
+    `length` is that of the body, None where it is not known before its end. A server may send fewer bytes than it
+    could (RFC 9110 15.3.7): that is another range, too. Where the total is not known (`*`), a range that is cut
+    short can't be distinguished from one that ends with the whole: it is accepted.
+    """
+    if fields.get("content-type", "").partition(";")[0].strip().lower() == "multipart/byteranges":
+        raise RequestError(Outcome.RANGE, "several parts where one range was asked for")
+    part = parse_content_range(fields.get("content-range", ""))
+    if part is None:
+        raise RequestError(Outcome.RANGE, "no valid Content-Range")
+    (first, last), end = byte_range, None if part.total is None else part.total - 1
+    if first < 0:
+        fits = part.length <= -first if end is None else (part.first, part.last) == (max(end + 1 + first, 0), end)
+    elif last is None:
+        fits = part.first == first and end in {None, part.last}
+    else:
+        fits = part.first == first and (part.last <= last if end is None else part.last == min(last, end))
+    if not fits:
+        raise RequestError(Outcome.RANGE, "another range than was asked for")
+    if length is not None and length != part.length:
+        raise RequestError(Outcome.RANGE, ANOTHER_LENGTH)
+    return part.length
