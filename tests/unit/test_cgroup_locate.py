@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seatrial.sampler.cgroup import CgroupPaths, groups_of_this_process, locate
+from seatrial.sampler.cgroup import CgroupPaths, locate, own_cgroups
 
 ID = "af2252a005e904127836e5af736ae97aad32f2343df3ac84f6108ee2fee260ac"
 PID = 4711
@@ -136,9 +136,9 @@ def test_every_group_above_this_process_may_have_a_quota(
     (tmp_path / "proc/self/mountinfo").write_text(mounts.strip() + "\n")
     (tmp_path / "proc/self/cgroup").write_text(cgroup)
 
-    assert list(groups_of_this_process(tmp_path)) == [top / folder for folder in expected]
+    assert list(own_cgroups(tmp_path)) == [top / folder for folder in expected]
 
 
 def test_a_kernel_without_cgroups_has_no_group(tmp_path: Path) -> None:
     """Nothing can be told of a quota then."""
-    assert groups_of_this_process(tmp_path) == ()
+    assert own_cgroups(tmp_path) == ()

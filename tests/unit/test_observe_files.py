@@ -19,8 +19,8 @@ from seatrial.sampler.reading import (
     NetworkCounters,
     Pressure,
     known_sum,
-    namespace_of_its_own,
     number,
+    own_net_dev,
     remainder,
 )
 from seatrial.wire.streams import NULL, Reading
@@ -76,7 +76,7 @@ def test_a_shared_network_namespace_has_no_counters_of_its_own(tmp_path: Path) -
     for name in ("self", "7"):
         (tmp_path / name / "ns").mkdir(parents=True)
         (tmp_path / name / "ns/net").symlink_to("net:[1]")
-    assert namespace_of_its_own(7, tmp_path) is None
+    assert own_net_dev(7, tmp_path) is None
 
 
 @pytest.mark.parametrize(("parts", "expected"), [((3, 4), 3), ((11,), 0), ((3, NULL), NULL)])

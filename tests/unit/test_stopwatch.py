@@ -182,7 +182,7 @@ def test_replicas_are_summed_and_what_has_ended_is_left_out() -> None:
     one = Reading(usage_bytes=100, working_set_bytes=60, swap_bytes=0, limit_bytes=200)
     sources = [("web", _Source(one)), ("web", _Source(one)), ("gone", _Source(ProcessLookupError(3, "no")))]
 
-    assert LiveReadings(sources).held() == {"web": _held(120, 0, 400)}
+    assert LiveReadings(sources).read() == {"web": _held(120, 0, 400)}
 
 
 def _reported(*stalls: int, flow: str = "play") -> LoadSecond:

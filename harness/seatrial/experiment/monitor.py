@@ -76,7 +76,7 @@ class RunMonitor(LoadObserver):
     def second(self, phase: Phase, second: LoadSecond) -> None:
         """Take one second of the load; in the drain no rule is evaluated any more."""
         self._observer.check_alive()
-        memory = self._live.held()
+        memory = self._live.read()
         if phase in {Phase.WARMUP, Phase.WINDOW}:
             self._rules.take(second, memory)
         services = {name: service.memory_bytes for name, service in memory.items() if name != HOST}

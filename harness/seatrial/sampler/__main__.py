@@ -1,4 +1,4 @@
-"""The sampler process: `python -m seatrial.sampler`, its plan on standard input."""
+"""Entry point of the sampler process: `python -m seatrial.sampler`, with its plan on standard input."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ _PLAN_WITHIN_S = 10.0
 
 
 def main() -> int:
-    """Read the plan, say `ready`, sample until the input ends, leave the summary; return the exit code."""
-    _raise_descriptor_limit()
-    inbox = LineInput(sys.stdin.fileno())
+    """Read the plan, print `ready`, sample until the input ends, write the summary; return the exit code."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # above fs.nr_open, or forbidden: the soft limit is enough for most stacks
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    messages = LineInput(sys.stdin.fileno())
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        inbox.ended = True
+        messages.ended = True
 
     signal.signal(signal.SIGTERM, stop)
-    line = inbox.first_line(_PLAN_WITHIN_S)
+    line = messages.first_line(_PLAN_WITHIN_S)
     if line is None:
-        return 0  # the harness went away before it had said anything
+        return 0  # the harness went away before it had sent anything
     plan = SamplerPlan.decode(line)
     try:
-        sampler = Sampler(plan, inbox)
+        sampler = Sampler(plan, messages)
         sampler.open()
         sys.stdout.buffer.write(READY)
         sys.stdout.buffer.flush()
@@ -38,12 +40,6 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return EXIT_UNWRITABLE
     return 0
-
-
-def _raise_descriptor_limit() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):  # above fs.nr_open, or forbidden: the soft limit is enough for most stacks
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

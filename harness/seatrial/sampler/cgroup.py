@@ -1,19 +1,18 @@
 """Containers sampled through cgroup v1 and v2 files.
 
-`anon` is `total_rss`: anonymous memory and swap cache, not the resident set size (kernel: cgroup-v1/memory, 5.2).
-The hierarchical `total_` lines are used, so that cgroups which the container makes itself count too.
-`sock` is NULL until the TCP counter is active: it is off until somebody has written
-`memory.kmem.tcp.limit_in_bytes`, and reads 0 then, however much lies in the sockets.
-`limit_hits` is `memory.failcnt`; from kernel 6.15 it stays 0 where memory and swap have the same limit.
-`written_bytes` misses what the kernel writes back later: version 1 charges write-back to nobody.
-PSI comes from the unified mount of a hybrid host, where there is one.
-
-`limit_hits` is `max` of `memory.events`, `limit` is `memory.max` of the container's own cgroup.
-`kernel` exists since 5.18; before that it is the sum of the parts that `memory.stat` names.
-
-`/proc/<pid>/cgroup` names the cgroup in each hierarchy, `/proc/self/mountinfo` says where the hierarchies are
-mounted. That holds for the cgroupfs and systemd drivers, rootless engines, `--cgroup-parent`, Kubernetes and
+Finding them: `/proc/<pid>/cgroup` names the cgroup in each hierarchy, `/proc/self/mountinfo` where the hierarchies
+are mounted. That holds for the cgroupfs and systemd drivers, rootless engines, `--cgroup-parent`, Kubernetes and
 nested engines alike, without a list of path patterns.
+
+Version 1: `anon` is `total_rss`: anonymous memory and swap cache, not the resident set size (kernel:
+cgroup-v1/memory, 5.2). The hierarchical `total_` lines are used, so that cgroups which the container makes itself
+count, too. `sock` is NULL until the TCP counter is active: it is off, and reads 0 however much lies in the
+sockets, until `memory.kmem.tcp.limit_in_bytes` is first written. `limit_hits` is `memory.failcnt`; from kernel
+6.15 it stays 0 where memory and swap have the same limit. `written_bytes` misses what the kernel writes back
+later, which version 1 charges to no cgroup. PSI comes from the unified mount of a hybrid host, where there is one.
+
+Version 2: `limit_hits` is `max` of `memory.events`, `limit` is `memory.max` of the container's own cgroup.
+`kernel` exists since 5.18; before that it is the sum of the parts that `memory.stat` names.
 """
 
 from __future__ import annotations
@@ -35,17 +34,24 @@ from seatrial.sampler.reading import (
     Pressure,
     SlowColumns,
     known_sum,
-    namespace_of_its_own,
     number,
+    own_net_dev,
     remainder,
     scaled,
 )
 from seatrial.wire.streams import NULL, Reading
 
+_UNIFIED = "unified"
+_NS_PER_US = 1000
+_UNLIMITED = 1 << 62
+"""The kernel shows "no limit" as the largest page-aligned counter, 2^63 minus one page."""
+_DISK_FIELDS = 3
+"""`8:0 Read 4096`; the last line, a total of all devices, has two."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CgroupPaths:
-    """Where the files of one container lie; `version` is that of the hierarchy that accounts memory."""
+    """The folders of one container's cgroups; `version` is that of the hierarchy that accounts memory."""
 
     version: int
     memory: Path
@@ -66,15 +72,12 @@ class _Mount:
     point: Path
 
 
-_UNIFIED = "unified"
-
-
 def locate(container: str, pid: int, *, root: Path = Path("/")) -> CgroupPaths | None:
     """Find the folders of `container`, whose first process is `pid`; None if this host does not show them.
 
-    The container's id has to stand in the path: behind a remote or virtualised engine, `pid` is a stranger's here.
-    A container that makes cgroups of its own (systemd, a nested engine) has its first process in one of them; the
-    container's is the one that carries its id.
+    The container's id has to stand in the path: behind a remote or virtualised engine, `pid` is another process
+    here. A container that makes cgroups of its own (systemd, a nested engine) has its first process in one of
+    them; the container's is the one that carries its id.
     """
     proc = root / "proc"
     try:
@@ -82,19 +85,25 @@ def locate(container: str, pid: int, *, root: Path = Path("/")) -> CgroupPaths |
         mounts = list(_mounts((proc / "self/mountinfo").read_text(), root))
     except OSError:
         return None
-    found = {
+    folders = {
         name: folder
         for mount in mounts
         for name in mount.controllers
         if name in cgroups and (folder := _folder(mount, cgroups[name])) is not None
     }
-    return _places(found, namespace_of_its_own(pid, proc))
+    net_dev, unified = own_net_dev(pid, proc), folders.get(_UNIFIED)
+    if "memory" in folders:
+        others = {name: folders.get(name) for name in ("cpuacct", "cpu", "blkio", "pids")}
+        return CgroupPaths(version=1, memory=folders["memory"], unified=unified, net_dev=net_dev, **others)
+    if unified is not None and (unified / "memory.current").exists():
+        return CgroupPaths(version=2, memory=unified, unified=unified, net_dev=net_dev)
+    return None
 
 
-def groups_of_this_process(root: Path = Path("/")) -> tuple[Path, ...]:
+def own_cgroups(root: Path = Path("/")) -> tuple[Path, ...]:
     """Return the folders of the cgroups that can limit this process's CPU: its own, and all above that are shown.
 
-    A quota of any of them holds it back, and each counts its own (kernel: scheduler/sched-bwc, "Hierarchical
+    A quota of any of them throttles it, and each counts its own (kernel: scheduler/sched-bwc, "Hierarchical
     considerations").
     """
     proc = root / "proc"
@@ -103,23 +112,13 @@ def groups_of_this_process(root: Path = Path("/")) -> tuple[Path, ...]:
         mounts = list(_mounts((proc / "self/mountinfo").read_text(), root))
     except OSError:
         return ()
-    found: list[Path] = []
+    folders: list[Path] = []
     for mount in mounts:
-        own = [cgroups[name] for name in ("cpu", _UNIFIED) if name in mount.controllers and name in cgroups]
-        folder = _folder(mount, PurePosixPath(own[0])) if own else None
-        if folder is not None:
-            found += [one for one in (folder, *folder.parents) if one.is_relative_to(mount.point)]
-    return tuple(found)
-
-
-def _places(found: Mapping[str, Path], net_dev: Path | None) -> CgroupPaths | None:
-    unified = found.get(_UNIFIED)
-    if "memory" in found:
-        own = {name: found.get(name) for name in ("cpuacct", "cpu", "blkio", "pids")}
-        return CgroupPaths(version=1, memory=found["memory"], unified=unified, net_dev=net_dev, **own)
-    if unified is not None and (unified / "memory.current").exists():
-        return CgroupPaths(version=2, memory=unified, unified=unified, net_dev=net_dev)
-    return None
+        paths = [cgroups[name] for name in ("cpu", _UNIFIED) if name in mount.controllers and name in cgroups]
+        own = _folder(mount, PurePosixPath(paths[0])) if paths else None
+        if own is not None:
+            folders += [folder for folder in (own, *own.parents) if folder.is_relative_to(mount.point)]
+    return tuple(folders)
 
 
 def _cgroups(text: str) -> dict[str, str]:
@@ -134,13 +133,13 @@ def _cgroups(text: str) -> dict[str, str]:
 
 def _of_container(container: str, cgroups: Mapping[str, str]) -> dict[str, PurePosixPath]:
     """Cut each path after the component that holds the id; leave out those without one."""
-    found = {}
+    paths = {}
     for name, cgroup in cgroups.items():
         parts = PurePosixPath(cgroup).parts
         at = next((at for at, part in enumerate(parts) if container in part), None)
         if at is not None:
-            found[name] = PurePosixPath(*parts[: at + 1])
-    return found
+            paths[name] = PurePosixPath(*parts[: at + 1])
+    return paths
 
 
 def _mounts(text: str, root: Path) -> Iterator[_Mount]:
@@ -165,38 +164,30 @@ def _folder(mount: _Mount, path: PurePosixPath) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-_UNLIMITED = 1 << 62
-"""The kernel shows "no limit" as the largest page-aligned counter, 2^63 minus one page."""
-_DISK_FIELDS = 3
-"""`8:0 Read 4096`; the last line, a total of all devices, has two."""
-
-
 class Cgroup(ABC):
-    """The open files of one container's cgroups, of either version.
-
-    A version says what its files are called and how they are opened, and which columns they fill.
-    """
+    """The open files of one container's cgroups; a subclass for each version names the files and fills the row."""
 
     kind: ClassVar[str]
     usage_file: ClassVar[str]
     stat_keys: ClassVar[Sequence[str]]
     _tasks: int | None
+    _disk: int | None
 
     def __init__(
-        self, places: CgroupPaths, clock: Callable[[], int] = time.monotonic_ns, devices: Path = DEVICES
+        self, paths: CgroupPaths, clock: Callable[[], int] = time.monotonic_ns, devices: Path = DEVICES
     ) -> None:
         """Open all; OSError if the memory files can't be opened."""
         self._files = files = Descriptors()
         self._disks = Disks(devices)
         try:
-            self._stat = Keyed(files.open(places.memory / "memory.stat"), self.stat_keys)
-            self._usage = files.open(places.memory / self.usage_file)
+            self._stat = Keyed(files.open(paths.memory / "memory.stat"), self.stat_keys)
+            self._usage = files.open(paths.memory / self.usage_file)
         except OSError:
             files.close()
             raise
-        self._open(places, files)
-        self._psi = Pressure(files, places.unified, ".pressure")
-        self._net = NetworkCounters(files, places.net_dev)
+        self._open(paths, files)
+        self._psi = Pressure(files, paths.unified, ".pressure")
+        self._net = NetworkCounters(files, paths.net_dev)
         self._slow = SlowColumns(clock)
 
     def read(self) -> Reading:
@@ -205,7 +196,7 @@ class Cgroup(ABC):
         if not self._slow.due():
             return reading
         cpu_stall, memory_stall, io_stall = self._psi.stalls_ns()
-        read, written = self._disk_bytes()
+        read, written = (NULL, NULL) if self._disk is None else self._disk_bytes(self._disk_lines(self._disk))
         received, sent = self._net.received_and_sent()
         return reading._replace(
             cpu_stall_ns=cpu_stall,
@@ -219,20 +210,24 @@ class Cgroup(ABC):
         )
 
     def close(self) -> None:
-        """Let go of every descriptor."""
+        """Close every descriptor."""
         self._files.close()
 
     @abstractmethod
-    def _open(self, places: CgroupPaths, files: Descriptors) -> None:
-        """Open what only this version has; a file that is not there is none."""
+    def _open(self, paths: CgroupPaths, files: Descriptors) -> None:
+        """Open the files that only this version has; a missing one is None."""
 
     @abstractmethod
     def _read(self, usage: int, stat: Sequence[int]) -> Reading:
         """Return the columns that are read at each tick; `stat` has the values of `stat_keys`."""
 
     @abstractmethod
-    def _disk_bytes(self) -> tuple[int, int]:
-        """Return bytes read and written."""
+    def _disk_bytes(self, lines: list[list[bytes]]) -> tuple[int, int]:
+        """Return bytes read and written; `lines` are the fields of each whole disk."""
+
+    def _disk_lines(self, descriptor: int) -> list[list[bytes]]:
+        lines = [line.split() for line in os.pread(descriptor, 8192, 0).splitlines()]
+        return [line for line in lines if line and self._disks.counts(line[0])]
 
 
 class Cgroup1(Cgroup):
@@ -245,17 +240,19 @@ class Cgroup1(Cgroup):
         total_inactive_file hierarchical_memory_limit
     """.split()
 
-    def _open(self, places: CgroupPaths, files: Descriptors) -> None:
-        memory = places.memory
+    def _open(self, paths: CgroupPaths, files: Descriptors) -> None:
+        memory = paths.memory
         self._kmem = files.optional(memory / "memory.kmem.usage_in_bytes")
         self._tcp = files.optional(memory / "memory.kmem.tcp.usage_in_bytes")
         self._tcp_active = _tcp_limited(memory)
         self._hits = files.optional(memory / "memory.failcnt")
         self._oom = Keyed(files.optional(memory / "memory.oom_control"), ["oom_kill"])
-        self._cpu = files.optional(_inside(places.cpuacct, "cpuacct.usage"))
-        self._throttled = Keyed(files.optional(_inside(places.cpu, "cpu.stat")), ["throttled_time"])
-        self._disk = _disk_file(files, places.blkio)
-        self._tasks = files.optional(_inside(places.pids, "pids.current"))
+        self._cpu = files.optional(_inside(paths.cpuacct, "cpuacct.usage"))
+        self._throttled = Keyed(files.optional(_inside(paths.cpu, "cpu.stat")), ["throttled_time"])
+        disk = "blkio.throttle.io_service_bytes"
+        recursive = files.optional(_inside(paths.blkio, f"{disk}_recursive"))
+        self._disk = files.optional(_inside(paths.blkio, disk)) if recursive is None else recursive
+        self._tasks = files.optional(_inside(paths.pids, "pids.current"))
 
     def _read(self, usage: int, stat: Sequence[int]) -> Reading:
         cache, rss, shmem, dirty, writeback, swap, faults, inactive, limit = stat
@@ -282,26 +279,14 @@ class Cgroup1(Cgroup):
         self._tcp_active = self._tcp_active or used > 0
         return used if self._tcp_active else NULL
 
-    def _disk_bytes(self) -> tuple[int, int]:
-        if self._disk is None:
-            return NULL, NULL
-        lines = [line.split() for line in os.pread(self._disk, 8192, 0).splitlines()]
-        own = [line for line in lines if len(line) == _DISK_FIELDS and self._disks.counts(line[0])]
-        return _summed(own, b"Read"), _summed(own, b"Write")
-
-
-def _summed(lines: list[list[bytes]], word: bytes) -> int:
-    return sum(int(value) for _number, name, value in lines if name == word)
+    def _disk_bytes(self, lines: list[list[bytes]]) -> tuple[int, int]:
+        rows = [line[1:] for line in lines if len(line) == _DISK_FIELDS]
+        read, written = (sum(int(count) for name, count in rows if name == word) for word in (b"Read", b"Write"))
+        return read, written
 
 
 def _inside(folder: Path | None, name: str) -> Path | None:
     return None if folder is None else folder / name
-
-
-def _disk_file(files: Descriptors, folder: Path | None) -> int | None:
-    name = "blkio.throttle.io_service_bytes"
-    recursive = files.optional(_inside(folder, f"{name}_recursive"))
-    return files.optional(_inside(folder, name)) if recursive is None else recursive
 
 
 def _tcp_limited(memory: Path) -> bool:
@@ -309,9 +294,6 @@ def _tcp_limited(memory: Path) -> bool:
         return int((memory / "memory.kmem.tcp.limit_in_bytes").read_text()) < _UNLIMITED
     except (OSError, ValueError):
         return False
-
-
-_NS_PER_US = 1000
 
 
 class Cgroup2(Cgroup):
@@ -324,8 +306,8 @@ class Cgroup2(Cgroup):
         kernel_stack pagetables percpu slab
     """.split()
 
-    def _open(self, places: CgroupPaths, files: Descriptors) -> None:
-        folder = places.memory
+    def _open(self, paths: CgroupPaths, files: Descriptors) -> None:
+        folder = paths.memory
         self._swap = files.optional(folder / "memory.swap.current")
         self._limit = files.optional(folder / "memory.max")
         self._events = Keyed(files.optional(folder / "memory.events"), ["max", "oom_kill"])
@@ -355,11 +337,8 @@ class Cgroup2(Cgroup):
             major_faults=faults,
         )
 
-    def _disk_bytes(self) -> tuple[int, int]:
-        if self._disk is None:
-            return NULL, NULL
-        lines = [line.split() for line in os.pread(self._disk, 8192, 0).splitlines()]
-        fields = [field for line in lines if line and self._disks.counts(line[0]) for field in line]
+    def _disk_bytes(self, lines: list[list[bytes]]) -> tuple[int, int]:
+        fields = [field for line in lines for field in line]
         return _total(fields, b"rbytes="), _total(fields, b"wbytes=")
 
 

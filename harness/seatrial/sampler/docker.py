@@ -1,14 +1,12 @@
-"""Docker events, and samples from the stats API where cgroup files can't be read.
+"""Docker: the events of a run's containers, and samples from the stats API where cgroup files can't be read.
 
-Those are the watched ones, and all of the project, whether their service was told or not: a worker that crashes
-again and again may not run while somebody looks.
+Events are those of the watched containers, and of all of the project, its replicas and short-lived workers
+included. The follower opens a container as soon as it has started: an `inspect` takes longer than a reading may.
+The daemon stamps events with the wall clock; one pair of both clocks, taken at the start, turns that into
+monotonic time.
 
-It opens them itself, because an `inspect` takes longer than a reading may.
-
-The daemon stamps with the wall clock; one pair of both clocks, taken at the start, turns that into monotonic time.
-
-Docker Desktop and remote engines: one reading a second, the daemon's own pace. Usage, working set and CPU; the
-rest is NULL. A row is stamped when it is taken over, up to one tick after it came.
+The stats API serves Docker Desktop and remote engines: one reading a second, at the daemon's rate, with usage,
+working set and CPU; the rest is NULL. A row is stamped when it is taken over, up to one tick after it came.
 """
 
 from __future__ import annotations
@@ -32,22 +30,31 @@ from docker.context import ContextAPI
 from docker.errors import APIError
 from docker.types.daemon import CancellableStream
 
-from seatrial.errors import ResultsUnwritable
 from seatrial.model import Watch
 from seatrial.sampler.cgroup import Cgroup1, Cgroup2, CgroupPaths, locate
 from seatrial.sampler.reading import Source, remainder
+from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL, Reading
 
 EVENTS = ("oom", "die", "restart", "start", "health_status", "kill", "destroy")
+STREAM_ERRORS = (APIError, requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
+"""What a stream of the daemon ends with when the container, or the connection, goes away."""
 _PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _ONE_OFF = "com.docker.compose.oneoff"
 _DETAILS = {"exitCode": "exit_code", "signal": "signal", "image": "image"}
+_FILTERS = {"type": "container", "event": list(EVENTS)}
+_TIMEOUT_S = 10
+_RECONNECTS = 600
+_PAUSE_S = 1.0
+_LISTEN_WITHIN_S = 5.0
+_JOIN_S = 2.0
+_REMEMBERED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clocks:
-    """Both clocks at one moment."""
+    """The wall clock and the monotonic clock at one moment."""
 
     wall_ns: int
     monotonic_ns: int
@@ -75,13 +82,14 @@ class DockerEvent:
     event: str
     detail: Mapping[str, Any] = field(default_factory=dict)
 
-    def line(self) -> bytes:
-        """Return the event as a JSON line."""
-        return json.dumps(asdict(self), separators=(",", ":")).encode() + b"\n"
+    def append_to(self, path: Path) -> None:
+        """Write the event as a JSON line, at once, so that it survives the sampler's end."""
+        with path.open("ab", buffering=0) as stream:
+            stream.write(json.dumps(asdict(self), separators=(",", ":")).encode() + b"\n")
 
 
-class Interest:
-    """Which containers' events count: the watched ones, and those of the project, unless they are one-off runs."""
+class EventFilter:
+    """Selects events: those of watched containers, and those of the project, unless they are one-off runs."""
 
     def __init__(self, project: str, clocks: Clocks) -> None:
         self._project = project
@@ -90,7 +98,7 @@ class Interest:
 
     @property
     def label(self) -> str:
-        """What the daemon can be asked for: the label of the project's containers; empty without a project."""
+        """The label of the project's containers, to filter by at the daemon; empty without a project."""
         return f"{_PROJECT}={self._project}" if self._project else ""
 
     def add(self, container: str, service: str) -> None:
@@ -98,7 +106,7 @@ class Interest:
         self._services[container] = service
 
     def service_of(self, container: str, labels: Mapping[str, str]) -> str | None:
-        """Return the service that a container, one of its replicas, counts for; None if it is not ours."""
+        """Return the service of a container; None if it is neither watched nor of the project."""
         if container in self._services:
             return self._services[container]
         if self._project and labels.get(_PROJECT) == self._project and labels.get(_ONE_OFF) != "True":
@@ -106,7 +114,7 @@ class Interest:
         return None
 
     def event(self, message: Mapping[str, Any]) -> DockerEvent | None:
-        """Turn a message of the daemon into an event; None if it is not ours."""
+        """Turn a message of the daemon into an event; None if it is not selected."""
         actor = message.get("Actor", {})
         labels = actor.get("Attributes", {})
         container = actor.get("ID", "")
@@ -114,7 +122,7 @@ class Interest:
         if service is None:
             return None
         name, _, health = message.get("Action", "").partition(": ")
-        detail: dict[str, Any] = {ours: labels[theirs] for theirs, ours in _DETAILS.items() if theirs in labels}
+        detail: dict[str, Any] = {key: labels[label] for label, key in _DETAILS.items() if label in labels}
         if "exit_code" in detail:
             detail["exit_code"] = int(detail["exit_code"])
         if health:
@@ -130,26 +138,8 @@ class Interest:
         )
 
 
-def create(path: Path) -> None:
-    """Make the file, so that a run without events has an empty one; ResultsUnwritable if that can't be."""
-    try:
-        path.touch()
-    except OSError as error:
-        raise ResultsUnwritable("Docker's events can't be written", where=str(path), seen=str(error)) from error
-
-
-def append(path: Path, event: DockerEvent) -> None:
-    """Write one line at once, so that it survives the sampler's end."""
-    with path.open("ab", buffering=0) as stream:
-        stream.write(event.line())
-
-
-STREAM_ERRORS = (APIError, requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
-"""What a stream of the daemon ends with when the container, or the connection, goes away."""
-
-
 class DockerApi:
-    """One container's stream, read by a thread of its own; ends when the stream does."""
+    """The statistics stream of one container, read by a thread of its own; ends when the stream does."""
 
     kind = "docker api"
 
@@ -174,22 +164,15 @@ class DockerApi:
 
     def _follow(self) -> None:
         try:
-            for statistics in _running(self._stream):
-                if self._closed:
+            for statistics in self._stream:
+                # The daemon goes on sending empty statistics for a stopped container.
+                if self._closed or not statistics.get("memory_stats", {}).get("usage"):
                     break
                 self._latest = reading_of(statistics)
         except STREAM_ERRORS:
-            pass  # the end of the stream is told by `_ended`, whichever way it came
+            pass  # the stream has ended; `_ended` makes the next `read` raise
         finally:
             self._ended = True
-
-
-def _running(stream: Iterator[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """Yield until the container stops: the daemon goes on sending empty statistics for a stopped one."""
-    for statistics in stream:
-        if not statistics.get("memory_stats", {}).get("usage"):
-            return
-        yield statistics
 
 
 def reading_of(statistics: Mapping[str, Any]) -> Reading:
@@ -204,11 +187,8 @@ def reading_of(statistics: Mapping[str, Any]) -> Reading:
     )
 
 
-_TIMEOUT_S = 10
-
-
 def connect_to_docker() -> APIClient:
-    """Return a client for the engine that the `docker` command would ask; each thread takes one of its own.
+    """Return a client for the engine that the `docker` command would use; each thread takes one of its own.
 
     That is DOCKER_HOST, or else the current context, which `from_env` knows only in the SDK's newer versions.
     """
@@ -218,34 +198,14 @@ def connect_to_docker() -> APIClient:
     return DockerClient(base_url=str(context.Host), timeout=_TIMEOUT_S, tls=context.TLSConfig).api
 
 
-def open_container(client: APIClient, container: str, *, root: Path = Path("/")) -> Source | None:
-    """Open `container`; None if it does not exist, or does not run."""
-    try:
-        found = client.inspect_container(container)
-        pid = int(found["State"]["Pid"])
-        if pid == 0:
-            return None
-        return files_of(locate(found["Id"], pid, root=root)) or DockerApi(client, container)
-    except APIError:
-        return None
-
-
-def files_of(places: CgroupPaths | None) -> Source | None:
-    """Open the cgroup files; None where they are not to be found or not to be read."""
-    if places is None:
+def open_cgroup(paths: CgroupPaths | None) -> Source | None:
+    """Open the cgroup files; None where there are none, or they can't be read."""
+    if paths is None:
         return None
     try:
-        return Cgroup1(places) if places.version == 1 else Cgroup2(places)
+        return Cgroup1(paths) if paths.version == 1 else Cgroup2(paths)
     except OSError:
         return None
-
-
-_FILTERS = {"type": "container", "event": list(EVENTS)}
-_RECONNECTS = 600
-_PAUSE_S = 1.0
-_LISTEN_WITHIN_S = 5.0
-_JOIN_S = 2.0
-_REMEMBERED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,19 +217,32 @@ class OpenedContainer:
     source: Source
 
 
-class Follower:
-    """Follows Docker's events from the moment of its making until `stop`."""
+def _open(client: APIClient, service: str, container: str) -> OpenedContainer | None:
+    """Open a container; None if it does not exist, or does not run."""
+    try:
+        state = client.inspect_container(container)
+        pid = int(state["State"]["Pid"])
+        if pid == 0:
+            return None
+        source = open_cgroup(locate(state["Id"], pid)) or DockerApi(client, container)
+    except APIError:
+        return None
+    return OpenedContainer(service=service, container=container, source=source)
+
+
+class EventFollower:
+    """Follows Docker's events from its creation until `stop`, and opens the containers that start."""
 
     def __init__(self, project: str, path: Path) -> None:
         clocks = Clocks.now()
-        self._since_s = clocks.wall_ns // 1_000_000_000
+        self._since_s = clocks.wall_ns // NS_PER_S
         self._from_ns = clocks.wall_ns
         self._path = path
-        self._interest = Interest(project, clocks)
-        self._told: set[str] = set()
+        self._filter = EventFilter(project, clocks)
+        self._watched: set[str] = set()
         self._client = connect_to_docker()
-        self._opened: SimpleQueue[OpenedContainer] = SimpleQueue()
-        self._seen: deque[tuple[str, str, int]] = deque(maxlen=_REMEMBERED)
+        self._started: SimpleQueue[OpenedContainer] = SimpleQueue()
+        self._written: deque[tuple[str, str, int]] = deque(maxlen=_REMEMBERED)
         self._listening = threading.Event()
         self._stopping = threading.Event()
         self._stream: CancellableStream[Any] | None = None
@@ -277,80 +250,74 @@ class Follower:
 
     def watch(self, watch: Watch) -> OpenedContainer | None:
         """Follow a container from now on, and open it; None if it does not run yet."""
-        self._told.add(watch.container)
-        self._interest.add(watch.container, watch.service)
+        self._watched.add(watch.container)
+        self._filter.add(watch.container, watch.service)
         return _open(self._client, watch.service, watch.container)
 
     def start(self) -> None:
-        """Begin to listen, and wait until the daemon does send; what has happened since the making is told too."""
+        """Begin to listen, and wait until the daemon sends; events since the follower's creation come, too."""
         self._thread.start()
         self._listening.wait(_LISTEN_WITHIN_S)
 
-    def untold(self) -> Iterator[OpenedContainer]:
-        """Open what runs of the project and was not told; one that starts later comes through `opened`."""
-        if not self._interest.label:
+    def unwatched(self) -> Iterator[OpenedContainer]:
+        """Open the project's other running containers; one that starts later comes through `started`."""
+        if not self._filter.label:
             return
-        listed: list[dict[str, Any]] = self._client.containers(filters={"label": self._interest.label})
-        for one in listed:
-            service = self._interest.service_of(one["Id"], one.get("Labels") or {})
-            if service is not None and one["Id"] not in self._told:
-                opened = _open(self._client, service, one["Id"])
+        listed: list[dict[str, Any]] = self._client.containers(filters={"label": self._filter.label})
+        for container in listed:
+            service = self._filter.service_of(container["Id"], container.get("Labels") or {})
+            if service is not None and container["Id"] not in self._watched:
+                opened = _open(self._client, service, container["Id"])
                 if opened is not None:
                     yield opened
 
-    def opened(self) -> Iterator[OpenedContainer]:
+    def started(self) -> Iterator[OpenedContainer]:
         """Take over what has started since the last call, without waiting."""
         while True:
             try:
-                yield self._opened.get_nowait()
+                yield self._started.get_nowait()
             except Empty:
                 return
 
     def stop(self) -> None:
-        """End the thread, then ask once for what it may have missed."""
+        """End the thread, then query once for what it may have missed."""
         self._stopping.set()
         if self._stream is not None:
             self._stream.close()
         self._thread.join(_JOIN_S)
         try:
-            for message in _messages(self._client, self._since_s, until_s=time.time()):
+            for message in self._messages(self._client, until_s=time.time()):
                 self._take(message)
         except STREAM_ERRORS:
-            return  # the daemon is gone; what was heard is written
+            return  # the daemon is gone; what it sent is written
 
     def _listen(self) -> None:
         client = connect_to_docker()
         for _attempt in range(_RECONNECTS):
             try:
-                self._stream = _messages(client, self._since_s)
+                self._stream = self._messages(client)
                 self._listening.set()
                 for message in self._stream:
                     self._take(message, client)
             except STREAM_ERRORS:
-                pass  # a daemon that restarts; asked again below, from the beginning, without repeating
+                pass  # a daemon that restarts; queried again below, from the beginning, without repeating
             if self._stopping.wait(_PAUSE_S):
                 return
 
+    def _messages(self, client: APIClient, until_s: float | None = None) -> CancellableStream[Any]:
+        until: Any = until_s  # the engine takes fractions of a second, the type stubs don't
+        return client.events(since=self._since_s, until=until, filters=_FILTERS, decode=True)
+
     def _take(self, message: Mapping[str, Any], client: APIClient | None = None) -> None:
-        event = self._interest.event(message)
+        event = self._filter.event(message)
         if event is None or event.wall_ns < self._from_ns:
             return
         key = (event.container, event.event, event.wall_ns)
-        if key in self._seen:
+        if key in self._written:
             return
         if client is not None and event.event == "start":
             opened = _open(client, event.service, event.container)  # if this fails, the event comes again
             if opened is not None:
-                self._opened.put(opened)
-        self._seen.append(key)
-        append(self._path, event)
-
-
-def _open(client: APIClient, service: str, container: str) -> OpenedContainer | None:
-    source = open_container(client, container)
-    return None if source is None else OpenedContainer(service=service, container=container, source=source)
-
-
-def _messages(client: APIClient, since_s: int, until_s: float | None = None) -> CancellableStream[Any]:
-    until: Any = until_s  # the engine takes fractions of a second, the type stubs don't
-    return client.events(since=since_s, until=until, filters=_FILTERS, decode=True)
+                self._started.put(opened)
+        self._written.append(key)
+        event.append_to(self._path)

@@ -1,15 +1,15 @@
 """The whole host and Docker's own processes, sampled through /proc.
 
-`usage` is total minus available memory, `limit` the total. CPU is what was busy: all but idle, waiting for I/O and
-stolen; `stolen` is what a hypervisor kept while a task was ready to run, and `engine` what Docker's own processes
-used. `major_faults` and `oom_kills` are those of the whole machine. Disk bytes are those of whole disks (no
-partition, loop, RAM or stacked device: their bytes are in the disks below); network bytes are those that cross a
-hardware interface, so that traffic between containers counts nothing here; NULL where there is no such interface.
-Paging, disks, network, tasks and PSI are read once a second, and NULL in the readings between.
+`usage` is total minus available memory, `limit` the total. CPU is the busy time: all but idle, waiting for I/O and
+stolen; `stolen` is the time that a hypervisor withheld while a task was ready to run, and `engine` the CPU time of
+Docker's own processes. `major_faults` and `oom_kills` are those of the whole machine. Disk bytes are those of
+whole disks (no partition, loop, RAM or stacked device: their bytes are in the disks below); network bytes are
+those that cross a hardware interface, so that traffic between containers counts nothing here; NULL where there is
+no such interface. Paging, disks, network, tasks and PSI are read once a second, and NULL in the readings between.
 
-They write the containers' logs, carry published ports, and open files where the storage driver runs in user space.
-An nginx that logged 2,500 requests a second to its standard output made them use 14.6 % of two cores, while stack
-and load used 25.7 %.
+Docker's processes write the containers' logs, carry published ports, and open files where the storage driver runs
+in user space. An nginx that logged 2,500 requests a second to its standard output made them use 14.6 % of two
+cores, while stack and load used 25.7 %.
 """
 
 from __future__ import annotations
@@ -36,19 +36,16 @@ from seatrial.units import NS_PER_TICK
 from seatrial.wire.streams import NULL, Reading
 
 NAMES = frozenset(
-    {
-        b"dockerd",
-        b"containerd",
-        b"containerd-shim",
-        b"docker-proxy",
-        b"fuse-overlayfs",
-        b"rootlesskit",
-        b"slirp4netns",
-    }
+    b"dockerd containerd containerd-shim docker-proxy fuse-overlayfs rootlesskit slirp4netns".split()
 )
 """As the kernel shows them, cut off after 15 bytes (proc(5), comm)."""
 _SCHEDULED = 2
-"""CPUCLOCK_SCHED of the kernel: what the scheduler gave, to the nanosecond."""
+"""CPUCLOCK_SCHED of the kernel: the scheduler's own count, to the nanosecond."""
+_SECTOR_BYTES = 512
+_MEMORY = """
+    MemTotal: MemAvailable: AnonPages: Cached: Buffers: Shmem: Dirty: Writeback: SwapTotal: SwapFree:
+    Slab: KernelStack: PageTables: Percpu:
+""".split()
 
 
 def process_cpu_ns(pid: int) -> int:
@@ -60,20 +57,20 @@ def process_cpu_ns(pid: int) -> int:
 
 
 class EngineProcesses:
-    """Adds up what all of them have used so far, those that ended included."""
+    """The summed CPU time of Docker's own processes, ended ones included."""
 
     def __init__(self, table: ProcessTable, cpu_ns: Callable[[int], int] = process_cpu_ns) -> None:
         self._table = table
         self._cpu_ns = cpu_ns
-        self._scans_seen = -1
+        self._scans = -1
         self._alive: dict[int, int] = {}
         self._ended_ns = 0
 
     def used_ns(self) -> int:
-        """Return the sum; NULL while none was seen. New processes are found within a second."""
+        """Return the sum; NULL before the first was found. New processes are found within a second."""
         self._table.refresh()
-        if self._table.scans != self._scans_seen:
-            self._scans_seen = self._table.scans
+        if self._table.scans != self._scans:
+            self._scans = self._table.scans
             for pid in self._table.named(NAMES) - self._alive.keys():
                 self._alive[pid] = 0
         for pid in list(self._alive):
@@ -82,13 +79,6 @@ class EngineProcesses:
             except OSError:
                 self._ended_ns += self._alive.pop(pid)
         return self._ended_ns + sum(self._alive.values()) or NULL
-
-
-_SECTOR_BYTES = 512
-_MEMORY = """
-    MemTotal: MemAvailable: AnonPages: Cached: Buffers: Shmem: Dirty: Writeback: SwapTotal: SwapFree:
-    Slab: KernelStack: PageTables: Percpu:
-""".split()
 
 
 class HostReader:
@@ -102,7 +92,7 @@ class HostReader:
         clock: Callable[[], int] = time.monotonic_ns,
         engine: EngineProcesses | None = None,
     ) -> None:
-        """Open all; OSError if `/proc` is not there. Without an `engine` nothing is told of it."""
+        """Open all; OSError if `/proc` is not there. Without an `engine` its column is NULL."""
         self._files = files = Descriptors()
         proc = root / "proc"
         self._memory = Keyed(files.open(proc / "meminfo"), _MEMORY)
@@ -110,9 +100,9 @@ class HostReader:
         self._paging = Keyed(files.optional(proc / "vmstat"), ["pgmajfault", "oom_kill"], pages=True)
         self._psi = Pressure(files, proc / "pressure", "")
         self._disks = files.optional(proc / "diskstats")
-        self._disk_names = _disk_names(root / "sys/block")
-        interfaces = _hardware_interfaces(root / "sys/class/net")
-        self._net = NetworkCounters(files, proc / "net/dev" if interfaces else None, interfaces.__contains__)
+        self._disk_names = {path.name.encode() for path in _entries(root / "sys/block") if is_disk(path.name)}
+        hardware = {path.name for path in _entries(root / "sys/class/net") if (path / "device").exists()}
+        self._net = NetworkCounters(files, proc / "net/dev" if hardware else None, hardware.__contains__)
         self._load = files.optional(proc / "loadavg")
         self._slow = SlowColumns(clock)
         self._engine = engine
@@ -140,7 +130,7 @@ class HostReader:
         return self._with_slow_columns(reading) if self._slow.due() else reading
 
     def close(self) -> None:
-        """Let go of every descriptor."""
+        """Close every descriptor."""
         self._files.close()
 
     def _with_slow_columns(self, reading: Reading) -> Reading:
@@ -148,6 +138,7 @@ class HostReader:
         cpu_stall, memory_stall, io_stall = self._psi.stalls_ns()
         read, written = self._disk_bytes()
         received, sent = self._net.received_and_sent()
+        load = self._load
         return reading._replace(
             oom_kills=oom_kills,
             cpu_stall_ns=cpu_stall,
@@ -158,11 +149,12 @@ class HostReader:
             written_bytes=written,
             rx_bytes=received,
             tx_bytes=sent,
-            processes=self._tasks(),
+            # All tasks: the fourth field of `loadavg` is running/existing.
+            processes=NULL if load is None else int(os.pread(load, 128, 0).split()[3].partition(b"/")[2]),
         )
 
     def _busy_and_stolen_ns(self) -> tuple[int, int]:
-        """Sum user, nice, system, irq and softirq, and tell steal; guests are part of user (proc(5))."""
+        """Return user + nice + system + irq + softirq, and steal; guests are part of user (proc(5))."""
         fields = os.pread(self._stat, 512, 0).split(None, 9)
         user, nice, system, _idle, _wait, irq, softirq, stolen = map(int, fields[1:9])
         return (user + nice + system + irq + softirq) * NS_PER_TICK, stolen * NS_PER_TICK
@@ -175,20 +167,9 @@ class HostReader:
         own = [row for row in rows if row[2] in self._disk_names]
         return sum(int(row[5]) for row in own) * _SECTOR_BYTES, sum(int(row[9]) for row in own) * _SECTOR_BYTES
 
-    def _tasks(self) -> int:
-        """Count all tasks: the fourth field of `loadavg` is running/existing."""
-        return NULL if self._load is None else int(os.pread(self._load, 128, 0).split()[3].partition(b"/")[2])
 
-
-def _disk_names(block: Path) -> frozenset[bytes]:
+def _entries(folder: Path) -> list[Path]:
     try:
-        return frozenset(entry.name.encode() for entry in block.iterdir() if is_disk(entry.name))
+        return list(folder.iterdir())
     except OSError:
-        return frozenset()
-
-
-def _hardware_interfaces(net: Path) -> frozenset[str]:
-    try:
-        return frozenset(entry.name for entry in net.iterdir() if (entry / "device").exists())
-    except OSError:
-        return frozenset()
+        return []

@@ -1,12 +1,12 @@
 """Current memory of each service, for stop rules and the progress line.
 
-It reads what the sampler reads, once a second, from descriptors of its own. The Docker API, which takes a second
-for an answer, is not asked: what only it could tell is not told.
+Reads the sampler's sources once a second, from descriptors of its own. The Docker API, which takes a second for an
+answer, is left out: a service that only it could read has no live reading.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from requests import RequestException
 
 from seatrial.model import Service
 from seatrial.sampler.cgroup import locate
-from seatrial.sampler.docker import connect_to_docker, files_of
+from seatrial.sampler.docker import connect_to_docker, open_cgroup
 from seatrial.sampler.host import HostReader
 from seatrial.sampler.process_tree import ProcessTable, Tree
 from seatrial.sampler.reading import GONE_ERRORS, Source
@@ -27,7 +27,7 @@ HOST = "host"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveReading:
-    """What a target holds now; None where its source can't tell, or there is no limit."""
+    """The memory that a target has now; None where its source can't measure it, or there is no limit."""
 
     memory_bytes: int | None
     swap_bytes: int | None
@@ -40,7 +40,7 @@ class LiveReadings:
     def __init__(self, sources: Sequence[tuple[str, Source]]) -> None:
         self._sources = list(sources)
 
-    def held(self) -> dict[str, LiveReading]:
+    def read(self) -> dict[str, LiveReading]:
         """Read everything once; what has ended is left out."""
         readings: dict[str, list[Reading]] = {}
         for name, source in self._sources:
@@ -52,52 +52,50 @@ class LiveReadings:
                 continue
             if reading is not None:
                 readings.setdefault(name, []).append(reading)
-        return {name: _held(found) for name, found in readings.items()}
+        return {name: _summed(of_name) for name, of_name in readings.items()}
 
     def close(self) -> None:
-        """Let go of every descriptor."""
+        """Close every descriptor."""
         for _, source in self._sources:
             source.close()
 
 
 @contextmanager
 def live_readings(services: Sequence[Service], *, trees: bool) -> Iterator[LiveReadings]:
-    """Open the host and the services; process trees only if they are wanted: to read them is dearer."""
-    glance = LiveReadings([(HOST, HostReader()), *_containers(services), *(_trees(services) if trees else ())])
+    """Open the host and the services; process trees only if they are needed: they are dearer to read."""
+    readings = LiveReadings([(HOST, HostReader()), *_containers(services), *(_trees(services) if trees else ())])
     try:
-        yield glance
+        yield readings
     finally:
-        glance.close()
+        readings.close()
 
 
 def _containers(services: Sequence[Service]) -> list[tuple[str, Source]]:
-    named = [one for one in services if one.container]
-    if not named:
+    in_containers = [service for service in services if service.container]
+    if not in_containers:
         return []
-    found: list[tuple[str, Source]] = []
-    with suppress(DockerException, RequestException, OSError):  # whoever watches the stack tells what became of it
+    sources: list[tuple[str, Source]] = []
+    with suppress(DockerException, RequestException, OSError):  # a failing engine is reported by the stack's watch
         client = connect_to_docker()
         try:
-            for one in named:
-                state = client.inspect_container(one.container)
-                source = files_of(locate(state["Id"], int(state["State"]["Pid"])))
-                found += [] if source is None else [(one.name, source)]
+            for service in in_containers:
+                state = client.inspect_container(service.container)
+                source = open_cgroup(locate(state["Id"], int(state["State"]["Pid"])))
+                sources += [] if source is None else [(service.name, source)]
         finally:
             client.close()
-    return found
+    return sources
 
 
-def _trees(
-    services: Sequence[Service], table: Callable[[Path], ProcessTable] = ProcessTable
-) -> Iterator[tuple[str, Source]]:
-    shared = table(Path("/proc"))
-    for one in services:
-        if one.pid:
+def _trees(services: Sequence[Service]) -> Iterator[tuple[str, Source]]:
+    table = ProcessTable(Path("/proc"))
+    for service in services:
+        if service.pid:
             with suppress(OSError):
-                yield one.name, Tree(one.pid, shared)
+                yield service.name, Tree(service.pid, table)
 
 
-def _held(readings: Sequence[Reading]) -> LiveReading:
+def _summed(readings: Sequence[Reading]) -> LiveReading:
     used = [one.usage_bytes if one.working_set_bytes == NULL else one.working_set_bytes for one in readings]
     return LiveReading(
         memory_bytes=_sum(used),

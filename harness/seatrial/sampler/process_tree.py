@@ -1,14 +1,14 @@
 """Process trees sampled through /proc, and the sampler's own process.
 
 At each reading: `usage` is the sum of resident sizes and `anon` its anonymous part (`statm`), CPU and major faults
-come from `stat`, disk bytes from `io`. Pages that forked processes share count once for each of them.
-Every ten seconds `smaps_rollup` tells the rest, in proportional shares, so shared pages count once: file (all of
-it in `file_clean`: the kernel does not tell which pages are dirty), shmem and swap; NULL in the readings between.
-It takes 1 ms for each 300 MiB, and a lock of the process that is read. CPU time moves in steps of the kernel's
-clock tick (10 ms). Counters of children that have ended live on in their parent, once it has waited for them.
+come from `stat`, disk bytes from `io`. Pages that forked processes share count once for each of them. Every ten
+seconds `smaps_rollup` gives the rest, in proportional shares, so shared pages count once: file (all of it in
+`file_clean`: the kernel does not show which pages are dirty), shmem and swap; NULL in the readings between. It
+takes 1 ms for each 300 MiB, and a lock of the process that is read. CPU time moves in steps of the kernel's clock
+tick (10 ms). Counters of children that have ended live on in their parent, once it has waited for them.
 
-Once a second, and NULL between, it tells for how long a CPU quota held its cgroups back. The harness starts it and
-the load alike, so these are the load's cgroups too.
+The sampler's own row has, once a second, the time for which a CPU quota throttled its cgroups; NULL between. The
+harness starts it and the load alike, so these are the load's cgroups, too.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from seatrial.sampler.cgroup import groups_of_this_process
+from seatrial.sampler.cgroup import own_cgroups
 from seatrial.sampler.reading import GONE_ERRORS, Descriptors, Keyed, SlowColumns, known_sum, scaled
 from seatrial.units import NS_PER_S, NS_PER_TICK, stat_fields
 from seatrial.wire.streams import NULL, Reading
 
-_PPID_AT = 1
-"""Field 4 of `/proc/<pid>/stat` (proc(5)), counted from the state, which follows the program's name."""
-
-
-def name_of(text: bytes) -> bytes:
-    """Return the program's name out of `stat`: what stands between the first and the last bracket."""
-    return text[text.index(b"(") + 1 : text.rindex(b")")]
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_BLOCK_BYTES = 512
+"""The unit of `ru_inblock` and `ru_oublock` on Linux."""
+_NS_PER_US = 1000
+_SMAPS_PERIOD_NS = 10 * NS_PER_S
+_SMAPS = ["Pss_File:", "Pss_Shmem:", "SwapPss:"]
+_ENDED = (b"Z", b"X")
+_PARENT, _FAULTS, _CPU, _THREADS = 1, slice(9, 11), slice(11, 15), 17
+"""Fields 4, 12-13, 14-17 and 20 of `stat`, own and of waited-for children, counted from the state (proc(5))."""
 
 
 class ProcessTable:
@@ -54,7 +56,7 @@ class ProcessTable:
         self.scans = 0
 
     def refresh(self) -> None:
-        """Scan, if the last look is a second old and a process was born since; `scans` counts how often."""
+        """Scan if the last call is a second old and a process was born since; `scans` counts the scans."""
         now = self._clock()
         if now < self._scan_at_ns:
             return
@@ -64,28 +66,28 @@ class ProcessTable:
             return
         self._youngest = youngest
         self.scans += 1
-        names = os.listdir(self._proc)  # noqa: PTH208  (a Path for each entry makes the listing four times as dear)
+        names = os.listdir(self._proc)  # noqa: PTH208  (a Path for each entry takes four times as long)
         alive = {int(name) for name in names if name.isdigit()}
         for pid in self._parents.keys() - alive:
             del self._parents[pid], self._names[pid]
         for pid in alive - self._parents.keys():
             stat = self._stat(pid)
             if stat is not None:
-                self._parents[pid] = int(stat_fields(stat)[_PPID_AT])
-                self._names[pid] = name_of(stat)
+                self._parents[pid] = int(stat_fields(stat)[_PARENT])
+                self._names[pid] = stat[stat.index(b"(") + 1 : stat.rindex(b")")]
 
     def descendants(self, roots: Iterable[int]) -> set[int]:
         """Return the processes below `roots`, at any depth, without the roots."""
         children: dict[int, list[int]] = {}
         for pid, parent in self._parents.items():
             children.setdefault(parent, []).append(pid)
-        found: set[int] = set()
+        descendants: set[int] = set()
         waiting = list(roots)
         while waiting:
-            new = [pid for pid in children.get(waiting.pop(), ()) if pid not in found]
-            found.update(new)
+            new = [pid for pid in children.get(waiting.pop(), ()) if pid not in descendants]
+            descendants.update(new)
             waiting += new
-        return found
+        return descendants
 
     def named(self, names: Collection[bytes]) -> set[int]:
         """Return the processes whose program has one of these names."""
@@ -101,16 +103,8 @@ class ProcessTable:
             files.close()
 
 
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_SMAPS_PERIOD_NS = 10 * NS_PER_S
-_SMAPS = ["Pss_File:", "Pss_Shmem:", "SwapPss:"]
-_ENDED = (b"Z", b"X")
-_PARENT, _FAULTS, _CPU, _THREADS = 1, slice(9, 11), slice(11, 15), 17
-"""Fields 4, 12-13, 14-17 and 20 of `stat`, own and of waited-for children, counted from the state (proc(5))."""
-
-
 class _Process:
-    """The open files of one process, and what its counters last said."""
+    """The open files of one process, and the latest values of its counters."""
 
     def __init__(self, folder: Path) -> None:
         self.files = Descriptors()
@@ -132,7 +126,10 @@ class _Process:
             raise ProcessLookupError(errno.ESRCH, "a process that only waits to be reaped")
         self.parent = int(fields[_PARENT])
         cpu = sum(map(int, fields[_CPU]))
-        read, written = self._disk_bytes()
+        try:
+            read, written = self._io.values()
+        except OSError:  # EACCES once it has become another user's by `exec`; `stat` shows when it has ended
+            read, written = self.counters[2:]
         self.counters = (cpu, sum(map(int, fields[_FAULTS])), read, written)
         _size, resident, shared, _rest = os.pread(self._statm, 128, 0).split(None, 3)
         return int(resident), int(shared), int(fields[_THREADS])
@@ -140,27 +137,20 @@ class _Process:
     def shares(self) -> list[int]:
         """Return the proportional shares of file, shmem and swap in KiB; NULL if they can't be read now.
 
-        Opened anew each time: a descriptor belongs to the address space that an `exec` leaves behind, and answers
-        ESRCH from then on.
+        Opened each time: a descriptor belongs to the address space that an `exec` leaves behind, and answers ESRCH
+        from then on.
         """
         files = Descriptors()
         try:
             return Keyed(files.open(self._smaps), _SMAPS).values()
         except OSError:
-            return [NULL] * len(_SMAPS)  # it ended since it was read, or is not ours to look into
+            return [NULL] * len(_SMAPS)  # it ended since it was read, or belongs to another user
         finally:
             files.close()
 
-    def _disk_bytes(self) -> tuple[int, int]:
-        try:
-            read, written = self._io.values()
-        except OSError:  # EACCES once it has become another user's by `exec`; that it ended, `stat` tells
-            return self.counters[2:]
-        return read, written
-
 
 class Tree:
-    """The processes below one process, itself included; a known process stays until it ends, whoever adopts it."""
+    """One process and its descendants; a process stays in the tree until it ends, also if it is adopted."""
 
     kind = "process tree"
 
@@ -177,7 +167,7 @@ class Tree:
         self._proc = proc
         self._clock = clock
         self._processes = {pid: _Process(proc / str(pid))}
-        self._scans_seen = -1
+        self._scans = -1
         self._smaps_at_ns = clock()
         self._lost = [NULL] * 4
         self._highest = [NULL] * 4
@@ -205,16 +195,16 @@ class Tree:
         )
 
     def close(self) -> None:
-        """Let go of every descriptor."""
+        """Close every descriptor."""
         for process in self._processes.values():
             process.files.close()
         self._processes.clear()
 
     def _follow(self) -> None:
         self._table.refresh()
-        if self._table.scans == self._scans_seen:
+        if self._table.scans == self._scans:
             return
-        self._scans_seen = self._table.scans
+        self._scans = self._table.scans
         for pid in self._table.descendants(self._processes) - self._processes.keys():
             try:
                 self._processes[pid] = _Process(self._proc / str(pid))
@@ -229,7 +219,7 @@ class Tree:
                 raise
         ended = self._processes.pop(pid)
         ended.files.close()
-        if ended.parent not in self._processes:  # nobody of the tree inherits its counters
+        if ended.parent not in self._processes:  # no process of the tree inherits its counters
             self._lost = [known_sum(total, last) for total, last in zip(self._lost, ended.counters, strict=True)]
         return None
 
@@ -248,24 +238,17 @@ class Tree:
         return list(self._highest)
 
 
-_BLOCK_BYTES = 512
-"""The unit of `ru_inblock` and `ru_oublock` on Linux."""
-_NS_PER_US = 1000
-
-
 class OwnProcess:
-    """Reads the process that it lives in, all threads."""
+    """The sampler's own process, all threads."""
 
     kind = "own process"
 
     def __init__(self, root: Path = Path("/"), clock: Callable[[], int] = time.monotonic_ns) -> None:
-        """Open `statm`, and what counts the quotas."""
+        """Open `statm`, and the cgroup files that count throttled time."""
         self._files = Descriptors()
         self._statm = self._files.open(Path("/proc/self/statm"))
-        quotas = [self._files.optional(group / "cpu.stat") for group in groups_of_this_process(root)]
-        self._quotas = [
-            Keyed(opened, ["throttled_usec", "throttled_time"]) for opened in quotas if opened is not None
-        ]
+        stats = [self._files.optional(group / "cpu.stat") for group in own_cgroups(root)]
+        self._quotas = [Keyed(stat, ["throttled_usec", "throttled_time"]) for stat in stats if stat is not None]
         self._slow = SlowColumns(clock)
 
     def read(self) -> Reading:
@@ -284,7 +267,7 @@ class OwnProcess:
         )
 
     def close(self) -> None:
-        """Let go of every descriptor."""
+        """Close every descriptor."""
         self._files.close()
 
     def _throttled_ns(self) -> int:

@@ -1,10 +1,10 @@
-"""One row of samples, and the kernel files it is read from.
+"""Kernel text files read through open descriptors: numbers, keyed values, PSI, network and disk counters.
 
-A `pread` at offset 0 makes the kernel write such a file anew. Measured: 0.5 µs for a one-number file and 3 µs for
+A `pread` at offset 0 makes the kernel write such a file again. Measured: 0.5 µs for a one-number file and 3 µs for
 `memory.stat`, against 5 to 8 µs for each file that is opened and closed again.
 
 PSI totals move only every two seconds (the kernel's PSI_FREQ), however often they are read; disk, network and task
-counts are wanted as rates. Leaving them out of nine ticks in ten halves the cost of reading a container.
+counts are used as rates. Leaving them out of nine ticks in ten halves the cost of reading a container.
 """
 
 from __future__ import annotations
@@ -25,10 +25,16 @@ _ONE_PAGE = 4096
 _LONG = 8192
 _SURELY_WHOLE = 2048
 """The kernel fills at least a page before it cuts a list, so a shorter answer has not been cut."""
+_SENT_AT = 8
+"""`net/dev`: eight receive fields (bytes first), then eight transmit fields (bytes first)."""
+_STACKED = ("loop", "ram", "zram", "dm-", "md", "sr", "fd")
+DEVICES = Path("/sys/dev/block")
+GONE_ERRORS = frozenset({errno.ENOENT, errno.ENODEV, errno.ESRCH})
+"""What the kernel answers on a descriptor whose cgroup or process no longer exists."""
 
 
 class Descriptors:
-    """The files that one source keeps open."""
+    """The open files of one source."""
 
     def __init__(self) -> None:
         self._open: list[int] = []
@@ -72,9 +78,9 @@ def whole(descriptor: int) -> bytes:
 
 
 class Keyed:
-    """Chosen values of a file of `key value` lines.
+    """Selected values of a file of `key value` lines.
 
-    The positions are fixed for a kernel, so they are looked up once; that the expected words still stand there is
+    The positions are fixed for a kernel, so they are looked up once; that the expected keys still stand there is
     verified at each reading, which costs a tenth of building a dictionary.
     """
 
@@ -102,19 +108,19 @@ class Keyed:
         return [int(tokens[at]) for at in self._values_at]
 
     def _learn(self, tokens: list[bytes]) -> None:
-        place = {token: at for at, token in reversed(list(enumerate(tokens)))}
-        found = [place.get(key, -2) for key in self._keys]
-        self._names_of = itemgetter(-1, -1, *(at for at in found if at >= 0))  # of one it would be no tuple
+        positions = {token: at for at, token in reversed(list(enumerate(tokens)))}
+        keys_at = [positions.get(key, -2) for key in self._keys]
+        self._names_of = itemgetter(-1, -1, *(at for at in keys_at if at >= 0))  # of one it would be no tuple
         self._names = self._names_of(tokens)
-        self._values_at = [at + 1 for at in found]  # a missing key points at the last token: NULL
+        self._values_at = [at + 1 for at in keys_at]  # a missing key points at the last token: NULL
 
 
 class Pressure:
     """The three PSI files of a cgroup (`cpu.pressure`, ...) or of the host (`/proc/pressure/cpu`, ...)."""
 
     def __init__(self, files: Descriptors, folder: Path | None, suffix: str) -> None:
-        names = [None if folder is None else folder / f"{what}{suffix}" for what in ("cpu", "memory", "io")]
-        self._descriptors = [files.optional(path) for path in names]
+        paths = [None if folder is None else folder / f"{name}{suffix}" for name in ("cpu", "memory", "io")]
+        self._descriptors = [files.optional(path) for path in paths]
 
     def stalls_ns(self) -> tuple[int, int, int]:
         """Return the `some` totals of CPU, memory and I/O in nanoseconds (the kernel counts microseconds)."""
@@ -129,24 +135,20 @@ def _some_total_ns(descriptor: int | None) -> int:
     return int(line[line.index(b"total=") + 6 : line.index(b"\n")]) * 1000
 
 
-GONE_ERRORS = frozenset({errno.ENOENT, errno.ENODEV, errno.ESRCH})
-"""What the kernel answers on a descriptor whose cgroup or process no longer exists."""
-
-
 class Source(Protocol):
-    """One way to read one target; keeps its descriptors open between readings."""
+    """Reads one target through descriptors that stay open between readings."""
 
     @property
     def kind(self) -> str:
-        """What the summary calls this source, such as `cgroup v1`."""
+        """The name of this source in the summary, such as `cgroup v1`."""
         ...
 
     def read(self) -> Reading | None:
-        """Read now; None where nothing new is there; OSError of GONE_ERRORS when the target has ended."""
+        """Read now; None where there is nothing new; OSError of GONE_ERRORS when the target has ended."""
         ...
 
     def close(self) -> None:
-        """Let go of every descriptor."""
+        """Close every descriptor."""
         ...
 
 
@@ -156,13 +158,13 @@ def scaled(value: int, factor: int) -> int:
 
 
 def known_sum(*values: int) -> int:
-    """Add what is known; NULL if nothing is."""
+    """Add the values that are not NULL; NULL if all are."""
     known = [value for value in values if value != NULL] if NULL in values else values
     return sum(known) if known else NULL
 
 
 def remainder(whole: int, *parts: int) -> int:
-    """Take the parts from the whole, never below 0: counters move in batches, at their own times; NULL is kept."""
+    """Subtract the parts, never below 0: counters move in batches, at their own times; NULL if any is NULL."""
     if whole == NULL or NULL in parts:
         return NULL
     left = whole - sum(parts)
@@ -170,14 +172,14 @@ def remainder(whole: int, *parts: int) -> int:
 
 
 class SlowColumns:
-    """Says when a second has passed since it last said so; the first time at once."""
+    """A timer for the columns that are read once a second; due at the first call."""
 
     def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
         self._clock = clock
         self._due_ns = 0
 
     def due(self) -> bool:
-        """Return whether the slow columns are to be read now."""
+        """Whether a second has passed since this was last true."""
         now_ns = self._clock()
         if now_ns < self._due_ns:
             return False
@@ -185,12 +187,8 @@ class SlowColumns:
         return True
 
 
-_SENT_AT = 8
-"""`net/dev`: eight receive fields (bytes first), then eight transmit fields (bytes first)."""
-
-
 class NetworkCounters:
-    """The summed counters of the interfaces that `counts` says yes to; the loopback interface never counts."""
+    """The summed counters of the interfaces that `counts` accepts; the loopback interface never counts."""
 
     def __init__(
         self, files: Descriptors, path: Path | None, counts: Callable[[str], bool] = lambda _name: True
@@ -213,8 +211,8 @@ class NetworkCounters:
         return received, sent
 
 
-def namespace_of_its_own(pid: int, proc: Path) -> Path | None:
-    """Return the process's `net/dev`; None if it shares our network namespace, whose counters are not its own."""
+def own_net_dev(pid: int, proc: Path) -> Path | None:
+    """Return the path of a process's `net/dev`; None if it shares our network namespace and its counters."""
     folder = proc / str(pid)
     try:
         shared = (folder / "ns/net").readlink() == (proc / "self/ns/net").readlink()
@@ -223,24 +221,20 @@ def namespace_of_its_own(pid: int, proc: Path) -> Path | None:
     return None if shared else folder / "net/dev"
 
 
-DEVICES = Path("/sys/dev/block")
-_STACKED = ("loop", "ram", "zram", "dm-", "md", "sr", "fd")
-
-
 def is_disk(name: str) -> bool:
-    """Tell whether the kernel's name for a device is that of a disk of its own."""
+    """Whether a device is a whole disk by its kernel name, not a loop or stacked device."""
     return not name.startswith(_STACKED)
 
 
 class Disks:
-    """Tells devices by their numbers, as cgroup files name them; each is looked up once."""
+    """Looks devices up by their numbers, as cgroup files name them, once each."""
 
     def __init__(self, devices: Path = DEVICES) -> None:
         self._devices = devices
         self._known: dict[bytes, bool] = {}
 
     def counts(self, number: bytes) -> bool:
-        """Tell whether `major:minor` is a disk of its own; so is one that this host does not show."""
+        """Whether `major:minor` is a whole disk; a device that this host does not show counts as one."""
         if number not in self._known:
             try:
                 self._known[number] = is_disk((self._devices / number.decode()).readlink().name)

@@ -1,7 +1,7 @@
-"""The harness's side of the sampler process: start, add targets, stop.
+"""The sampler process as the harness sees it: its messages, its summary, start and stop.
 
-Down: first the plan, then any number of `{"watch": {...}}`, at last `{"stop": true}`. The end of the input means
-that the harness is gone, and is a stop too.
+The harness sends the plan, then any number of `{"watch": {...}}`, then `{"stop": true}`. The end of the input
+means that the harness is gone, and stops the sampler, too.
 """
 
 from __future__ import annotations
@@ -23,14 +23,19 @@ from seatrial.errors import MeasurementInvalid, ResultsUnwritable
 from seatrial.model import Spawn, Watch
 
 READY = b"ready\n"
+STOP = b'{"stop":true}\n'
 SUMMARY_FILE = "sampler.json"
 EXIT_UNWRITABLE = ResultsUnwritable.exit_code
 """The sampler's exit code when its streams can't be written."""
+_READY_WITHIN_S = 30.0
+_END_WITHIN_S = 15.0
+_TAIL_BYTES = 2000
+_ARGV = (sys.executable, "-P", "-m", "seatrial.sampler")  # -P: a folder `docker/` of the user must not be imported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplerPlan:
-    """What to watch, how often, where to write; `project` is the Compose project whose new containers count."""
+    """The targets, their sampling rate and the output; `project` is the Compose project of further containers."""
 
     watches: tuple[Watch, ...]
     streams: Path
@@ -57,9 +62,9 @@ class SamplerPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What the sampler did, and what it cost.
+    """The result of the sampler, and its costs.
 
-    `samples` counts rows and `sources` names the way of reading, for each service (`none`: never found). `cpu_s`
+    `samples` counts rows and `sources` names the kind of source, for each service (`none`: never found). `cpu_s`
     and `wall_s` are the sampler's own, all threads, from its first tick on; `startup_cpu_s` is what came before.
     `container_sample_p50_ns` is the wall time of reading one container once; 0 without containers.
     """
@@ -91,15 +96,12 @@ class Summary:
         return Summary(**json.loads((streams / SUMMARY_FILE).read_text()))
 
 
-STOP = b'{"stop":true}\n'
-
-
 def watch_line(watch: Watch) -> bytes:
     """Return the message that adds a target."""
     return _line({"watch": asdict(watch)})
 
 
-def watched(line: bytes) -> Watch | None:
+def decode_watch(line: bytes) -> Watch | None:
     """Read a later message: the target to add, or None for a stop."""
     fields = json.loads(line)
     return Watch(**fields["watch"]) if "watch" in fields else None
@@ -109,15 +111,9 @@ def _line(fields: Mapping[str, Any]) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
 
 
-_READY_WITHIN_S = 30.0
-_END_WITHIN_S = 15.0
-_TAIL_BYTES = 2000
-_ARGV = (sys.executable, "-P", "-m", "seatrial.sampler")  # -P: a folder `docker/` of the user must not be imported
-
-
 @dataclass(slots=True, kw_only=True)
 class Observer:
-    """A sampler that runs; `summary` is there once the context has ended."""
+    """A running sampler; `summary` is set once the context has ended."""
 
     _process: subprocess.Popen[bytes]
     _streams: Path
@@ -126,11 +122,11 @@ class Observer:
 
     @property
     def pid(self) -> int:
-        """The sampler's process."""
+        """The sampler's process id."""
         return self._process.pid
 
     def watch(self, watch: Watch) -> None:
-        """Add a target from now on; if the sampler has died, the end of the context tells it."""
+        """Add a target; if the sampler has died, the end of the context raises."""
         self._send(watch_line(watch))
 
     def check_alive(self) -> None:
@@ -139,14 +135,14 @@ class Observer:
             raise self._failure("the memory sampler ended before the run did")
 
     def begin(self, plan: SamplerPlan) -> None:
-        """Hand over the plan and wait for `ready`; MeasurementInvalid or ResultsUnwritable if it does not come."""
+        """Send the plan and wait for `ready`; MeasurementInvalid or ResultsUnwritable if it does not come."""
         self._send(plan.encode())
-        if self._answer(_READY_WITHIN_S) != READY:
+        if self._first_line(_READY_WITHIN_S) != READY:
             self.end()
             raise self._failure("the memory sampler did not start")
 
     def end(self) -> None:
-        """Ask the sampler to stop, wait for its end, kill it if it does not come; raises nothing."""
+        """Stop the sampler, wait for its end, kill it if it does not end; raises nothing."""
         self._send(STOP)
         with suppress(OSError):
             _pipe(self._process.stdin).close()
@@ -167,36 +163,34 @@ class Observer:
     def _failure(self, what: str) -> MeasurementInvalid | ResultsUnwritable:
         code = self._process.returncode
         kind = ResultsUnwritable if code == EXIT_UNWRITABLE else MeasurementInvalid
+        size = self._errors.seek(0, os.SEEK_END)
+        self._errors.seek(max(0, size - _TAIL_BYTES))
+        message = self._errors.read().decode(errors="replace").strip()
         return kind(
             what,
             where="python -m seatrial.sampler",
-            seen=f"exit code {code}; {self._stderr_tail() or 'no message'}",
+            seen=f"exit code {code}; {message or 'no message'}",
             expected="samples until the end of the run",
             hint="free space under the results folder" if kind is ResultsUnwritable else "seatrial doctor",
         )
 
     def _send(self, line: bytes) -> None:
-        with suppress(OSError, ValueError):  # it has died, or is ended: told by `check`
+        with suppress(OSError, ValueError):  # it has died, or is ended: `check` raises then
             pipe = _pipe(self._process.stdin)
             pipe.write(line)
             pipe.flush()
 
-    def _answer(self, within_s: float, clock: Callable[[], float] = time.monotonic) -> bytes:
+    def _first_line(self, within_s: float, clock: Callable[[], float] = time.monotonic) -> bytes:
         descriptor = _pipe(self._process.stdout).fileno()
         deadline = clock() + within_s
-        heard = b""
-        while not heard.endswith(b"\n") and (left := deadline - clock()) > 0:
+        received = b""
+        while not received.endswith(b"\n") and (left := deadline - clock()) > 0:
             ready, _, _ = select.select([descriptor], [], [], left)
             piece = os.read(descriptor, 64) if ready else b""
             if not piece:
                 break
-            heard += piece
-        return heard
-
-    def _stderr_tail(self) -> str:
-        size = self._errors.seek(0, os.SEEK_END)
-        self._errors.seek(max(0, size - _TAIL_BYTES))
-        return self._errors.read().decode(errors="replace").strip()
+            received += piece
+        return received
 
 
 @contextmanager
