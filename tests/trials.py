@@ -91,15 +91,24 @@ def wait_until(condition: Any, within_s: float) -> None:  # noqa: ANN401  (any c
 
 def processes_of(run_id: str) -> list[str]:
     """Return the command lines of all processes that carry the run's mark."""
+    return list(_marked(run_id).values())
+
+
+def load_processes(run_id: str) -> list[int]:
+    """Return the processes of the run that are Locust's."""
+    return [pid for pid, command in _marked(run_id).items() if " locust " in command]
+
+
+def _marked(run_id: str) -> dict[int, str]:
     mark = f"SEATRIAL_RUN={run_id}".encode()
-    found = []
+    commands = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if mark in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                commands[int(process.name)] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-    return found
+    return commands
 
 
 def labelled(run_id: str) -> list[str]:

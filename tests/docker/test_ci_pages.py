@@ -12,7 +12,7 @@ from pathlib import Path
 import ci_pages
 import pytest
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.alone, pytest.mark.long]
 
 STACK = Path(__file__).parents[2] / "scenarios" / "stacks" / "known"
 SHORT = " --blocks 1 --warmup 1s --duration 1s"
@@ -31,7 +31,7 @@ def checkouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def done(line: str, root: Path) -> subprocess.CompletedProcess[str]:
+def _run(line: str, root: Path) -> subprocess.CompletedProcess[str]:
     """Run one line of a page as a CI job would, with a short load."""
     bin_folder = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"}
@@ -43,13 +43,13 @@ def done(line: str, root: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_command_of_the_pages_works(checkouts: Path) -> None:
-    """From validate to clean, what both pages say once; one block decides nothing, and that is no failure."""
+    """From validate to clean, each line once; one block decides nothing, and that is no failure."""
     for line in dict.fromkeys(line for page in PAGES for line in ci_pages.commands(page)):
-        ended = done(line, checkouts)
-        assert ended.returncode in ((0, 5) if "compare" in line else (0,)), (line, ended.stderr)
+        done = _run(line, checkouts)
+        assert done.returncode in ((0, 5) if "compare" in line else (0,)), (line, done.stderr)
 
     latest = max((checkouts / "results").iterdir())
     verdict = json.loads((latest / "verdict.json").read_text(encoding="utf-8"))
-    assert {one["variant"] for one in verdict["runs"]} == {"base", "head"}
+    assert {run["variant"] for run in verdict["runs"]} == {"base", "head"}
     assert (checkouts / "junit.xml").read_text(encoding="utf-8").startswith("<?xml")
     assert (latest / "report.html").exists()

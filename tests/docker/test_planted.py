@@ -1,4 +1,4 @@
-"""What is planted in real containers is found, and what is the same is not: the short form of tests/trials/."""
+"""A planted change in real containers is found, and equal variants are not told apart: tests/trials/ in short."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ from seatrial.compare import pairing
 from seatrial.compare.verdicts import Word
 from seatrial.measure import metric
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.alone, pytest.mark.long]
 
 BLOCKS = 3
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 SHORT = ("--design", "slices", "--warmup", "1s", "--set", "compare.slices=3", "--set", "load.drain=1s")
+PLANTED = {"HOLD_MIB": "87", "WORK_ROUNDS": "3200", "FAIL_EVERY": "20"}
 VARIANTS = {
-    "same": {"compose": {"services": {"app": {"environment": {"NOBODY_READS_THIS": "1"}}}}},
+    "same": {"compose": {"services": {"app": {"environment": {"UNUSED": "1"}}}}},
     "planted": {
-        "compose": {
-            "services": {"app": {"environment": {"HOLD_MIB": "87", "WORK_ROUNDS": "3200", "FAIL_EVERY": "20"}}}
-        },
+        "compose": {"services": {"app": {"environment": PLANTED}}},
         "files": {"nginx/upstream.conf": "nginx/upstream-closed.conf"},
     },
 }
@@ -37,7 +36,7 @@ VARIANTS = {
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Record blocks of the base, the same again, and all changes at once; twice, as what is there counts."""
+    """Record blocks of the base, the same again, and all changes at once; the second call adds no block."""
     folder = tmp_path_factory.mktemp("planted")
     values = yaml.safe_load((SCENARIOS / "known-cpu.yaml").read_text(encoding="utf-8"))
     values |= {"stack": str(SCENARIOS / "stacks" / "known"), "variants": VARIANTS}
@@ -57,22 +56,22 @@ def _effects(series: Series, text: str) -> tuple[float, ...]:
 def test_a_fifth_more_memory_is_found_in_all_draws(results: Path) -> None:
     """20 MiB on 100; the pages of a process are counted, so that three blocks scatter by 0.1 %."""
     series = stored_blocks.load(results, "planted")
-    found = redrawn.redraw(series, len(series.blocks), 20, 1, relabel=False)
+    redraws = redrawn.redraw(series, len(series.blocks), 20, 1, relabel=False)
 
     assert _effects(series, "unreclaimable memory of app") == pytest.approx([0.18] * len(series.blocks), abs=0.03)
-    assert found.rate("unreclaimable memory of app", Word.REGRESSION) == 1
-    lines = "\n".join(planted.table(PLANTS["memory"], series, len(series.blocks), found))
+    assert redraws.rate("unreclaimable memory of app", Word.REGRESSION) == 1
+    lines = "\n".join(planted.table(PLANTS["memory"], series, len(series.blocks), redraws))
     assert "unreclaimable memory of app found worse: 100.0%" in lines
 
 
 def test_a_variant_that_fails_and_is_faster_is_not_called_better(results: Path) -> None:
     """Each twentieth request fails, and the others cost 17 % less: no word of praise, gated or not."""
     series = stored_blocks.load(results, "planted", shown=True)
-    found = redrawn.redraw(series, len(series.blocks), 20, 1, relabel=False)
+    redraws = redrawn.redraw(series, len(series.blocks), 20, 1, relabel=False)
 
     assert max(_effects(series, "cpu per request of app")) < 0
     assert min(_effects(series, "failures")) > 0
-    assert found.praised == 0
+    assert redraws.praised == 0
 
 
 def test_a_lost_keep_alive_costs_nginx_a_multiple(results: Path) -> None:
@@ -80,14 +79,14 @@ def test_a_lost_keep_alive_costs_nginx_a_multiple(results: Path) -> None:
     assert min(_effects(stored_blocks.load(results, "planted"), "cpu per request of nginx")) > 0.3
 
 
-def test_what_is_the_same_is_not_told_apart(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No REGRESSION and no IMPROVEMENT in any labelling of the same blocks; the table says what was used."""
+def test_equal_variants_are_not_told_apart(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No REGRESSION and no IMPROVEMENT in any labelling of the same blocks; the table has the number of blocks."""
     series = stored_blocks.load(results, "same", "work")
-    found = redrawn.redraw(series, len(series.blocks), 20, 1, relabel=True)
-    sys.stdout.writelines(identical.table(series, found, [0.0]))
+    redraws = redrawn.redraw(series, len(series.blocks), 20, 1, relabel=True)
+    sys.stdout.writelines(identical.table(series, redraws, [0.0]))
 
     assert len(series.blocks) >= BLOCKS
     for text in ("cpu per request", "unreclaimable memory of app"):
-        assert found.rate(text, Word.REGRESSION, Word.IMPROVEMENT) == 0
+        assert redraws.rate(text, Word.REGRESSION, Word.IMPROVEMENT) == 0
     assert f"{len(series.blocks)} blocks used" in capsys.readouterr().out
     assert min(len(side) for one in series.latencies_ms for side in one.values()) > 50

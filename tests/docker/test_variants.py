@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,7 @@ from typing import Any
 import pytest
 import requests
 import yaml
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
+from compose_project import Project, project, wait_for_success
 
 from seatrial.model import Variant
 from seatrial.scenario import reading
@@ -38,95 +35,73 @@ for status in glob.glob("/proc/[0-9]*/status"):
     if "PPid:\\t1\\n" in open(status).read():
         with open(status.replace("status", "maps")) as maps:
             gevent.append("/gevent/" in maps.read())
-asked = http.client.HTTPConnection("127.0.0.1", 8000, timeout=5)
-asked.request("GET", "/token?service=seatrial-registry")
-print(json.dumps({"gevent": gevent, "connection": asked.getresponse().headers["Connection"]}))
+service = http.client.HTTPConnection("127.0.0.1", 8000, timeout=5)
+service.request("GET", "/token?service=seatrial-registry")
+print(json.dumps({"gevent": gevent, "connection": service.getresponse().headers["Connection"]}))
 """
 
 
 @dataclass
-class Standing:
-    """One project, whose variant is changed while it stands; only services that differ are made anew."""
+class Registry:
+    """The registry stack, whose variant is changed while it is up."""
 
-    project: str
-    override: Path
-    catalogue: Path
+    project: Project
     url: str = ""
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What Compose and the seeding see."""
-        return dict(os.environ) | {
-            "REGISTRY_PASSWORD": PASSWORD,
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "SEATRIAL_FRONT_DOOR": self.url,
-            "SEATRIAL_CATALOGUE": str(self.catalogue),
-        }
-
-    def compose(self, *words: str) -> str:
-        """Run `docker compose` on the project, and return what it printed."""
-        argv = ["docker", "compose", "-p", self.project, "-f", "compose.yaml", "-f", str(self.override), *words]
-        done = subprocess.run(
-            argv, cwd=STACK, env=self.environment, capture_output=True, text=True, timeout=120, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
     def become(self, variant: Variant) -> None:
         """Change the stack to a variant, and wait until it answers."""
-        self.override.write_text(yaml.safe_dump({**variant.compose, **_mounts(variant)}), encoding="utf-8")
-        self.compose("up", "--detach", "--no-build", "--timeout", "3")
+        self.project.up({**variant.compose, **_mounts(variant)})
         if not variant.files:
-            self.compose("restart", "--timeout", "3", "nginx")  # it looks its upstreams up at start only
-        self.url = f"http://{self.compose('port', 'nginx', '80').strip()}"
-        with requests.Session() as session:
-            again = Retry(total=20, backoff_factor=0.1, backoff_max=0.5, status_forcelist=[502])
-            session.mount("http://", HTTPAdapter(max_retries=again))
-            session.get(f"{self.url}/token?service={SERVICE}", timeout=10).raise_for_status()
+            self.project.compose("restart", "--timeout", "3", "nginx")  # it looks its upstreams up at start only
+        self.url = f"http://{self.project.compose('port', 'nginx', '80').strip()}"
+        wait_for_success(f"{self.url}/token?service={SERVICE}")
+
+    def seed(self) -> None:
+        """Push one small image."""
+        command = [sys.executable, "seed.py", "--repositories", "1", "--tags", "1", "--layers", "2"]
+        environment = self.project.environment | {"SEATRIAL_FRONT_DOOR": self.url}
+        subprocess.run([*command, "--layer-size", "4KiB"], cwd=STACK, env=environment, check=True, timeout=60)
 
     def token(self, **form: str) -> dict[str, Any]:
-        """Buy a token by POST."""
-        asked = {"service": SERVICE, "client_id": "test", "scope": f"repository:{REPOSITORY}:pull", **form}
-        answer = requests.post(f"{self.url}/token", data=asked, timeout=10)
-        answer.raise_for_status()
-        bought: dict[str, Any] = answer.json()
-        return bought
+        """Request a token by POST."""
+        scope = {"service": SERVICE, "client_id": "test", "scope": f"repository:{REPOSITORY}:pull"}
+        response = requests.post(f"{self.url}/token", data=scope | form, timeout=10)
+        response.raise_for_status()
+        token: dict[str, Any] = response.json()
+        return token
 
     def log_in(self) -> dict[str, Any]:
-        """Buy a token and a refresh token with the password."""
+        """Request a token and a refresh token with the password."""
         return self.token(grant_type="password", username="captain", password=PASSWORD, access_type="offline")
+
+    def renew(self, refresh_token: str, times: int) -> None:
+        """Request so many tokens with a refresh token, one after the other."""
+        for _ in range(times):
+            self.token(grant_type="refresh_token", refresh_token=refresh_token)
 
     def pull(self) -> int:
         """Pull the seeded image, verify every digest, and return the number of its blobs."""
-        (tag,) = json.loads(self.catalogue.read_text())["repositories"][0]["tags"]
+        catalogue = json.loads(Path(self.project.variables["SEATRIAL_CATALOGUE"]).read_text())
+        (tag,) = catalogue["repositories"][0]["tags"]
         headers = {"Authorization": f"Bearer {self.log_in()['access_token']}", "Accept": INDEX_TYPE}
         base = f"{self.url}/v2/{REPOSITORY}"
         index = requests.get(f"{base}/manifests/{tag['tag']}", headers=headers, timeout=10)
         assert index.headers["Docker-Content-Digest"] == tag["index"]
-        blobs = [blob for one in tag["platforms"] for blob in (one["config"], *one["layers"])]
+        blobs = [blob for platform in tag["platforms"] for blob in (platform["config"], *platform["layers"])]
         for blob in blobs:
             body = requests.get(f"{base}/blobs/{blob['digest']}", headers=headers, timeout=10).content
             assert "sha256:" + hashlib.sha256(body).hexdigest() == blob["digest"]
         return len(blobs)
 
-    def inside(self, service: str, *words: str) -> str:
-        """Run a command in a service's container."""
-        return self.compose("exec", "-T", service, *words)
-
-    def connections_taken(self) -> int:
-        """Return how many TCP connections the token service's network has accepted since its start."""
-        lines = self.inside("auth", "cat", "/proc/net/snmp").splitlines()
-        names, values = (line.split() for line in lines if line.startswith("Tcp:"))
-        return int(values[names.index("PassiveOpens")])
-
     def redis(self, *words: str) -> str:
-        """Ask Redis."""
-        return self.inside("redis", "redis-cli", *words)
+        """Run a command of Redis."""
+        return self.project.run_inside("redis", "redis-cli", *words)
 
     def redis_connections(self) -> int:
-        """Return how many connections Redis has accepted; each of our own questions is one of them."""
-        told = dict(line.split(":", 1) for line in self.redis("INFO", "stats").split() if ":" in line)
-        return int(told["total_connections_received"])
+        """Return how many connections Redis has accepted; each of the test's own commands is one of them."""
+        lines = self.redis("INFO", "stats").splitlines()
+        stats = dict(line.split(":", 1) for line in lines if ":" in line)
+        return int(stats["total_connections_received"])
 
 
 def _mounts(variant: Variant) -> dict[str, Any]:
@@ -134,86 +109,77 @@ def _mounts(variant: Variant) -> dict[str, Any]:
     if not variant.files:
         return {}
     services = yaml.safe_load((STACK / "compose.yaml").read_text(encoding="utf-8"))["services"]
-    instead: dict[str, Any] = {}
+    replaced: dict[str, Any] = {}
     for old, new in variant.files.items():
         for name, service in services.items():
             for mount in service.get("volumes", ()):
                 source, target, *_ = mount.split(":")
                 if STACK / source == old:
-                    instead.setdefault(name, {"volumes": []})["volumes"].append(f"{new}:{target}:ro")
-    return {"services": instead}
+                    replaced.setdefault(name, {"volumes": []})["volumes"].append(f"{new}:{target}:ro")
+    return {"services": replaced}
 
 
 @pytest.fixture(scope="module")
-def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    """Bring the stack up once, seeded with one small image, and remove all of it at the end."""
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """Bring the stack up once, seeded with one small image."""
     folder = tmp_path_factory.mktemp("variants")
-    stack = Standing(f"seatrial-test-{uuid.uuid4().hex[:8]}", folder / "override.yaml", folder / "catalogue.json")
-    stack.override.write_text("{}", encoding="utf-8")
-    try:
-        # Built under the stack's own name: Compose writes the project into an image, and each would be a new one.
-        Standing("seatrial-registry", stack.override, stack.catalogue).compose("build")
+    variables = {"REGISTRY_PASSWORD": PASSWORD, "SEATRIAL_CATALOGUE": str(folder / "catalogue.json")}
+    with project(STACK / "compose.yaml", folder, **variables) as own:
+        stack = Registry(own)
         stack.become(GUNICORN["base"])
-        small = ["--repositories", "1", "--tags", "1", "--layers", "2", "--layer-size", "4KiB"]
-        subprocess.run(
-            [sys.executable, "seed.py", *small], cwd=STACK, env=stack.environment, check=True, timeout=60
-        )
+        stack.seed()
         yield stack
-    finally:
-        stack.compose("down", "--volumes", "--timeout", "3")
 
 
 @pytest.mark.parametrize("name", sorted(GUNICORN))
-def test_a_gunicorn_variant_has_its_workers(standing: Standing, name: str) -> None:
+def test_a_gunicorn_variant_has_its_workers(registry: Registry, name: str) -> None:
     """As many as named, of the class named: gevent is loaded or not, and only sync closes each connection."""
     kind, _, count = ("gthread-2" if name == "base" else name).partition("-")
-    standing.become(GUNICORN[name])
-    seen = json.loads(standing.inside("auth", "python3", "-c", _WORKERS))
+    registry.become(GUNICORN[name])
+    workers = json.loads(registry.project.run_inside("auth", "python3", "-c", _WORKERS))
 
-    assert standing.pull() == 6
-    assert seen["gevent"] == [kind == "gevent"] * int(count)
-    assert seen["connection"] == ("close" if kind == "sync" else "keep-alive")
+    assert registry.pull() == 6
+    assert workers["gevent"] == [kind == "gevent"] * int(count)
+    assert workers["connection"] == ("close" if kind == "sync" else "keep-alive")
 
 
 @pytest.mark.parametrize("name", sorted(NGINX))
-def test_an_nginx_variant_buffers_and_keeps_as_named(standing: Standing, name: str) -> None:
+def test_an_nginx_variant_buffers_and_keeps_as_named(registry: Registry, name: str) -> None:
     """Ten tokens one after the other are one connection to the token service, or ten."""
-    standing.become(NGINX[name])
-    refresh = standing.log_in()["refresh_token"]
-    before = standing.connections_taken()
-    for _ in range(10):
-        standing.token(grant_type="refresh_token", refresh_token=refresh)
-    opened = standing.connections_taken() - before
+    registry.become(NGINX[name])
+    refresh = registry.log_in()["refresh_token"]
+    before = registry.project.accepted_connections("auth")
+    registry.renew(refresh, 10)
+    opened = registry.project.accepted_connections("auth") - before
 
-    assert standing.pull() == 6
-    configured = standing.inside("nginx", "nginx", "-T")
+    assert registry.pull() == 6
+    configured = registry.project.run_inside("nginx", "nginx", "-T")
     assert f"proxy_buffering {'off' if name.startswith('buffering-off') else 'on'};" in configured
     # two workers of nginx, each with connections of its own
     assert opened == 10 if name.endswith("closed") else opened <= 2
 
 
 @pytest.mark.parametrize("name", ["base", "in-memory", "no-cache"])
-def test_descriptors_are_cached_where_the_variant_says(standing: Standing, name: str) -> None:
+def test_descriptors_are_cached_where_the_variant_names(registry: Registry, name: str) -> None:
     """In Redis, in the registry (which then counts its look-ups), or nowhere."""
-    standing.become(REDIS[name])
-    standing.redis("FLUSHALL")
-    assert standing.pull() == 6
+    registry.become(REDIS[name])
+    registry.redis("FLUSHALL")
+    assert registry.pull() == 6
     ask = "import urllib.request as u; print(u.urlopen('http://registry:5001/metrics', timeout=5).read().decode())"
-    metrics = standing.inside("auth", "python3", "-c", ask)
+    metrics = registry.project.run_inside("auth", "python3", "-c", ask)
 
-    assert (standing.redis("-n", "0", "DBSIZE").strip() != "0") == (name == "base")
+    assert (registry.redis("-n", "0", "DBSIZE").strip() != "0") == (name == "base")
     assert ("registry_storage_cache_total{" in metrics) == (name != "no-cache")
 
 
 @pytest.mark.parametrize("name", ["base", "no-pool"])
-def test_a_token_costs_a_connection_only_without_a_pool(standing: Standing, name: str) -> None:
+def test_a_token_costs_a_connection_only_without_a_pool(registry: Registry, name: str) -> None:
     """Redis counts what it accepts: one for each renewal without a pool; with it at most one for each thread."""
-    standing.become(REDIS[name])
-    refresh = standing.log_in()["refresh_token"]
-    before = standing.redis_connections()
-    for _ in range(40):
-        standing.token(grant_type="refresh_token", refresh_token=refresh)
-    opened = standing.redis_connections() - before - 1
+    registry.become(REDIS[name])
+    refresh = registry.log_in()["refresh_token"]
+    before = registry.redis_connections()
+    registry.renew(refresh, 40)
+    opened = registry.redis_connections() - before - 1
 
-    assert standing.pull() == 6
+    assert registry.pull() == 6
     assert opened == 40 if name == "no-pool" else opened <= 16

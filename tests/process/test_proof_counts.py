@@ -1,4 +1,4 @@
-"""What the tables say is what the server did: request by request, and also when a load process is killed."""
+"""Each row is a request as the server logged it, also when a load process is killed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pytest
@@ -24,7 +23,6 @@ S = 1_000_000_000
 EXPECTED = {"ok": "ok", "slow": "ok", "held": "cut", "closed": "reset", "truncated": "truncated"}
 EXPECTED["status"] = "status"
 ASKING = """
-import itertools
 import os
 from locust import constant, task
 from seatrial.user import LeanUser
@@ -34,9 +32,9 @@ class Asking(LeanUser):
     endpoints = ("page", "slow", "held")
 
     def ask(self, what):
-        self.asked = getattr(self, "asked", 0) + 1
+        self.count = getattr(self, "count", 0) + 1
         with self.flow("ask") as flow:
-            flow.detail["id"] = name = f"{os.getpid()}-{self.number}-{self.asked}"
+            flow.detail["id"] = name = f"{os.getpid()}-{self.number}-{self.count}"
             self.client.get(f"/{what}?id={name}", endpoint=what)
 
 class Quick(Asking):
@@ -65,8 +63,7 @@ class Held(Asking):
 """
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A line of the server's log."""
 
     t_ns: int
@@ -74,53 +71,114 @@ class Entry:
     verdict: str
 
 
-def scenario(folder: Path, processes: int) -> Path:
-    """Write the locustfile, a stack of the one server, and the scenario."""
-    command = [sys.executable, logging_server.__file__, "${port}", str(folder / "log")]
-    server = {"x-seatrial": {"local": {"command": [word.replace("$", "$$") for word in command], "port": 80}}}
-    (folder / "compose.yaml").write_text(yaml.safe_dump({"services": {"server": server}}))
-    (folder / "asking.py").write_text(ASKING)
+def _command(folder: Path, processes: int, window_s: int) -> list[str]:
+    """Write locustfile, stack and scenario; return the command that runs it on the embedded engine."""
+    server = [sys.executable, logging_server.__file__, "${port}", str(folder / "log")]
+    local = {"command": [word.replace("$", "$$") for word in server], "port": 80}
+    stack = {"services": {"server": {"x-seatrial": {"local": local}}}}
     load = {"locustfile": "asking.py", "users": 30, "processes": processes, "pinning": "off"}
-    load |= {"warmup": "1s", "duration": "7s", "drain": "3s"}
-    whole: dict[str, Any] = {"question": "Is every request a row?", "stack": "compose.yaml", "load": load}
-    whole["front_door"] = {"service": "server", "port": 80}
-    whole["ready"] = [{"get": "/page", "within": "20s"}]
-    (folder / "counts.yaml").write_text(yaml.safe_dump(whole))
-    return folder / "counts.yaml"
+    load |= {"warmup": "1s", "duration": f"{window_s}s", "drain": "2s"}
+    scenario: dict[str, Any] = {"question": "Is every request a row?", "stack": "compose.yaml", "load": load}
+    scenario["front_door"] = {"service": "server", "port": 80}
+    scenario["ready"] = [{"get": "/page", "within": "20s"}]
+    (folder / "compose.yaml").write_text(yaml.safe_dump(stack))
+    (folder / "asking.py").write_text(ASKING)
+    (folder / "counts.yaml").write_text(yaml.safe_dump(scenario))
+    return [
+        *(*SEATRIAL, "run", str(folder / "counts.yaml")),
+        *("--engine", "local", "--results", str(folder / "results")),
+    ]
 
 
-def command(folder: Path, processes: int) -> list[str]:
-    """Return the command that runs it on the embedded engine."""
-    file = scenario(folder, processes)
-    return [*SEATRIAL, "run", str(file), "--engine", "local", "--results", str(folder / "results")]
-
-
-def logged(folder: Path) -> dict[str, list[Entry]]:
+def _logged(folder: Path) -> dict[str, list[Entry]]:
     """Return what the server did with each request, by its id."""
-    found = defaultdict(list)
+    entries = defaultdict(list)
     for line in (folder / "log").read_text().splitlines():
         t_ns, name, verdict = line.split(" ")
         if name != "-" and verdict != "asked":
-            found[name].append(Entry(int(t_ns), name, verdict))
-    return found
+            entries[name].append(Entry(int(t_ns), name, verdict))
+    return entries
 
 
-def rows(trial: Trial) -> pd.DataFrame:
-    """Return the requests, each with the id that its flow knows."""
+def _rows(trial: Trial) -> pd.DataFrame:
+    """Return the requests by the id in the detail of their flow; neither is without the other."""
     flows = pd.read_parquet(trial.folder / "flows.parquet")
     flows["name"] = [json.loads(detail)["id"] for detail in flows.detail]
     requests = pd.read_parquet(trial.folder / "requests.parquet")
     assert flows.flow_id.is_unique
     assert requests.flow_id.is_unique
     joined = requests.merge(flows[["flow_id", "name"]], on="flow_id", how="outer", validate="1:1")
-    assert not joined[["name", "t_start_ns"]].isna().to_numpy().any()  # neither without the other
+    assert not joined[["name", "t_start_ns"]].isna().to_numpy().any()
     assert joined.name.is_unique
     return joined.set_index("name")
 
 
-def _seconds(results: Path, worker: int) -> int:
-    """Return how many seconds a load process has written down."""
-    for path in results.glob(f"*/runs/*/streams/generator-{worker}.jsonl"):
+def _assert_as_logged(rows: pd.DataFrame, log: dict[str, list[Entry]]) -> None:
+    """Assert that each row is what the server did last, and that only a `replaced` connection sent it twice."""
+    assert {name: EXPECTED[log[name][-1].verdict] for name in rows.index} == rows.outcome.to_dict()
+    assert {name: len(log[name]) - 1 for name in rows.index} == (rows.connection == "replaced").to_dict()
+
+
+@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.long), 2])
+def test_rows_are_what_the_server_did(tmp_path: Path, processes: int) -> None:
+    """20 requests are in flight at the end: 10 are answered in the drain, 10 never; all of them are rows."""
+    command = _command(tmp_path, processes, window_s=3)
+    trial = Trial(
+        tmp_path / "results", subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    )
+    log, rows = _logged(tmp_path), _rows(trial)
+    assert set(rows.index) == set(log)
+    _assert_as_logged(rows, log)
+    counts = Counter(rows.outcome)
+    assert set(counts) == set(EXPECTED.values())
+    assert counts["cut"] == 10
+    assert (rows.connection == "replaced").any()
+    drained_ns = next(span["from_ns"] for span in trial.document["spans"] if span["phase"] == "drain")
+    assert (rows[rows.outcome == "ok"].t_end_ns > drained_ns).sum() >= 10
+    assert (rows.t_end_ns > drained_ns).sum() >= 20
+    assert set(rows.worker) == set(range(processes))
+    assert trial.document["rows"]["requests"] == len(rows)
+    assert trial.document["rows"]["errors"] == 0
+
+
+@pytest.mark.long
+def test_rows_of_a_killed_process_are_there_up_to_its_last_second(tmp_path: Path) -> None:
+    """The run ends by itself, names the loss, and is INVALID; the other process's rows are complete."""
+    results = tmp_path / "results"
+    command = _command(tmp_path, 2, window_s=7)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as harness:
+        try:
+            trials.wait_until(lambda: harness.poll() is not None or _seconds(results) >= 4, 60)
+            written = _lines(tmp_path)  # a second has just been written: let half of the next one pass
+            trials.wait_until(lambda: harness.poll() is not None or _lines(tmp_path) > written + 150, 30)
+            assert harness.poll() is None, harness.communicate()
+            (document,) = results.glob("*/runs/*/run.json")
+            victim, _ = _workers(json.loads(document.read_text())["run_id"])
+            killed_ns = time.monotonic_ns()
+            os.kill(victim, signal.SIGKILL)
+            output = harness.communicate(timeout=60)
+        finally:
+            harness.kill()
+    trial = Trial(results, subprocess.CompletedProcess([], harness.returncode, *output))
+    assert trial.done.returncode == 5, trial.done.stderr
+    assert "load process lost" in [note["kind"] for note in trial.document["notes"]]
+    assert "load process lost" in trial.done.stdout
+
+    log, rows = _logged(tmp_path), _rows(trial)
+    _assert_as_logged(rows, log)
+    missing = [log[name][-1] for name in set(log) - set(rows.index)]
+    assert {entry.name.partition("-")[0] for entry in missing} <= {str(victim)}
+    generator = pd.read_parquet(trial.folder / "generator.parquet")
+    last_ns = generator.groupby("worker").t_ns.max().min()
+    assert killed_ns - last_ns < 2 * S
+    answered = [entry for entry in missing if entry.verdict != "held"]
+    assert answered
+    assert min(entry.t_ns for entry in answered) > min(killed_ns - 1.5 * S, last_ns - S / 4)
+
+
+def _seconds(results: Path) -> int:
+    """Return how many seconds the first load process has recorded."""
+    for path in results.glob("*/runs/*/streams/generator-0.jsonl"):
         return path.read_bytes().count(b"\n") - 1
     return 0
 
@@ -129,76 +187,8 @@ def _lines(folder: Path) -> int:
     return (folder / "log").read_bytes().count(b"\n")
 
 
-def _load_processes(run_id: str) -> list[int]:
-    """Return the processes that make the load, which have a load process as their parent."""
-    mark = f"SEATRIAL_RUN={run_id}".encode()
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (process / "environ").read_bytes() and b"\0locust\0" in (process / "cmdline").read_bytes():
-                parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
-                found[int(process.name)] = int(parent)
-        except OSError:
-            continue
-    return [pid for pid, parent in found.items() if parent in found]
-
-
-def as_logged(found: pd.DataFrame, log: dict[str, list[Entry]]) -> None:
-    """Assert that each row is what the server did last, and that nothing was sent twice but what says so."""
-    assert {name: EXPECTED[log[name][-1].verdict] for name in found.index} == found.outcome.to_dict()
-    assert {name: len(log[name]) - 1 for name in found.index} == (found.connection == "replaced").to_dict()
-
-
-@pytest.mark.parametrize("processes", [1, 2])
-def test_rows_are_what_the_server_did(tmp_path: Path, processes: int) -> None:
-    """20 requests are in flight at the end: 10 are answered in the drain, 10 never; all of them are rows."""
-    done = subprocess.run(command(tmp_path, processes), capture_output=True, text=True, timeout=90, check=False)
-    trial = Trial(tmp_path / "results", done)
-    log, found = logged(tmp_path), rows(trial)
-    assert set(found.index) == set(log)
-    as_logged(found, log)
-    counts = Counter(found.outcome)
-    assert set(counts) == set(EXPECTED.values())
-    assert counts["cut"] == 10
-    assert (found.connection == "replaced").any()
-    drained_ns = next(span["from_ns"] for span in trial.document["spans"] if span["phase"] == "drain")
-    assert (found[found.outcome == "ok"].t_end_ns > drained_ns).sum() >= 10
-    assert (found.t_end_ns > drained_ns).sum() >= 20
-    assert set(found.worker) == set(range(processes))
-    assert trial.document["rows"]["requests"] == len(found)
-    assert trial.document["rows"]["errors"] == 0
-
-
-def test_rows_of_a_killed_process_are_there_up_to_its_last_second(tmp_path: Path) -> None:
-    """The run ends by itself, says what was lost, and is INVALID; the other process's rows are complete."""
-    results = tmp_path / "results"
-    with subprocess.Popen(
-        command(tmp_path, 2), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as harness:
-        try:
-            trials.wait_until(lambda: harness.poll() is not None or _seconds(results, 0) >= 4, 60)
-            written = _lines(tmp_path)  # a second has just been written: let half of the next one pass
-            trials.wait_until(lambda: harness.poll() is not None or _lines(tmp_path) > written + 150, 30)
-            assert harness.poll() is None, harness.communicate()
-            (document,) = results.glob("*/runs/*/run.json")
-            victim, _ = _load_processes(json.loads(document.read_text())["run_id"])
-            killed_ns = time.monotonic_ns()
-            os.kill(victim, signal.SIGKILL)
-            said = harness.communicate(timeout=60)
-        finally:
-            harness.kill()
-    trial = Trial(results, subprocess.CompletedProcess([], harness.returncode, *said))
-    assert trial.done.returncode == 5, trial.done.stderr
-    assert "load process lost" in [note["kind"] for note in trial.document["notes"]]
-    assert "load process lost" in trial.done.stdout
-
-    log, found = logged(tmp_path), rows(trial)
-    as_logged(found, log)
-    missing = [log[name][-1] for name in set(log) - set(found.index)]
-    assert {entry.name.partition("-")[0] for entry in missing} <= {str(victim)}
-    generator = pd.read_parquet(trial.folder / "generator.parquet")
-    last_ns = generator.groupby("worker").t_ns.max().min()
-    assert killed_ns - last_ns < 2 * S
-    answered = [entry for entry in missing if entry.verdict != "held"]
-    assert answered
-    assert min(entry.t_ns for entry in answered) > min(killed_ns - 1.5 * S, last_ns - S / 4)
+def _workers(run_id: str) -> list[int]:
+    """Return the processes that make the load: their parent is a load process, too."""
+    pids = trials.load_processes(run_id)
+    parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in pids}
+    return [pid for pid, parent in parents.items() if parent in parents]

@@ -1,4 +1,4 @@
-"""Locust's own web UI with our client: opened in a real browser, started by its form, read, and stopped."""
+"""Locust's own web UI with this package's client: started by its form in a real browser, read, and stopped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from seatrial.load.child import free_port
 GIVE_UP_S = 20.0
 USERS = 3
 NAMES = ("token", "manifest by tag", "config", "layer")
-# React keeps a field's value beside the page's: it hears of a change by the event, and from the page's own setter.
+# React keeps a copy of a field's value; only an input event after the native setter changes it.
 TYPE = """(name, text) => {
   const field = document.querySelector(`input[name=${name}]`);
   Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(field, text);
@@ -34,7 +34,7 @@ PRESS = """(name) => {
   return Boolean(found);
 }"""
 STARTED = '!document.querySelector("input[name=userCount]")'
-# Again until the form is gone: a page that is still being built may take no notice of the first time.
+# Again until the form is gone: a page that is not complete may ignore the first time.
 FILL_IN = f"""() => {{
   ({TYPE})("userCount", "{USERS}");
   ({TYPE})("spawnRate", "{USERS}");
@@ -52,9 +52,9 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Page]:
-    """Open a browser; without one the test is skipped before it comes here."""
+    """Open a browser."""
     program = chromium.found()
-    assert program is not None
+    assert program, "conftest skips without one"
     with chromium.page(program, tmp_path / "profile") as opened:
         yield opened
 
@@ -72,15 +72,15 @@ def _listening(port: int, log: Path) -> None:
 
 
 def _counted(page: Page) -> Counter[str]:
-    """Return how many requests the table of the page tells, by name; it has a row for each method."""
-    found: Counter[str] = Counter()
+    """Return how many requests the page's table shows, by name; it has a row for each method."""
+    counts: Counter[str] = Counter()
     for row in page.value(CELLS):
-        found[row[1]] += int(row[2].replace(",", ""))
-    return found
+        counts[row[1]] += int(row[2].replace(",", ""))
+    return counts
 
 
 def test_a_pull_is_started_seen_and_stopped_in_the_browser(page: Page, tmp_path: Path) -> None:
-    """The table names our endpoints and counts what the server was asked; charts are drawn; stop stops."""
+    """The table has our endpoints and counts the requests that the server saw; charts are drawn; stop stops."""
     registry = Registry()
     registry.add_image("latest", [b"a" * 3_000, b"b" * 100])
     port, log = free_port(), tmp_path / "log"
@@ -97,8 +97,8 @@ def test_a_pull_is_started_seen_and_stopped_in_the_browser(page: Page, tmp_path:
         page.go(f"http://127.0.0.1:{port}/")
         page.until('document.querySelector("button[type=submit]") !== null')
         page.until(f"{STARTED} || ({FILL_IN})()")
-        wanted = " && ".join(f'{CELLS}.some(row => row[1] === "{name}")' for name in NAMES)
-        page.until(wanted)
+        rows = " && ".join(f'{CELLS}.some(row => row[1] === "{name}")' for name in NAMES)
+        page.until(rows)
         page.until('document.body.innerText.includes("RUNNING")')
         page.until(f"/Users\\s+{USERS}\\s/.test(document.body.innerText)")
 
@@ -107,12 +107,12 @@ def test_a_pull_is_started_seen_and_stopped_in_the_browser(page: Page, tmp_path:
         page.until(f'({PRESS})("stop")')
         page.until('document.body.innerText.includes("STOPPED")')
         page.until(f'({PRESS})("statistics")')
-        asked = len(registry.log)
-        page.until(f'{CELLS}.some(row => row[1] === "Aggregated" && Number(row[2]) >= {asked - 3 * USERS})')
+        served = len(registry.log)
+        page.until(f'{CELLS}.some(row => row[1] === "Aggregated" && Number(row[2]) >= {served - 3 * USERS})')
         counted = _counted(page)
         assert set(NAMES) <= set(counted)
         assert counted.total() == 2 * counted["Aggregated"]
-        assert asked - 3 * USERS <= counted["Aggregated"] <= asked == len(registry.log)
+        assert served - 3 * USERS <= counted["Aggregated"] <= served == len(registry.log)
         locust.send_signal(signal.SIGINT)
         assert locust.wait(GIVE_UP_S) == 0, log.read_text()
     assert "Traceback" not in log.read_text()
