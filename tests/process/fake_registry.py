@@ -9,12 +9,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from process.served import Handler, served
+
 USER, PASSWORD, TOKEN = "puller", "s3cret", "tok-1"
 OCI = "application/vnd.oci.image."
+GRANTED = {
+    "username": [USER],
+    "password": [PASSWORD],
+    "grant_type": ["password"],
+    "client_id": ["containerd-client"],
+}
 
 
 def digest_of(blob: bytes) -> str:
@@ -34,11 +41,11 @@ class Log:
 
 @dataclass
 class Registry:
-    """What the registry holds, and how it misbehaves.
+    """The registry's content, its log, and how it misbehaves.
 
-    `delay_s` maps a piece of a path to the wait in the middle of its answer; `corrupt` digests are answered with
-    other bytes of the same length; `elsewhere` sends blobs to another origin by 307. `halves` counts the delayed
-    answers of which half was sent.
+    `delay_s` maps a part of a path to the wait in the middle of its response; the content of `corrupt` digests is
+    replaced by other bytes of the same length; `elsewhere` redirects blobs to another origin by 307. `halves`
+    counts the delayed responses of which half was sent.
     """
 
     blobs: dict[str, bytes] = field(default_factory=dict)
@@ -57,13 +64,13 @@ class Registry:
     counting: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, blob: bytes, media_type: str = "application/octet-stream") -> dict[str, Any]:
-        """Keep a blob; return its descriptor."""
+        """Store a blob; return its descriptor."""
         digest = digest_of(blob)
         self.blobs[digest], self.types[digest] = blob, media_type
         return {"mediaType": media_type, "digest": digest, "size": len(blob)}
 
     def add_image(self, tag: str, layers: list[bytes]) -> str:
-        """Keep an image behind an index; return the index's digest."""
+        """Store an image behind an index; return the index's digest."""
         manifest = {
             "config": self.add(json.dumps({"tag": tag}).encode(), OCI + "config.v1+json"),
             "layers": [self.add(layer, OCI + "layer.v1.tar+gzip") for layer in layers],
@@ -78,28 +85,16 @@ class Registry:
 @contextmanager
 def serving(registry: Registry) -> Iterator[Registry]:
     """Serve on a free port of 127.0.0.1; `registry.url` is set."""
-
-    class Handler(_Handler):
-        held = registry
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    registry.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield registry
-    finally:
-        registry.released.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with served(type("RegistryHandler", (_Handler,), {"registry": registry})) as url:
+        registry.url = url
+        try:
+            yield registry
+        finally:
+            registry.released.set()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    held: Registry
+class _Handler(Handler):
+    registry: Registry
 
     def do_HEAD(self) -> None:
         self._registry(body=False)
@@ -115,53 +110,47 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-        granted = (form.get("username"), form.get("password")) == ([USER], [PASSWORD])
-        granted = (
-            granted and form.get("grant_type") == ["password"] and form.get("client_id") == ["containerd-client"]
-        )
-        self._token(self.held.post_status if granted else 401)
+        granted = form.items() >= GRANTED.items()
+        self._token(self.registry.post_status if granted else 401)
 
     def _token(self, status: int) -> None:
-        answer = {"token": TOKEN, "expires_in": self.held.expires_in} if status == 200 else {"errors": []}
+        answer = {"token": TOKEN, "expires_in": self.registry.expires_in} if status == 200 else {"errors": []}
         self._answer(status, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
     def _registry(self, *, body: bool) -> None:
-        held = self.held
-        if held.authenticated and self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            realm = f'Bearer realm="{held.url}/token",service="svc",scope="repository:app:pull"'
+        registry = self.registry
+        if registry.authenticated and self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            realm = f'Bearer realm="{registry.url}/token",service="svc",scope="repository:app:pull"'
             self._answer(401, b'{"errors":[]}', {"WWW-Authenticate": realm}, body=body)
             return
         reference = self.path.rpartition("/")[2]
-        digest = held.tags.get(reference, reference)
-        if held.elsewhere and "/blobs/" in self.path:
-            self._answer(307, b"", {"Location": f"{held.elsewhere}{self.path}"})
+        digest = registry.tags.get(reference, reference)
+        if registry.elsewhere and "/blobs/" in self.path:
+            self._answer(307, b"", {"Location": f"{registry.elsewhere}{self.path}"})
             return
-        blob = held.blobs.get(digest)
+        blob = registry.blobs.get(digest)
         if blob is None:
             self._answer(404, b'{"errors":[]}', {})
             return
-        sent = bytes(len(blob)) if digest in held.corrupt else blob
-        headers = {"Content-Type": held.types[digest], "Docker-Content-Digest": digest}
+        sent = bytes(len(blob)) if digest in registry.corrupt else blob
+        headers = {"Content-Type": registry.types[digest], "Docker-Content-Digest": digest}
         self._answer(200, sent, headers, body=body)
 
     def _answer(self, status: int, content: bytes, headers: dict[str, str], *, body: bool = True) -> None:
-        self.held.log.append(Log(self.command, self.path, status, dict(self.headers)))
+        self.registry.log.append(Log(self.command, self.path, status, dict(self.headers)))
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        delay = next((s for piece, s in self.held.delay_s.items() if piece in self.path), 0.0)
+        delay = next((s for piece, s in self.registry.delay_s.items() if piece in self.path), 0.0)
         if body:
             try:
                 self.wfile.write(content[: len(content) // 2])
                 if delay:
-                    with self.held.counting:
-                        self.held.halves += 1
-                    self.held.released.wait(delay)
+                    with self.registry.counting:
+                        self.registry.halves += 1
+                    self.registry.released.wait(delay)
                 self.wfile.write(content[len(content) // 2 :])
             except OSError:
                 self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        """Stay silent."""

@@ -1,4 +1,4 @@
-"""The benchmark's own machinery: it measures, and what it says of it is computed as it claims."""
+"""The benchmark of the client: it measures, and its figures, goals and page are computed as documented."""
 
 from __future__ import annotations
 
@@ -18,27 +18,21 @@ RUN = Path(__file__).parents[1] / "bench" / "run.py"
 
 
 def job(client: str, work: str = "small") -> Job:
-    """Return a job that nobody does."""
+    """Return a job that is not run."""
+    url = "http://127.0.0.1:1"
     return Job(
-        client=client,
-        work_name=work,
-        url="http://127.0.0.1:1",
-        status_url="http://127.0.0.1:1/status",
-        ca_file="",
-        sha256="",
-        seconds=3.0,
+        client=client, work_name=work, url=url, status_url=url + "/status", ca_file="", sha256="", seconds=3.0
     )
 
 
-def window(requests: int, cpu_s: float, body_bytes: int = 0) -> Measured:
+def window(cpu_s: float, requests: int = 1000, body_bytes: int = 0) -> Measured:
     """Return a window's figures."""
     return Measured(requests=requests, body_bytes=body_bytes, cpu_s=cpu_s, peak_rss_mib=50.0, new_connections=0)
 
 
 ROUNDS = [
-    {("small", "bare"): window(1000, 0.020), ("small", "seatrial"): window(1000, 0.030)},
-    {("small", "bare"): window(1000, 0.010), ("small", "seatrial"): window(1000, 0.040)},
-    {("small", "bare"): window(1000, 0.030), ("small", "seatrial"): window(1000, 0.060)},
+    {("small", "bare"): window(bare), ("small", "seatrial"): window(own)}
+    for bare, own in ((0.020, 0.030), (0.010, 0.040), (0.030, 0.060))
 ]
 
 
@@ -47,27 +41,21 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
     """Run one short round with two clients, and read its rows."""
     path: Path = tmp_path_factory.mktemp("bench") / "rows.json"
     options = "--rounds 1 --seconds 0.3 --work small --client seatrial --client bare --rows".split()
-    done = subprocess.run(
-        [sys.executable, str(RUN), *options, str(path)], capture_output=True, text=True, timeout=120, check=False
-    )
+    command = [sys.executable, str(RUN), *options, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    read: list[Row] = json.loads(path.read_text())
-    return read
+    written_rows: list[Row] = json.loads(path.read_text())
+    return written_rows
 
 
 @pytest.mark.servers
 def test_a_run_writes_a_row_for_each_client(written: list[Row]) -> None:
-    """A request costs both of them some microseconds, and ours is told as a ratio to the bare one."""
+    """A request costs both of them some microseconds; kept connections are not counted as new."""
     assert {(row["work"], row["client"]) for row in written} == {("small", "bare"), ("small", "seatrial")}
     for row in written:
         assert 1 < row["min"] == row["median"] == row["max"] == row["cpu_us_per_request"] < 5_000
         assert 5 < row["peak_rss_mib"] < 500
     assert {row["client"]: row["ratio_to_bare"] for row in written}["seatrial"] != 1
-
-
-@pytest.mark.servers
-def test_a_kept_connection_is_not_counted_as_new(written: list[Row]) -> None:
-    """The server's counts show it, less the questions for them."""
     assert [row["new_connections"] for row in written] == [0, 0]
 
 
@@ -79,27 +67,26 @@ def test_ratios_are_of_the_same_round() -> None:
     assert bare["ratio_to_bare"] == 1
 
 
-def test_large_bodies_are_told_by_the_gib() -> None:
+def test_large_bodies_are_reported_by_the_gib() -> None:
     """A second of CPU for two GiB in 32 requests."""
-    (row,) = rows([{("read", "hey"): window(32, 1.0, 2 << 30)}])
+    (row,) = rows([{("read", "hey"): window(1.0, 32, 2 << 30)}])
     assert (row["cpu_s_per_gib"], row["median"], row["cpu_us_per_request"]) == (0.5, 0.5, 31_250)
     assert row["ratio_to_bare"] is None
 
 
 def test_goals_say_kept_missed_or_not_measured() -> None:
-    """A goal whose peer is absent is not called kept."""
+    """A goal whose peer was not measured is not called kept."""
     words = {goal.text: goal.word for goal in goals(ROUNDS, rows(ROUNDS))}
     assert words["a small request, over a bare gevent socket's"] == "kept"
     assert words["a small request, over hey's"] == "not measured"
-    slower = [{**one, ("small", "hey"): window(1000, 0.001)} for one in ROUNDS]
+    slower = [{**one, ("small", "hey"): window(0.001)} for one in ROUNDS]
     assert {goal.word for goal in goals(slower, rows(slower)) if "hey" in goal.text} == {"missed"}
 
 
-def test_the_page_tells_machine_and_figures() -> None:
-    """A figure without its machine and date says nothing."""
-    text = page(
-        rows(ROUNDS), goals(ROUNDS, rows(ROUNDS)), {"Date": "2026-11-21", "Cores": "2"}, rounds=3, seconds=1.0
-    )
+def test_the_page_has_machine_and_figures() -> None:
+    """A figure is of use only with its machine and date."""
+    machine = {"Date": "2026-11-21", "Cores": "2"}
+    text = page(rows(ROUNDS), goals(ROUNDS, rows(ROUNDS)), machine, rounds=3, seconds=1.0)
     assert "| Date | 2026-11-21 |" in text
     assert "| seatrial | 40.0 | 30.0 | 60.0 | 2.00 | 50 | - | 0 |" in text
 
@@ -113,7 +100,7 @@ def test_the_page_tells_machine_and_figures() -> None:
     ],
 )
 def test_programs_are_read(client: str, output: str, counts: tuple[int, int], tmp_path: Path) -> None:
-    """What a program did stands in what it prints; curl does what it was told, or fails."""
+    """A program prints what it did; curl does all that it is given, or fails."""
     assert BINARIES[client].counts(job(client), output, tmp_path) == counts
 
 
@@ -134,12 +121,12 @@ def test_k6_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_a_program_that_failed_gives_no_figure(client: str, output: str, tmp_path: Path) -> None:
-    """An error page is cheap: its cost would flatter."""
+    """An error page is cheap: it would make the client look cheap."""
     with pytest.raises(BenchFailed):
         BINARIES[client].counts(job(client), output, tmp_path)
 
 
 def test_large_bodies_are_counted_from_the_bytes_of_wrk(tmp_path: Path) -> None:
-    """Its end breaks some off, which were paid for as well."""
+    """Its end cuts some off, whose cost counts as well."""
     counts = BINARIES["wrk"].counts(job("wrk", "read"), "40 requests in 3.01s, 2.75GB read", tmp_path)
     assert counts == (44, 2_952_790_016)
