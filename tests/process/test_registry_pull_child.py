@@ -180,7 +180,7 @@ def test_no_row_is_lost_however_the_child_ends(way: str) -> None:
         child.until(lambda: len(registry.log) == 20)
         child.until(lambda: registry.halves == 6)
         if way == "harness gone":
-            child.channel._forget(next(iter(child.channel._torn)))
+            child.channel._forget(next(iter(child.channel._partial)))
         else:
             os.kill(child.process.pid, getattr(signal, way))
         child.ended()

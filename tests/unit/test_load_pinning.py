@@ -92,9 +92,15 @@ def test_to_insist_without_a_core_for_the_stack_is_a_mistake() -> None:
 
 def test_shared_cores_are_told_with_their_number() -> None:
     """None, no word; else how many carry both."""
-    assert pinning.shared((1,), (0,), 1) == ""
-    assert pinning.shared((0, 1), (0, 1), 1) == "2 cores carry 1 load process and the stack"
-    assert pinning.shared((1,), (0, 1), 2) == "1 core carries 2 load processes and the stack"
+    assert pinning.CoresInUse(generator=(1,), stack=(0,)).shared(1) == ""
+    assert (
+        pinning.CoresInUse(generator=(0, 1), stack=(0, 1)).shared(1)
+        == "2 cores carry 1 load process and the stack"
+    )
+    assert (
+        pinning.CoresInUse(generator=(1,), stack=(0, 1)).shared(2)
+        == "1 core carries 2 load processes and the stack"
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,9 +126,7 @@ def test_the_facts_say_what_became_of_the_plan(held: list[int] | None, expected:
     )
     load = Load(locustfile=Path("x.py"), users=1, warmup_s=1, duration_s=1, drain_s=1, pinning="on")
 
-    found = pinning.cores_in_use(
-        pinning.decide_pinning(load, affinity=lambda _pid: {0, 1}, siblings=_alone), stack
-    )
+    found = pinning.cores_in_use(pinning.decide(load.pinning, {0, 1}, load.processes, _alone), stack.facts)
 
     assert found.facts() == expected
     assert (found.shared(1) == "") is (held != [])

@@ -28,7 +28,7 @@ def test_a_worker_that_is_gone_leaves_its_share_and_its_errors() -> None:
 
     assert gone is not None
     assert (gone.pid, workers.shares(), workers.errors) == (70, {1: (0.0, 1.0)}, 3)
-    assert (workers.lost, workers.all_gone, workers.ready) == (True, False, 1)
+    assert (workers.lost, list(workers.connected), workers.ready) == (True, [1], 1)
 
 
 def test_a_worker_that_has_drained_is_not_lost() -> None:

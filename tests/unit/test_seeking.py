@@ -341,7 +341,7 @@ def test_a_search_that_is_interrupted_before_its_first_trial_says_so(tmp_path: P
         load=search.load, target="", folder=tmp_path, streams=tmp_path, log=tmp_path / "locust.log", secrets={}
     )
     with pytest.raises(KeyboardInterrupt):
-        search.perform(settings, LoadObserver(), spawn=spawn)
+        search.run_load(settings, LoadObserver(), spawn=spawn)
     found = documents.load_capacity(RunFolder(tmp_path))
 
     assert found is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,6 @@ from seatrial.experiment.slices import (
     run_concurrently,
     run_loads,
     slicing_of_block,
-    take_down,
     take_down_early,
 )
 from seatrial.experiment.trial import Trial
@@ -121,6 +120,10 @@ def _stack(
 def _up(stack: SliceStack) -> SliceStack:
     stack.bring_up(Path(), Progress(quiet=True), command_ns=1, images_built=True)
     return stack
+
+
+def _take_down(stacks: Sequence[SliceStack]) -> None:
+    run_concurrently([stack.take_down for stack in stacks])
 
 
 def _nothing() -> None:
@@ -236,7 +239,7 @@ def test_every_variant_is_torn_down_although_one_can_not_be() -> None:
     """Else its containers stay, and its run is never sealed; the error is raised once all are down."""
     said: list[list[str]] = [[], [], []]
     early = partial(take_down_early, why=KeyboardInterrupt())
-    for down, word in ((take_down, "complete"), (early, "interrupted")):
+    for down, word in ((_take_down, "complete"), (early, "interrupted")):
         loads = (_nothing, _broken, _nothing)
         stacks = [_up(_stack(heard, load)) for heard, load in zip(said, loads, strict=True)]
         for stack, heard in zip(stacks, said, strict=True):
@@ -314,7 +317,8 @@ def test_all_stacks_are_taken_down_at_once() -> None:
     def down() -> None:
         both.wait(10)
 
-    take_down([_up(_stack(said, _nothing, name=name, down=down)) for name in ("base", "other")])
+    stacks = [_up(_stack(said, _nothing, name=name, down=down)) for name in ("base", "other")]
+    _take_down(stacks)
 
     assert sorted(said) == ["down", "down", "sealed as complete", "sealed as complete"]
 

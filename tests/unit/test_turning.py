@@ -37,7 +37,7 @@ class _Block(LoadObserver):
         self.driver = SliceDriver(
             settings, self, nothing, nothing, lambda: self.now_ns, name="a", barrier=self.barrier
         )
-        self.driver.follow()
+        self.driver.update_turns()
 
     def phases_known(self, spans: tuple[Span, ...]) -> None:
         """Keep them."""
@@ -60,7 +60,7 @@ class _Block(LoadObserver):
                 return
             latency = {bucket(round(latencies_ms[number] * 1e6)): 9} if whose == "a" else {}
             self.driver.take_second(LoadSecond(t_ns=self.now_ns, latency=latency))
-            self.driver.follow()
+            self.driver.update_turns()
 
 
 def test_the_spans_are_of_the_variants_own_turns() -> None:
@@ -87,7 +87,7 @@ def test_once_all_are_stable_the_phases_are_told_anew() -> None:
     windows = [sum(one.phase is Phase.WINDOW for one in spans) for spans in (first, last)]
     assert windows == [ROUNDS - WARM] * 2
     assert last[0].until_ns < first[0].until_ns
-    end_ns = block.driver.follow().end_ns
+    end_ns = block.driver.update_turns().end_ns
     warmed = block.driver.warmup(end_ns)
     assert warmed is not None
     assert (warmed.stable, warmed.after_s) == (True, 11.0)
@@ -101,7 +101,7 @@ def test_a_latency_that_goes_on_falling_is_noted_at_the_limit() -> None:
 
     block.through([100 * 0.9**turn for turn in range(ROUNDS)])
 
-    warmed = block.driver.warmup(block.driver.follow().end_ns)
+    warmed = block.driver.warmup(block.driver.update_turns().end_ns)
     assert warmed is not None
     assert (warmed.stable, warmed.after_s, len(warmed.medians_ns)) == (False, WARM, WARM // 5)
     assert [kind for kind, _ in block.notes] == [NoteKind.WARMUP_UNSTABLE]

@@ -182,10 +182,11 @@ def capacity(scenario: str, **options: Any) -> int:  # noqa: ANN401
         effort=effort(options),
     )
     with Progress(quiet=options["quiet"]) as progress:
-        searched = capacitys.search(asked, progress)
-        progress.say(f"the page: {html.write(searched.folders[-1])}")
+        runs = capacitys.search(asked, progress)
+        progress.say(f"the page: {html.write(runs[-1][0])}")
+    results = [result for _, result in runs]
     if options["as_values"]:
-        click.echo(json.dumps([documents.capacity_values(one) for one in searched.results], indent=1))
+        click.echo(json.dumps([documents.capacity_values(result) for result in results], indent=1))
     else:
-        text.show_capacities(searched.results)
-    return ExitCode.gravest(result.exit_code(strict=options["strict"]) for result in searched.results)
+        text.show_capacities(results)
+    return ExitCode.gravest(result.exit_code(strict=options["strict"]) for result in results)

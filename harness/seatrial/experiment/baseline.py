@@ -1,4 +1,4 @@
-"""`compare --against`: a stored experiment in the place of the base variant."""
+"""The stored base of `compare --against`: its lookup, and refusal of runs that can't be compared with it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from seatrial.experiment import resume
 from seatrial.measure import metric
 from seatrial.model import Design, ExperimentPlan
 from seatrial.record import documents
-from seatrial.record import folder as folders
 from seatrial.record.documents import RunDocument
-from seatrial.record.folder import RunFolder
+from seatrial.record.folder import find_run
 from seatrial.scenario.plan import BaselinePlan
 
 _COMPLETE = "complete"
 _SHOWN = 5
-"""So many runs or names are listed in a message."""
+"""How many runs or names a message lists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedFacts:
-    """The facts that each run of a comparison must have: those of images and engine are known only once it is up.
+    """The facts that each run must share with the runs before it and with the stored base, if there is one.
 
-    `stored` are those of the stored base, None without one.
+    Images and engine are known only once a stack is up.
     """
 
     experiment: Path
@@ -35,24 +34,24 @@ class ExpectedFacts:
     stored: Facts | None = None
 
     def check(self, document: RunDocument) -> None:
-        """Raise Incomparable if a run has other images than the blocks before, or another environment."""
+        """Raise Incomparable if a run has other images than the blocks before it, or another environment."""
         resume.refuse_other_images(self.experiment, document)
         if self.stored is not None:
             refuse_incomparable(self.stored, facts_of(document), self.plan.varies, self.plan.against)
 
 
-def find(results: Path, wanted: str) -> tuple[BaselinePlan, Facts]:
-    """Return the stored base and its facts; UsageError if there is no such run, or none of it that is complete.
+def find(results: Path, name: str) -> tuple[BaselinePlan, Facts]:
+    """Return the stored base and its facts; UsageError if there is none, or no complete run of it.
 
-    An experiment stands there with its base, a run with its own variant. Incomparable if its runs were no fresh
-    stacks under the scenario's own load.
+    Of an experiment that is its base, of a run its own variant. Incomparable if it is a capacity search, or not of
+    the design `runs`.
     """
-    experiment, variant = _stored(results, wanted)
+    experiment, variant = _stored(results, name)
     plan = documents.load_plan(experiment)
     variant = variant or plan.stored or plan.base
     if plan.command == "capacity" or plan.design is not Design.RUNS:
         raise Incomparable(
-            "what is stored was measured in another way",
+            "the stored experiment was measured in another way",
             where=str(experiment),
             seen="a search for capacity" if plan.command == "capacity" else f"the design {plan.design.value}",
             expected="runs, each on a fresh stack",
@@ -71,14 +70,14 @@ def find(results: Path, wanted: str) -> tuple[BaselinePlan, Facts]:
     return BaselinePlan(folder=str(experiment.absolute()), variant=variant, blocks=blocks), facts_of(runs[-1])
 
 
-def _stored(results: Path, wanted: str) -> tuple[Path, str]:
-    """Return the experiment that is meant, and of a run its variant; UsageError for what is neither."""
-    places = [place for place in (Path(wanted), results / wanted) if place.is_dir()]
+def _stored(results: Path, name: str) -> tuple[Path, str]:
+    """Return the experiment of that name, and of a run its variant; UsageError if it is neither."""
+    places = [place for place in (Path(name), results / name) if place.is_dir()]
     given = next((place for place in places if (place / "plan.json").is_file()), None)
     if given is not None:
         return given, ""
     try:
-        run = folders.find_run(results, wanted)
+        run = find_run(results, name)
     except UsageError as error:
         if not places:
             raise
@@ -89,11 +88,6 @@ def _stored(results: Path, wanted: str) -> tuple[Path, str]:
             expected="the folder of an experiment, with plan.json, or of a run, with run.json",
             hint="seatrial list",
         ) from error
-    return _of_run(run)
-
-
-def _of_run(run: RunFolder) -> tuple[Path, str]:
-    """Return a run's experiment and variant; UsageError if it did not come to its end, or was not planned."""
     document, planned = documents.load_document(run), (run.experiment / "plan.json").is_file()
     if planned and document.sealed and document.status == _COMPLETE:
         return run.experiment, document.variant
@@ -107,7 +101,7 @@ def _of_run(run: RunFolder) -> tuple[Path, str]:
 
 
 def _endings(experiment: Path, variant: str) -> str:
-    """Say how the runs of a variant ended that are stored, one line each."""
+    """Return one line for each stored run of a variant: how it ended."""
     lines = [
         f"{folder.root.name}: {_ending(document)}"
         for folder, document in resume.stored_runs(experiment)
@@ -121,8 +115,8 @@ def _endings(experiment: Path, variant: str) -> str:
 def _ending(document: RunDocument) -> str:
     if not document.sealed:
         return "not sealed: it is still going on, or its harness was killed"
-    what = document.error.partition("\n")[0]
-    return f"{document.status}: {what}" if what else document.status
+    error = document.error.partition("\n")[0]
+    return f"{document.status}: {error}" if error else document.status
 
 
 def facts_of(document: RunDocument) -> Facts:
@@ -131,23 +125,23 @@ def facts_of(document: RunDocument) -> Facts:
 
 
 def refuse_incomparable(there: Facts, here: Facts, varies: Collection[str], where: str) -> tuple[str, ...]:
-    """Return the declared facts that differ; Incomparable if another one does."""
+    """Return the facts of `varies` that differ; Incomparable if any other differs."""
     differing = facts.environment_differences(there, here)
     undeclared = [difference for difference in differing if difference.fact not in varies]
     if undeclared:
         names = ", ".join(dict.fromkeys(difference.fact for difference in undeclared))
         raise Incomparable(
-            "what is stored was measured in another environment",
+            "the stored base was measured in another environment",
             where=where,
             seen="\n".join(f"{fact.name}: {fact.there} there, {fact.here} here" for fact in undeclared),
             expected=f"the same {names} on both sides",
-            hint=f"measure both sides here; where it is what you ask about: compare: {{varies: [{names}]}}",
+            hint=f"measure both sides here; if that is the question: compare: {{varies: [{names}]}}",
         )
     return tuple(dict.fromkeys(difference.fact for difference in differing))
 
 
 def comparable_metrics(gate: Sequence[str], differing: Collection[str]) -> tuple[str, ...]:
-    """Return the metrics of a gate that can be compared although these facts differ."""
+    """Return the metrics of a gate that stay comparable although these facts differ."""
     return tuple(
         text for text in gate if all(metric.comparable_across(metric.parse(text), fact) for fact in differing)
     )

@@ -1,4 +1,4 @@
-"""The block loop of an experiment: order, planned looks, time budget, and the design `runs`."""
+"""The block loop of an experiment: blocks in order, planned looks, time budget; and the design `runs`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from pathlib import Path
 
 from seatrial.analysis.experiment import analyse
 from seatrial.analysis.stored_runs import RunCache
-from seatrial.compare import comparison as comparisons
-from seatrial.compare.comparison import Comparison, Next
+from seatrial.compare.comparison import Comparison, Next, next_step
 from seatrial.errors import LoadFailed, SeatrialError, StackFailed
 from seatrial.experiment.run_record import is_outcome
 from seatrial.experiment.trial import RunContext, Trial
-from seatrial.model import ExperimentPlan, Look
+from seatrial.model import ExperimentPlan
 from seatrial.progress import Progress, Steps, duration_text
 from seatrial.record import documents
 from seatrial.record.documents import ExperimentProgress, LookTaken
@@ -24,16 +23,16 @@ from seatrial.record.folder import RunFolder
 from seatrial.units import NS_PER_S
 
 HOPELESS_BLOCKS = 2
-"""A base that has failed in so many blocks, and in no other, will not come up in the next one."""
+"""An experiment ends if its base fails in each of so many blocks, the first ones."""
 _DECIDED = frozenset(advice.value for advice in Next if advice is not Next.GO_ON)
-"""What a look has ended is not resumed: further blocks would give chance another try at a verdict."""
+"""An experiment that a look ended is not resumed: more blocks would give chance another try at a verdict."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockTurn:
-    """What is left to do of one block: its number (from 1), how many there are, the variants in their order.
+    """One block to be done: its number (from 1), how many there are, the variants that are left, in order.
 
-    `left_s` is how long the whole may still take, None as long as that is not known.
+    `left_s` is how long the experiment may still take, None while that is unknown.
     """
 
     number: int
@@ -48,7 +47,7 @@ class BlockTurn:
 
 
 class ExperimentDesign(ABC):
-    """How the blocks of an experiment are done, in its folder; `built` are the variants whose images are built."""
+    """How the blocks of an experiment are run, in its folder; `built` are the variants whose images are built."""
 
     def __init__(self, context: RunContext, experiment: Path, plan: ExperimentPlan, progress: Progress) -> None:
         self.context = context
@@ -59,17 +58,17 @@ class ExperimentDesign(ABC):
 
     @abstractmethod
     def run_block(self, turn: BlockTurn) -> Mapping[str, SeatrialError]:
-        """Do what is left of a block; return the errors of the runs that failed, by variant.
+        """Run what is left of a block; return the errors of the runs that failed, by variant.
 
-        Raises what would end every further block: a wrong usage, a full disk, an engine that has gone, Ctrl-C.
+        Raises errors that are no outcome of a run (`is_outcome`), and Ctrl-C.
         """
 
 
 class FreshStacks(ExperimentDesign):
-    """The design `runs`: each trial on a fresh stack, one after the other; images are built once a variant."""
+    """The design `runs`: each trial on a fresh stack, one after the other; images are built once per variant."""
 
     def run_block(self, turn: BlockTurn) -> dict[str, SeatrialError]:
-        """Do what is left of a block; a trial that fails is an outcome, and the others go on."""
+        """Run the trials that are left of a block; the others go on after one that fails."""
         failed: dict[str, SeatrialError] = {}
         for variant in turn.variants:
             began_s = time.monotonic()
@@ -78,20 +77,20 @@ class FreshStacks(ExperimentDesign):
                 folder = self.run_trial(variant, turn.number, steps, images_built=variant in self.built)
             except SeatrialError as error:
                 if not is_outcome(error):
-                    raise  # no trial after this one would do better
+                    raise
                 failed[variant] = error
                 seen = f": {error.seen.splitlines()[0]}" if error.seen else ""
                 self.progress.say(f"{turn.text(variant)}: {error.what}{seen}")
                 continue
             self.built.add(variant)
-            lasted_s = time.monotonic() - began_s
-            idle_s = lasted_s - _load_s(folder)
+            lasted_s, spans = time.monotonic() - began_s, documents.load_document(folder).spans
+            idle_s = lasted_s - ((spans[-1].until_ns - spans[0].from_ns) / NS_PER_S if spans else 0.0)
             where = f"block {turn.number} of {turn.of} · {variant}"
             self.progress.say(f"{where}: done in {lasted_s:.1f} s, {idle_s:.1f} s of it no load")
         return failed
 
     def run_trial(self, variant: str, block: int, progress: Progress, *, images_built: bool) -> RunFolder:
-        """Do one trial."""
+        """Run one trial."""
         command_ns = time.monotonic_ns()
         trial = Trial.prepare(self.context, variant, block)
         return trial.run(self.experiment, progress, command_ns=command_ns, images_built=images_built)
@@ -99,7 +98,7 @@ class FreshStacks(ExperimentDesign):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedExperiment:
-    """How an experiment ended; `failure` is why its base never came up, or its load never ended well."""
+    """How an experiment ended; `failure` is the error of a base that failed in every block."""
 
     folder: Path
     plan: ExperimentPlan
@@ -108,10 +107,10 @@ class FinishedExperiment:
 
 
 class ExperimentLoop:
-    """Does the blocks of a planned experiment; `finished` are the (variant, block) that need not be done again.
+    """Runs the blocks of a planned experiment; with a `cache` no look analyses a run again.
 
-    `state` is where an interrupted one stood; `base_failed` the blocks in which its base failed then. With
-    a `cache` no look analyses a run again.
+    Of an experiment that is resumed, `state` is how far it had come, `finished` are the (variant, block) that are
+    not done again, `base_failed` the blocks in which its base failed.
     """
 
     def __init__(
@@ -137,7 +136,7 @@ class ExperimentLoop:
         self._origin_s = 0.0
 
     def run(self, design: ExperimentDesign) -> FinishedExperiment:
-        """Do every block that is left; stop when a look decides, or where the next one would not fit."""
+        """Run every block that is left; stop when a look decides, or before a block that would not fit."""
         if self._state.stopped in _DECIDED:
             self.progress.say(f"it had ended before: {self._state.stopped}")
             return FinishedExperiment(folder=self.folder, plan=self.plan, stopped=self._state.stopped)
@@ -150,23 +149,25 @@ class ExperimentLoop:
                     return self._end(f"the budget of {duration_text(self.plan.time_s or 0)} is used up")
                 failure = self._run_block(design, number, left)
                 if failure is not None:
-                    return self._end(_hopeless(failure), failure)
+                    up = isinstance(failure, LoadFailed)
+                    why = "the load of the base never came to its end" if up else "the base never came up"
+                    return self._end(why, failure)
             if stopped := self._look(number):
                 return self._end(stopped)
         return self._end(Next.OVER.value)
 
     def compare(self, alpha: float) -> Comparison | None:
-        """Compare what is stored by now at this level; None if there is nothing to compare."""
+        """Compare the stored runs at this level; None if there is nothing to compare."""
         return analyse(self.folder, alpha=alpha, cache=self._cache).comparison
 
     def _run_block(self, design: ExperimentDesign, number: int, left: tuple[str, ...]) -> SeatrialError | None:
-        """Do one block; return the base's error if there is no hope for it."""
+        """Run one block; return the base's error if it has failed in all of HOPELESS_BLOCKS."""
         turn = BlockTurn(number=number, of=len(self.plan.blocks), variants=left, left_s=self._left_s(number))
         began_s = self._clock()
         try:
             failed = design.run_block(turn)
         except BaseException:
-            with suppress(SeatrialError):  # what ended the block is raised, not that this can't be saved
+            with suppress(SeatrialError):  # the error that ended the block is the one to raise
                 self._save(lasted_s=self._clock() - self._origin_s)
             raise
         ended_s = self._clock()
@@ -176,58 +177,45 @@ class ExperimentLoop:
         if not isinstance(error, StackFailed | LoadFailed):
             return None
         self._base_failed.add(number)
-        tried = min(HOPELESS_BLOCKS, len(self.plan.blocks))
+        tried = min(HOPELESS_BLOCKS, turn.of)
         return error if number >= tried and self._base_failed >= set(range(1, tried + 1)) else None
 
     def _would_not_fit(self) -> bool:
-        """Tell whether the next block would end after the budget of time; the first one is always begun."""
+        """Return whether the next block would end after the time budget; the first one is always begun."""
         spent_s = self._clock() - self._origin_s
         return self.plan.time_s is not None and spent_s + (self._block_s() or 0) > self.plan.time_s
 
     def _block_s(self) -> float | None:
-        """Return how long a block takes: the longest so far, without the first, in which images are built."""
+        """Return the longest time of a block so far, without the first, in which images are built."""
         return max(self._state.blocks_s[1:] or self._state.blocks_s, default=None)
 
     def _left_s(self, number: int) -> float | None:
         block_s = self._block_s()
         if block_s is None:
             return None
-        blocks_s = block_s * (len(self.plan.blocks) - number + 1)
-        most_s = self.plan.time_s
-        return blocks_s if most_s is None else min(blocks_s, max(most_s - self._state.lasted_s, 0))
+        left_s = block_s * (len(self.plan.blocks) - number + 1)
+        budget_s = self.plan.time_s
+        return left_s if budget_s is None else min(left_s, max(budget_s - self._state.lasted_s, 0))
 
     def _look(self, number: int) -> str:
-        """Look, if that is planned after this block and was not done; return why to stop, or nothing."""
+        """Take the look that is planned after this block, if it is due; return why to stop, or nothing."""
         due = next((look for look in self.plan.looks if look.blocks == number), None)
         if due is None or number in {look.blocks for look in self._state.looks}:
             return ""
-        advice = self._advice(due, self.compare(due.alpha))
-        looked = LookTaken(blocks=number, alpha=due.alpha, advice=advice.value)
-        self._save(looks=(*self._state.looks, looked))
+        comparison, last = self.compare(due.alpha), len(self.plan.blocks)
+        if comparison is None:
+            advice = Next.OVER if number >= last else Next.GO_ON
+        else:
+            advice = next_step(comparison, number, last)
+        taken = LookTaken(blocks=number, alpha=due.alpha, advice=advice.value)
+        self._save(looks=(*self._state.looks, taken))
         self.progress.say(f"look after block {number}: {advice.value}")
         return "" if advice is Next.GO_ON else advice.value
-
-    def _advice(self, due: Look, comparison: Comparison | None) -> Next:
-        most = len(self.plan.blocks)
-        if comparison is None:
-            return Next.OVER if due.blocks >= most else Next.GO_ON
-        return comparisons.next_step(comparison, due.blocks, most)
 
     def _end(self, stopped: str, failure: SeatrialError | None = None) -> FinishedExperiment:
         self._save(stopped=stopped)
         return FinishedExperiment(folder=self.folder, plan=self.plan, stopped=stopped, failure=failure)
 
     def _save(self, **changes: object) -> None:
-        self._state = replace(self._state, **changes)  # type: ignore[arg-type]  # fields of Course
+        self._state = replace(self._state, **changes)  # type: ignore[arg-type]  # fields of ExperimentProgress
         documents.save_progress(self.folder, self._state)
-
-
-def _hopeless(failure: SeatrialError) -> str:
-    up = isinstance(failure, LoadFailed)
-    return "the load of the base never came to its end" if up else "the base never came up"
-
-
-def _load_s(folder: RunFolder) -> float:
-    """Return how long the load of a run lasted, from its first user to the end of its drain."""
-    spans = documents.load_document(folder).spans
-    return (spans[-1].until_ns - spans[0].from_ns) / NS_PER_S if spans else 0.0

@@ -1,11 +1,10 @@
-"""`capacity`: one search for the highest sustainable rate per variant, with its plan and result."""
+"""`seatrial capacity`: request, plan and result of one search for the highest sustainable rate per variant."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from seatrial.compare import budgets as budget_rules
@@ -13,29 +12,28 @@ from seatrial.compare import capacity_trial
 from seatrial.compare.capacity import CapacityResult, Effort
 from seatrial.compare.capacity_trial import SearchBudgets
 from seatrial.errors import UsageError
-from seatrial.experiment import capacity_trials, run_record
-from seatrial.experiment.capacity_trials import CapacitySearch
-from seatrial.experiment.request import Request, command_began_ns
+from seatrial.experiment.capacity_trials import CapacitySearch, validation
+from seatrial.experiment.request import Request
+from seatrial.experiment.run_record import orderly_interrupts
 from seatrial.experiment.trial import RunContext, Trial, prepare_context
 from seatrial.measure import stop_rules
 from seatrial.model import Design, ExperimentPlan, Load, NoteKind
 from seatrial.progress import Progress
 from seatrial.record import documents
-from seatrial.record import folder as record_folder
-from seatrial.record.folder import RunFolder
+from seatrial.record.folder import RunFolder, create_experiment
 from seatrial.scenario import plan, source
 from seatrial.wire.rates import Rate
 
 LEAST_USERS = 200
-"""The pool: at a budget of 100 ms it carries 2,000 requests a second."""
+"""The smallest pool of users: at a budget of 100 ms it carries 2,000 requests a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapacityRequest:
-    """What is asked of a search: variants, budgets in their language, its effort, and how long it validates.
+    """A capacity search: variants, budgets as texts, effort, and the length of its validation.
 
-    `budgets` empty: the scenario's. `spacing` (constant, poisson) None: the scenario's, else constant. `users`
-    None: those of the scenario, at least LEAST_USERS.
+    Defaults: `budgets` and `spacing` (constant, poisson) those of the scenario, or constant; `users` those of the
+    scenario, at least LEAST_USERS.
     """
 
     request: Request
@@ -47,17 +45,8 @@ class CapacityRequest:
     effort: Effort = field(default_factory=Effort)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CapacityExperiment:
-    """An experiment with the run folder and the result of each variant, in their order."""
-
-    experiment: Path
-    folders: tuple[RunFolder, ...]
-    results: tuple[CapacityResult, ...]
-
-
 def effort(options: Mapping[str, Any]) -> Effort:
-    """Return the effort that the options of the command line ask for; UsageError if it can't be made."""
+    """Return the effort for options of the command line; UsageError if no search is possible with them."""
     given = {name: float(options[name]) for name in ("trial_s", "sum_s", "most_per_s", "limit_s")}
     width = float(options["width"]) / 100
     if min(given.values()) <= 0 or not 0 < width < 1 or given["sum_s"] < given["trial_s"]:
@@ -77,38 +66,46 @@ def effort(options: Mapping[str, Any]) -> Effort:
     )
 
 
-def search(asked: CapacityRequest, progress: Progress) -> CapacityExperiment:
-    """Search each variant's capacity, one after the other.
+def search(capacity_request: CapacityRequest, progress: Progress) -> list[tuple[RunFolder, CapacityResult]]:
+    """Search each variant's capacity, one after the other; return the run folder and result of each.
 
-    UsageError before anything is made, for a variant that is not there, and for budgets that a search can't keep.
-    The error of a variant that fails is raised once it is torn down; what was found of those before it is kept.
+    Raises UsageError before anything is made, for an unknown variant or budgets that can't be searched. The error
+    of a variant that fails is raised once it is torn down; the results of those before it are kept.
     """
-    to_keep = search_budgets(asked)
-    request = asked.request
-    for name in asked.variants:
-        plan.variant_of(request.scenario, name)
-    rules = memory_rules(request.scenario.stop_when)
-    request = replace(request, scenario=replace(request.scenario, load=search_load(asked), stop_when=rules))
-    context = prepare_context(request)
-    trials = [Trial.prepare(context, name, block=1) for name in asked.variants]
-    runs: list[tuple[RunFolder, CapacityResult]] = []
-    with run_record.orderly_interrupts(progress.say):
-        experiment = record_folder.create_experiment(request.results, request.scenario.name, time.time_ns())
-        documents.save_plan(experiment, _plan(asked, context))
-        progress.say(f"{request.scenario.name} on the {context.choice.engine} engine: {context.choice.reason}")
+    budgets = search_budgets(capacity_request)
+    request, scenario = capacity_request.request, capacity_request.request.scenario
+    for name in capacity_request.variants:
+        plan.variant_of(scenario, name)
+    load, rules = search_load(capacity_request), memory_rules(scenario.stop_when)
+    context = prepare_context(replace(request, scenario=replace(scenario, load=load, stop_when=rules)))
+    trials = [Trial.prepare(context, name, block=1) for name in capacity_request.variants]
+    done: list[tuple[RunFolder, CapacityResult]] = []
+    with orderly_interrupts(progress.say):
+        experiment = create_experiment(request.results, scenario.name, time.time_ns())
+        documents.save_plan(experiment, _plan(capacity_request, context))
+        progress.say(f"{scenario.name} on the {context.choice.engine} engine: {context.choice.reason}")
         for trial in trials:
-            work = CapacitySearch(
-                trial.variant, budgets=to_keep, effort=asked.effort, load=request.scenario.load, progress=progress
+            searching = CapacitySearch(
+                trial.variant, budgets=budgets, effort=capacity_request.effort, load=load, progress=progress
             )
-            runs.append(_searched(work, trial, experiment, progress))
-    run_folders, results = zip(*runs, strict=True)
-    return CapacityExperiment(experiment=experiment, folders=run_folders, results=results)
+            spacing = "at random" if load.rate is not None and load.rate.poisson else "evenly spaced"
+            folder = trial.run(
+                experiment,
+                progress,
+                run_load=searching.run_load,
+                description=f"{trial.variant}: arrivals {spacing}, served by at most {load.users} users",
+                command_ns=time.monotonic_ns() if done else request.command_ns,
+            )
+            result = _sealed_result(searching, folder)
+            documents.save_capacity(folder, result)
+            done.append((folder, result))
+    return done
 
 
-def search_budgets(asked: CapacityRequest) -> SearchBudgets:
-    """Return the budgets that the search keeps, and those of the validation; UsageError if it can't."""
-    scenario = asked.request.scenario
-    texts = asked.budgets or scenario.budgets
+def search_budgets(capacity_request: CapacityRequest) -> SearchBudgets:
+    """Return the budgets of the search and of the validation; UsageError if they can't be searched."""
+    scenario = capacity_request.request.scenario
+    texts = capacity_request.budgets or scenario.budgets
     try:
         return capacity_trial.search_budgets([budget_rules.parse(text) for text in texts])
     except ValueError as error:
@@ -123,76 +120,58 @@ def search_budgets(asked: CapacityRequest) -> SearchBudgets:
         ) from error
 
 
-def search_load(asked: CapacityRequest) -> Load:
-    """Return the load of the search: an open one that begins at the lowest rate; its window is the validation."""
-    load = asked.request.scenario.load
-    poisson = asked.spacing == "poisson"
-    if asked.spacing is None:
+def search_load(capacity_request: CapacityRequest) -> Load:
+    """Return the load of the search: open, warmed up at the lowest rate; its window is the validation."""
+    load = capacity_request.request.scenario.load
+    poisson = capacity_request.spacing == "poisson"
+    if capacity_request.spacing is None:
         poisson = load.rate is not None and load.rate.poisson
-    least = asked.effort.first_per_s
+    least = capacity_request.effort.first_per_s
     return replace(
         load,
-        users=asked.users or max(load.users, LEAST_USERS),
+        users=capacity_request.users or max(load.users, LEAST_USERS),
         rate=Rate.steady(least, poisson=poisson),
         stable=False,
         warmup_s=max(min(load.warmup_s, 30.0), 1.0),
-        duration_s=asked.validate_s,
+        duration_s=capacity_request.validate_s,
     )
 
 
 def memory_rules(rules: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the rules that may end a search: those of memory. Latency and failures are what it provokes."""
+    """Return the rules about memory: only they may end a search, which provokes latency and failures."""
     return tuple(text for text in rules if stop_rules.parse(text).metric is None)
 
 
-def _searched(
-    work: CapacitySearch, trial: Trial, experiment: Path, progress: Progress
-) -> tuple[RunFolder, CapacityResult]:
-    """Search one variant's capacity on a stack of its own, and save what was found."""
-    spacing = "at random" if work.load.rate is not None and work.load.rate.poisson else "evenly spaced"
-    folder = trial.run(
-        experiment,
-        progress,
-        run_load=work.perform,
-        description=f"{trial.variant}: arrivals {spacing}, served by at most {work.load.users} users",
-        command_ns=command_began_ns() if not list(experiment.glob("runs/*")) else time.monotonic_ns(),
-    )
-    result = sealed_result(work, folder)
-    documents.save_capacity(folder, result)
-    return folder, result
-
-
-def sealed_result(work: CapacitySearch, folder: RunFolder) -> CapacityResult:
-    """Return what was found of one variant, with its validation, from the sealed run."""
+def _sealed_result(searching: CapacitySearch, folder: RunFolder) -> CapacityResult:
+    """Return the result with the validation of its window, whose rate becomes that of the sealed run's load."""
     document = documents.load_document(folder)
-    shared = [note.text for note in document.notes if note.kind is NoteKind.SHARED_CORES]
-    rate_per_s = work.validated_per_s
-    if rate_per_s is not None:
-        load = document.scenario["load"]
-        steady = Rate.steady(rate_per_s, poisson=load["rate"]["poisson"]).to_json()
-        load = {**load, "rate": {"text": f"{rate_per_s:.4g}/s", **steady}}
-        documents.save_document(folder, replace(document, scenario={**document.scenario, "load": load}))
-    return replace(
-        work.result(),
-        shared=shared[0] if shared else "",
-        validation=None
-        if rate_per_s is None
-        else capacity_trials.validation(work.budgets, folder, rate_per_s, work.load.duration_s),
+    result = replace(
+        searching.result(),
+        shared=next((note.text for note in document.notes if note.kind is NoteKind.SHARED_CORES), ""),
     )
+    rate_per_s = searching.validated_per_s
+    if rate_per_s is None:
+        return result
+    load = document.scenario["load"]
+    steady = Rate.steady(rate_per_s, poisson=load["rate"]["poisson"]).to_json()
+    load = {**load, "rate": {"text": f"{rate_per_s:.4g}/s", **steady}}
+    documents.save_document(folder, replace(document, scenario={**document.scenario, "load": load}))
+    duration_s = searching.load.duration_s
+    return replace(result, validation=validation(searching.budgets, folder, rate_per_s, duration_s))
 
 
-def _plan(asked: CapacityRequest, context: RunContext) -> ExperimentPlan:
+def _plan(capacity_request: CapacityRequest, context: RunContext) -> ExperimentPlan:
     request = context.request
     return ExperimentPlan(
         command="capacity",
         scenario=request.scenario.name,
         question=request.scenario.question,
         seed=request.seed,
-        blocks=(asked.variants,),
-        base=asked.variants[0],
+        blocks=(capacity_request.variants,),
+        base=capacity_request.variants[0],
         design=Design.RUNS,
-        budgets=asked.budgets or request.scenario.budgets,
+        budgets=capacity_request.budgets or request.scenario.budgets,
         shared_cores=context.shared_cores,
-        time_s=len(asked.variants) * (asked.effort.limit_s + asked.validate_s),
+        time_s=len(capacity_request.variants) * (capacity_request.effort.limit_s + capacity_request.validate_s),
         resolved=plan.resolved(request.scenario),
     )

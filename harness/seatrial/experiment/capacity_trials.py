@@ -1,4 +1,4 @@
-"""The capacity search on a running stack: warm-up check, short trials, validation window."""
+"""The capacity search of one variant on a running stack: warm-up check, short trials, validation window."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from seatrial.compare.budgets import BudgetWord
 from seatrial.compare.capacity import BudgetVerdict, Capacity, CapacityResult, Effort, TrialResult, Validation
 from seatrial.compare.capacity_trial import SearchBudgets, TrialCounts
 from seatrial.errors import MeasurementInvalid, UsageError
-from seatrial.load import trials
 from seatrial.load.child import LoadSettings
 from seatrial.load.driver import LoadObserver, LoadResult
-from seatrial.load.trials import CALM_WITHIN_S, REST_WITHIN_S, TrialSequence
+from seatrial.load.trials import CALM_WITHIN_S, REST_WITHIN_S, TrialSequence, run_trials
 from seatrial.measure import generator, values
 from seatrial.measure import services as measure_services
 from seatrial.measure.validity import RESERVED
-from seatrial.model import DISTURBED, Load, Note, NoteKind, Phase, Spawn
+from seatrial.model import DISTURBED, Load, NoteKind, Phase, Spawn
 from seatrial.progress import Progress
 from seatrial.record import documents
 from seatrial.record.folder import RunFolder
@@ -27,17 +26,17 @@ from seatrial.units import NS_PER_S
 from seatrial.wire import histogram
 
 MARGIN = 0.95
-"""The part of the lower bound that is validated: the bound is a median, below which a long window has to hold."""
+"""The part of the lower bound that is validated: the bound is a median, and a long window has to hold."""
 _REST_FLOWS = 2.0
-"""A flow that began as the gate shut may take so many times as long as where nothing queues."""
+"""A flow that begins as the gate shuts may take so many times as long as a flow without queueing."""
 _ONLY_WORSE = DISTURBED | {NoteKind.GENERATOR_LATE, NoteKind.GENERATOR_BUSY}
-"""What can only make a latency from the intended start look worse: it is no matter where no budget broke."""
+"""These can only make latency look worse: they do not matter where no budget is broken."""
 
 
 class CapacitySearch:
-    """One variant's search; `validated_per_s` is the rate of the window, None where there is none.
+    """One variant's search; `validated_per_s` is the rate of its window, None without one.
 
-    `load` is that of the search: it warms up at its first rate, and its window lasts `duration_s`.
+    `load` warms up at the lowest rate; its window lasts `duration_s`.
     """
 
     def __init__(
@@ -58,19 +57,14 @@ class CapacitySearch:
         self._overload = ""
         self._hung = ""
 
-    def perform(self, settings: LoadSettings, observer: LoadObserver, *, spawn: Spawn) -> LoadResult:
-        """Drive the load through warm-up, search and validation.
-
-        What is known is saved after each trial: a search that is cut short leaves it behind.
-        """
+    def run_load(self, settings: LoadSettings, observer: LoadObserver, *, spawn: Spawn) -> LoadResult:
+        """Drive the load through warm-up, search and validation, and save the result after each trial."""
         folder = RunFolder(settings.folder)
         self._save(folder)
-        return trials.run_trials(
-            settings, observer, spawn=spawn, play=lambda sequence: self.play(sequence, folder)
-        )
+        return run_trials(settings, observer, spawn=spawn, play=lambda sequence: self.play(sequence, folder))
 
     def play(self, sequence: TrialSequence, folder: RunFolder) -> None:
-        """Warm up at the lowest rate, search, and validate what was found if there is a lower bound."""
+        """Warm up at the lowest rate, search, and validate the lower bound, if there is one."""
         first_per_s = self.effort.first_per_s
         self._warmup = sequence.trial(first_per_s, self.load.warmup_s, Phase.WARMUP, CALM_WITHIN_S)
         refuse_warmup(self._warmup, self.budgets, self.effort)
@@ -95,27 +89,27 @@ class CapacitySearch:
         sequence.window(self.validated_per_s, self.load.duration_s)
 
     def result(self) -> CapacityResult:
-        """Return what the search has found; while it lasts, what its trials say up to now."""
-        found = self._capacity or capacity.partial_capacity(self._trials, "")
+        """Return the result of the search; while it lasts, the bounds of the trials so far."""
+        bounds = self._capacity or capacity.partial_capacity(self._trials, "")
         flow_s = self._flow_s(self.effort.first_per_s)
         too_high = 0.0
-        if found.lower_per_s is not None and flow_s is not None:
+        if bounds.lower_per_s is not None and flow_s is not None:
             too_high = capacity_trial.overestimate(
-                found.lower_per_s, flow_s, self.budgets.wait_s, self.effort.trial_s
+                bounds.lower_per_s, flow_s, self.budgets.wait_s, self.effort.trial_s
             )
         return CapacityResult(
             variant=self._variant,
             budgets=tuple(budget.text for budget in self.budgets.validated),
             percentile=self.budgets.percentile,
             of=self.budgets.endpoint,
-            lower_per_s=found.lower_per_s,
-            upper_per_s=found.upper_per_s,
-            trials=found.trials,
+            lower_per_s=bounds.lower_per_s,
+            upper_per_s=bounds.upper_per_s,
+            trials=bounds.trials,
             search_s=self._search_s,
-            trial_s=found.trial_s,
+            trial_s=bounds.trial_s,
             users=self.load.users,
-            limited_by=found.limited_by,
-            generator=bool(self._overload) and found.limited_by == self._overload,
+            limited_by=bounds.limited_by,
+            generator=bool(self._overload) and bounds.limited_by == self._overload,
             flow_s=flow_s,
             too_high=too_high,
             silent=self._silent(),
@@ -125,7 +119,7 @@ class CapacitySearch:
         documents.save_capacity(folder, replace(self.result(), status="interrupted"))
 
     def _silent(self) -> str:
-        """Return why nothing is known of a stack that kept no rate: it hung. Empty if it answered, be it late."""
+        """Return why a stack that kept no rate has no bounds: it hung. Empty if it answered, even late."""
         if self._capacity is None or self._capacity.lower_per_s is not None or not self._trials:
             return ""
         if not self._successes:
@@ -134,11 +128,11 @@ class CapacitySearch:
         return self._hung if self._hung == self._capacity.limited_by else ""
 
     def _flow_s(self, rate_per_s: float) -> float | None:
-        """Return how long a flow takes where nothing queues; None as long as none has ended."""
+        """Return how long a flow takes without queueing, in seconds; None while none has ended."""
         return capacity_trial.calm_flow_s(self._warmup, self._kept, rate_per_s)
 
     def _trial(self, sequence: TrialSequence, began_ns: int, rate_per_s: float, duration_s: float) -> TrialResult:
-        """Make one trial and judge it: by its budgets, and by whether its flows ended as fast as they began."""
+        """Run one trial and judge it by its budgets, and by whether its flows ended as fast as they began."""
         rest_s = _REST_FLOWS * (self._flow_s(self.effort.first_per_s) or 0.0)
         rest_s = min(max(REST_WITHIN_S, rest_s), CALM_WITHIN_S)
         counts = sequence.trial(rate_per_s, duration_s, Phase.SETTLE, rest_s)
@@ -169,7 +163,7 @@ class CapacitySearch:
         return trial
 
     def _invalid(self, counts: TrialCounts, *, broken: bool) -> str:
-        """Return why a trial says nothing of the stack; what was kept is not doubted."""
+        """Return why a trial is invalid, empty if it is not; one that kept its budgets is valid."""
         if not counts.arrivals:
             return "no arrival was due: the trial is shorter than the gap between two"
         if not broken:
@@ -190,11 +184,11 @@ class CapacitySearch:
         return self._overload
 
 
-def refuse_warmup(counts: TrialCounts, asked: SearchBudgets, effort: Effort) -> None:
-    """Refuse a search that can't give a true answer, by its warm-up at the lowest rate.
+def refuse_warmup(counts: TrialCounts, budgets: SearchBudgets, effort: Effort) -> None:
+    """Refuse a search that would give a wrong answer, by its warm-up at the lowest rate.
 
-    MeasurementInvalid for a stack that answers nothing well; UsageError for a budget of an endpoint that is never
-    requested, which every rate would keep, and for trials that are too short for the flows.
+    MeasurementInvalid if no answer of the stack is good; UsageError for a budget of an endpoint or detail that
+    does not occur, which every rate would keep, and for trials that are too short for the flows.
     """
     if not counts.arrivals:
         return
@@ -202,21 +196,21 @@ def refuse_warmup(counts: TrialCounts, asked: SearchBudgets, effort: Effort) -> 
     if not counts.ended_well:
         failed, lost = sum(counts.failures.values()), counts.lost
         raise MeasurementInvalid(
-            "the stack does not answer: nothing that was asked of it ended well",
+            "the stack does not answer: no request to it ended well",
             where=where,
             seen=f"{counts.arrivals} arrivals: {failed} requests failed, {lost} arrivals never came to an end",
             expected="answers at the lowest rate: there is no capacity without any",
-            hint="the services' own words are in logs/; try one user first: seatrial run SCENARIO --users 1",
+            hint="the logs of the services are in logs/; try one user first: seatrial run SCENARIO --users 1",
         )
     endpoints = sorted({*counts.latency, *counts.failures})
-    if unknown := capacity_trial.unknown_endpoints(asked.searched, endpoints):
+    if unknown := capacity_trial.unknown_endpoints(budgets.searched, endpoints):
         raise UsageError(
             f"no request is named {', '.join(map(repr, unknown))}",
             where="budgets",
             seen=f"in the warm-up: {', '.join(endpoints)}",
             expected="the endpoints of requests: latency and failures of a trial are theirs, not those of flows",
         )
-    if unreported := capacity_trial.unreported_details(asked.searched, counts):
+    if unreported := capacity_trial.unreported_details(budgets.searched, counts):
         reported = sorted(f"{key} of {flow}" for flow, by_key in counts.details.items() for key in by_key)
         raise UsageError(
             f"no flow reported what {', '.join(unreported)} asks for",
@@ -231,7 +225,7 @@ def refuse_warmup(counts: TrialCounts, asked: SearchBudgets, effort: Effort) -> 
         times = longer_s / effort.trial_s
         sum_s, limit_min = math.ceil(effort.sum_s * times), math.ceil(effort.limit_s * times / 60)
         raise UsageError(
-            "the trials are too short for the flows: what they begin can't end within them",
+            "the trials are too short for the flows, which can't end within them",
             where=where,
             seen=f"a flow {took}; a trial takes {effort.trial_s:g} s",
             expected=f"at least {capacity_trial.LEAST_FLOWS:g} flows long, better {capacity_trial.GOOD_FLOWS:g}",
@@ -239,18 +233,21 @@ def refuse_warmup(counts: TrialCounts, asked: SearchBudgets, effort: Effort) -> 
         )
 
 
-def validation(asked: SearchBudgets, folder: RunFolder, rate_per_s: float, duration_s: float) -> Validation:
-    """Judge the window of a sealed run: its budgets, and whether memory that can't be taken back grew."""
+def validation(budgets: SearchBudgets, folder: RunFolder, rate_per_s: float, duration_s: float) -> Validation:
+    """Judge the window of a sealed run: its budgets, and the growth of its unreclaimable memory."""
     run = load_run(folder)
     window, notes = run.window, run_result(run).notes
-    tables = run.tables
-    verdicts = [budget_rules.judge(budget, [values.estimate(budget.metric, tables)]) for budget in asked.validated]
+    verdicts = [
+        budget_rules.judge(budget, [values.estimate(budget.metric, run.tables)]) for budget in budgets.validated
+    ]
     saturated = next((note.text for note in notes if note.kind is NoteKind.SATURATED), "")
     broken = bool(saturated) or any(verdict.word is BudgetWord.BROKEN for verdict in verdicts)
     doubts = [note for note in notes if note.disqualifies and note.kind is not NoteKind.SATURATED]
     invalid = [] if window.opened else ["the window was never opened"]
-    invalid += [_in_words(note) for note in doubts if broken or note.kind not in _ONLY_WORSE]
-    strained = [_in_words(note) for note in doubts if not broken and note.kind in _ONLY_WORSE]
+    strained: list[str] = []
+    for note in doubts:
+        harmless = not broken and note.kind in _ONLY_WORSE
+        (strained if harmless else invalid).append(f"{note.kind}: {note.text}")
     inside, services = window.rows(run.samples.phase), run.samples.service.counts()
     return Validation(
         rate_per_s=rate_per_s,
@@ -263,7 +260,3 @@ def validation(asked: SearchBudgets, folder: RunFolder, rate_per_s: float, durat
         strained=strained[0] if strained else "",
         invalid=invalid[0] if invalid else "",
     )
-
-
-def _in_words(note: Note) -> str:
-    return f"{note.kind}: {note.text}"

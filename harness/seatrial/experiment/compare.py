@@ -1,4 +1,4 @@
-"""`compare` and `selfcheck`: plan the experiment, choose its design, run or resume it."""
+"""`seatrial compare` and `selfcheck`: plan an experiment, choose its design, run or resume it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from seatrial.analysis.stored_runs import RunCache
 from seatrial.compare import facts
 from seatrial.compare.facts import Facts
 from seatrial.errors import Incomparable, Interrupted
-from seatrial.experiment import baseline
-from seatrial.experiment import resume as resumes
+from seatrial.experiment import baseline, resume
 from seatrial.experiment.baseline import ExpectedFacts
 from seatrial.experiment.blocks import ExperimentDesign, ExperimentLoop, FinishedExperiment, FreshStacks
 from seatrial.experiment.request import Request
@@ -25,7 +24,7 @@ from seatrial.experiment.trial import RunContext, initial_document, prepare_cont
 from seatrial.model import Design, EngineName, ExperimentPlan, Scenario
 from seatrial.progress import Progress
 from seatrial.record import documents
-from seatrial.record import folder as folders
+from seatrial.record.folder import create_experiment
 from seatrial.scenario import plan as plans
 from seatrial.scenario import source
 from seatrial.scenario.plan import BaselinePlan, ChosenDesign, MemoryNeed
@@ -38,10 +37,9 @@ DESIGNS: Mapping[Design, DesignFactory] = MappingProxyType({Design.RUNS: FreshSt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompareRequest:
-    """A comparison that is asked for.
+    """A comparison to be made: `command` is `compare` or `selfcheck`.
 
-    `command` is `compare` or `selfcheck`; `resume` names the experiment to go on with, `against` the stored one
-    that stands for the base.
+    `resume` names the experiment to be resumed, `against` the stored one whose runs are the base.
     """
 
     request: Request
@@ -51,94 +49,97 @@ class CompareRequest:
 
 
 def compare(
-    asked: CompareRequest,
+    compare_request: CompareRequest,
     progress: Progress,
     cache: RunCache | None = None,
     *,
     prepare: Callable[[Request], RunContext] = prepare_context,
     designs: Mapping[Design, DesignFactory] = DESIGNS,
 ) -> FinishedExperiment:
-    """Do the experiment and return how it ended.
+    """Run the experiment and return how it ended; with a `cache` no look analyses a run again.
 
     The plan is written before anything starts. Raises Interrupted, with the command that resumes, once all is torn
-    down; Incomparable where the environment of the stored experiment was another one; UsageError and what would
-    end every further run, at once. With a `cache` no look analyses a run again.
+    down; Incomparable if the stored experiment had another environment; UsageError; and any error that is no
+    outcome of a run.
     """
-    if asked.command == "selfcheck":
-        scenario = plans.with_again(asked.request.scenario)
-        asked = replace(asked, request=replace(asked.request, scenario=scenario))
-    stored, stored_facts = baseline.find(asked.request.results, asked.against) if asked.against else (None, None)
-    context = prepare(asked.request)
-    resumed = resumes.find(asked.request, asked.resume, asked.command) if asked.resume else None
-    plan = _plan(asked, context, stored, resumed)
+    request, command, against = compare_request.request, compare_request.command, compare_request.against
+    if command == "selfcheck":
+        request = replace(request, scenario=plans.with_again(request.scenario))
+    stored, stored_facts = baseline.find(request.results, against) if against else (None, None)
+    context = prepare(request)
+    resumed = resume.find(request, compare_request.resume, command) if compare_request.resume else None
+    plan = _plan(context, command, stored, resumed)
     if stored_facts is not None:
         _refuse_foreseen(stored_facts, context, plan)
     if resumed is not None:
-        resumes.refuse_changed(resumed, plan, context.choice.engine)
-    why = plan.design_reason
+        resume.refuse_changed(resumed, plan, context.choice.engine)
     with orderly_interrupts(progress.say):
-        if resumed is None:
-            folder = folders.create_experiment(asked.request.results, plan.scenario, time.time_ns())
+        begun = resumed
+        if begun is None:
+            folder = create_experiment(request.results, plan.scenario, time.time_ns())
             documents.save_plan(folder, plan)
-        else:
-            folder, plan = resumed.folder, resumed.plan
+            begun = ResumableExperiment(folder=folder, plan=plan)
         try:
-            progress.say(_in_words(plan, why, context.choice, folder))
-            expected = ExpectedFacts(experiment=folder, plan=plan, stored=stored_facts)
-            loop = ExperimentLoop(
-                folder,
-                plan,
-                progress,
-                finished=resumed.finished if resumed else (),
-                state=documents.load_progress(folder) if resumed else None,
-                base_failed=resumed.base_failed if resumed else (),
-                cache=cache,
+            progress.say(_in_words(begun, plan.design_reason, context.choice))
+            expected = ExpectedFacts(experiment=begun.folder, plan=begun.plan, stored=stored_facts)
+            design = designs[begun.plan.design](
+                replace(context, expected=expected), begun.folder, begun.plan, progress
             )
-            return loop.run(designs[plan.design](replace(context, expected=expected), folder, plan, progress))
+            return ExperimentLoop(
+                begun.folder,
+                begun.plan,
+                progress,
+                finished=begun.finished,
+                state=begun.state,
+                base_failed=begun.base_failed,
+                cache=cache,
+            ).run(design)
         except (KeyboardInterrupt, Interrupted) as error:
-            scenario_word = source.scenario_name(asked.request.scenario.path)
+            name, where = source.scenario_name(request.scenario.path), str(begun.folder)
             raise Interrupted(
                 "stopped; everything is torn down and what was finished is kept",
-                where=str(folder),
+                where=where,
                 seen=error.seen if isinstance(error, Interrupted) else "",
-                hint=f"seatrial {asked.command} {scenario_word} --resume {shlex.quote(str(folder))}",
+                hint=f"seatrial {command} {name} --resume {shlex.quote(where)}",
             ) from error
 
 
 def _plan(
-    asked: CompareRequest, context: RunContext, against: BaselinePlan | None, resumed: ResumableExperiment | None
+    context: RunContext, command: str, against: BaselinePlan | None, resumed: ResumableExperiment | None
 ) -> ExperimentPlan:
-    """Return the plan; what is resumed keeps its own design: free memory comes and goes."""
-    scenario, seed, shared_cores = asked.request.scenario, asked.request.seed, context.shared_cores
+    """Return the plan; a resumed experiment keeps its design, whatever memory is free now."""
+    request, shared_cores = context.request, context.shared_cores
+    scenario, seed = request.scenario, request.seed
     if resumed is not None:
         chosen = ChosenDesign(design=resumed.plan.design, reason="as it began")
     elif against is not None:
         chosen = ChosenDesign(design=Design.RUNS, reason="as what is stored")
     else:
         chosen = choose_design(context)
-    if asked.command == "selfcheck":
+    if command == "selfcheck":
         plan = plans.selfcheck_plan(scenario, seed=seed, shared_cores=shared_cores, design=chosen.design)
     else:
         plan = plans.comparison_plan(
             scenario, seed=seed, shared_cores=shared_cores, design=chosen.design, against=against
         )
-    files = resumes.file_digests(scenario, results=asked.request.results)
+    files = resume.file_digests(scenario, results=request.results)
     return replace(plan, design_reason=chosen.reason, files=files)
 
 
-def _in_words(plan: ExperimentPlan, why: str, choice: Choice, folder: Path) -> str:
+def _in_words(experiment: ResumableExperiment, reason: str, choice: Choice) -> str:
+    """Describe an experiment in one line, and name its folder in another; `reason` is why it has its design."""
+    plan = experiment.plan
     names = ", ".join(name for name in plan.variants if name != plan.base)
     base = f"{plan.stored!r} of {plan.against}" if plan.against else plan.base
     most = "one block" if len(plan.blocks) == 1 else f"at most {len(plan.blocks)} blocks"
     time_s = "" if plan.time_s is None else f" in at most {plan.time_s:g} s"
     engine = f"{choice.engine} engine: {choice.reason}"
-    return (
-        f"{plan.scenario}: {names} against {base}; {plan.design.value} ({why}); {most}{time_s}; {engine}\n{folder}"
-    )
+    design = f"{plan.design.value} ({reason})"
+    return f"{plan.scenario}: {names} against {base}; {design}; {most}{time_s}; {engine}\n{experiment.folder}"
 
 
 def _refuse_foreseen(there: Facts, context: RunContext, plan: ExperimentPlan) -> None:
-    """Refuse what is known to differ before anything is started, and a gate of which nothing would be left."""
+    """Raise Incomparable for facts that are known to differ before the start, or leave no metric of the gate."""
     page = initial_document(context, "", 1, plan.resolved, command_ns=context.request.command_ns)
     differing = baseline.refuse_incomparable(there, facts.facts_of(asdict(page)), plan.varies, plan.against)
     if plan.gate and differing and not baseline.comparable_metrics(plan.gate, differing):
@@ -151,7 +152,7 @@ def _refuse_foreseen(there: Facts, context: RunContext, plan: ExperimentPlan) ->
 
 
 def choose_design(context: RunContext) -> ChosenDesign:
-    """Return the design of a comparison of all variants that the scenario names, with the reason."""
+    """Return the design for a comparison of the scenario's variants, with the reason."""
     scenario, comparing = context.request.scenario, context.request.scenario.comparing
     names = dict.fromkeys((comparing.base, *(comparing.variants or scenario.variants)))
     return plans.choose_design(
@@ -166,26 +167,21 @@ def choose_design(context: RunContext) -> ChosenDesign:
 def memory_for_stacks(
     scenario: Scenario, names: Sequence[str], *, meminfo: Path = Path("/proc/meminfo")
 ) -> MemoryNeed:
-    """Return the free memory of this host, and what the variants of these names may take."""
+    """Return the free memory of this host (MemAvailable of proc(5), in KiB), and what these variants may take."""
+    try:
+        lines = meminfo.read_text(encoding="ascii").splitlines()
+    except OSError:
+        lines = []
+    available = [int(line.split()[1]) * _KIB for line in lines if line.startswith("MemAvailable:")]
     services = source.compose_services(scenario.compose_file) or {}
     return MemoryNeed(
-        available_bytes=_available_bytes(meminfo),
+        available_bytes=available[0] if available else None,
         stacks_bytes={name: plans.stack_bytes(services, scenario.variants[name]) for name in names},
     )
 
 
 def why_not_together(choice: Choice, port: int) -> str:
-    """Return in words why stacks can't be up at once, whatever memory there is; empty if they can."""
+    """Return why several stacks can't be up at once, apart from memory; empty if they can."""
     if choice.engine is not EngineName.COMPOSE:
         return f"the {choice.engine} engine has one stack at a time"
     return f"only one stack can have the port {port}" if port else ""
-
-
-def _available_bytes(meminfo: Path) -> int | None:
-    """Return MemAvailable of proc(5), which is in KiB; None where there is no such line."""
-    try:
-        lines = meminfo.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    words = next((line.split() for line in lines if line.startswith("MemAvailable:")), None)
-    return int(words[1]) * _KIB if words else None

@@ -1,4 +1,4 @@
-"""List stored runs, recover unsealed ones, remove stacks and leftovers."""
+"""Maintenance of stored runs and stacks: list, recover, clean, down."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seatrial.analysis import experiment
 from seatrial.errors import UsageError
 from seatrial.model import Note, NoteKind
 from seatrial.record import documents, seal, standalone
-from seatrial.record import folder as folders
+from seatrial.record import folder as run_folders
 from seatrial.record.folder import RunFolder
 from seatrial.stack import cleanup
 from seatrial.stack.cleanup import Life, Owner, life
@@ -22,25 +22,22 @@ from seatrial.stack.containers import connect
 
 
 def list_runs(results: Path) -> list[dict[str, Any]]:
-    """Return a row for each stored run, newest first, and one for all runs of a comparison.
-
-    A run that can't be read is a row, too.
-    """
+    """Return a row for each stored run, readable or not, and one row for each comparison; newest first."""
     rows: dict[Path, dict[str, Any]] = {}
-    for folder in folders.list_runs(results):
+    for folder in run_folders.list_runs(results):
         described = _described(folder)
         if experiment.compares(folder.experiment):
             row = rows.setdefault(
                 folder.experiment, {"run": folder.experiment.name, **_compared(folder, described)}
             )
-            row["requests"] += described["requests"]
+            row["requests"] += described["requests"] or 0
         else:
             rows[folder.root] = {"run": _name(folder, results), **described}
     return list(rows.values())
 
 
 def _compared(folder: RunFolder, newest: dict[str, Any]) -> dict[str, Any]:
-    """Describe the comparison that a run belongs to; its verdict is in its verdict.json."""
+    """Describe the comparison that a run belongs to, with the verdict of its verdict.json."""
     names = documents.load_plan(folder.experiment).variants
     try:
         verdict = json.loads((folder.experiment / "verdict.json").read_bytes())["verdict"]
@@ -64,13 +61,13 @@ def _described(folder: RunFolder) -> dict[str, Any]:
 
 
 def _name(folder: RunFolder, results: Path) -> str:
-    """Return the shortest argument that names the run: its experiment's name, if it is the only run there."""
+    """Return the shortest argument that names the run: its experiment's name, if that has no other run."""
     alone = len(list(folder.root.parent.iterdir())) == 1
     return folder.experiment.name if alone else str(folder.root.relative_to(results))
 
 
 def recover(folder: RunFolder) -> RunFolder:
-    """Seal a run whose harness is gone, or what plain Locust recorded; UsageError while it is still running."""
+    """Seal a run whose harness is gone, or a recording of plain Locust; UsageError while it is still running."""
     if standalone.is_recording(folder):
         standalone.check_ended(folder)
         seal.seal(folder, standalone.recording_document(folder))
@@ -87,7 +84,7 @@ def recover(folder: RunFolder) -> RunFolder:
 
 
 def _check_owner(text: str, where: str) -> None:
-    """Raise UsageError unless the run has no owner any more."""
+    """Raise UsageError unless the owner of the run is known to have ended."""
     if not text:
         return
     try:
@@ -111,17 +108,17 @@ def _check_owner(text: str, where: str) -> None:
 
 
 def clean() -> Iterator[str]:
-    """Remove what runs left whose owner is dead or whose deadline has passed; yield what was removed."""
+    """Remove leftovers of runs whose owner has ended or whose deadline has passed; yield a line for each."""
     with closing(connect()) as client:
-        things = cleanup.find_leftovers(client)
-        cleanup.remove_leftovers(client, things)
-        yield from (f"removed {leftover}" for leftover in things)
-        if not things:
+        leftovers = cleanup.find_leftovers(client)
+        cleanup.remove_leftovers(client, leftovers)
+        yield from (f"removed {leftover}" for leftover in leftovers)
+        if not leftovers:
             yield "nothing was left behind"
 
 
 def down(project: str | None) -> Iterator[str]:
-    """Remove the stack that `up` left, or all of them; yield what was removed; UsageError if there is none."""
+    """Remove the stack that `up` left, or all of them; yield a line for each; UsageError if there is none."""
     with closing(connect()) as client:
         kept = cleanup.stacks_kept(client)
         stacks = [stack for stack in kept if project in {None, stack.project}]

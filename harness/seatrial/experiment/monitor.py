@@ -1,4 +1,4 @@
-"""Checks made once a second during a run: sampler alive, stop rules, progress line."""
+"""The monitor of a running load, once a second: sampler alive, rules of `stop_when`, progress line."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from seatrial.sampler.session import Observer
 from seatrial.wire import histogram
 
 _SUCCESSES_FOR = {50: 2, 95: 20, 99: 100}
-"""With fewer a percentile is the slowest one or two requests."""
+"""How many successes a percentile needs: with fewer it is the slowest one or two requests."""
 
 
 class StopRules:
-    """The rules of `stop_when` of one run, evaluated each second; `fired` is what was seen once one held."""
+    """The rules of `stop_when` of one run, evaluated each second; `fired` describes the first that fired."""
 
     def __init__(self, rules: Sequence[str]) -> None:
         self._rules = tuple(stop_rules.parse(text) for text in rules)
-        self._held = [HoldingSince()] * len(self._rules)
+        self._holding = [HoldingSince()] * len(self._rules)
         self._had_value = [False] * len(self._rules)
         self._seconds: deque[LoadSecond] = deque(maxlen=max((rule.lasts_s for rule in self._rules), default=1))
         self._any_request = False
@@ -43,18 +43,18 @@ class StopRules:
         return tuple(rule.text for rule, had in zip(self._rules, self._had_value, strict=True) if not had)
 
     def take(self, second: LoadSecond, memory: Mapping[str, LiveReading]) -> None:
-        """Evaluate all rules for one more second; the first rule that fires is kept."""
+        """Evaluate all rules for one more second."""
         self._seconds.append(second)
         self._any_request = self._any_request or bool(second.latency or second.failures)
         for index, rule in enumerate(self._rules):
             value = evaluate(rule, tuple(self._seconds), memory, by_flows=not self._any_request)
             self._had_value[index] |= value is not None
-            self._held[index] = stop_rules.advance(rule, self._held[index], value)
-            self.fired = self.fired or stop_rules.fired(rule, self._held[index])
+            self._holding[index] = stop_rules.advance(rule, self._holding[index], value)
+            self.fired = self.fired or stop_rules.fired(rule, self._holding[index])
 
 
 class RunMonitor(LoadObserver):
-    """Writes down what a load reports, samples its processes, and stops it by the rules."""
+    """Observes a load: writes phases and warnings into run.json, shows its progress, stops it by the rules."""
 
     def __init__(
         self, record: RunRecord, rules: StopRules, *, observer: Observer, live: LiveReadings, progress: Progress
@@ -66,7 +66,7 @@ class RunMonitor(LoadObserver):
         self._progress = progress
 
     def child_started(self, pid: int) -> None:
-        """Sample the load generator, too."""
+        """Let the sampler read the load generator, too."""
         self._observer.watch(Watch(service="generator", kind="tree", pid=pid))
 
     def phases_known(self, spans: tuple[Span, ...]) -> None:
@@ -74,7 +74,7 @@ class RunMonitor(LoadObserver):
         self._record.change(spans=spans)
 
     def second(self, phase: Phase, second: LoadSecond) -> None:
-        """Take one second of the load; in the drain no rule is evaluated any more."""
+        """Evaluate the rules, unless the load drains, and show the second."""
         self._observer.check_alive()
         memory = self._live.read()
         if phase in {Phase.WARMUP, Phase.WINDOW}:
@@ -92,7 +92,7 @@ class RunMonitor(LoadObserver):
 
 
 def raise_if_stopped(rules: StopRules, observer: LoadObserver) -> None:
-    """Raise StoppedEarly if a rule has fired; else note which rules never had a value."""
+    """Raise StoppedEarly if a rule has fired; else note the rules that never had a value."""
     if rules.fired:
         raise StoppedEarly(
             "the run was stopped early",
@@ -107,25 +107,24 @@ def raise_if_stopped(rules: StopRules, observer: LoadObserver) -> None:
 def evaluate(
     rule: StopRule, seconds: Sequence[LoadSecond], memory: Mapping[str, LiveReading], *, by_flows: bool = False
 ) -> float | None:
-    """Return the value of what the rule is about, in its unit; None if the newest second has none.
+    """Return the value that a rule limits, in its unit; None if there is none.
 
-    Shares and rates are those of the newest second, percentiles those of all successes of the rule's span, details
-    those of all flows that ended in it. As long as no request was made, failures and throughput are those of flows
-    (`by_flows`).
+    Failures and throughput are those of the newest second, and of flows while no request was made (`by_flows`);
+    percentiles are over all successes of the rule's span, details over all flows that ended in it.
     """
     if rule.metric is None:
         return _memory(rule, memory)
-    newest = seconds[-1]
+    span = seconds[-rule.lasts_s :]
+    failed, good = _counts(seconds[-1], rule.of, by_flows=by_flows)
     match rule.metric.kind:
         case Kind.DETAIL:
-            return values.detail_from_buckets(rule.metric, _details(rule.metric, seconds[-rule.lasts_s :]))
+            return values.detail_from_buckets(rule.metric, _details(rule.metric, span))
         case Kind.LATENCY:
-            return _percentile(rule, seconds[-rule.lasts_s :])
+            return _percentile(rule, rule.metric, span)
         case Kind.FAILURES:
-            failed, good = _counts(newest, rule.of, by_flows=by_flows)
             return failed / (failed + good) if failed + good else None
         case Kind.THROUGHPUT:
-            return float(_counts(newest, rule.of, by_flows=by_flows)[1])
+            return float(good)
         case _:
             return None
 
@@ -140,14 +139,12 @@ def _memory(rule: StopRule, memory: Mapping[str, LiveReading]) -> float | None:
     return used / service.limit_bytes if service.limit_bytes else None
 
 
-def _percentile(rule: StopRule, seconds: Sequence[LoadSecond]) -> float | None:
+def _percentile(rule: StopRule, metric: Metric, seconds: Sequence[LoadSecond]) -> float | None:
     counts: Counter[int] = Counter()
     for second in seconds:
         counts.update(second.by_endpoint.get(rule.of or "", {}))
-    percent = (rule.metric and rule.metric.percent) or 50
-    if counts.total() < _SUCCESSES_FOR[percent]:
-        return None
-    return histogram.percentile_ns(counts, percent)
+    percent = metric.percent or 50
+    return histogram.percentile_ns(counts, percent) if counts.total() >= _SUCCESSES_FOR[percent] else None
 
 
 def _details(metric: Metric, seconds: Sequence[LoadSecond]) -> Counter[int]:
@@ -160,7 +157,7 @@ def _details(metric: Metric, seconds: Sequence[LoadSecond]) -> Counter[int]:
 
 
 def _counts(second: LoadSecond, endpoint: str | None, *, by_flows: bool) -> tuple[int, int]:
-    """Return how many failed and how many ended well, of one endpoint or of all, or of all flows."""
+    """Return how many requests of an endpoint (None: all requests, or flows) failed, and how many did not."""
     if endpoint is None and by_flows:
         return second.flows_failed, second.flows - second.flows_failed
     if endpoint is None:

@@ -1,4 +1,4 @@
-"""The request of one command: scenario, variant, engine, results folder, secrets, start time."""
+"""The request of a command: scenario, variant, engine and results folder; its secrets and its start time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from seatrial.units import NS_PER_TICK, stat_fields
 class Request:
     """One scenario to be run, and how.
 
-    `attach` names the stack that is already up (a Compose project or `label=value`); `catalogue` replaces seeding.
+    `attach` names a stack that is already up (a Compose project or `label=value`); `catalogue` replaces seeding.
     `command_ns` is when the user's command began.
     """
 
@@ -36,10 +36,7 @@ class Request:
 
 
 def variant_request(request: Request, variant: str) -> Request:
-    """Return the request for one variant, whose load parameters stand above the load's own.
-
-    UsageError if the scenario has no such variant.
-    """
+    """Return the request for one variant, whose parameters override the load's; UsageError if it is unknown."""
     scenario = request.scenario
     changed = plan.variant_of(scenario, variant).parameters
     load = replace(scenario.load, parameters={**scenario.load.parameters, **changed})
@@ -47,21 +44,21 @@ def variant_request(request: Request, variant: str) -> Request:
 
 
 def new_run_id() -> str:
-    """Return a word that no other run has."""
+    """Return an id that no other run has."""
     return secrets.token_hex(6)
 
 
 def stack_secrets(
     scenario: Scenario, engine: EngineName, environment: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """Return the stack's secrets: what the user has set, else random words of this run.
+    """Return the stack's secrets: from the environment, else random for this run.
 
-    A stack that is already up has its own; UsageError names those that are not set then.
+    An attached stack has its own: UsageError names those that the environment lacks.
     """
     missing = [name for name in scenario.secrets if name not in environment]
     if missing and engine is EngineName.ATTACH:
         raise UsageError(
-            "the stack that is up has secrets that this process was not given",
+            "the attached stack has secrets that this process was not given",
             where=str(scenario.path),
             seen=f"not set: {', '.join(missing)}",
             hint=f"export {missing[0]}=...",
@@ -70,7 +67,7 @@ def stack_secrets(
 
 
 def command_began_ns(stat: Path = Path("/proc/self/stat")) -> int:
-    """Return the start of this process on CLOCK_MONOTONIC, to a hundredth of a second.
+    """Return when this process began, on CLOCK_MONOTONIC, to a hundredth of a second.
 
     Field 22 of /proc/PID/stat counts clock ticks since boot, suspend included (proc(5)): CLOCK_BOOTTIME.
     """

@@ -1,4 +1,4 @@
-"""Resuming an interrupted experiment: finished runs, file digests, refusal of a changed question."""
+"""Resuming an interrupted experiment: its finished runs, file digests, and refusal of changed settings."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from seatrial.compare import facts
 from seatrial.errors import Incomparable, UsageError
@@ -19,39 +18,42 @@ from seatrial.experiment.request import Request
 from seatrial.host import facts as host_facts
 from seatrial.model import ExperimentPlan, NoteKind, Scenario
 from seatrial.record import documents
-from seatrial.record import folder as folders
-from seatrial.record.documents import RunDocument
-from seatrial.record.folder import RunFolder
+from seatrial.record.documents import ExperimentProgress, RunDocument
+from seatrial.record.folder import RunFolder, find_run
 from seatrial.scenario import plan as plans
 from seatrial.wire.streams import SCHEMA_VERSION
 
 LATEST = "latest"
 HASHED_BYTES = 1 << 20
-"""Of a larger file size and time of change stand for its content: a stack may have videos of gigabytes to seed."""
+"""Larger files are compared by size and time of change: a stack may have videos of gigabytes to seed."""
 MOST_FILES = 10_000
-"""They take about a second. A folder with more is a home or a disk, and not what a stack is made of."""
+"""Digests of so many take about a second; a folder with more is a home or a disk rather than a stack."""
 _DIGITS = 16
 _SHOWN = 20
 _NEVER = frozenset({".git", ".hg", ".svn", "__pycache__", ".venv", "node_modules"})
-"""What is walked around: it is the tools' own, and may have a hundred thousand files."""
+"""Folders that tools fill, which are skipped: they may have a hundred thousand files."""
 _FINISHED = frozenset({"complete", "failed"})
 _DECIDED = ("gate", "budgets", "time_s", "design", "base", "against", "stored", "slices", "slice_s", "settle_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResumableExperiment:
-    """An experiment that can go on; `finished` are (variant, block), `base_failed` the blocks without a base."""
+    """An experiment and how far it has come.
+
+    `finished` are the (variant, block) that have an outcome, `base_failed` the blocks whose base never came up.
+    """
 
     folder: Path
     plan: ExperimentPlan
-    finished: frozenset[tuple[str, int]]
-    base_failed: frozenset[int]
+    finished: frozenset[tuple[str, int]] = frozenset()
+    base_failed: frozenset[int] = frozenset()
+    state: ExperimentProgress = field(default_factory=lambda: ExperimentProgress(blocks=0))
 
 
-def find(request: Request, wanted: str, command: str) -> ResumableExperiment:
-    """Return the experiment: a folder, a name, or the latest of this command and scenario; UsageError if none."""
+def find(request: Request, name: str, command: str) -> ResumableExperiment:
+    """Return the named experiment, or the latest of this command and scenario; UsageError if there is none."""
     results, scenario = request.results, request.scenario.name
-    folder = _folder(results, wanted, scenario, command)
+    folder = _folder(results, name, scenario, command)
     plan = documents.load_plan(folder)
     if (plan.scenario, plan.command) != (scenario, command):
         raise UsageError(
@@ -66,14 +68,17 @@ def find(request: Request, wanted: str, command: str) -> ResumableExperiment:
         plan=plan,
         finished=frozenset((run.variant, run.block) for run in runs),
         base_failed=frozenset(run.block for run in runs if run.variant == plan.base and _never_came_up(run)),
+        state=documents.load_progress(folder),
     )
 
 
 def refuse_changed(experiment: ResumableExperiment, now: ExperimentPlan, engine: str) -> None:
-    """Raise UsageError if what is asked now is not what was planned then, with all that differs."""
+    """Raise UsageError, with all that differs, if scenario, options, files or engine have changed since then."""
     then = experiment.plan
     resolved = {name: value for name, value in then.resolved.items() if name != "files"}
-    differing = plans.differing_values(_plain(resolved), _plain(now.resolved))
+    differing = plans.differing_values(
+        *(json.loads(json.dumps(each, default=str)) for each in (resolved, now.resolved))
+    )
     differing += changed_files(then.files, now.files) if then.files else _changed_named_files(then, now)
     if then.seed != now.seed:
         differing.append(f"seed: {then.seed} then, {now.seed} now")
@@ -99,7 +104,7 @@ def refuse_changed(experiment: ResumableExperiment, now: ExperimentPlan, engine:
 
 
 def refuse_other_images(experiment: Path, document: RunDocument) -> None:
-    """Raise Incomparable if a variant is made of other images than in the first of its runs that is finished."""
+    """Raise Incomparable if a variant has other images than in its first finished run."""
     here = document.facts["subject"].get("images")
     runs = (
         run for _, run in sealed_runs(experiment) if run.status in _FINISHED and run.variant == document.variant
@@ -129,19 +134,19 @@ def stored_runs(experiment: Path) -> Iterator[tuple[RunFolder, RunDocument]]:
         try:
             yield folder, documents.load_document(folder)
         except UsageError:
-            continue  # killed before its first page, or not ours
+            continue  # its harness was killed before it wrote run.json
 
 
-def _folder(results: Path, wanted: str, scenario: str, command: str) -> Path:
-    if wanted != LATEST:
-        places = (Path(wanted), results / wanted)
+def _folder(results: Path, name: str, scenario: str, command: str) -> Path:
+    if name != LATEST:
+        places = (Path(name), results / name)
         experiment = next((place for place in places if (place / "plan.json").is_file()), None)
-        return experiment or folders.find_run(results, wanted).experiment
+        return experiment or find_run(results, name).experiment
     for experiment in sorted(results.glob("*/plan.json"), reverse=True):
         try:
             plan = documents.load_plan(experiment.parent)
         except UsageError:
-            continue  # torn, or of a newer program: it can't be resumed, others can
+            continue  # torn, or of a newer version: others may be resumed
         if (plan.scenario, plan.command) == (scenario, command):
             return experiment.parent
     raise UsageError(
@@ -152,22 +157,16 @@ def _folder(results: Path, wanted: str, scenario: str, command: str) -> Path:
 
 
 def _never_came_up(document: RunDocument) -> bool:
-    """Tell whether a run failed for its stack or its load; one that a rule of `stop_when` ended had come up."""
+    """Return whether a run failed by its stack or load; a run that `stop_when` ended had come up."""
     return document.status == "failed" and all(note.kind is not NoteKind.STOPPED_EARLY for note in document.notes)
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as they are once they were written and read."""
-    plain: dict[str, Any] = json.loads(json.dumps(values, default=str))
-    return plain
 
 
 def file_digests(scenario: Scenario, *, results: Path, most: int = MOST_FILES) -> dict[str, str]:
     """Return mode and digest of each file of the stack's folder, of the locustfile, and of the `_*.py` beside it.
 
-    What git ignores is left out, but for `.env` files, which Compose reads, and what a variant names; without git,
-    what no stack is made of. So are `results`. Of more than `most` only those count that lie in no folder below.
-    What can't be read is left out: that is reported where it is used.
+    Files that git ignores are left out, except `.env` files, which Compose reads, and files that variants name;
+    outside of git the folders of tools are. So are `results`, and files that can't be read, which their user
+    reports. If there are more than `most`, only the files directly in the stack's folder count.
     """
     folder, locustfile = scenario.compose_file.parent, scenario.load.locustfile
     named = {file for variant in scenario.variants.values() for file in variant.files.values()}
@@ -182,7 +181,7 @@ def file_digests(scenario: Scenario, *, results: Path, most: int = MOST_FILES) -
 
 
 def changed_files(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return, one line each, which files are changed, new or gone; of very many only the first ones."""
+    """Return one line for each file that is changed, new or gone; of very many only the first ones."""
     names = sorted(facts.differing(then, now))
     lines = [
         f"{name}: {'new' if name not in then else 'gone' if name not in now else 'changed'}" for name in names
@@ -193,10 +192,7 @@ def changed_files(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 
 def _changed_named_files(then: ExperimentPlan, now: ExperimentPlan) -> list[str]:
-    """Return which of the files that the scenario names are changed.
-
-    An older plan has the SHA-256 of these alone, under `files` of its resolved scenario.
-    """
+    """Return a line for each changed file that an older plan names, with its SHA-256, in its resolved scenario."""
     changed = []
     for name, digest in then.resolved.get("files", {}).items():
         here = now.files.get(name, now.files.get(f"load: {name}", "gone"))
@@ -207,7 +203,7 @@ def _changed_named_files(then: ExperimentPlan, now: ExperimentPlan) -> list[str]
 
 def _files(folder: Path, compose_file: Path, results: Path, most: int) -> Iterator[Path]:
     known = host_facts.files(folder)
-    if compose_file not in known:  # no checkout, or one that has nothing to do with this stack
+    if compose_file not in known:  # no checkout, or one that ignores this stack
         known = frozenset(islice(_walked(folder, results.absolute()), most + 1))
     if len(known) > most:
         known = frozenset(file for file in folder.iterdir() if file.is_symlink() or not file.is_dir())
@@ -230,9 +226,7 @@ def _digest(file: Path) -> str:
     if stat.S_ISLNK(status.st_mode):
         return f"link to {file.readlink()}"
     if not stat.S_ISREG(status.st_mode):
-        return (
-            f"{mode} no file"  # a socket or a pipe, which would never end to be read; or another checkout's folder
-        )
+        return f"{mode} no file"  # a socket or pipe, which has no end; or the folder of another checkout
     if status.st_size > HASHED_BYTES:
         return f"{mode} {status.st_size} bytes of {status.st_mtime_ns}"
     return f"{mode} {sha256(file.read_bytes()).hexdigest()[:_DIGITS]}"

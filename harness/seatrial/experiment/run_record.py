@@ -1,4 +1,4 @@
-"""The run.json of a run in progress, and its sealing on success, failure and Ctrl-C."""
+"""The run.json of a run in progress (RunRecord), and its sealing on success, failure and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from seatrial.errors import (
 )
 from seatrial.model import Note, NoteKind
 from seatrial.record import documents
-from seatrial.record import seal as seals
 from seatrial.record.documents import RunDocument, Status
 from seatrial.record.folder import RunFolder
+from seatrial.record.seal import seal
 from seatrial.stack.processes import shielded
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -35,7 +35,7 @@ _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 class RunRecord:
-    """The run.json of a run folder; it is saved at each step, so that a kill loses nothing."""
+    """The run.json of a run folder, saved at each step, so that a kill loses nothing."""
 
     def __init__(self, folder: RunFolder, document: RunDocument) -> None:
         self.folder = folder
@@ -48,7 +48,7 @@ class RunRecord:
         documents.save_document(self.folder, self.document)
 
     def stamp(self, name: str) -> None:
-        """Write down when a step happened, in `timing`."""
+        """Record in `timing` that a step happened now."""
         self.change(timing={**self.document.timing, name: time.monotonic_ns()})
 
     def note(self, kind: NoteKind, text: str) -> None:
@@ -56,15 +56,15 @@ class RunRecord:
         self.change(notes=(*self.document.notes, Note(kind=kind, text=text)))
 
     def seal(self, status: Status, error: str = "") -> None:
-        """Make tables of the streams; after this the run is finished."""
+        """Make tables of the streams: the run is finished then."""
         self.document = replace(self.document, status=status, error=error)
-        self.document = seals.seal(self.folder, self.document)
+        self.document = seal(self.folder, self.document)
 
 
 def is_outcome(error: BaseException) -> bool:
-    """Tell whether an error is how a variant's run ended, so that it counts and other runs may go on.
+    """Return whether an error is the outcome of a variant's run, which counts, and after which other runs go on.
 
-    A wrong usage, a full disk, an engine that has gone, or a mistake of ours says nothing of the variant.
+    Wrong usage, a full disk, a missing engine and bugs are no outcome: they have nothing to do with the variant.
     """
     outcomes = (StackFailed, LoadFailed, MeasurementInvalid)
     return isinstance(error, outcomes) and not isinstance(error, EngineUnavailable)
@@ -74,23 +74,21 @@ def is_outcome(error: BaseException) -> bool:
 def sealed(record: RunRecord) -> Iterator[None]:
     """Seal the run at the end of the block: complete, interrupted or failed.
 
-    Only what `is_outcome` is sealed as failed; any other error cuts the run short, as Ctrl-C and SIGTERM do, so
-    that a resumed experiment does it again. Raises the error, Interrupted for Ctrl-C and SIGTERM, also where they
-    came while a failed run was torn down; ResultsUnwritable where the run folder's disk is full or read-only.
+    Only an outcome (`is_outcome`) is sealed as failed. Any other error, Ctrl-C and SIGTERM interrupt the run, so
+    that a resumed experiment does it again. Raises the error; Interrupted for Ctrl-C and SIGTERM, even if they
+    come while a failed run is torn down; ResultsUnwritable if the disk of the run folder is full or read-only.
     """
     root = record.folder.root
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        failure = (
-            None if interrupt.__cause__ is None else _as_unwritable(interrupt.__cause__, root)
-        )  # see `shielded`
+        cause = interrupt.__cause__  # set by `shielded`: the run had failed before
+        failure = None if cause is None else _as_unwritable(cause, root)
         with shielded():
             if failure is None:
                 record.note(NoteKind.INTERRUPTED, "stopped by the user before its end")
                 record.seal("interrupted")
             else:
-                failure = _as_unwritable(failure, root)
                 with suppress(SeatrialError, OSError):
                     _seal_failed(record, failure)
         raise _interrupted(root, failure) from interrupt
@@ -110,7 +108,7 @@ def sealed(record: RunRecord) -> Iterator[None]:
 
 
 def _seal_failed(record: RunRecord, failure: BaseException) -> None:
-    """Seal the run as failed, with the parts of its error: `seen` may be a service's log."""
+    """Seal the run with its error: as failed if that is an outcome, else as interrupted."""
     if isinstance(failure, LoadFailed):
         record.note(NoteKind.LOAD_ENDED_EARLY, failure.what)
     if isinstance(failure, StoppedEarly):
@@ -132,14 +130,15 @@ def _interrupted(root: Path, failure: BaseException | None) -> Interrupted:
 
 
 def _as_unwritable(error: BaseException, folder: Path) -> BaseException:
-    """Return ResultsUnwritable for a full disk or a folder that is read-only; any other error as it is."""
+    """Return ResultsUnwritable for a full disk or a read-only run folder; any other error as it is."""
     if not isinstance(error, OSError):
         return error
-    ours = error.filename is not None and Path(os.fsdecode(error.filename)).is_relative_to(folder)
-    if error.errno in _FULL or (ours and error.errno in _FORBIDDEN):
+    path = Path(os.fsdecode(error.filename)) if error.filename else None
+    inside = path is not None and path.is_relative_to(folder)
+    if error.errno in _FULL or (inside and error.errno in _FORBIDDEN):
         return ResultsUnwritable(
             "the run folder can't be written",
-            where=os.fsdecode(error.filename) if error.filename else str(folder),
+            where=str(path or folder),
             seen=os.strerror(error.errno),
             hint="make room, or choose another folder: --results DIR",
         )
@@ -148,17 +147,16 @@ def _as_unwritable(error: BaseException, folder: Path) -> BaseException:
 
 @contextmanager
 def orderly_interrupts(say: Callable[[str], None]) -> Iterator[None]:
-    """Raise KeyboardInterrupt for the first SIGINT or SIGTERM only; later ones can't break the teardown."""
-    came = []
+    """Raise KeyboardInterrupt for the first SIGINT or SIGTERM only: later ones must not break the teardown."""
+    received = []
 
-    def once(number: int, _frame: FrameType | None) -> None:
-        came.append(number)
-        if len(came) > 1:
-            say("still tearing down; a moment")
-            return
-        raise KeyboardInterrupt
+    def interrupt_once(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        if len(received) == 1:
+            raise KeyboardInterrupt
+        say("still tearing down; a moment")
 
-    before = {number: signal.signal(number, once) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, interrupt_once) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The design `slices`: all variants of a block are up at once and loaded in turns."""
+"""The design `slices`: all variants of a block are up at once, and loaded in turns."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _CALLED_OFF_WITHIN_S = 30.0
 
 
 class Slices(ExperimentDesign):
-    """Does whole blocks: what is left of one that was begun is done with all its variants again."""
+    """The design `slices`; a block that was begun is done again with all its variants."""
 
     def run_block(self, turn: BlockTurn) -> Mapping[str, SeatrialError]:
-        """Do the block with all of its variants; return what failed, by variant.
+        """Run the block with all of its variants; return the errors of those that failed.
 
         Each variant has its own run folder, stack, sampler and load process. One that fails is torn down, and the
-        others go on without it. Images are built in the first block that no variant fails in. All runs are sealed
-        when this returns or raises; those that had not failed are sealed as interrupted where it raises.
+        others go on. Images count as built after a block without a failure. All runs are sealed when this returns
+        or raises; if it raises, those that had not failed are sealed as interrupted.
         """
         command_ns, names = time.monotonic_ns(), self.plan.blocks[turn.number - 1]
         progress = LockedProgress(Steps(self.progress, turn.text("all variants")))
@@ -43,7 +43,7 @@ class Slices(ExperimentDesign):
             if loaded := [stack for stack in stacks if stack.is_up]:
                 progress.say(barrier.slicing.text())
                 run_loads(loaded, barrier, progress)
-            take_down(stacks)
+            run_concurrently([stack.take_down for stack in stacks])
         except BaseException as error:
             interrupted = take_down_early(stacks, error)
             if isinstance(error, KeyboardInterrupt) and interrupted is not None:
@@ -59,27 +59,19 @@ class Slices(ExperimentDesign):
         return failed
 
     def _bring_up(self, stacks: Sequence[SliceStack], progress: Progress, command_ns: int) -> None:
-        images_built = all(stack.name in self.built for stack in stacks)
-        bring_up_all(
-            [
-                partial(
-                    stack.bring_up,
-                    self.experiment,
-                    Steps(progress, stack.name),
-                    command_ns=command_ns,
-                    images_built=images_built,
-                )
-                for stack in stacks
-            ],
-            at_once=images_built,
-        )
+        built = all(stack.name in self.built for stack in stacks)
+        steps = {stack.name: Steps(progress, stack.name) for stack in stacks}
+        work = [
+            partial(stack.bring_up, self.experiment, steps[stack.name], command_ns=command_ns, images_built=built)
+            for stack in stacks
+        ]
+        bring_up_all(work, at_once=built)
 
 
 def slicing_of_block(plan: ExperimentPlan, block: int, load: Load) -> Slicing:
-    """Return whose turn each slice of a block is: warm-up first, as many turns for each variant as cover it."""
+    """Return the slices of a block: as many turns of each variant as cover the warm-up, then those that count."""
     slice_s = plan.slice_s or 1.0
-    warm = math.ceil(load.warmup_s / slice_s)
-    names = plan.blocks[block - 1]
+    names, warm = plan.blocks[block - 1], math.ceil(load.warmup_s / slice_s)
     return Slicing(
         order=plans.slice_turns(names, warm + (plan.slices or 1), plan.seed * 1_000_003 + block),
         warm=warm * len(names),
@@ -90,9 +82,9 @@ def slicing_of_block(plan: ExperimentPlan, block: int, load: Load) -> Slicing:
 
 
 class SliceStack:
-    """One variant of a block of slices: its stack, which is up from `bring_up` to `take_down`, and its load.
+    """One variant of a block of slices: its stack, up from `bring_up` to `take_down`, and its load.
 
-    `load_failure` is how its load ended, if not well; `error` how its run did, once that is sealed.
+    `load_failure` is the error that ended its load, `error` that of its run, once sealed.
     """
 
     def __init__(self, trial: Trial, barrier: Barrier) -> None:
@@ -111,9 +103,9 @@ class SliceStack:
         return self._running is not None
 
     def bring_up(self, experiment: Path, progress: Progress, *, command_ns: int, images_built: bool) -> None:
-        """Bring the stack up, seed and sample it; what fails is torn down and sealed at once.
+        """Bring the stack up, seed and sample it; a failed one is torn down and sealed at once.
 
-        Raises only what would end the other runs, too.
+        Raises only errors that are no outcome of this variant.
         """
         trial = self._trial.bring_up(
             experiment,
@@ -131,10 +123,10 @@ class SliceStack:
                 raise
 
     def run_load(self) -> None:
-        """Drive the load in its turns, in a thread of its own; what fails is kept in `load_failure`.
+        """Drive the load in its turns, in a thread of its own; an error is kept in `load_failure`.
 
-        The others go on without it: it has no more turns, and its idle stack stays up until the block ends,
-        because taking it down would use the processors that are measured. What would end every run ends the block.
+        The others go on: this variant has no more turns, and its idle stack stays up until the block ends, because
+        its removal would use processors that are measured. An error that is no outcome ends the block.
         """
         if self._running is None:
             return
@@ -142,7 +134,7 @@ class SliceStack:
         try:
             self._running.drive_load(self.progress, run_load=in_turns, description=self._barrier.slicing.text())
         except CalledOff:
-            return  # the error that ended all is raised where they were called off
+            return  # the error that ended the block is raised where it was called off
         except BaseException as error:  # noqa: BLE001  (raised again in the main thread)
             self.load_failure = error
             if not is_outcome(error):
@@ -151,10 +143,10 @@ class SliceStack:
             self._barrier.leave(self.name)
 
     def take_down(self, ended_by: BaseException | None = None) -> None:
-        """Tear the stack down, if it is up, and seal its run.
+        """Tear the stack down, if it is up, and seal its run: with its load's failure, else with `ended_by`.
 
-        The run is sealed as failed by its own load, else as `ended_by` what ended the block, else as complete.
-        Raises what is neither `ended_by` nor a SeatrialError.
+        `ended_by` is the error that ended the block; without both the run is complete. Raises errors that are
+        neither `ended_by` nor a SeatrialError.
         """
         failure, self.load_failure, self._running = self.load_failure or ended_by, None, None
         try:
@@ -169,7 +161,7 @@ class SliceStack:
 
 
 def bring_up_all(work: Sequence[Callable[[], None]], *, at_once: bool) -> None:
-    """Bring all stacks up: at once, or one after the other, because they may build the same images."""
+    """Bring all stacks up: at once, or one after the other, because they may have to build the same images."""
     if at_once:
         run_concurrently(work)
         return
@@ -178,9 +170,9 @@ def bring_up_all(work: Sequence[Callable[[], None]], *, at_once: bool) -> None:
 
 
 def run_loads(stacks: Sequence[SliceStack], barrier: Barrier, progress: Progress) -> None:
-    """Drive all loads at once, each in a thread: they wait on their sockets, and the main thread for Ctrl-C.
+    """Drive all loads concurrently, each in a thread; the main thread shows progress and takes Ctrl-C.
 
-    Raises the failure of a load that would end every further run, too.
+    Raises a failure that is no outcome of its variant.
     """
     by_name = {stack.name: stack for stack in stacks}
     threads: list[threading.Thread] = []
@@ -207,15 +199,10 @@ def run_loads(stacks: Sequence[SliceStack], barrier: Barrier, progress: Progress
             raise stack.load_failure
 
 
-def take_down(stacks: Sequence[SliceStack]) -> None:
-    """Take all down at once, whatever happens to one of them; then raise the first error that a run can't have."""
-    run_concurrently([stack.take_down for stack in stacks])
-
-
 def take_down_early(stacks: Sequence[SliceStack], why: BaseException) -> Interrupted | None:
-    """Take down what is still up when the block has ended; return the Interrupted of one of the runs, if any."""
+    """Take down the stacks that are still up after the error `why`; return the Interrupted of a run, if any."""
 
-    def ended_by() -> BaseException:  # one for each stack: each is raised in a thread of its own
+    def ended_by() -> BaseException:  # a new one for each stack: each is raised in its own thread
         if isinstance(why, KeyboardInterrupt | Interrupted):
             return KeyboardInterrupt()
         return Interrupted("its block was ended before its end", seen=str(why))
@@ -225,7 +212,7 @@ def take_down_early(stacks: Sequence[SliceStack], why: BaseException) -> Interru
 
 
 def run_concurrently(work: Sequence[Callable[[], None]]) -> None:
-    """Do all of it at once, each in a thread, and raise the first error when all have ended, Ctrl-C or not."""
+    """Do all tasks concurrently, in threads; wait for all, even at Ctrl-C, then raise the first error."""
     errors: list[BaseException] = []
 
     def do(task: Callable[[], None]) -> None:
@@ -245,7 +232,7 @@ def run_concurrently(work: Sequence[Callable[[], None]]) -> None:
 
 
 class BufferedProgress(Progress):
-    """Keeps the newest line of one variant's load, to be shown while its turn lasts."""
+    """Keeps the newest line of one variant's load, which is shown in its turn."""
 
     def __init__(self) -> None:
         super().__init__(quiet=True)
@@ -257,7 +244,7 @@ class BufferedProgress(Progress):
 
 
 class LockedProgress(Progress):
-    """Hands on the lines of several threads one at a time: a terminal has one running line."""
+    """Passes on the lines of several threads one at a time: a terminal has one running line."""
 
     def __init__(self, whole: Progress) -> None:
         super().__init__(quiet=True)
@@ -270,6 +257,6 @@ class LockedProgress(Progress):
             self._whole.say(text)
 
     def live(self, text: str) -> None:
-        """Show what is going on now."""
+        """Show the running line."""
         with self._lock:
             self._whole.live(text)

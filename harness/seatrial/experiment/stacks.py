@@ -1,4 +1,4 @@
-"""`up` (a stack that stays) and `observe` (sampling without load)."""
+"""`seatrial up` (a stack that stays) and `seatrial observe` (sampling without load)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from seatrial.host import facts
 from seatrial.load import child
 from seatrial.model import EngineName, Phase, Span
 from seatrial.progress import Progress
-from seatrial.record import folder as folders
 from seatrial.record.documents import RunDocument
-from seatrial.record.folder import RunFolder
+from seatrial.record.folder import RunFolder, create_experiment, create_for_kept_stack, create_run
 from seatrial.sampler.session import observing
 from seatrial.stack import engine
 from seatrial.stack.cleanup import this_owner
@@ -31,7 +30,7 @@ _TICK_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptStack:
-    """A stack that was left up, and the command that drives it."""
+    """A stack that was left up, and a command that loads it with plain Locust."""
 
     project: str
     public_url: str
@@ -40,9 +39,9 @@ class KeptStack:
 
 
 def up(request: Request, kept_s: float, progress: Progress) -> KeptStack:
-    """Bring the stack up, seed it and leave it there until `down` or until `kept_s` have passed.
+    """Bring the stack up, seed it and leave it up until `down`, or until `kept_s` have passed.
 
-    Only containers can be left: a process of the embedded engine ends with its parent.
+    Only containers can stay: a process of the embedded engine ends with its parent.
     """
     request = variant_request(request, request.variant)
     choice = engine.choose(request.engine, attach=request.attach)
@@ -50,11 +49,11 @@ def up(request: Request, kept_s: float, progress: Progress) -> KeptStack:
         raise EngineUnavailable(
             "only the compose engine can leave a stack up",
             seen=f"{choice.engine}: {choice.reason}",
-            hint="seatrial doctor tells what Docker lacks here",
+            hint="seatrial doctor shows what Docker lacks here",
         )
     secrets = stack_secrets(request.scenario, choice.engine)
     run_id = new_run_id()
-    folder = folders.create_for_kept_stack(request.results, f"{request.scenario.name}-{run_id}")
+    folder = create_for_kept_stack(request.results, f"{request.scenario.name}-{run_id}")
     spec = replace(stack_spec(request, secrets, folder, run_id), kept=True, deadline_s=kept_s)
     with (
         orderly_interrupts(progress.say),
@@ -83,7 +82,7 @@ def _locust_line(request: Request, url: str, secrets: dict[str, str], catalogue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObserveRequest:
-    """Which stack is to be sampled, for how long, and where that is kept."""
+    """Which stack to sample, for how long, and the folder of the results."""
 
     project: str
     results: Path
@@ -92,16 +91,16 @@ class ObserveRequest:
 
 
 def observe(
-    asked: ObserveRequest, progress: Progress, *, sleep: Callable[[float], None] = time.sleep
+    request: ObserveRequest, progress: Progress, *, sleep: Callable[[float], None] = time.sleep
 ) -> RunFolder:
-    """Sample the stack without any load and return the sealed folder; Ctrl-C ends it early, and keeps the data."""
-    services = engine.attached_services(asked.project)
+    """Sample the stack without load and return the sealed folder; Ctrl-C ends it early and keeps the data."""
+    services = engine.attached_services(request.project)
     wall_ns = time.time_ns()
-    experiment = folders.create_experiment(asked.results, f"observe-{asked.project}", wall_ns)
-    folder = folders.create_run(experiment, "base", 1, wall_ns)
+    experiment = create_experiment(request.results, f"observe-{request.project}", wall_ns)
+    folder = create_run(experiment, "base", 1, wall_ns)
     page = RunDocument(
         status="running",
-        scenario_name=f"observe-{asked.project}",
+        scenario_name=f"observe-{request.project}",
         run_id=new_run_id(),
         services=service_names(services),
         engine=EngineName.ATTACH,
@@ -109,20 +108,20 @@ def observe(
         owner=str(this_owner()),
         clock={"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()},
         facts={"subject": {}, "environment": {"host": facts.host_facts()}},
-        timing={"command_ns": asked.command_ns},
+        timing={"command_ns": request.command_ns},
     )
     record = RunRecord(folder, page)
-    progress.say(f"watching {', '.join(service.name for service in services)} for {asked.duration_s:g} s")
+    progress.say(f"watching {', '.join(service.name for service in services)} for {request.duration_s:g} s")
     with (
         orderly_interrupts(progress.say),
         sealed(record),
         guarded(page.run_id) as guard,
         observing(
-            watches(services), folder.streams, folder.events, spawn=guard.spawn, project=asked.project
+            watches(services), folder.streams, folder.events, spawn=guard.spawn, project=request.project
         ) as observer,
     ):
         from_ns = time.monotonic_ns()
-        until_ns = from_ns + round(asked.duration_s * NS_PER_S)
+        until_ns = from_ns + round(request.duration_s * NS_PER_S)
         record.change(spans=(Span(phase=Phase.WINDOW, from_ns=from_ns, until_ns=until_ns),))
         try:
             while (left_ns := until_ns - time.monotonic_ns()) > 0:

@@ -1,7 +1,8 @@
-"""One trial, from an empty run folder to a sealed run: stack up, seed, load, tear down."""
+"""One trial, from an empty run folder to a sealed run: stack up, seed, load, tear down; and `seatrial run`."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -17,17 +18,14 @@ from seatrial.experiment.request import Request, new_run_id, stack_secrets, vari
 from seatrial.experiment.run_record import RunRecord, orderly_interrupts, sealed
 from seatrial.host import facts
 from seatrial.load import child
-from seatrial.load import driver as drivers
-from seatrial.load import pinning as pinnings
 from seatrial.load.child import LoadSettings
-from seatrial.load.driver import LoadObserver, LoadResult
-from seatrial.load.pinning import Pinning
+from seatrial.load.driver import LoadObserver, LoadResult, allowed_hosts, check_target, drive
+from seatrial.load.pinning import Pinning, cores_in_use, decide
 from seatrial.model import EngineName, ExperimentPlan, Load, NoteKind, Service, Spawn, Stack, StackSpec, Watch
 from seatrial.progress import Progress
 from seatrial.record import documents
-from seatrial.record import folder as folders
 from seatrial.record.documents import RunDocument
-from seatrial.record.folder import RunFolder
+from seatrial.record.folder import RunFolder, create_experiment, create_run
 from seatrial.sampler.live import live_readings
 from seatrial.sampler.session import Observer, observing
 from seatrial.scenario import plan
@@ -37,13 +35,13 @@ from seatrial.stack.engine import Choice
 from seatrial.stack.processes import ProcessGuard, guarded, on_cores
 
 CATALOGUE = "${catalogue}"
-"""In a load parameter: the path of what was seeded."""
+"""Stands in a load parameter for the path of the catalogue that seeding wrote."""
 _BUILD_S = 900.0
-"""For images that have yet to be built, on a slow mirror; a deadline of the labels, not a wait."""
+"""For building images on a slow mirror; part of the deadline in the labels of a stack, not a wait."""
 
 
 class RunLoad(Protocol):
-    """Drives a load through its phases, as `load.driving.drive` does."""
+    """Drives a load through its phases, as `load.driver.drive` does."""
 
     def __call__(self, settings: LoadSettings, observer: LoadObserver, *, spawn: Spawn) -> LoadResult:
         """Drive it to its end."""
@@ -52,9 +50,9 @@ class RunLoad(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """What is decided once for all runs of a command: where the services run, and which cores load and stack get.
+    """What is decided once for all runs of a command: the engine, and the cores of load and stack.
 
-    `expected` are the facts that each run must have; without it they may be any.
+    `expected` are the facts that each run must have, if any.
     """
 
     request: Request
@@ -65,33 +63,32 @@ class RunContext:
     @property
     def shared_cores(self) -> bool:
         """Whether the load and the stack may run on the same cores."""
-        generator, stack = (held or self.pinning.usable for held in (self.pinning.generator, self.pinning.stack))
-        return bool(pinnings.shared(generator, stack, self.request.scenario.load.processes))
+        planned = cores_in_use(self.pinning, {"cores": self.pinning.stack})
+        return bool(planned.shared(self.request.scenario.load.processes))
 
 
 def prepare_context(request: Request) -> RunContext:
     """Check variant and load, choose engine and cores; UsageError or EngineUnavailable before anything is made."""
-    scenario = request.scenario
+    scenario, load = request.scenario, request.scenario.load
     plan.variant_of(scenario, request.variant)
-    child.check_options(scenario.load, scenario.variants.values())
+    child.check_options(load, scenario.variants.values())
     return RunContext(
         request=request,
         choice=engine.choose(request.engine, attach=request.attach),
-        pinning=pinnings.decide_pinning(scenario.load),
+        pinning=decide(load.pinning, os.sched_getaffinity(0), load.processes),
     )
 
 
 def run(request: Request, progress: Progress) -> RunFolder:
     """Run the scenario once and return its sealed folder.
 
-    Whatever happens after the folder was made, the stack is torn down, the data up to that moment is sealed, and
-    only then the error is raised.
+    An error is raised once the stack is torn down and the data up to then is sealed.
     """
     context = prepare_context(request)
     trial = Trial.prepare(context, request.variant, block=1)
     scenario = trial.request.scenario
     with orderly_interrupts(progress.say):
-        experiment = folders.create_experiment(request.results, scenario.name, time.time_ns())
+        experiment = create_experiment(request.results, scenario.name, time.time_ns())
         experiment_plan = ExperimentPlan(
             command="run",
             scenario=scenario.name,
@@ -114,7 +111,7 @@ def run(request: Request, progress: Progress) -> RunFolder:
 class Trial:
     """One variant under one load, once; `block` counts from 1.
 
-    `request` is the context's, with the variant's own load; `resolved` is its scenario as JSON values.
+    `request` is the context's with the variant's own load; `resolved` is its scenario as JSON values.
     """
 
     context: RunContext
@@ -126,7 +123,7 @@ class Trial:
 
     @classmethod
     def prepare(cls, context: RunContext, variant: str, block: int) -> Trial:
-        """Compute what the trial needs; UsageError for a variant or secrets that are not there."""
+        """Resolve the trial of one variant; UsageError for a variant or secrets that are missing."""
         request = variant_request(context.request, variant)
         return cls(
             context=context,
@@ -144,12 +141,12 @@ class Trial:
         *,
         command_ns: int,
         images_built: bool = False,
-        run_load: RunLoad = drivers.drive,
+        run_load: RunLoad = drive,
         description: str = "",
     ) -> RunFolder:
         """Do the trial in a folder of its own and return that, sealed.
 
-        `command_ns` is when its work began; for `run_load` and `description` see `RunningTrial.drive_load`. The
+        `command_ns` is when its work began; `run_load` and `description` are as in `RunningTrial.drive_load`. The
         error of a trial that fails is raised once it is torn down and sealed; its folder stays.
         """
         with self.bring_up(experiment, progress, command_ns=command_ns, images_built=images_built) as running:
@@ -168,33 +165,26 @@ class Trial:
     ) -> Iterator[RunningTrial]:
         """Make the run folder, bring the stack up, seed and sample it; at the end tear it down and seal the run.
 
-        With `images_built` the images are taken as they are. The stack may stay `extra_s` longer than the load's
-        own times say.
+        With `images_built` no image is built. `extra_s` is added to the time that the stack may stay.
         """
         context, request = self.context, self.request
-        folder = folders.create_run(experiment, self.variant, self.block, time.time_ns())
-        record = RunRecord(
-            folder, initial_document(context, self.variant, self.block, self.resolved, command_ns=command_ns)
-        )
-        spec = stack_spec(request, self.secrets, folder, record.document.run_id)
+        folder = create_run(experiment, self.variant, self.block, time.time_ns())
+        page = initial_document(context, self.variant, self.block, self.resolved, command_ns=command_ns)
+        record = RunRecord(folder, page)
+        spec = stack_spec(request, self.secrets, folder, page.run_id)
         deadline_s = spec.deadline_s + extra_s
         spec = replace(spec, cores=context.pinning.stack, built=images_built, deadline_s=deadline_s)
         with sealed(record), guarded(spec.run_id) as guard:
             guard.log_to(folder.logs / "deadman.log")
             with engine.running(context.choice, spec, guard, progress.say) as stack:
                 _describe(record, context, stack)
-                progress.say(
-                    f"ready at {stack.url} ({stack.via})" if stack.url else "ready; there is no front door"
-                )
+                ready = f"ready at {stack.url} ({stack.via})" if stack.url else "ready; there is no front door"
+                progress.say(ready)
                 if context.expected is not None:
                     context.expected.check(record.document)
-                hosts = drivers.allowed_hosts(
-                    stack=stack.addresses,
-                    allowed=request.scenario.allow_hosts,
-                    confirmed=request.confirmed_hosts,
-                )
+                hosts = allowed_hosts(stack.addresses, request.scenario.allow_hosts, request.confirmed_hosts)
                 if stack.url:
-                    drivers.check_target(stack.url, hosts)
+                    check_target(stack.url, hosts)
                 catalogue = provide_catalogue(request, spec, stack, folder.catalogue, guard)
                 record.stamp("seeded_ns")
                 with observing(
@@ -204,22 +194,14 @@ class Trial:
                     spawn=guard.spawn,
                     project=stack.project,
                 ) as observer:
-                    yield RunningTrial(
-                        trial=self,
-                        record=record,
-                        stack=stack,
-                        guard=guard,
-                        observer=observer,
-                        hosts=hosts,
-                        catalogue=catalogue,
-                    )
+                    yield RunningTrial(self, record, stack, guard, observer, hosts, catalogue)
                 record.stamp("drained_ns")
             record.stamp("torn_down_ns")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class RunningTrial:
-    """A trial whose stack is up, seeded and sampled: its load can be driven."""
+    """A trial whose stack is up, seeded and sampled, ready for its load."""
 
     trial: Trial
     record: RunRecord
@@ -229,10 +211,10 @@ class RunningTrial:
     hosts: tuple[str, ...]
     catalogue: Path | None
 
-    def drive_load(self, progress: Progress, *, run_load: RunLoad = drivers.drive, description: str = "") -> None:
+    def drive_load(self, progress: Progress, *, run_load: RunLoad = drive, description: str = "") -> None:
         """Drive the load to its end by `run_load`; StoppedEarly if a rule of `stop_when` ended it.
 
-        `description` says in one line what is about to be done; without it that is what the scenario says.
+        `description` is the line shown before; by default it describes the scenario's load.
         """
         scenario, folder = self.trial.request.scenario, self.record.folder
         settings = LoadSettings(
@@ -260,7 +242,7 @@ class RunningTrial:
 def initial_document(
     context: RunContext, variant: str, block: int, resolved: Mapping[str, Any], *, command_ns: int
 ) -> RunDocument:
-    """Return run.json as it is before anything has started."""
+    """Return run.json as it stands before anything is started."""
     request, choice = context.request, context.choice
     environment = {"host": facts.host_facts(), "seed": request.seed, "load": resolved["load"]}
     return RunDocument(
@@ -280,7 +262,7 @@ def initial_document(
 
 
 def stack_spec(request: Request, secrets: Mapping[str, str], folder: RunFolder, run_id: str) -> StackSpec:
-    """Return what the engine needs to bring up the request's variant."""
+    """Return the specification by which the engine brings up the request's variant."""
     scenario = request.scenario
     if request.port and scenario.front_door is None:
         raise UsageError(
@@ -307,9 +289,9 @@ def stack_spec(request: Request, secrets: Mapping[str, str], folder: RunFolder, 
 
 
 def _describe(record: RunRecord, context: RunContext, stack: Stack) -> None:
-    """Write down what came up: services, images, engine, cores, and what distorts the figures."""
+    """Write services, images, engine, cores and distortions of the stack that came up into run.json."""
     subject, environment = record.document.facts["subject"], record.document.facts["environment"]
-    used = pinnings.cores_in_use(context.pinning, stack)
+    used = cores_in_use(context.pinning, stack.facts)
     engine_facts = {name: value for name, value in stack.facts.items() if name not in {"images", "cores"}}
     record.change(
         url_via=stack.via,
@@ -327,7 +309,7 @@ def _describe(record: RunRecord, context: RunContext, stack: Stack) -> None:
 
 
 def load_in_words(load: Load) -> str:
-    """Return what is about to be done, in one line."""
+    """Describe a load in one line."""
     who = f"{load.users} users"
     if load.rate is not None:
         spacing = "at random" if load.rate.poisson else "evenly spaced"
@@ -337,34 +319,34 @@ def load_in_words(load: Load) -> str:
     return f"{who}{where}; warm-up {until}; window {load.duration_s:g} s"
 
 
-def parameters(wanted: Mapping[str, str], catalogue: Path | None) -> dict[str, str]:
-    """Return the load parameters with the catalogue's path in place; without a catalogue they are left out."""
-    present = {name: value for name, value in wanted.items() if catalogue is not None or CATALOGUE not in value}
+def parameters(named: Mapping[str, str], catalogue: Path | None) -> dict[str, str]:
+    """Fill the catalogue's path into load parameters; without a catalogue those that need it are left out."""
+    present = {name: value for name, value in named.items() if catalogue is not None or CATALOGUE not in value}
     return {name: value.replace(CATALOGUE, str(catalogue)) for name, value in present.items()}
 
 
-def service_names(running: tuple[Service, ...]) -> tuple[str, ...]:
-    """Return the services' names, each once, however many containers it has."""
-    return tuple(dict.fromkeys(service.name for service in running))
+def service_names(services: tuple[Service, ...]) -> tuple[str, ...]:
+    """Return each service's name once, however many containers it has."""
+    return tuple(dict.fromkeys(service.name for service in services))
 
 
-def watches(running: tuple[Service, ...]) -> tuple[Watch, ...]:
+def watches(services: tuple[Service, ...]) -> tuple[Watch, ...]:
     """Return what the sampler reads from the start: every service, the host, and itself."""
-    services = tuple(
+    of_services = (
         Watch(service=service.name, kind="container", container=service.container)
         if service.container
         else Watch(service=service.name, kind="tree", pid=service.pid)
-        for service in running
+        for service in services
     )
-    return (*services, Watch(service="host", kind="host"), Watch(service="sampler", kind="sampler"))
+    return (*of_services, Watch(service="host", kind="host"), Watch(service="sampler", kind="sampler"))
 
 
 def provide_catalogue(
     request: Request, spec: StackSpec, stack: Stack, catalogue: Path, guard: ProcessGuard
 ) -> Path | None:
-    """Seed the stack, or take the catalogue that was given; None if there is nothing to seed with.
+    """Seed the stack, or copy the catalogue that was given; return its path, None if nothing is seeded.
 
-    A stack that is attached to is not ours to write to: it is seeded only by its owner.
+    An attached stack is never seeded: it belongs to its owner.
     """
     if request.catalogue is not None:
         try:
@@ -381,7 +363,7 @@ def provide_catalogue(
 
 
 def distortions(choice: Choice, stack: Stack) -> list[tuple[NoteKind, str]]:
-    """Return what makes this run's figures differ from those of a plain Linux host with overlay2."""
+    """Return a note for each thing that makes this run slower than a plain Linux host with overlay2."""
     distorting = []
     if stack.engine is EngineName.LOCAL:
         distorting.append((NoteKind.LOCAL_ENGINE, f"the services ran as processes of this host: {choice.reason}"))
@@ -389,8 +371,7 @@ def distortions(choice: Choice, stack: Stack) -> list[tuple[NoteKind, str]]:
         distorting.append(
             (NoteKind.PUBLISHED_PORT, "each request passed through Docker's userland proxy (about 51 µs)")
         )
-    driver = stack.facts.get("storage_driver", "")
-    if driver in {"fuse-overlayfs", "vfs"}:
+    if (driver := stack.facts.get("storage_driver", "")) in {"fuse-overlayfs", "vfs"}:
         text = f"storage driver {driver}: opening a file costs up to 60 µs more than on overlay2"
         distorting.append((NoteKind.SLOW_STORAGE_DRIVER, text))
     return distorting

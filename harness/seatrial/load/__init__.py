@@ -1,1 +1,1 @@
-"""The load generator as a child process: its command, its steering, its phases. Never imports locust."""
+"""The load generator as a child process: its command, control and phases. Never imports locust."""

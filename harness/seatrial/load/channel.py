@@ -1,4 +1,4 @@
-"""The harness's end of the control socket."""
+"""The control socket, the harness's end: accepts load processes, receives and sends messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seatrial.wire import control
 
 Message = Mapping[str, Any]
 GONE = "gone"
-"""The kind of a message that no worker sends: its connection was closed."""
+"""The kind of the message that `receive` yields for a closed connection."""
 
 
 class Channel:
@@ -28,7 +28,7 @@ class Channel:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._connections: dict[int, socket.socket] = {}
-        self._torn: dict[int, bytes] = {}
+        self._partial: dict[int, bytes] = {}
         self._next = 0
 
     @property
@@ -37,7 +37,7 @@ class Channel:
         return bool(self._connections)
 
     def send(self, kind: str, **fields: object) -> None:
-        """Send one message to every worker that is connected; `receive` yields those that are gone."""
+        """Send one message to every connected worker."""
         for connection in list(self._connections):
             self.send_to(connection, kind, **fields)
 
@@ -47,11 +47,11 @@ class Channel:
         if worker is not None:
             try:
                 worker.sendall(control.encode(kind, **fields))
-            except OSError:  # it is still read to its end: its last messages may wait there
+            except OSError:  # its last messages may still wait to be received
                 return
 
     def receive(self, within_s: float) -> Iterator[tuple[int, Message]]:
-        """Wait at most `within_s` for something to arrive, and yield each complete message with its connection.
+        """Wait at most `within_s` for data, and yield each complete message with its connection.
 
         A connection that was closed yields one message of the kind `gone`.
         """
@@ -62,7 +62,7 @@ class Channel:
                 yield from ((key.data, message) for message in self._received(key.data))
 
     def close(self) -> None:
-        """Close every connection; a worker takes that for the harness's end."""
+        """Close every connection; a worker takes that for the end of the harness."""
         for connection in list(self._connections):
             self._forget(connection)
         self._selector.close()
@@ -72,7 +72,7 @@ class Channel:
         worker, _ = self._listener.accept()
         connection, self._next = self._next, self._next + 1
         self._connections[connection] = worker
-        self._torn[connection] = b""
+        self._partial[connection] = b""
         self._selector.register(worker, selectors.EVENT_READ, connection)
 
     def _received(self, connection: int) -> Iterator[Message]:
@@ -84,7 +84,7 @@ class Channel:
             self._forget(connection)
             yield {"kind": GONE}
             return
-        *lines, self._torn[connection] = (self._torn[connection] + data).split(b"\n")
+        *lines, self._partial[connection] = (self._partial[connection] + data).split(b"\n")
         for line in lines:
             yield control.decode(line)
 
@@ -92,7 +92,7 @@ class Channel:
         worker = self._connections.pop(connection)
         self._selector.unregister(worker)
         worker.close()
-        del self._torn[connection]
+        del self._partial[connection]
 
 
 @contextmanager

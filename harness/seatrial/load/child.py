@@ -1,4 +1,4 @@
-"""The Locust child process: command line, environment, start, and the meaning of its exit."""
+"""The Locust child process: its command line, environment and start, and the error that its exit means."""
 
 from __future__ import annotations
 
@@ -27,32 +27,31 @@ RESERVED = tuple(
     rate arrivals rate-file record
     """.split()
 )
-"""Options that the harness sets itself, or that would make the child run by itself."""
+"""Options that the harness sets, or that would make the child run on its own."""
 
 
 def plugin() -> Path:
-    """Return the file that a Locust process loads after a locustfile, which records and controls its users.
+    """Return the file that Locust loads after the user's locustfile, to record and control its users.
 
-    It is named, not imported: it imports locust, which patches the whole process.
+    It must not be imported here: it imports locust, which patches the whole process.
     """
     return Path(__file__).resolve().parents[1] / "user" / "plugin.py"
 
 
 def argv(load: Load, target: str, parameters: Mapping[str, str], *, master_port: int = 0) -> list[str]:
-    """Return the child's command; `parameters` are the load's own, with what the run knows filled in.
+    """Return the child's command; `parameters` are those of the load, with the catalogue's path filled in.
 
-    `target` is empty for a stack without a front door: then the locustfile alone says where its users work.
-    `master_port` is where Locust's workers find their master; it has to be free, and is only used for several
-    processes.
+    `target` is empty for a stack without a front door, whose locustfile knows where its users work. `master_port`
+    is a free port at which the workers of several processes find their master.
     """
     # Locust's own default is port 5557 on all interfaces.
     place = ("--master-bind-host", "127.0.0.1", "--master-bind-port", str(master_port))
     several = ("--processes", str(load.processes), *place, "--master-port", str(master_port))
     return [
         *(sys.executable, "-m", "locust", "-f", locustfiles(load), "--headless", "--only-summary"),
-        # All users are started at once: they wait at the gate, so the ramp is not part of what is measured.
+        # All users start at once and wait at the gate, so that the ramp is not part of the measurement.
         *("--users", str(load.users), "--spawn-rate", str(load.users)),
-        # A failed request is data of the run; the harness judges it, not Locust's exit code.
+        # Failed requests are data, which the harness judges: they must not change the exit code.
         *("--exit-code-on-error", "0"),
         *(("--host", target) if target else ()),
         *(several if load.processes > 1 else ()),
@@ -62,7 +61,7 @@ def argv(load: Load, target: str, parameters: Mapping[str, str], *, master_port:
 
 
 def locustfiles(load: Load) -> str:
-    """Return the value of `-f`: the user's file and ours; UsageError for a path that Locust would cut in two."""
+    """Return the value of `-f`: the user's locustfile and the plugin; UsageError for a path with a comma."""
     if "," in str(load.locustfile):
         raise UsageError(
             "the path of the locustfile has a comma",
@@ -80,7 +79,7 @@ def free_port() -> int:
 
 
 def options(parameters: Mapping[str, str]) -> list[str]:
-    """Return parameters as options; `true` and `false` stand for a flag that is there or is not."""
+    """Return parameters as options; `true` is a flag, `false` its absence."""
     return [
         f"--{name}" if value == "true" else f"--{name}={value}"
         for name, value in parameters.items()
@@ -101,15 +100,15 @@ def environment(
 
 
 def check_options(load: Load, variants: Iterable[Variant] = ()) -> None:
-    """Raise UsageError for a locustfile that can't be named, or a parameter that the harness sets itself.
+    """Raise UsageError for a locustfile with a comma in its path, or a parameter that the harness sets itself.
 
-    The parameters are those of the load, and those that variants give it.
+    The parameters are those of the load and of the variants.
     """
     locustfiles(load)
     places = {"load.parameters": load.parameters}
     places |= {f"load.parameters of the variant {variant.name!r}": variant.parameters for variant in variants}
     for where, parameters in places.items():
-        # argparse takes an abbreviation for the option.
+        # argparse accepts abbreviations of options.
         refused = [name for name in parameters if any(option.startswith(name) for option in RESERVED)]
         if refused:
             raise UsageError(
@@ -128,9 +127,9 @@ _OPTIONS = "options stand under load.parameters, or in --set load.parameters.NAM
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSettings:
-    """What one load process is started with: its load, target and files.
+    """The load of one trial, its target, files and secrets.
 
-    `streams` takes its records, `log` its output; `hosts` are those that it may connect to besides loopback.
+    `streams` takes the records, `log` the output; the load may connect to `hosts` and loopback only.
     """
 
     load: Load
@@ -145,7 +144,7 @@ class LoadSettings:
 
 
 def start(settings: LoadSettings, control: Channel, log: IO[bytes], spawn: Spawn) -> Child:
-    """Start Locust with a plan; its output goes to the log."""
+    """Start Locust with a plan; its output goes to `log`."""
     plan = Plan(records=str(settings.streams), control=str(control.path), seed=settings.seed, hosts=settings.hosts)
     port = free_port() if settings.load.processes > 1 else 0
     process = spawn(
@@ -160,7 +159,7 @@ def start(settings: LoadSettings, control: Channel, log: IO[bytes], spawn: Spawn
 
 
 class Child:
-    """The process that was started: the only one, or Locust's master above several."""
+    """The started process: the only one, or Locust's master of several."""
 
     def __init__(self, settings: LoadSettings, process: subprocess.Popen[bytes]) -> None:
         self._settings = settings
@@ -183,7 +182,7 @@ class Child:
         return self.code
 
     def abandon(self, channel: Channel) -> None:
-        """Let it write what is in flight as `cut` before its process group is ended."""
+        """Let it write what is in flight as `cut`, before its process group is ended."""
         if not channel.connected:
             self.terminate()
             return
@@ -191,16 +190,16 @@ class Child:
         self.wait(ABANDON_WITHIN_S)
 
     def terminate(self) -> None:
-        """End it, for it has nothing to write; Locust's master ends its workers."""
+        """End it without a record of what is in flight; Locust's master ends its workers."""
         self._process.terminate()
         self.wait(ABANDON_WITHIN_S)
 
     def exit_error(self, code: int, *, ready: bool) -> Exception:
-        """Return what it means that it ended by itself."""
+        """Return the error for a child that ended by itself."""
         if code == ResultsUnwritable.exit_code:
-            return self.unwritable(self.last_output())
+            return self.unwritable_error(self.last_output())
         if code == UsageError.exit_code and not ready:
-            return self.refused(self.last_output())
+            return self.refused_error(self.last_output())
         return LoadFailed(
             f"the load generator ended by itself with exit code {code}",
             where=str(self._settings.load.locustfile),
@@ -208,14 +207,14 @@ class Child:
             hint=f"its log: {self._settings.log}",
         )
 
-    def refused(self, seen: str) -> UsageError:
-        """Return the error for a locustfile that refuses its options, or that says itself what is to be done."""
+    def refused_error(self, seen: str) -> UsageError:
+        """Return the error for a locustfile that refuses its options, with its own hint if it gives one."""
         where = str(self._settings.load.locustfile)
         if _HINTED.search(seen):
             return UsageError("the locustfile can't be driven", where=where, seen=seen)
         return UsageError("the locustfile refuses its options", where=where, seen=seen, hint=_OPTIONS)
 
-    def unwritable(self, seen: str) -> ResultsUnwritable:
+    def unwritable_error(self, seen: str) -> ResultsUnwritable:
         """Return the error for records that can't be written."""
         return ResultsUnwritable(
             "the load generator can't write its records",
@@ -224,19 +223,19 @@ class Child:
             hint="make room, or choose another folder: --results DIR",
         )
 
-    def not_ready(self, ready: int, within_s: float) -> LoadFailed:
-        """Return the error for a child of which only so many processes said that they are ready."""
-        wanted = self._settings.load.processes
-        count = f"{ready} of {wanted} load processes were\n" if wanted > 1 else ""
+    def not_ready_error(self, ready: int, within_s: float) -> LoadFailed:
+        """Return the error for a child of which only `ready` processes got ready."""
+        processes = self._settings.load.processes
+        count = f"{ready} of {processes} load processes were\n" if processes > 1 else ""
         return LoadFailed(
             f"the load generator was not ready within {within_s:.0f} s",
             where=str(self._settings.load.locustfile),
             seen=count + (self.last_output() or "no output"),
-            expected="that Locust starts the users; they are let in later",
+            expected="that Locust starts its users; they wait at the gate",
             hint="try the locustfile alone: locust -f FILE --host URL --headless -u 1",
         )
 
-    def stays(self, within_s: float) -> LoadFailed:
+    def still_running_error(self, within_s: float) -> LoadFailed:
         """Return the error for a child that does not end."""
         return LoadFailed(
             "the load generator did not end after it was asked to",
@@ -251,10 +250,10 @@ class Child:
         return masked("\n".join(text.strip().splitlines()[-_LAST_LINES:]))
 
     def mask_log(self) -> None:
-        """Take the secrets of URLs out of what was printed beside Locust's own log; call it at the end."""
+        """Mask the secrets of URLs in the log, once the child has ended."""
         path = self._settings.log
         part = path.with_name(f"{path.name}.part")
-        with suppress(OSError):  # of a full disk, which is told already
+        with suppress(OSError):  # of a full disk, which is reported elsewhere
             text = path.read_text(encoding="utf-8", errors="replace")
             if masked(text) != text:
                 part.write_text(masked(text), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The load driver: ready, warm-up, window, drain, with commands for rate and gate."""
+"""The load driver: steers a load process through ready, warm-up, window and drain, by its gate and rate."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from seatrial.wire.rates import Rate
 from seatrial.wire.redaction import may_load
 
 LEAD_NS = 200_000_000
-"""How far ahead a change is sent: a busy event loop may be a few tens of milliseconds late."""
+"""How far ahead a change is sent: a busy event loop may be some tens of milliseconds late."""
 
 
 class LoadCommands:
     """Sends gate, rate, shares and stop to the load processes.
 
-    All moments are CLOCK_MONOTONIC nanoseconds; a moment that is left out is `LEAD_NS` from now.
+    Moments are CLOCK_MONOTONIC nanoseconds; by default they are `LEAD_NS` from now.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class LoadCommands:
         self._stopped = False
 
     def gate(self, open_ns: int, until_ns: int | None = None) -> None:
-        """Let users begin flows from `open_ns` on and, where `until_ns` is given, none from then on."""
+        """Let users begin flows from `open_ns` on, and none from `until_ns` on, if given."""
         self._channel.send("gate", open_ns=open_ns, until_ns=until_ns)
 
     def set_rate(self, rate: Rate, from_ns: int | None = None, *, seed: int | None = None) -> None:
-        """Let arrivals follow `rate` from a moment on, which is also where its schedule begins.
+        """Let arrivals follow `rate` from a moment on, at which its schedule begins.
 
-        A `seed` of its own gives other random arrivals than those that were made before.
+        Another `seed` than that of the load gives other random arrivals.
         """
         begin_ns = self._clock() + LEAD_NS if from_ns is None else from_ns
         self._channel.send(
@@ -60,7 +60,7 @@ class LoadCommands:
         )
 
     def share_out(self, from_ns: int | None = None) -> None:
-        """Tell each worker which arrivals are its own, if that has changed since it was last told."""
+        """Send each worker its share of the arrivals, if that has changed."""
         shares = self._workers.shares()
         if shares == self._shares or self._stopped:
             return
@@ -71,18 +71,18 @@ class LoadCommands:
         self._shares = shares
 
     def stop(self, drain_s: float) -> None:
-        """Let no new flow begin; what runs may end within `drain_s`."""
+        """Let no new flow begin; running flows may end within `drain_s`."""
         self._stopped = True
         self._channel.send("stop", drain_s=drain_s)
 
 
 SPAN_S = 5
 STABLE_WITHIN = 0.05
-"""How far the later median may be from the earlier one; a bucket's own width is 1.6 % (`wire.buckets`)."""
+"""How far the later median may be from the earlier one; a bucket is 1.6 % wide (`wire.histogram`)."""
 
 
 def medians_agree(medians_ns: list[int | None]) -> bool:
-    """Return whether the last two medians are known, and differ by at most `WITHIN` of the earlier one."""
+    """Return whether the last two medians are known, and differ by at most `STABLE_WITHIN` of the earlier one."""
     if len(medians_ns) < 2:  # noqa: PLR2004  (two spans are compared)
         return False
     earlier, later = medians_ns[-2:]
@@ -91,16 +91,16 @@ def medians_agree(medians_ns: list[int | None]) -> bool:
 
 @dataclass(slots=True)
 class WarmupSpans:
-    """The medians of all successes, span by span of `SPAN_S` seconds from `begin_ns` on."""
+    """The median latency of the successes in each span of `SPAN_S` seconds from `begin_ns` on."""
 
     begin_ns: int
     medians_ns: list[int | None] = field(default_factory=list)
     _counts: Counter[int] = field(default_factory=Counter)
 
     def take(self, t_ns: int, latency: Mapping[int, int]) -> bool:
-        """Add the counts of the second that ended at `t_ns`; return whether latency is stable by now.
+        """Add the counts of the second that ended at `t_ns` to its span; return whether latency is stable.
 
-        A second belongs to the span in which it ended. A span without a success has no median.
+        A span without a success has no median.
         """
         before = len(self.medians_ns)
         while t_ns >= self.begin_ns + (len(self.medians_ns) + 1) * SPAN_S * NS_PER_S:
@@ -112,14 +112,14 @@ class WarmupSpans:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warmup:
-    """How a warm-up that waited for stable latency went: `after_s` is its length."""
+    """The result of a warm-up until latency is stable; it lasted `after_s`."""
 
     stable: bool
     after_s: float
     medians_ns: tuple[int | None, ...]
 
     def text(self) -> str:
-        """Return in words that it did not become stable."""
+        """Return the text of the note that it did not become stable."""
         known = [milliseconds(median) for median in self.medians_ns[-2:] if median is not None]
         return (
             f"after {self.after_s:g} s the median latency still changed by more than {STABLE_WITHIN:.0%} "
@@ -134,13 +134,13 @@ _TICK_S = 0.25
 
 
 class LoadObserver:
-    """Follows a load while it runs; by default nothing is done with what is reported, and nothing stops it."""
+    """Receives what a running load reports, and may stop it; by default it does neither."""
 
     def child_started(self, pid: int) -> None:
-        """Take the process id of Locust: the only process, or the master above several."""
+        """Take the process id of Locust: of the only process, or of the master of several."""
 
     def phases_known(self, spans: tuple[Span, ...]) -> None:
-        """Take the phases: as planned once the load begins, and as they were once it has ended."""
+        """Take the phases: planned ones as the load begins, the actual ones once it has ended."""
 
     def second(self, phase: Phase, second: LoadSecond) -> None:
         """Take the counts of one second."""
@@ -149,15 +149,15 @@ class LoadObserver:
         """Take a warning."""
 
     def enough(self) -> bool:
-        """Return whether warm-up and window are to end now; the load drains then."""
+        """Return whether the load is to drain now, whatever is left of warm-up and window."""
         return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadResult:
-    """How a load ended: its phases as they were, and how many exceptions the user model raised.
+    """The actual phases of a load, and how many exceptions its user model raised.
 
-    `warmup` is that of a load whose warm-up was to last until latency was stable.
+    `warmup` is set for a load that warms up until latency is stable.
     """
 
     spans: tuple[Span, ...]
@@ -172,16 +172,16 @@ def drive(
     spawn: Spawn,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> LoadResult:
-    """Drive the load through warm-up, window and drain; raises what `started` and the steps of `LoadDriver` do."""
+    """Drive the load through warm-up, window and drain; raises the errors of `started` and of `LoadDriver`."""
     with started(settings, observer, spawn) as (control, process):
         return LoadDriver(settings, observer, control, process, clock).run()
 
 
 @contextmanager
 def started(settings: LoadSettings, observer: LoadObserver, spawn: Spawn) -> Iterator[tuple[Channel, Child]]:
-    """Start the load process; give the harness's end of its control socket, and the process, which ends with it.
+    """Start the load process, which ends with the block; yield the harness's end of its control socket, and it.
 
-    Where the block raises, the process may first write what is in flight, unless its options were refused.
+    If the block raises, the process may first write what is in flight, unless it refused its options.
     """
     with channels.opened() as control, settings.log.open("wb") as log:
         process = child.start(settings, control, log, spawn)
@@ -199,10 +199,10 @@ def started(settings: LoadSettings, observer: LoadObserver, spawn: Spawn) -> Ite
 
 
 class LoadDriver:
-    """The steps of a load that was started: ready, let in, warm-up, window, drain; `run` takes them in this order.
+    """Drives a started load through ready, warm-up, window and drain.
 
-    Every step raises LoadFailed if the process ends before it was asked to, UsageError if it refuses its options,
-    ResultsUnwritable if it can't write its records. Of several processes some may get lost: that is noted, and the
+    Every step raises LoadFailed if the process ends too early, UsageError if it refuses its options,
+    ResultsUnwritable if it can't write its records. If one of several processes is lost, that is noted, and the
     others are driven to the end.
     """
 
@@ -224,7 +224,7 @@ class LoadDriver:
             process,
             processes=settings.load.processes,
             second=self.take_second,
-            noted=observer.note,
+            note=observer.note,
             clock=clock,
         )
         self.commands = LoadCommands(control, self.messages.workers, settings.seed, clock=clock)
@@ -236,20 +236,20 @@ class LoadDriver:
         """Warm up, measure, drain."""
         self.await_ready()
         load = self.load
-        opened_ns = self._let_in()
-        warmed = self._warm_up(opened_ns) if load.stable else None
-        window_ns = opened_ns + round((warmed.after_s if warmed else load.warmup_s) * NS_PER_S)
+        opened_ns = self._open_gate()
+        warmup = self._warm_up(opened_ns) if load.stable else None
+        window_ns = opened_ns + round((warmup.after_s if warmup else load.warmup_s) * NS_PER_S)
         drain_ns = window_ns + round(load.duration_s * NS_PER_S)
         planned = spans_from(opened_ns, window_ns, drain_ns, drain_ns + round(load.drain_s * NS_PER_S))
         self.observer.phases_known(planned)
         if load.rate is not None:
             self.commands.set_rate(load.rate, window_ns)
-        window_ns = self._pass(Phase.WARMUP, window_ns)
-        drain_ns = max(window_ns, self._pass(Phase.WINDOW, drain_ns))
+        window_ns = self._run_phase(Phase.WARMUP, window_ns)
+        drain_ns = max(window_ns, self._run_phase(Phase.WINDOW, drain_ns))
         self.drain()
         spans = spans_from(opened_ns, window_ns, drain_ns, self.clock())
         self.observer.phases_known(spans)
-        return LoadResult(spans=spans, errors=self.messages.workers.errors, warmup=warmed)
+        return LoadResult(spans=spans, errors=self.messages.workers.errors, warmup=warmup)
 
     def take_second(self, second: LoadSecond) -> None:
         """Take the counts of one second of all processes."""
@@ -258,29 +258,31 @@ class LoadDriver:
             self._stable = self._warmup.take(second.t_ns, second.latency) or self._stable
 
     def await_ready(self) -> None:
-        """Wait until every process says that its users may be let in; LoadFailed if they never do."""
-        deadline_ns = self.clock() + round(READY_WITHIN_S * NS_PER_S)
+        """Wait until every process is ready to start its users; LoadFailed if that takes too long."""
+        ready, deadline_ns = 0, self.clock() + round(READY_WITHIN_S * NS_PER_S)
         while self.clock() < deadline_ns:
             self.messages.check_child()
             self.messages.receive(_TICK_S)
-            if self.messages.ready:
+            ready = self.messages.workers.ready
+            if ready >= self.load.processes:
                 return
-        raise self._process.not_ready(self.messages.workers.ready, READY_WITHIN_S)
+        raise self._process.not_ready_error(ready, READY_WITHIN_S)
 
-    def _let_in(self) -> int:
-        """Tell the workers their parts, then open the gate; return the moment at which it opens."""
-        rate, opened_ns = self.load.rate, self.clock() + _GATE_LEAD_NS
+    def _open_gate(self) -> int:
+        """Send the shares, then open the gate; return the moment at which it opens."""
+        opened_ns = self.clock() + _GATE_LEAD_NS
         self.begin(opened_ns)
-        if rate is not None:
-            self.commands.set_rate(Rate.steady(rate.first_per_s, poisson=rate.poisson), opened_ns)
+        self.set_first_rate(opened_ns)
         self.commands.gate(opened_ns)
         return opened_ns
 
-    def begin(self, opened_ns: int) -> None:
-        """Tell the workers their parts of a load that begins then.
+    def set_first_rate(self, from_ns: int) -> None:
+        """Let the arrivals of an open load come at its first rate."""
+        if (rate := self.load.rate) is not None:
+            self.commands.set_rate(Rate.steady(rate.first_per_s, poisson=rate.poisson), from_ns)
 
-        UsageError if a rate is asked for, and the users are not ours: they would not follow it.
-        """
+    def begin(self, opened_ns: int) -> None:
+        """Send the shares of a load that begins then; UsageError for a rate that its users can't follow."""
         if self.messages.workers.from_events:
             if self.load.rate is not None:
                 raise UsageError(
@@ -294,7 +296,7 @@ class LoadDriver:
         self.commands.share_out(opened_ns)
 
     def _warm_up(self, opened_ns: int) -> Warmup:
-        """Wait until latency is stable, at most as long as the load says; the window begins soon after."""
+        """Wait until latency is stable, at most for the warm-up of the load; the window begins `LEAD_NS` later."""
         limit_ns = opened_ns + round(self.load.warmup_s * NS_PER_S)
         drain_ns = limit_ns + round(self.load.duration_s * NS_PER_S)
         self.observer.phases_known(spans_from(opened_ns, limit_ns, drain_ns, drain_ns))
@@ -303,13 +305,17 @@ class LoadDriver:
             self.step(limit_ns - LEAD_NS)
         self._warmup = None
         after_s = (min(self.clock() + LEAD_NS, limit_ns) - opened_ns) / NS_PER_S
-        warmed = Warmup(stable=self._stable, after_s=after_s, medians_ns=tuple(spans.medians_ns))
-        if not warmed.stable:
-            self.observer.note(NoteKind.WARMUP_UNSTABLE, warmed.text())
-        return warmed
+        return self.warmup_result(spans, after_s, stable=self._stable)
 
-    def _pass(self, phase: Phase, until_ns: int) -> int:
-        """Go through a phase; return its end, which is now where it is enough before that."""
+    def warmup_result(self, spans: WarmupSpans, after_s: float, *, stable: bool) -> Warmup:
+        """Return how a warm-up until latency is stable went; note that it did not become stable."""
+        warmup = Warmup(stable=stable, after_s=after_s, medians_ns=tuple(spans.medians_ns))
+        if not stable:
+            self.observer.note(NoteKind.WARMUP_UNSTABLE, warmup.text())
+        return warmup
+
+    def _run_phase(self, phase: Phase, until_ns: int) -> int:
+        """Run a phase; return its end, which is now if the observer has had enough."""
         self.phase = phase
         while self.clock() < until_ns:
             if self.observer.enough():
@@ -318,49 +324,40 @@ class LoadDriver:
         return until_ns
 
     def step(self, until_ns: int) -> None:
-        """Listen for a moment; a worker that came, went or has other users changes the shares of all."""
+        """Receive messages for a moment, and adapt the shares if workers or their users have changed."""
         self.messages.check_child()
         self.messages.receive(min((until_ns - self.clock()) / NS_PER_S, _TICK_S))
         self.commands.share_out()
 
     def drain(self) -> None:
-        """Let no new flow begin, and wait for the end of the process.
+        """Let no new flow begin, and wait until the process has ended.
 
-        Its users may take `drain_s`, it itself a few seconds more. LoadFailed if it stays, or records may be lost.
+        Flows may take `drain_s`, the process a few seconds more; LoadFailed if it stays, or records may be lost.
         """
         self.phase = Phase.DRAIN
         self.commands.stop(self.load.drain_s)
         deadline_ns = self.clock() + round((self.load.drain_s + LEAVE_WITHIN_S) * NS_PER_S)
-        while self._stays():
+        workers = self.messages.workers
+        while workers.busy if self.messages.master_lost else self._process.code is None:
             self.messages.receive(_TICK_S)
-            if self._recorded_without_lost():
+            if workers.lost and workers.drained and not workers.connected:
                 self._process.terminate()  # Locust's master would wait for the lost worker
                 break
             if self.clock() >= deadline_ns:
-                raise self._process.stays(self.load.drain_s + LEAVE_WITHIN_S)
+                raise self._process.still_running_error(self.load.drain_s + LEAVE_WITHIN_S)
         self.messages.receive_rest()
-        workers, code = self.messages.workers, self._process.code
+        code = self._process.code
         if not workers.drained or (code and not workers.lost and not self.messages.master_lost):
             raise LoadFailed(
                 f"the load generator ended in the drain with exit code {code}",
                 where=str(self.load.locustfile),
                 seen=self._process.last_output() or "no output",
-                expected="that it says that nothing is in flight, and exit code 0: records may be lost",
+                expected="its report that nothing is in flight, and exit code 0: records may be lost",
             )
-
-    def _stays(self) -> bool:
-        if self.messages.master_lost:
-            return self.messages.workers.busy
-        return self._process.code is None
-
-    def _recorded_without_lost(self) -> bool:
-        """Return whether all that are left of the workers have said that nothing is in flight, and have ended."""
-        workers = self.messages.workers
-        return workers.lost and bool(workers.drained) and not workers.connected
 
 
 def spans_from(opened_ns: int, window_ns: int, drain_ns: int, end_ns: int) -> tuple[Span, ...]:
-    """Return the phases of a run, each beginning where the one before ends."""
+    """Return the phases of a run, without gaps."""
     return (
         Span(phase=Phase.WARMUP, from_ns=opened_ns, until_ns=window_ns),
         Span(phase=Phase.WINDOW, from_ns=window_ns, until_ns=drain_ns),
@@ -368,11 +365,11 @@ def spans_from(opened_ns: int, window_ns: int, drain_ns: int, end_ns: int) -> tu
     )
 
 
-def allowed_hosts(*, stack: Iterable[str], allowed: Iterable[str], confirmed: Iterable[str]) -> tuple[str, ...]:
-    """Return the hosts that load may go to besides loopback: the stack's own, and those allowed and confirmed.
+def allowed_hosts(stack: Iterable[str], allowed: Iterable[str], confirmed: Iterable[str]) -> tuple[str, ...]:
+    """Return the hosts that load may go to besides loopback: the stack's, and those both allowed and confirmed.
 
-    `allowed` comes from the scenario's `allow_hosts`, `confirmed` from `--yes-load`: a copied scenario alone must
-    not be able to send load to a production host.
+    `allowed` is the scenario's `allow_hosts`, `confirmed` is from `--yes-load`: a copied scenario alone must not
+    be able to send load to a production host.
     """
     return (*stack, *sorted(set(allowed) & set(confirmed)))
 

@@ -1,22 +1,21 @@
-"""Processor cores for the load and for the stack."""
+"""CPU pinning: which processor cores the load and the stack run on."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from seatrial.errors import UsageError
-from seatrial.model import Load, Stack
 
 _LEAST_FOR_STACK = 2
-"""With `auto` the stack is left at least two cores: on one, its services would queue behind each other."""
+"""With `auto` the stack keeps at least two cores: on one its services would queue behind each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pinning:
-    """The cores that may be used, and those that load and stack are pinned to (empty: to none)."""
+    """The cores that may be used, and those that load and stack are pinned to; empty if they are not pinned."""
 
     usable: tuple[int, ...]
     generator: tuple[int, ...] = ()
@@ -24,9 +23,9 @@ class Pinning:
 
 
 def siblings_of(core: int) -> frozenset[int]:
-    """Return the numbers that share a physical core with this one, itself among them: what Linux calls siblings.
+    """Return the thread siblings of a core, itself among them: the numbers that share its physical core.
 
-    Only itself where the kernel does not say (https://docs.kernel.org/admin-guide/cputopology.html).
+    Only itself if the kernel does not report them (https://docs.kernel.org/admin-guide/cputopology.html).
     """
     try:
         text = Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list").read_text()
@@ -38,32 +37,31 @@ def siblings_of(core: int) -> frozenset[int]:
 Siblings = Callable[[int], frozenset[int]]
 
 
-def decide(wanted: str, cores: Collection[int], processes: int, siblings: Siblings = siblings_of) -> Pinning:
+def decide(mode: str, cores: Collection[int], processes: int, siblings: Siblings = siblings_of) -> Pinning:
     """Give the last `processes` of the `cores` that may be used to the load, the others to the stack.
 
-    Where a physical core has two numbers, the load gets both: threads of one core take each other's time. `auto`
-    does so if two are left for the stack, `on` if one is; UsageError if there is none then. Else, and with `off`,
-    both may run on all.
+    The load gets whole physical cores: threads of one core take each other's time. `auto` pins if two cores are
+    left for the stack, `on` if one is, and raises UsageError if none is. Otherwise, and with `off`, both may run
+    on all cores.
     """
     usable = tuple(sorted(cores))
     generator = _last_whole(usable, processes, siblings)
     stack = tuple(core for core in usable if core not in generator)
-    left = len(stack)
-    if wanted == "on" and left < 1:
+    if mode == "on" and not stack:
         raise UsageError(
-            "there are not enough cores to hold load and stack apart",
+            "there are not enough cores to keep load and stack apart",
             where="load.pinning",
-            seen=f"{_counted(len(usable), 'core')}, {processes} of them wanted for the load",
+            seen=f"{_counted(len(usable), 'core')}, {processes} of them for the load",
             expected=f"at least {processes + 1}, of which the stack's share no physical core with the load's",
             hint="pinning: auto, or fewer processes",
         )
-    if wanted == "on" or (wanted == "auto" and left >= _LEAST_FOR_STACK):
+    if mode == "on" or (mode == "auto" and len(stack) >= _LEAST_FOR_STACK):
         return Pinning(usable=usable, generator=generator, stack=stack)
     return Pinning(usable=usable)
 
 
 def _last_whole(usable: Sequence[int], count: int, siblings: Siblings) -> tuple[int, ...]:
-    """Return at least `count` of the cores, from the last one on, none without its siblings."""
+    """Return at least `count` of the cores, the last ones, each with its siblings."""
     taken: set[int] = set()
     for core in reversed(usable):
         if len(taken) < count:
@@ -76,15 +74,6 @@ def _span(part: str) -> range:
     return range(int(first), int(last or first) + 1)
 
 
-def shared(generator: Collection[int], stack: Collection[int], processes: int) -> str:
-    """Return in words which cores load and stack have in common; empty if none."""
-    common = set(generator) & set(stack)
-    if not common:
-        return ""
-    carry = "carries" if len(common) == 1 else "carry"
-    return f"{_counted(len(common), 'core')} {carry} {_counted(processes, 'load process')} and the stack"
-
-
 def _counted(count: int, what: str) -> str:
     plural = "es" if what.endswith("s") else "s"
     return f"{count} {what}{'' if count == 1 else plural}"
@@ -92,7 +81,7 @@ def _counted(count: int, what: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoresInUse:
-    """Where load and stack ran; `stack` is None if that is not known: its daemon is on another host."""
+    """The cores that load and stack ran on; `stack` is None if unknown, with a Docker daemon on another host."""
 
     generator: tuple[int, ...]
     stack: tuple[int, ...] | None
@@ -102,24 +91,18 @@ class CoresInUse:
         return {"generator": list(self.generator), "stack": None if self.stack is None else list(self.stack)}
 
     def shared(self, processes: int) -> str:
-        """Return in words which cores both have; empty if none, or none that is known."""
-        return shared(self.generator, self.stack or (), processes)
+        """Return in words how many cores are known to be used by both; empty if none."""
+        common = set(self.generator) & set(self.stack or ())
+        if not common:
+            return ""
+        carry = "carries" if len(common) == 1 else "carry"
+        return f"{_counted(len(common), 'core')} {carry} {_counted(processes, 'load process')} and the stack"
 
 
-def decide_pinning(
-    load: Load,
-    *,
-    affinity: Callable[[int], Collection[int]] = os.sched_getaffinity,
-    siblings: Siblings = siblings_of,
-) -> Pinning:
-    """Decide for the cores that this process may use; UsageError if the load asks for more than there are."""
-    return decide(load.pinning, affinity(0), load.processes, siblings)
-
-
-def cores_in_use(plan: Pinning, stack: Stack) -> CoresInUse:
-    """Return what became of the plan; `cores` of the stack's facts are those that its engine could hold it to."""
-    held = stack.facts.get("cores", ())
+def cores_in_use(plan: Pinning, stack_facts: Mapping[str, Any]) -> CoresInUse:
+    """Return the cores after a stack came up; `cores` of its facts are those that its engine pinned it to."""
+    cores = stack_facts.get("cores", ())
     return CoresInUse(
         generator=plan.generator or plan.usable,
-        stack=None if held is None else tuple(held) or plan.usable,
+        stack=None if cores is None else tuple(cores) or plan.usable,
     )

@@ -1,8 +1,8 @@
-"""The turns of several loads, for the design `slices`.
+"""The turns of several loads, for the design `slices`: their order, the start barrier, and a driver for each.
 
-A turn ends GAP_NS before the next one begins. That is longer than a load process takes to start what its gate let
-in, so that no flow of one variant begins in the turn of another. What runs then may end: the first part of the
-next turn, in which the stack settles, is not judged.
+A turn ends GAP_NS before the next one begins: longer than a load process takes to start the flows that its gate
+let in, so that no flow of one variant begins in the turn of another. Flows that run then may end in the next turn,
+whose first part, in which the stack settles, is not judged.
 """
 
 from __future__ import annotations
@@ -15,19 +15,18 @@ from dataclasses import dataclass, replace
 from seatrial.load.channel import Channel
 from seatrial.load.child import Child, LoadSettings
 from seatrial.load.driver import LoadDriver, LoadObserver, LoadResult, Warmup, WarmupSpans, started
-from seatrial.model import LoadSecond, NoteKind, Phase, Span, Spawn
+from seatrial.model import LoadSecond, Phase, Span, Spawn
 from seatrial.units import NS_PER_S
-from seatrial.wire.rates import Rate
 
 GAP_NS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slicing:
-    """Whose turn each slice is, the first `warm` of them in the warm-up.
+    """The variant of each slice, in order; the first `warm` slices are the warm-up.
 
-    A slice lasts `slice_s`, of which the first `settle_s` are not judged. With `stable` the warm-up ends sooner,
-    once the latency of every variant is stable.
+    A slice lasts `slice_s`, of which the first `settle_s` are not judged. With `stable` the warm-up ends once the
+    latency of every variant is stable.
     """
 
     order: tuple[str, ...]
@@ -42,27 +41,27 @@ class Slicing:
         return len(self.order) * self.slice_s
 
     def text(self) -> str:
-        """Return in one line what is about to be done."""
+        """Describe the slices in one line."""
         variants = len(set(self.order))
-        each, warm = len(self.order) // variants, self.warm // variants
+        turns, warm = len(self.order) // variants, self.warm // variants
         most = "at most " if self.stable else ""
         return (
-            f"{variants} variants by turns of {self.slice_s:g} s, each {each - warm} times after {most}{warm} "
+            f"{variants} variants by turns of {self.slice_s:g} s, each {turns - warm} times after {most}{warm} "
             f"for the warm-up; {most}{self.duration_s:.0f} s in all"
         )
 
-    def without(self, name: str, kept: int) -> Slicing:
-        """Return the slices without those of one variant, and without their time; the first `kept` stay."""
-        order = self.order[:kept] + tuple(turn for turn in self.order[kept:] if turn != name)
-        return replace(self, order=order, warm=self.warm - self.order[kept : self.warm].count(name))
+    def without(self, name: str, fixed: int) -> Slicing:
+        """Return the slices without those of one variant, except the first `fixed`."""
+        order = self.order[:fixed] + tuple(turn for turn in self.order[fixed:] if turn != name)
+        return replace(self, order=order, warm=self.warm - self.order[fixed : self.warm].count(name))
 
-    def without_warmup(self, kept: int) -> Slicing:
-        """Return the slices without what is left of the warm-up; the first `kept` stay."""
-        warm = min(max(kept, 0), self.warm)
+    def without_warmup(self, fixed: int) -> Slicing:
+        """Return the slices without the rest of the warm-up, except the first `fixed`."""
+        warm = min(max(fixed, 0), self.warm)
         return replace(self, order=self.order[:warm] + self.order[self.warm :], warm=warm)
 
     def turns(self, name: str, start_ns: int) -> SliceTurns:
-        """Return one variant's turns, if the first slice begins at `start_ns`."""
+        """Return the turns of one variant, with the first slice at `start_ns`."""
         slice_ns = round(self.slice_s * NS_PER_S)
         windows = tuple(
             (start_ns + number * slice_ns, start_ns + (number + 1) * slice_ns - GAP_NS)
@@ -80,7 +79,7 @@ class Slicing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SliceTurns:
-    """When one variant's gate is open, (from, until), the first `warm` times for its warm-up.
+    """The times, (from, until), at which one variant's gate is open; the first `warm` are its warm-up.
 
     `start_ns` and `end_ns` are those of the whole block.
     """
@@ -92,10 +91,10 @@ class SliceTurns:
     end_ns: int
 
     def spans(self) -> tuple[Span, ...]:
-        """Return the phases from start to end, each beginning where the one before ends; the drain comes after.
+        """Return the phases of the block without gaps, up to its drain.
 
-        A turn settles and is then judged; until the next own one the stack idles. All up to the first turn that is
-        judged is warm-up.
+        Up to the first judged turn it is warm-up. A turn settles and is then judged; until the next one the stack
+        idles.
         """
         edges = [(Phase.WARMUP, self.start_ns)]
         for from_ns, until_ns in self.windows[self.warm :]:
@@ -109,12 +108,12 @@ class SliceTurns:
         )
 
     def warmed_ns(self, moment_ns: int) -> int:
-        """Return how long this variant has been loaded in its warm-up by then."""
+        """Return how long this variant has been loaded in its warm-up by a moment."""
         own = self.windows[: self.warm]
         return sum(min(max(moment_ns - from_ns, 0), until_ns + GAP_NS - from_ns) for from_ns, until_ns in own)
 
     def phase(self, from_ns: int, until_ns: int) -> Phase:
-        """Return the phase of a second of the load: that of the turn in it, if there is any."""
+        """Return the phase of a second of the load: that of the turn it overlaps, if any."""
         for number, (opens_ns, shuts_ns) in enumerate(self.windows):
             if opens_ns < until_ns and from_ns < shuts_ns:
                 return Phase.WARMUP if number < self.warm else Phase.WINDOW
@@ -122,22 +121,22 @@ class SliceTurns:
 
 
 def with_drain(spans: tuple[Span, ...], drain_ns: int, end_ns: int) -> tuple[Span, ...]:
-    """Return the phases of a block whose drain began at one moment and ended at another."""
+    """Cut the phases of a block at its drain, and add that."""
     kept = [replace(span, until_ns=min(span.until_ns, drain_ns)) for span in spans if span.from_ns < drain_ns]
     return (*kept, Span(phase=Phase.DRAIN, from_ns=drain_ns, until_ns=max(end_ns, drain_ns)))
 
 
 AHEAD_NS = 2 * NS_PER_S
-"""How long before its beginning a turn is sent to the load: a harness that is held up must not shorten it."""
+"""How long before it begins a turn is sent to the load: a harness that is held up must not shorten it."""
 _START_LEAD_NS = 500_000_000
-"""Each load looks every 50 ms whether a moment is set, and then sends it to its processes."""
+"""Each load sees within `_LISTEN_NS` that the start is set, and then sends it to its processes."""
 
 
 class Barrier:
-    """Sets one moment for all loads once all are ready, and keeps the order of the slices.
+    """Sets one start for all loads once all are ready, and holds the order of the slices; thread-safe.
 
-    A variant that leaves is not waited for, and has no more turns. A turn that was sent is not changed: slices
-    that begin within AHEAD_NS stay where they are. May be used from several threads.
+    A variant that leaves is not waited for, and has no more turns. Slices that begin within AHEAD_NS may have been
+    sent, and are not changed.
     """
 
     def __init__(
@@ -154,13 +153,13 @@ class Barrier:
         self._lock = threading.Lock()
 
     def arrive(self, name: str) -> None:
-        """Count a variant's load as ready; once all are, the start is set."""
+        """Count a variant's load as ready; once all are, set the start."""
         with self._lock:
             self._ready.add(name)
             self._advance()
 
     def leave(self, name: str) -> None:
-        """Take a variant out, and its turns."""
+        """Remove a variant and its turns."""
         with self._lock:
             self._awaited.discard(name)
             self._ready.discard(name)
@@ -168,23 +167,23 @@ class Barrier:
             self._advance()
 
     def report_stable(self, name: str) -> None:
-        """Count a variant's latency as stable; once all are, the warm-up ends."""
+        """Count a variant's latency as stable; once all are, end the warm-up."""
         with self._lock:
             self._stable.add(name)
             self._advance()
 
     def call_off(self) -> None:
-        """End the block for all loads, as soon as they look."""
+        """End the block for all loads."""
         self.called_off = True
 
     def turns(self, name: str) -> SliceTurns:
-        """Return one variant's turns, as far as is known now; ValueError before the start is set."""
+        """Return one variant's turns as they are now; ValueError before the start is set."""
         if self.start_ns is None:
             raise ValueError("there are no turns before all are ready")
         return self.slicing.turns(name, self.start_ns)
 
     def due(self, name: str) -> tuple[tuple[int, int], ...]:
-        """Return those of a variant's turns, (from, until), that are to be sent now, each once."""
+        """Return the turns of a variant, (from, until), that are to be sent now; each is returned once."""
         with self._lock:
             limit_ns = self._clock() + AHEAD_NS
             sent = self._sent.get(name, 0)
@@ -193,7 +192,7 @@ class Barrier:
             return due
 
     def now(self) -> tuple[int, str]:
-        """Return the number (from 1) of the slice that is on now, and its variant; 0 and "" if there is none."""
+        """Return the number (from 1) and variant of the current slice; 0 and "" if there is none."""
         if self.start_ns is None:
             return 0, ""
         number, order = self._number(self._clock(), self.start_ns), self.slicing.order
@@ -203,7 +202,7 @@ class Barrier:
         return (moment_ns - start_ns) // round(self.slicing.slice_s * NS_PER_S)
 
     def _fixed(self) -> int:
-        """Return how many slices can't be changed any more: all that may have been sent."""
+        """Return how many slices may have been sent, and so can't be changed."""
         if self.start_ns is None:
             return 0
         return max(self._number(self._clock() + AHEAD_NS, self.start_ns) + 1, 0)
@@ -220,7 +219,7 @@ _LISTEN_NS = 50_000_000
 
 
 class CalledOff(Exception):
-    """The block was ended from outside."""
+    """The block was ended by another load, or by Ctrl-C."""
 
 
 def drive_in_turns(
@@ -232,16 +231,16 @@ def drive_in_turns(
     barrier: Barrier,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> LoadResult:
-    """Drive the load of one variant through its turns; raises what `driving.drive` does, and CalledOff."""
+    """Drive the load of one variant through its turns; raises what `driver.drive` does, and CalledOff."""
     with started(settings, observer, spawn) as (control, process):
         return SliceDriver(settings, observer, control, process, clock, name=name, barrier=barrier).run()
 
 
 class SliceDriver(LoadDriver):
-    """The load of one variant of the block; `turns` are there once all loads are ready.
+    """Drives the load of one variant of a block; `turns` is None until all loads are ready.
 
-    An open load keeps its first rate throughout; what would arrive between two turns does not exist. A warm-up
-    that lasts until latency is stable looks at the variant's own turns, and ends for all at once.
+    An open load keeps its first rate, without the arrivals between two turns. A warm-up until latency is stable
+    watches the variant's own turns, and ends for all variants together.
     """
 
     def __init__(
@@ -263,29 +262,28 @@ class SliceDriver(LoadDriver):
         self._spans = WarmupSpans(0)
 
     def run(self) -> LoadResult:
-        """Wait for the others, take the turns, drain."""
+        """Wait for the other loads, take the turns, drain."""
         self.await_ready()
         start_ns = self._await_start()
         self.begin(start_ns)
-        self.follow()
-        if (rate := self.load.rate) is not None:
-            self.commands.set_rate(Rate.steady(rate.first_per_s, poisson=rate.poisson), start_ns)
+        self.update_turns()
+        self.set_first_rate(start_ns)
         drain_ns = self._take_turns()
-        warmed = self.warmup(drain_ns)
+        warmup = self.warmup(drain_ns)
         self.drain()
-        spans = with_drain(self.follow().spans(), drain_ns, self.clock())
+        spans = with_drain(self.update_turns().spans(), drain_ns, self.clock())
         self.observer.phases_known(spans)
-        return LoadResult(spans=spans, errors=self.messages.workers.errors, warmup=warmed)
+        return LoadResult(spans=spans, errors=self.messages.workers.errors, warmup=warmup)
 
     def take_second(self, second: LoadSecond) -> None:
-        """Take the counts of one second, in the phase that this variant was in."""
+        """Take the counts of one second, in this variant's phase."""
         if self.turns is not None:
             self.phase = self.turns.phase(second.t_ns - NS_PER_S, second.t_ns)
-            self._warm(self.turns, second)
+            self._warm_up_by(self.turns, second)
         self.observer.second(self.phase, second)
 
-    def follow(self) -> SliceTurns:
-        """Return the turns as they are now; the observer gets the phases where they have changed."""
+    def update_turns(self) -> SliceTurns:
+        """Return the turns as they are now; report the phases if they have changed."""
         turns = self.barrier.turns(self.name)
         if turns != self.turns:
             self.turns = turns
@@ -293,17 +291,13 @@ class SliceDriver(LoadDriver):
         return turns
 
     def warmup(self, drain_ns: int) -> Warmup | None:
-        """Return how the warm-up went, if it was to last until latency is stable; a note says that it was not."""
+        """Return how a warm-up until latency is stable went; None for any other."""
         if not self.load.stable or self.turns is None:
             return None
-        after_s = self.turns.warmed_ns(drain_ns) / NS_PER_S
-        warmed = Warmup(stable=self.stable, after_s=after_s, medians_ns=tuple(self._spans.medians_ns))
-        if not warmed.stable:
-            self.observer.note(NoteKind.WARMUP_UNSTABLE, warmed.text())
-        return warmed
+        return self.warmup_result(self._spans, self.turns.warmed_ns(drain_ns) / NS_PER_S, stable=self.stable)
 
-    def _warm(self, turns: SliceTurns, second: LoadSecond) -> None:
-        """Look whether latency is stable, on a clock that stands still while others have their turn."""
+    def _warm_up_by(self, turns: SliceTurns, second: LoadSecond) -> None:
+        """Report latency as stable once it is, on a clock that stands still in the turns of others."""
         begun = turns.warmed_ns(second.t_ns - NS_PER_S) < turns.warmed_ns(turns.end_ns)
         if not self.load.stable or self.stable or not begun:
             return
@@ -312,7 +306,7 @@ class SliceDriver(LoadDriver):
             self.barrier.report_stable(self.name)
 
     def _await_start(self) -> int:
-        """Wait until all loads of the block are ready; return the moment at which the first slice begins."""
+        """Wait until all loads of the block are ready; return when the first slice begins."""
         self.barrier.arrive(self.name)
         while self.barrier.start_ns is None:
             self._refuse_called_off()
@@ -320,8 +314,8 @@ class SliceDriver(LoadDriver):
         return self.barrier.start_ns
 
     def _take_turns(self) -> int:
-        """Open the gate for each turn, told ahead, until all are over or it is enough; return when that was."""
-        while self.clock() < (end_ns := self.follow().end_ns):
+        """Open the gate for each turn until all are over or the observer has had enough; return when."""
+        while self.clock() < (end_ns := self.update_turns().end_ns):
             self._refuse_called_off()
             if self.observer.enough():
                 return self.clock()

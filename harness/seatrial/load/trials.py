@@ -1,4 +1,4 @@
-"""Several short trials on one running load, for the capacity search."""
+"""A sequence of short trials on one running load, for the capacity search."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from seatrial.units import NS_PER_S
 from seatrial.wire.rates import Rate
 
 REST_WITHIN_S = 4.0
-"""How long a stack may take to end what is in flight when a trial is over: 200 requests at 50 a second."""
+"""How long requests in flight may take to end when a trial is over: 200 of them at 50 a second."""
 CALM_WITHIN_S = 40.0
-"""How long the next trial waits for what did not end by then: 100 pulls in flight on two cores took 15 s."""
+"""How long the next trial waits for the others: 100 pulls in flight on two cores took 15 s."""
 SETTLE_S = 1.0
 _SECOND_S = 1.5
-"""A second of the load is reported when it is over, and may be late."""
+"""A second of the load is reported once it is over, and may be late."""
 
 
 class _Enough(Exception):
-    """Ends a sequence where the observer has seen enough."""
+    """Ends a sequence once the observer has had enough."""
 
 
 class TrialSequence(LoadDriver):
-    """What a `Play` may do with a running load: trials that begin and end at rest, and one window at the end.
+    """Drives a load through trials that begin and end at rest, and one window at the end.
 
-    Rates are arrivals a second, spaced as the rate of the settings' load.
+    Rates are arrivals a second, spaced like the rate of the load.
     """
 
     _spans: tuple[Span, ...] = ()
     _counts: TrialCounts | None = None
 
     def run_trials(self, play: TrialPlayer) -> LoadResult:
-        """Wait until the load is ready, play, and drain it."""
+        """Wait until the load is ready, run the trials of `play`, and drain it."""
         self.await_ready()
         self.begin(self.clock() + LEAD_NS)
         with suppress(_Enough):
@@ -47,7 +47,7 @@ class TrialSequence(LoadDriver):
         return LoadResult(spans=self._spans, errors=self.messages.workers.errors)
 
     def take_second(self, second: LoadSecond) -> None:
-        """Count a second of the load for the trial that is on."""
+        """Count a second of the load for the current trial."""
         if self._counts is not None:
             self._counts.take(second)
         self.observer.second(self.phase, second)
@@ -55,11 +55,11 @@ class TrialSequence(LoadDriver):
     def trial(
         self, rate_per_s: float, duration_s: float, phase: Phase = Phase.SETTLE, rest_s: float = REST_WITHIN_S
     ) -> TrialCounts:
-        """Open the gate for so long at this rate, and wait for rest.
+        """Open the gate for `duration_s` at this rate, and wait for rest.
 
-        What still waits for a user when the gate shuts is dropped; what is in flight may end within `rest_s`, and
-        is lost to the trial after that. The next trial waits for it all the same, at most CALM_WITHIN_S: what
-        a flood has left would break the budgets of any rate.
+        Arrivals that wait for a user when the gate shuts are dropped; those in flight may end within `rest_s`, and
+        are lost to the trial after that. The next trial waits for them, at most CALM_WITHIN_S: the leftovers of a
+        flood would break the budgets of any rate.
         """
         begin_ns = self._set_rate(rate_per_s)
         end_ns = begin_ns + round(duration_s * NS_PER_S)
@@ -82,7 +82,7 @@ class TrialSequence(LoadDriver):
         return counts
 
     def window(self, rate_per_s: float, duration_s: float) -> None:
-        """Let the load run at this rate: it settles first, then comes the window. The gate stays open."""
+        """Let the load run at this rate: it settles, then comes the window. The gate stays open."""
         begin_ns = self._set_rate(rate_per_s)
         window_ns = begin_ns + round(SETTLE_S * NS_PER_S)
         end_ns = window_ns + round(duration_s * NS_PER_S)
@@ -94,7 +94,7 @@ class TrialSequence(LoadDriver):
         self._wait(end_ns)
 
     def _set_rate(self, rate_per_s: float) -> int:
-        """Send the rate; return the moment from which it holds. Each time other random arrivals come."""
+        """Send the rate, with other random arrivals each time; return when it begins."""
         begin_ns, rate = self.clock() + LEAD_NS, self.load.rate
         arrivals = Rate.steady(rate_per_s, poisson=rate is not None and rate.poisson)
         self.commands.set_rate(arrivals, begin_ns, seed=self.seed + len(self._spans))
@@ -116,7 +116,7 @@ class TrialSequence(LoadDriver):
 
 
 TrialPlayer = Callable[[TrialSequence], None]
-"""What is done in a sequence, once all users are ready and nothing was begun yet."""
+"""Runs the trials of a sequence, once all users are ready."""
 
 
 def run_trials(
@@ -127,10 +127,9 @@ def run_trials(
     play: TrialPlayer,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> LoadResult:
-    """Drive the load as `play` wants it; raises what `started` and the steps of `LoadDriver` do.
+    """Drive the load through the trials of `play`; raises the errors of `started` and of `LoadDriver`.
 
-    The users must be able to follow a rate: `settings.load` has one, whose spacing is kept. Once the observer has
-    seen enough, the sequence ends where it is, and the load drains.
+    `settings.load` has a rate, whose spacing is kept. Once the observer has had enough, the load drains.
     """
     with started(settings, observer, spawn) as (control, process):
         return TrialSequence(settings, observer, control, process, clock).run_trials(play)

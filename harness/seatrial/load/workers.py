@@ -1,4 +1,4 @@
-"""The state of the load processes, from their messages; their seconds added up, their shares."""
+"""The state of the load processes, from their messages: their shares, and their seconds summed up."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SUMMED = (
 
 
 class SecondAggregator:
-    """Holds the reports of about the same second; the clocks of the processes tick at different moments."""
+    """Sums up the processes' reports of about the same second: their seconds begin at different moments."""
 
     def __init__(self) -> None:
         self._reports: dict[int, Message] = {}
 
     def take(self, connection: int, report: Message, living: Collection[int]) -> LoadSecond | None:
-        """Take one process's report; return the sum once all that live have reported, or one does again."""
+        """Take one process's report; return the sum once all living ones have reported, or one does so again."""
         again = connection in self._reports
         if not again:
             self._reports[connection] = report
@@ -79,7 +79,7 @@ FROM_EVENTS = "locust events"
 
 @dataclass(slots=True)
 class Worker:
-    """One process by its own messages; `worker` is its number in the tables."""
+    """The state of one load process; `worker` is its number in the tables."""
 
     worker: int
     pid: int = 0
@@ -91,7 +91,7 @@ class Worker:
 
 
 class Workers:
-    """All load processes: `connected` by their connection, and those that are `gone`."""
+    """All load processes: `connected` by connection, and those that are `gone`."""
 
     def __init__(self) -> None:
         self.connected: dict[int, Worker] = {}
@@ -99,41 +99,36 @@ class Workers:
 
     @property
     def ready(self) -> int:
-        """How many processes are ready to let their users in."""
+        """How many processes are ready to start their users."""
         return sum(worker.ready for worker in self.connected.values())
 
     @property
     def drained(self) -> int:
-        """How many processes, gone since or not, have reported that nothing is in flight any more."""
+        """How many processes, gone or not, have reported that nothing is in flight any more."""
         return sum(worker.drained for worker in (*self.connected.values(), *self.gone))
 
     @property
     def lost(self) -> bool:
-        """Whether one went away before it had reported that nothing is in flight."""
+        """Whether one is gone that had not drained."""
         return any(not worker.drained for worker in self.gone)
 
     @property
     def busy(self) -> bool:
-        """Whether one that is there may still have something in flight."""
+        """Whether a connected one may still have something in flight."""
         return any(not worker.drained for worker in self.connected.values())
 
     @property
-    def all_gone(self) -> bool:
-        """Whether all that were connected are gone."""
-        return bool(self.gone) and not self.connected
-
-    @property
     def errors(self) -> int:
-        """How many exceptions their tasks raised, in all."""
+        """How many exceptions their tasks raised in all."""
         return sum(worker.errors for worker in (*self.connected.values(), *self.gone))
 
     @property
     def from_events(self) -> bool:
-        """Whether one of them records from Locust's own events."""
+        """Whether a connected one records from Locust's own events."""
         return any(worker.source == FROM_EVENTS for worker in self.connected.values())
 
     def take(self, connection: int, message: Message) -> None:
-        """Update a worker's state from its message; a first message adds it."""
+        """Update a worker's state from its message; the first message adds the worker."""
         worker = self.connected.setdefault(connection, Worker(message.get("worker", connection)))
         worker.errors = max(worker.errors, message.get("errors", 0))
         worker.users = message.get("users", worker.users)
@@ -143,16 +138,18 @@ class Workers:
         worker.drained |= message["kind"] == "drained"
 
     def remove(self, connection: int) -> Worker | None:
-        """Move a worker whose connection was closed to `gone`, and return it; None if it never sent a message."""
+        """Move a worker whose connection was closed to `gone`; return it, None if it never sent a message."""
         worker = self.connected.pop(connection, None)
         if worker is not None:
             self.gone.append(worker)
         return worker
 
     def shares(self) -> dict[int, tuple[float, float]]:
-        """Return each connection's part of the unit interval, by its users."""
+        """Return each connection's share of the unit interval, by its users."""
         living = sorted(self.connected.items(), key=lambda item: item[1].worker)
-        return shares({connection: one.users for connection, one in living if one.ready and not one.drained})
+        return shares(
+            {connection: worker.users for connection, worker in living if worker.ready and not worker.drained}
+        )
 
 
 _END_WITHIN_S = 2.0
@@ -164,9 +161,9 @@ FROM_EVENTS_TEXT = (
 
 
 class WorkerMessages:
-    """Receives the messages of the channel; `started_ns` is when the load began, None before.
+    """Receives the workers' messages; calls `second` with each summed second, and `note` with each warning.
 
-    `second` is called with the sum of each second, `noted` with each warning.
+    `started_ns` is when the load began, None before.
     """
 
     def __init__(
@@ -176,7 +173,7 @@ class WorkerMessages:
         *,
         processes: int,
         second: Callable[[LoadSecond], None],
-        noted: Callable[[NoteKind, str], None],
+        note: Callable[[NoteKind, str], None],
         clock: Callable[[], int],
     ) -> None:
         self.workers = Workers()
@@ -186,17 +183,12 @@ class WorkerMessages:
         self._child = child
         self._processes = processes
         self._second = second
-        self._noted = noted
+        self._note = note
         self._clock = clock
         self._aggregator = SecondAggregator()
 
-    @property
-    def ready(self) -> bool:
-        """Whether every process is ready."""
-        return self.workers.ready >= self._processes
-
     def receive(self, within_s: float) -> None:
-        """Receive what comes within a time; UsageError or ResultsUnwritable if a worker reports such an error."""
+        """Receive messages for a moment; UsageError or ResultsUnwritable if a worker reports such an error."""
         for connection, message in self._channel.receive(within_s):
             if message["kind"] == GONE:
                 self._gone(connection)
@@ -208,40 +200,41 @@ class WorkerMessages:
                     if total is not None:
                         self._second(total)
                 case "refused":
-                    raise self._child.refused(message["what"])
+                    raise self._child.refused_error(message["what"])
                 case "error" if message.get("fatal"):
-                    raise self._child.unwritable(message["what"])
+                    raise self._child.unwritable_error(message["what"])
 
     def receive_rest(self) -> None:
-        """Receive what was sent before an end, which may wait in several pieces."""
+        """Receive what processes that have ended sent before; it may arrive in several pieces."""
         for _ in range(_LAST_LOOKS * self._processes):
             self.receive(0.0)
 
     def check_child(self) -> None:
-        """Raise what the end of the child means; a lost worker or master is noted, and the others go on."""
+        """Raise an error if the child has ended; of several processes a lost one is only noted."""
         code = self._child.code
-        if code is None and (self.workers.all_gone or (self.workers.gone and self.started_ns is None)):
+        if code is None and self.workers.gone and (self.started_ns is None or not self.workers.connected):
             code = self._child.wait(_END_WITHIN_S)
             if code is None:
-                raise self._silent()
+                raise self._gone_error()
         if code is None or self.master_lost:
             return
         self.receive_rest()
         if self._processes == 1 or self.started_ns is None or not self.workers.connected:
             raise self._child.exit_error(code, ready=self.workers.ready > 0)
         self.master_lost = True
-        self._noted(NoteKind.WORKER_LOST, f"Locust's master ended with exit code {code}{self._when()}")
+        self._note(NoteKind.WORKER_LOST, f"Locust's master ended with exit code {code}{self._since_start()}")
 
     def _gone(self, connection: int) -> None:
         worker = self.workers.remove(connection)
         if worker is not None and not worker.drained and self._processes > 1 and self.started_ns is not None:
-            self._noted(NoteKind.WORKER_LOST, f"load process {_named(worker)} was gone{self._when()}")
+            self._note(NoteKind.WORKER_LOST, f"load process {_named(worker)} was gone{self._since_start()}")
 
-    def _when(self) -> str:
+    def _since_start(self) -> str:
+        """Return how long after the start of the load this is, and how many processes are left."""
         begun_s = max(self._clock() - (self.started_ns or 0), 0) / NS_PER_S
         return f" {begun_s:.1f} s after the load began; {len(self.workers.connected)} of {self._processes} went on"
 
-    def _silent(self) -> LoadFailed:
+    def _gone_error(self) -> LoadFailed:
         gone = ", ".join(_named(worker) for worker in self.workers.gone)
         return LoadFailed(
             "the load generator's processes are gone" if self.started_ns else "a load process ended at its start",
