@@ -86,7 +86,7 @@ def test_to_insist_without_a_core_for_the_stack_is_a_mistake() -> None:
     with pytest.raises(UsageError, match="not enough cores") as caught:
         pinning.decide("on", {0, 1}, 2, _alone)
 
-    assert caught.value.seen == "2 cores, 2 of them wanted for the load"
+    assert caught.value.seen == "2 cores, 2 of them for the load"
     assert caught.value.expected.startswith("at least 3,")
 
 
