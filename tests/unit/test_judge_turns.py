@@ -117,6 +117,49 @@ def test_cpu_per_request_is_what_each_costs_however_long_it_takes(took_ms: int) 
     assert values.metric_value(CPU, _tables(took_ms * MS)) == pytest.approx(COST_NS, rel=0.002)
 
 
+def _flows(start_ns: Ints, took_ns: int, dropped: Ints) -> FlowColumns:
+    """Return flows without requests, and arrivals that were dropped."""
+    starts = np.concatenate([start_ns, dropped])
+    outcome = LabelColumn(
+        np.repeat(np.array([0, 1], dtype=np.int32), (len(start_ns), len(dropped))), ("ok", "dropped")
+    )
+    return FlowColumns(
+        t_intended_ns=np.full(len(starts), NULL),
+        t_start_ns=starts,
+        t_end_ns=starts + took_ns,
+        requests=np.zeros(len(starts), dtype=np.int64),
+        bytes_received=np.zeros(len(starts), dtype=np.int64),
+        flow=_coded(len(starts), "work"),
+        outcome=outcome,
+        phase=_coded(len(starts), Phase.WINDOW),
+    )
+
+
+@pytest.mark.parametrize("took_ms", [20, 400])
+def test_slices_without_requests_are_counted_by_their_flows(took_ms: int) -> None:
+    """A slice ends with its last flow; dropped arrivals, and flows of the other variant's slices, don't count."""
+    begun_ns, opened = _asked(50), slices.open_spans(SPANS)
+    others_ns, dropped_ns = np.array([1_500 * MS]), np.array([2_500 * MS, 4_500 * MS])
+    flows = _flows(np.concatenate([begun_ns, others_ns]), took_ms * MS, dropped_ns)
+    times = slices.slice_times(SPANS, [], flows)
+    assert times is not None
+    samples = _samples(begun_ns, took_ms * MS, 0.0)
+    tables = Tables(
+        requests=_requests(np.empty(0, dtype=np.int64), 0),
+        flows=flows,
+        samples=samples,
+        window_ns=measured_window(SPANS).length_ns,
+        slices=times,
+        run_samples=samples,
+        by_flows=True,
+    )
+
+    assert (times.count, times.flow_count) == (0, len(begun_ns))
+    assert times.flows.tolist() == [len(begun_ns) // len(opened)] * len(opened)
+    assert times.ended_ns.tolist() == [begun_ns[begun_ns < until].max() + took_ms * MS for _, until in opened]
+    assert values.metric_value(CPU, tables) == pytest.approx(COST_NS, rel=0.002)
+
+
 def test_what_a_stack_uses_while_others_have_their_turns_is_not_the_requests_cost() -> None:
     """At 2 % of a core idle, and 10 % loaded, over the whole time a request would seem to cost 40 % more."""
     told = values.metric_value(CPU, _tables(10 * MS, idle_cores=0.02))
