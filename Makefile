@@ -3,14 +3,13 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 bin := .venv/bin
-# Two of these may run at once: no result of theirs depends on who else has the processors. The others run alone.
-apart := tests/golden tests/locustfiles tests/rules tests/unit $(wildcard tests/process/test_client_[bcru]*.py \
-  tests/process/test_*browser.py tests/process/test_interrupts.py tests/process/test_registry_pull_child.py)
-alone := tests/docker $(filter-out $(apart),$(wildcard tests/process/test_*.py))
-two := --numprocesses 2 --dist loadfile
+# Tests with the marker `alone` measure, so that nothing else may run; of the others two run at once, in this order.
+folders := tests/docker tests/process tests/golden tests/locustfiles tests/rules tests/unit
+two := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+fast := not docker and not servers and not browser and not long
 has_docker := timeout 10 docker version >/dev/null 2>&1
 
-.PHONY: help trial test check static fix picture wheel bench test-modern-host clean clean-venv
+.PHONY: help trial test test-long suite check static fix picture wheel bench test-modern-host clean clean-venv
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
@@ -20,18 +19,26 @@ trial: ## bring up a registry stack, drive real pulls through it, print latency 
 	@! $(has_docker) || $(bin)/seatrial images bootstrap
 	$(bin)/seatrial run registry-pull
 
-test: ## every check and every test, with real containers and real servers
+test: ## every check and every test but the long ones, with real containers and real servers; 12 minutes
 	@./provision.sh test
 	@! $(has_docker) || $(bin)/seatrial images bootstrap
 	@$(MAKE) --no-print-directory static
-	$(bin)/pytest $(alone)
-	$(bin)/pytest $(two) $(apart)
+	@$(MAKE) --no-print-directory suite select="not long"
+
+test-long: ## the tests that take too long for `test`; LONG_MINUTES minutes
+	@./provision.sh test
+	@! $(has_docker) || $(bin)/seatrial images bootstrap
+	@$(MAKE) --no-print-directory suite select=long
+
+suite: # the tests of $(select), of .venv as it stands
+	$(bin)/pytest --durations 15 tests/docker tests/process -m "alone and $(select)"
+	$(bin)/pytest --durations 15 $(two) $(folders) -m "not alone and $(select)"
 
 check: ## the fast part of test: lint, types, layers, and the tests that need neither engine nor browser
 	@./provision.sh check
 	@$(MAKE) --no-print-directory static
-	$(bin)/pytest $(two) $(apart) -m "not docker and not servers and not browser"
-	$(bin)/pytest $(filter-out tests/docker,$(alone)) -m "not docker and not servers and not browser"
+	$(bin)/pytest tests/process -m "alone and $(fast)"
+	$(bin)/pytest $(two) $(filter-out tests/docker,$(folders)) -m "not alone and $(fast)"
 
 static: # of .venv as it stands
 	$(bin)/ruff check .
