@@ -111,7 +111,7 @@ def clean() -> Iterator[str]:
     """Remove leftovers of runs whose owner has ended or whose deadline has passed; yield a line for each."""
     with closing(connect()) as client:
         leftovers = cleanup.find_leftovers(client)
-        cleanup.remove_leftovers(client, leftovers)
+        cleanup.remove_objects(client, [leftover.item for leftover in leftovers])
         yield from (f"removed {leftover}" for leftover in leftovers)
         if not leftovers:
             yield "nothing was left behind"
@@ -120,7 +120,7 @@ def clean() -> Iterator[str]:
 def down(project: str | None) -> Iterator[str]:
     """Remove the stack that `up` left, or all of them; yield a line for each; UsageError if there is none."""
     with closing(connect()) as client:
-        kept = cleanup.stacks_kept(client)
+        kept = cleanup.kept_projects(client)
         stacks = [stack for stack in kept if project in {None, stack.project}]
         if not stacks:
             names = ", ".join(stack.project for stack in kept)
@@ -130,5 +130,5 @@ def down(project: str | None) -> Iterator[str]:
                 hint="docker compose ls",
             )
         for stack in stacks:
-            cleanup.remove_leftovers(client, stack.things)
-            yield f"removed {stack.project}: {len(stack.things)} containers, networks and volumes"
+            cleanup.remove_objects(client, stack.objects)
+            yield f"removed {stack.project}: {len(stack.objects)} containers, networks and volumes"

@@ -19,6 +19,7 @@ PACKAGES = (
     *("docker", "pyarrow", "numpy", "pydantic", "pyyaml"),
 )
 _CPU_FIELDS = 8  # user nice system idle iowait irq softirq steal
+_GIT_S = 5.0
 Read = Callable[[str], str | None]
 
 
@@ -47,18 +48,19 @@ def host_facts(*, read: Read = read_text) -> dict[str, Any]:
 
 
 def kernel_facts(*, read: Read = read_text) -> dict[str, Any]:
-    """Return the facts that stand in `/proc`, `/sys` and `/etc`."""
-    memory = _colon_lines(read("/proc/meminfo"))
-    processor = _colon_lines(read("/proc/cpuinfo"))
+    """Return the facts that are read from `/proc`, `/sys` and `/etc`."""
+    memory = _pairs(read("/proc/meminfo"), ":")
+    processor = _pairs(read("/proc/cpuinfo"), ":")
+    ports = read("/proc/sys/net/ipv4/ip_local_port_range")
     return {
-        "distribution": _distribution(read("/etc/os-release")),
+        "distribution": _pairs(read("/etc/os-release"), "=").get("PRETTY_NAME"),
         "boot_id": read("/proc/sys/kernel/random/boot_id"),
         "cpu_model": processor.get("model name"),
         "memory_total_bytes": _kib(memory.get("MemTotal")),
         "swap_total_bytes": _kib(memory.get("SwapTotal")),
         "cgroup_version": cgroup_version(read=read),
         "nr_open": _number(read("/proc/sys/fs/nr_open")),
-        "ephemeral_ports": _ports(read("/proc/sys/net/ipv4/ip_local_port_range")),
+        "ephemeral_ports": [int(word) for word in ports.split()] if ports else None,
         "governor": _governors(read),
         "clocksource": read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         "virtual": "hypervisor" in processor["flags"].split() if "flags" in processor else None,
@@ -97,10 +99,10 @@ def cgroup_version(*, read: Read = read_text) -> int | None:
 
 
 def steal_fraction(before: str | None, after: str | None) -> float | None:
-    """Return which part of all CPU time the hypervisor kept between two readings of `/proc/stat`.
+    """Return the part of all CPU time that the hypervisor took between two readings of `/proc/stat`.
 
-    The eighth number of its first line; guest time is already part of user time (proc(5)). Without `before`: since
-    boot.
+    It is the eighth number of the first line; guest time is already part of user time (proc(5)). Without `before`
+    it is the part since boot.
     """
     first = _cpu_ticks(before) or [0] * _CPU_FIELDS
     last = _cpu_ticks(after)
@@ -110,12 +112,12 @@ def steal_fraction(before: str | None, after: str | None) -> float | None:
 
 
 def _governors(read: Read) -> str | None:
-    """Return the governor of all processors: several, in alphabetical order, where they differ."""
+    """Return the processors' governor; several, in alphabetical order, if they differ."""
     listed = (read("/sys/devices/system/cpu/present") or "0").split(",")  # such as 0-3,8: cputopology
     spans = [tuple(map(int, span.split("-"))) for span in listed]
     numbers = [number for span in spans for number in range(span[0], span[-1] + 1)]
-    found = {read(f"/sys/devices/system/cpu/cpu{number}/cpufreq/scaling_governor") for number in numbers}
-    return ", ".join(sorted(filter(None, found))) or None
+    governors = {read(f"/sys/devices/system/cpu/cpu{number}/cpufreq/scaling_governor") for number in numbers}
+    return ", ".join(sorted(filter(None, governors))) or None
 
 
 def _cpu_ticks(stat: str | None) -> list[int] | None:
@@ -138,30 +140,18 @@ def _number(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() else None
 
 
-def _ports(text: str | None) -> list[int] | None:
-    return [int(word) for word in text.split()] if text else None
-
-
 def _kib(text: str | None) -> int | None:
     return int(text.split()[0]) * 1024 if text else None
 
 
-def _colon_lines(text: str | None) -> dict[str, str]:
-    """Read `key : value` lines; of a key that comes once per core, the first stays."""
-    rows = (line.partition(":") for line in reversed((text or "").splitlines()))
-    return {key.strip(): value.strip() for key, colon, value in rows if colon}
-
-
-def _distribution(text: str | None) -> str | None:
-    rows = (line.partition("=") for line in (text or "").splitlines())
-    return {key: value.strip('"') for key, _, value in rows}.get("PRETTY_NAME")
-
-
-_WITHIN_S = 5.0
+def _pairs(text: str | None, separator: str) -> dict[str, str]:
+    """Read lines of keys and values, which may be quoted; of a key that comes once per core, the first stays."""
+    rows = (line.partition(separator) for line in reversed((text or "").splitlines()))
+    return {key.strip(): value.strip(' \t"') for key, separated, value in rows if separated}
 
 
 def git_commit(folder: Path) -> str | None:
-    """Return the commit of the checkout that `folder` lies in, `+changes` if it is not clean; None without one."""
+    """Return the commit of the checkout around `folder`, with `+changes` if it is not clean; None without one."""
     try:
         commit = _git(folder, "rev-parse", "HEAD")
         return commit + ("+changes" if _git(folder, "status", "--porcelain", "--", ".") else "")
@@ -170,15 +160,15 @@ def git_commit(folder: Path) -> str | None:
 
 
 def files(folder: Path) -> frozenset[Path]:
-    """Return the files below `folder` that git tracks, or would if they were added; none without a checkout."""
+    """Return the files below `folder` that git tracks or does not ignore; none without a checkout."""
     try:
-        told = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".")
+        names = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".")
     except (OSError, ValueError, subprocess.SubprocessError):
         return frozenset()
-    return frozenset(folder / name for name in told.split("\0") if name)
+    return frozenset(folder / name for name in names.split("\0") if name)
 
 
 def _git(folder: Path, *words: str) -> str:
     argv = ["git", "-C", str(folder), *words]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=_WITHIN_S, check=True)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=_GIT_S, check=True)
     return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""What `doctor` reads from the host, and the finding it reports."""
+"""The probe of the host: what `doctor` reads from it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ _OPEN_FILES = re.compile(r"^Max open files\s+\d+\s+(\d+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """A Docker daemon that answered: its facts, and the versions of its plugins.
+    """A Docker daemon that answered: its facts, and the versions of its plugins, empty without one.
 
     `nofile_hard` is the daemon's own limit, which its containers inherit; None where it can't be read.
     """
@@ -40,7 +39,7 @@ class Engine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostProbe:
-    """The state of this machine; `facts` are those of `observe.facts`, an empty version means: not installed."""
+    """The state of this machine; `facts` are those of `host.facts`, `engine_error` is why there is no engine."""
 
     facts: Mapping[str, Any]
     address: str
@@ -61,7 +60,7 @@ def probe(
     run: ProgramRunner = run_program,
     sleep: Callable[[float], None] = time.sleep,
 ) -> HostProbe:
-    """Look at this machine; takes about a second. `results` is the folder whose disk is examined."""
+    """Examine this machine, which takes about a second; `results` is the folder whose disk is examined."""
     engine, error = _engine(read, run)
     before = read("/proc/stat")
     sleep(_STEAL_S)
@@ -108,43 +107,9 @@ def _version(run: ProgramRunner, *question: str) -> str:
 
 
 def _missing_programs(run: ProgramRunner) -> tuple[str, ...]:
-    """Return which programs, and libraries of the system's Python, the embedded engine would not find."""
+    """Return the programs, and the libraries of the system's Python, that the local engine would not find."""
     programs = [name for name in PROGRAMS if not (shutil.which(name) or shutil.which(name, path=_PATH))]
     probe = f"import importlib.util as u; print(*[n for n in {LIBRARIES!r} if u.find_spec(n) is None])"
     answer = run(["/usr/bin/python3", "-c", probe], within_s=_ASK_S)
     libraries = answer.output.split() if answer.code == 0 else list(LIBRARIES)
     return (*programs, *(f"python3-{name}" for name in libraries))
-
-
-class State(StrEnum):
-    """`lacks`: something can't be done here; `distorts`: a measurement here differs from one elsewhere."""
-
-    OK = "ok"
-    LACKS = "lacks"
-    DISTORTS = "distorts"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One aspect: what was seen, why it matters, and the command that mends it; both empty where all is well."""
-
-    name: str
-    state: State
-    seen: str
-    why: str = ""
-    mend: str = ""
-
-
-def ok(name: str, seen: str) -> Finding:
-    """Return that all is well."""
-    return Finding(name=name, state=State.OK, seen=seen)
-
-
-def lacks(name: str, seen: str, *, why: str, mend: str) -> Finding:
-    """Return that something can't be done here."""
-    return Finding(name=name, state=State.LACKS, seen=seen, why=why, mend=mend)
-
-
-def distorts(name: str, seen: str, *, why: str, mend: str) -> Finding:
-    """Return that a measurement here differs from one elsewhere."""
-    return Finding(name=name, state=State.DISTORTS, seen=seen, why=why, mend=mend)

@@ -1,4 +1,4 @@
-"""Ownership labels, and finding and removing what earlier runs left behind."""
+"""Ownership labels of Docker objects, and the removal of what earlier runs left behind."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ OWNER_LABEL = "seatrial.owner"
 DEADLINE_LABEL = "seatrial.deadline"
 KEPT_LABEL = "seatrial.kept"
 _MACHINE_ID = Path("/etc/machine-id")
+_CONFLICT = 409
+_LOOKS = 3
+_LOOK_AGAIN_S = 0.7
 
 
 class Life(StrEnum):
@@ -58,12 +61,12 @@ class Owner:
 
 
 def boot_id(*, proc: Path = PROC) -> str:
-    """Return the kernel's id of this boot."""
+    """Return the kernel's id of this boot (random(4))."""
     return (proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def pid_namespace(*, proc: Path = PROC) -> str:
-    """Return the inode of our PID namespace (namespaces(7): `pid:[4026531836]`)."""
+    """Return the inode of our PID namespace (namespaces(7): `pid:[4026531836]`); empty if it can't be read."""
     try:
         return (proc / "self/ns/pid").readlink().name.removeprefix("pid:[").removesuffix("]")
     except OSError:
@@ -71,10 +74,7 @@ def pid_namespace(*, proc: Path = PROC) -> str:
 
 
 def machine_id(*, file: Path = _MACHINE_ID) -> str:
-    """Return an identifier of this host's installation, which a reboot does not change.
-
-    A hash, because the id itself is confidential (machine-id(5)).
-    """
+    """Return a hash that identifies this host's installation; the id itself is confidential (machine-id(5))."""
     try:
         text = file.read_text(encoding="ascii").strip()
     except (OSError, ValueError):
@@ -83,7 +83,7 @@ def machine_id(*, file: Path = _MACHINE_ID) -> str:
 
 
 def this_owner(*, proc: Path = PROC, machine: Path = _MACHINE_ID) -> Owner:
-    """Return the process that this code runs in."""
+    """Return the identity of this process."""
     me = process(os.getpid(), proc=proc)
     return Owner(
         pid=os.getpid(),
@@ -95,9 +95,9 @@ def this_owner(*, proc: Path = PROC, machine: Path = _MACHINE_ID) -> Owner:
 
 
 def life(owner: Owner, *, proc: Path = PROC, machine: Path = _MACHINE_ID) -> Life:
-    """Return whether the very process still runs: same pid, same start time, and not a zombie.
+    """Return whether the process still runs: same pid, same start time, and not a zombie.
 
-    UNKNOWN for a process of another host or another PID namespace. A reboot of this host has ended all before it.
+    UNKNOWN for a process of another host or another PID namespace. DEAD if this host was rebooted since.
     """
     if owner.boot != boot_id(proc=proc):
         same_host = owner.machine != "" and owner.machine == machine_id(file=machine)
@@ -111,12 +111,9 @@ def life(owner: Owner, *, proc: Path = PROC, machine: Path = _MACHINE_ID) -> Lif
 
 
 def labels(*, run_id: str, owner: Owner, deadline_epoch_s: float, kept: bool) -> dict[str, str]:
-    """Return the labels that everything we create carries."""
-    marks = {RUN_LABEL: run_id, OWNER_LABEL: str(owner), DEADLINE_LABEL: str(int(deadline_epoch_s))}
-    return marks | ({KEPT_LABEL: "yes"} if kept else {})
-
-
-_CONFLICT = 409
+    """Return the labels of everything that a run creates."""
+    always = {RUN_LABEL: run_id, OWNER_LABEL: str(owner), DEADLINE_LABEL: str(int(deadline_epoch_s))}
+    return always | ({KEPT_LABEL: "yes"} if kept else {})
 
 
 class ObjectKind(StrEnum):
@@ -128,8 +125,8 @@ class ObjectKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Labelled:
-    """One container, network or volume with a label of ours."""
+class LabelledObject:
+    """One container, network or volume that a run created."""
 
     kind: ObjectKind
     id: str
@@ -140,35 +137,39 @@ class Labelled:
         return f"{self.kind} {self.name}"
 
 
-def labelled(client: docker.DockerClient, label: str = RUN_LABEL) -> list[Labelled]:
+def labelled_objects(client: docker.DockerClient, label: str = RUN_LABEL) -> list[LabelledObject]:
     """Return all that carries the label (`key` or `key=value`), containers first, volumes last."""
     only = {"label": label}
-    containers: list[dict[str, Any]] = client.api.containers(all=True, filters=only)
-    networks: list[dict[str, Any]] = client.api.networks(filters=only)
-    volumes: list[dict[str, Any]] = client.api.volumes(filters=only)["Volumes"] or []
-    return [
-        *(_labelled(ObjectKind.CONTAINER, one, one["Id"], one["Names"][0].lstrip("/")) for one in containers),
-        *(_labelled(ObjectKind.NETWORK, one, one["Id"], one["Name"]) for one in networks),
-        *(_labelled(ObjectKind.VOLUME, one, one["Name"], one["Name"]) for one in volumes),
-    ]
+    listed: dict[ObjectKind, list[dict[str, Any]]] = {
+        ObjectKind.CONTAINER: client.api.containers(all=True, filters=only),
+        ObjectKind.NETWORK: client.api.networks(filters=only),
+        ObjectKind.VOLUME: client.api.volumes(filters=only)["Volumes"] or [],
+    }
+    objects = []
+    for kind, entries in listed.items():
+        for entry in entries:
+            name = entry["Names"][0].lstrip("/") if kind is ObjectKind.CONTAINER else entry["Name"]
+            identity, marks = entry.get("Id", name), entry.get("Labels") or {}  # a volume has no id but its name
+            objects.append(LabelledObject(kind=kind, id=identity, name=name, labels=marks))
+    return objects
 
 
-def remove_thing(client: docker.DockerClient, thing: Labelled) -> str:
-    """Remove one thing, running or not; return what prevented it, or an empty text if it is gone."""
+def remove_object(client: docker.DockerClient, item: LabelledObject) -> str:
+    """Remove it, running or not; return what prevented that, or an empty text if it is gone."""
     try:
-        match thing.kind:
+        match item.kind:
             case ObjectKind.CONTAINER:
-                client.api.remove_container(thing.id, force=True, v=True)
+                client.api.remove_container(item.id, force=True, v=True)
             case ObjectKind.NETWORK:
-                client.api.remove_network(thing.id)
+                client.api.remove_network(item.id)
             case ObjectKind.VOLUME:
-                client.api.remove_volume(thing.id, force=True)
+                client.api.remove_volume(item.id, force=True)
     except NotFound:
         return ""
     except APIError as error:
         if error.status_code == _CONFLICT and "already in progress" in str(error):
-            return ""  # another process removes it just now
-        return f"{thing}: {error.explanation or error}"
+            return ""  # another process removes it at the same time
+        return f"{item}: {error.explanation or error}"
     return ""
 
 
@@ -178,45 +179,31 @@ def remove_all(
     """Remove what a run (or one of its projects) created; return what was removed, and the problems."""
     removed: list[str] = []
     problems: list[str] = []
-    for thing in labelled(client, f"{RUN_LABEL}={run_id}"):
-        if project is None or thing.labels.get(PROJECT) == project:
-            problem = remove_thing(client, thing)
-            (problems if problem else removed).append(problem or str(thing))
+    for item in labelled_objects(client, f"{RUN_LABEL}={run_id}"):
+        if project is None or item.labels.get(PROJECT) == project:
+            problem = remove_object(client, item)
+            (problems if problem else removed).append(problem or str(item))
     return removed, problems
-
-
-def _labelled(kind: ObjectKind, shown: Mapping[str, Any], identity: str, name: str) -> Labelled:
-    return Labelled(kind=kind, id=identity, name=name, labels=shown.get("Labels") or {})
-
-
-_LOOKS = 3
-_LOOK_AGAIN_S = 0.7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """One labelled thing that may be removed, and the reason."""
+    """An object that may be removed, and the reason."""
 
-    thing: Labelled
+    item: LabelledObject
     reason: str
 
-    @property
-    def run(self) -> str:
-        """The run that created it."""
-        return self.thing.labels[RUN_LABEL]
-
     def __str__(self) -> str:
-        return f"{self.thing} ({self.reason})"
+        return f"{self.item} ({self.reason})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StackToKeep:
-    """A stack that `up` left running; `clean` may remove it after `deadline_epoch_s`."""
+class KeptProject:
+    """A stack that `up` left running."""
 
     project: str
     run: str
-    deadline_epoch_s: float
-    things: tuple[Labelled, ...]
+    objects: tuple[LabelledObject, ...]
 
 
 def find_leftovers(
@@ -227,70 +214,54 @@ def find_leftovers(
 ) -> list[Leftover]:
     """Return what has a dead owner and is not kept, and what is past its deadline without a living owner."""
     with talking("looking for what is left"):
-        things = labelled(client)
-    judged = [(thing, reason_to_remove(thing, life_of, now())) for thing in things]
-    return [Leftover(thing=thing, reason=reason) for thing, reason in judged if reason]
+        objects = labelled_objects(client)
+    reasons = [(item, reason_to_remove(item, life_of, now())) for item in objects]
+    return [Leftover(item=item, reason=reason) for item, reason in reasons if reason]
 
 
-def remove_leftovers(
-    client: docker.DockerClient,
-    leftovers: Sequence[Leftover | Labelled],
-    *,
-    sleep: Callable[[float], None] = time.sleep,
+def remove_objects(
+    client: docker.DockerClient, objects: Sequence[LabelledObject], *, sleep: Callable[[float], None] = time.sleep
 ) -> None:
-    """Remove them, containers first; StackFailed with what could not be removed."""
-    things = [one.thing if isinstance(one, Leftover) else one for one in leftovers]
+    """Remove them in the given order, containers before networks; StackFailed with what could not be removed."""
     problems: list[str] = []
     for look in range(_LOOKS):
         if look:  # a network can't be removed before its containers are gone
             sleep(_LOOK_AGAIN_S)
         with talking("removing what is left"):
-            problems = [problem for thing in things if (problem := remove_thing(client, thing))]
+            problems = [problem for item in objects if (problem := remove_object(client, item))]
         if not problems:
             return
     raise StackFailed("not all could be removed", seen="\n".join(problems), hint="`seatrial clean` tries again")
 
 
-def stacks_kept(client: docker.DockerClient) -> list[StackToKeep]:
+def kept_projects(client: docker.DockerClient) -> list[KeptProject]:
     """Return what `up` left, stack by stack."""
     with talking("looking for kept stacks"):
-        things = labelled(client, f"{KEPT_LABEL}=yes")
-    groups: dict[tuple[str, str], list[Labelled]] = {}
-    for thing in things:
-        groups.setdefault((thing.labels.get(PROJECT, ""), thing.labels.get(RUN_LABEL, "")), []).append(thing)
+        objects = labelled_objects(client, f"{KEPT_LABEL}=yes")
+    groups: dict[tuple[str, str], list[LabelledObject]] = {}
+    for item in objects:
+        groups.setdefault((item.labels.get(PROJECT, ""), item.labels.get(RUN_LABEL, "")), []).append(item)
     return [
-        StackToKeep(project=project, run=run, deadline_epoch_s=_deadline(members[0]) or 0.0, things=tuple(members))
-        for (project, run), members in sorted(groups.items())
+        KeptProject(project=project, run=run, objects=tuple(group))
+        for (project, run), group in sorted(groups.items())
     ]
 
 
-def reason_to_remove(thing: Labelled, life_of: Callable[[Owner], Life], now_s: float) -> str:
-    """Return why it may be removed, or an empty text: it has to carry our labels, and its owner must not live.
+def reason_to_remove(item: LabelledObject, life_of: Callable[[Owner], Life], now_s: float) -> str:
+    """Return why it may be removed, or an empty text: its labels have to be valid, and its owner must not live.
 
-    Where it is unknown here whether the owner lives, as of one on another host, only the deadline decides.
+    Where it is unknown whether the owner lives, as on another host, only the deadline decides.
     """
-    owner, deadline_s = _owner(thing), _deadline(thing)
-    if owner is None or deadline_s is None:
-        return ""  # not a label that we wrote: not ours to remove
-    lives = life_of(owner)
-    if lives is Life.ALIVE:
+    try:
+        owner = Owner.parse(item.labels.get(OWNER_LABEL, ""))
+        deadline_s = float(item.labels.get(DEADLINE_LABEL, ""))
+    except ValueError:
+        return ""  # not labels that we wrote: not ours to remove
+    owner_life = life_of(owner)
+    if owner_life is Life.ALIVE:
         return ""
     if now_s > deadline_s:
         return "its deadline has passed"
-    if lives is Life.UNKNOWN or thing.labels.get(KEPT_LABEL) == "yes":
+    if owner_life is Life.UNKNOWN or item.labels.get(KEPT_LABEL) == "yes":
         return ""
     return f"its owner, process {owner.pid}, is gone"
-
-
-def _owner(thing: Labelled) -> Owner | None:
-    try:
-        return Owner.parse(thing.labels.get(OWNER_LABEL, ""))
-    except ValueError:
-        return None
-
-
-def _deadline(thing: Labelled) -> float | None:
-    try:
-        return float(thing.labels.get(DEADLINE_LABEL, ""))
-    except ValueError:
-        return None

@@ -1,11 +1,10 @@
-"""The override file Seatrial adds to a Compose configuration, and what the configuration says."""
+"""The override file that is added to a Compose configuration, and what is read from the configuration."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
@@ -13,25 +12,23 @@ from typing import Any, cast
 import yaml
 
 from seatrial.errors import UsageError
-from seatrial.model import FrontDoor, StackSpec
+from seatrial.model import StackSpec
 
 Config = dict[str, Any]
 """What `docker compose config` prints: every default filled in, every short form made long."""
+_SHIPPED = "seatrial/"
+_DIGITS = 8
 
 
 class Instead(list[Any]):
-    """A list that takes the place of the one in the file, where Compose would append (`!override`, 2.24.4)."""
+    """A list that replaces the one in the file, where Compose would append to it (`!override`, 2.24.4)."""
 
 
 class _Dumper(yaml.SafeDumper):
     """Writes `Instead` with its tag."""
 
 
-def _represent_instead(dumper: yaml.SafeDumper, data: Instead) -> yaml.Node:
-    return dumper.represent_sequence("!override", list(data))
-
-
-_Dumper.add_representer(Instead, _represent_instead)
+_Dumper.add_representer(Instead, lambda dumper, data: dumper.represent_sequence("!override", list(data)))
 
 
 def dump(document: Config) -> str:
@@ -61,25 +58,19 @@ def _unescaped(value: object) -> object:
             return value
 
 
-_SHIPPED = "seatrial/"
-_DIGITS = 8
-
-
 def build_project(compose_file: Path) -> str:
-    """Return the project under which images are built.
+    """Return the project under which a stack's images are built.
 
-    Compose puts the project into the image's labels, so a project for each run would give the same image another
-    id each time. It is the stack's.
+    Compose writes the project into an image's labels, so a project for each run would change the image's id.
     """
     return f"seatrial-{_slug(compose_file.parent.name) or 'stack'}"
 
 
 def image_names(compose_file: Path, changes: Mapping[str, Any], config: Config) -> dict[str, str]:
-    """Return the images of services whose name changes: built ones, and those that use what another builds.
+    """Return the new image names of services that build an image, or use the image that another one builds.
 
-    A run must not retag what the user builds under the name in the file, so the stack's place and the variant's
-    `changes` make a name of their own. The names of a stack under `seatrial/` are ours already; without changes
-    they stay.
+    A run must not retag what the user builds under the name in the file, so the name is made from the stack's path
+    and the variant's `changes`. Names under `seatrial/` are those of shipped stacks: without changes they stay.
     """
     services: dict[str, Any] = config["services"]
     built = [
@@ -114,88 +105,30 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addition:
-    """What an override consists of."""
-
-    spec: StackSpec
-    config: Config
-    labels: Mapping[str, str]
-
-    def services(self) -> dict[str, Any]:
-        """Add to each service the labels, a name of this project, the replaced files, and its cores."""
-        added: dict[str, Any] = {}
-        images = image_changes(self.spec.compose_file, self.spec.variant.compose, self.config)
-        for name, service in self.config["services"].items():
-            entry: dict[str, Any] = {"labels": dict(self.labels), **images.get(name, {})}
-            if "container_name" in service:  # a fixed name would clash with the stack that the user has running
-                entry["container_name"] = f"{self.spec.project}-{name}-1"
-            if mounts := self._replaced_mounts(service):
-                entry["volumes"] = mounts
-            if self.spec.cores and not service.get("cpuset"):  # the user's own choice of cores stands
-                entry["cpuset"] = ",".join(map(str, sorted(self.spec.cores)))
-            added[name] = entry
-        if self.spec.port and self.spec.front_door is not None:
-            added[self.spec.front_door.service]["ports"] = self._ports(self.spec.front_door)
-        return added
-
-    def named(self, kind: str) -> dict[str, Any]:
-        """Add labels to each network or volume, and a name of this project: no volume of the user's is used."""
-        return {
-            key: {"labels": dict(self.labels), "name": f"{self.spec.project}_{key}"}
-            for key, one in (self.config.get(kind) or {}).items()
-            if not (one or {}).get("external")
-        }
-
-    def contents(self, kind: str) -> dict[str, Any]:
-        """Replace the files of `configs` or `secrets`."""
-        added = {}
-        for key, one in (self.config.get(kind) or {}).items():
-            new = self.spec.variant.files.get(Path(str(one.get("file", ""))))
-            if new is not None:
-                added[key] = {"file": escaped(new)}
-        return added
-
-    def _replaced_mounts(self, service: Config) -> list[Any]:
-        mounts = []
-        for mount in service.get("volumes") or []:
-            if mount.get("type") != "bind":
-                continue
-            source = Path(mount["source"])
-            for old, new in self.spec.variant.files.items():
-                if old == source or source in old.parents:
-                    inside = old.relative_to(source)
-                    target = PurePosixPath(mount["target"]) / inside.as_posix()
-                    mounts.append({**mount, "source": escaped(new), "target": str(target)})
-        return mounts
-
-    def _ports(self, door: FrontDoor) -> Instead:
-        ports = self.config["services"][door.service].get("ports") or []
-        others = [port for port in ports if port.get("target") != door.port]
-        wanted = {"target": door.port, "published": str(self.spec.port), "host_ip": "127.0.0.1", "protocol": "tcp"}
-        return Instead([wanted, *others])
-
-
 def override(spec: StackSpec, config: Config, labels: Mapping[str, str]) -> Config:
     """Return the last file of `-f`; UsageError if the stack lacks a file or service that is named."""
-    addition = Addition(spec=spec, config=config, labels=labels)
-    _check(spec, config)
+    check_front_door(spec, config["services"])
+    _check_files(spec, config)
     return {
-        "services": addition.services(),
-        "networks": addition.named("networks"),
-        "volumes": addition.named("volumes"),
-        "configs": addition.contents("configs"),
-        "secrets": addition.contents("secrets"),
+        "services": _services(spec, config, labels),
+        "networks": _labelled(spec, config.get("networks"), labels),
+        "volumes": _labelled(spec, config.get("volumes"), labels),
+        "configs": _replaced_contents(spec, config.get("configs")),
+        "secrets": _replaced_contents(spec, config.get("secrets")),
     }
 
 
-def _check(spec: StackSpec, config: Config) -> None:
-    if spec.front_door is not None and spec.front_door.service not in config["services"]:
+def check_front_door(spec: StackSpec, services: Collection[str]) -> None:
+    """Raise UsageError if the front door is none of the services."""
+    if spec.front_door is not None and spec.front_door.service not in services:
         raise UsageError(
             f"the stack has no service {spec.front_door.service!r} for the front door",
             where=str(spec.compose_file),
-            expected=f"one of {', '.join(sorted(config['services']))}",
+            expected=f"one of {', '.join(sorted(services))}",
         )
+
+
+def _check_files(spec: StackSpec, config: Config) -> None:
     mounts = [mount for one in config["services"].values() for mount in one.get("volumes") or []]
     sources = {Path(mount["source"]) for mount in mounts if mount.get("type") == "bind"}
     contents = [one for kind in ("configs", "secrets") for one in (config.get(kind) or {}).values() if one]
@@ -210,25 +143,71 @@ def _check(spec: StackSpec, config: Config) -> None:
             )
 
 
-def extension(service: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a service's `x-seatrial`, or nothing."""
-    return service.get("x-seatrial") or {}
+def _services(spec: StackSpec, config: Config, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Add to each service the labels, a name of this project, the replaced files, and its cores."""
+    added: dict[str, Any] = {}
+    images = image_changes(spec.compose_file, spec.variant.compose, config)
+    for name, service in config["services"].items():
+        added[name] = entry = {"labels": dict(labels), **images.get(name, {})}
+        if "container_name" in service:  # a fixed name would clash with the stack that the user has running
+            entry["container_name"] = f"{spec.project}-{name}-1"
+        if mounts := _replaced_mounts(spec, service):
+            entry["volumes"] = mounts
+        if spec.cores and not service.get("cpuset"):  # a user's own choice of cores stays
+            entry["cpuset"] = ",".join(map(str, sorted(spec.cores)))
+    if spec.port and (door := spec.front_door) is not None:
+        ports = config["services"][door.service].get("ports") or []
+        others = [port for port in ports if port.get("target") != door.port]
+        wanted = {"target": door.port, "published": str(spec.port), "host_ip": "127.0.0.1", "protocol": "tcp"}
+        added[door.service]["ports"] = Instead([wanted, *others])
+    return added
+
+
+def _labelled(spec: StackSpec, declared: Config | None, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Add labels to each network or volume, and a name of this project, so that no volume of the user is used."""
+    return {
+        key: {"labels": dict(labels), "name": f"{spec.project}_{key}"}
+        for key, entry in (declared or {}).items()
+        if not (entry or {}).get("external")
+    }
+
+
+def _replaced_contents(spec: StackSpec, declared: Config | None) -> dict[str, Any]:
+    """Replace the files of `configs` or `secrets`."""
+    files = {key: Path(str(entry.get("file", ""))) for key, entry in (declared or {}).items()}
+    new = spec.variant.files
+    return {key: {"file": escaped(new[file])} for key, file in files.items() if file in new}
+
+
+def _replaced_mounts(spec: StackSpec, service: Config) -> list[Any]:
+    mounts = []
+    for mount in service.get("volumes") or []:
+        if mount.get("type") != "bind":
+            continue
+        source = Path(mount["source"])
+        for old, new in spec.variant.files.items():
+            if old == source or source in old.parents:
+                target = PurePosixPath(mount["target"]) / old.relative_to(source).as_posix()
+                mounts.append({**mount, "source": escaped(new), "target": str(target)})
+    return mounts
+
+
+def local_entry(service: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a service's `x-seatrial.local`, empty without one."""
+    return dict((service.get("x-seatrial") or {}).get("local") or {})
 
 
 def once_services(config: Config) -> frozenset[str]:
-    """Return the services that are meant to end: so declared, or waited for by another one."""
-    waited_for = {
-        name
-        for service in config["services"].values()
-        for name, how in (service.get("depends_on") or {}).items()
-        if how.get("condition") == "service_completed_successfully"
-    }
-    declared = {
-        name
-        for name, service in config["services"].items()
-        if (extension(service).get("local") or {}).get("kind") == "once"
-    }
-    return frozenset(waited_for | declared)
+    """Return the services that are meant to end: declared so, or awaited to their end by another one."""
+    once = set()
+    for name, service in config["services"].items():
+        if local_entry(service).get("kind") == "once":
+            once.add(name)
+        dependencies = (service.get("depends_on") or {}).items()
+        once |= {
+            needed for needed, how in dependencies if how.get("condition") == "service_completed_successfully"
+        }
+    return frozenset(once)
 
 
 def expected_services(config: Config) -> dict[str, int]:
@@ -247,4 +226,6 @@ def expected_services(config: Config) -> dict[str, int]:
 
 def log_files(config: Config) -> dict[str, tuple[str, ...]]:
     """Return the declared log files inside the containers, by service."""
-    return {name: tuple(extension(one).get("logs") or ()) for name, one in config["services"].items()}
+    return {
+        name: tuple((one.get("x-seatrial") or {}).get("logs") or ()) for name, one in config["services"].items()
+    }

@@ -1,4 +1,4 @@
-"""The Docker client with deadlines and translated errors, and the containers of a project."""
+"""The Docker client, with deadlines and our own errors, and the containers of a Compose project."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import docker
@@ -26,8 +26,24 @@ from seatrial.wire.redaction import Redactor
 PROJECT = "com.docker.compose.project"
 """The label by which Compose marks what belongs to a project."""
 _UNIX = "unix://"
+T = TypeVar("T")
+_SERVICE = "com.docker.compose.service"
+_NUMBER = "com.docker.compose.container-number"
+_ENDED = {"exited", "dead"}
+_STARTED = {"running", "restarting"}
 PING_S = 5
 ANSWER_S = 10
+_LAST_LINES = 50
+_EVENTS_S = 5.0
+_IN_A_ROW = 2
+_APART_S = 0.3  # a service that crashes at its start is seen running once, rarely twice
+_PAUSE_S = 0.1
+_REASONS = {
+    "the connection was accepted, but no answer came": ("timed out", "Timeout"),
+    "the socket does not exist": ("No such file", "FileNotFoundError"),
+    "connection refused: nothing listens there": ("Connection refused", "ConnectionRefusedError"),
+    "permission denied (is this user in the group `docker`?)": ("Permission denied", "PermissionError"),
+}
 _HINT = "start it (`systemctl start docker`), or use `--engine local`; `seatrial doctor` shows what is missing"
 
 
@@ -74,7 +90,7 @@ def connect(*, timeout_s: int = ANSWER_S) -> docker.DockerClient:
 
 
 def daemon_facts(client: docker.DockerClient) -> dict[str, str]:
-    """Return what the daemon is, as facts of a run."""
+    """Return the daemon's versions and drivers, as facts of a run."""
     with talking("asking for its version"):
         version, info = client.version(), client.info()
     return {
@@ -100,7 +116,7 @@ def shares_this_host(
 
 @contextmanager
 def talking(doing: str) -> Iterator[None]:
-    """Turn what the SDK raises while `doing` something into our errors."""
+    """Turn the SDK's errors into ours; `doing` completes the sentence of the message."""
     try:
         yield
     except RequestException as error:
@@ -115,33 +131,13 @@ def talking(doing: str) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    text = str(error)
-    if "timed out" in text or "Timeout" in type(error).__name__:
-        return "the connection was accepted, but no answer came"
-    if "No such file" in text or "FileNotFoundError" in text:
-        return "the socket does not exist"
-    if "Connection refused" in text or "ConnectionRefusedError" in text:
-        return "connection refused: nothing listens there"
-    if "Permission denied" in text or "PermissionError" in text:
-        return "permission denied (is this user in the group `docker`?)"
-    return text
-
-
-_SERVICE = "com.docker.compose.service"
-_NUMBER = "com.docker.compose.container-number"
-_ENDED = {"exited", "dead"}
-_STARTED = {"running", "restarting"}
-_LAST_LINES = 50
-_EVENTS_S = 5.0
-_IN_A_ROW = 2
-_APART_S = 0.3  # a service that crashes at its start is seen running once, rarely twice
-_PAUSE_S = 0.1
-T = TypeVar("T")
+    text = f"{type(error).__name__}: {error}"
+    return next((reason for reason, words in _REASONS.items() if any(map(text.__contains__, words))), str(error))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """One container as the daemon lists it; `name` is the service's, with a number where that has several."""
+    """One container as the daemon lists it; `name` is its service's, with a number if that has several."""
 
     id: str
     service: str
@@ -155,7 +151,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectContainers:
-    """The containers with one label; `once` are the services that are meant to end.
+    """The containers with one label; the services `once` are meant to end.
 
     `expected` is how many containers of each other service have to run.
     """
@@ -167,7 +163,7 @@ class ProjectContainers:
     expected: Mapping[str, int] = field(default_factory=dict)
 
     def containers(self) -> list[Container]:
-        """Return the containers as they are now, by service."""
+        """Return the containers as they are now, in the order of their services."""
         with talking("listing the containers"):
             listed: list[dict[str, Any]] = self.client.api.containers(all=True, filters={"label": self.label})
         containers = sorted(map(_container, listed), key=lambda one: (one.service, one.number))
@@ -178,13 +174,13 @@ class ProjectContainers:
         ]
 
     def running(self) -> list[Container]:
-        """Return those that run and are not meant to end."""
+        """Return the containers that run and are not meant to end."""
         return [one for one in self.containers() if one.state == "running" and one.service not in self.once]
 
     def watch(self) -> None:
         """Raise ServiceExited if one has ended that should not have, or a one-shot service has failed.
 
-        One that its restart policy has started again has ended, too; only a one-shot service may try again.
+        A container that its restart policy has started again has ended, too, unless its service is one-shot.
         """
         for container in self.containers():
             if container.state in _ENDED:
@@ -199,7 +195,7 @@ class ProjectContainers:
                     raise self._exited(container, code, restarts=restarts)
 
     def settled(self) -> bool:
-        """Return whether every one-shot service has ended, and every other one runs; raises as `watch`."""
+        """Return whether every one-shot service has ended and every other one runs; raises as `watch` does."""
         self.watch()
         containers = self.containers()
         running = Counter(one.service for one in containers if one.state == "running")
@@ -215,24 +211,21 @@ class ProjectContainers:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Wait until two checks in a row find all settled; NotReady with the last lines of `service`, if named.
+        """Wait until two checks in a row find all settled; raises as `watch` does.
 
-        Raises as `watch`.
+        NotReady when the time is over, with the last lines of `service`, if one is named.
         """
         until = clock() + within_s
         in_a_row = 0
-        while in_a_row < _IN_A_ROW:
-            in_a_row = in_a_row + 1 if self.settled() else 0
-            if in_a_row < _IN_A_ROW:
-                if clock() > until:
-                    raise NotReady(f"services are not running after {within_s:.0f} s", seen=self.report(service))
-                sleep(_APART_S if in_a_row else _PAUSE_S)
+        while (in_a_row := in_a_row + 1 if self.settled() else 0) < _IN_A_ROW:
+            if clock() > until:
+                raise NotReady(f"services are not running after {within_s:.0f} s", seen=self.report(service))
+            sleep(_APART_S if in_a_row else _PAUSE_S)
 
     def inspect(self, container: str) -> Mapping[str, Any]:
-        """Return all that the daemon knows of one container."""
+        """Return the daemon's full description of one container."""
         with talking("inspecting a container"):
-            inspected: Mapping[str, Any] = self.client.api.inspect_container(container)
-        return inspected
+            return cast("Mapping[str, Any]", self.client.api.inspect_container(container))
 
     def tail(self, container: str, lines: int) -> str:
         """Return the last lines that a container wrote, without secrets."""
@@ -241,7 +234,7 @@ class ProjectContainers:
         return self.redactor.text(text.decode(errors="replace").rstrip())
 
     def report(self, service: str | None) -> str:
-        """Return every service's state, and the last lines of one of them, if one is named."""
+        """Return every service's state, and the last lines of `service`, if one is named."""
         containers = self.containers()
         states = "\n".join(f"{one.name}: {one.status}" for one in containers)
         if service is None:
@@ -254,7 +247,7 @@ class ProjectContainers:
 
         def events() -> list[dict[str, Any]]:
             filters = {"container": container, "event": "die"}
-            until_s = int(time.time()) + 1  # whole seconds: this one, too, and then the stream ends
+            until_s = int(time.time()) + 1  # in whole seconds: the stream ends after this one
             return list(self.client.api.events(since=0, until=until_s, filters=filters, decode=True))
 
         try:
@@ -278,7 +271,7 @@ class ProjectContainers:
 
 
 def find_containers(client: docker.DockerClient, project_or_label: str, redactor: Redactor) -> ProjectContainers:
-    """Return the containers of a Compose project, or with a `label=value`, that runs already.
+    """Return the containers of a Compose project, or with a `label=value`, that run already.
 
     UsageError, with the projects that run, if no container matches.
     """
@@ -328,7 +321,7 @@ def _container(listed: Mapping[str, Any]) -> Container:
 def bounded(work: Callable[[], T], within_s: float) -> T:
     """Return what `work` returns, or raise what it raises; TimeoutError if that takes longer than `within_s`.
 
-    The work is abandoned then: it goes on in a thread that does not keep this process alive.
+    The work then goes on in a thread that does not keep this process alive.
     """
     outcome: Future[T] = Future()
 

@@ -1,10 +1,10 @@
-"""The engines `compose`, `local` and `attach`: choosing one and bringing a stack up with it."""
+"""The engines `compose`, `local` and `attach`: which one to take, and bringing a stack up with it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 
 from seatrial.errors import EngineUnavailable, SeatrialError, UsageError
@@ -24,7 +24,7 @@ from seatrial.stack.containers import (
 )
 from seatrial.stack.logs import LogKeeper
 from seatrial.stack.processes import ProcessGuard
-from seatrial.stack.readiness import ReadinessWatch, Route, await_ready, route_to
+from seatrial.stack.readiness import Route, await_ready, route_to
 from seatrial.wire.redaction import Redactor
 
 
@@ -32,15 +32,14 @@ from seatrial.wire.redaction import Redactor
 def attached(project_or_label: str, spec: StackSpec) -> Iterator[Stack]:
     """Find the running containers of a Compose project, or with a `label=value`, and wait for the probes.
 
-    UsageError, with what is up, if nothing matches. At the end only what they logged meanwhile is copied.
+    UsageError, with the projects that run, if nothing matches. At the end what they logged meanwhile is saved.
     """
     spec.logs.mkdir(parents=True, exist_ok=True)
     with closing(connect()) as client:
         project = find_containers(client, project_or_label, Redactor(spec.environment))
         stack = _described(project, project_or_label, spec)
         door = None if spec.front_door is None else spec.front_door.service
-        watch = ReadinessWatch(watch=lambda: None, report=lambda: project.report(door))
-        await_ready(stack.url, spec.probes, watch)
+        await_ready(stack.url, spec.probes, watch=lambda: None, report=lambda: project.report(door))
         since_s = int(time.time())
         try:
             yield stack
@@ -56,7 +55,7 @@ def attached_services(project_or_label: str) -> tuple[Service, ...]:
 
 
 def _described(project: ProjectContainers, project_or_label: str, spec: StackSpec) -> Stack:
-    """Return what runs; without a front door any service of it stands for its project."""
+    """Return what runs; without a front door the first container is the one whose project is taken."""
     containers, front_door = project.running(), spec.front_door
     door = next((one for one in containers if front_door is None or one.service == front_door.service), None)
     if door is None:
@@ -95,20 +94,16 @@ class Choice:
     reason: str
 
 
-def choose(
-    requested: str, *, attach: str | None = None, compose_version: Callable[[], str] | None = None
-) -> Choice:
-    """Resolve `auto`, `compose`, `local` or `attach`; UsageError if nothing is named to which to `attach`.
+def choose(requested: str, *, attach: str = "") -> Choice:
+    """Resolve `auto`, `compose`, `local` or `attach`; UsageError if there is no name of a stack to attach to.
 
-    EngineUnavailable if `compose` or `attach` was asked for and no daemon answers within 5 s, or Compose is
-    missing.
+    EngineUnavailable if Compose is requested or attached to, and it is missing or no daemon answers within 5 s.
     """
-    version = compose_version or docker_and_compose
     match requested:
         case "local":
             return Choice(engine=EngineName.LOCAL, reason="asked for")
         case "attach":
-            if attach == "":
+            if not attach:
                 raise UsageError(
                     "the engine `attach` needs the name of a stack that is up",
                     expected="--attach PROJECT, or --attach LABEL=VALUE",
@@ -117,10 +112,10 @@ def choose(
             connect(timeout_s=PING_S).close()
             return Choice(engine=EngineName.ATTACH, reason="asked for")
         case "compose":
-            return Choice(engine=EngineName.COMPOSE, reason=f"asked for; {version()}")
+            return Choice(engine=EngineName.COMPOSE, reason=f"asked for; {docker_and_compose()}")
         case "auto":
             try:
-                return Choice(engine=EngineName.COMPOSE, reason=version())
+                return Choice(engine=EngineName.COMPOSE, reason=docker_and_compose())
             except EngineUnavailable as error:
                 reason = f"{error.what}: {error.seen}" if error.seen else error.what
                 return Choice(engine=EngineName.LOCAL, reason=reason)
@@ -130,26 +125,19 @@ def choose(
 
 def docker_and_compose() -> str:
     """Return the versions of the Docker API and of Compose; EngineUnavailable if one does not answer."""
-    client = connect(timeout_s=PING_S)
-    try:
-        api = str(client.api.api_version)
-    finally:
-        client.close()
-    return f"Docker API {api} and Compose {compose_version()} answer"
+    with closing(connect(timeout_s=PING_S)) as client:
+        return f"Docker API {client.api.api_version} and Compose {compose_version()} answer"
 
 
-@contextmanager
-def running(choice: Choice, spec: StackSpec, guard: ProcessGuard, say: Say) -> Iterator[Stack]:
+def running(choice: Choice, spec: StackSpec, guard: ProcessGuard, say: Say) -> AbstractContextManager[Stack]:
     """Bring the stack up, wait until it is ready, and remove it at the end, also after a failure.
 
     With `attach`, `spec.project` names what is already up, and nothing is changed.
     """
     match choice.engine:
         case EngineName.COMPOSE:
-            engine = compose.running(spec, guard, say)
+            return compose.running(spec, guard, say)
         case EngineName.LOCAL:
-            engine = local.running(spec, guard, say)
+            return local.running(spec, guard, say)
         case EngineName.ATTACH:
-            engine = attached(spec.project, spec)
-    with engine as stack:
-        yield stack
+            return attached(spec.project, spec)

@@ -1,4 +1,4 @@
-"""The embedded engine: services as processes of this host."""
+"""The local engine: services as processes of this host, without containers."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from seatrial.errors import EngineUnavailable, NotReady, PortTaken, ServiceExited, UsageError
 from seatrial.model import EngineName, Say, Service, Stack, StackSpec
-from seatrial.stack.local_plan import MAIN, LocalService, names, plan
+from seatrial.stack.local_plan import LocalService, names, plan
 from seatrial.stack.logs import write_clean
 from seatrial.stack.processes import ProcessGuard, on_cores, shielded
-from seatrial.stack.readiness import ReadinessWatch, await_ready
+from seatrial.stack.readiness import await_ready
 from seatrial.wire.redaction import Redactor
 
 Ports = Mapping[tuple[str, str], int]
 """The port on the loopback address, by service and name."""
+_ONCE_S = 60.0
+_GRACE_S = 3.0
+_SETTLE_S = 0.5
+_LAST_LINES = 50
+_PIECE_BYTES = 1 << 16
+_MORE_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # where servers are, but not in every user's PATH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +40,15 @@ class ServiceFolder:
     data: Path
     config: Path
     known: Mapping[str, str]
-    where: str
+
+    @property
+    def log_files(self) -> tuple[str, ...]:
+        """The log files that the entry declares."""
+        return tuple(map(self.fill, self.service.local.logs))
 
     def fill(self, text: str) -> str:
         """Fill in the names."""
-        return names(text, self.known, where=self.where)
+        return names(text, self.known, where=self.service.where)
 
 
 def free_ports(services: Sequence[LocalService], wanted: Mapping[tuple[str, str], int]) -> Ports:
@@ -68,8 +78,8 @@ def service_folder(service: LocalService, spec: StackSpec, ports: Ports) -> Serv
     """Make a service's folders, and put its configuration files there."""
     base = spec.work / "local"
     data, config, shared = base / "data" / service.name, base / "config" / service.name, base / "shared"
-    for folder in (data, config, shared):
-        folder.mkdir(parents=True, exist_ok=True)
+    for path in (data, config, shared):
+        path.mkdir(parents=True, exist_ok=True)
     known = {
         **spec.environment,
         **_port_names(service, ports),
@@ -78,10 +88,9 @@ def service_folder(service: LocalService, spec: StackSpec, ports: Ports) -> Serv
         "config": str(config.absolute()),
         "stack": str(spec.folder.absolute()),
     }
-    where = f"{spec.compose_file}: services.{service.name}.x-seatrial.local"
-    made = ServiceFolder(service=service, data=data, config=config, known=known, where=where)
-    _copy(made, spec)
-    return made
+    folder = ServiceFolder(service=service, data=data, config=config, known=known)
+    _copy_files(folder, spec)
+    return folder
 
 
 def _port_names(service: LocalService, ports: Ports) -> dict[str, str]:
@@ -96,30 +105,32 @@ def _port_names(service: LocalService, ports: Ports) -> dict[str, str]:
     return known
 
 
-def _copy(made: ServiceFolder, spec: StackSpec) -> None:
+def _copy_files(folder: ServiceFolder, spec: StackSpec) -> None:
+    """Copy the configuration files, with the entry's replacements made in them."""
+    where, local = folder.service.where, folder.service.local
     texts = {}
-    for name in made.service.local.files:
+    for name in local.files:
         source = (spec.folder / name).absolute()
         source = spec.variant.files.get(source, source)
         try:
             texts[name] = source.read_text(encoding="utf-8")
         except OSError as error:
-            raise UsageError("a configuration file can't be read", where=made.where, seen=str(error)) from error
-    for old, new in made.service.local.replace.items():
-        sought, replacement = old.replace("$$", "$"), made.fill(new)
+            raise UsageError("a configuration file can't be read", where=where, seen=str(error)) from error
+    for old, new in local.replace.items():
+        sought, replacement = old.replace("$$", "$"), folder.fill(new)
         if not any(sought in text for text in texts.values()):
             raise UsageError(
                 f"{sought!r} is to be replaced, but no file has it",
-                where=made.where,
+                where=where,
                 seen=f"looked in {', '.join(texts) or 'no file'}",
                 hint="the file, or the entry under `replace`, has changed without the other",
             )
         texts = {name: text.replace(sought, replacement) for name, text in texts.items()}
     for name, text in texts.items():
-        copied = made.config / name
-        copied.parent.mkdir(parents=True, exist_ok=True)
-        copied.write_text(text, encoding="utf-8")
-        shutil.copymode(spec.folder / name, copied)
+        copy = folder.config / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(text, encoding="utf-8")
+        shutil.copymode(spec.folder / name, copy)
 
 
 def door_port(services: Sequence[LocalService], spec: StackSpec) -> tuple[str, str] | None:
@@ -127,30 +138,18 @@ def door_port(services: Sequence[LocalService], spec: StackSpec) -> tuple[str, s
     door = spec.front_door
     if door is None:
         return None
-    service = next(one for one in services if one.name == door.service)
-    for name, number in service.ports.items():
-        if number == door.port:
-            return service.name, name
-    if not service.ports:
-        raise UsageError(
-            f"the front door {service.name!r} has no port in its `local` entry", where=str(spec.compose_file)
-        )
-    return service.name, next(iter(service.ports), MAIN)
-
-
-_ONCE_S = 60.0
-_GRACE_S = 3.0
-_SETTLE_S = 0.5
-_LAST_LINES = 50
-_PIECE_BYTES = 1 << 16
-_MORE_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # where servers are, but not in every user's PATH
+    ports = next(service.ports for service in services if service.name == door.service)
+    if not ports:
+        what = f"the front door {door.service!r} has no port in its `local` entry"
+        raise UsageError(what, where=str(spec.compose_file))
+    return door.service, next((name for name, number in ports.items() if number == door.port), next(iter(ports)))
 
 
 @contextmanager
 def running(spec: StackSpec, guard: ProcessGuard, say: Say) -> Iterator[Stack]:
     """Start the services in order, wait until the stack is ready, and end them when the context ends.
 
-    Processes can't be kept as containers can: also a kept stack ends with the context.
+    Processes can't be kept as containers can: a kept stack, too, ends with the context.
     """
     services = plan(spec)
     programs = find_programs(services, spec)
@@ -166,7 +165,7 @@ def running(spec: StackSpec, guard: ProcessGuard, say: Say) -> Iterator[Stack]:
         url = "" if door is None else f"http://127.0.0.1:{ports[door]}"
         if url:
             say(f"waiting until {url} is ready")
-            await_ready(url, spec.probes, ReadinessWatch(watch=engine.watch, report=engine.report))
+            await_ready(url, spec.probes, watch=engine.watch, report=engine.report)
         else:  # a service that crashes at its start still runs when it was just started
             time.sleep(_SETTLE_S)
             engine.watch()
@@ -176,12 +175,10 @@ def running(spec: StackSpec, guard: ProcessGuard, say: Say) -> Iterator[Stack]:
             engine.take_down()
 
 
-def find_programs(
-    services: Sequence[LocalService], spec: StackSpec, *, which: Callable[..., str | None] = shutil.which
-) -> dict[str, str]:
+def find_programs(services: Sequence[LocalService], spec: StackSpec) -> dict[str, str]:
     """Return the path of each service's program; EngineUnavailable names all that are missing."""
     path = f"{os.environ.get('PATH', os.defpath)}:{_MORE_PATH}"
-    programs = {one.name: which(one.local.command[0], path=path) for one in services}
+    programs = {one.name: shutil.which(one.local.command[0], path=path) for one in services}
     missing = [one for one in services if programs[one.name] is None]
     if missing:
         packages = sorted({one.local.package or Path(one.local.command[0]).name for one in missing})
@@ -196,13 +193,10 @@ def find_programs(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Process:
-    place: ServiceFolder
+    name: str
+    folder: ServiceFolder
     child: subprocess.Popen[bytes]
     output: Path
-
-    @property
-    def name(self) -> str:
-        return self.place.service.name
 
 
 @dataclass(slots=True, kw_only=True)
@@ -213,34 +207,42 @@ class _Engine:
     redactor: Redactor
     started: list[_Process] = field(default_factory=list)
 
-    def start(self, place: ServiceFolder, program: str) -> None:
+    def start(self, folder: ServiceFolder, program: str) -> None:
         """Start a service; a one-shot service is waited for."""
-        service = place.service
+        service = folder.service
         self.say(f"starting {service.name}")
-        command = [program, *(place.fill(word) for word in service.local.command[1:])]
-        own = {name: place.fill(value) for name, value in service.local.environment.items()}
-        home = str(place.data.absolute())
-        output = place.data.parent.parent / f"{service.name}.out"
+        output = self.spec.work / "local" / f"{service.name}.out"
         with output.open("wb") as out:
             child = on_cores(self.guard.spawn, self.spec.cores)(
-                command,
-                # As in a container: nothing of our own environment, which may hold anything.
-                env={"PATH": f"{os.environ['PATH']}:{_MORE_PATH}", "HOME": home, "LANG": "C.UTF-8"}
-                | {"PYTHONDONTWRITEBYTECODE": "1", **service.environment, **own},
-                cwd=place.data,
+                [program, *map(folder.fill, service.local.command[1:])],
+                env={  # as in a container: nothing of our own environment, which may hold anything
+                    "PATH": f"{os.environ['PATH']}:{_MORE_PATH}",
+                    "HOME": str(folder.data.absolute()),
+                    "LANG": "C.UTF-8",
+                    "PYTHONDONTWRITEBYTECODE": "1",
+                    **service.environment,
+                    **{name: folder.fill(value) for name, value in service.local.environment.items()},
+                },
+                cwd=folder.data,
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )
-        self.started.append(_Process(place=place, child=child, output=output))
+        process = _Process(name=service.name, folder=folder, child=child, output=output)
+        self.started.append(process)
         if service.is_once:
-            self._await_end(self.started[-1])
+            try:
+                child.wait(timeout=_ONCE_S)
+            except subprocess.TimeoutExpired as error:
+                what = f"service {service.name!r} did not end within {_ONCE_S:.0f} s"
+                raise NotReady(what, seen=self._tail(process, 20)) from error
+            self.watch()
 
     def watch(self) -> None:
         """Raise ServiceExited if one has ended that should not have, or a one-shot service has failed."""
-        for one in self.started:
-            code = one.child.poll()
-            if code is not None and not (one.place.service.is_once and code == 0):
-                raise self._exited(one, code)
+        for process in self.started:
+            code = process.child.poll()
+            if code is not None and not (process.folder.service.is_once and code == 0):
+                raise self._exited(process, code)
 
     def report(self) -> str:
         """Return every service's state, and the last lines of the front door, if there is one."""
@@ -261,27 +263,28 @@ class _Engine:
             public_url=url,
             addresses=("127.0.0.1",),
             services=tuple(
-                Service(name=one.name, pid=one.child.pid, log_files=_log_files(one.place))
+                Service(name=one.name, pid=one.child.pid, log_files=one.folder.log_files)
                 for one in self.started
-                if not one.place.service.is_once
+                if not one.folder.service.is_once
             ),
             environment=self.spec.environment,
             facts={
                 "engine": EngineName.LOCAL.value,
                 "project": self.spec.project,
                 "via": "loopback" if url else "",
-            }
-            | {"programs": programs, "cores": list(self.spec.cores)},
+                "programs": programs,
+                "cores": list(self.spec.cores),
+            },
         )
 
     def take_down(self) -> None:
         """End all, save the logs without secrets, and remove the data."""
         self.say("ending the services")
-        for one in reversed(self.started):
-            self.guard.end(one.child, _GRACE_S)
-        for one in self.started:
-            logs = {f"{one.name}-{Path(path).name}": Path(path) for path in _log_files(one.place)}
-            for name, path in {f"{one.name}.log": one.output, **logs}.items():
+        for process in reversed(self.started):
+            self.guard.end(process.child, _GRACE_S)
+        for process in self.started:
+            logs = {f"{process.name}-{Path(path).name}": Path(path) for path in process.folder.log_files}
+            for name, path in {f"{process.name}.log": process.output, **logs}.items():
                 self._save(path, self.spec.logs / name)
         shutil.rmtree(self.spec.work / "local", ignore_errors=True)
 
@@ -295,30 +298,17 @@ class _Engine:
         except OSError as error:
             self.say(f"{target.name} could not be saved: {error}")
 
-    def _await_end(self, one: _Process) -> None:
-        try:
-            one.child.wait(timeout=_ONCE_S)
-        except subprocess.TimeoutExpired as error:
-            raise NotReady(
-                f"service {one.name!r} did not end within {_ONCE_S:.0f} s", seen=self._tail(one, 20)
-            ) from error
-        self.watch()
-
-    def _exited(self, one: _Process, code: int) -> ServiceExited | PortTaken:
-        tail = self._tail(one, _LAST_LINES)
+    def _exited(self, process: _Process, code: int) -> ServiceExited | PortTaken:
+        tail = self._tail(process, _LAST_LINES)
         if "address already in use" in tail.lower():
-            return PortTaken(f"a port that service {one.name!r} wants is taken", seen=tail, hint="try again")
+            return PortTaken(f"a port that service {process.name!r} wants is taken", seen=tail, hint="try again")
         return ServiceExited(
-            f"service {one.name!r} ended with exit code {code}",
-            where=" ".join(one.place.service.local.command),
+            f"service {process.name!r} ended with exit code {code}",
+            where=" ".join(process.folder.service.local.command),
             seen=tail or "it wrote nothing",
-            expected="exit code 0" if one.place.service.is_once else "that it runs on",
+            expected="exit code 0" if process.folder.service.is_once else "that it runs on",
         )
 
-    def _tail(self, one: _Process, count: int) -> str:
-        text = one.output.read_text(encoding="utf-8", errors="replace")
+    def _tail(self, process: _Process, count: int) -> str:
+        text = process.output.read_text(encoding="utf-8", errors="replace")
         return self.redactor.text("\n".join(text.splitlines()[-count:]))
-
-
-def _log_files(place: ServiceFolder) -> tuple[str, ...]:
-    return tuple(place.fill(path) for path in place.service.local.logs)

@@ -1,4 +1,4 @@
-"""The `x-seatrial.local` part of a Compose file, with variables filled in."""
+"""The plan of the local engine: the `x-seatrial.local` entries of a Compose file, with variables filled in."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seatrial.errors import UsageError
 from seatrial.model import StackSpec
+from seatrial.stack.compose_file import check_front_door, local_entry
 
 _VARIABLE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)(?:(:?[-?+])([^}]*))?\})")
 _REQUIRED = re.compile(r"(?<!\$)\$\{(\w+):?\?")
 _ENTRY = re.compile(r"""^\s*(?:export\s+)?(\w+)\s*=\s*(?:"([^"]*)"|'([^']*)'|(.*?))\s*(?:(?<=\s)\#.*)?$""")
 _NAME = re.compile(r"\$\{([^}]*)\}")
+_MAIN = "main"
+_CHANGEABLE = {"environment", "x-seatrial"}
 
 
 def compose_variables(text: str, environment: Mapping[str, str]) -> str:
@@ -39,8 +42,8 @@ def compose_variables(text: str, environment: Mapping[str, str]) -> str:
 def dotenv(folder: Path) -> dict[str, str]:
     """Return the variables of the `.env` file in a folder; none if there is no such file.
 
-    A subset of Compose's syntax: one `NAME=value` a line, the value plain, in 'single' or in "double" quotes, all
-    taken as they are (no escapes, no other variables in them); `export` before the name, and ` # comments`.
+    A subset of Compose's syntax: one `NAME=value` a line, the value plain, in 'single' or in "double" quotes,
+    without escapes or other variables in it; `export` before the name, and ` # comments`.
     """
     try:
         lines = (folder / ".env").read_text(encoding="utf-8").splitlines()
@@ -84,10 +87,6 @@ def _value(name: str, operator: str, word: str, environment: Mapping[str, str]) 
             return given or ""
 
 
-MAIN = "main"
-_CHANGEABLE = {"environment", "x-seatrial"}
-
-
 class Local(BaseModel):
     """One service's `local` entry, as written."""
 
@@ -106,9 +105,10 @@ class Local(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalService:
-    """One service; `ports` maps a name to the port that it has inside a container, the main one first."""
+    """One service; `where` is the place of its entry."""
 
     name: str
+    where: str
     local: Local
     environment: Mapping[str, str]
     after: tuple[str, ...]
@@ -120,9 +120,9 @@ class LocalService:
 
     @property
     def ports(self) -> Mapping[str, int]:
-        """The ports by name."""
-        main = {} if self.local.port is None else {MAIN: self.local.port}
-        return {**main, **dict(sorted(self.local.ports.items(), key=lambda one: one[0] != MAIN))}
+        """The ports that it has inside a container, by name, the main one first."""
+        main = {} if self.local.port is None else {_MAIN: self.local.port}
+        return {**main, **dict(sorted(self.local.ports.items(), key=lambda one: one[0] != _MAIN))}
 
 
 def plan(spec: StackSpec, *, surroundings: Mapping[str, str] = os.environ) -> list[LocalService]:
@@ -142,12 +142,7 @@ def plan(spec: StackSpec, *, surroundings: Mapping[str, str] = os.environ) -> li
     for name, service in raw.items():
         where = f"{spec.compose_file}: services.{name}.x-seatrial.local"
         services[name] = _service(name, service or {}, changes.get(name, {}), settings, where)
-    if spec.front_door is not None and spec.front_door.service not in services:
-        raise UsageError(
-            f"the stack has no service {spec.front_door.service!r} for the front door",
-            where=str(spec.compose_file),
-            expected=f"one of {', '.join(sorted(services))}",
-        )
+    check_front_door(spec, services)
     try:
         order = list(TopologicalSorter({name: one.after for name, one in services.items()}).static_order())
     except CycleError as error:
@@ -158,9 +153,9 @@ def plan(spec: StackSpec, *, surroundings: Mapping[str, str] = os.environ) -> li
 
 
 def _changes(spec: StackSpec) -> Mapping[str, Any]:
-    """Return what the variant changes; more than settings would need a container, so it is refused."""
+    """Return the variant's changes by service; UsageError for a change that needs a container."""
     changes: Mapping[str, Any] = spec.variant.compose.get("services") or {}
-    unknown = [f"{key}" for key in spec.variant.compose if key != "services"]
+    unknown = [key for key in spec.variant.compose if key != "services"]
     unknown += [f"services.{name}.{key}" for name, one in changes.items() for key in one if key not in _CHANGEABLE]
     if unknown:
         raise UsageError(
@@ -175,35 +170,33 @@ def _changes(spec: StackSpec) -> Mapping[str, Any]:
 def _service(
     name: str, service: Mapping[str, Any], change: Mapping[str, Any], settings: Mapping[str, str], where: str
 ) -> LocalService:
-    local = {**_entry(service), **_entry(change)}
-    if not local:
+    entry = local_entry(service) | local_entry(change)
+    if not entry:
         raise UsageError(
             f"service {name!r} has no `local` entry, so it can't run without Docker",
             where=where,
             hint="use `--engine compose`",
         )
     try:
-        read = Local.model_validate(local)
+        local = Local.model_validate(entry)
     except ValidationError as error:
         seen = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise UsageError(f"service {name!r} has a wrong `local` entry", where=where, seen=seen) from error
-    environment = _environment(service, settings) | _environment(change, settings)
     return LocalService(
-        name=name, local=read, environment=environment, after=tuple(service.get("depends_on") or ())
+        name=name,
+        where=where,
+        local=local,
+        environment=_environment(service, settings) | _environment(change, settings),
+        after=tuple(service.get("depends_on") or ()),
     )
-
-
-def _entry(service: Mapping[str, Any]) -> dict[str, Any]:
-    return dict((service.get("x-seatrial") or {}).get("local") or {})
 
 
 def _environment(service: Mapping[str, Any], settings: Mapping[str, str]) -> dict[str, str]:
     given = service.get("environment") or {}
     if isinstance(given, list):  # the other form of Compose: NAME=value, or NAME alone to pass it on
-        given = {name: value if sep else None for name, sep, value in (one.partition("=") for one in given)}
-    return {
-        name: settings.get(name, "")
-        if value is None
-        else compose_variables(str(value).lower() if isinstance(value, bool) else str(value), settings)
-        for name, value in given.items()
-    }
+        given = {name: value if sep else None for name, sep, value in (line.partition("=") for line in given)}
+    filled = {}
+    for name, value in given.items():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        filled[name] = settings.get(name, "") if value is None else compose_variables(text, settings)
+    return filled

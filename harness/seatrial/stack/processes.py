@@ -1,8 +1,7 @@
-"""Child processes in sessions of their own, which are ended in any case."""
+"""Child processes in sessions of their own, and the guard that ends them however the harness ends."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
@@ -13,11 +12,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 from seatrial.errors import Interrupted, StackFailed
 from seatrial.model import Spawn
@@ -28,6 +26,11 @@ PROC = Path("/proc")
 RUN_VARIABLE = "SEATRIAL_RUN"
 _POLL_S = 0.03
 _KILL_S = 2.0
+_GRACE_S = 5.0
+_READY_S = 20.0
+_WATCHDOG_S = 25.0
+_TAIL_LINES = 200
+_READ_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +59,15 @@ def process(pid: int, *, proc: Path = PROC) -> ProcessEntry | None:
 
 def processes(*, proc: Path = PROC) -> Iterator[ProcessEntry]:
     """Yield every process that this one may see."""
-    for name in [entry.name for entry in proc.iterdir()]:
-        shown = process(int(name), proc=proc) if name.isdecimal() else None
-        if shown is not None:
-            yield shown
+    for name in [folder.name for folder in proc.iterdir() if folder.name.isdecimal()]:
+        if (entry := process(int(name), proc=proc)) is not None:
+            yield entry
 
 
 def of_sessions(sessions: Mapping[int, int], *, proc: Path = PROC) -> list[ProcessEntry]:
     """Return the running processes of sessions, given as leader's pid to leader's `start_ticks`.
 
-    A session whose leader's pid now belongs to a later process is not ours any more.
+    A session whose leader's pid now belongs to a later process is left out.
     """
     running = list(processes(proc=proc))
     reused = {one.pid for one in running if sessions.get(one.pid, one.start_ticks) != one.start_ticks}
@@ -74,14 +76,14 @@ def of_sessions(sessions: Mapping[int, int], *, proc: Path = PROC) -> list[Proce
 
 
 def marked(run_id: str, *, proc: Path = PROC) -> list[ProcessEntry]:
-    """Return the running processes, but this one, that were started with the run's id in their environment."""
+    """Return the running processes, except this one, with the run's id in the environment of their start."""
     mark = f"{RUN_VARIABLE}={run_id}".encode()
     running = []
-    for one in processes(proc=proc):
+    for entry in processes(proc=proc):
         with suppress(OSError):
-            environment = (proc / str(one.pid) / "environ").read_bytes().split(b"\0")
-            if mark in environment and one.pid != os.getpid() and one.is_running:
-                running.append(one)
+            environment = (proc / str(entry.pid) / "environ").read_bytes().split(b"\0")
+            if mark in environment and entry.pid != os.getpid() and entry.is_running:
+                running.append(entry)
     return running
 
 
@@ -92,27 +94,22 @@ def end_all(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """End what `find` returns: SIGTERM once to each, SIGKILL after the grace; False if some run 2 s later."""
+    """End what `find` returns: SIGTERM once to each, SIGKILL after the grace; False if one runs 2 s later."""
     terminated: set[tuple[int, int]] = set()
     kill_at = clock() + grace_s
     while running := find():
         now = clock()
         if now > kill_at + _KILL_S:
             return False
-        for one in running:
+        for entry in running:
             with suppress(ProcessLookupError, PermissionError):
                 if now >= kill_at:
-                    os.kill(one.pid, signal.SIGKILL)
-                elif (one.pid, one.start_ticks) not in terminated:
-                    terminated.add((one.pid, one.start_ticks))
-                    os.kill(one.pid, signal.SIGTERM)
+                    os.kill(entry.pid, signal.SIGKILL)
+                elif (entry.pid, entry.start_ticks) not in terminated:
+                    terminated.add((entry.pid, entry.start_ticks))
+                    os.kill(entry.pid, signal.SIGTERM)
         sleep(_POLL_S)
     return True
-
-
-_READY_S = 20.0
-_WATCHDOG_S = 25.0
-_GRACE_S = 5.0
 
 
 class ProcessGuard:
@@ -136,9 +133,9 @@ class ProcessGuard:
         stdout: int | IO[bytes] | None = None,
         stderr: int | IO[bytes] | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start a child in its own session; `env` takes the place of our environment, the run's id is added to it.
+        """Start a child in its own session; `env` replaces our environment, and the run's id is added to it.
 
-        Without `stdin` the child reads nothing: a session without a terminal must not wait for one.
+        Without `stdin` the child reads from /dev/null: in a session without a terminal it could wait for ever.
         """
         with shielded():  # an interrupt between its start and its registration would leave it running
             child = subprocess.Popen(
@@ -156,16 +153,16 @@ class ProcessGuard:
             self._send(session=child.pid, start_ticks=self._sessions[child.pid])
         return child
 
-    def end(self, process: subprocess.Popen[bytes], grace_s: float = _GRACE_S) -> None:
+    def end(self, child: subprocess.Popen[bytes], grace_s: float = _GRACE_S) -> None:
         """End a child and all of its session (SIGTERM, after the grace SIGKILL), and reap it."""
-        self._end([process.pid], grace_s)
+        self._end([child.pid], grace_s)
 
     def log_to(self, path: Path) -> None:
-        """Let the watchdog write what it does into this file."""
+        """Make the watchdog write what it does into this file."""
         self._send(log=str(path))
 
     def delete_on_crash(self, folder: Path) -> None:
-        """Let the watchdog delete this folder if this process is killed."""
+        """Make the watchdog delete this folder if this process is killed."""
         self._send(litter=str(folder))
 
     def expect_containers(self, run_id: str) -> None:
@@ -174,24 +171,25 @@ class ProcessGuard:
         self._send(docker=run_id)
 
     def removed(self, run_id: str) -> None:
-        """Note that none of them is left."""
+        """Note that no object of a run is left."""
         self._expected.discard(run_id)
 
     def keep(self, run_id: str = "") -> None:
-        """Note that what a run (without a name, the guard's own) has created is meant to stay."""
-        self._expected.discard(run_id or self.run_id)
-        self._kept.add(run_id or self.run_id)
-        self._send(keep=run_id or self.run_id)
+        """Note that what a run (by default the guard's own) has created is meant to stay."""
+        run_id = run_id or self.run_id
+        self._expected.discard(run_id)
+        self._kept.add(run_id)
+        self._send(keep=run_id)
 
     def close(self) -> None:
-        """End every child, and what left its session; only what could not be done is left to the watchdog."""
+        """End every child, and what has left its session; the watchdog removes objects that are still expected."""
         self._end(list(self._sessions), _GRACE_S)
         if self.run_id not in self._kept:
             end_all(lambda: marked(self.run_id), grace_s=_GRACE_S)
         if not self._expected:
             self._send(done=True)
         if self._watchdog.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
+            with suppress(BrokenPipeError):
                 self._watchdog.stdin.close()
         try:
             self._watchdog.wait(timeout=_WATCHDOG_S)
@@ -212,21 +210,21 @@ class ProcessGuard:
 
         end_all(living, grace_s=grace_s)
         for child in children:
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            with suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=1)
             del self._sessions[child.pid], self._children[child.pid]
             self._send(ended=child.pid)
 
     def _send(self, **message: object) -> None:
         if self._watchdog.stdin is not None and not self._watchdog.stdin.closed:
-            with contextlib.suppress(BrokenPipeError):
+            with suppress(BrokenPipeError):
                 self._watchdog.stdin.write(json.dumps(message).encode() + b"\n")
                 self._watchdog.stdin.flush()
 
 
-@contextlib.contextmanager
+@contextmanager
 def guarded(run_id: str) -> Iterator[ProcessGuard]:
-    """Give a guard with its watchdog; at the end every child that still lives is ended, Ctrl-C or not."""
+    """Yield a guard with its watchdog; at the end every child that still runs is ended, also after Ctrl-C."""
     guard = ProcessGuard(run_id, _start_watchdog(run_id))
     try:
         yield guard
@@ -235,23 +233,20 @@ def guarded(run_id: str) -> Iterator[ProcessGuard]:
             guard.close()
 
 
-@contextlib.contextmanager
+@contextmanager
 def shielded() -> Iterator[None]:
-    """Let a clean-up, which must be bounded in time, finish: SIGINT and SIGTERM wait for its end.
+    """Defer SIGINT and SIGTERM to the end of a clean-up, which must be bounded in time.
 
-    They are delivered then. While an exception propagates, the KeyboardInterrupt has it as its cause; while an
-    interrupt does, a second one is dropped.
+    If an exception propagates, it is the cause of the KeyboardInterrupt that is raised then; if that exception is
+    an interrupt itself, the second one is dropped.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     received: list[int] = []
-
-    def remember(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-
     propagating = sys.exc_info()[1]
-    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda sent, _: received.append(sent)) for number in numbers}
     try:
         yield
     finally:
@@ -267,7 +262,7 @@ def shielded() -> Iterator[None]:
 def _start_watchdog(run_id: str) -> subprocess.Popen[bytes]:
     """Start it in a session of its own, without the mark of any run, so that no other watchdog ends it.
 
-    `-P`: a module of the user's in the current folder (`requests.py`, `docker.py`) must not be imported.
+    `-P`: a user's module in the current folder (`requests.py`, `docker.py`) must not be imported.
     """
     env = {name: value for name, value in os.environ.items() if name != RUN_VARIABLE}
     watchdog = subprocess.Popen(
@@ -285,15 +280,11 @@ def _start_watchdog(run_id: str) -> subprocess.Popen[bytes]:
     return watchdog
 
 
-_TAIL_LINES = 200
-_READ_S = 0.1
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A child to run; its output is appended to `log` unless that is None.
+    """A child to run; its output, without secrets, is appended to `log` unless that is None.
 
-    With `output` its standard output goes there, as it is, and only its standard error to the log.
+    With `output` its standard output goes there unchanged, and only its standard error into the log.
     """
 
     argv: tuple[str, ...]
@@ -307,7 +298,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramEnd:
-    """How a child ended; `code` is None when its deadline ended it, `lines` are the last ones, without secrets."""
+    """How a child ended; `code` is None if its deadline ended it, `lines` are the last ones, without secrets."""
 
     code: int | None
     lines: tuple[str, ...]
@@ -324,10 +315,10 @@ def run_guarded(
     tick: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> ProgramEnd:
-    """Run to the end; `tick` is called ten times a second and may raise, which ends the child."""
+    """Run a job to its end; `tick` is called ten times a second, and what it raises ends the child."""
     stderr = subprocess.STDOUT if job.output is None else subprocess.PIPE
     child = guard.spawn(job.argv, env=job.env, cwd=job.cwd, stdout=job.output or subprocess.PIPE, stderr=stderr)
-    lines = _Lines(job)
+    lines = _OutputLines(job)
     until = clock() + job.deadline_s
     try:
         while child.poll() is None and clock() < until:
@@ -344,8 +335,8 @@ def run_guarded(
     return ProgramEnd(code=code, lines=tuple(lines.last))
 
 
-class _Lines:
-    """The output of a child by lines, without secrets: all in the log, the last ones kept."""
+class _OutputLines:
+    """The output of a child by lines, without secrets: all in the log, the last ones in memory."""
 
     def __init__(self, job: Job) -> None:
         self.last: deque[str] = deque(maxlen=_TAIL_LINES)
@@ -354,7 +345,7 @@ class _Lines:
         self._log = None if job.log is None else job.log.open("ab")
 
     def read(self, child: subprocess.Popen[bytes], wait_s: float) -> None:
-        """Read what there is, at most a thousand pieces."""
+        """Read what is available, at most a thousand pieces."""
         pipe = child.stdout or child.stderr
         for _ in range(1000):
             if pipe is None or not select.select([pipe], [], [], wait_s)[0]:
@@ -388,27 +379,13 @@ def on_cores(spawn: Spawn, cores: Collection[int]) -> Spawn:
     A child inherits the affinity of the thread that forks it (sched_setaffinity(2)). To set the child's own after
     its start would come too late for the threads that it has by then, and for what it has read of its cores.
     """
-    return _OnCores(spawn, tuple(cores)) if cores else spawn
 
-
-class _OnCores:
-    def __init__(self, spawn: Spawn, cores: tuple[int, ...]) -> None:
-        self._spawn = spawn
-        self._cores = cores
-
-    def __call__(
-        self,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdin: int | IO[bytes] | None = None,
-        stdout: int | IO[bytes] | None = None,
-        stderr: int | IO[bytes] | None = None,
-    ) -> subprocess.Popen[bytes]:
+    def spawn_on_cores(argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401  (Spawn's)
         before = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, self._cores)
+        os.sched_setaffinity(0, cores)
         try:
-            return self._spawn(argv, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr)
+            return spawn(argv, **options)
         finally:
             os.sched_setaffinity(0, before)
+
+    return spawn_on_cores if cores else spawn

@@ -1,4 +1,4 @@
-"""The route to the front door, readiness probes, and the seeding command."""
+"""Readiness of a stack: the route to its front door, HTTP probes, and the seeding command."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ import docker
 import requests
 
 from seatrial.errors import NotReady, SeedFailed, StackFailed
-from seatrial.model import FrontDoor, HttpProbe, Probe, Stack, StackSpec
-from seatrial.stack import processes
+from seatrial.model import FrontDoor, Probe, Stack, StackSpec
 from seatrial.stack.containers import daemon_address, daemon_host, talking
-from seatrial.stack.processes import PROC, Job, ProcessGuard
+from seatrial.stack.processes import PROC, Job, ProcessGuard, run_guarded
 from seatrial.wire.redaction import Redactor
 
+AGENT = "seatrial-probe"
 _CONNECT_S = 1.0
-_HTTP = 80
+_HTTP_PORT = 80
+_IN_A_ROW = 3
+_PAUSE_S = 0.1
+_ANSWER_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """The address for the load (`url`), how it is reached, the address for people; empty without a front door."""
+    """The load's address (`url`), how it is reached, and the address for people; empty without a front door."""
 
     url: str = ""
     via: str = ""
@@ -35,17 +38,15 @@ class Route:
 
 
 def reachable(address: str, port: int) -> bool:
-    """Return whether packets get to a container of this host.
+    """Return whether packets reach a container of this host.
 
     A refusal is an answer, too: the service may not listen yet.
     """
     try:
-        with socket.create_connection((address, port), timeout=_CONNECT_S):
-            return True
-    except ConnectionRefusedError:
-        return True
-    except OSError:
-        return False
+        socket.create_connection((address, port), timeout=_CONNECT_S).close()
+    except OSError as error:
+        return isinstance(error, ConnectionRefusedError)
+    return True
 
 
 def find_route(
@@ -65,12 +66,13 @@ def find_route(
     if inspected.get("HostConfig", {}).get("NetworkMode") == "host":
         url = _url(daemon_host, door.port)
         return Route(url=url, via="loopback", public_url=url)
-    published = _published(settings, door.port, daemon_host)
+    bindings = (settings.get("Ports") or {}).get(f"{door.port}/tcp")
+    published = _url(daemon_host, int(bindings[0]["HostPort"])) if bindings else ""
     addresses = [net["IPAddress"] for net in settings["Networks"].values() if net.get("IPAddress")]
     for address in addresses if is_local else ():
         if can_reach(address, door.port):
-            own = _url(address, door.port)
-            return Route(url=own, via="container address", public_url=published or own)
+            url = _url(address, door.port)
+            return Route(url=url, via="container address", public_url=published or url)
     if not published:
         raise StackFailed(
             f"this host can't reach the front door {door.service}:{door.port}",
@@ -87,11 +89,11 @@ def is_of_this_host(
     release: str = os.uname().release,
     proc: Path = PROC,
 ) -> bool:
-    """Return whether a container runs on this very host, in a network that this host is part of.
+    """Return whether a container runs on this host, in a network that this host is part of.
 
     A local socket proves nothing: the daemon of a virtual machine or of another host may be behind it. The daemon
     has to report this kernel's release, and the container's process has to exist here: /proc/PID/cgroup holds the
-    container's id (cgroups(7)). A rootless daemon's networks are not this host's.
+    container's id (cgroups(7)). A rootless daemon has networks of its own.
     """
     rootless = any("rootless" in option for option in info.get("SecurityOptions") or ())
     if rootless or info.get("KernelVersion") != release:
@@ -106,81 +108,58 @@ def is_of_this_host(
 def route_to(client: docker.DockerClient, inspected: Mapping[str, Any], door: FrontDoor) -> Route:
     """Find the route to the front door of a stack on the daemon of `client`."""
     with talking("asking where it is"):
-        info = client.info()
-    return find_route(
-        inspected,
-        door,
-        daemon_host=daemon_host(daemon_address()),
-        is_local=is_of_this_host(inspected, info),
-    )
-
-
-def _published(settings: Mapping[str, Any], port: int, daemon_host: str) -> str:
-    bindings = (settings.get("Ports") or {}).get(f"{port}/tcp") or []
-    return _url(daemon_host, int(bindings[0]["HostPort"])) if bindings else ""
+        is_local = is_of_this_host(inspected, client.info())
+    return find_route(inspected, door, daemon_host=daemon_host(daemon_address()), is_local=is_local)
 
 
 def _url(host: str, port: int) -> str:
-    return f"http://{host}" if port == _HTTP else f"http://{host}:{port}"
+    return f"http://{host}" if port == _HTTP_PORT else f"http://{host}:{port}"
 
 
-AGENT = "seatrial-probe"
-_IN_A_ROW = 3
-_PAUSE_S = 0.1
-_ANSWER_S = 2.0
-Ask = Callable[[str], int]
-"""GET an address: the status, or OSError (which requests' errors are)."""
+def await_ready(
+    url: str,
+    probes: tuple[Probe, ...],
+    *,
+    watch: Callable[[], None],
+    report: Callable[[], str],
+    ask: Callable[[str], int] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Try each probe until it succeeds three times in a row; NotReady when its time is over.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadinessWatch:
-    """What is done during the wait: `watch` may raise, `report` returns the services' states for the error."""
-
-    watch: Callable[[], None]
-    report: Callable[[], str]
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-
-
-def await_ready(url: str, probes: tuple[Probe, ...], watch: ReadinessWatch, *, ask: Ask | None = None) -> None:
-    """Try each probe until it succeeds three times in a row; NotReady when its time is over."""
-    if ask is not None:
-        for probe in probes:
-            _await(url, probe, watch, ask)
-        return
+    `watch` is called before each try and may raise; `report` returns the services' states for the error. `ask`
+    gets an address and returns the status, or raises OSError (which requests' errors are).
+    """
     with requests.Session() as session:
         session.trust_env = False  # a proxy can't reach the stack
         session.headers["User-Agent"] = AGENT
+
+        def status_of(address: str) -> int:
+            with session.get(address, allow_redirects=False, timeout=_ANSWER_S, stream=True) as answer:
+                return answer.status_code
+
         for probe in probes:
-            _await(url, probe, watch, lambda address: _status(session, address))
-
-
-def _await(url: str, probe: HttpProbe, watch: ReadinessWatch, ask: Ask) -> None:
-    started = watch.clock()
-    successes, last = 0, "nothing"
-    while successes < _IN_A_ROW:
-        watch.watch()
-        waited_s = watch.clock() - started
-        if waited_s > probe.within_s:
-            raise NotReady(
-                f"the stack is not ready after {waited_s:.0f} s",
-                where=f"GET {url}{probe.path}",
-                seen=f"{last}\n{watch.report()}",
-                expected=f"{probe.expect}, {_IN_A_ROW} times in a row, within {probe.within_s:g} s",
-                hint="raise `within`, or mend what the log complains about",
-            )
-        try:
-            status = ask(url + probe.path)
-            successes = successes + 1 if status == probe.expect else 0
-            last = f"status {status}"
-        except OSError as error:
-            successes, last = 0, _short(error)
-        watch.sleep(_PAUSE_S)
-
-
-def _status(session: requests.Session, address: str) -> int:
-    with session.get(address, allow_redirects=False, timeout=_ANSWER_S, stream=True) as answer:
-        return answer.status_code
+            started = clock()
+            successes, last = 0, "nothing"
+            while successes < _IN_A_ROW:
+                watch()
+                waited_s = clock() - started
+                if waited_s > probe.within_s:
+                    raise NotReady(
+                        f"the stack is not ready after {waited_s:.0f} s",
+                        where=f"GET {url}{probe.path}",
+                        seen=f"{last}\n{report()}",
+                        expected=f"{probe.expect}, {_IN_A_ROW} times in a row, within {probe.within_s:g} s",
+                        hint="raise `within`, or correct what the log reports",
+                    )
+                try:
+                    status = (ask or status_of)(url + probe.path)
+                    successes = successes + 1 if status == probe.expect else 0
+                    last = f"status {status}"
+                except OSError as error:
+                    successes, last = 0, _short(error)
+                sleep(_PAUSE_S)
 
 
 def _short(error: OSError) -> str:
@@ -199,7 +178,7 @@ def seed(
     guard: ProcessGuard,
     timeout_s: float = 300,
 ) -> None:
-    """Run the command in the stack folder, with the spec's environment, which holds the secrets.
+    """Run the seeding command in the stack folder, with the spec's environment, which holds the secrets.
 
     SEATRIAL_FRONT_DOOR (empty without one) and SEATRIAL_CATALOGUE are set for it; `python` as the first word means
     this interpreter. SeedFailed if the command can't be started, fails, runs longer than `timeout_s`, or writes no
@@ -225,16 +204,18 @@ def seed(
         deadline_s=timeout_s,
     )
     try:
-        ended = processes.run_guarded(job, guard)
+        ended = run_guarded(job, guard)
     except OSError as error:
         raise SeedFailed("the seeding command can't be started", where=command[0], seen=str(error)) from error
     where = " ".join(command)
     if ended.code != 0:
-        what = (
-            f"did not end within {timeout_s:g} s" if ended.code is None else f"failed with exit code {ended.code}"
+        failed = f"failed with exit code {ended.code}"
+        raise SeedFailed(
+            f"seeding {f'did not end within {timeout_s:g} s' if ended.code is None else failed}",
+            where=where,
+            seen=ended.tail() or "it wrote nothing",
+            hint=f"SEATRIAL_FRONT_DOOR={stack.url}; the whole log is {job.log}",
         )
-        hint = f"SEATRIAL_FRONT_DOOR={stack.url}; the whole log is {job.log}"
-        raise SeedFailed(f"seeding {what}", where=where, seen=ended.tail() or "it wrote nothing", hint=hint)
     if not catalogue.is_file():
         expected = f"the file {catalogue} ($SEATRIAL_CATALOGUE)"
         raise SeedFailed("seeding wrote no catalogue", where=where, expected=expected)

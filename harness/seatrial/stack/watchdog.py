@@ -1,9 +1,9 @@
-"""The process that ends children and removes containers after the harness was killed.
+"""The watchdog: a process that ends children and removes containers after the harness was killed.
 
 `python -m seatrial.stack.watchdog RUN` reads JSON lines on standard input: `{"session": pid, "start_ticks": n}`
 and `{"ended": pid}` for children, `{"docker": run}` when containers of a run may exist, `{"keep": run}` when they
-are to stay, `{"litter": folder}`, `{"log": file}`, and `{"done": true}`. The end of the input without `done` is
-the death of the harness.
+are to stay, `{"litter": folder}`, `{"log": file}`, and `{"done": true}`. If the input ends without `done`,
+the harness was killed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LAST_S = 20  # after this SIGALRM ends this process
 
 @dataclass(slots=True)
 class WatchdogState:
-    """What the harness has announced, less what it has ended or kept."""
+    """The processes, containers and folders that are to go if the harness is killed."""
 
     run_id: str
     sessions: dict[int, int] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class WatchdogState:
 
 
 def main(arguments: list[str], lines: Iterable[bytes]) -> None:
-    """Listen until the input ends, then clean up unless all is done."""
+    """Read messages until the input ends, then clean up unless `done` has come."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     state = WatchdogState(arguments[0])
@@ -97,7 +97,7 @@ def clean_up(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """End and remove, then look again, until a look finds nothing or the time is over."""
+    """End processes and remove containers, again until a look finds none or the time is over."""
     state.write("the harness is gone: cleaning up")
     until = clock() + _BUDGET_S
     for look in range(_LOOKS):
@@ -124,19 +124,17 @@ def _end_processes(state: WatchdogState) -> int:
 
 
 def _remove_containers(state: WatchdogState) -> int:
-    removed: list[str] = []
-    problems: list[str] = []
+    count = 0
     try:
         for run_id in sorted(state.docker_runs):
-            names, failures = remove_all(connect(timeout_s=4), run_id)
-            removed += names
-            problems += failures
+            removed, problems = remove_all(connect(timeout_s=4), run_id)
+            for text in (*(f"removed {name}" for name in removed), *problems):
+                state.write(text)
+            count += len(removed) + len(problems)
     except (DockerException, RequestException, EngineUnavailable) as error:
         state.write(f"the daemon: {error}")
         return 1
-    for text in (*(f"removed {name}" for name in removed), *problems):
-        state.write(text)
-    return len(removed) + len(problems)
+    return count
 
 
 if __name__ == "__main__":
