@@ -86,7 +86,7 @@ def left_of(run_id: str) -> list[str]:
     """Return all that carries the run's label, and the processes with its mark."""
     client = docker.from_env()
     try:
-        things = [str(one) for one in cleanup.labelled(client, f"{RUN_LABEL}={run_id}")]
+        things = [str(one) for one in cleanup.labelled_objects(client, f"{RUN_LABEL}={run_id}")]
     finally:
         client.close()
     return things + [f"process {one.pid}" for one in marked(run_id)]
@@ -295,14 +295,14 @@ def test_kept_stack_stays_until_it_is_removed(tmp_path: Path) -> None:
         pass
     client = docker.from_env()
     try:
-        kept = [one for one in cleanup.stacks_kept(client) if one.run == spec.run_id]
+        kept = [one for one in cleanup.kept_projects(client) if one.run == spec.run_id]
         late = cleanup.find_leftovers(client, life_of=lambda _: Life.DEAD, now=lambda: time.time() + 601)
         gone = cleanup.find_leftovers(client, life_of=lambda _: Life.DEAD)
-        cleanup.remove_leftovers(client, kept[0].things)
+        cleanup.remove_objects(client, kept[0].objects)
     finally:
         client.close()
-    assert {one.run for one in late} >= {spec.run_id}
-    assert spec.run_id not in {one.run for one in gone}
+    assert {one.item.labels[RUN_LABEL] for one in late} >= {spec.run_id}
+    assert spec.run_id not in {one.item.labels[RUN_LABEL] for one in gone}
     assert left_of(spec.run_id) == []
 
 

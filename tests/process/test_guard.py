@@ -169,7 +169,7 @@ def test_second_interrupt_is_dropped(interrupt: BaseException) -> None:
 HARNESS = """
 import subprocess, sys, time
 from pathlib import Path
-from seatrial.stack.guard import guarded
+from seatrial.stack.processes import guarded
 with guarded(sys.argv[1]) as guard:
     guard.log_to(Path(sys.argv[2], "deadman.log"))
     guard.delete_on_crash(Path(sys.argv[2], "private"))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from seatrial.host.doctor import examine
-from seatrial.host.probe import Engine, Finding, HostProbe, State, probe
+from seatrial.host.doctor import Finding, State, examine
+from seatrial.host.probe import Engine, HostProbe, probe
 
 ENGINE = Engine(
     facts={

@@ -15,7 +15,7 @@ from docker.errors import APIError
 
 from seatrial.errors import NotReady, ServiceExited, StackFailed, UsageError
 from seatrial.stack import cleanup
-from seatrial.stack.cleanup import Labelled, ObjectKind, remove_thing
+from seatrial.stack.cleanup import LabelledObject, ObjectKind, remove_object
 from seatrial.stack.containers import ProjectContainers, find_containers
 from seatrial.stack.engine import choose
 from seatrial.stack.logs import LogKeeper
@@ -160,25 +160,25 @@ class Resisting:
             raise refusal(self.text)
 
 
-NETWORK = Labelled(kind=ObjectKind.NETWORK, id="n", name="n", labels={})
+NETWORK = LabelledObject(kind=ObjectKind.NETWORK, id="n", name="n", labels={})
 
 
 def test_leftovers_are_given_time_to_go() -> None:
     """Between two looks there is a pause, and after the last one an error."""
     pauses: list[float] = []
     client = cast("docker.DockerClient", SimpleNamespace(api=Resisting(2)))
-    cleanup.remove_leftovers(client, [NETWORK], sleep=pauses.append)
+    cleanup.remove_objects(client, [NETWORK], sleep=pauses.append)
     assert pauses == [0.7, 0.7]
     client = cast("docker.DockerClient", SimpleNamespace(api=Resisting(9)))
     with pytest.raises(StackFailed, match="not all could be removed"):
-        cleanup.remove_leftovers(client, [NETWORK], sleep=pauses.append)
+        cleanup.remove_objects(client, [NETWORK], sleep=pauses.append)
 
 
 def test_removal_by_another_process_is_no_failure() -> None:
     """What is being removed at the same time is no problem."""
     text = "removal of container n is already in progress"
     client = cast("docker.DockerClient", SimpleNamespace(api=Resisting(1, text)))
-    assert remove_thing(client, NETWORK) == ""
+    assert remove_object(client, NETWORK) == ""
 
 
 def test_nothing_to_attach_to_is_an_error_before_anything() -> None:

@@ -10,17 +10,17 @@ import pytest
 
 from seatrial.errors import NotReady, ServiceExited, StackFailed
 from seatrial.model import FrontDoor, Probe
-from seatrial.stack.cleanup import Labelled, Life, ObjectKind, Owner, reason_to_remove
-from seatrial.stack.readiness import ReadinessWatch, Route, await_ready, find_route, is_of_this_host
+from seatrial.stack.cleanup import LabelledObject, Life, ObjectKind, Owner, reason_to_remove
+from seatrial.stack.readiness import Route, await_ready, find_route, is_of_this_host
 from seatrial.stack.watchdog import WatchdogState
 
 OWNER = Owner(42, 500, "boot", "4026531836", "machine")
 DOOR = FrontDoor(service="web", port=8080)
 
 
-def never_sleeping(times: Iterator[float], watch: Any = lambda: None) -> ReadinessWatch:  # noqa: ANN401  (a stub)
+def never_sleeping(times: Iterator[float], watch: Any = lambda: None) -> dict[str, Any]:  # noqa: ANN401  (a stub)
     """Return a watch that never sleeps."""
-    return ReadinessWatch(watch=watch, report=lambda: "web: Up", clock=lambda: next(times), sleep=lambda _: None)
+    return {"watch": watch, "report": lambda: "web: Up", "clock": lambda: next(times), "sleep": lambda _: None}
 
 
 def asked(answers: list[int | OSError], probe: Probe) -> list[int | OSError]:
@@ -33,7 +33,7 @@ def asked(answers: list[int | OSError], probe: Probe) -> list[int | OSError]:
             raise answer
         return answer
 
-    await_ready("http://door", (probe,), never_sleeping(iter(range(100))), ask=ask)
+    await_ready("http://door", (probe,), **never_sleeping(iter(range(100))), ask=ask)
     return left
 
 
@@ -54,7 +54,7 @@ def test_deadline_tells_the_last_answer() -> None:
 def test_each_probe_has_its_own_time() -> None:
     """The second probe's time begins when the first has succeeded."""
     probes = (Probe(path="/a", expect=200, within_s=5), Probe(path="/b", expect=200, within_s=5))
-    await_ready("http://door", probes, never_sleeping(iter(range(100))), ask=lambda _: 200)
+    await_ready("http://door", probes, **never_sleeping(iter(range(100))), ask=lambda _: 200)
 
 
 def test_service_that_exits_ends_the_wait() -> None:
@@ -65,7 +65,7 @@ def test_service_that_exits_ends_the_wait() -> None:
 
     with pytest.raises(ServiceExited):
         await_ready(
-            "http://door", (Probe(path="/", expect=200, within_s=5),), never_sleeping(iter(range(9)), watch)
+            "http://door", (Probe(path="/", expect=200, within_s=5),), **never_sleeping(iter(range(9)), watch)
         )
 
 
@@ -150,7 +150,7 @@ def test_only_what_has_no_living_owner_is_removed(
 ) -> None:
     """A dead owner, or a past deadline; never what a living process owns, nor a label that is not ours."""
     marks = {"seatrial.run": "r1", "seatrial.owner": str(OWNER), "seatrial.deadline": "100"} | labels
-    thing = Labelled(kind=ObjectKind.VOLUME, id="v", name="v", labels=marks)
+    thing = LabelledObject(kind=ObjectKind.VOLUME, id="v", name="v", labels=marks)
     assert reason_to_remove(thing, lambda _: life, now_s) == reason
 
 

@@ -8,60 +8,43 @@ from typing import Any
 
 import click
 
-from seatrial.analysis.experiment import analyse
 from seatrial.analysis.results import ExperimentResult
-from seatrial.analysis.stored_runs import RunCache
 from seatrial.commands.options import (
     DURATION,
-    ENGINES,
-    STORED_FILE,
+    attach_options,
     experiment_options,
     load_options,
     output_options,
+    place_options,
     request,
     results_option,
-    set_option,
+    seed_options,
     stack_options,
 )
 from seatrial.commands.results import show_run
-from seatrial.compare import comparison, pairing
 from seatrial.errors import ExitCode
-from seatrial.experiment import capacity as capacitys
-from seatrial.experiment import compare as compares
 from seatrial.experiment import stacks, trial
-from seatrial.experiment.capacity import CapacityRequest, effort
-from seatrial.experiment.compare import CompareRequest
 from seatrial.experiment.request import command_began_ns
 from seatrial.experiment.stacks import ObserveRequest
-from seatrial.measure import metric
 from seatrial.progress import Progress
 from seatrial.record import documents
-from seatrial.report import ci_exports, json_export, text
+from seatrial.report import json_export, text
 
 
 @click.command()
 @click.argument("scenario")
 @stack_options
-@click.option("--users", type=int, help="How many users at once; with a rate, at most.")
-@click.option("--rate", metavar="TEXT", help="Arrivals: 50/s, 10/s for 10s, 20/s (steps), 1/s to 9/s for 60s.")
+@load_options
 @click.option("--arrivals", type=click.Choice(["constant", "poisson"]), help="How a rate is spaced.")
 @click.option("--processes", type=int, metavar="N", help="How many processes make the load.")
-@click.option("--warmup", help="How long before the window: 10s, or `stable`.")
-@click.option("--duration", help="How long the window is, such as 60s.")
-@click.option(
-    "--attach", default="", metavar="PROJECT", help="The stack that is up: a Compose project or label=value."
-)
-@click.option("--catalogue", type=STORED_FILE, help="What is in the stack already; nothing is seeded.")
-@click.option("--seed", type=int, default=1, help="Where every random choice begins.")
-@click.option("--yes-load", "confirmed", multiple=True, metavar="HOST", help="Confirm a host of allow_hosts.")
+@attach_options
 @click.option("--strict", is_flag=True, help="Exit code 7 where a budget is not decided.")
 @results_option
 @output_options
 def run(scenario: str, **options: Any) -> int:  # noqa: ANN401  (click hands over what the options above declare)
     """Bring SCENARIO's stack up, drive it, watch it, judge it, and tear it down."""
-    asked = request(scenario, options)
     with Progress(quiet=options["quiet"]) as progress:
-        folder = trial.run(asked, progress)
+        folder = trial.run(request(scenario, options), progress)
     return show_run(folder, as_values=options["as_values"], strict=options["strict"])
 
 
@@ -72,9 +55,9 @@ def run(scenario: str, **options: Any) -> int:  # noqa: ANN401  (click hands ove
 @output_options
 def observe(attach: str, duration: float, results: Path, **options: Any) -> int:  # noqa: ANN401
     """Watch a stack that is already up, without any load; nothing of it is touched."""
-    asked = ObserveRequest(project=attach, results=results, duration_s=duration, command_ns=command_began_ns())
+    observed = ObserveRequest(project=attach, results=results, duration_s=duration, command_ns=command_began_ns())
     with Progress(quiet=options["quiet"]) as progress:
-        folder = stacks.observe(asked, progress)
+        folder = stacks.observe(observed, progress)
     return show_run(folder, as_values=options["as_values"])
 
 
@@ -104,40 +87,44 @@ def selfcheck(scenario: str, **options: Any) -> int:  # noqa: ANN401
 
 
 def _compare(command: str, scenario: str, options: dict[str, Any]) -> int:
-    from seatrial.report import html  # noqa: PLC0415  (Bokeh takes a second to import)
+    from seatrial.analysis.experiment import analyse  # noqa: PLC0415
+    from seatrial.analysis.stored_runs import RunCache  # noqa: PLC0415
+    from seatrial.experiment import compare as comparing  # noqa: PLC0415
+    from seatrial.report import ci_exports, html  # noqa: PLC0415  (Bokeh takes a second to import)
 
-    asked = CompareRequest(
-        request=request(scenario, options),
-        command=command,
-        resume=options["resume"],
-        against=options.get("against", ""),
+    resume, against = options["resume"], options.get("against", "")
+    compared = comparing.CompareRequest(
+        request=request(scenario, options), command=command, resume=resume, against=against
     )
     cache = RunCache()
     with Progress(quiet=options["quiet"]) as progress:
-        done = compares.compare(asked, progress, cache)
-        weighed = analyse(done.folder, cache=cache)
-        ci_exports.save(weighed, done.folder)
-        html.write_experiment(weighed, done.folder, cache=cache)
+        done = comparing.compare(compared, progress, cache)
+        result = analyse(done.folder, cache=cache)
+        ci_exports.save(result, done.folder)
+        html.write_experiment(result, done.folder, cache=cache)
     if options["as_values"]:
-        click.echo(json.dumps(json_export.experiment_json(weighed), indent=1))
+        click.echo(json.dumps(json_export.experiment_json(result), indent=1))
     else:
-        text.show_experiment(weighed)
+        text.show_experiment(result)
     if done.failure is not None:
         raise done.failure
     if command == "selfcheck":
-        return weighed.exit_code() or unseen(weighed)
-    return weighed.exit_code(strict=options["strict"])
+        return result.exit_code() or unseen(result)
+    return result.exit_code(strict=options["strict"])
 
 
-def unseen(weighed: ExperimentResult) -> ExitCode:
-    """Print the thresholds of the gate that are below what can be seen; return the exit code of that.
+def unseen(result: ExperimentResult) -> ExitCode:
+    """Print the gate's thresholds that are below what this machine can show; return the exit code for them.
 
-    Failures always gate; their threshold counts only where the scenario names them.
+    Failures are always in the gate; their threshold counts only if the scenario names it.
     """
-    named = {metric.parse(one).text for one in weighed.plan.gate}
-    gated = {one.metric.text for one in weighed.comparison.gated} if weighed.comparison else set()
+    from seatrial.compare import comparison, pairing  # noqa: PLC0415
+    from seatrial.measure import metric  # noqa: PLC0415
+
+    named = {metric.parse(one).text for one in result.plan.gate}
+    gated = {one.metric.text for one in result.comparison.gated} if result.comparison else set()
     gated -= {pairing.FAILURES.text} - named
-    refused = comparison.refusals([one for one in weighed.floors if one.metric.text in gated])
+    refused = comparison.refusals([one for one in result.floors if one.metric.text in gated])
     for refusal in refused:
         click.echo(f"seatrial: {refusal}", err=True)
     return ExitCode.NOT_DECIDED if refused else ExitCode.KEPT
@@ -158,21 +145,18 @@ def unseen(weighed: ExperimentResult) -> ExitCode:
 @click.option("--most", "most_per_s", type=float, default=20_000.0, help="The highest rate that is tried.")
 @click.option("--limit", "limit_s", type=DURATION, default="6m", help="How many seconds of trials at most.")
 @click.option("--strict", is_flag=True, help="Exit code 7 where no bounds could be found.")
-@click.option("--engine", type=ENGINES, default="auto", help="Where the services run.")
-@click.option("--attach", default="", metavar="PROJECT", help="The stack that is up.")
-@click.option("--catalogue", type=STORED_FILE, help="What is in the stack already.")
-@set_option
-@click.option("--port", type=int, default=0, help="Publish the front door there (default: a free port).")
-@click.option("--seed", type=int, default=1, help="Where every random choice begins.")
-@click.option("--yes-load", "confirmed", multiple=True, metavar="HOST", help="Confirm a host of allow_hosts.")
+@place_options
+@attach_options
+@seed_options
 @results_option
 @output_options
 def capacity(scenario: str, **options: Any) -> int:  # noqa: ANN401
     """Search the highest rate at which SCENARIO's stack keeps its budgets, and validate it."""
+    from seatrial.experiment.capacity import CapacityRequest, effort, search  # noqa: PLC0415
     from seatrial.report import html  # noqa: PLC0415  (Bokeh takes a second to import)
 
     names = options["names"] or ("base",)
-    asked = CapacityRequest(
+    searched = CapacityRequest(
         request=request(scenario, {**options, "variant": names[0]}),
         variants=tuple(dict.fromkeys(names)),
         budgets=options["budgets"],
@@ -182,7 +166,7 @@ def capacity(scenario: str, **options: Any) -> int:  # noqa: ANN401
         effort=effort(options),
     )
     with Progress(quiet=options["quiet"]) as progress:
-        runs = capacitys.search(asked, progress)
+        runs = search(searched, progress)
         progress.say(f"the page: {html.write(runs[-1][0])}")
     results = [result for _, result in runs]
     if options["as_values"]:
