@@ -387,7 +387,7 @@ class _Flood:
     def send(self, data: bytes, _wait_s: float, _deadline_ns: int) -> int:
         return len(data)
 
-    def answer(self, buffer: bytearray, due_ns: int) -> int:
+    def receive_answer(self, buffer: bytearray, due_ns: int) -> int:
         return self.receive(buffer, due_ns)
 
     def skip(self, size: int, _due_ns: int) -> int:
