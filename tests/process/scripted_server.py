@@ -1,13 +1,15 @@
-"""A server that does on each connection what a script says, byte by byte; plain threads, port 0."""
+"""A server that runs a script on each connection, byte by byte, and a client of it; plain threads, port 0."""
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from seatrial.http.client import Client
 from seatrial.http.messages import ClientOptions, Response, Timeouts
@@ -15,6 +17,8 @@ from seatrial.http.network import Dialer
 
 GIVE_UP_S = 10.0
 GIVE_UP_BYTES = 65_536
+HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+BIG = bytes(range(256)) * 16_384  # 4 MiB
 
 
 class Peer:
@@ -72,7 +76,7 @@ class Peer:
         self._released.wait(GIVE_UP_S)
 
     def gone(self) -> bool:
-        """Tell whether the client closes."""
+        """Whether the client closes."""
         try:
             return self._socket.recv(1) == b""
         except OSError:
@@ -88,8 +92,34 @@ class Peer:
 Script = Callable[[Peer], object]
 
 
+def answers(*messages: bytes) -> Script:
+    """Answer one request by each message."""
+
+    def script(peer: Peer) -> None:
+        for message in messages:
+            peer.answer(message)
+
+    return script
+
+
+def answers_for_ever(peer: Peer) -> None:
+    """Answer every request by `hi`."""
+    while True:
+        peer.answer(HI)
+
+
+def with_length(body: bytes) -> bytes:
+    """Return a whole answer with this body."""
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+def sha256(body: bytes) -> str:
+    """Return the digest of a body, as the client takes it."""
+    return "sha256:" + hashlib.sha256(body).hexdigest()
+
+
 class Scripted:
-    """The server: `requests` as they came, `accepted` connections, what went wrong in a script."""
+    """The server: `requests` as they came, `accepted` connections, `sent_all` once a script has ended."""
 
     def __init__(self, scripts: Sequence[Script], tls: ssl.SSLContext | None) -> None:
         self.requests: list[bytes] = []
@@ -152,18 +182,18 @@ def scripted(*scripts: Script, tls: ssl.SSLContext | None = None) -> Iterator[Sc
 
 
 class Book:
-    """A ledger that keeps what it is told."""
+    """An observer that keeps the rows of all requests."""
 
     def __init__(self) -> None:
         self.open = 0
         self.rows: list[Response] = []
 
     def begun(self) -> None:
-        """Count it."""
+        """Count a request."""
         self.open += 1
 
     def ended(self, response: Response) -> None:
-        """Keep it."""
+        """Keep its row."""
         self.open -= 1
         self.rows.append(response)
 
@@ -175,7 +205,7 @@ QUICK = Timeouts(connect_s=2.0, first_byte_s=2.0, idle_s=2.0, total_s=5.0)
 def client_of(
     url: str, *, keep_alive: bool = True, timeouts: Timeouts = QUICK, network: Dialer | None = None
 ) -> Iterator[tuple[Client, Book]]:
-    """Give a client of this host, and the book of its requests."""
+    """Give a client of this host, and the rows of its requests."""
     book = Book()
     client_options = ClientOptions("test/1", keep_alive=keep_alive, timeouts=timeouts)
     client = Client(url, ("page", "other"), client_options, network or Dialer(), book)
@@ -183,3 +213,14 @@ def client_of(
         yield client, book
     finally:
         client.close()
+
+
+@contextmanager
+def served(
+    *scripts: Script,
+    tls: ssl.SSLContext | None = None,
+    **client: Any,  # noqa: ANN401  (as client_of takes them)
+) -> Iterator[tuple[Scripted, Client, Book]]:
+    """Serve the scripts to a client; `client` are the keywords of `client_of`."""
+    with scripted(*scripts, tls=tls) as server, client_of(server.url, **client) as (user, book):
+        yield server, user, book

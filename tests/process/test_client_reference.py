@@ -8,18 +8,12 @@ from pathlib import Path
 
 import pytest
 from process.locust_child import started
-from process.scripted_server import Peer, Script, scripted
+from process.scripted_server import Peer, Script, answers_for_ever, scripted
 
 from seatrial.http.messages import RequestKeywords, Timeouts
 from seatrial.user import LeanUser
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "client.md").read_text(encoding="utf-8")
-HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-
-
-def _answers_for_ever(peer: Peer) -> None:
-    while True:
-        peer.answer(HI)
 
 
 def _streams_for_ever(peer: Peer) -> None:
@@ -34,7 +28,7 @@ def _streams_for_ever(peer: Peer) -> None:
 @pytest.mark.parametrize(
     ("example", "script", "targets"),
     [
-        (0, _answers_for_ever, {b"GET /", b"PUT /copy"}),
+        (0, answers_for_ever, {b"GET /", b"PUT /copy"}),
         (1, _streams_for_ever, {b"GET /live.m3u8", b"GET /live.mp4"}),
     ],
 )

@@ -8,9 +8,7 @@ from pathlib import Path
 import pandas as pd
 from process.locust_child import locust_child, started
 from process.plain_locust import plain_locust
-from process.scripted_server import Peer, scripted
-
-HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+from process.scripted_server import answers_for_ever, scripted
 
 SHOPPER = """
 from locust import constant, task
@@ -105,16 +103,11 @@ class Talker(LeanUser):
 """
 
 
-def _answers_for_ever(peer: Peer) -> None:
-    while True:
-        peer.answer(HI)
-
-
 def test_ten_lines_make_a_user(tmp_path: Path) -> None:
     """Labels, flows and expectations are recorded; a flow has the outcome of its first failed request."""
     (tmp_path / "shop.py").write_text(SHOPPER)
     with (
-        scripted(_answers_for_ever) as server,
+        scripted(answers_for_ever) as server,
         locust_child(server.url, locustfile=tmp_path / "shop.py", users=1) as child,
     ):
         child.open_gate()
@@ -150,7 +143,7 @@ def test_what_a_user_model_refuses_fails_its_request_and_flow(tmp_path: Path) ->
     """In the row, the flow and Locust's own statistics; a check's exception is one of the task."""
     (tmp_path / "strict.py").write_text(STRICT)
     with (
-        scripted(*[_answers_for_ever] * 200) as server,
+        scripted(*[answers_for_ever] * 200) as server,
         locust_child(server.url, locustfile=tmp_path / "strict.py", users=1) as child,
     ):
         child.open_gate()
@@ -170,7 +163,7 @@ def test_what_a_user_model_refuses_fails_its_request_and_flow(tmp_path: Path) ->
 def test_without_a_plan_it_is_plain_locust(tmp_path: Path) -> None:
     """Nothing is awaited, nothing is recorded, and Locust's own statistics have the labels."""
     (tmp_path / "shop.py").write_text(SHOPPER)
-    with scripted(_answers_for_ever) as server:
+    with scripted(answers_for_ever) as server:
         options = ("--run-time", "1", "--stop-timeout", "2")
         process = started(server.url, options, tmp_path / "shop.py", 1, {}, subprocess.PIPE)
         output = process.communicate(timeout=20)[0].decode()
