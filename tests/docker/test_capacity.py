@@ -10,7 +10,7 @@ from trials import SEATRIAL
 
 from seatrial.compare.capacity import EXIT_CODES, CapacityWord
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.alone]
 
 EFFORT = ("--trial", "1s", "--sum", "4s", "--width", "15", "--validate", "5s")
 BUDGET = ("--budget", 'p95 of "wait" < 100ms', "--budget", "failures < 1%")

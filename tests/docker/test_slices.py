@@ -82,6 +82,7 @@ def _runs(folder: Path) -> dict[tuple[int, str], tuple[Path, dict[str, Any]]]:
     return found
 
 
+@pytest.mark.alone
 def test_two_blocks_of_turns_are_valid_and_their_loads_never_meet(tmp_path: Path) -> None:
     """Slices are what auto takes where latency is gated; every run is sealed, valid, and has every phase."""
     done = _compare(tmp_path, _scenario(tmp_path, {"flaky": FLAKY}, slices=5), "--blocks", "2")

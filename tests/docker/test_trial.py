@@ -9,7 +9,7 @@ import pytest
 import trials
 from trials import SEATRIAL, Trial
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

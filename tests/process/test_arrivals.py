@@ -30,6 +30,8 @@ from seatrial.wire.control import PLAN_VARIABLE, Plan
 from seatrial.wire.histogram import middle_ns
 from seatrial.wire.streams import NULL
 
+pytestmark = pytest.mark.alone
+
 S = 1_000_000_000
 HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 WITHIN_S = 30

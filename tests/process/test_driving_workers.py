@@ -78,6 +78,7 @@ def test_shares_and_the_first_rate_are_told_before_the_gate_opens(tmp_path: Path
     assert (schedule["from_ns"], schedule["origin_ns"]) == (window.from_ns, window.from_ns)
 
 
+@pytest.mark.alone
 def test_users_that_move_change_the_shares_ahead_of_time(tmp_path: Path) -> None:
     """What a worker says of its users is what counts; the change holds for both from one moment on."""
     script = (
@@ -194,6 +195,7 @@ def test_a_stable_latency_opens_the_window(tmp_path: Path) -> None:
     assert known.until_ns - known.from_ns == round(result.warmup.after_s * 1e9) < 20_000_000_000
 
 
+@pytest.mark.alone
 def test_a_warm_up_that_never_becomes_stable_ends_at_its_limit(tmp_path: Path) -> None:
     """With a note; the window is as long as was asked."""
     observer = RecordingObserver()

@@ -1,4 +1,4 @@
-"""A load without requests and a stack without a front door: flows are the work, their details the results."""
+"""A load without requests on a stack without a front door: its flows are counted, their details are judged."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from seatrial.compare.capacity import CapacityWord
 from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 
-STACK = {
-    "services": {
-        "store": {"x-seatrial": {"local": {"command": [sys.executable, "-c", "import time; time.sleep(600)"]}}}
-    }
-}
+pytestmark = pytest.mark.alone
+
+SLEEPING = {"local": {"command": [sys.executable, "-c", "import time; time.sleep(600)"]}}
+STACK = {"services": {"store": {"x-seatrial": SLEEPING}}}
 PLAYING = """
 import gevent
 from gevent.lock import BoundedSemaphore
@@ -52,7 +51,7 @@ class Queueing(LeanUser):
                 gevent.sleep(0.02)
             flow.detail["took_s"] = gevent.get_hub().loop.now() - begun
 """
-LOAD = {"locustfile": "playing.py", "users": 4, "user_classes": ["Player"], "warmup": "1s", "duration": "6s"}
+LOAD = {"locustfile": "playing.py", "users": 4, "user_classes": ["Player"], "warmup": "1s", "duration": "4s"}
 BUDGETS = [
     "p95 startup_s of play < 1s",
     "max stalls_count of play < 3",
@@ -85,11 +84,11 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
 
 
 def test_flows_alone_make_a_valid_run_that_keeps_its_budgets(trial: Trial) -> None:
-    """Nothing was asked over HTTP: the headline counts flows, and each budget is judged by what they report."""
+    """The headline counts flows, and each budget is judged by their details."""
     assert trial.done.returncode == 0, trial.done.stdout + trial.done.stderr
     lines = trial.done.stdout.splitlines()
     assert lines[0].startswith(" VALID  playing · base · local engine")
-    assert "flows in a window of 6.00 s; no failures" in lines[1]
+    assert "flows in a window of 4.00 s; no failures" in lines[1]
     assert "request" not in lines[1]
     assert trial.done.stdout.count("KEPT") == len(BUDGETS)
 
@@ -119,20 +118,21 @@ def test_a_broken_budget_of_a_detail_is_exit_code_1(tmp_path: Path) -> None:
 
 
 def test_a_detail_ends_a_run_early(tmp_path: Path) -> None:
-    """Each second the harness hears what the flows that ended in it reported."""
+    """A stop rule is evaluated each second, with the flows that ended in it."""
     trial = _seatrial("run", _scenario(tmp_path, stop_when=["mean startup_s of play > 5ms for 2s"]))
     assert trial.done.returncode == 5, trial.done.stdout + trial.done.stderr
     assert 'mean startup_s of "play" was at' in trial.done.stderr
 
 
+@pytest.mark.long
 def test_the_capacity_for_a_detail_is_found(tmp_path: Path) -> None:
-    """One flow at a time, 20 ms each: 50 a second, found by nothing but what the flows report."""
+    """One flow at a time, 20 ms each: 50 a second, found by the details of the flows alone."""
     load = LOAD | {"user_classes": ["Queueing"], "users": 200}
     effort = ("--trial", "2s", "--sum", "6s", "--limit", "60s", "--validate", "0s", "--width", "20")
     trial = _seatrial(
         "capacity", _scenario(tmp_path, load=load), "--budget", "p95 took_s of serve < 150ms", *effort
     )
-    found = documents.load_capacity(RunFolder(trial.folder))
-    assert found is not None, trial.done.stdout + trial.done.stderr
-    assert found.word is CapacityWord.BOUNDS_ONLY, trial.done.stdout
-    assert found.lower_per_s == pytest.approx(45, rel=0.25)
+    result = documents.load_capacity(RunFolder(trial.folder))
+    assert result is not None, trial.done.stdout + trial.done.stderr
+    assert result.word is CapacityWord.BOUNDS_ONLY, trial.done.stdout
+    assert result.lower_per_s == pytest.approx(45, rel=0.25)

@@ -19,6 +19,8 @@ import yaml
 from process import logging_server
 from trials import SEATRIAL, Trial
 
+pytestmark = pytest.mark.alone
+
 S = 1_000_000_000
 EXPECTED = {"ok": "ok", "slow": "ok", "held": "cut", "closed": "reset", "truncated": "truncated"}
 EXPECTED["status"] = "status"

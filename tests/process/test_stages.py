@@ -25,6 +25,8 @@ from seatrial.model import Load, Phase
 from seatrial.units import NS_PER_S
 from seatrial.wire.rates import Rate
 
+pytestmark = pytest.mark.alone
+
 LEAN = """
 from locust import constant, task
 from seatrial.user import LeanUser

@@ -25,6 +25,8 @@ from seatrial.stack.processes import on_cores
 from seatrial.wire.rates import Rate
 from seatrial.wire.streams import read_layout
 
+pytestmark = pytest.mark.alone
+
 S = 1_000_000_000
 FOREVER = math.inf
 LEAN = """

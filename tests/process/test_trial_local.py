@@ -10,7 +10,7 @@ import pytest
 import trials
 from trials import SEATRIAL, Trial
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

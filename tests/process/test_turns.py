@@ -23,6 +23,8 @@ from seatrial.model import Load, LoadSecond, Phase, Span
 from seatrial.wire.rates import Rate, Stretch
 from seatrial.wire.streams import read_layout
 
+pytestmark = pytest.mark.alone
+
 S = 1_000_000_000
 SLICING = Slicing(order=("a", "b", "b", "a", "a", "b", "b", "a"), warm=2, slice_s=0.5, settle_s=0.1)
 ASKING = """
