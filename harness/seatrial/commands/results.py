@@ -64,7 +64,7 @@ def report(name: str, output: Path | None, results: Path) -> None:
         result = experiment_analysis.analyse(folder, cache=cache)
         click.echo(html.write_experiment(result, folder, output, cache))
     else:
-        click.echo(html.write(run_folder.find_run(results, name), output))
+        click.echo(html.write_run(run_folder.find_run(results, name), output))
 
 
 @click.command("list")

@@ -167,7 +167,7 @@ def capacity(scenario: str, **options: Any) -> int:  # noqa: ANN401
     )
     with Progress(quiet=options["quiet"]) as progress:
         runs = search(searched, progress)
-        progress.say(f"the page: {html.write(runs[-1][0])}")
+        progress.say(f"the page: {html.write_run(runs[-1][0])}")
     results = [result for _, result in runs]
     if options["as_values"]:
         click.echo(json.dumps([documents.capacity_values(result) for result in results], indent=1))

@@ -1,4 +1,4 @@
-"""The sections of a capacity result."""
+"""A capacity search as text: one sentence, the reasons, and the sections of its report."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Sequence
 from seatrial.compare.capacity import CapacityResult, CapacityWord, TrialResult
 from seatrial.measure.services import Growth, Slope
 from seatrial.report import numbers
-from seatrial.report.tables import Section, Table, TableColumnKind, of_rows, table_lines
+from seatrial.report.tables import Section, Table, TableColumnKind, of_rows, plain_lines
 
 _MINUTE_S = 60
 _LITTLE = 0.1
-"""By so much the budgets alone can mislead a search: a limit of 500 ms in trials of 5 s."""
+"""An error of the bounds that the budgets alone can cause: a limit of 500 ms in trials of 5 s."""
 
 
-def first(result: CapacityResult) -> str:
-    """Return the result of one variant in one sentence."""
+def title(result: CapacityResult) -> str:
+    """Return the result of one variant as a sentence."""
     if result.word is CapacityWord.INTERRUPTED:
         ends = ((result.lower_per_s, "kept the budgets"), (result.upper_per_s, "did not"))
         known = ", ".join(f"{per_s(rate)} {word}" for rate, word in ends if rate is not None)
-        tried = f"{result.variant}: cut short after {len(result.trials)} trials"
-        return f"{tried}: {known or 'nothing is known of its capacity'}; that is no result"
+        cut_short = f"{result.variant}: cut short after {len(result.trials)} trials"
+        return f"{cut_short}: {known or 'nothing is known of its capacity'}; that is no result"
     if result.silent:
         return f"{result.variant}: the stack did not answer, so nothing is known of its capacity"
     if result.lower_per_s is None:
@@ -30,52 +30,45 @@ def first(result: CapacityResult) -> str:
         return (
             f"{result.variant}: no rate that was tried keeps the budgets; {per_s(result.upper_per_s)} breaks them"
         )
-    held = f"{result.variant}: {per_s(result.lower_per_s)} keeps the budgets"
+    bounds = f"{result.variant}: {per_s(result.lower_per_s)} keeps the budgets"
     if result.upper_per_s is not None:
-        held += f", {per_s(result.upper_per_s)} does not"
+        bounds += f", {per_s(result.upper_per_s)} does not"
     validation = result.validation
     if validation is None:
-        return f"{held}; not validated"
-    what = "validated" if result.word is CapacityWord.VALIDATED else "validation tried"
-    return f"{held}; {what} at {per_s(validation.rate_per_s)} for {validation.duration_s:g} s"
+        return f"{bounds}; not validated"
+    validated = "validated" if result.word is CapacityWord.VALIDATED else "validation tried"
+    return f"{bounds}; {validated} at {per_s(validation.rate_per_s)} for {validation.duration_s:g} s"
 
 
-def capacity_reasons(result: CapacityResult) -> list[str]:
-    """Return what stands behind the word, the gravest first."""
-    said = []
+def reasons(result: CapacityResult) -> list[str]:
+    """Return the reasons for the verdict, the gravest first."""
+    texts = []
     if result.silent:
-        said.append(f"the stack did not answer: {result.silent}")
+        texts.append(f"the stack did not answer: {result.silent}")
     if result.word is CapacityWord.GENERATOR_LIMITED:
-        said.append(f"the load generator was the limit, not the stack: {result.limited_by}")
+        texts.append(f"the load generator was the limit, not the stack: {result.limited_by}")
     elif result.limited_by and result.limited_by != result.silent:
-        said.append(f"the search did not come to its end: {result.limited_by}")
-    if too_high := _short_trials(result):
-        said.append(too_high)
-    validation = result.validation
-    if validation is not None and validation.invalid:
-        said.append(f"the validation can't be trusted: {validation.invalid}")
-    if validation is not None and validation.saturated:
-        said.append(f"in the validation arrivals piled up: {validation.saturated}")
-    if validation is not None and validation.strained:
-        said.append(f"no budget broke in spite of {validation.strained}")
+        texts.append(f"the search did not come to its end: {result.limited_by}")
+    if result.too_high > _LITTLE and result.flow_s:
+        longest_s = max(trial.duration_s for trial in result.trials)
+        texts.append(
+            f"a flow takes {result.flow_s:.2g} s, a trial {longest_s:g} s: the bounds may be "
+            f"{result.too_high:.0%} too high; less with longer trials: --trial {math.ceil(2 * longest_s)}s"
+        )
+    if validation := result.validation:
+        if validation.invalid:
+            texts.append(f"the validation can't be trusted: {validation.invalid}")
+        if validation.saturated:
+            texts.append(f"in the validation arrivals piled up: {validation.saturated}")
+        if validation.strained:
+            texts.append(f"no budget broke in spite of {validation.strained}")
     if result.shared:
-        said.append(f"HOST-LIMITED: {result.shared}; on a host with more cores the stack may carry more")
-    return said
-
-
-def _short_trials(result: CapacityResult) -> str:
-    """Return by how much the bounds may be too high, where the trials are only a few flows long."""
-    if result.too_high <= _LITTLE or not result.flow_s:
-        return ""
-    longest_s = max(trial.duration_s for trial in result.trials)
-    return (
-        f"a flow takes {result.flow_s:.2g} s, a trial {longest_s:g} s: the bounds may be {result.too_high:.0%} "
-        f"too high; less with longer trials: --trial {math.ceil(2 * longest_s)}s"
-    )
+        texts.append(f"HOST-LIMITED: {result.shared}; on a host with more cores the stack may carry more")
+    return texts
 
 
 def memory(slope: Slope) -> str:
-    """Return what is said of one service's memory in the validation."""
+    """Return the growth of one service's memory in the validation, in words."""
     if slope.per_s is None or slope.low is None or slope.high is None:
         why = "it could not be read" if slope.word is Growth.UNTOLD else f"{slope.seconds:.0f} s tell nothing"
         return f"{slope.service}: {slope.word}: {why}"
@@ -88,28 +81,28 @@ def memory(slope: Slope) -> str:
 
 
 def per_s(rate: float) -> str:
-    """Return a rate with its unit, to three digits after which a search can't tell."""
+    """Return a rate with its unit, in the digits that a search resolves."""
     return f"{rate:.4g}/s" if rate < 1000 else f"{rate:.0f}/s"  # noqa: PLR2004  (no exponent is wanted)
 
 
 def curve(result: CapacityResult) -> str:
-    """Return which latency the curve shows."""
+    """Return the percentile that the curve shows."""
     return f"p{result.percentile} of {result.of}" if result.of else f"p{result.percentile}"
 
 
-def sentences(found: Sequence[CapacityResult]) -> list[str]:
-    """Return what the page says above the run: each variant's result, then what stands behind each."""
-    said = [f"{result.word}: {first(result)}" for result in found]
-    for result in found:
-        behind = capacity_reasons(result)
+def sentences(results: Sequence[CapacityResult]) -> list[str]:
+    """Return the lines above a run on its page: each variant's result, then the reasons for each."""
+    lines = [f"{result.word}: {title(result)}" for result in results]
+    for result in results:
+        details = reasons(result)
         if result.validation is not None:
-            behind += [budget.text for budget in result.validation.budgets]
-            behind += [memory(slope) for slope in result.validation.memory]
-        said += [f"{result.variant}: {line}" for line in behind]
-    return said
+            details += [budget.text for budget in result.validation.budgets]
+            details += [memory(slope) for slope in result.validation.memory]
+        lines += [f"{result.variant}: {detail}" for detail in details]
+    return lines
 
 
-def overview(found: Sequence[CapacityResult]) -> Table:
+def overview(results: Sequence[CapacityResult]) -> Table:
     """Return a row for each variant."""
     heads = (
         ("variant", TableColumnKind.WORDS),
@@ -117,16 +110,16 @@ def overview(found: Sequence[CapacityResult]) -> Table:
         ("word", TableColumnKind.WORDS),
     )
     rows = []
-    for result in found:
+    for result in results:
         validated_per_s = None if result.validation is None else result.validation.rate_per_s
         rates = (result.lower_per_s, result.upper_per_s, validated_per_s)
-        said = (numbers.UNKNOWN if rate is None else per_s(rate) for rate in rates)
-        rows.append((result.variant, *said, str(result.word)))
+        cells = (numbers.UNKNOWN if rate is None else per_s(rate) for rate in rates)
+        rows.append((result.variant, *cells, str(result.word)))
     return of_rows(heads, rows)
 
 
 def sections(result: CapacityResult) -> list[Section]:
-    """Return each trial in the order of the rates; then the validation's budgets and memory, if there was one."""
+    """Return the trials in the order of the rates; then the validation's budgets and memory, if there was one."""
     trials = Section(
         name="trials",
         title="Trials",
@@ -136,28 +129,27 @@ def sections(result: CapacityResult) -> list[Section]:
     validation = result.validation
     if validation is None:
         return [trials]
-    held = [memory(slope) for slope in validation.memory]
     return [
         trials,
         Section(
             name="validation",
             title="Validation",
             caption=per_s(validation.rate_per_s),
-            table=table_lines([budget.text for budget in validation.budgets]),
+            table=plain_lines([budget.text for budget in validation.budgets]),
         ),
         Section(
             name="memory",
             title="Memory",
             caption="that can't be taken back, in that window",
-            table=table_lines(held),
+            table=plain_lines([memory(slope) for slope in validation.memory]),
         ),
     ]
 
 
 def spent(result: CapacityResult) -> str:
     """Return how many trials there were, and how long they took."""
-    spent = f"{result.trial_s:.0f} s together, {result.search_s:.0f} s with the rests between them"
-    return f"{len(result.trials)} trials of {spent}"
+    total = f"{result.trial_s:.0f} s together, {result.search_s:.0f} s with the rests between them"
+    return f"{len(result.trials)} trials of {total}"
 
 
 def _trials(result: CapacityResult) -> Table:

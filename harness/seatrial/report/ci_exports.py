@@ -1,4 +1,4 @@
-"""Exports for CI: Markdown, JUnit, benchmark.json, changes.csv."""
+"""Exports of an experiment for CI: Markdown summary, JUnit XML, benchmark.json, changes.csv."""
 
 from __future__ import annotations
 
@@ -13,91 +13,90 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from seatrial.analysis.results import ExperimentResult
+from seatrial.analysis.run import utc
 from seatrial.compare.budgets import BudgetWord
-from seatrial.compare.pairing import BlockMean
-from seatrial.compare.verdicts import Verdict, Word
+from seatrial.compare.pairing import FINISHED, BlockMean, RunValues
+from seatrial.compare.verdicts import Word
+from seatrial.errors import ExitCode
 from seatrial.measure.metric import Kind, Metric, Unit
 from seatrial.record.folder import replacing, writing
-from seatrial.report import experiment_sections, json_export
-from seatrial.report import numbers as number_text
+from seatrial.report import experiment_sections, json_export, numbers
 from seatrial.report.json_export import moment
 from seatrial.report.tables import escape_markdown
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_OF_WORD = {
+_VERDICT_OUTCOMES = {
     Word.REGRESSION: "failure",
     Word.INVALID: "error",
     Word.INCONCLUSIVE: "skipped",
     Word.LIKELY_REGRESSION: "skipped",
 }
-_OF_BUDGET = {BudgetWord.BROKEN: "failure", BudgetWord.NOT_DECIDED: "skipped"}
+_BUDGET_OUTCOMES = {BudgetWord.BROKEN: "failure", BudgetWord.NOT_DECIDED: "skipped"}
+MOST_BYTES = 900_000
+"""GitHub rejects a summary of more than 1 MiB, and a step may write several."""
+_CUT = "\n\n*Cut here: the whole is in verdict.json and report.html.*\n"
+_MARKS = {"KEPT": "✅", "INCONCLUSIVE": "❔"}
+_NO_NAME = re.compile(r"[^A-Za-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """One case; `came` is `failure`, `error`, `skipped`, or nothing for one that passed."""
+    """One test case; `outcome` is `failure`, `error`, `skipped`, or empty for a pass."""
 
     variant: str
     name: str
-    came: str
+    outcome: str
     word: str
     text: str
 
 
-def junit(weighed: ExperimentResult) -> str:
-    """Return the XML; elements stand in the order that the common schema of Jenkins asks for."""
-    cases = list(_cases(weighed))
-    counts = {
-        "tests": len(cases),
-        "failures": sum(one.came == "failure" for one in cases),
-        "errors": sum(one.came == "error" for one in cases),
-        "skipped": sum(one.came == "skipped" for one in cases),
-    }
-    numbers = {name: str(count) for name, count in counts.items()}
-    root = ET.Element("testsuites", {"name": "seatrial", **numbers, "time": "0"})
-    suite = ET.SubElement(root, "testsuite", {"name": _xml(weighed.plan.scenario), **numbers, "time": "0"})
-    if weighed.began_ns is not None:
-        suite.set("timestamp", experiment_sections.began(weighed.began_ns).removesuffix(" UTC").replace(" ", "T"))
+def junit(result: ExperimentResult) -> str:
+    """Return the XML, its elements in the order of Jenkins' schema."""
+    cases = list(_cases(result))
+    outcomes = [case.outcome for case in cases]
+    counts = {"tests": str(len(cases))}
+    counts |= {f"{name}s": str(outcomes.count(name)) for name in ("failure", "error")}
+    counts["skipped"] = str(outcomes.count("skipped"))
+    root = ET.Element("testsuites", {"name": "seatrial", **counts, "time": "0"})
+    suite = ET.SubElement(root, "testsuite", {"name": _xml(result.plan.scenario), **counts, "time": "0"})
+    if result.began_ns is not None:
+        suite.set("timestamp", utc(result.began_ns).removesuffix(" UTC").replace(" ", "T"))
     properties = ET.SubElement(suite, "properties")
-    for name, value in (("verdict", weighed.word), *experiment_sections.how_measured(weighed)):
+    for name, value in (("verdict", result.word), *experiment_sections.how_measured(result)):
         ET.SubElement(properties, "property", {"name": _xml(name), "value": _xml(value)})
-    for one in cases:
-        _append(suite, one, weighed.plan.scenario)
+    for case in cases:
+        _append(suite, case, result.plan.scenario)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _append(suite: ET.Element, one: _Case, scenario: str) -> None:
-    named = {"classname": _xml(f"{scenario}.{one.variant}"), "name": _xml(one.name), "time": "0"}
-    case = ET.SubElement(suite, "testcase", named)
-    if one.came == "skipped":
-        ET.SubElement(case, "skipped", {"message": _xml(one.text)})
-    elif one.came:
-        inner = ET.SubElement(case, one.came, {"message": _xml(one.text), "type": one.word})
-        inner.text = _xml(one.text)
-    ET.SubElement(case, "system-out").text = _xml(one.text)
+def _append(suite: ET.Element, case: _Case, scenario: str) -> None:
+    attributes = {"classname": _xml(f"{scenario}.{case.variant}"), "name": _xml(case.name), "time": "0"}
+    element = ET.SubElement(suite, "testcase", attributes)
+    text = _xml(case.text)
+    if case.outcome == "skipped":
+        ET.SubElement(element, "skipped", {"message": text})
+    elif case.outcome:
+        ET.SubElement(element, case.outcome, {"message": text, "type": case.word}).text = text
+    ET.SubElement(element, "system-out").text = text
 
 
-def _cases(weighed: ExperimentResult) -> Iterator[_Case]:
-    comparison = weighed.comparison
+def _cases(result: ExperimentResult) -> Iterator[_Case]:
+    comparison = result.comparison
     if comparison is None:
-        came = "" if weighed.exit_code() != 5 else "error"  # noqa: PLR2004  (invalid)
-        yield _Case(weighed.base, "run", came, weighed.word, weighed.why_not)
+        outcome = "error" if result.exit_code() is ExitCode.INVALID else ""
+        yield _Case(result.base, "run", outcome, result.word, result.why_not)
     else:
         for ending in comparison.endings:
-            came = "failure" if ending.word is Word.REGRESSION else ""
-            came = "skipped" if ending.word in (Word.LIKELY_REGRESSION, Word.INCONCLUSIVE) else came
-            yield _Case(ending.variant, "runs come to their end", came, str(ending.word or "KEPT"), ending.text)
-        yield from (_of_verdict(one) for one in experiment_sections.ordered(comparison.gated))
-    for variant, judged in weighed.budgets.items():
-        for budget in judged:
-            came = _OF_BUDGET.get(budget.word, "")
-            yield _Case(variant, f"budget: {budget.budget.text}", came, str(budget.word), budget.text)
-
-
-def _of_verdict(one: Verdict) -> _Case:
-    came = "skipped" if one.withheld else _OF_WORD.get(one.word, "")
-    return _Case(one.variant, one.metric.text, came, str(one.word), one.text)
+            outcome = _VERDICT_OUTCOMES.get(ending.word, "") if ending.word else ""
+            word = str(ending.word or "KEPT")
+            yield _Case(ending.variant, "runs come to their end", outcome, word, ending.text)
+        for verdict in experiment_sections.ordered(comparison.gated):
+            outcome = "skipped" if verdict.withheld else _VERDICT_OUTCOMES.get(verdict.word, "")
+            yield _Case(verdict.variant, verdict.metric.text, outcome, str(verdict.word), verdict.text)
+    for variant, judged in experiment_sections.by_variant(result):
+        outcome = _BUDGET_OUTCOMES.get(judged.word, "")
+        yield _Case(variant, f"budget: {judged.budget.text}", outcome, str(judged.word), judged.text)
 
 
 def _xml(text: str) -> str:
@@ -105,33 +104,27 @@ def _xml(text: str) -> str:
     return _NOT_XML.sub("\ufffd", text)
 
 
-MOST_BYTES = 900_000
-"""GitHub refuses a summary of more than 1 MiB as a whole; there may be others in the same step."""
-_CUT = "\n\n*Cut here: the whole is in verdict.json and report.html.*\n"
-_MARKS = {"KEPT": "✅", "INCONCLUSIVE": "❔"}
-
-
 def markdown(result: ExperimentResult, most_bytes: int = MOST_BYTES) -> str:
-    """Return the Markdown, in at most so many bytes."""
+    """Return the Markdown summary, cut off after so many bytes."""
     whole = "\n\n".join(_parts(result)) + "\n"
     if len(whole.encode()) <= most_bytes:
         return whole
-    kept, room = "", most_bytes - len(_CUT.encode()) - len(b"\n</details>")
+    text, room = "", most_bytes - len(_CUT.encode()) - len(b"\n</details>")
     for line in whole.splitlines(keepends=True):
         room -= len(line.encode())
         if room < 0:
             break
-        kept += line
-    folded = kept.count("<details>") > kept.count("</details>")
-    return kept + ("\n</details>" if folded else "") + _CUT
+        text += line
+    folded = text.count("<details>") > text.count("</details>")
+    return text + ("\n</details>" if folded else "") + _CUT
 
 
 def _parts(result: ExperimentResult) -> Iterator[str]:
-    title = escape_markdown(experiment_sections.experiment_title(result))
+    title = escape_markdown(experiment_sections.title(result))
     yield f"## {_MARKS.get(result.word, '❌')} {result.word}: {title}"
     if result.plan.question:
         yield escape_markdown(result.plan.question)
-    yield "\n".join(f"- {escape_markdown(reason)}" for reason in experiment_sections.experiment_reasons(result))
+    yield "\n".join(f"- {escape_markdown(reason)}" for reason in experiment_sections.reasons(result))
     opened = "verdicts" if result.comparison else "budgets"
     sections = experiment_sections.sections(result)
     for section in sections:
@@ -145,46 +138,45 @@ def _parts(result: ExperimentResult) -> Iterator[str]:
             yield f"<details><summary>{title}</summary>\n\n{section.table.to_markdown()}\n\n</details>"
 
 
-_NO_NAME = re.compile(r"[^A-Za-z0-9]+")
+def benchmark(result: ExperimentResult) -> str:
+    """Return `customSmallerIsBetter` of github-action-benchmark: name, value and range of each metric.
 
-
-def benchmark(weighed: ExperimentResult) -> str:
-    """Return `customSmallerIsBetter` of github-action-benchmark: a name, a value and its range for each metric.
-
-    Throughput, of which more is better, is left out.
+    Throughput is left out, because a larger one is better.
     """
     rows = [
-        _entry(variant, metric, weighed.levels[variant][metric.text])
-        for variant in weighed.levels
-        for metric in _watched(weighed)
-        if metric.kind is not Kind.THROUGHPUT and metric.text in weighed.levels[variant]
+        _entry(variant, metric, result.levels[variant][metric.text])
+        for variant in result.levels
+        for metric in _watched(result)
+        if metric.kind is not Kind.THROUGHPUT and metric.text in result.levels[variant]
     ]
     return json.dumps(rows, indent=1) + "\n"
 
 
-def changes(weighed: ExperimentResult) -> str:
-    """Return one row a block: time, commit, and a column for each variant's metric; empty where untold."""
-    watched = [(name, metric) for name in weighed.levels for metric in _watched(weighed)]
+def changes(result: ExperimentResult) -> str:
+    """Return one row for each block: time, commit, and a column for each variant's metric; empty if unknown."""
+    watched = [(name, metric) for name in result.levels for metric in _watched(result)]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["time", "commit", *(_column(name, metric) for name, metric in watched)])
-    began = {one.block: one.began_ns for one in reversed(weighed.runs) if one.began_ns is not None}
-    for number, block in zip(weighed.numbers, weighed.blocks, strict=True):
+    began = {run.block: run.began_ns for run in reversed(result.runs) if run.began_ns is not None}
+    for number, block in zip(result.numbers, result.blocks, strict=True):
         values = [_value(block.get(name), metric) for name, metric in watched]
-        writer.writerow([moment(began.get(number)) or "", weighed.commit, *values])
+        writer.writerow([moment(began.get(number)) or "", result.commit, *values])
     return stream.getvalue()
 
 
-def _watched(weighed: ExperimentResult) -> list[Metric]:
-    """Return what is gated, else what budgets are about, else all."""
-    if weighed.comparison:
-        return list(dict.fromkeys(one.metric for one in weighed.comparison.gated))
-    limited = [one.budget.metric for each in weighed.budgets.values() for one in each]
-    return [*{one.text: one for one in limited}.values()] or list(weighed.metrics.values())
+def _watched(result: ExperimentResult) -> list[Metric]:
+    """Return the gated metrics, else those of the budgets, else all."""
+    if result.comparison:
+        return list(dict.fromkeys(verdict.metric for verdict in result.comparison.gated))
+    limited = {
+        judged.budget.metric.text: judged.budget.metric for _, judged in experiment_sections.by_variant(result)
+    }
+    return list((limited or result.metrics).values())
 
 
 def _entry(variant: str, metric: Metric, level: BlockMean) -> dict[str, Any]:
-    unit, factor = number_text.UNITS[metric.unit]
+    unit, factor = numbers.UNITS[metric.unit]
     entry: dict[str, Any] = {"name": f"{variant}: {metric.text}", "unit": unit, "value": level.value * factor}
     if level.low is not None and level.high is not None:
         entry["range"] = f"± {(level.high - level.low) / 2 * factor:.3g}"
@@ -198,8 +190,8 @@ def _column(variant: str, metric: Metric) -> str:
     return "_".join(_NO_NAME.sub("_", part).strip("_") for part in (variant, metric.text, unit))
 
 
-def _value(run: Any, metric: Metric) -> str:  # noqa: ANN401  (a run, or None)
-    if run is None or run.invalid or run.ended != "finished":
+def _value(run: RunValues | None, metric: Metric) -> str:
+    if run is None or run.invalid or run.ended != FINISHED:
         return ""
     value = run.values.get(metric.text)
     return "" if value is None else f"{value:.9g}"
@@ -212,11 +204,11 @@ FORMS: Mapping[str, tuple[str, Callable[[ExperimentResult], str]]] = {
     "benchmark": ("benchmark.json", benchmark),
     "csv": ("changes.csv", changes),
 }
-"""By the name of the form: its file, and what makes it."""
+"""By the name of the form: its file, and the function that makes it."""
 
 
-def save(weighed: ExperimentResult, experiment: Path) -> None:
-    """Write every form into the folder, each whole or not at all; ResultsUnwritable if the disk refuses."""
+def save(result: ExperimentResult, experiment: Path) -> None:
+    """Write every form into the folder, each atomically; ResultsUnwritable if the disk refuses."""
     for name, form in FORMS.values():
         with writing(experiment / name), replacing(experiment / name) as stream:
-            stream.write(form(weighed).encode())
+            stream.write(form(result).encode())

@@ -1,11 +1,11 @@
-"""The sections of an experiment's report: verdicts, budgets, endings, noise floor."""
+"""An experiment as text: title, reasons, and the sections of its report."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 from seatrial.analysis.results import COMPARES, ExperimentResult
+from seatrial.analysis.run import utc
 from seatrial.compare.budgets import BudgetResult, BudgetWord
 from seatrial.compare.comparison import Overall
 from seatrial.compare.pairing import FINISHED
@@ -14,7 +14,6 @@ from seatrial.measure.metric import Kind, Scale
 from seatrial.model import Design
 from seatrial.report import numbers
 from seatrial.report.tables import Section, Table, TableColumnKind, of_rows, pairs
-from seatrial.units import NS_PER_S
 
 LIMITED = (
     "HOST-LIMITED: load and stack share cores here, so latency and throughput are those of the whole host; they "
@@ -24,6 +23,14 @@ WEAKER = (
     "a stored baseline is weaker than both sides in one job: what the machine did differently in between is taken "
     "for a difference of the variants"
 )
+EXPLAINED = (
+    "interval: the one that the verdict rests on; can see: the smallest change that so many blocks could have "
+    "shown; more: blocks that would decide"
+)
+_VERDICT_HEADS = (
+    *(("verdict", TableColumnKind.VERDICT), ("variant", TableColumnKind.NAME), ("metric", TableColumnKind.WORDS)),
+    *((head, TableColumnKind.NUMBER) for head in ("effect", "interval", "threshold", "can see", "blocks", "more")),
+)
 _GRAVITY = (
     *(Word.REGRESSION, Word.INVALID, Word.LIKELY_REGRESSION, Word.INCONCLUSIVE, Word.WORSE_BUT_SMALL),
     *(Word.LIKELY_IMPROVEMENT, Word.IMPROVEMENT, Word.BETTER_BUT_SMALL, Word.EQUIVALENT),
@@ -32,15 +39,15 @@ _QUIET = frozenset({Word.EQUIVALENT, Word.WORSE_BUT_SMALL, Word.BETTER_BUT_SMALL
 _MOST_SENTENCES = 12
 
 
-def experiment_title(result: ExperimentResult) -> str:
-    """Return what was done, with how much."""
+def title(result: ExperimentResult) -> str:
+    """Return scenario, command, and the numbers of variants and blocks."""
     plan = result.plan
     blocks = f"{len(result.blocks)} of {numbers.counted(len(plan.blocks), 'block')}"
     variants = numbers.counted(len(plan.variants), "variant")
     return f"{plan.scenario} · {plan.command} · {variants} · {blocks} · {plan.design}"
 
 
-def experiment_reasons(result: ExperimentResult) -> Iterator[str]:
+def reasons(result: ExperimentResult) -> Iterator[str]:
     """Yield the sentences under the verdict, the gravest first."""
     comparison = result.comparison
     if comparison is None:
@@ -51,127 +58,20 @@ def experiment_reasons(result: ExperimentResult) -> Iterator[str]:
         elif comparison.overall is Overall.INCONCLUSIVE and (ended := _ended(result)):
             yield f"it ended {ended}"
         yield from (f"{ending.variant}: {ending.text}" for ending in comparison.endings if ending.word is not None)
-        yield from _graver(comparison.gated)
+        yield from _gated_sentences(comparison.gated)
         yield from _open_budgets(result)
-        for variant, why in comparison.lost.items():
-            if why:
+        for variant, invalid in comparison.lost.items():
+            if invalid:
                 of = numbers.counted(len(result.blocks), "block")
-                yield f"{variant}: {len(why)} of {of} {'is' if len(why) == 1 else 'are'} not used: {why[0]}"
+                are = "is" if len(invalid) == 1 else "are"
+                yield f"{variant}: {len(invalid)} of {of} {are} not used: {invalid[0]}"
         if comparison.host_limited:
             yield LIMITED
     if result.against:
         yield f"compared with {result.against.experiment}: {WEAKER}"
-    if result.unfinished:
-        missing = len(result.unfinished)
-        lost = f"{missing} of the planned runs {'is' if missing == 1 else 'are'} missing"
-        yield f"{lost}; blocks that lack one are not used"
-
-
-def how_measured(result: ExperimentResult) -> list[tuple[str, str]]:
-    """Return how it was measured, as named lines."""
-    plan, comparison, against = result.plan, result.comparison, result.against
-    looks = ", ".join(f"{look.blocks} ({look.alpha:.3g})" for look in plan.looks)
-    lines = [
-        ("design", _design(result)),
-        ("order", f"random in each block, seed {plan.seed}; plan.json was written before anything started"),
-        ("looks", f"planned after so many blocks (level): {looks}" if looks else ""),
-        ("level", f"{comparison.alpha:.3g} for all gated metrics together (Holm)" if comparison else ""),
-        ("base", result.base),
-        ("commit", result.commit),
-        ("began", began(result.began_ns)),
-        ("ended", _ended(result)),
-    ]
-    if against:
-        lines += [("against", against.experiment)]
-        lines += [(f"differs: {name}", f"{there} -> {here}") for name, there, here in against.subject]
-        lines += [(f"environment: {name}", f"{there} -> {here}") for name, there, here in against.environment]
-        lines += [("not comparable", ", ".join(against.left_out))]
-    lines += [("passed over", text) for text in result.notes]
-    lines += [("data", result.folder)]
-    return [(name, text) for name, text in lines if text]
-
-
-def ordered(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Return each variant's verdicts, differences in failures before anything else."""
-    names = [*dict.fromkeys(verdict.variant for verdict in verdicts)]
-    return sorted(
-        verdicts, key=lambda verdict: (names.index(verdict.variant), verdict.metric.kind is not Kind.FAILURES)
-    )
-
-
-def by_variant(result: ExperimentResult) -> list[tuple[str, BudgetResult]]:
-    """Return each budget of each variant."""
-    return [(name, budget) for name, budgets in result.budgets.items() for budget in budgets]
-
-
-def began(wall_ns: int | None) -> str:
-    """Return a moment in UTC, empty if it is not known."""
-    if wall_ns is None:
-        return ""
-    return datetime.fromtimestamp(wall_ns // NS_PER_S, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _uncompared(result: ExperimentResult) -> Iterator[str]:
-    """Yield the budgets of a run that needs no other; else why nothing is said."""
-    alone = result.plan.command not in COMPARES and not result.plan.against
-    if alone:
-        spoiled = [run for run in result.runs if run.measured.invalid]
-        yield from (f"{run.variant}: not to be trusted: {run.measured.invalid}" for run in spoiled)
-        yield from _open_budgets(result)
-    budgets = by_variant(result)
-    kept = sum(budget.word is BudgetWord.KEPT for _, budget in budgets)
-    if kept:
-        yield f"{kept} of {numbers.counted(len(budgets), 'budget')} kept"
-    ended = all(run.measured.ended == FINISHED for run in result.runs)
-    if not (alone and ended and result.budgets):
-        yield result.why_not
-
-
-def _ended(result: ExperimentResult) -> str:
-    if not result.stopped:
-        return ""
-    of = numbers.counted(len(result.plan.blocks), "block")
-    return f"after {len(result.blocks)} of {of}: {result.stopped}"
-
-
-def _open_budgets(result: ExperimentResult) -> Iterator[str]:
-    broken_first = sorted(by_variant(result), key=lambda named: named[1].word is not BudgetWord.BROKEN)
-    yield from (f"{name}: {budget.text}" for name, budget in broken_first if budget.word is not BudgetWord.KEPT)
-
-
-def _graver(gated: Sequence[Verdict]) -> Iterator[str]:
-    """Yield a sentence for each verdict, one for several metrics of a variant of which it says the same."""
-    loud = [verdict for verdict in gated if verdict.word not in _QUIET]
-    loud.sort(key=lambda verdict: (_GRAVITY.index(verdict.word), verdict.metric.kind is not Kind.FAILURES))
-    metrics: dict[tuple[str, str], list[str]] = {}
-    for verdict in loud:
-        metrics.setdefault((verdict.variant, verdict.text), []).append(verdict.metric.text)
-    sentences = [f"{', '.join((variant, *names))}: {text}" for (variant, text), names in metrics.items()]
-    yield from sentences[:_MOST_SENTENCES]
-    if len(sentences) > _MOST_SENTENCES:
-        yield f"{len(sentences) - _MOST_SENTENCES} more in the table of verdicts"
-    if not sentences:
-        yield "nothing worse or better than the thresholds"
-
-
-def _design(result: ExperimentResult) -> str:
-    plan = result.plan
-    if plan.design is Design.RUNS:
-        return "runs: a fresh stack for each run, every variant once in each block"
-    return (
-        f"slices: all variants up at once, {plan.slices} turns of {plan.slice_s or 0:g} s a block, of which "
-        f"the first {plan.settle_s or 0:g} s are not judged"
-    )
-
-
-EXPLAINED = (
-    "interval: the one that the verdict rests on; can see: the smallest change that so many blocks could have "
-    "shown; more: blocks that would decide"
-)
-_VERDICTS = (
-    *(("verdict", TableColumnKind.VERDICT), ("variant", TableColumnKind.NAME), ("metric", TableColumnKind.WORDS)),
-    *((head, TableColumnKind.NUMBER) for head in ("effect", "interval", "threshold", "can see", "blocks", "more")),
-)
+    if missing := len(result.unfinished):
+        are = "is" if missing == 1 else "are"
+        yield f"{missing} of the planned runs {are} missing; blocks that lack one are not used"
 
 
 def sections(result: ExperimentResult) -> list[Section]:
@@ -183,7 +83,7 @@ def sections(result: ExperimentResult) -> list[Section]:
             name="verdicts",
             title="Verdicts",
             caption=f"change against {result.base}; {EXPLAINED}",
-            table=of_rows(_VERDICTS, [_verdict(verdict) for verdict in gated]),
+            table=of_rows(_VERDICT_HEADS, [_verdict_row(verdict) for verdict in gated]),
         ),
         Section(
             name="values",
@@ -216,18 +116,105 @@ def sections(result: ExperimentResult) -> list[Section]:
     return [section for section in every if section.table.rows]
 
 
+def how_measured(result: ExperimentResult) -> list[tuple[str, str]]:
+    """Return how the experiment was run, as named lines."""
+    plan, comparison, against = result.plan, result.comparison, result.against
+    looks = ", ".join(f"{look.blocks} ({look.alpha:.3g})" for look in plan.looks)
+    design = "runs: a fresh stack for each run, every variant once in each block"
+    if plan.design is Design.SLICES:
+        design = (
+            f"slices: all variants up at once, {plan.slices} turns of {plan.slice_s or 0:g} s a block, of which "
+            f"the first {plan.settle_s or 0:g} s are not judged"
+        )
+    lines = [
+        ("design", design),
+        ("order", f"random in each block, seed {plan.seed}; plan.json was written before anything started"),
+        ("looks", f"planned after so many blocks (level): {looks}" if looks else ""),
+        ("level", f"{comparison.alpha:.3g} for all gated metrics together (Holm)" if comparison else ""),
+        ("base", result.base),
+        ("commit", result.commit),
+        ("began", "" if result.began_ns is None else utc(result.began_ns)),
+        ("ended", _ended(result)),
+    ]
+    if against:
+        lines += [("against", against.experiment)]
+        lines += [(f"differs: {name}", f"{there} -> {here}") for name, there, here in against.subject]
+        lines += [(f"environment: {name}", f"{there} -> {here}") for name, there, here in against.environment]
+        lines += [("not comparable", ", ".join(against.left_out))]
+    lines += [("passed over", text) for text in result.notes]
+    lines += [("data", result.folder)]
+    return [(name, text) for name, text in lines if text]
+
+
+def ordered(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return verdicts by variant, failures before other metrics."""
+    names = [*dict.fromkeys(verdict.variant for verdict in verdicts)]
+    return sorted(
+        verdicts, key=lambda verdict: (names.index(verdict.variant), verdict.metric.kind is not Kind.FAILURES)
+    )
+
+
+def by_variant(result: ExperimentResult) -> list[tuple[str, BudgetResult]]:
+    """Return each budget's result with its variant."""
+    return [(name, budget) for name, budgets in result.budgets.items() for budget in budgets]
+
+
+def _uncompared(result: ExperimentResult) -> Iterator[str]:
+    """Yield the budgets of plain runs; else why there is no comparison."""
+    alone = result.plan.command not in COMPARES and not result.plan.against
+    if alone:
+        for run in result.runs:
+            if run.measured.invalid:
+                yield f"{run.variant}: not to be trusted: {run.measured.invalid}"
+        yield from _open_budgets(result)
+    budgets = by_variant(result)
+    kept = sum(budget.word is BudgetWord.KEPT for _, budget in budgets)
+    if kept:
+        yield f"{kept} of {numbers.counted(len(budgets), 'budget')} kept"
+    finished = all(run.measured.ended == FINISHED for run in result.runs)
+    if not (alone and finished and result.budgets):
+        yield result.why_not
+
+
+def _ended(result: ExperimentResult) -> str:
+    if not result.stopped:
+        return ""
+    of = numbers.counted(len(result.plan.blocks), "block")
+    return f"after {len(result.blocks)} of {of}: {result.stopped}"
+
+
+def _open_budgets(result: ExperimentResult) -> Iterator[str]:
+    broken_first = sorted(by_variant(result), key=lambda pair: pair[1].word is not BudgetWord.BROKEN)
+    yield from (f"{name}: {budget.text}" for name, budget in broken_first if budget.word is not BudgetWord.KEPT)
+
+
+def _gated_sentences(gated: Sequence[Verdict]) -> Iterator[str]:
+    """Yield a sentence for each verdict that matters; metrics of a variant with the same text share one."""
+    loud = [verdict for verdict in gated if verdict.word not in _QUIET]
+    loud.sort(key=lambda verdict: (_GRAVITY.index(verdict.word), verdict.metric.kind is not Kind.FAILURES))
+    metrics: dict[tuple[str, str], list[str]] = {}
+    for verdict in loud:
+        metrics.setdefault((verdict.variant, verdict.text), []).append(verdict.metric.text)
+    sentences = [f"{', '.join((variant, *names))}: {text}" for (variant, text), names in metrics.items()]
+    yield from sentences[:_MOST_SENTENCES]
+    if len(sentences) > _MOST_SENTENCES:
+        yield f"{len(sentences) - _MOST_SENTENCES} more in the table of verdicts"
+    if not sentences:
+        yield "nothing worse or better than the thresholds"
+
+
 def interval(verdict: Verdict) -> str:
     """Return the interval that a verdict rests on: `+1.0 to +7.4 %`."""
     span = verdict.rests_on
-    return numbers.between(span.low, span.high, points=points(verdict)) if span else numbers.UNKNOWN
+    return numbers.between(span.low, span.high, points=in_points(verdict)) if span else numbers.UNKNOWN
 
 
-def points(verdict: Verdict) -> bool:
-    """Tell whether effects are differences of shares, shown as percentage points, and no ratios."""
+def in_points(verdict: Verdict) -> bool:
+    """Return whether the effect is a difference of shares, shown as percentage points, and not a ratio."""
     return verdict.metric.scale is Scale.DIFFERENCE
 
 
-def _verdict(verdict: Verdict) -> tuple[str, ...]:
+def _verdict_row(verdict: Verdict) -> tuple[str, ...]:
     more = None
     if verdict.word is Word.INCONCLUSIVE and verdict.blocks_needed is not None:
         more = max(verdict.blocks_needed - verdict.blocks, 0)
@@ -235,27 +222,27 @@ def _verdict(verdict: Verdict) -> tuple[str, ...]:
         str(verdict.word),
         verdict.variant,
         verdict.metric.text,
-        numbers.change(verdict.effect, points=points(verdict)),
+        numbers.change(verdict.effect, points=in_points(verdict)),
         interval(verdict),
-        "±" + numbers.amount(verdict.metric.threshold, points=points(verdict)),
-        numbers.amount(verdict.smallest_seen, points=points(verdict)),
+        "±" + numbers.amount(verdict.metric.threshold, points=in_points(verdict)),
+        numbers.amount(verdict.smallest_seen, points=in_points(verdict)),
         numbers.count(verdict.blocks),
         numbers.count(more),
     )
 
 
 def _exploratory(result: ExperimentResult) -> Table:
-    """Return a row for each exploratory verdict; * is what stands out among so many."""
+    """Return a row for each exploratory verdict; * marks those that stand out among so many."""
     comparison, rows = result.comparison, []
     for verdict in ordered(comparison.exploratory) if comparison else ():
-        word, variant, metric, *rest = _verdict(verdict)
+        word, variant, metric, *rest = _verdict_row(verdict)
         hit = comparison is not None and (variant, metric) in comparison.discoveries
         rows.append((word, variant, f"{metric}*" if hit else metric, *rest))
-    return of_rows(_VERDICTS, rows)
+    return of_rows(_VERDICT_HEADS, rows)
 
 
 def _values(result: ExperimentResult) -> Table:
-    """Return what each gated metric was with each variant, over the blocks."""
+    """Return the mean of each gated metric over the blocks, by variant."""
     gated, rows = result.comparison.gated if result.comparison else (), []
     for metric in dict.fromkeys(verdict.metric for verdict in gated):
         levels = [levels.get(metric.text) for levels in result.levels.values()]
@@ -280,14 +267,14 @@ def _budgets(result: ExperimentResult) -> Table:
 
 
 def _endings(result: ExperimentResult) -> Table:
-    """Return how the runs of each variant ended, where not all finished."""
+    """Return the endings of each variant's runs, where not all ended alike."""
     endings = result.comparison.endings if result.comparison else ()
     rows = [(one.variant, one.text) for one in endings if len({**one.counts, **one.base_counts}) > 1]
     return of_rows((("variant", TableColumnKind.NAME), ("how its runs ended", TableColumnKind.SENTENCE)), rows)
 
 
 def _left_out(result: ExperimentResult) -> Table:
-    """Return the runs that are kept and shown, and not used, each with its reason."""
+    """Return the runs that are not used, each with its reason."""
     heads = (
         *(("block", TableColumnKind.NAME), ("variant", TableColumnKind.NAME)),
         ("why it is not used", TableColumnKind.SENTENCE),
@@ -297,7 +284,7 @@ def _left_out(result: ExperimentResult) -> Table:
 
 
 def _floors(result: ExperimentResult) -> Table:
-    """Return what this machine can see, and which thresholds are below that."""
+    """Return the noise floor of each metric, and whether its threshold is above it."""
     heads = (
         ("metric", TableColumnKind.WORDS),
         *((head, TableColumnKind.NUMBER) for head in ("scatter", "can see", "threshold")),
@@ -305,8 +292,8 @@ def _floors(result: ExperimentResult) -> Table:
     )
     rows = []
     for floor in result.floors:
-        scale = floor.metric.scale is Scale.DIFFERENCE
+        points = floor.metric.scale is Scale.DIFFERENCE
         amounts = (floor.scatter, floor.smallest_seen, floor.metric.threshold)
-        said = "too small to be seen" if floor.refusal else "can be seen"
-        rows.append((floor.metric.text, *(numbers.amount(one, points=scale) for one in amounts), said))
+        seen = "too small to be seen" if floor.refusal else "can be seen"
+        rows.append((floor.metric.text, *(numbers.amount(one, points=points) for one in amounts), seen))
     return of_rows(heads, rows)

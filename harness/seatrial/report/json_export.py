@@ -1,4 +1,4 @@
-"""A run or an experiment as JSON."""
+"""JSON export of a run (`show --json`) and of an experiment (verdict.json)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from seatrial.analysis.results import ExperimentResult, RunResult, ServiceResult, StoredRun
+from seatrial.analysis.results import ExperimentResult, RunResult, StoredRun
 from seatrial.compare.budgets import BudgetResult
 from seatrial.compare.comparison import NoiseFloor
 from seatrial.compare.verdicts import Verdict
 from seatrial.measure.generator import GeneratorUse
 from seatrial.measure.metric import Metric
 from seatrial.measure.requests import Traffic
-from seatrial.model import Note
 from seatrial.report import experiment_sections
-from seatrial.report.run_sections import mend
+from seatrial.report.run_sections import ADVICE
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import SCHEMA_VERSION
 
@@ -30,70 +29,70 @@ _EFFECT = (
 )
 
 
-def text(weighed: ExperimentResult) -> str:
-    """Return verdict.json."""
-    return json.dumps(experiment_json(weighed), indent=1, allow_nan=False) + "\n"
+def text(result: ExperimentResult) -> str:
+    """Return the text of verdict.json."""
+    return json.dumps(experiment_json(result), indent=1, allow_nan=False) + "\n"
 
 
-def experiment_json(weighed: ExperimentResult) -> dict[str, Any]:
-    """Return the experiment as JSON values; a null is what is not known."""
-    comparison = weighed.comparison
+def experiment_json(result: ExperimentResult) -> dict[str, Any]:
+    """Return the experiment as JSON values; null is unknown."""
+    comparison = result.comparison
     gated = experiment_sections.ordered(comparison.gated) if comparison else []
     exploratory = experiment_sections.ordered(comparison.exploratory) if comparison else []
     values: dict[str, Any] = _finite(
         {
             "schema_version": VERSION,
-            "verdict": weighed.word,
-            "reasons": list(experiment_sections.experiment_reasons(weighed)),
-            "exit_code": weighed.exit_code(),
-            "exit_code_strict": weighed.exit_code(strict=True),
-            "experiment": _experiment(weighed),
+            "verdict": result.word,
+            "reasons": list(experiment_sections.reasons(result)),
+            "exit_code": result.exit_code(),
+            "exit_code_strict": result.exit_code(strict=True),
+            "experiment": _experiment(result),
             "compared": comparison is not None,
             "host_limited": comparison is not None and comparison.host_limited,
             "alpha": comparison.alpha if comparison else None,
             "gated": [_verdict(verdict) for verdict in gated],
-            "exploratory": [_exploratory(weighed, verdict) for verdict in exploratory],
+            "exploratory": [_exploratory(result, verdict) for verdict in exploratory],
             "endings": [
                 {**asdict(ending), "word": ending.word and str(ending.word)}
                 for ending in (comparison.endings if comparison else ())
             ],
             "budgets": [
-                {"variant": name, **budget(judged)} for name, judged in experiment_sections.by_variant(weighed)
+                {"variant": name, **_budget(judged)} for name, judged in experiment_sections.by_variant(result)
             ],
             "levels": {
                 name: {
-                    metric: {"unit": str(weighed.metrics[metric].unit), **asdict(one)}
-                    for metric, one in each.items()
+                    metric: {"unit": str(result.metrics[metric].unit), **asdict(mean)}
+                    for metric, mean in each.items()
                 }
-                for name, each in weighed.levels.items()
+                for name, each in result.levels.items()
             },
-            "noise_floor": [_floor(one) for one in weighed.floors],
-            "runs": [_run(one, weighed) for one in weighed.runs],
-            "unfinished": [{"variant": name, "block": block} for name, block in weighed.unfinished],
-            "against": _against(weighed),
-            "notes": list(weighed.notes),
+            "noise_floor": [_floor(floor) for floor in result.floors],
+            "runs": [_run(run, result) for run in result.runs],
+            "unfinished": [{"variant": name, "block": block} for name, block in result.unfinished],
+            "against": _against(result),
+            "notes": list(result.notes),
         }
     )
     return values
 
 
-def _experiment(weighed: ExperimentResult) -> dict[str, Any]:
-    plan = weighed.plan
+def _experiment(result: ExperimentResult) -> dict[str, Any]:
+    plan = result.plan
     return {
-        "name": weighed.name,
-        "folder": weighed.folder,
+        "name": result.name,
+        "folder": result.folder,
         "command": plan.command,
         "scenario": plan.scenario,
         "question": plan.question,
         "design": str(plan.design),
-        "base": weighed.base,
+        "base": result.base,
         "variants": list(plan.variants),
         "seed": plan.seed,
         "blocks_planned": len(plan.blocks),
-        "blocks_judged": list(weighed.numbers),
+        "blocks_judged": list(result.numbers),
         "looks": [asdict(look) for look in plan.looks],
-        "began_utc": moment(weighed.began_ns),
-        "commit": weighed.commit or None,
+        "began_utc": moment(result.began_ns),
+        "commit": result.commit or None,
     }
 
 
@@ -116,58 +115,64 @@ def _metric(metric: Metric) -> dict[str, Any]:
     }
 
 
-def _verdict(one: Verdict) -> dict[str, Any]:
-    numbers = {name: getattr(one, name) for name in _EFFECT}
-    return {"variant": one.variant, **_metric(one.metric), "word": str(one.word), "text": one.text, **numbers}
-
-
-def _exploratory(weighed: ExperimentResult, one: Verdict) -> dict[str, Any]:
-    hits = weighed.comparison.discoveries if weighed.comparison else frozenset()
-    return {**_verdict(one), "discovery": (one.variant, one.metric.text) in hits}
-
-
-def budget(one: BudgetResult) -> dict[str, Any]:
-    """Return one judged budget: figures in its metric's unit, or a change where it is relative to the base."""
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    numbers = {name: getattr(verdict, name) for name in _EFFECT}
     return {
-        "budget": one.budget.text,
-        "metric": one.budget.metric.text,
-        "unit": str(one.budget.metric.unit),
-        "word": str(one.word),
-        "value": one.value,
-        "low": one.low,
-        "high": one.high,
-        "limit": one.budget.limit,
-        "within": one.budget.within,
-        "reason": one.reason,
+        "variant": verdict.variant,
+        **_metric(verdict.metric),
+        "word": str(verdict.word),
+        "text": verdict.text,
+        **numbers,
     }
 
 
-def _floor(one: NoiseFloor) -> dict[str, Any]:
+def _exploratory(result: ExperimentResult, verdict: Verdict) -> dict[str, Any]:
+    hits = result.comparison.discoveries if result.comparison else frozenset()
+    return {**_verdict(verdict), "discovery": (verdict.variant, verdict.metric.text) in hits}
+
+
+def _budget(judged: BudgetResult) -> dict[str, Any]:
+    """Return a budget's result: numbers in its metric's unit, or changes if it is relative to the base."""
     return {
-        **_metric(one.metric),
-        "blocks": one.blocks,
-        "scatter": one.scatter,
-        "smallest_seen": one.smallest_seen,
-        "refusal": one.refusal,
+        "budget": judged.budget.text,
+        "metric": judged.budget.metric.text,
+        "unit": str(judged.budget.metric.unit),
+        "word": str(judged.word),
+        "value": judged.value,
+        "low": judged.low,
+        "high": judged.high,
+        "limit": judged.budget.limit,
+        "within": judged.budget.within,
+        "reason": judged.reason,
     }
 
 
-def _run(one: StoredRun, weighed: ExperimentResult) -> dict[str, Any]:
+def _floor(floor: NoiseFloor) -> dict[str, Any]:
     return {
-        "variant": one.variant,
-        "block": one.block,
-        "used": not one.measured.invalid and one.measured.ended == "finished" and one.block in weighed.numbers,
-        "ended": one.measured.ended,
-        "invalid": one.measured.invalid,
-        "requests": one.measured.requests,
-        "began_utc": moment(one.began_ns),
-        "folder": one.folder,
-        "values": dict(one.measured.values),
+        **_metric(floor.metric),
+        "blocks": floor.blocks,
+        "scatter": floor.scatter,
+        "smallest_seen": floor.smallest_seen,
+        "refusal": floor.refusal,
     }
 
 
-def _against(weighed: ExperimentResult) -> dict[str, Any] | None:
-    against = weighed.against
+def _run(run: StoredRun, result: ExperimentResult) -> dict[str, Any]:
+    return {
+        "variant": run.variant,
+        "block": run.block,
+        "used": run.usable and run.block in result.numbers,
+        "ended": run.measured.ended,
+        "invalid": run.measured.invalid,
+        "requests": run.measured.requests,
+        "began_utc": moment(run.began_ns),
+        "folder": run.folder,
+        "values": dict(run.measured.values),
+    }
+
+
+def _against(result: ExperimentResult) -> dict[str, Any] | None:
+    against = result.against
     if against is None:
         return None
     return {
@@ -183,7 +188,7 @@ def _differing(differences: Sequence[tuple[str, str, str]]) -> list[dict[str, st
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
-    """Replace what JSON has no number for."""
+    """Replace numbers that JSON does not have (NaN and infinity) by None."""
     if isinstance(value, dict):
         return {str(name): _finite(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
@@ -192,29 +197,36 @@ def _finite(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
 
 
 _SPANS = ("latency_ns", "service_ns", "first_byte_ns")
-"""What a saturated run can't tell of the server."""
+"""Durations that a saturated run does not show: they grow with its length."""
 
 
-def run_json(review: RunResult) -> dict[str, Any]:
-    """Return the report as JSON values; a null is a number that is not known."""
-    about = _plain(asdict(review.info))
+def run_json(result: RunResult) -> dict[str, Any]:
+    """Return the run as JSON values; null is unknown."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "verdict": "valid" if review.valid else "invalid",
-        "run": about,
-        "windowed": review.window.opened,
-        "window_ns": review.window.length_ns,
-        "saturated": review.saturated,
-        "requests": _traffic(review.total, saturated=review.saturated),
-        "endpoints": [_traffic(row, saturated=review.saturated) for row in review.endpoints],
-        "flows": [_traffic(row, saturated=review.saturated) for row in review.flows],
-        "flow_details": [asdict(one) for one in review.details],
-        "services": [_service(placed) for placed in review.services],
-        "generator": _generator(review.generator),
-        "budgets": [budget(one) for one in review.budgets],
-        "events": [_plain(asdict(event)) for event in review.events],
-        "notes": [_note(note) for note in review.notes],
-        "times": asdict(review.overheads),
+        "verdict": "valid" if result.valid else "invalid",
+        "run": _plain(asdict(result.info)),
+        "windowed": result.window.opened,
+        "window_ns": result.window.length_ns,
+        "saturated": result.saturated,
+        "requests": _traffic(result.total, saturated=result.saturated),
+        "endpoints": [_traffic(row, saturated=result.saturated) for row in result.endpoints],
+        "flows": [_traffic(row, saturated=result.saturated) for row in result.flows],
+        "flow_details": [asdict(detail) for detail in result.details],
+        "services": [{"place": service.place, **_plain(asdict(service.use))} for service in result.services],
+        "generator": _generator(result.generator),
+        "budgets": [_budget(judged) for judged in result.budgets],
+        "events": [_plain(asdict(event)) for event in result.events],
+        "notes": [
+            {
+                "kind": str(note.kind),
+                "text": note.text,
+                "invalidates": note.invalidates,
+                "mend": ADVICE.get(note.kind, ""),
+            }
+            for note in result.notes
+        ],
+        "times": asdict(result.overheads),
     }
 
 
@@ -227,22 +239,13 @@ def _traffic(row: Traffic, *, saturated: bool) -> dict[str, Any]:
 
 def _generator(use: GeneratorUse) -> dict[str, Any]:
     values = asdict(use)
-    if use.arrivals is not None:
-        seen = use.arrivals
-        values["arrivals"] |= {"completed_share": seen.completed_share, "growth": seen.growth}
+    if arrivals := use.arrivals:
+        values["arrivals"] |= {"completed_share": arrivals.completed_share, "growth": arrivals.growth}
     return values
 
 
-def _service(placed: ServiceResult) -> dict[str, Any]:
-    return {"place": placed.place, **_plain(asdict(placed.use))}
-
-
-def _note(note: Note) -> dict[str, Any]:
-    return {"kind": str(note.kind), "text": note.text, "invalidates": note.invalidates, "mend": mend(note.kind)}
-
-
 def _plain(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
-    """Turn mappings and tuples into what JSON knows."""
+    """Turn mappings, tuples and dataclasses into what JSON knows."""
     if isinstance(value, Mapping):
         return {str(name): _plain(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):

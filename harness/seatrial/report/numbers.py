@@ -1,20 +1,20 @@
-"""Numbers, durations and sizes formatted for people."""
+"""Formatting of numbers, durations, sizes and changes for people."""
 
 from __future__ import annotations
 
 from seatrial.measure.metric import Unit
 
 UNKNOWN = "-"
-"""Stands for what is not known; a zero that was measured is shown as 0."""
+"""An unknown value; a measured zero is shown as 0."""
 _DURATIONS = ((60_000_000_000, "min"), (1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"), (1, "ns"))
 _SIZES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B"))
 _MINUTES_FROM_NS = 120_000_000_000
 _DECIMALS = ((99.95, 0), (9.995, 1), (0.00995, 2))
-"""From which size on how many decimals are shown; the limits are where rounding would add a digit."""
+"""Decimals from each size on; the limits are where rounding would add a digit."""
 _NOTHING = 5e-6
 """A change of less than 0.0005 % is rounding."""
 _MOST = 10.0
-"""A change of more than tenfold is shown as that: its digits tell of scatter, and make columns wide."""
+"""A larger change is shown as "more than tenfold": its digits are scatter, and make columns wide."""
 _MIB = 1 << 20
 _MB = 1_000_000
 
@@ -42,19 +42,19 @@ def size(value_bytes: int | None) -> str:
 
 
 def mebibytes(value_bytes: int | None) -> str:
-    """Return `14.2` for a column whose head says MiB; one decimal, so that a column can be compared by eye."""
+    """Return `14.2` for a column whose head is MiB; always one decimal, so that digits stand below each other."""
     if value_bytes is None:
         return UNKNOWN
     return f"{value_bytes / _MIB:,.1f}" if value_bytes else "0"
 
 
 def megabytes_per_s(bytes_per_s: float) -> str:
-    """Return `14.2` for a column whose head says MB/s."""
+    """Return `14.2` for a column whose head is MB/s."""
     return _digits(bytes_per_s / _MB)
 
 
 def rate(per_s: float) -> str:
-    """Return `207` or `0.42`, for a column whose head says per second."""
+    """Return `207` or `0.42`, for a column whose head is per second."""
     return _digits(per_s)
 
 
@@ -74,10 +74,7 @@ def counted(value: int, noun: str) -> str:
 
 
 def change(effect: float | None, *, points: bool = False) -> str:
-    """Return `+4.2 %`, or `+0.3 pts`, percentage points, where shares are set against each other.
-
-    Beyond tenfold it is `> +1,000 %`.
-    """
+    """Return `+4.2 %`, beyond tenfold `> +1,000 %`; `+0.3 pts` (percentage points) for shares."""
     if effect is None:
         return UNKNOWN
     shown = effect if abs(effect) >= _NOTHING else 0.0
@@ -86,7 +83,7 @@ def change(effect: float | None, *, points: bool = False) -> str:
 
 
 def amount(effect: float | None, *, points: bool = False) -> str:
-    """Return a change that is meant to both sides: `4.2 %`, `> 1,000 %`."""
+    """Return a change without its sign: `4.2 %`, `> 1,000 %`."""
     return change(effect, points=points).replace("+", "")
 
 
@@ -103,7 +100,7 @@ UNITS = {
     Unit.PER_S: ("1/s", 1.0),
     Unit.COUNT: ("count", 1.0),
 }
-"""One unit for all values of a metric, as charts and files need it, and the factor from the metric's own."""
+"""The unit of a metric in charts and files, and the factor from the metric's own unit."""
 
 
 def measured(value: float | None, unit: Unit) -> str:
@@ -133,7 +130,7 @@ def _scaled(value: int, units: tuple[tuple[int, str], ...]) -> str:
 
 
 def _digits(value: float) -> str:
-    """Write three significant digits, and whole numbers from a hundred on."""
+    """Return three significant digits; whole numbers from a hundred on."""
     if value == 0:
         return "0"
     for least, decimals in _DECIMALS:

@@ -1,4 +1,4 @@
-"""A table as a value, rendered for a terminal of some width, as HTML or as Markdown."""
+"""Tables and sections as values, rendered for a terminal of some width or as Markdown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rich.text import Text
 WIDE = 98
 """The width, in characters, from which every column is shown: a terminal of 100 without a section's indent."""
 _RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
-"""A line of dashes under the head and nothing else: the same on a terminal, in a log and in a mail."""
+"""A line of dashes under the head and nothing else, which looks the same on a terminal and in a log."""
 _GAP = 2
 _INDENT = 4
 _READABLE = 24
@@ -26,23 +26,23 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
 
 class TableColumnKind(Enum):
-    """What a column holds: numbers go to the right, everything else to the left."""
+    """The content of a column: numbers are aligned to the right, everything else to the left."""
 
     NUMBER = auto()
     VERDICT = auto()
     NAME = auto()
     """Stays on one line, as a verdict does."""
     WORDS = auto()
-    """May wrap: gives way first."""
+    """May wrap; narrowed first."""
     BRIEF = auto()
     """May wrap after each word."""
     SENTENCE = auto()
-    """May wrap; the page keeps a width for it in which it can be read."""
+    """May wrap; the page keeps a minimum width for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
-    """One column; what is `wide_only` is left out of a narrow terminal."""
+    """One column; a `wide_only` one is left out of a narrow terminal."""
 
     head: str
     cells: Sequence[str]
@@ -56,12 +56,12 @@ class TableColumn:
 
     @property
     def natural(self) -> int:
-        """The width that it takes where there is room."""
+        """The width without wrapping."""
         return max(map(cell_len, (self.head, *self.cells)))
 
     @property
     def least(self) -> int:
-        """The width below which a word would be broken, or a sentence be hard to read."""
+        """The smallest width: no word is broken, and a sentence can still be read."""
         if not self.wraps:
             return self.natural
         longest = max(cell_len(word) for text in (self.head, *self.cells) for word in text.split() or [""])
@@ -70,7 +70,7 @@ class TableColumn:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table in words, with the rows that are `bold`; without any head it is a list of named lines."""
+    """A table of texts with its `bold` rows; without any head it is a list of named lines."""
 
     columns: tuple[TableColumn, ...]
     bold: frozenset[int] = frozenset()
@@ -82,14 +82,14 @@ class Table:
 
     @property
     def headed(self) -> bool:
-        """Whether it is more than a list of named lines."""
+        """Whether any column has a head."""
         return any(column.head for column in self.columns)
 
     def to_rich(self, width: int) -> RenderableType:
-        """Return it for a terminal of so many characters, with every word whole; else its rows as lines.
+        """Return the table for a terminal of so many characters, without breaking any word.
 
-        Columns of words give way first, down to their longest word; then each row becomes a line with its words,
-        and one below it with its numbers.
+        Columns of words are narrowed first, down to their longest word. If that is not enough, each row becomes a
+        line with its words, and one below it with its numbers.
         """
         if not self.headed:
             return self._ruled(self.columns, [None] * len(self.columns))
@@ -101,13 +101,13 @@ class Table:
             return self._ruled(columns, [None] * len(columns))
         if sum(least) > room:
             return Group(*self._lines(columns, width))
-        while sum(widths) > room:  # the widest that can give way does, one character after the other
+        while sum(widths) > room:  # narrow the widest column that can be, by one character
             place = max(range(len(widths)), key=lambda column: (widths[column] > least[column], widths[column]))
             widths[place] -= 1
         return self._ruled(columns, widths)
 
     def to_markdown(self) -> str:
-        """Return it as a table of GitHub's Markdown, all of it plain text."""
+        """Return the table in GitHub's Markdown; all cells are plain text."""
         heads = tuple(column.head for column in self.columns)
         rows = [[escape_markdown(cell) for cell in row] for row in (heads, *self.rows)]
         return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], ["---"] * len(heads), *rows[1:]))
@@ -135,7 +135,7 @@ class Table:
         return table
 
     def _lines(self, columns: Sequence[TableColumn], width: int) -> Iterator[RenderableType]:
-        """Yield what each row is about, and its numbers below; of words alone the last column."""
+        """Yield the words of each row and its numbers below; without numbers the last column stands below."""
         numbers = [place for place, column in enumerate(columns) if column.kind is TableColumnKind.NUMBER]
         first = max(numbers[0], 1) if numbers else len(columns) - 1
         below = columns[first:]
@@ -182,13 +182,13 @@ def pairs(rows: Sequence[tuple[str, str]]) -> Table:
     return of_rows((("", TableColumnKind.NAME), ("", TableColumnKind.SENTENCE)), rows)
 
 
-def table_lines(texts: Sequence[str]) -> Table:
+def plain_lines(texts: Sequence[str]) -> Table:
     """Return a list of lines without names."""
     return Table((TableColumn("", texts, TableColumnKind.SENTENCE),))
 
 
 def escape_markdown(text: str) -> str:
-    """Return text as it is, without meaning for Markdown or HTML."""
+    """Return text without meaning for Markdown or HTML."""
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split())).replace("&", "&amp;").replace("@", "@\u200b")
 
 

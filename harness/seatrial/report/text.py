@@ -1,4 +1,4 @@
-"""Reports for the terminal: run, experiment, capacity, doctor."""
+"""Reports for the terminal: run, experiment, capacity search, lists and doctor."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STATE_COLOURS = {"ok": "green", "distorts": "yellow", "lacks": "red"}
 
 
 def standard_output() -> Console:
-    """Return the console of standard output; where that is no terminal, wide enough for the tables."""
+    """Return the console of standard output; if that is no terminal, wide enough for the tables."""
     console = Console()
     if console.is_terminal or "COLUMNS" in os.environ:
         return console
@@ -34,13 +34,13 @@ def standard_output() -> Console:
 
 
 def show_run(result: RunResult, console: Console | None = None) -> None:
-    """Print the report of a run, as wide as `console`; without a terminal it is plain text."""
-    out, word = console or standard_output(), run_sections.run_word(result)
+    """Print the report of a run; plain text without a terminal."""
+    out, word = console or standard_output(), run_sections.word(result)
     _print(
         [
-            _verdict(word, "green" if word == "VALID" else "red", run_sections.run_title(result)),
-            Text(run_sections.run_headline(result)),
-            *(Text(reason, style="red") for reason in run_sections.run_reasons(result)),
+            _verdict(word, "green" if word == "VALID" else "red", run_sections.title(result)),
+            Text(run_sections.headline(result)),
+            *(Text(reason, style="red") for reason in run_sections.reasons(result)),
             *_sections(run_sections.sections(result), out.width),
         ],
         out,
@@ -48,27 +48,27 @@ def show_run(result: RunResult, console: Console | None = None) -> None:
 
 
 def show_experiment(result: ExperimentResult, console: Console | None = None) -> None:
-    """Print the report of an experiment, as wide as `console`; without a terminal it is plain text."""
+    """Print the report of an experiment; plain text without a terminal."""
     out, colour = console or standard_output(), _EXPERIMENT_COLOURS.get(result.word, "red")
     _print(
         [
-            _verdict(result.word, colour, experiment_sections.experiment_title(result)),
+            _verdict(result.word, colour, experiment_sections.title(result)),
             *([Text(result.plan.question, style="italic")] if result.plan.question else []),
-            *(Text(f"- {reason}") for reason in experiment_sections.experiment_reasons(result)),
+            *(Text(f"- {reason}") for reason in experiment_sections.reasons(result)),
             *_sections(experiment_sections.sections(result), out.width),
         ],
         out,
     )
 
 
-def show_capacities(found: Sequence[CapacityResult], console: Console | None = None) -> None:
-    """Print the capacity of all variants: those of several in a table first."""
+def show_capacities(results: Sequence[CapacityResult], console: Console | None = None) -> None:
+    """Print the capacity of each variant; of several an overview first."""
     out = console or standard_output()
-    parts = [capacity_sections.overview(found).to_rich(out.width)] if len(found) > 1 else []
-    for result in found:
+    parts = [capacity_sections.overview(results).to_rich(out.width)] if len(results) > 1 else []
+    for result in results:
         parts += [
-            _verdict(result.word, _CAPACITY_COLOURS.get(result.word, "red"), capacity_sections.first(result)),
-            *map(Text, capacity_sections.capacity_reasons(result)),
+            _verdict(result.word, _CAPACITY_COLOURS.get(result.word, "red"), capacity_sections.title(result)),
+            *map(Text, capacity_sections.reasons(result)),
             *_sections(capacity_sections.sections(result), out.width),
             Text(f"\n{capacity_sections.spent(result)}", style="dim"),
         ]
@@ -76,14 +76,17 @@ def show_capacities(found: Sequence[CapacityResult], console: Console | None = N
 
 
 def table(rows: Sequence[Mapping[str, object]], console: Console | None = None) -> str:
-    """Return rows of named values, such as the list of runs, as a table; words if there is none."""
+    """Return rows of named values, such as the list of runs, as a table."""
     if not rows:
         return "nothing there yet"
     columns = []
     for head in rows[0]:
-        cells = [row[head] for row in rows]
-        kind = TableColumnKind.WORDS if any(isinstance(cell, str) for cell in cells) else TableColumnKind.NUMBER
-        columns.append(TableColumn(head, [_value(cell) for cell in cells], kind))
+        values = [row[head] for row in rows]
+        kind = TableColumnKind.WORDS if any(isinstance(value, str) for value in values) else TableColumnKind.NUMBER
+        cells = [
+            numbers.count(value) if value is None or isinstance(value, int) else str(value) for value in values
+        ]
+        columns.append(TableColumn(head, cells, kind))
     out = console or standard_output()
     with out.capture() as captured:
         out.print(Table(tuple(columns)).to_rich(out.width), highlight=False, end="")
@@ -91,7 +94,7 @@ def table(rows: Sequence[Mapping[str, object]], console: Console | None = None) 
 
 
 def doctor(findings: Sequence[Mapping[str, str]], console: Console | None = None) -> str:
-    """Return what the doctor found, as wide as `console`; `why` and `mend` only where the `state` is not ok."""
+    """Return the doctor's findings; `why` and `mend` only where the `state` is not ok."""
     out = console or standard_output()
     grid = Grid(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for overflow in (False, False, True):
@@ -99,19 +102,15 @@ def doctor(findings: Sequence[Mapping[str, str]], console: Console | None = None
     for finding in findings:
         state, mend = finding["state"], finding["mend"]
         grid.add_row(Text(state, style=_STATE_COLOURS[state]), finding["name"], Text(finding["seen"]))
-        more = () if state == _FINE else (finding["why"], f"-> {mend}" if mend else "")
-        for line in filter(None, more):
-            grid.add_row("", "", Text(line))
+        if state != _FINE:
+            for line in filter(None, (finding["why"], f"-> {mend}" if mend else "")):
+                grid.add_row("", "", Text(line))
     bad = sum(finding["state"] != _FINE for finding in findings)
     summary = "everything is there" if not bad else f"{bad} of {len(findings)} want a look"
     with out.capture() as captured:
         out.print(grid, highlight=False)
         out.print(Text(f"\n{summary}", style="bold"), end="")
     return captured.get()
-
-
-def _value(cell: object) -> str:
-    return numbers.count(cell) if cell is None or isinstance(cell, int) else str(cell)
 
 
 def _verdict(word: str, colour: str, title: str) -> Text:
@@ -132,5 +131,5 @@ def _print(parts: Iterable[RenderableType], console: Console) -> None:
     with console.capture() as captured:
         for part in parts:
             console.print(part, highlight=False)
-    # cells are padded to their column; in a log or a mail that would be trailing blanks
+    # cells are padded to their column, which would leave trailing blanks in a log
     console.file.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())

@@ -1,10 +1,10 @@
-"""The shared time axis of all charts: palette, ticks, hover, phases, events."""
+"""What all charts share: the time axis with phases and events, palette, ticks, tooltips."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,14 +29,15 @@ from seatrial.measure.timeseries import CpuSeries, GeneratorSeries, LatencyDistr
 from seatrial.model import Phase
 from seatrial.model import Span as PhaseSpan
 from seatrial.report import numbers, run_sections
+from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
 
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#8A8A8A"
-"""In place of their black, which a dark page swallows: 3.4 : 1 on white, 5 : 1 on the dark page."""
+"""Instead of the palette's black, which can't be seen on a dark page: 3.4 : 1 on white, 5 : 1 on dark."""
 LINES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, GREY)
-"""In the order of use; yellow is left out, because a thin line of it can't be seen on white."""
+"""In the order of use; without yellow, because a thin yellow line can't be seen on white."""
 DASHES = ("solid", "dashed", "dotted", "dotdash")
 """After all colours are used, they come again with the next dash."""
 
@@ -46,133 +47,151 @@ def line_style(index: int) -> tuple[str, str]:
     return LINES[index % len(LINES)], DASHES[index // len(LINES) % len(DASHES)]
 
 
-HEIGHT_PX = 210
 _UNITS = ((4 * 3600, 3600, "hours"), (1200, 60, "minutes"), (0, 1, "seconds"))
-_NS = 1_000_000_000
+"""From how many seconds on the axis has this unit, and the unit in seconds."""
 _KILLS = frozenset({"oom", "oom_kill", "die", "kill"})
 _MARGIN = 0.01
 
 
 @dataclass(frozen=True, slots=True)
+class Key:
+    """One entry of a chart's legend: a `line`, a `dot`, or an `area`."""
+
+    label: str
+    colour: str
+    kind: str = "line"
+    dash: str = "solid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """One chart with its texts: `name` is its anchor, `unit` that of its vertical axis."""
+
+    name: str
+    title: str
+    unit: str
+    caption: str
+    keys: tuple[Key, ...]
+    figure: figure
+
+
 class Timeline:
-    """Time from the start of the window, in a unit that fits the length of the run."""
+    """The time axis of all charts of a run: time from the start of the window, in a unit that fits."""
 
-    window: Window
-    spans: Sequence[PhaseSpan]
-    events: Sequence[Event]
-    begin_ns: int
-    end_ns: int
-    range: Range1d = field(init=False)
-    crosshair: Span = field(init=False)
-    marks: ColumnDataSource = field(init=False)
-
-    def __post_init__(self) -> None:
-        begin, end = self.at(self.begin_ns), self.at(self.end_ns)
+    def __init__(
+        self, window: Window, spans: Sequence[PhaseSpan], events: Sequence[Event], begin_ns: int, end_ns: int
+    ) -> None:
+        self._window, self._spans, self._events = window, spans, events
+        lasts_s = (end_ns - begin_ns) / NS_PER_S
+        self._unit_s, self.unit = next((unit_s, unit) for least, unit_s, unit in _UNITS if lasts_s >= least)
+        begin, end = self.at(begin_ns), self.at(end_ns)
         margin = (end - begin) * _MARGIN
         begin, end = begin - margin, end + margin
-        shared = Range1d(start=begin, end=end, bounds=(begin, end), name="time")
-        object.__setattr__(self, "range", shared)
-        line = Span(dimension="height", line_color=GREY, line_width=1, name="crosshair")
-        object.__setattr__(self, "crosshair", line)
-        object.__setattr__(self, "marks", self._marks())
-
-    @property
-    def unit(self) -> str:
-        """The unit of the axis."""
-        return self._scale[1]
-
-    @property
-    def _scale(self) -> tuple[int, str]:
-        lasts_s = (self.end_ns - self.begin_ns) / _NS
-        return next((factor, unit) for least, factor, unit in _UNITS if lasts_s >= least)
-
-    def at(self, stamp_ns: int) -> float:
-        """Return where a stamp lies on the axis."""
-        return (stamp_ns - self.window.from_ns) / _NS / self._scale[0]
-
-    def all_at(self, stamps_ns: Ints) -> Floats:
-        """Return where stamps lie on the axis."""
-        found: Floats = (stamps_ns - self.window.from_ns) / (_NS * self._scale[0])
-        return found
-
-    def moments(self, stamps_ns: Ints) -> list[str]:
-        """Return the stamps in words."""
-        return [numbers.moment(after) for after in (stamps_ns - self.window.from_ns).tolist()]
-
-    def chart(self, *, log: bool = False, height_px: int = HEIGHT_PX) -> figure:
-        """Return an empty chart on this axis: phases shaded, events marked, the shared crosshair in place."""
-        chart = figure(
-            height=height_px,
-            sizing_mode="stretch_width",
-            x_range=self.range,
-            y_axis_type="log" if log else "linear",
-            toolbar_location=None,
-            tools=[],
-            output_backend="canvas",
-        )
-        zoom = BoxZoomTool(dimensions="width")
-        chart.add_tools(zoom, ResetTool(), CrosshairTool(overlay=self.crosshair))
-        chart.toolbar.active_drag = zoom
-        chart.xaxis.axis_label = f"{self.unit} from the start of the window"
-        plain(chart)
-        self._shade(chart)
-        self._mark(chart)
-        return chart
-
-    def _shade(self, chart: figure) -> None:
-        for span in self.spans:
-            if span.phase is not Phase.WINDOW:
-                chart.add_layout(
-                    BoxAnnotation(
-                        left=self.at(span.from_ns),
-                        right=self.at(span.until_ns),
-                        fill_color=GREY,
-                        fill_alpha=0.16,
-                        line_color=None,
-                        level="underlay",
-                    )
-                )
-
-    def _marks(self) -> ColumnDataSource:
-        killed = [event.event in _KILLS for event in self.events]
-        return ColumnDataSource(
+        self._range = Range1d(start=begin, end=end, bounds=(begin, end), name="time")
+        self._crosshair = Span(dimension="height", line_color=GREY, line_width=1, name="crosshair")
+        killed = [event.event in _KILLS for event in events]
+        self._marks = ColumnDataSource(
             data={
-                "x": [self.at(self.window.from_ns + event.after_ns) for event in self.events],
-                "said": [in_words(event) for event in self.events],
+                "x": [self.at(window.from_ns + event.after_ns) for event in events],
+                "said": [run_sections.event_line(event) for event in events],
                 "colour": [VERMILLION if kill else GREY for kill in killed],
                 "width": [2.5 if kill else 1.2 for kill in killed],
                 "dash": [[] if kill else [3, 3] for kill in killed],
             }
         )
 
-    def _mark(self, chart: figure) -> None:
-        if not self.events:
-            return
-        drawn = chart.vspan(
-            x="x", source=self.marks, line_color="colour", line_width="width", line_dash="dash", level="annotation"
+    def at(self, stamp_ns: int) -> float:
+        """Return the place of a stamp on the axis."""
+        return (stamp_ns - self._window.from_ns) / NS_PER_S / self._unit_s
+
+    def source(self, stamps_ns: Ints, after_ns: int = 0, **columns: Any) -> ColumnDataSource:  # noqa: ANN401  (numpy's)
+        """Return a source with the stamps in words, and their places on the axis so much later."""
+        moments = [numbers.moment(after) for after in (stamps_ns - self._window.from_ns).tolist()]
+        places: Floats = (stamps_ns + after_ns - self._window.from_ns) / (NS_PER_S * self._unit_s)
+        return ColumnDataSource({"x": places, **columns, "when": moments})
+
+    def chart(self, *, log: bool = False, height_px: int = 210) -> figure:
+        """Return an empty chart on this axis: phases shaded, events marked, the shared crosshair in place."""
+        chart = figure(
+            height=height_px,
+            sizing_mode="stretch_width",
+            x_range=self._range,
+            y_axis_type="log" if log else "linear",
+            toolbar_location=None,
+            tools=[],
+            output_backend="canvas",
         )
-        chart.add_tools(HoverTool(renderers=[drawn], tooltips="@said", point_policy="follow_mouse"))
+        zoom = BoxZoomTool(dimensions="width")
+        chart.add_tools(zoom, ResetTool(), CrosshairTool(overlay=self._crosshair))
+        chart.toolbar.active_drag = zoom
+        chart.xaxis.axis_label = f"{self.unit} from the start of the window"
+        plain(chart)
+        if not log:
+            chart.y_range.start = 0  # type: ignore[attr-defined]
+        for span in self._spans:
+            if span.phase is not Phase.WINDOW:
+                left, right = self.at(span.from_ns), self.at(span.until_ns)
+                shade = BoxAnnotation(left=left, right=right, fill_color=GREY, fill_alpha=0.16)
+                shade.update(line_color=None, level="underlay")
+                chart.add_layout(shade)
+        if self._events:
+            drawn = chart.vspan(
+                x="x",
+                source=self._marks,
+                line_color="colour",
+                line_width="width",
+                line_dash="dash",
+                level="annotation",
+            )
+            chart.add_tools(HoverTool(renderers=[drawn], tooltips="@said", point_policy="follow_mouse"))
+        return chart
 
 
-def in_words(event: Event) -> str:
-    """Return one event in a line, as the text report says it, without the image's name."""
-    return f"{numbers.moment(event.after_ns)} {run_sections.event_text(event)}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSeries:
+    """What the charts of one run are drawn from; `memory` stands in the order of the request's way.
+
+    Stamps are those of the run's clock. `has_latency` is False for a saturated run, whose latency grows with its
+    length. The load is counted `by_flows` where no request was made.
+    """
+
+    window: Window
+    spans: Sequence[PhaseSpan]
+    events: Sequence[Event]
+    load: LoadSeries
+    distributions: Sequence[LatencyDistribution]
+    memory: Sequence[MemorySeries]
+    cpu: Sequence[CpuSeries]
+    generator: GeneratorSeries
+    has_latency: bool = True
+    by_flows: bool = False
+
+    @property
+    def group(self) -> str:
+        """The rows of the load: endpoints or flows."""
+        return "flow" if self.by_flows else "endpoint"
+
+    def time(self) -> Timeline:
+        """Return an axis that holds everything that was recorded."""
+        stamps = np.concatenate([self.load.t_ns, *(memory.t_ns for memory in self.memory)])
+        ends = [span.until_ns for span in self.spans]
+        return Timeline(self.window, self.spans, self.events, int(stamps.min()), max(int(stamps.max()), *ends))
 
 
 def hover(
     chart: figure, source: ColumnDataSource, rows: Sequence[tuple[str, str]], level: str | None = None
 ) -> None:
-    """Show `rows` (a word, and a column such as `@p50`) of the moment that the pointer is nearest to.
+    """Show `rows` (a word, and a column such as `@p50`) of the moment that is nearest to the pointer.
 
-    What is hit is an unseen line along the column `level`, or along zero: it is there where others have gaps.
+    The pointer hits an invisible line along the column `level`, or along zero, which has no gaps.
     """
     if level is None:
         level = "zero"
         source.data[level] = np.zeros(len(source.data["x"]))
-    unseen = chart.line("x", level, source=source, alpha=0)
+    invisible = chart.line("x", level, source=source, alpha=0)
     chart.add_tools(
         HoverTool(
-            renderers=[unseen],
+            renderers=[invisible],
             tooltips=list(rows),
             mode="vline",
             line_policy="nearest",
@@ -188,7 +207,7 @@ def nearest(chart: figure, drawn: GlyphRenderer[Any], rows: Sequence[tuple[str, 
 
 
 def plain(chart: figure) -> None:
-    """Take off what hides the page's own colours; text and grid get theirs from the page's script."""
+    """Make a chart transparent; the page's script sets the colours of its text."""
     chart.background_fill_alpha = 0
     chart.border_fill_alpha = 0
     chart.outline_line_color = None
@@ -207,9 +226,9 @@ def known(values: Ints, unit: int) -> Floats:
     return np.where(values == NULL, np.nan, values / unit)
 
 
-def said_of(value_ns: int) -> str:
-    """Return a duration in words, also where it is NULL."""
-    return numbers.duration(None if value_ns == NULL else value_ns)
+def durations(values_ns: Ints) -> list[str]:
+    """Return durations in words, also where they are NULL."""
+    return [numbers.duration(None if value == NULL else value) for value in values_ns.tolist()]
 
 
 _FEW_DECADES = 4
@@ -235,46 +254,3 @@ def _ticks(least: float, most: float) -> list[float]:
     decades = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
     mantissas = (1, 2, 5) if len(decades) <= _FEW_DECADES else (1,)
     return [mantissa * 10.0**decade for decade in decades for mantissa in mantissas]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Curves:
-    """One run over time, and how its latency is distributed; `held` stands in the order of the request's way.
-
-    All share the clock of the run; `window` tells where its zero is on the page. Without `latency_told` latency
-    says how long the run was and nothing of the server, and is not shown. `work` names what the load is counted
-    in: requests, or flows where no request was made.
-    """
-
-    window: Window
-    spans: Sequence[PhaseSpan]
-    events: Sequence[Event]
-    pace: LoadSeries
-    rises: Sequence[LatencyDistribution]
-    held: Sequence[MemorySeries]
-    worked: Sequence[CpuSeries]
-    pulse: GeneratorSeries
-    latency_told: bool = True
-    work: str = "requests"
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One entry of a chart's legend: a `line`, a `dot`, or an `area`."""
-
-    label: str
-    colour: str
-    kind: str = "line"
-    dash: str = "solid"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
-    """One chart with its words: `name` is its anchor, `unit` that of its upright axis, `said` what it shows."""
-
-    name: str
-    title: str
-    unit: str
-    said: str
-    keys: tuple[Key, ...]
-    figure: figure
