@@ -47,7 +47,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = factories.sealed_run(tmp_path_factory.mktemp("results"))
     path = folder.experiment / "report.html"
     path.write_text(
-        html.render_run(html.shown(load_run(folder)), capacities(), "Capacity: made-up"), encoding="utf-8"
+        html.render_run(html.shown_run(load_run(folder)), Path("made-up"), capacities()), encoding="utf-8"
     )
     return path
 

@@ -221,10 +221,10 @@ def test_without_a_trial_that_was_timed_there_is_no_curve() -> None:
 def test_the_page_of_the_run_shows_the_capacity(tmp_path: Path) -> None:
     """From the stored file alone, above the tables of the validation."""
     folder = factories.sealed_run(tmp_path)
-    assert "Capacity" not in html.page_of(folder)
+    assert "Capacity" not in html.run_page(folder)
 
     documents.save_capacity(folder, FOUND)
-    page = html.page_of(folder)
+    page = html.run_page(folder)
 
     assert "VALIDATED: base: 97/s keeps the budgets" in page
     assert ">Capacity<" in page

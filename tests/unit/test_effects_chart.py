@@ -26,13 +26,13 @@ def drawn(verdicts: list[Verdict], name: str) -> list[dict[str, list[Any]]]:
 
 def test_intervals_alike_are_all_within() -> None:
     """Nothing is cut where nothing has to be."""
-    assert experiment_charts.interval_ends(NEAR) == pytest.approx((-0.05, 0.05))
+    assert experiment_charts.axis_ends(NEAR) == pytest.approx((-0.05, 0.05))
     assert drawn(NEAR, "cut-right") == drawn(NEAR, "cut-left") == []
 
 
 def test_one_wide_interval_does_not_squeeze_the_others() -> None:
     """The others keep an eighth of their side, and what is beyond ends in an arrow at the edge."""
-    begin, end = experiment_charts.interval_ends([*NEAR, WIDE])
+    begin, end = experiment_charts.axis_ends([*NEAR, WIDE])
 
     assert (begin, end) == pytest.approx((-0.05, 0.4))
     assert drawn([*NEAR, WIDE], "cut-right")[0]["x"] == [end]
@@ -49,7 +49,7 @@ def test_what_is_cut_keeps_its_numbers() -> None:
 
 def test_nothing_is_drawn_beyond_the_axis() -> None:
     """Neither a point nor the end of a line."""
-    begin, end = experiment_charts.interval_ends([*NEAR, WIDE, LOST])
+    begin, end = experiment_charts.axis_ends([*NEAR, WIDE, LOST])
     data = drawn([*NEAR, WIDE, LOST], "")[0]
 
     assert all(begin <= one <= end for name in ("low", "high") for one in data[name])
@@ -68,7 +68,7 @@ def test_a_threshold_is_never_beyond_the_axis() -> None:
     """Grey shows what would not matter, also where all intervals are narrow."""
     broad = replace(NEAR[0], metric=replace(NEAR[0].metric, threshold=2.0))
 
-    assert experiment_charts.interval_ends([*NEAR, broad]) == pytest.approx((-2.0, 2.0))
+    assert experiment_charts.axis_ends([*NEAR, broad]) == pytest.approx((-2.0, 2.0))
 
 
 def test_a_label_fits_into_a_telephone() -> None:
@@ -84,4 +84,4 @@ def test_shares_are_no_measure_for_ratios() -> None:
     failures = comparisons.verdict("a", "failures", Word.EQUIVALENT, 0.0, margin=0.001)
     shares = [replace(failures, metric=replace(failures.metric, threshold=0.001))] * 3
 
-    assert experiment_charts.interval_ends([*shares, NEAR[0]]) == pytest.approx((-0.05, 0.05))
+    assert experiment_charts.axis_ends([*shares, NEAR[0]]) == pytest.approx((-0.05, 0.05))

@@ -97,11 +97,7 @@ def test_text_breaks_no_word(tmp_path: Path, width: int) -> None:
 
 def test_what_could_not_be_judged_is_told_once(weighed: ExperimentResult) -> None:
     """Five metrics of a variant that was killed are one sentence."""
-    said = [
-        one
-        for one in experiment_sections.experiment_reasons(weighed)
-        if one.startswith("killed") and "INVALID" in one
-    ]
+    said = [one for one in experiment_sections.reasons(weighed) if one.startswith("killed") and "INVALID" in one]
 
     assert len(said) == 1
     assert said[0].startswith('killed, failures, p95 of "blob", cpu per request, unreclaimable memory of nginx: ')
@@ -134,7 +130,7 @@ def test_an_open_comparison_says_why_it_ended(tmp_path: Path) -> None:
 
     assert found.word == "INCONCLUSIVE"
     assert (
-        next(iter(experiment_sections.experiment_reasons(found)))
+        next(iter(experiment_sections.reasons(found)))
         == "it ended after 2 of 12 blocks: the budget of 10 min is used up"
     )
     assert ("ended", "after 2 of 12 blocks: the budget of 10 min is used up") in experiment_sections.how_measured(
@@ -392,14 +388,14 @@ def test_a_run_that_breaks_a_budget_says_so_first(tmp_path: Path) -> None:
     assert lines[0].split()[:2] == ["BUDGET", "BROKEN"]
     assert "1 user" in lines[0]
     assert lines[2].startswith("failures < 0.1%: broken")
-    assert '<strong class="bad">BUDGET BROKEN</strong>' in html.page_of(run)
+    assert '<strong class="bad">BUDGET BROKEN</strong>' in html.run_page(run)
 
 
 def test_budgets_that_are_all_kept_are_counted(tmp_path: Path) -> None:
     """A plain run that keeps what it should needs no word about a comparison."""
     found = analyse(_run_with(tmp_path, ('p95 of "blob" < 1s', "failures < 5%")))
 
-    assert list(experiment_sections.experiment_reasons(found)) == ["2 of 2 budgets kept"]
+    assert list(experiment_sections.reasons(found)) == ["2 of 2 budgets kept"]
 
 
 def test_strict_asks_for_a_decision(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_two_containers_at_once_are_replicas() -> None:
 
 def test_classes_nobody_told_are_named() -> None:
     """The report can say what the sum lacks."""
-    assert _use([{"t_ns": at(1), "anon_bytes": 1, "kernel_bytes": 1}]).unmeasured == (
+    assert _use([{"t_ns": at(1), "anon_bytes": 1, "kernel_bytes": 1}]).untold == (
         "shmem_bytes",
         "sock_bytes",
         "file_dirty_bytes",

@@ -22,7 +22,7 @@ from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 from seatrial.record.seal import seal
 from seatrial.report import html
-from seatrial.report.run_sections import mend
+from seatrial.report.run_sections import ADVICE
 
 GOLDEN = RunFolder(Path(__file__).parents[1] / "golden" / "run-v1")
 EVIL = "<b>auth</b></script><img src=x>"
@@ -86,7 +86,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 @pytest.fixture(scope="module")
 def text(folder: RunFolder) -> str:
     """Make the page once: Bokeh needs a second for it."""
-    return html.page_of(folder)
+    return html.run_page(folder)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_every_note_appears_with_its_mend(folder: RunFolder, found: Parts) -> No
     assert {NoteKind.TASK_EXCEPTION, NoteKind.SHARED_CORES} <= {note.kind for note in notes}
     for note in notes:
         assert note.text in found.said
-        assert mend(note.kind) in found.said
+        assert ADVICE[note.kind] in found.said
 
 
 def test_text_of_a_run_is_never_html(text: str, found: Parts) -> None:
@@ -173,7 +173,7 @@ def test_a_page_without_script_says_so(found: Parts) -> None:
 
 def test_a_run_of_schema_1_makes_a_page() -> None:
     """What was sealed long ago can still be looked at."""
-    found = Parts(html.page_of(GOLDEN))
+    found = Parts(html.run_page(GOLDEN))
 
     assert "75 requests and 20 flows in a window of 6.00 s" in found.said
     assert "chart-latency" in found.ids
@@ -182,7 +182,7 @@ def test_a_run_of_schema_1_makes_a_page() -> None:
 def test_a_run_without_requests_makes_a_page(tmp_path: Path) -> None:
     """A run that was only observed has memory and no latency."""
     folder = factories.sealed_run(tmp_path, [], [], scenario={})
-    found = Parts(html.page_of(folder))
+    found = Parts(html.run_page(folder))
 
     assert not {"chart-latency", "chart-distribution", "requests"} & set(found.ids)
     assert "chart-memory-1" in found.ids
@@ -191,7 +191,7 @@ def test_a_run_without_requests_makes_a_page(tmp_path: Path) -> None:
 def test_flows_without_requests_are_drawn_and_their_details_listed(tmp_path: Path) -> None:
     """Their rate and latency stand where those of requests would; numbers with a unit have a table."""
     flows = [factories.flow(n, n * 0.2, detail={"startup_s": 0.5 + n / 1000, "layers": 3}) for n in range(200)]
-    found = Parts(html.page_of(factories.sealed_run(tmp_path, [], flows)))
+    found = Parts(html.run_page(factories.sealed_run(tmp_path, [], flows)))
 
     assert {"chart-latency", "chart-rate", "chart-distribution", "details"} <= set(found.ids)
     assert "requests" not in found.ids
@@ -202,8 +202,10 @@ def test_flows_without_requests_are_drawn_and_their_details_listed(tmp_path: Pat
 
 def test_a_saturated_run_shows_no_latency(folder: RunFolder) -> None:
     """Arrivals that pile up wait as long as the run lasts: a chart of that says nothing of the server."""
-    whole = html.shown(load_run(folder))
-    found = Parts(html.render_run(replace(whole, curves=replace(whole.curves, latency_told=False))))
+    whole = html.shown_run(load_run(folder))
+    found = Parts(
+        html.render_run(replace(whole, series=replace(whole.series, has_latency=False)), folder.experiment)
+    )
 
     assert not {"chart-latency", "chart-distribution"} & set(found.ids)
     assert "chart-rate" in found.ids
@@ -211,7 +213,7 @@ def test_a_saturated_run_shows_no_latency(folder: RunFolder) -> None:
 
 def test_capacities_stand_above_their_run(folder: RunFolder) -> None:
     """What each variant carries, then the run; hostile names stay text."""
-    text = html.render_run(html.shown(load_run(folder)), capacities(), "Capacity: made-up")
+    text = html.render_run(html.shown_run(load_run(folder)), Path("made-up"), capacities())
     found = Parts(text)
     order = [
         found.said.index(words) for words in ("Capacity: made-up", "100/s keeps the budgets", "One run of it")
@@ -226,7 +228,7 @@ def test_capacities_stand_above_their_run(folder: RunFolder) -> None:
 def test_a_search_in_which_nothing_was_timed_has_no_empty_chart(folder: RunFolder) -> None:
     """The words stay."""
     nothing = replace(carries("base", 100), trials=(), lower_per_s=None, upper_per_s=None)
-    found = Parts(html.render_run(html.shown(load_run(folder)), [nothing], "Capacity: made-up"))
+    found = Parts(html.render_run(html.shown_run(load_run(folder)), Path("made-up"), [nothing]))
 
     assert "nothing is known of its capacity" in found.said
     assert "chart-capacity" not in found.ids

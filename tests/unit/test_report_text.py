@@ -19,7 +19,7 @@ from seatrial.progress import Progress
 from seatrial.record.documents import NO_ENGINE
 from seatrial.record.folder import RunFolder
 from seatrial.report import json_export, text
-from seatrial.report.run_sections import MENDS
+from seatrial.report.run_sections import ADVICE
 
 
 def _printed(folder: RunFolder, width: int = 100) -> str:
@@ -153,13 +153,13 @@ def test_the_same_numbers_as_json(tmp_path: Path) -> None:
 
 def test_every_kind_of_note_has_a_mend() -> None:
     """A warning without a way out is not allowed."""
-    assert set(MENDS) == set(NoteKind)
-    assert all(MENDS.values())
+    assert set(ADVICE) == set(NoteKind)
+    assert all(ADVICE.values())
 
 
 def test_a_full_disk_is_named_where_records_are_torn() -> None:
     """A kill is not the only cause."""
-    assert "or the disk was full" in MENDS[NoteKind.TORN_RECORDS]
+    assert "or the disk was full" in ADVICE[NoteKind.TORN_RECORDS]
 
 
 def test_rows_become_a_table_of_plain_text() -> None:

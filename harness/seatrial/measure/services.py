@@ -5,7 +5,7 @@ write-back), shared memory and tmpfs, kernel, sockets, swap. Only the clean cach
 rest is `unreclaimable` = anonymous + kernel + shared + sockets + dirty. (Some kernel memory, dentries for one, can
 be taken back; only a forced reclaim shows how much.) A class that is read less often than the others keeps its
 container's last known value in the sum; one that a source does not have counts as nothing, and is listed in
-`unmeasured`; where anonymous memory is unknown, so is the sum.
+`untold`; where anonymous memory is unknown, so is the sum.
 
 Theil's slope (Theil 1950; Sen, JASA 1968) with its 95 % interval, on the minima of twelve parts of the window: a
 minimum leaves out what a garbage collector is about to give back, and parts of several seconds depend less on each
@@ -81,7 +81,7 @@ class ServiceUse:
     containers: tuple[str, ...]
     restarts: int
     memory: Mapping[str, MemoryLevel]
-    unmeasured: tuple[str, ...]
+    untold: tuple[str, ...]
     gained: Mapping[str, int | None]
     cpu_cores: float | None
     cpu_per_request_ns: int | None
@@ -149,7 +149,7 @@ def _use(samples: SampleColumns, name: str, window_ns: int, requests: int, flows
         containers=tuple(samples.container.counts()),
         restarts=len(np.unique(codes)) - replicas,
         memory={one: memory_level(held[one]) for one in CLASSES},
-        unmeasured=tuple(one for one in UNRECLAIMABLE if not np.any(numbers[one] != NULL)),
+        untold=tuple(one for one in UNRECLAIMABLE if not np.any(numbers[one] != NULL)),
         gained=gains,
         cpu_cores=cores,
         cpu_per_request_ns=None if cores is None or not requests else round(cores * window_ns / requests),
