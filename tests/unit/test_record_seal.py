@@ -1,18 +1,27 @@
-"""Sealing makes the public tables of the streams, and loses nothing on the way."""
+"""Sealing makes the public tables of the streams, after a kill, a crash or a full disk as well."""
 
 from __future__ import annotations
 
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import factories
 import pandas as pd
 import pyarrow.parquet as pq
+import pytest
 from factories import Asked, at
 
+from seatrial.errors import ResultsUnwritable
 from seatrial.model import NoteKind
 from seatrial.record import documents
+from seatrial.record.documents import RunDocument
+from seatrial.record.folder import RunFolder, list_runs
 from seatrial.record.seal import seal
+from seatrial.wire.streams import TABLES
 
 REQUESTS = """
     t_intended_ns t_start_ns t_first_byte_ns t_end_ns endpoint method status outcome phase bytes_received
@@ -24,59 +33,47 @@ SAMPLES = """
     limit_hits cpu_stall_ns memory_stall_ns io_stall_ns major_faults read_bytes written_bytes rx_bytes tx_bytes
     processes stolen_ns engine_ns
 """.split()
+ERROR = {"t_ns": 1, "what": "KeyError: 'layers'", "traceback": "Traceback ..."}
 
 
-def test_the_rows_of_every_table_are_counted(tmp_path: Path) -> None:
-    """run.json holds how many rows each table has."""
+def _seal(folder: RunFolder) -> RunDocument:
+    return seal(folder, documents.load_document(folder))
+
+
+def _requests(folder: RunFolder) -> pd.DataFrame:
+    return pd.read_parquet(folder.table("requests"))
+
+
+def test_a_sealed_folder_has_the_documented_tables_and_no_streams(tmp_path: Path) -> None:
+    """The tables are the public interface: their names, order of columns and numbers of rows."""
     folder = factories.sealed_run(tmp_path)
-    assert documents.load_document(folder).rows == {
-        "requests": 1000,
-        "flows": 200,
-        "samples": 2100,
-        "generator": 42,
-        "tiers": 0,
-        "errors": 0,
-    }
-
-
-def test_pandas_reads_requests_and_samples_with_the_documented_columns(tmp_path: Path) -> None:
-    """The tables are the public interface: their names and order are fixed."""
-    folder = factories.sealed_run(tmp_path)
-    assert list(pd.read_parquet(folder.table("requests")).columns) == REQUESTS
+    assert list(_requests(folder).columns) == REQUESTS
     assert list(pd.read_parquet(folder.table("samples")).columns) == SAMPLES
-
-
-def test_the_streams_go_when_the_run_is_sealed(tmp_path: Path) -> None:
-    """A sealed folder holds tables only."""
-    folder = factories.sealed_run(tmp_path)
+    document = documents.load_document(folder)
+    counts = {"requests": 1000, "flows": 200, "samples": 2100, "generator": 42, "tiers": 0, "errors": 0}
+    assert (document.sealed, document.rows) == (True, counts)
     assert not folder.streams.exists()
-    assert documents.load_document(folder).sealed
 
 
 def test_each_request_has_the_phase_of_its_start(tmp_path: Path) -> None:
-    """1000 requests at even distances fall into warm-up, window and drain by time."""
-    table = pd.read_parquet(factories.sealed_run(tmp_path).table("requests"))
-    found = table["phase"].value_counts()
-    assert {name: int(found[name]) for name in ("warmup", "window", "drain")} == {
-        "warmup": 239,
-        "window": 714,
-        "drain": 47,
-    }
+    """1000 requests at even distances are in warm-up, window and drain by time."""
+    counts = _requests(factories.sealed_run(tmp_path))["phase"].value_counts().to_dict()
+    assert {name: count for name, count in counts.items() if count} == {"warmup": 239, "window": 714, "drain": 47}
 
 
-def test_a_request_of_a_schedule_has_the_phase_of_its_intended_start(tmp_path: Path) -> None:
+def test_a_scheduled_request_has_the_phase_of_its_intended_start(tmp_path: Path) -> None:
     """A late request belongs to the moment at which it should have been sent."""
     folder = factories.sealed_run(tmp_path, [Asked(start_s=41, intended_s=39), Asked(start_s=41)])
-    assert list(pd.read_parquet(folder.table("requests"))["phase"]) == ["window", "drain"]
+    assert list(_requests(folder)["phase"]) == ["window", "drain"]
 
 
 def test_rows_of_several_workers_come_in_the_order_of_their_start(tmp_path: Path) -> None:
-    """Each worker's own labels get one meaning, and its number a column."""
+    """The labels of each worker get common codes, and its number is a column."""
     folder = factories.run(tmp_path, [Asked(start_s=3, endpoint="token"), Asked(start_s=1, endpoint="blob")])
     other = [Asked(start_s=2, endpoint="catalogue")]
     factories.write_requests(folder.streams, other, worker=1, endpoints=("catalogue", "blob"))
-    seal(folder, documents.load_document(folder))
-    table = pd.read_parquet(folder.table("requests"))
+    _seal(folder)
+    table = _requests(folder)
     assert list(table["endpoint"]) == ["blob", "catalogue", "token"]
     assert list(table["worker"]) == [0, 1, 0]
 
@@ -90,51 +87,135 @@ def test_what_did_not_happen_is_null(tmp_path: Path) -> None:
 
 
 def test_the_detail_of_a_flow_is_json(tmp_path: Path) -> None:
-    """What only one kind of flow has can be read back."""
+    """Values that only one kind of flow has can be read back."""
     row = pq.read_table(factories.sealed_run(tmp_path).table("flows")).to_pylist()[3]
     assert (row["flow_id"], row["phase"], json.loads(row["detail"])) == (3, "warmup", {"layers": 3})
 
 
-def test_a_folder_without_streams_gets_empty_tables(tmp_path: Path) -> None:
-    """A run that failed before any process wrote can be read like any other."""
-    folder = factories.run(tmp_path)
+@pytest.mark.parametrize("status", ["complete", "recovered"])
+def test_a_folder_without_streams_gets_empty_tables(tmp_path: Path, status: str) -> None:
+    """A run that failed before any process wrote can be read like any other; recovered, it has no phases."""
+    folder = factories.run(tmp_path, status=status)
     for path in folder.streams.iterdir():
         path.unlink()
-    sealed = seal(folder, documents.load_document(folder))
+    sealed = _seal(folder)
     assert set(sealed.rows.values()) == {0}
-    assert list(pd.read_parquet(folder.table("requests")).columns) == REQUESTS
+    assert list(_requests(folder).columns) == REQUESTS
+    assert sealed.spans == (factories.SPANS if status == "complete" else ())
 
 
-def test_exceptions_in_tasks_are_kept_and_noted(tmp_path: Path) -> None:
-    """An exception in a task is a bug of the load: it invalidates, and its words are in the logs."""
-    folder = factories.run(tmp_path)
-    error = {"t_ns": 1, "what": "KeyError: 'layers'", "traceback": "Traceback ..."}
-    factories.write_lines(folder.streams, "errors", [error, error], table="errors")
-    sealed = seal(folder, documents.load_document(folder))
-    assert sealed.rows["errors"] == 2
-    assert (sealed.notes[0].kind, sealed.notes[0].invalidates) == (NoteKind.TASK_EXCEPTION, True)
-    assert sealed.notes[0].text == "2 exceptions, 1 kind; see logs/task-errors.jsonl; first: KeyError: 'layers'"
+@pytest.mark.parametrize(
+    ("reported", "rows", "count", "text"),
+    [
+        (0, [ERROR, ERROR], 2, "2 exceptions, 1 kind; see logs/task-errors.jsonl; first: KeyError: 'layers'"),
+        (58, [ERROR], 58, "58 exceptions, 1 kind; see logs/task-errors.jsonl; first: KeyError: 'layers'"),
+        (1, [], 1, "1 exception, none of which was written down"),
+    ],
+    ids=["a process that was killed has written rows only", "each kind is written once", "without a traceback"],
+)
+def test_exceptions_in_tasks_are_kept_and_noted(
+    tmp_path: Path, reported: int, rows: list[dict[str, Any]], count: int, text: str
+) -> None:
+    """They are mistakes of the load, and invalidate the run."""
+    folder = factories.run(tmp_path, rows={"errors": reported})
+    if rows:
+        factories.write_lines(folder.streams, "errors", rows, table="errors")
+    sealed = _seal(folder)
+    assert sealed.rows["errors"] == count
+    assert [(note.kind, note.invalidates, note.text) for note in sealed.notes] == [
+        (NoteKind.TASK_EXCEPTION, True, text)
+    ]
 
 
-def test_the_total_of_exceptions_is_what_the_generator_told(tmp_path: Path) -> None:
-    """It writes each kind once, and tells at the end how many there were."""
-    folder = factories.run(tmp_path, rows={"errors": 58})
-    error = {"t_ns": 1, "what": "KeyError: 'layers'", "traceback": "Traceback ..."}
-    factories.write_lines(folder.streams, "errors", [error], table="errors")
-    sealed = seal(folder, documents.load_document(folder))
-    assert sealed.rows["errors"] == 58
-    assert sealed.notes[0].text == "58 exceptions, 1 kind; see logs/task-errors.jsonl; first: KeyError: 'layers'"
-
-
-def test_exceptions_that_were_told_but_not_written_are_noted(tmp_path: Path) -> None:
-    """A total without a traceback is still a mistake of the load."""
-    folder = factories.run(tmp_path, rows={"errors": 1})
-    sealed = seal(folder, documents.load_document(folder))
-    assert [note.text for note in sealed.notes] == ["1 exception, none of which was written down"]
-
-
-def test_what_the_sampler_says_of_itself_becomes_a_fact(tmp_path: Path) -> None:
-    """The summary lies among the streams, and would go with them."""
+def test_the_summary_of_the_sampler_becomes_a_fact(tmp_path: Path) -> None:
+    """It is among the streams, which are removed."""
     folder = factories.run(tmp_path, facts={"subject": {}, "environment": {}})
     (folder.streams / "sampler.json").write_text('{"ticks": 420}')
-    assert seal(folder, documents.load_document(folder)).facts["sampler"] == {"ticks": 420}
+    assert _seal(folder).facts["sampler"] == {"ticks": 420}
+
+
+def test_a_torn_last_record_is_left_out_and_noted(tmp_path: Path) -> None:
+    """A kill in the middle of a write costs that record only."""
+    folder = factories.run(tmp_path)
+    with (folder.streams / "requests-0.bin").open("ab") as stream:
+        stream.write(b"\x00" * 11)
+    with (folder.streams / "flows-0.jsonl").open("ab") as stream:
+        stream.write(b'{"flow_id": 4')
+    sealed = _seal(folder)
+    assert (sealed.rows["requests"], sealed.rows["flows"]) == (1000, 200)
+    assert [note.text for note in sealed.notes] == [
+        "left out, because cut off while being written: requests-0.bin (11 bytes), flows-0.jsonl (1 lines)"
+    ]
+
+
+def test_a_stream_without_a_header_costs_nothing_else(tmp_path: Path) -> None:
+    """A process killed before its first write leaves an empty or torn file."""
+    folder = factories.run(tmp_path)
+    (folder.streams / "requests-1.bin").write_bytes(b"")
+    (folder.streams / "samples-late.bin").write_bytes(b'{"magic": "seat')
+    sealed = _seal(folder)
+    assert sealed.rows["requests"] == 1000
+    assert [note.kind for note in sealed.notes] == [NoteKind.TORN_RECORDS]
+
+
+@pytest.mark.parametrize("status", ["recovered", "interrupted", "failed"])
+def test_the_phases_of_a_run_that_was_cut_short_end_with_its_last_stamp(tmp_path: Path, status: str) -> None:
+    """Killed at 25 s of 42: the window is 15 s long, and there was no drain."""
+    sealed = _cut_at(25, tmp_path, status)
+    assert [(span.phase, span.until_ns) for span in sealed.spans] == [("warmup", at(10)), ("window", at(25) + 1)]
+    (folder,) = list_runs(tmp_path)
+    assert documents.load_document(folder).spans == sealed.spans
+
+
+def test_phases_that_never_began_are_left_out_of_a_run_that_was_cut_short(tmp_path: Path) -> None:
+    """A complete run keeps them: silence at its end was measured."""
+    assert [span.phase for span in _cut_at(4, tmp_path, "recovered").spans] == ["warmup"]
+    assert _cut_at(25, tmp_path, "complete").spans == factories.SPANS
+
+
+def test_sealing_twice_changes_nothing(tmp_path: Path) -> None:
+    """A sealed run stays as it is, whatever document comes the second time."""
+    folder = factories.sealed_run(tmp_path)
+    before = {name: folder.table(name).read_bytes() for name in TABLES}
+    again = seal(folder, factories.document(status="recovered"))
+    assert again.status == "complete"
+    assert {name: folder.table(name).read_bytes() for name in TABLES} == before
+
+
+def test_a_crash_between_tables_and_document_is_repaired(tmp_path: Path) -> None:
+    """With the streams still there a half table is replaced; without them finished tables stay."""
+    folder = factories.run(tmp_path)
+    folder.table("requests").write_bytes(b"half a table")
+    assert _seal(folder).rows["requests"] == 1000
+    documents.save_document(folder, factories.document(sealed=False))
+    assert _seal(folder).rows["requests"] == 1000
+
+
+def test_a_full_disk_keeps_the_streams(tmp_path: Path) -> None:
+    """When a table can't be written, nothing is removed and no part of a table is left."""
+    folder = factories.run(tmp_path)
+    with _largest_file(4096), pytest.raises(ResultsUnwritable) as raised:
+        _seal(folder)
+    assert raised.value.seen == "File too large"
+    assert folder.streams.exists()
+    assert not list(folder.root.glob("*.part"))
+    assert _seal(folder).rows["requests"] == 1000
+
+
+def _cut_at(end_s: float, results: Path, status: str) -> RunDocument:
+    """Seal a run whose last request ended, and whose last sample was taken, at `end_s`."""
+    folder = factories.run(results, [Asked(start_s=1), Asked(start_s=end_s - 0.5, took_ms=500)], status=status)
+    for path in folder.streams.glob("samples-*"):
+        path.unlink()
+    factories.write_samples(folder.streams, "nginx", factories.readings(seconds=end_s))
+    return _seal(folder)
+
+
+@contextmanager
+def _largest_file(size_bytes: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

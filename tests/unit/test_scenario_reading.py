@@ -1,175 +1,103 @@
-"""From YAML to a Scenario, and every problem told at once."""
+"""From a YAML file, by name or path, with settings of the command line, to a Scenario; all problems at once."""
 
+from __future__ import annotations
+
+import shlex
 from pathlib import Path
 
 import pytest
+import scenario_files
+from scenario_files import FULL, SHORT
 
 from seatrial.errors import ScenarioInvalid, UsageError
 from seatrial.scenario import plan, reading, source
 
-GOOD = """\
-question: Does it leak?
-stack: st
-front_door: {service: web, port: 80}
-ready:
-  - {get: /, expect: 200, within: 10s}
-tiers: {web: {place: proxy}, app: {place: app}}
-load:
-  locustfile: drive.py
-  users: 3
-  duration: 1m
-  parameters: {depth: 2, fast: true}
-variants:
-  big: {files: {web.conf: big.conf}}
-"""
-
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Make a scenario with the files that it names."""
-    stack = tmp_path / "st"
-    stack.mkdir()
-    (stack / "compose.yaml").write_text("services: {web: {image: w}, app: {image: a}}\n")
-    for name in ("web.conf", "big.conf"):
-        (stack / name).touch()
-    (tmp_path / "drive.py").touch()
-    (tmp_path / "good.yaml").write_text(GOOD)
-    return tmp_path
+def file(tmp_path: Path) -> Path:
+    """Return where the scenario is to be written, beside what it names."""
+    return scenario_files.make(tmp_path)
 
 
-def _problems(folder: Path, text: str) -> list[str]:
-    (folder / "bad.yaml").write_text(text)
-    with pytest.raises(ScenarioInvalid) as caught:
-        reading.read(str(folder / "bad.yaml"))
-    return [line.strip().removeprefix(f"{folder}/") for line in str(caught.value).splitlines()[1:-1]]
+def test_units_become_seconds_defaults_are_filled_in_and_files_are_found(file: Path) -> None:
+    """Files are those beside the scenario: its folder can be copied."""
+    scenario = scenario_files.read(file, FULL)
 
-
-def test_units_become_seconds_and_defaults_are_filled_in(folder: Path) -> None:
-    """Nothing behind the edge parses text, and nothing is left open."""
-    load = reading.read(str(folder / "good.yaml")).load
-
+    stack, load = file.parent / "st", scenario.load
     assert (load.warmup_s, load.duration_s, load.drain_s) == (5.0, 60.0, 5.0)
     assert load.parameters == {"depth": "2", "fast": "true"}
+    assert (scenario.compose_file, load.locustfile) == (stack / "compose.yaml", file.parent / "drive.py")
+    assert scenario.variants["big"].files == {stack / "web.conf": stack / "big.conf"}
 
 
-def test_files_are_found_beside_the_scenario(folder: Path) -> None:
-    """A scenario is a folder that can be copied."""
-    scenario = reading.read(str(folder / "good.yaml"))
-
-    assert scenario.compose_file == folder / "st" / "compose.yaml"
-    assert scenario.load.locustfile == folder / "drive.py"
-    assert scenario.variants["big"].files == {folder / "st" / "web.conf": folder / "st" / "big.conf"}
-
-
-def test_a_stack_needs_no_front_door(folder: Path) -> None:
-    """But something to ask, if it is to be ready only once it answers."""
-    alone = GOOD.replace("front_door: {service: web, port: 80}\n", "")
-    (problem,) = _problems(folder, alone)
-    assert problem.startswith(
-        "bad.yaml:3: ready asks over HTTP, and there is no front door to ask; name front_door: "
-    )
-    (folder / "alone.yaml").write_text(alone.replace("ready:\n  - {get: /, expect: 200, within: 10s}\n", ""))
-    scenario = reading.read(str(folder / "alone.yaml"))
+def test_a_stack_needs_no_front_door(file: Path) -> None:
+    """Unless it counts as ready only when a request is answered."""
+    alone = FULL.replace("front_door: {service: web, port: 80}\n", "")
+    (problem,) = scenario_files.problems(file, alone)
+    assert problem.startswith("3: ready asks over HTTP, and there is no front door to ask; name front_door: ")
+    scenario = scenario_files.read(file, alone.replace("ready: [{get: /, expect: 200, within: 10s}]\n", ""))
     assert (scenario.front_door, scenario.ready, plan.resolved(scenario)["front_door"]) == (None, (), None)
 
 
-def test_five_mistakes_yield_five_messages(folder: Path) -> None:
-    """Each is told with its line, in one pass, and a misspelt key is one mistake, not two."""
-    text = (
-        GOOD.replace("front_door", "front_dor")
-        .replace("10s", "10")
-        .replace("users: 3", "users: many")
-        .replace("drive.py", "gone.py")
-        .replace("app: {place", "ap: {place")
-    )
+def test_five_mistakes_yield_five_messages(file: Path) -> None:
+    """All in one pass, each with its line; a misspelt key is one mistake, not two."""
+    changes = {"front_door": "front_dor", "10s": "10", "users: 3": "users: many", "drive.py": "gone.py"}
+    text = FULL.replace("app: {place", "ap: {place")
+    for right, wrong in changes.items():
+        text = text.replace(right, wrong)
 
-    assert _problems(folder, text) == [
-        "bad.yaml:3: front_dor is not a key of a scenario; did you mean front_door?",
-        "bad.yaml:5: ready.0.within: 10 has no unit: write 10s, 10m or 10ms (seen: 10)",
-        "bad.yaml:6: the stack has no service 'ap'; its services: web, app",
-        "bad.yaml:8: there is no locustfile 'gone.py' beside the scenario or shipped",
-        "bad.yaml:9: load.users must be a whole number (seen: 'many')",
+    assert scenario_files.problems(file, text) == [
+        "3: front_dor is not a key of a scenario; did you mean front_door?",
+        "4: ready.0.within: 10 has no unit: write 10s, 10m or 10ms (seen: 10)",
+        "5: the stack has no service 'ap'; its services: web, app",
+        "7: there is no locustfile 'gone.py' beside the scenario or shipped",
+        "8: load.users must be a whole number (seen: 'many')",
     ]
 
 
-def test_what_the_command_line_told_is_no_line_of_the_file(folder: Path) -> None:
-    """A mistake is told where it was made."""
-    (folder / "good.yaml").write_text(GOOD)
-
-    with pytest.raises(ScenarioInvalid) as refusal:
-        reading.read(str(folder / "good.yaml"), {"load.users": "0"})
-
-    assert "  on the command line: load.users " in str(refusal.value)
-    assert "good.yaml:" not in str(refusal.value)
-
-
-def test_a_key_that_stands_twice_is_told(folder: Path) -> None:
-    """YAML would silently take the second one."""
-    assert _problems(folder, GOOD + "question: Really?\n") == ["bad.yaml:14: question stands twice"]
-
-
-def test_a_missing_stack_is_told(folder: Path) -> None:
-    """The path that was looked at is in the message."""
-    assert _problems(folder, GOOD.replace("stack: st", "stack: nowhere")) == [
-        f"bad.yaml:2: there is no Compose file at {folder}/nowhere"
+def test_a_mistake_of_the_command_line_has_no_line_of_the_file(file: Path) -> None:
+    """`--set` is checked by the same grammar as the file."""
+    assert scenario_files.read(file, FULL, "load.users=7", "load.duration=2s").load.duration_s == 2.0
+    assert scenario_files.problems(file, FULL, "load.users=0") == [
+        "on the command line: load.users must be at least 1 (seen: 0)"
     ]
 
 
-def test_what_is_not_yaml_is_told_with_its_line(folder: Path) -> None:
-    """A stray bracket has a place too."""
-    (folder / "bad.yaml").write_text("question: ok\nstack: a: b\n")
-
-    with pytest.raises(ScenarioInvalid, match=r"bad\.yaml:2"):
-        reading.read(str(folder / "bad.yaml"))
-
-
-@pytest.mark.parametrize("text", ["", "- question: Does it leak?\n", "leak\n"])
-def test_a_file_without_keys_is_a_scenario_with_one_problem(folder: Path, text: str) -> None:
-    """No traceback for a file that holds nothing, or a list."""
-    assert _problems(folder, text) == ["bad.yaml:1: the file must hold keys such as question, stack, load"]
+def test_a_repeated_key_and_a_missing_stack_are_problems(file: Path) -> None:
+    """YAML would silently take the second value of a key."""
+    assert scenario_files.problems(file, f"{FULL}question: Really?\n") == ["13: question stands twice"]
+    assert scenario_files.problems(file, FULL.replace("stack: st", "stack: nowhere")) == [
+        f"2: there is no Compose file at {file.parent}/nowhere"
+    ]
 
 
-def test_an_alias_within_what_it_repeats_is_told(folder: Path) -> None:
-    """Such a file has no end; it is told with its line, as any other mistake of YAML."""
-    (folder / "bad.yaml").write_text(GOOD.replace("big: {files", "big: &big {compose: *big, files"))
-
-    with pytest.raises(ScenarioInvalid, match=r"(?s)bad\.yaml:13.*alias"):
-        reading.read(str(folder / "bad.yaml"))
-
-
-def test_a_file_nested_too_deeply_is_told(folder: Path) -> None:
-    """A thousand brackets are no scenario."""
-    (folder / "bad.yaml").write_text("question: " + "[" * 2000 + "]" * 2000)
-
-    with pytest.raises(ScenarioInvalid, match="nested too deeply"):
-        reading.read(str(folder / "bad.yaml"))
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("question: ok\nstack: a: b\n", r"one\.yaml:2"),
+        (FULL.replace("big: {files", "big: &big {compose: *big, files"), r"(?s)one\.yaml:11.*alias"),
+        ("question: " + "[" * 2000 + "]" * 2000, "nested too deeply"),
+    ],
+    ids=["a stray colon", "an alias within what it repeats", "two thousand brackets"],
+)
+def test_what_is_not_yaml_is_refused(file: Path, text: str, problem: str) -> None:
+    """With its line, where the place is known."""
+    with pytest.raises(ScenarioInvalid, match=problem):
+        scenario_files.read(file, text)
 
 
 @pytest.mark.parametrize("name", ["../drive.py", "/etc/passwd", "deep/../../drive.py"])
-def test_a_file_outside_of_the_stack_can_not_be_replaced(folder: Path, name: str) -> None:
-    """Told with its line, though such a file may exist."""
-    assert _problems(folder, GOOD.replace("web.conf: big.conf", f"{name}: big.conf")) == [
-        f"bad.yaml:13: '{name}' lies outside of the stack's folder, {folder}/st"
+def test_a_file_outside_of_the_stack_can_not_be_replaced(file: Path, name: str) -> None:
+    """Even if such a file exists."""
+    assert scenario_files.problems(file, FULL.replace("web.conf: big.conf", f"{name}: big.conf")) == [
+        f"11: '{name}' lies outside of the stack's folder, {file.parent}/st"
     ]
 
 
-def test_a_file_is_named_in_one_way_only(folder: Path) -> None:
-    """A way round through another folder means the same file."""
-    text = GOOD.replace("{web.conf: big.conf}", '{"x/../web.conf": ./big.conf}')
-    (folder / "round.yaml").write_text(text)
-
-    found = plan.resolved(reading.read(str(folder / "round.yaml")))
-
-    assert found["variants"]["big"]["files"] == {"web.conf": "big.conf"}
-
-
-def test_a_setting_of_the_command_line_replaces_a_value(folder: Path) -> None:
-    """`--set` is judged by the same grammar as the file."""
-    settings = source.parse_overrides(("load.users=7", "load.duration=2s"))
-
-    load = reading.read(str(folder / "good.yaml"), settings).load
-
-    assert (load.users, load.duration_s) == (7, 2.0)
+def test_a_way_through_another_folder_names_the_same_file(file: Path) -> None:
+    """The resolved scenario has the shortest path."""
+    scenario = scenario_files.read(file, FULL.replace("{web.conf: big.conf}", '{"x/../web.conf": ./big.conf}'))
+    assert plan.resolved(scenario)["variants"]["big"]["files"] == {"web.conf": "big.conf"}
 
 
 def test_a_setting_without_an_equals_sign_is_refused() -> None:
@@ -178,24 +106,50 @@ def test_a_setting_without_an_equals_sign_is_refused() -> None:
         source.parse_overrides(("load.users",))
 
 
-def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    """A typing mistake costs one look."""
+def test_a_misspelt_scenario_or_variant_has_a_hint(file: Path) -> None:
+    """`base` always exists, whatever the file says."""
     with pytest.raises(UsageError, match="did you mean registry-pull"):
         source.find_scenario("registry-pul")
-
-
-def test_an_unknown_variant_is_answered_with_the_nearest(folder: Path) -> None:
-    """`base` always exists, whatever the file says."""
-    scenario = reading.read(str(folder / "good.yaml"))
-
+    scenario = scenario_files.read(file, FULL)
     assert plan.variant_of(scenario, "base").name == "base"
     with pytest.raises(UsageError, match="did you mean big"):
         plan.variant_of(scenario, "bigg")
 
 
-def test_a_resolved_scenario_holds_its_units_in_its_names(folder: Path) -> None:
-    """run.json can be read without this program."""
-    resolved = plan.resolved(reading.read(str(folder / "good.yaml")))
+def test_a_grid_makes_variants_beside_those_that_are_listed(file: Path) -> None:
+    """A combination that changes nothing is the base, and not a second variant."""
+    text = (
+        "variants: {own: {compose: {x-c: 1}}}\n"
+        "grid:\n"
+        "  workers: {two: {}, four: {compose: {x-a: 4}}}\n"
+        "  depth: {flat: {}, deep: {load: {parameters: {depth: 2.50}}}}\n"
+    )
+    variants = scenario_files.read(file, SHORT + text).variants
 
-    assert resolved["load"]["duration_s"] == 60.0
-    assert resolved["variants"]["big"] == {"compose": {}, "files": {"web.conf": "big.conf"}}
+    assert list(variants) == ["base", "own", "two-deep", "four-flat", "four-deep"]
+    assert (variants["four-deep"].compose, variants["four-deep"].parameters) == ({"x-a": 4}, {"depth": "2.50"})
+
+
+def test_a_metric_may_have_a_limit_and_a_share_of_the_base(file: Path) -> None:
+    """Two limits of one metric would be a mistake."""
+    both = ('p95 of "x" < 150ms', 'p95 of "x" within 10% of base')
+    assert scenario_files.read(file, f"{SHORT}budgets:\n- {both[0]}\n- {both[1]}").budgets == both
+
+
+def test_a_shipped_scenario_is_named_by_its_name(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the same name elsewhere is named by its path; so is the shipped one where its name is a file."""
+    own = file.with_name("known-cpu.yaml")
+    own.write_text(SHORT)
+    shipped = source.shipped_root() / "scenarios" / "known-cpu.yaml"
+
+    assert source.scenario_name(shipped) == "known-cpu"
+    assert shlex.split(source.scenario_name(own)) == [str(own)]
+    monkeypatch.chdir(file.parent)
+    own.rename("known-cpu")
+    assert source.scenario_name(shipped) == str(shipped)
+
+
+def test_a_scenario_is_read_by_its_path(file: Path) -> None:
+    """Its name is that of the file."""
+    file.write_text(SHORT)
+    assert reading.read(str(file)).name == "one"

@@ -35,17 +35,9 @@ RESERVED_VARIANTS = {
 
 def comparing_of(text: CompareText) -> Comparing:
     """Return the values of `compare`."""
-    return Comparing(
-        design=None if text.design == "auto" else Design(text.design),
-        blocks=text.blocks,
-        base=text.base,
-        variants=text.variants,
-        time_s=text.time,
-        slice_s=text.slice,
-        settle_s=text.settle,
-        slices=text.slices,
-        varies=text.varies,
-    )
+    design = None if text.design == "auto" else Design(text.design)
+    same = text.model_dump(include={"blocks", "base", "variants", "slices", "varies"})
+    return Comparing(design=design, time_s=text.time, slice_s=text.slice, settle_s=text.settle, **same)
 
 
 def load_of(text: LoadText, locustfile: Path, folder: Path) -> Load:
@@ -201,12 +193,11 @@ def _leaves(level: Mapping[str, Any], at: tuple[str, ...] = ()) -> Iterator[tupl
 
 
 def _of_grid(values: Mapping[str, Any]) -> Iterator[Problem]:
-    axes: Any = values.get("grid")
     listed = values.get("variants")
-    of_axes = list(grid_problems(axes)) if _readable(axes) else []
+    of_axes = list(grid_problems(_axes(values)))
     yield from of_axes
     taken = {BASE, *(listed if isinstance(listed, dict) else ())}
-    combined = _combined(axes)
+    combined = _combined(values)
     places: list[tuple[YamlPlace, str]] = [(("variants", str(name)), str(name)) for name in taken]
     for place, name in places + [(("grid",), name) for name in combined]:
         if name in RESERVED_VARIANTS:
@@ -220,19 +211,22 @@ def _of_grid(values: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(place, f"{count} variants with the base: at most {MOST_VARIANTS} can be compared")
 
 
-def _readable(axes: object) -> bool:
-    return isinstance(axes, dict) and all(
+def _axes(values: Mapping[str, Any]) -> VariantGrid:
+    """Return the grid; empty where it can't be read."""
+    axes: Any = values.get("grid")
+    readable = isinstance(axes, dict) and all(
         isinstance(levels, dict)
         and all(isinstance(name, str) and isinstance(level, dict) for name, level in levels.items())
         for levels in axes.values()  # YAML 1.1 reads a bare `on` as `true`
     )
+    return axes if readable else {}
 
 
-def _combined(axes: Any) -> list[str]:  # noqa: ANN401  (any YAML value)
+def _combined(values: Mapping[str, Any]) -> list[str]:
     """Return the names of the combinations that change something; none where they are unreadable or too many."""
-    if not _readable(axes) or not axes or prod(map(len, axes.values())) > MOST_VARIANTS:
-        return []
-    return [name for name, level in combinations(axes).items() if changes(level)]
+    axes = _axes(values)
+    count = prod(map(len, axes.values()))
+    return [] if count > MOST_VARIANTS else [name for name, level in combinations(axes).items() if changes(level)]
 
 
 def _of_compare(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -240,11 +234,20 @@ def _of_compare(values: Mapping[str, Any]) -> Iterator[Problem]:
     if not isinstance(compare, dict):
         return
     known = variant_names(values)
-    base, names = compare.get("base"), compare.get("variants")
+    there_are = f"there are: {', '.join(known)}"
+    base = compare.get("base")
+    names: Any = compare.get("variants")
     if isinstance(base, str) and base not in known:
-        yield Problem(("compare", "base"), f"there is no variant {base!r}", _suggestion(base, known))
-    if isinstance(names, list):
-        yield from _of_compared(names, known)
+        yield Problem(("compare", "base"), f"there is no variant {base!r}", did_you_mean(base, known) or there_are)
+    if names == []:
+        hint = f"{there_are}; without the key all are compared"
+        yield Problem(("compare", "variants"), "compare.variants names none", hint)
+    for index, name in enumerate(names if isinstance(names, list) else ()):
+        place = ("compare", "variants", index)
+        if isinstance(name, str) and name not in known:
+            yield Problem(place, f"there is no variant {name!r}", did_you_mean(name, known) or there_are)
+        elif name in names[:index]:
+            yield Problem(place, f"compare.variants: {name} stands twice")
     try:
         slices = CompareText.model_validate({key: compare[key] for key in ("slice", "settle") if key in compare})
     except ValueError:
@@ -254,27 +257,11 @@ def _of_compare(values: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("compare", "settle" if "settle" in compare else "slice"), text)
 
 
-def _of_compared(names: Sequence[object], known: Sequence[str]) -> Iterator[Problem]:
-    place = ("compare", "variants")
-    if not names:
-        hint = f"there are: {', '.join(known)}; without the key all are compared"
-        yield Problem(place, "compare.variants names none", hint)
-    for index, name in enumerate(names):
-        if isinstance(name, str) and name not in known:
-            yield Problem((*place, index), f"there is no variant {name!r}", _suggestion(name, known))
-        elif name in names[:index]:
-            yield Problem((*place, index), f"compare.variants: {name} stands twice")
-
-
 def variant_names(values: Mapping[str, Any]) -> list[str]:
     """Return the names of all variants that the raw values of a scenario make."""
     listed = values.get("variants")
     named = [str(name) for name in listed] if isinstance(listed, dict) else []
-    return list(dict.fromkeys([BASE, *named, *_combined(values.get("grid"))]))
-
-
-def _suggestion(name: str, known: Sequence[str]) -> str:
-    return did_you_mean(name, known) or f"there are: {', '.join(known)}"
+    return list(dict.fromkeys([BASE, *named, *_combined(values)]))
 
 
 def _rate(text: LoadText, folder: Path) -> Rate | None:

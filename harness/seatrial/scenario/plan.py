@@ -213,11 +213,6 @@ class MemoryNeed:
         """The memory of all variants together, with their load."""
         return sum(self.stacks_bytes.values()) + LOAD_BYTES * len(self.stacks_bytes)
 
-    @property
-    def fits(self) -> bool:
-        """Whether all variants may be up at once."""
-        return self.available_bytes is not None and self.needed_bytes <= SPARE * self.available_bytes
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenDesign:
@@ -259,7 +254,7 @@ def _hindrance(load: Load, memory: MemoryNeed) -> str:
         return "the rate changes in the window, so that each turn would get another part of it"
     if memory.available_bytes is None:
         return "the free memory of the host that the stacks run on is not known"
-    if not memory.fits:
+    if memory.needed_bytes > SPARE * memory.available_bytes:
         mib = 1 << 20
         return (
             f"{len(memory.stacks_bytes)} variants may take {memory.needed_bytes // mib} MiB at once, more than "

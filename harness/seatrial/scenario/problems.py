@@ -95,18 +95,13 @@ def grammar_problems(error: ValidationError, grammar: type[BaseModel]) -> list[P
 
 
 def _text(detail: ErrorDetails, place: YamlPlace, grammar: type[BaseModel]) -> str:
+    """Return what is wrong with the value, or the name, at a place."""
     if not place:
         return "the file must hold keys such as question, stack, load"
-    key = ".".join(map(str, place))
-    if detail["type"].startswith("model"):
+    key, kind = ".".join(map(str, place)), detail["type"]
+    if kind.startswith("model"):
         keys = ", ".join(_keys_at(place, grammar)[:3])
         return f"{key} must hold keys such as {keys} (seen: {_shown(detail['input'])})"
-    return _message(key, detail)
-
-
-def _message(key: str, detail: ErrorDetails) -> str:
-    """Return what is wrong with the value, or the name, at `key`."""
-    kind = detail["type"]
     if kind in _WITHOUT_VALUE:
         return f"{key} {_WITHOUT_VALUE[kind]}"
     is_key = detail["loc"][-1:] == (KEY_PATTERN,)

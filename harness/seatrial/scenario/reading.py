@@ -80,10 +80,8 @@ def _variants(text: ScenarioText, folder: Path) -> dict[str, Variant]:
     axes = {
         axis: {name: level.model_dump() for name, level in levels.items()} for axis, levels in text.grid.items()
     }
-    combined = checks.combinations(axes) if axes else {}
-    texts = dict(text.variants) | {
-        name: VariantText.model_validate(level) for name, level in combined.items() if checks.changes(level)
-    }
+    combined = {name: level for name, level in checks.combinations(axes).items() if checks.changes(level)}
+    texts = {**text.variants} | {name: VariantText.model_validate(level) for name, level in combined.items()}
     return {"base": Variant(name="base")} | {
         name: Variant(
             name=name,

@@ -1,4 +1,4 @@
-"""What plain Locust left behind becomes a run: its windows, how it ended, and what nobody could tell."""
+"""A recording of plain Locust becomes a run: its windows, how it ended, and values that events do not have."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CLEAN: list[dict[str, int | None]] = [
 def _recording(
     root: Path, tests: Sequence[Mapping[str, int | None]] = CLEAN, *, ended: bool = True, killed: bool = False
 ) -> RunFolder:
-    """Make the folder of a recording with 60 requests, one at each half second; a second process asked nothing."""
+    """Make the folder of a recording with 60 requests, one at each half second; a second process made none."""
     folder = RunFolder(root)
     folder.streams.mkdir(parents=True)
     (folder.streams / "lock").touch()
@@ -45,24 +45,34 @@ def _recording(
     recorder.end()
     other = Recorder(folder.streams, 1, ())
     other.close() if killed else other.end()
-    told: dict[str, Any] = {"clock": {"wall_ns": 1, "monotonic_ns": 0}, "locustfile": "theirs.py", "locust": "2"}
-    told |= {"host": "http://h", "users": 4, "user_classes": ["U"], "options": ["-f"], "source": "locust events"}
-    folder.recording.write_text(json.dumps(told | {"tests": tests, "ended": ended}))
+    content: dict[str, Any] = {
+        "clock": {"wall_ns": 1, "monotonic_ns": 0},
+        "locustfile": "theirs.py",
+        "locust": "2",
+    }
+    content |= {
+        "host": "http://h",
+        "users": 4,
+        "user_classes": ["U"],
+        "options": ["-f"],
+        "source": "locust events",
+    }
+    folder.recording.write_text(json.dumps(content | {"tests": tests, "ended": ended}))
     return folder
 
 
 def test_each_test_of_the_web_ui_is_a_window(tmp_path: Path) -> None:
-    """What lies between two tests belongs to neither."""
+    """Requests between two tests belong to neither."""
     folder = maintenance.recover(_recording(tmp_path))
     phases = pd.read_parquet(folder.table("requests"))["phase"].value_counts().to_dict()
     assert {name: count for name, count in phases.items() if count} == {"window": 40, "drain": 2, "idle": 18}
-    found = analyse_run(folder)
-    assert (found.valid, found.total.count, found.window.length_ns) == (True, 40, 20_000_000_000)
+    run = analyse_run(folder)
+    assert (run.valid, run.total.count, run.window.length_ns) == (True, 40, 20_000_000_000)
     assert not folder.recording.exists()
 
 
 def test_a_recording_whose_process_was_killed_ends_with_its_last_stamp(tmp_path: Path) -> None:
-    """Nobody wrote when its last test ended."""
+    """The end of its last test was not written."""
     tests = [CLEAN[0], {"from_ns": at(20), "stopping_ns": None, "until_ns": None}]
     folder = maintenance.recover(_recording(tmp_path, tests, ended=False))
     document = documents.load_document(folder)
@@ -71,7 +81,7 @@ def test_a_recording_whose_process_was_killed_ends_with_its_last_stamp(tmp_path:
 
 
 def test_a_process_that_was_killed_invalidates_a_recording_that_ended(tmp_path: Path) -> None:
-    """Its arrivals from then on are nowhere; whoever comes to its own end leaves a mark."""
+    """Its later arrivals are lost; a process that ends by itself leaves a mark."""
     folder = maintenance.recover(_recording(tmp_path, killed=True))
     document = documents.load_document(folder)
     (lost,) = (note for note in document.notes if note.kind is NoteKind.WORKER_LOST)
@@ -79,7 +89,7 @@ def test_a_process_that_was_killed_invalidates_a_recording_that_ended(tmp_path: 
     assert not analyse_run(folder).valid
 
 
-def test_what_an_event_does_not_tell_is_null_in_the_table(tmp_path: Path) -> None:
+def test_a_value_that_events_do_not_have_is_null_in_the_table(tmp_path: Path) -> None:
     """Not zero, which would be a measured value; each third name began a file of its own."""
     assert len(list(_recording(tmp_path).streams.glob("requests-0*.bin"))) == 4
     maintenance.recover(RunFolder(tmp_path))
@@ -90,8 +100,8 @@ def test_what_an_event_does_not_tell_is_null_in_the_table(tmp_path: Path) -> Non
     assert table["endpoint"].value_counts().to_dict() == {"name 0": 20, "name 1": 20, "name 2": 20}
 
 
-def test_a_recording_is_found_and_says_how_to_seal_it(tmp_path: Path) -> None:
-    """`show` of one that was not sealed names the command."""
+def test_a_recording_that_was_not_sealed_has_a_hint(tmp_path: Path) -> None:
+    """It is the command that seals it."""
     _recording(tmp_path / "rec")
     folder = find_run(tmp_path / "results", str(tmp_path / "rec"))
     with pytest.raises(UsageError) as raised:
@@ -109,7 +119,7 @@ def test_a_recording_that_goes_on_is_left_alone(tmp_path: Path) -> None:
     assert folder.streams.exists()
 
 
-def test_a_damaged_recording_says_what_is_wrong(tmp_path: Path) -> None:
+def test_a_damaged_recording_is_refused(tmp_path: Path) -> None:
     """Its streams stay as they are."""
     folder = _recording(tmp_path)
     folder.recording.write_text('{"clock": ')
@@ -119,7 +129,7 @@ def test_a_damaged_recording_says_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_columns_that_came_later_read_as_null(tmp_path: Path) -> None:
-    """A table of before has no counts of arrivals."""
+    """Tables of earlier versions have no counts of arrivals."""
     folder = maintenance.recover(_recording(tmp_path))
     before = pd.DataFrame({"t_ns": [1], "worker": [0], "users": [3], "in_flight": [0], "offered": [1]})
     before = before.assign(completed=1, cpu_fraction=0.1, loop_lag_p50_ns=1, loop_lag_p99_ns=1, slip_p99_ns=1)
