@@ -213,8 +213,8 @@ def test_a_selfcheck_is_the_base_under_two_names(file: Path) -> None:
 @pytest.mark.parametrize(("compare", "sides"), [("", 3), ("compare: {variants: [a, b]}\n", 2)])
 def test_a_selfcheck_has_the_number_of_compared_variants(file: Path, compare: str, sides: int) -> None:
     """They share one level in the comparison, so their number decides what can be seen."""
-    more = f"{compare}variants: {{a: {{compose: {{x-a: 1}}}}, b: {{compose: {{x-a: 2}}}}, c: {{compose: {{x-a: 3}}}}}}"
-    scenario = plan.with_again(_read(file, more))
+    variants = ", ".join(f"{name}: {{compose: {{x-a: {number}}}}}" for number, name in enumerate("abc"))
+    scenario = plan.with_again(_read(file, f"{compare}variants: {{{variants}}}"))
     assert plan.selfcheck_plan(scenario, seed=3, shared_cores=False).sides == sides
 
 
