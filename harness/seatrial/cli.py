@@ -1,4 +1,4 @@
-"""The command line: a group of commands that are imported when they are run; errors become exit codes."""
+"""The command line: a group of commands, each imported when it is run; errors become exit codes."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ COMMANDS = {
 
 
 class ListedCommand(click.Command):
-    """A command for the list and for a shell's completion: its docstring is read from the source, not imported."""
+    """A command in the list and in a shell's completion: its help is read from the source without an import."""
 
     def get_short_help_str(self, limit: int = 45) -> str:
-        """Return the docstring's beginning."""
+        """Return the beginning of the docstring."""
         module, _, function = COMMANDS[str(self.name)].partition(".")
         source = (Path(__file__).parent / "commands" / f"{module}.py").read_text(encoding="utf-8")
         definitions = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
@@ -94,22 +94,17 @@ def run(program: click.Command = seatrial) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (click.Abort, KeyboardInterrupt) as error:
-        if failure := _torn_down_for(error):
-            click.echo(f"seatrial: {failure}", err=True)
+        cause = error.__cause__  # `shielded` makes the failure whose teardown was interrupted the cause
+        while cause is not None and not isinstance(cause, SeatrialError):
+            cause = cause.__cause__
+        if cause is not None:
+            click.echo(f"seatrial: {cause}", err=True)
         click.echo("seatrial: interrupted", err=True)
         return ExitCode.INTERRUPTED
-    except Exception as error:  # noqa: BLE001  (any other error is a bug: its traceback is kept for the report)
+    except Exception as error:  # noqa: BLE001  (any other error is a bug: its traceback is kept for a report)
         with tempfile.NamedTemporaryFile("w", prefix="seatrial-", suffix=".traceback", delete=False) as file:
             traceback.print_exc(file=file)
         click.echo(f"seatrial: an error of ours: {type(error).__name__}: {error}", err=True)
         click.echo(f"  traceback: {file.name}", err=True)
         return ExitCode.OUR_FAULT
     return code if isinstance(code, int) else 0
-
-
-def _torn_down_for(interrupt: BaseException) -> SeatrialError | None:
-    """Return the failure whose teardown was interrupted, if there was one: `shielded` makes it the cause."""
-    cause = interrupt.__cause__
-    while cause is not None and not isinstance(cause, SeatrialError):
-        cause = cause.__cause__
-    return cause

@@ -7,11 +7,11 @@
     │   ├── EngineUnavailable     3   no Docker daemon, no Compose v2, or no server programs
     │   ├── ImageMissing          3   an image can neither be found nor be built
     │   ├── PortTaken             3   an address is in use by another program
-    │   ├── ServiceExited         3   a service ended while it was being waited for
+    │   ├── ServiceExited         3   a service ended while the stack was awaited
     │   ├── NotReady              3   a declared probe did not succeed within its deadline
     │   └── SeedFailed            3   the stack's seeding command failed
     ├── LoadFailed                4   the load generator ended early, or never started
-    ├── MeasurementInvalid        5   what was measured can't be trusted
+    ├── MeasurementInvalid        5   the measurement can't be trusted
     │   └── StoppedEarly          5   a rule of `stop_when` ended the run
     ├── Incomparable              6   the environment of a stored experiment was another one
     ├── ResultsUnwritable         8   the run folder can't be written (disk full, no permission)
@@ -28,7 +28,7 @@ from typing import ClassVar
 
 
 class ExitCode(IntEnum):
-    """What a command's end means; the members stand in the order in which they win where several hold."""
+    """The exit code of a command; where several apply, the first of this list wins."""
 
     INTERRUPTED = 130
     OUR_FAULT = 70
@@ -63,19 +63,11 @@ class SeatrialError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        parts = [self.what]
-        labelled = (
-            ("where", self.where),
-            ("seen", self.seen),
-            ("expected", self.expected),
-            ("hint", self.hint),
-        )
-        parts += [f"  {label + ':':<10}{_indented(text)}" for label, text in labelled if text]
-        return "\n".join(parts)
-
-
-def _indented(text: str) -> str:
-    return text.replace("\n", "\n" + " " * 12)
+        parts = {"where": self.where, "seen": self.seen, "expected": self.expected, "hint": self.hint}
+        lines = [
+            f"  {label + ':':<10}{text}".replace("\n", "\n" + " " * 12) for label, text in parts.items() if text
+        ]
+        return "\n".join([self.what, *lines])
 
 
 class UsageError(SeatrialError):
@@ -85,7 +77,7 @@ class UsageError(SeatrialError):
 
 
 class ScenarioInvalid(UsageError):
-    """A scenario has problems; all of them are told at once."""
+    """A scenario has problems; all of them are reported at once."""
 
 
 class StackFailed(SeatrialError):
@@ -107,7 +99,7 @@ class PortTaken(StackFailed):
 
 
 class ServiceExited(StackFailed):
-    """A service ended while it was being waited for."""
+    """A service ended while the stack was awaited."""
 
 
 class NotReady(StackFailed):
@@ -125,7 +117,7 @@ class LoadFailed(SeatrialError):
 
 
 class MeasurementInvalid(SeatrialError):
-    """What was measured can't be trusted."""
+    """The measurement can't be trusted."""
 
     exit_code = ExitCode.INVALID
 
@@ -135,7 +127,7 @@ class StoppedEarly(MeasurementInvalid):
 
 
 class Incomparable(SeatrialError):
-    """What was stored was measured in another environment."""
+    """A stored experiment was measured in another environment."""
 
     exit_code = ExitCode.INCOMPARABLE
 

@@ -1,4 +1,4 @@
-"""What happens while a run lasts: steps stay, one running line is replaced. It goes to standard error."""
+"""Progress on standard error while a run lasts: each step stays, one running line is replaced."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from rich.text import Text
 _HEARTBEAT_S = 10.0
 _MIB = 1 << 20
 _MINUTE_S = 60
-_SPINNER = 2
-"""The spinner and a blank stand before the running line."""
+_SPINNER = 2  # the width of the spinner and a blank before the running line
 
 
 class Progress:
-    """Says what happens; rich on a terminal, plain lines without one, nothing if `quiet`.
+    """Shows progress: by rich on a terminal, in plain lines without one, not at all if `quiet`.
 
-    Without a terminal the running line becomes a plain one, at most every ten seconds: a sign of life in a log.
+    Without a terminal the running line becomes a plain one, at most every ten seconds.
     """
 
     def __init__(
@@ -46,14 +45,14 @@ class Progress:
         self._end_live()
 
     def say(self, text: str) -> None:
-        """Tell one step; it stays."""
+        """Print one step; it stays."""
         if self._quiet:
             return
         self._end_live()
         self._console.print(Text(text), soft_wrap=True)
 
     def live(self, text: str) -> None:
-        """Show what is going on now, in place of what was shown before; a terminal has one line for it."""
+        """Show the current state in the running line, in place of what stood there."""
         if self._quiet:
             return
         if not self._console.is_terminal:
@@ -82,7 +81,7 @@ class Progress:
 
 
 class Steps(Progress):
-    """The progress of one part of a whole: all it says is the whole's running line, after a word of its own."""
+    """The progress of one part of a whole: all of it goes into the whole's running line, after a prefix."""
 
     def __init__(self, whole: Progress, prefix: str) -> None:
         super().__init__(quiet=True)
@@ -94,16 +93,16 @@ class Steps(Progress):
         self._whole.live(f"{self._prefix} · {text}")
 
     def live(self, text: str) -> None:
-        """Show what is going on now in the running line."""
+        """Show the current state in the running line."""
         self._whole.live(f"{self._prefix} · {text}")
 
 
-def memory_line(held: Mapping[str, int | None]) -> str:
-    """Return how much each service holds, for the end of the running line; empty if nobody can tell."""
-    told = [f"{name} {value / _MIB:.0f}" for name, value in held.items() if value is not None]
-    return f" · MiB: {', '.join(told)}" if told else ""
+def memory_line(memory_bytes: Mapping[str, int | None]) -> str:
+    """Return the memory of each service, for the end of the running line; empty if it is known of none."""
+    known = [f"{name} {value / _MIB:.0f}" for name, value in memory_bytes.items() if value is not None]
+    return f" · MiB: {', '.join(known)}" if known else ""
 
 
 def duration_text(lasts_s: float) -> str:
-    """Return a time that is still to come, as exact as such a guess can be."""
+    """Return an estimated duration in seconds, from two minutes on in minutes."""
     return f"{lasts_s:.0f} s" if lasts_s < 2 * _MINUTE_S else f"{lasts_s / _MINUTE_S:.0f} min"

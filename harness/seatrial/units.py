@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them, parsed once at the edge into seconds and bytes; the kernel's ticks."""
+"""Units: durations and sizes as people write them, and the clock ticks of /proc."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 NS_PER_S = 1_000_000_000
 NS_PER_TICK = NS_PER_S // os.sysconf("SC_CLK_TCK")
-"""Of the clock ticks in which /proc counts CPU time and when a process was started (proc(5))."""
+"""The length of a clock tick, in which /proc counts CPU time and the start of a process (proc(5))."""
 _NUMBER = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]*)\s*$")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _BYTES = {

@@ -53,6 +53,7 @@ set_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Replace a value of the scenario."
 )
 output_options = _options(
+    results_option,
     click.option("--json", "as_values", is_flag=True, help="The result as JSON."),
     click.option("--quiet", is_flag=True, help="No progress, only the result."),
 )

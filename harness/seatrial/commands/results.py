@@ -23,7 +23,6 @@ run_argument = click.argument("name", metavar="RUN", default="latest")
 @run_argument
 @click.option("--format", "form", type=FORMS, default="text", help="For people, or for a program.")
 @click.option("--strict", is_flag=True, help="Exit code 7 where nothing was decided.")
-@results_option
 @output_options
 def show(name: str, results: Path, form: str, **options: Any) -> int:  # noqa: ANN401
     """Print the report of a stored run or comparison again, from its folder alone."""
@@ -69,7 +68,6 @@ def report(name: str, output: Path | None, results: Path) -> None:
 
 @click.command("list")
 @click.option("--scenarios", is_flag=True, help="The shipped scenarios instead of the runs.")
-@results_option
 @output_options
 def list_(scenarios: bool, results: Path, as_values: bool, quiet: bool) -> None:  # noqa: FBT001, ARG001
     """List the stored runs, newest first."""
@@ -85,7 +83,6 @@ def list_(scenarios: bool, results: Path, as_values: bool, quiet: bool) -> None:
 
 @click.command()
 @run_argument
-@results_option
 @output_options
 def recover(name: str, results: Path, as_values: bool, quiet: bool) -> int:  # noqa: FBT001, ARG001
     """Seal a run whose harness was killed, and show what it had recorded."""

@@ -17,7 +17,6 @@ from seatrial.commands.options import (
     output_options,
     place_options,
     request,
-    results_option,
     seed_options,
     stack_options,
 )
@@ -39,7 +38,6 @@ from seatrial.report import json_export, text
 @click.option("--processes", type=int, metavar="N", help="How many processes make the load.")
 @attach_options
 @click.option("--strict", is_flag=True, help="Exit code 7 where a budget is not decided.")
-@results_option
 @output_options
 def run(scenario: str, **options: Any) -> int:  # noqa: ANN401  (click hands over what the options above declare)
     """Bring SCENARIO's stack up, drive it, watch it, judge it, and tear it down."""
@@ -51,7 +49,6 @@ def run(scenario: str, **options: Any) -> int:  # noqa: ANN401  (click hands ove
 @click.command()
 @click.option("--attach", required=True, metavar="PROJECT", help="A Compose project, or label=value.")
 @click.option("--duration", type=DURATION, default="30s", help="How long.")
-@results_option
 @output_options
 def observe(attach: str, duration: float, results: Path, **options: Any) -> int:  # noqa: ANN401
     """Watch a stack that is already up, without any load; nothing of it is touched."""
@@ -68,7 +65,6 @@ def observe(attach: str, duration: float, results: Path, **options: Any) -> int:
 @click.option("--against", default="", metavar="RUN", help="A stored experiment or run that stands for the base.")
 @load_options
 @click.option("--strict", is_flag=True, help="Exit code 7 where nothing was decided.")
-@results_option
 @output_options
 def compare(scenario: str, **options: Any) -> int:  # noqa: ANN401
     """Compare SCENARIO's variants in blocks, and say in words which is better, worse, or not to be told apart."""
@@ -79,7 +75,6 @@ def compare(scenario: str, **options: Any) -> int:  # noqa: ANN401
 @click.argument("scenario")
 @experiment_options
 @load_options
-@results_option
 @output_options
 def selfcheck(scenario: str, **options: Any) -> int:  # noqa: ANN401
     """Compare SCENARIO's base with itself: how much this machine scatters, and what it can't see."""
@@ -148,7 +143,6 @@ def unseen(result: ExperimentResult) -> ExitCode:
 @place_options
 @attach_options
 @seed_options
-@results_option
 @output_options
 def capacity(scenario: str, **options: Any) -> int:  # noqa: ANN401
     """Search the highest rate at which SCENARIO's stack keeps its budgets, and validate it."""

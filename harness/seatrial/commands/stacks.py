@@ -25,7 +25,7 @@ from seatrial.scenario import grammar, reading, source
 @click.option("--for", "kept_s", type=DURATION, default="8h", help="After which time `clean` may remove it.")
 @results_option
 def up(scenario: str, kept_s: float, **options: Any) -> None:  # noqa: ANN401
-    """Bring SCENARIO's stack up, seed it, leave it there, and print the locust line for it."""
+    """Bring SCENARIO's stack up, seed it, leave it running, and print the `locust` command for it."""
     with Progress() as progress:
         kept = stacks.up(request(scenario, options), kept_s, progress)
     where = f" at {kept.public_url}" if kept.public_url else ""
@@ -71,7 +71,7 @@ def build(scenario: str) -> None:
 @click.argument("scenario")
 @set_option
 def validate(scenario: str, settings: tuple[str, ...]) -> None:
-    """Check SCENARIO and tell every problem at once."""
+    """Check SCENARIO and report every problem at once."""
     checked = reading.check_comparable(scenario, source.parse_overrides(settings))
     child.check_options(checked.load, checked.variants.values())
     click.echo(f"{checked.path}: valid; variants: {', '.join(checked.variants)}")
@@ -80,7 +80,7 @@ def validate(scenario: str, settings: tuple[str, ...]) -> None:
 @click.command()
 @click.option("--json", "as_values", is_flag=True, help="The result as JSON.")
 def doctor(as_values: bool) -> None:  # noqa: FBT001
-    """Tell what this host has and lacks, and what will distort a measurement here."""
+    """Report what this host has and lacks, and what will distort a measurement here."""
     findings = [asdict(finding) for finding in host_doctor.examine(results=Path("results"))]
     click.echo(json.dumps(findings, indent=1) if as_values else text.doctor(findings))
 

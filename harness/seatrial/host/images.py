@@ -1,11 +1,10 @@
-"""The base image, the images of shipped stacks, and running a program with a deadline."""
+"""Docker images: the base image, the images of a stack, and the runner of programs with a deadline."""
 
 from __future__ import annotations
 
 import os
 import re
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,18 @@ from seatrial.stack.processes import end_all, of_sessions, process
 
 NOT_FOUND = 127
 TOO_LATE = 124
+BASE_IMAGE = "debian:trixie-slim"
+DEFAULT_MIRROR = "http://deb.debian.org/debian"
+_SUITE = re.compile(r"(?:.*/)?debian:(?P<suite>[a-z]+)(?:-slim)?$")
+_SLIM = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+_PLACEHOLDER = "throw-away"
 _GRACE_S = 15.0  # mmdebstrap unmounts what it has mounted, and removes its tree if it may
+_ASK_S = 20
+_PULL_S = 10  # making the image takes as long, so a slow registry is not waited for
+_PULL_ONLY_S = 300  # where it can't be made
+_MAKE_S = 900  # 10 s on a bare machine, two minutes under emulation; the mirror may be slow
+_CONFIG_S = 30
+_BUILD_S = 1800
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +42,7 @@ class ProgramResult:
 
     @property
     def last_lines(self) -> str:
-        """The end of both, where programs say what went wrong."""
+        """The last lines of both, where programs report errors."""
         return "\n".join(f"{self.output}\n{self.errors}".strip().splitlines()[-3:])
 
 
@@ -54,7 +64,7 @@ def run_program(
     grace_s: float = _GRACE_S,
     shown: bool = False,
 ) -> ProgramResult:
-    """Run `argv` in a session of its own, without input; where it is `shown`, its output goes to ours instead.
+    """Run `argv` in a session of its own, without input; if `shown`, its output goes to ours and is not returned.
 
     When the time is over, or at Ctrl-C, all of the session gets SIGTERM, and after `grace_s` SIGKILL; a second
     Ctrl-C kills it at once.
@@ -88,23 +98,13 @@ def run_program(
 
 
 def _memory() -> IO[bytes]:
-    """Return a file that never reaches a disk (what Compose prints has secrets) and never blocks its writer."""
+    """Return a file in memory: Compose prints secrets, which must not reach a disk, and a pipe could block it."""
     return os.fdopen(os.memfd_create("output"), "w+b")
 
 
 def _read(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read().decode(errors="replace")
-
-
-BASE_IMAGE = "debian:trixie-slim"
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
-_SUITE = re.compile(r"(?:.*/)?debian:(?P<suite>[a-z]+)(?:-slim)?$")
-_ASK_S = 20
-_PULL_S = 10  # making the image takes as long, so a slow registry is not waited for
-_PULL_ONLY_S = 300  # where it can't be made
-_MAKE_S = 900  # 10 s on a bare machine, two minutes under emulation; the mirror may be slow
-_SLIM = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 
 def bootstrap(
@@ -130,9 +130,9 @@ def bootstrap(
             image, pulled, hint=f"only Debian's images can be made here; `docker pull {image}` where you can"
         )
     say(f"no registry has {image}: making it from a Debian mirror (10 to 60 s)")
-    with tempfile.TemporaryDirectory(prefix="seatrial-image-") as folder:
+    with TemporaryDirectory(prefix="seatrial-image-") as folder:
         Path(folder).chmod(0o755)  # apt downloads as the user `_apt`, who needs access
-        # a file between the two, not a pipe: an image is only imported from a tree that is complete
+        # a file between the two programs, not a pipe: an image is only imported from a complete tree
         _make(image, match["suite"], Path(folder) / "root.tar", run=run)
     return "made"
 
@@ -150,7 +150,7 @@ def is_present(image: str = BASE_IMAGE, *, run: ProgramRunner = run_program) -> 
 
 
 def debian_mirror(*, run: ProgramRunner = run_program) -> str:
-    """Return the mirror that this host's own apt uses for Debian, or else Debian's."""
+    """Return the mirror that this host's apt uses for Debian, or else Debian's own."""
     targets = run(
         ["apt-get", "indextargets", "--format", "$(LABEL)|$(REPO_URI)", "Created-By: Packages"], within_s=_ASK_S
     )
@@ -165,7 +165,7 @@ def _make(image: str, suite: str, tree: Path, *, run: ProgramRunner) -> None:
     made = run(
         ["mmdebstrap", "--quiet", "--variant=minbase", *slim, suite, str(tree), mirror],
         within_s=_MAKE_S,
-        env={"TMPDIR": str(tree.parent)},  # its incomplete tree is removed with our folder, however it ends
+        env={"TMPDIR": str(tree.parent)},  # an incomplete tree is removed with our folder, however it ends
     )
     if made.code == NOT_FOUND:
         raise _missing(image, made, hint="apt-get install mmdebstrap, then `seatrial images bootstrap`")
@@ -191,13 +191,8 @@ def _missing(image: str, answer: ProgramResult, *, hint: str) -> ImageMissing:
     )
 
 
-_READ_S = 30
-_WITHIN_S = 1800
-_PLACEHOLDER = "throw-away"
-
-
 def build(compose_file: Path) -> None:
-    """Build the images of the file's services with Compose, its output on ours; ImageMissing if that fails.
+    """Build the images of a stack with Compose and show its output; ImageMissing if that fails.
 
     A required variable that is not set gets a placeholder: a secret belongs to a run, not to an image.
     """
@@ -210,7 +205,7 @@ def build(compose_file: Path) -> None:
         raise UsageError("the stack can't be read", where=str(compose_file), seen=str(error)) from error
     known = dotenv(compose_file.parent) | os.environ
     environment = {name: _PLACEHOLDER for name in variables if not known.get(name)}
-    config = run_program([*argv, "config"], within_s=_READ_S, env=environment)
+    config = run_program([*argv, "config"], within_s=_CONFIG_S, env=environment)
     if config.code in {NOT_FOUND, TOO_LATE}:
         raise EngineUnavailable(
             "the images can't be built", where=" ".join(argv), seen=config.errors, hint="seatrial doctor"
@@ -221,7 +216,7 @@ def build(compose_file: Path) -> None:
     with TemporaryDirectory(prefix="seatrial-") as private:
         override = Path(private, "names.yaml")
         override.write_text(dump({"services": names}), encoding="utf-8")
-        built = run_program([*argv, "-f", str(override), "build"], within_s=_WITHIN_S, env=environment, shown=True)
+        built = run_program([*argv, "-f", str(override), "build"], within_s=_BUILD_S, env=environment, shown=True)
     if built.code:
         raise ImageMissing(
             "the images could not be built",

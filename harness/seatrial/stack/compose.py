@@ -292,9 +292,8 @@ class _Engine:
     def take_down(self) -> None:
         """Save the logs, remove all, and verify that nothing is left; else the watchdog tries again."""
         self.say("taking the stack down")
-        keeper = LogKeeper(
-            project=self.containers, folder=self.project.spec.logs, files=compose_file.log_files(self.config)
-        )
+        logs, files = self.project.spec.logs, compose_file.log_files(self.config)
+        keeper = LogKeeper(project=self.containers, folder=logs, files=files)
         try:
             problems = keeper.save_volatile()
             self.project.compose("stop", "--timeout", str(_STOP_S), deadline_s=_DOWN_S)
