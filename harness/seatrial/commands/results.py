@@ -16,6 +16,7 @@ from seatrial.record.folder import RunFolder
 from seatrial.report import ci_exports, json_export, text
 
 FORMS = click.Choice(["text", *ci_exports.FORMS])
+_OUTPUT = "Where the page goes (default: report.html in the experiment's folder)."
 run_argument = click.argument("name", metavar="RUN", default="latest")
 
 
@@ -45,11 +46,7 @@ def show(name: str, results: Path, form: str, **options: Any) -> int:  # noqa: A
 
 @click.command()
 @run_argument
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Where the page goes (default: report.html in the experiment's folder).",
-)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help=_OUTPUT)
 @results_option
 def report(name: str, output: Path | None, results: Path) -> None:
     """Make the page of a stored run: tables and charts in one file that needs no network; print its path."""

@@ -11,8 +11,8 @@ import click
 
 from seatrial.commands.options import DURATION, request, results_option, set_option, stack_options
 from seatrial.experiment import maintenance, stacks
-from seatrial.host import doctor as host_doctor
 from seatrial.host import images as host_images
+from seatrial.host.doctor import examine
 from seatrial.load import child
 from seatrial.progress import Progress
 from seatrial.report import text
@@ -81,7 +81,7 @@ def validate(scenario: str, settings: tuple[str, ...]) -> None:
 @click.option("--json", "as_values", is_flag=True, help="The result as JSON.")
 def doctor(as_values: bool) -> None:  # noqa: FBT001
     """Report what this host has and lacks, and what will distort a measurement here."""
-    findings = [asdict(finding) for finding in host_doctor.examine(results=Path("results"))]
+    findings = [asdict(finding) for finding in examine(results=Path("results"))]
     click.echo(json.dumps(findings, indent=1) if as_values else text.doctor(findings))
 
 
