@@ -137,7 +137,7 @@ def test_one_is_not_several() -> None:
     budget = budgets.parse("p95 of token < 150ms")
     alone = budgets.judge(budget, [reading(200, 190, 210), MetricEstimate(value=None, count=3)])
     assert "over one block:" in alone.reason
-    assert budgets.judge(budget, [MetricEstimate(value=None, count=1)]).reason == "1 success is too few to tell it"
+    assert budgets.judge(budget, [MetricEstimate(value=None, count=1)]).reason == "1 success is too few for it"
 
 
 def test_at_most_is_not_below() -> None:
@@ -165,7 +165,7 @@ def test_what_was_never_measured_breaks_its_budget() -> None:
 def test_too_few_do_not_decide() -> None:
     """Twelve requests tell no p95, but they were asked."""
     found = budgets.judge(budgets.parse("p95 of token < 150ms"), [MetricEstimate(value=None, count=12)])
-    assert (found.word, found.reason) == (BudgetWord.NOT_DECIDED, "12 successes are too few to tell it")
+    assert (found.word, found.reason) == (BudgetWord.NOT_DECIDED, "12 successes are too few for it")
 
 
 def test_several_blocks_are_judged_between_blocks() -> None:
@@ -252,7 +252,7 @@ def test_two_blocks_that_happen_to_be_alike_keep_nothing() -> None:
     """Of two the scatter is known within a factor of a hundred."""
     found = budgets.judge_within(budgets.parse("throughput within 5% of base"), Effect(differences=(0.0, 0.00001)))
     assert found.word is BudgetWord.NOT_DECIDED
-    assert found.reason.endswith("so few blocks tell nothing about scatter")
+    assert found.reason.endswith("too few blocks to know the scatter")
 
 
 def test_shares_within_the_base_are_told_in_points() -> None:
@@ -266,7 +266,7 @@ def test_too_few_flows_decide_nothing_and_none_break() -> None:
     """As of latency; the words are of flows."""
     budget = budgets.parse("p95 startup_s of play < 2s")
     few = budgets.judge(budget, [MetricEstimate(value=None, count=12)])
-    assert (few.word, few.reason) == (BudgetWord.NOT_DECIDED, "12 flows are too few to tell it")
+    assert (few.word, few.reason) == (BudgetWord.NOT_DECIDED, "12 flows are too few for it")
     assert budgets.judge(budget, [MetricEstimate(value=None, never=True)]).word is BudgetWord.BROKEN
 
 

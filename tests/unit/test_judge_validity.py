@@ -214,8 +214,8 @@ def test_a_backlog_invalidates(tmp_path: Path) -> None:
     assert note.invalidates
     assert note == Note(
         kind=NoteKind.SATURATED,
-        text="1,500 arrivals were offered (50.0/s) and 1,200 completed (40.0/s): 80.0%, 99% is asked; "
-        "none were dropped in the window; latency would tell the length of the run, and is not shown",
+        text="1,500 arrivals were offered (50.0/s) and 1,200 completed (40.0/s): 80.0%, 99% is expected; "
+        "none were dropped in the window; latency would grow with the length of the run, and is not shown",
     )
 
 

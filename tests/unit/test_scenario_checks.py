@@ -40,7 +40,7 @@ MISTAKES = {
     "stop_when: [cpu per request > 5ms]": "5: stop_when: 'cpu per request > 5ms': cpu per request is only known after the run; latency, failures, details of flows and memory are known each second",
     "stop_when: [peak unreclaimable of web > 1GiB]": "5: stop_when: 'peak unreclaimable of web > 1GiB': peak unreclaimable of web is only known after the run; memory of web is known each second",
     "stop_when: [memory of db > 90%]": "5: stop_when: the stack has no service 'db'; its services: web, app",
-    "stop_when: [swap of host > 9%]": "5: stop_when: 'swap of host > 9%': how much swap there is is not told: an amount such as 1GiB is expected",
+    "stop_when: [swap of host > 9%]": "5: stop_when: 'swap of host > 9%': the size of swap is not known: an amount such as 1GiB is expected",
     "compare: {blocks: 0}": "5: compare.blocks must be at least 1 (seen: 0)",
     "compare: {block: 3}": "5: compare.block is not a key of a scenario; did you mean blocks?",
     "compare: {time: 10}": "5: compare.time: 10 has no unit: write 10s, 10m or 10ms (seen: 10)",

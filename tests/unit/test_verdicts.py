@@ -208,10 +208,10 @@ def test_a_verdict_tells_its_numbers() -> None:
 def test_so_few_blocks_say_what_is_lacking(blocks: int, told: str) -> None:
     """One pair, or two that happen to be alike, are never worse or better, and no interval is shown of them."""
     found = judged(effects.pair([100.0, 101.0][:blocks], [200.0, 202.0001][:blocks]))
-    assert (found.low, found.equal_low, found.rests_on) == (None, None, None)
+    assert (found.low, found.equal_low, found.deciding_interval) == (None, None, None)
     assert found.text == (
         f"INCONCLUSIVE: +100 % in {told}; threshold 10 %; "
-        "so few blocks tell nothing about scatter: at least 3 are needed"
+        "too few blocks to know the scatter: at least 3 are needed"
     )
 
 
@@ -221,9 +221,9 @@ def test_equality_shows_the_interval_that_it_rests_on() -> None:
     assert found.word is Word.EQUIVALENT
     assert found.high is not None
     assert found.high > P95.threshold
-    assert found.rests_on is not None
-    assert (found.rests_on.low, found.rests_on.high) == (found.equal_low, found.equal_high)
-    assert -P95.threshold < found.rests_on.low < found.rests_on.high < P95.threshold
+    assert found.deciding_interval is not None
+    assert (found.deciding_interval.low, found.deciding_interval.high) == (found.equal_low, found.equal_high)
+    assert -P95.threshold < found.deciding_interval.low < found.deciding_interval.high < P95.threshold
     assert found.text == (
         "EQUIVALENT: +0 % in 5 blocks (90 % interval of two one-sided tests -7.34 % to +7.93 %); within ±10 %"
     )
@@ -232,8 +232,8 @@ def test_equality_shows_the_interval_that_it_rests_on() -> None:
 def test_a_look_that_is_stricter_shows_a_wider_interval_of_equality() -> None:
     """Two tests at 1 % each are an interval of 98 %."""
     found = verdict("v", P95, around(0.0, 0.02), alpha=0.01, equivalence_alpha=0.01, gated=True)
-    assert found.rests_on is not None
-    assert found.rests_on.confidence == pytest.approx(0.98)
+    assert found.deciding_interval is not None
+    assert found.deciding_interval.confidence == pytest.approx(0.98)
     assert "(98 % interval of two one-sided tests" in found.text
 
 
@@ -243,16 +243,16 @@ def test_a_small_effect_shows_the_interval_that_it_rests_on(scatter: float, *, b
     found = verdict("v", P95, around(0.065, scatter), alpha=0.025, equivalence_alpha=0.05, gated=True)
     assert found.word is Word.WORSE_BUT_SMALL
     assert found.by_two_tests is by_two_tests
-    assert found.rests_on is not None
-    assert 0 < found.rests_on.low < found.rests_on.high < P95.threshold
+    assert found.deciding_interval is not None
+    assert 0 < found.deciding_interval.low < found.deciding_interval.high < P95.threshold
     assert ("within ±10 %" in found.text) is by_two_tests
 
 
 def test_any_other_word_shows_the_interval_at_its_own_level() -> None:
     """A regression is one at the level for all gated metrics together."""
     found = verdict("v", P95, around(0.3, 0.02), alpha=0.0125, equivalence_alpha=0.05, gated=True)
-    assert found.rests_on is not None
-    assert (found.rests_on.low, found.rests_on.high) == (found.low, found.high)
+    assert found.deciding_interval is not None
+    assert (found.deciding_interval.low, found.deciding_interval.high) == (found.low, found.high)
     assert "(98.75 % interval +" in found.text
 
 

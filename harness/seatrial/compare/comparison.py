@@ -1,4 +1,4 @@
-"""A whole comparison of variants: verdicts, planned looks, noise floor.
+"""The comparison of all variants with the base: verdicts, planned looks, noise floors.
 
 Looking after each block at the usual level raises a false alarm in 16 % of equal pairs. A few planned looks whose
 levels add up to the whole keep it, whatever the looks have in common (Bonferroni over the looks; the shares favour
@@ -11,19 +11,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from math import sqrt
 
 from seatrial.compare import effects, pairing, verdicts
 from seatrial.compare.effects import Effect
 from seatrial.compare.pairing import FAILURES, FINISHED, MOST_LOST, BlockValues, Comparable, Ending, Paired
 from seatrial.compare.verdicts import DECIDED, Verdict, Word, amount, counted
-from seatrial.measure import statistics
 from seatrial.measure.metric import Metric
 from seatrial.model import Look
 
 
 class Overall(StrEnum):
-    """What a comparison as a whole comes to."""
+    """The verdict on a comparison as a whole."""
 
     KEPT = "KEPT"
     REGRESSION = Word.REGRESSION
@@ -31,16 +29,16 @@ class Overall(StrEnum):
     INVALID = Word.INVALID
 
 
-_OPEN = frozenset({Word.INCONCLUSIVE, Word.LIKELY_REGRESSION, Word.INVALID})
+_OPEN_ENDINGS = frozenset({Word.LIKELY_REGRESSION, Word.INCONCLUSIVE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """All that is said about an experiment; `gated` decides, `exploratory` is to look at.
+    """The verdicts of an experiment; the `gated` decide, the `exploratory` are to look at.
 
     `discoveries` are the (variant, metric text) of the exploratory table that Benjamini and Hochberg's procedure
-    points out. `host_limited`: generator and stack share cores, so that latency is shown and not gated. `lost`
-    maps each variant to why its blocks can't be used, one reason a block.
+    picks out. `host_limited`: generator and stack share cores, so that latency is shown and not gated. `lost` maps
+    each variant to the reasons why blocks can't be used, one a block.
     """
 
     base: str
@@ -76,32 +74,29 @@ def compare(
     gating, moved = pairing.gated_metrics(
         gate, shared_cores=shared_cores, comparable=comparable, by_flows=pairing.by_flows(blocks)
     )
-    taken = {one.text for one in gating}
-    others = list({one.text: one for one in (*moved, *shown) if one.text not in taken}.values())
+    gating_texts = {one.text for one in gating}
+    others = list({one.text: one for one in (*moved, *shown) if one.text not in gating_texts}.values())
     others = [one for one in others if comparable(one)]
     guard = next((one for one in gate if one.text == FAILURES.text), FAILURES)
     guards = [pairing.paired(blocks, base, one, guard) for one in variants]
     family = [pairing.paired(blocks, base, one, each) for one in variants for each in gating]
     table = [pairing.paired(blocks, base, one, each) for one in variants for each in others]
-    found, discovery_level = effects.benjamini_hochberg([one.p_value for one in table])
+    hits, discovery_level = effects.benjamini_hochberg([one.p_value for one in table])
     levels = effects.holm([one.p_value for one in family], alpha)
-    gated = [_judged(one, level, alpha, gated=True) for one, level in zip(family, levels, strict=True)]
-    exploratory = [_judged(one, discovery_level, alpha, gated=False) for one in table]
+    gated = [_verdict(one, level, alpha, gated=True) for one, level in zip(family, levels, strict=True)]
+    gated = _withhold_gains(gated, guards)
+    exploratory = [_verdict(one, discovery_level, alpha, gated=False) for one in table]
     ways = {name: [run.ended for run in pairing.counted_runs(blocks, name)] for name in (base, *variants)}
     endings = pairing.endings(ways, base, alpha)
-    lost = {one: tuple(pairing.lost_blocks(blocks, base, one)) for one in variants}
-    gated = _failures_first(gated, guards)
     overall, reason = _overall(gated, endings, blocks, base)
     return Comparison(
         base=base,
         alpha=alpha,
         blocks=len(blocks),
-        lost=lost,
+        lost={one: tuple(pairing.lost_blocks(blocks, base, one)) for one in variants},
         gated=tuple(gated),
-        exploratory=tuple(_failures_first(exploratory, guards)),
-        discoveries=frozenset(
-            (one.variant, one.metric.text) for one, hit in zip(table, found, strict=True) if hit
-        ),
+        exploratory=tuple(_withhold_gains(exploratory, guards)),
+        discoveries=frozenset((one.variant, one.metric.text) for one, hit in zip(table, hits, strict=True) if hit),
         endings=endings,
         host_limited=shared_cores,
         overall=overall,
@@ -109,19 +104,21 @@ def compare(
     )
 
 
-def _judged(one: Paired, level: float, alpha: float, *, gated: bool) -> Verdict:
-    if one.effect is None:
-        return verdicts.invalid(one.variant, one.metric, one.reason, gated=gated, blocks=one.blocks)
-    return verdicts.verdict(one.variant, one.metric, one.effect, alpha=level, equivalence_alpha=alpha, gated=gated)
+def _verdict(pair: Paired, level: float, alpha: float, *, gated: bool) -> Verdict:
+    if pair.effect is None:
+        return verdicts.invalid(pair.variant, pair.metric, pair.reason, gated=gated, blocks=pair.blocks)
+    return verdicts.verdict(
+        pair.variant, pair.metric, pair.effect, alpha=level, equivalence_alpha=alpha, gated=gated
+    )
 
 
-def _failures_first(judged: Sequence[Verdict], guards: Sequence[Paired]) -> list[Verdict]:
-    """Return the verdicts less the praise of who fails more; `guards` are the failures of each variant."""
-    found: list[Verdict] = []
-    for one in guards:
-        mine = [each for each in judged if each.variant == one.variant]
-        found += verdicts.withhold_gains_of_failing_side(mine, one.effect, one.metric.threshold)
-    return found
+def _withhold_gains(judged: Sequence[Verdict], guards: Sequence[Paired]) -> list[Verdict]:
+    """Withhold gains of the side that fails more; `guards` are the failures of each variant."""
+    checked: list[Verdict] = []
+    for guard in guards:
+        own = [verdict for verdict in judged if verdict.variant == guard.variant]
+        checked += verdicts.withhold_gains_of_failing_side(own, guard.effect, guard.metric.threshold)
+    return checked
 
 
 def _overall(
@@ -138,16 +135,11 @@ def _overall(
     worse += [_in_full(one) for one in gated if one.word is Word.REGRESSION]
     if worse:
         return Overall.REGRESSION, "; ".join(worse)
-    blind += [
-        _in_full(one)
-        for one in gated
-        if one.word is Word.INVALID and not one.withheld and one.variant not in never
-    ]
+    blind += [_in_full(one) for one in gated if _never_judged(one) and one.variant not in never]
     if blind:
         return Overall.INVALID, "; ".join(blind)
-    open_endings = (Word.LIKELY_REGRESSION, Word.INCONCLUSIVE)
-    undecided = [f"{one.variant}: {one.text}" for one in endings if one.word in open_endings]
-    undecided += [_in_full(one) for one in gated if one.word in _OPEN]
+    undecided = [f"{one.variant}: {one.text}" for one in endings if one.word in _OPEN_ENDINGS]
+    undecided += [_in_full(one) for one in gated if one.word in _OPEN_ENDINGS | {Word.INVALID}]
     return (Overall.INCONCLUSIVE, "; ".join(undecided)) if undecided else (Overall.KEPT, "")
 
 
@@ -155,15 +147,18 @@ def _in_full(one: Verdict) -> str:
     return f"{one.variant}, {one.metric.text}: {one.text}"
 
 
+def _never_judged(verdict: Verdict) -> bool:
+    return verdict.word is Word.INVALID and not verdict.withheld
+
+
 _PLACES = ((0.3, 0.2), (0.5, 0.3), (1.0, 0.5))
 """Of a budget of 20 blocks and alpha 0.05: looks at 6, 10 and 20 with 0.010, 0.015 and 0.025."""
-_OPEN_ENDINGS = frozenset({Word.LIKELY_REGRESSION, Word.INCONCLUSIVE})
 _FEWEST = 4
 """With fewer blocks at a strict level only gross effects can be seen: the level is better spent later."""
 
 
 class Next(StrEnum):
-    """What a look advises."""
+    """What to do after a look."""
 
     DECIDED = "decided"
     PRECISE = "precise enough"
@@ -190,38 +185,30 @@ def planned(most_blocks: int, alpha: float = 0.05) -> tuple[Look, ...]:
     return tuple(planned_looks)
 
 
-def next_step(found: Comparison, blocks: int, most_blocks: int) -> Next:
-    """Tell what a look means for the rest: stop if all is decided, precise, out of reach, or used up.
+def next_step(comparison: Comparison, blocks: int, most_blocks: int) -> Next:
+    """Return what to do after a look: stop if all is decided, precise, out of reach, or used up.
 
     Precise, if all that are undecided would need more blocks than the budget holds, and their intervals reach no
     farther than the threshold to either side. Out of reach, if they would need twice the budget (the scatter of
     a few blocks is itself known only within a factor), and by scatter alone as well: an estimate that happens to
-    lie near the threshold would take any number of blocks, and moves on with the next ones. What can't be judged
-    at all keeps nothing going; how runs end does while Fisher's test has not decided, and so do invalid blocks
+    lie near the threshold would take any number of blocks, and moves on with the next ones. A metric that can't be
+    judged at all is no reason to go on; endings are while Fisher's test has not decided, and so are invalid blocks
     that are too many now, and would not be if all that are left were valid.
     """
-    open_ones = [one for one in found.gated if one.word not in DECIDED and not _hopeless(one)]
-    unsettled = any(one.word in _OPEN_ENDINGS for one in found.endings) or _can_still_be_valid(
-        found, most_blocks - blocks
-    )
-    if not open_ones and not unsettled:
+    undecided = [one for one in comparison.gated if one.word not in DECIDED and not _never_judged(one)]
+    unsettled = any(one.word in _OPEN_ENDINGS for one in comparison.endings)
+    for reasons in comparison.lost.values():
+        after = comparison.blocks + most_blocks - blocks
+        unsettled |= MOST_LOST * comparison.blocks < len(reasons) <= MOST_LOST * after
+    if not undecided and not unsettled:
         return Next.DECIDED
     if blocks >= most_blocks:
         return Next.OVER
     if unsettled:
         return Next.GO_ON
-    if all(_precise(one) and _beyond(one, most_blocks) for one in open_ones):
+    if all(_precise(one) and _beyond(one, most_blocks) for one in undecided):
         return Next.PRECISE
-    return Next.FUTILE if all(_out_of_sight(one, 2 * most_blocks) for one in open_ones) else Next.GO_ON
-
-
-def _can_still_be_valid(found: Comparison, left: int) -> bool:
-    counts = [len(reasons) for reasons in found.lost.values()]
-    return any(MOST_LOST * found.blocks < count <= MOST_LOST * (found.blocks + left) for count in counts)
-
-
-def _hopeless(one: Verdict) -> bool:
-    return one.word is Word.INVALID and not one.withheld
+    return Next.FUTILE if all(_out_of_sight(one, 2 * most_blocks) for one in undecided) else Next.GO_ON
 
 
 def _precise(one: Verdict) -> bool:
@@ -234,8 +221,8 @@ def _precise(one: Verdict) -> bool:
 def _out_of_sight(one: Verdict, most_blocks: int) -> bool:
     if one.smallest_seen is None:
         return False
-    seen, least = (effects.margin(each, one.metric.scale) for each in (one.smallest_seen, one.metric.threshold))
-    return _beyond(one, most_blocks) and seen * math.sqrt(one.blocks / most_blocks) > least
+    visible, least = (effects.margin(each, one.metric.scale) for each in (one.smallest_seen, one.metric.threshold))
+    return _beyond(one, most_blocks) and visible * math.sqrt(one.blocks / most_blocks) > least
 
 
 def _beyond(one: Verdict, most_blocks: int) -> bool:
@@ -245,9 +232,9 @@ def _beyond(one: Verdict, most_blocks: int) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoiseFloor:
-    """One metric on this machine: `scatter` between blocks (sd of the differences), and what a budget can see.
+    """The `scatter` of one metric between blocks on this machine (sd of the differences), and what can be seen.
 
-    `smallest_seen` is as people read it (ratio - 1, or a difference); None where scatter can't be told.
+    `smallest_seen` is as people read it (ratio - 1, or a difference); None where scatter is unknown.
     """
 
     metric: Metric
@@ -259,21 +246,29 @@ class NoiseFloor:
     def refusal(self) -> str:
         """Why the metric's threshold can't be used with this budget; empty if it can."""
         scale = self.metric.scale
-        asked = f"{self.metric.text}: a threshold of {amount(self.metric.threshold, scale).lstrip('+')}"
+        threshold = f"{self.metric.text}: a threshold of {amount(self.metric.threshold, scale).lstrip('+')}"
         if self.smallest_seen is None:
-            return f"{asked} can't be checked: {counted(self.blocks)} can't tell the scatter"
+            return f"{threshold} can't be checked: {counted(self.blocks)} can't tell the scatter"
         if self.smallest_seen <= self.metric.threshold:
             return ""
-        return (
-            f"{asked} can't be seen here: the smallest that can is {amount(self.smallest_seen, scale).lstrip('+')}"
-        )
+        smallest = amount(self.smallest_seen, scale).lstrip("+")
+        return f"{threshold} can't be seen here: the smallest that can is {smallest}"
 
 
 def noise_floors(compared: Sequence[Paired], budget_blocks: int, alpha: float = 0.05) -> tuple[NoiseFloor, ...]:
     """Return what a comparison of `budget_blocks` blocks sees at `alpha` (Holm's first level: alpha / family)."""
-    return tuple(
-        _floor(one.metric, one.effect or Effect(differences=()), budget_blocks, alpha) for one in compared
-    )
+    floors = []
+    for pair in compared:
+        effect = pair.effect or Effect(differences=())
+        seen = effects.smallest_seen(effect, alpha, budget_blocks)
+        floor = NoiseFloor(
+            metric=pair.metric,
+            blocks=effect.blocks,
+            scatter=None if seen is None else effect.sd,
+            smallest_seen=None if seen is None else effects.shown(seen, effect.scale),
+        )
+        floors.append(floor)
+    return tuple(floors)
 
 
 def first_level(budget_blocks: int, alpha: float, metrics: int, variants: int) -> float:
@@ -284,21 +279,6 @@ def first_level(budget_blocks: int, alpha: float, metrics: int, variants: int) -
     return planned(budget_blocks, alpha)[-1].alpha / max(metrics * variants, 1)
 
 
-def refusals(found: Sequence[NoiseFloor]) -> tuple[str, ...]:
-    """Return the refusals of all thresholds that are below what can be seen."""
-    return tuple(one.refusal for one in found if one.refusal)
-
-
-def _floor(metric: Metric, effect: Effect, budget_blocks: int, alpha: float) -> NoiseFloor:
-    if effects.smallest_seen(effect, alpha) is None or budget_blocks < 2:  # noqa: PLR2004  (one has no scatter)
-        return NoiseFloor(metric=metric, blocks=effect.blocks, scatter=None, smallest_seen=None)
-    freedom = budget_blocks - 1
-    sum_t = statistics.t_quantile(1 - alpha / 2, freedom) + statistics.t_quantile(effects.POWER, freedom)
-    least = effect.floor * effect.blocks / budget_blocks
-    seen = max(sum_t * effect.sd / sqrt(budget_blocks), least)
-    return NoiseFloor(
-        metric=metric,
-        blocks=effect.blocks,
-        scatter=effect.sd,
-        smallest_seen=effects.shown(seen, effect.scale),
-    )
+def refusals(floors: Sequence[NoiseFloor]) -> tuple[str, ...]:
+    """Return the refusals of all thresholds that are below the smallest visible effect."""
+    return tuple(floor.refusal for floor in floors if floor.refusal)

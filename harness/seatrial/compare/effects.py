@@ -1,4 +1,4 @@
-"""Paired effects with intervals: Student t, signed ranks, corrections for many tests.
+"""Paired effects with their intervals and tests: Student's t, signed ranks, corrections for many tests.
 
 The unit is the block: within one run requests depend on each other, and tests that take each as independent
 raise false alarms on most identical pairs. Ratios are judged as d = ln(variant / base), so that twice and half
@@ -21,9 +21,9 @@ from seatrial.measure.metric import Scale
 from seatrial.measure.statistics import FEWEST, Interval
 
 POWER = 0.8
-"""How surely an effect of the smallest visible size is seen."""
+"""The power: how often a test sees an effect of the smallest visible size."""
 MOST_BLOCKS = 1000
-"""Further than that nobody plans."""
+"""More are never planned."""
 _COUNTS = np.arange(2, MOST_BLOCKS + 1)
 
 
@@ -73,24 +73,22 @@ def pair(
 
     Pairs that are both zero throughout are equal on any scale.
     """
-    both = [(b, v) for b, v in zip(base, variant, strict=True) if _known(b) and _known(v)]
-    pairs = [(b, v) for b, v in both if b is not None and v is not None]
-    if scale is Scale.RATIO and any(b or v for b, v in pairs):
-        if any(b <= 0 or v <= 0 for b, v in pairs):
-            raise NoRatio("0 or less in some block: there is no ratio to it")
-        found = [math.log(v / b) for b, v in pairs]
-    else:
-        found = [v - b for b, v in pairs]
-    return Effect(differences=tuple(found), scale=scale, missing=len(base) - len(pairs), floor=floor)
+    both = [(b, v) for b, v in zip(base, variant, strict=True) if b is not None and v is not None]
+    pairs = [(b, v) for b, v in both if math.isfinite(b) and math.isfinite(v)]
+    ratios = scale is Scale.RATIO and any(b or v for b, v in pairs)
+    if ratios and any(b <= 0 or v <= 0 for b, v in pairs):
+        raise NoRatio("0 or less in some block: there is no ratio to it")
+    differences = tuple(math.log(v / b) if ratios else v - b for b, v in pairs)
+    return Effect(differences=differences, scale=scale, missing=len(base) - len(pairs), floor=floor)
 
 
 def decidable(effect: Effect) -> bool:
-    """Tell whether there are blocks enough for a word; the interval of two is Student's, and proves nothing."""
+    """Return whether there are blocks enough for a verdict; the interval of two proves nothing."""
     return effect.blocks >= FEWEST
 
 
 def interval(effect: Effect, alpha: float) -> Interval | None:
-    """Return Student's interval mean ± t(1-alpha/2, R-1) s/√R; None where scatter can't be told."""
+    """Return Student's interval mean ± t(1-alpha/2, R-1) s/√R; None where scatter is unknown."""
     return statistics.mean_interval(effect.differences, alpha, sd=effect.sd, floor=effect.floor)
 
 
@@ -104,7 +102,7 @@ def p_value(effect: Effect) -> float:
 
 
 def equivalent(effect: Effect, margin: float, alpha: float) -> bool:
-    """Tell whether the effect is surely within ± margin: two one-sided tests at alpha each.
+    """Return whether the effect is within ± margin by two one-sided tests at alpha each.
 
     That is the (1-2 alpha) interval inside the margins (Schuirmann, J. Pharmacokin. Biopharm. 1987).
     """
@@ -112,20 +110,21 @@ def equivalent(effect: Effect, margin: float, alpha: float) -> bool:
     return decidable(effect) and span is not None and -margin < span.low and span.high < margin
 
 
-def smallest_seen(effect: Effect, alpha: float) -> float | None:
-    """Return the effect that so many blocks of this scatter see with 80 % power: (t(1-alpha/2) + t(0.8)) s/√R.
+def smallest_seen(effect: Effect, alpha: float, planned: int | None = None) -> float | None:
+    """Return the effect that blocks of this scatter see with 80 % power: (t(1-alpha/2) + t(0.8)) s/√R.
 
-    None with too few blocks. (Lachin, Controlled Clinical Trials 1981, with t in place of the normal.)
+    R is the number of blocks, or of those `planned`. None with too few blocks. (Lachin, Controlled Clinical Trials
+    1981, with t in place of the normal.)
     """
-    if not decidable(effect):
+    blocks = effect.blocks if planned is None else planned
+    if not decidable(effect) or blocks < 2:  # noqa: PLR2004  (one has no scatter)
         return None
-    freedom = effect.blocks - 1
-    sum_t = statistics.t_quantile(1 - alpha / 2, freedom) + statistics.t_quantile(POWER, freedom)
-    return max(sum_t * effect.sd / math.sqrt(effect.blocks), effect.floor)
+    sum_t = statistics.t_quantile(1 - alpha / 2, blocks - 1) + statistics.t_quantile(POWER, blocks - 1)
+    return max(sum_t * effect.sd / math.sqrt(blocks), effect.floor * (effect.blocks / blocks))
 
 
 def blocks_needed(effect: Effect, margin: float, alpha: float, equivalence_alpha: float) -> int | None:
-    """Return how many blocks in all would decide; None for more than MOST_BLOCKS, or with too few to tell.
+    """Return how many blocks in all would decide; None for more than MOST_BLOCKS, or with too few so far.
 
     With them an effect as large as the margin is seen with 80 % power, and if estimate and scatter stay as they
     are, the effect is shown to be beyond the margin, or within it.
@@ -157,17 +156,13 @@ def _quantiles(probability: float) -> NDArray[np.float64]:
     return statistics.t_quantiles(probability, _COUNTS - 1)
 
 
-def _known(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
-
-
 _EXACT_BLOCKS = 24
 _DRAWS = 1 << 16
 _ROUNDING = 1e-9
 
 
 def enough_for_ranks(blocks: int, alpha: float) -> bool:
-    """Tell whether so many blocks can reach p <= alpha at all: 2 / 2^R <= alpha, that is R >= log2(2/alpha)."""
+    """Return whether so many blocks can reach p <= alpha at all: 2 / 2^R <= alpha, that is R >= log2(2/alpha)."""
     return blocks >= math.log2(2 / alpha)
 
 
@@ -191,7 +186,7 @@ def signed_rank_interval(effect: Effect, alpha: float) -> Interval | None:
 
 
 def sign_flip_p(effect: Effect) -> float:
-    """Return how often a mean as far from zero comes about when each sign is a coin's (Fisher 1935).
+    """Return how often a mean is as far from zero when each sign is drawn at random (Fisher 1935).
 
     All 2^R signs up to 24 blocks, from the sums of two halves; above that 65,536 draws with one added to both
     counts, so that p is never too small (Phipson and Smyth, Stat. Appl. Genet. Mol. Biol. 2010).
@@ -203,9 +198,9 @@ def sign_flip_p(effect: Effect) -> float:
     if len(sizes) > _EXACT_BLOCKS:
         signs = np.random.default_rng(0).integers(0, 2, (_DRAWS, len(sizes))) * 2 - 1
         return float((1 + np.sum(np.abs(signs @ sizes) >= reached)) / (1 + _DRAWS))
-    one, other = np.sort(_sums(sizes[::2])), _sums(sizes[1::2])
-    above = len(one) - np.searchsorted(one, reached - other, side="left")
-    below = np.searchsorted(one, -reached - other, side="right")
+    even, odd = np.sort(_sums(sizes[::2])), _sums(sizes[1::2])
+    above = len(even) - np.searchsorted(even, reached - odd, side="left")
+    below = np.searchsorted(even, -reached - odd, side="right")
     return min(1.0, float((above + below).sum()) / 2.0 ** len(sizes))
 
 
@@ -218,8 +213,8 @@ def _sums(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _walsh(effect: Effect) -> NDArray[np.float64]:
     values = np.sort(np.array(effect.differences))
-    one, other = np.triu_indices(len(values))
-    return np.sort((values[one] + values[other]) / 2)
+    first, second = np.triu_indices(len(values))
+    return np.sort((values[first] + values[second]) / 2)
 
 
 @lru_cache(maxsize=128)
@@ -233,7 +228,7 @@ def _rank_sum_tail(blocks: int) -> NDArray[np.float64]:
 
 
 DISCOVERY_RATE = 0.10
-"""The share of false ones among what an exploratory table points out."""
+"""The share of false ones among the discoveries of an exploratory table."""
 
 
 def holm(p_values: Sequence[float], alpha: float) -> list[float]:

@@ -1,8 +1,8 @@
-"""Subject and environment facts of runs, and their differences.
+"""Facts about the environment and the subject of runs, and their differences.
 
 Environment facts are where and with what was measured: host, engine, storage driver, load, seed, schema. Subject
-facts are what was under test: images, variant, Compose file, commit. A fact that one side does not know is taken
-as equal: "unknown" is no value.
+facts are what was under test: images, variant, Compose file, commit. An environment fact that is unknown on one
+side is taken as equal.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LONGEST = 60
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One fact that differs, each side in words; `fact` is the name of `ENVIRONMENT`, or of the subject."""
+    """One fact that differs, with both sides as text; `fact` is a name of `ENVIRONMENT`, or of the subject."""
 
     fact: str
     detail: str
@@ -42,7 +42,7 @@ class Difference:
 
     @property
     def name(self) -> str:
-        """The fact, with what of it differs where it has parts."""
+        """The fact, with the part that differs where it has parts."""
         return f"{self.fact}: {self.detail}" if self.detail else self.fact
 
 
@@ -55,14 +55,15 @@ class Facts:
 
 
 def differing(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
-    """Return the names of which the two sides have different values, or of which only one has any."""
+    """Return the names whose values differ, or that only one side has."""
     return [name for name in dict.fromkeys((*there, *here)) if there.get(name) != here.get(name)]
 
 
 def facts_of(values: Mapping[str, Any]) -> Facts:
     """Read the facts of a run from the values of its run.json."""
-    told = values.get("facts") or {}
-    environment, subject = told.get("environment") or {}, told.get("subject") or {}
+    recorded = values.get("facts") or {}
+    environment, subject = recorded.get("environment") or {}, recorded.get("subject") or {}
+    pinning = environment.get("pinning") or {}
     host, engine = environment.get("host") or {}, environment.get("engine") or {}
     scenario = values.get("scenario") or {}
     packages = host.get("packages") or {}
@@ -78,8 +79,8 @@ def facts_of(values: Mapping[str, Any]) -> Facts:
                 **load,
                 "python": host.get("python"),
                 **{name: packages.get(name) for name in _GENERATOR},
-                "cores of the generator": (environment.get("pinning") or {}).get("generator"),
-                "cores of the stack": (environment.get("pinning") or {}).get("stack"),
+                "cores of the generator": pinning.get("generator"),
+                "cores of the stack": pinning.get("stack"),
             },
             "seed": {"": environment.get("seed"), "seeding": seeded},
             "schema": {"": values.get("schema_version")},
@@ -94,12 +95,12 @@ def facts_of(values: Mapping[str, Any]) -> Facts:
 
 
 def environment_differences(there: Facts, here: Facts) -> tuple[Difference, ...]:
-    """Return the environment facts that both sides know and that differ."""
+    """Return the environment facts that are known on both sides and differ."""
     return tuple(_differences(there.environment, here.environment, one_sided=False))
 
 
 def subject_differences(there: Facts, here: Facts) -> tuple[Difference, ...]:
-    """Return what differs of what is under test; an image or a change that only one side has counts too."""
+    """Return the differences of what was under test; an image or a change that only one side has counts too."""
     return tuple(_differences(there.subject, here.subject, one_sided=True))
 
 
@@ -109,30 +110,29 @@ def _differences(
     for fact, details in there.items():
         other = here.get(fact, {})
         for detail in dict.fromkeys((*details, *other)):
-            ours, theirs = other.get(detail), details.get(detail)
-            if ours == theirs or (not one_sided and (ours is None or theirs is None)):
-                continue
-            yield Difference(fact, detail, _shown(theirs), _shown(ours))
+            old, new = details.get(detail), other.get(detail)
+            if old != new and (one_sided or None not in (old, new)):
+                yield Difference(fact, detail, _shown(old), _shown(new))
 
 
 def _load(load: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a load's details; of its file the name: two checkouts lie in two places."""
-    found = {name: value for name, value in load.items() if name not in {"locustfile", "parameters", "rate"}}
-    rate = load.get("rate")
-    found["rate"] = None if rate is None else f"{rate['text']}{' at random' if rate.get('poisson') else ''}"
+    """Return a load's details; of its file the name, as checkouts lie in different places."""
     if not load:
         return {}
-    found["model"] = "closed" if rate is None else "open"
-    found["locustfile"] = PurePath(str(load.get("locustfile", ""))).name
-    return found | {f"parameter {name}": value for name, value in (load.get("parameters") or {}).items()}
+    details = {name: value for name, value in load.items() if name not in {"locustfile", "parameters", "rate"}}
+    rate = load.get("rate")
+    details["rate"] = None if rate is None else f"{rate['text']}{' at random' if rate.get('poisson') else ''}"
+    details["model"] = "closed" if rate is None else "open"
+    details["locustfile"] = PurePath(str(load.get("locustfile", ""))).name
+    return details | {f"parameter {name}": value for name, value in (load.get("parameters") or {}).items()}
 
 
 def _flat(node: Mapping[str, Any], at: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in node.items():
         place = f"{at}.{key}" if at else str(key)
-        found |= _flat(value, place) if isinstance(value, Mapping) else {place: value}
-    return found
+        flat |= _flat(value, place) if isinstance(value, Mapping) else {place: value}
+    return flat
 
 
 def _shown(value: object) -> str:

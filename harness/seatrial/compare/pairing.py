@@ -1,4 +1,4 @@
-"""Blocks to paired effects; endings of runs compared by Fisher's exact test."""
+"""The blocks of an experiment as paired effects, mean values and endings of runs."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Ending:
     @property
     def text(self) -> str:
         """The counts in words."""
-        told = f"{count_endings(self.counts)}; the base {count_endings(self.base_counts)}"
+        counts = f"{count_endings(self.counts)}; the base {count_endings(self.base_counts)}"
         if self.word is None:
-            return told
-        return f"{self.word}: {told} (p = {self.p_value:.2g}, Fisher's exact test)"
+            return counts
+        return f"{self.word}: {counts} (p = {self.p_value:.2g}, Fisher's exact test)"
 
 
 def endings(runs: Mapping[str, Sequence[str]], base: str, alpha: float = 0.05) -> tuple[Ending, ...]:
@@ -49,7 +49,8 @@ def endings(runs: Mapping[str, Sequence[str]], base: str, alpha: float = 0.05) -
     """
     counted = {variant: Counter(ways) for variant, ways in runs.items()}
     others = [variant for variant in counted if variant != base]
-    p_values = [statistics.fisher_p(_split(counted[one]), _split(counted[base])) for one in others]
+    finished = {variant: (ways[FINISHED], ways.total() - ways[FINISHED]) for variant, ways in counted.items()}
+    p_values = [statistics.fisher_p(finished[variant], finished[base]) for variant in others]
     levels = effects.holm(p_values, alpha)
     return tuple(
         Ending(
@@ -57,26 +58,23 @@ def endings(runs: Mapping[str, Sequence[str]], base: str, alpha: float = 0.05) -
             counts=dict(counted[variant]),
             base_counts=dict(counted[base]),
             p_value=p_value,
-            word=_word(_split(counted[variant]), _split(counted[base]), significant=p_value <= level),
+            word=_word(finished[variant], finished[base], significant=p_value <= level),
         )
         for variant, p_value, level in zip(others, p_values, levels, strict=True)
     )
 
 
-def _word(ours: tuple[int, int], theirs: tuple[int, int], *, significant: bool) -> Word | None:
-    ahead = ours[0] * sum(theirs) - theirs[0] * sum(ours)
+def _word(variant: tuple[int, int], base: tuple[int, int], *, significant: bool) -> Word | None:
+    """Return the word for how many runs of each side finished, and how many did not."""
+    ahead = variant[0] * sum(base) - base[0] * sum(variant)
     if ahead > 0:
-        mirror = _word(theirs, ours, significant=significant)
+        mirror = _word(base, variant, significant=significant)
         return mirror.mirrored if mirror else None
     if ahead == 0:
         return None
     if significant:
         return Word.REGRESSION
-    return Word.LIKELY_REGRESSION if ours[0] == 0 and theirs[1] == 0 else Word.INCONCLUSIVE
-
-
-def _split(ways: Counter[str]) -> tuple[int, int]:
-    return ways[FINISHED], ways.total() - ways[FINISHED]
+    return Word.LIKELY_REGRESSION if variant[0] == 0 and base[1] == 0 else Word.INCONCLUSIVE
 
 
 def count_endings(ways: Mapping[str, int]) -> str:
@@ -94,17 +92,16 @@ DEFAULT_GATE = (metrics.parse("cpu per request"), metrics.parse("unreclaimable m
 CPU_PER_FLOW = metrics.parse("cpu per flow")
 ON_SHARED_CORES = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK, Kind.FAILURES})
 """What can gate where generator and stack share cores: latency and throughput are then those of the host."""
-_NO_FAILURE = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunValues:
     """One run: `values` by a metric's text, None (or left out) for what was not measured.
 
-    `ended` is how it ended (`finished`, else the reason in a few words); `invalid` says why the measurement can't
-    be trusted, from covariates only, or nothing; `requests` is how many there were, and `counts`, by a metric's
-    text, how many were behind the share of one endpoint or flow. `rounding`, by a metric's text, is the standard
-    deviation that counting in whole steps leaves in a value, in its unit. `why` is what was seen at an early end.
+    `ended` is how it ended (`finished`, else the reason in a few words); `invalid` is why the measurement can't be
+    trusted, from covariates only, or empty; `requests` is how many there were, and `counts`, by a metric's text,
+    how many the share of one endpoint or flow is of. `rounding`, by a metric's text, is the standard deviation
+    that counting in whole steps leaves in a value, in its unit. `why` is the cause of an early end.
     """
 
     values: Mapping[str, float | None] = field(default_factory=dict)
@@ -115,6 +112,20 @@ class RunValues:
     rounding: Mapping[str, float] = field(default_factory=dict)
     why: str = ""
 
+    @property
+    def usable(self) -> bool:
+        """Whether it finished and can be trusted."""
+        return self.ended == FINISHED and not self.invalid
+
+    def value(self, metric: Metric) -> float | None:
+        """Return a metric's value; None if it was not measured, or is not finite."""
+        value = self.values.get(metric.text)
+        return None if value is None or not math.isfinite(value) else value
+
+    def count(self, metric: Metric) -> int:
+        """Return how many requests, or flows, a metric's share is of."""
+        return self.counts.get(metric.text, self.requests)
+
 
 BlockValues = Mapping[str, RunValues]
 """The runs of one block, by variant."""
@@ -122,7 +133,7 @@ BlockValues = Mapping[str, RunValues]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paired:
-    """The effect of a variant on a metric; without one, `reason` says why."""
+    """The effect of a variant on a metric, or the `reason` why there is none."""
 
     variant: str
     metric: Metric
@@ -137,7 +148,7 @@ class Paired:
 
 
 Comparable = Callable[[Metric], bool]
-"""Tells whether a metric can be compared although the environments of the two sides differ."""
+"""Whether a metric can be compared although the environments of the two sides differ."""
 
 
 def gated_metrics(
@@ -147,7 +158,7 @@ def gated_metrics(
     comparable: Comparable = lambda _: True,
     by_flows: bool = False,
 ) -> tuple[list[Metric], list[Metric]]:
-    """Return which metrics gate, and which of those named are only shown.
+    """Return which metrics gate, and which of the `gate` are only shown.
 
     Failures gate whether named or not. On shared cores latency and throughput don't; if nothing else is named,
     processor time for each request (for each flow where runs made none, `by_flows`) and unreclaimable memory do.
@@ -156,23 +167,23 @@ def gated_metrics(
     named = list({one.text: one for one in gate}.values())
     if len(named) > MOST_GATED:
         raise ValueError(
-            f"{len(named)} metrics in the gate: at most {MOST_GATED} are expected, as each costs sight"
+            f"{len(named)} metrics in the gate: at most {MOST_GATED} are expected, as each dulls all others"
         )
-    kept = [one for one in named if not shared_cores or one.kind in ON_SHARED_CORES]
-    moved = [one for one in named if one not in kept and comparable(one)]
-    kept = [one for one in kept if comparable(one)]
-    if not [one for one in kept if one.kind is not Kind.FAILURES]:
+    gating = [one for one in named if not shared_cores or one.kind in ON_SHARED_CORES]
+    shown = [one for one in named if one not in gating and comparable(one)]
+    gating = [one for one in gating if comparable(one)]
+    if not [one for one in gating if one.kind is not Kind.FAILURES]:
         default = (CPU_PER_FLOW, *DEFAULT_GATE[1:]) if by_flows else DEFAULT_GATE
-        kept += [one for one in default if comparable(one)]
-    if FAILURES.text not in {one.text for one in kept} and comparable(FAILURES):
-        kept.append(FAILURES)
-    if not kept:
-        raise ValueError("no metric can be compared across what differs between the environments")
-    return kept, moved
+        gating += [one for one in default if comparable(one)]
+    if FAILURES.text not in {one.text for one in gating} and comparable(FAILURES):
+        gating.append(FAILURES)
+    if not gating:
+        raise ValueError("the environments differ so that no metric can be compared")
+    return gating, shown
 
 
 def by_flows(blocks: Sequence[BlockValues]) -> bool:
-    """Tell whether the runs made no request: they have processor time for each flow, and none for each request."""
+    """Return whether the runs made no request, and so have processor time for each flow only."""
     values = [run.values for block in blocks for run in block.values()]
     texts = (CPU_PER_FLOW.text, DEFAULT_GATE[0].text)
     flows, requests = (any(one.get(text) is not None for one in values) for text in texts)
@@ -191,26 +202,27 @@ def variants_of(blocks: Sequence[BlockValues], base: str) -> list[str]:
 
 def lost_blocks(blocks: Sequence[BlockValues], base: str, variant: str) -> list[str]:
     """Return why blocks can't be used for this variant, one reason a block; how a run ended is not one of them."""
-    return [reason for block in blocks if (reason := _invalid(block, base) or _invalid(block, variant))]
+    pairs = [[block[name].invalid for name in (base, variant) if name in block] for block in blocks]
+    return [reason for pair in pairs if (reason := next(filter(None, pair), ""))]
 
 
 def too_many_lost(blocks: Sequence[BlockValues], base: str, variant: str) -> str:
     """Return why the blocks that are left can't stand for the whole; nothing if they can."""
-    gone = lost_blocks(blocks, base, variant)
-    if len(gone) <= MOST_LOST * len(blocks):
+    reasons = lost_blocks(blocks, base, variant)
+    if len(reasons) <= MOST_LOST * len(blocks):
         return ""
-    are = f"block{'' if len(blocks) == 1 else 's'} {'is' if len(gone) == 1 else 'are'}"
-    return f"{len(gone)} of {len(blocks)} {are} invalid: {gone[0]}"
+    are = f"block{'' if len(blocks) == 1 else 's'} {'is' if len(reasons) == 1 else 'are'}"
+    return f"{len(reasons)} of {len(blocks)} {are} invalid: {reasons[0]}"
 
 
 def counted_runs(blocks: Sequence[BlockValues], name: str) -> list[RunValues]:
-    """Return the runs of a variant whose end counts; of one that can't be trusted only how it failed does."""
+    """Return the runs of a variant whose ending counts: of those that can't be trusted only failed ones."""
     runs = [run for block in blocks if (run := block.get(name)) is not None]
     return [run for run in runs if not run.invalid or run.ended != FINISHED]
 
 
 def never_finished(blocks: Sequence[BlockValues], name: str) -> str:
-    """Return how a variant's runs ended if none of them finished, with what was seen of one; else nothing."""
+    """Return how a variant's runs ended if none of them finished, with the cause of one; else nothing."""
     runs = counted_runs(blocks, name)
     if not runs or any(run.ended == FINISHED for run in runs):
         return ""
@@ -219,78 +231,58 @@ def never_finished(blocks: Sequence[BlockValues], name: str) -> str:
     return f"never finished: {ways} block{'' if len(runs) == 1 else 's'}{why}"
 
 
-def paired(blocks: Sequence[BlockValues], base: str, variant: str, asked: Metric) -> Paired:
+def paired(blocks: Sequence[BlockValues], base: str, variant: str, metric: Metric) -> Paired:
     """Return the effect over the blocks in which both runs finished and are valid."""
     if too_many := too_many_lost(blocks, base, variant):
-        return Paired(variant=variant, metric=asked, reason=too_many)
+        return Paired(variant=variant, metric=metric, reason=too_many)
+    sides = [(block.get(base), block.get(variant)) for block in blocks]
     usable = [
-        (block[base], block[variant]) for block in blocks if _usable(block, base) and _usable(block, variant)
+        (old, new) for old, new in sides if old is not None and new is not None and old.usable and new.usable
     ]
-    theirs = [_number(run, asked) for run, _ in usable]
-    ours = [_number(run, asked) for _, run in usable]
-    reason = _why_unmeasured(theirs, ours, base, variant) if usable else _no_common_block(blocks, base, variant)
+    before, after = [old.value(metric) for old, _ in usable], [new.value(metric) for _, new in usable]
+    if usable:
+        reason = _why_unmeasured(before, after, base, variant)
+    else:
+        never = [f"{name} {how}" for name in (base, variant) if (how := never_finished(blocks, name))]
+        reason = never[0] if never else "there is no block in which both finished"
     if reason:
-        return Paired(variant=variant, metric=asked, reason=reason, blocks=len(usable))
-    floor = _floor(usable, asked) if asked.kind is Kind.FAILURES else 0.0
+        return Paired(variant=variant, metric=metric, reason=reason, blocks=len(usable))
+    floor = _floor(usable, metric) if metric.kind is Kind.FAILURES else 0.0
     try:
-        effect = replace(effects.pair(theirs, ours, asked.scale, floor), least_sd=_least_sd(usable, asked))
+        effect = effects.pair(before, after, metric.scale, floor)
     except NoRatio as error:
-        return Paired(variant=variant, metric=asked, reason=str(error), blocks=len(usable))
-    return Paired(variant=variant, metric=asked, effect=effect, blocks=effect.blocks)
+        return Paired(variant=variant, metric=metric, reason=str(error), blocks=len(usable))
+    effect = replace(effect, least_sd=_least_sd(usable, metric))
+    return Paired(variant=variant, metric=metric, effect=effect, blocks=effect.blocks)
 
 
-def _number(run: RunValues, asked: Metric) -> float | None:
-    found = run.values.get(asked.text)
-    return None if found is None or not math.isfinite(found) else found
-
-
-def _why_unmeasured(theirs: Sequence[float | None], ours: Sequence[float | None], base: str, variant: str) -> str:
-    counts = [sum(one is not None for one in side) for side in (theirs, ours)]
+def _why_unmeasured(before: Sequence[float | None], after: Sequence[float | None], base: str, variant: str) -> str:
+    counts = [sum(value is not None for value in side) for side in (before, after)]
     if 0 in counts:
         return "never measured" if counts == [0, 0] else f"never measured with {(base, variant)[counts.index(0)]}"
-    both = sum(one is not None and other is not None for one, other in zip(theirs, ours, strict=True))
-    if len(ours) - both > MOST_LOST * len(ours):
-        return f"measured on both sides in only {both} of {len(ours)} blocks"
+    both = sum(old is not None and new is not None for old, new in zip(before, after, strict=True))
+    if len(after) - both > MOST_LOST * len(after):
+        return f"measured on both sides in only {both} of {len(after)} blocks"
     return ""
 
 
-def _no_common_block(blocks: Sequence[BlockValues], base: str, variant: str) -> str:
-    """Return why there is no block in which both finished."""
-    never = [f"{name} {how}" for name in (base, variant) if (how := never_finished(blocks, name))]
-    return never[0] if never else "there is no block in which both finished"
+def _floor(usable: Sequence[tuple[RunValues, RunValues]], metric: Metric) -> float:
+    """Return 3/n for the side with fewer requests: no failure at all would leave as much open."""
+    fewest = min(sum(run.count(metric) for run in side) for side in zip(*usable, strict=True))
+    return statistics.NO_FAILURE / fewest if fewest else 0.0
 
 
-def _floor(usable: Sequence[tuple[RunValues, RunValues]], asked: Metric) -> float:
-    """Return 3/n for the side with fewer requests asked of: what no failure at all would still leave open."""
-    fewest = min(sum(_count(run, asked) for run in side) for side in zip(*usable, strict=True))
-    return _NO_FAILURE / fewest if fewest else 0.0
-
-
-def _least_sd(usable: Sequence[tuple[RunValues, RunValues]], asked: Metric) -> float:
+def _least_sd(usable: Sequence[tuple[RunValues, RunValues]], metric: Metric) -> float:
     """Return what the differences scatter by because both sides are counted, as the root mean square of blocks."""
-    told = [pair for pair in usable if all(_number(run, asked) is not None for run in pair)]
-    found = math.fsum(
+    measured = [pair for pair in usable if all(run.value(metric) is not None for run in pair)]
+    variance = math.fsum(
         metric_values.rounding_variance(
-            asked, _number(run, asked) or 0.0, run.rounding.get(asked.text, 0.0), _count(run, asked)
+            metric, run.value(metric) or 0.0, run.rounding.get(metric.text, 0.0), run.count(metric)
         )
-        for pair in told
+        for pair in measured
         for run in pair
     )
-    return math.sqrt(found / len(told)) if told else 0.0
-
-
-def _count(run: RunValues, asked: Metric) -> int:
-    return run.counts.get(asked.text, run.requests)
-
-
-def _invalid(block: BlockValues, name: str) -> str:
-    run = block.get(name)
-    return run.invalid if run is not None else ""
-
-
-def _usable(block: BlockValues, name: str) -> bool:
-    run = block.get(name)
-    return run is not None and run.ended == FINISHED and not run.invalid
+    return math.sqrt(variance / len(measured)) if measured else 0.0
 
 
 BLOCK_MEAN_ALPHA = 0.05
@@ -298,7 +290,7 @@ BLOCK_MEAN_ALPHA = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockMean:
-    """The mean over so many `blocks` in the metric's unit, geometric where ratios count; ends None if untold."""
+    """The mean over so many `blocks` in the metric's unit, geometric where ratios count; ends None if unknown."""
 
     value: float
     low: float | None
@@ -306,18 +298,15 @@ class BlockMean:
     blocks: int
 
 
-def block_mean(asked: Metric, blocks: Sequence[BlockValues], variant: str) -> BlockMean | None:
-    """Return the level over the runs that finished and are valid; None where nothing was measured.
+def block_mean(metric: Metric, blocks: Sequence[BlockValues], variant: str) -> BlockMean | None:
+    """Return the mean over the runs that finished and are valid; None where nothing was measured.
 
     Student's interval with 95 %, of logarithms for a ratio scale without a zero.
     """
-    usable = [run for block in blocks if (run := block.get(variant)) and run.ended == FINISHED and not run.invalid]
-    told = [value for run in usable if (value := run.values.get(asked.text)) is not None and math.isfinite(value)]
-    if not told:
+    usable = [run for block in blocks if (run := block.get(variant)) and run.usable]
+    values = [value for run in usable if (value := run.value(metric)) is not None]
+    if not values:
         return None
-    logs = asked.scale is Scale.RATIO and min(told) > 0
-    values = [math.log(value) if logs else value for value in told]
-    span = statistics.mean_interval(values, BLOCK_MEAN_ALPHA)
-    back = math.exp if logs else float
-    low, high = (None, None) if span is None else (back(span.low), back(span.high))
-    return BlockMean(value=back(math.fsum(values) / len(values)), low=low, high=high, blocks=len(told))
+    logs = metric.scale is Scale.RATIO and min(values) > 0
+    value, low, high = statistics.mean_over_blocks(values, BLOCK_MEAN_ALPHA, logs=logs)
+    return BlockMean(value=value, low=low, high=high, blocks=len(values))

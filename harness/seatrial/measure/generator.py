@@ -1,4 +1,4 @@
-"""CPU share, event loop lag and schedule slip of the load generator; overload."""
+"""The load generator's CPU share, event loop lag, schedule slip and backlog, and when it is overloaded."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 from seatrial.measure import statistics
 from seatrial.measure.statistics import Quantiles
-from seatrial.measure.tables import Floats, GeneratorColumns, Ints, Mask, where
+from seatrial.measure.tables import Floats, GeneratorColumns, Ints, Mask, known, total, where
 from seatrial.model import LoadSecond
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
 
 LEAST_COMPLETED_PERCENT = 99
-"""Of the offered arrivals; below it those that did not end are told as a backlog."""
+"""Of the offered arrivals; with fewer completed, those that did not end may be a backlog."""
 _SIGMAS = 3.0
 _ENDS = 20
-"""A twentieth of the window at each end tells how the rate changed."""
+"""The change of the rate is measured between the first and the last twentieth of the window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,27 +63,27 @@ class ArrivalSummary:
 
 
 def arrival_counts(table: GeneratorColumns, inside: Mask) -> ArrivalSummary | None:
-    """Judge the seconds where `inside` holds; None without an open schedule.
+    """Sum up the seconds where `inside` holds; None without an open schedule.
 
     `table` holds the seconds before them, too: from the first on, offered less completed are those in flight.
     """
     if not np.any((table.arrivals != NULL) & inside):
         return None
-    mine = [table.worker == number for number in np.unique(table.worker[inside])]
-    each = [_of_process(where(table, one), (inside & table.seconds)[one]) for one in mine]
+    workers = [table.worker == number for number in np.unique(table.worker[inside])]
+    each = [_in_flight(where(table, rows), (inside & table.seconds)[rows]) for rows in workers]
     judged = where(table, inside)
     return ArrivalSummary(
-        seconds=max(int((inside & one & table.seconds).sum()) for one in mine),
-        offered=_total(judged.arrivals),
-        completed=_total(judged.arrivals_completed),
-        late=_total(judged.arrivals_late),
-        dropped=_total(judged.arrivals_dropped),
+        seconds=max(int((inside & rows & table.seconds).sum()) for rows in workers),
+        offered=total(judged.arrivals),
+        completed=total(judged.arrivals_completed),
+        late=total(judged.arrivals_late),
+        dropped=total(judged.arrivals_dropped),
         in_flight=sum(in_flight for in_flight, _ in each),
         rise=sum(rise for _, rise in each),
     )
 
 
-def _of_process(table: GeneratorColumns, inside: Mask) -> tuple[float, float]:
+def _in_flight(table: GeneratorColumns, inside: Mask) -> tuple[float, float]:
     """Return the median number in flight, and the rise that the change of the rate explains."""
     offered, completed, dropped = (
         np.where(column == NULL, 0, column)
@@ -99,18 +99,14 @@ def _rise(in_flight: Floats, offered: Floats) -> float:
     """Return the change of the rate times the time in flight, by Little's law; 0 where the rate fell.
 
     The time is that of the seconds with little in flight (their first quartile): a backlog, which grows towards
-    the end, must not excuse itself.
+    the end, must not explain itself.
     """
     end = max(len(offered) // _ENDS, 1)
     change_per_s = float(offered[-end:].mean() - offered[:end].mean())
-    some = offered > 0
-    if change_per_s <= 0 or not np.any(some):
+    due = offered > 0
+    if change_per_s <= 0 or not np.any(due):
         return 0.0
-    return change_per_s * float(np.quantile(in_flight[some] / offered[some], 0.25))
-
-
-def _total(values: Ints) -> int:
-    return int(values[values != NULL].sum())
+    return change_per_s * float(np.quantile(in_flight[due] / offered[due], 0.25))
 
 
 BUSY_FRACTION = 0.8
@@ -118,9 +114,9 @@ BUSY_FRACTION = 0.8
 LEAST_LATE_NS = 10_000_000
 """Loop and schedule may always be this late: 10 ms."""
 LATE_SHARE = 0.01
-"""And this late, as a share of the latency that is judged."""
+"""And so late, as a share of the latency that is judged."""
 TICKS_PER_S = 20
-"""How often a load process looks how late its loop is (`seatrial.user.health`, which judge can't import)."""
+"""How often a load process measures how late its loop is: `seatrial.user.health`, which can't be imported here."""
 _BY_CHANCE = 0.05
 _TICK_NS = NS_PER_S // TICKS_PER_S
 
@@ -157,11 +153,11 @@ class Lateness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorUse:
-    """The worker processes over the window; None where nobody could tell.
+    """The worker processes over the window; None where it was not measured.
 
-    `seconds` counts those of the process that told its CPU in most of them (or, where nobody did, has most of
-    them), `busy_seconds` those in which any was busy; `users_max` and `in_flight_max` are sums over the processes;
-    `arrivals` is None in the closed model.
+    `seconds` counts those of the process with the most seconds whose CPU is known (or, where no CPU is known, the
+    most seconds), `busy_seconds` those in which any was busy; `users_max` and `in_flight_max` are sums over the
+    processes; `arrivals` is None in the closed model.
     """
 
     workers: int
@@ -178,24 +174,24 @@ class GeneratorUse:
 
     @property
     def saturated(self) -> bool:
-        """Whether arrivals piled up, so that latency tells the length of the run and not the server."""
+        """Whether arrivals piled up, so that latency grows with the length of the run."""
         return self.arrivals is not None and self.arrivals.saturated
 
 
 def generator_use(whole: GeneratorColumns, inside: Mask, limit_ns: int) -> GeneratorUse:
-    """Judge the seconds where `inside` holds; `limit_ns` is how late loop and schedule may be.
+    """Sum up the seconds where `inside` holds; `limit_ns` is how late loop and schedule may be.
 
-    The processes' seconds are put side by side by their order, not by their stamps. The rest of a second that a
-    process's end leaves has counts, but no health: it is no second.
+    The processes' seconds are put side by side by their order, not by their stamps. The rest of a second at a
+    process's end has counts, but neither CPU nor lag: it is no second.
     """
     table = where(whole, inside & whole.seconds)
     cpu = np.sort(table.cpu_fraction)
     workers = [table.worker == number for number in np.unique(table.worker)]
-    told = ~np.isnan(table.cpu_fraction) if len(cpu) else np.ones(len(table.worker), dtype=np.bool_)
-    busy = [np.flatnonzero(table.cpu_fraction[mine] > BUSY_FRACTION) for mine in workers]
+    measured = ~np.isnan(table.cpu_fraction) if len(cpu) else np.ones(len(table.worker), dtype=np.bool_)
+    busy = [np.flatnonzero(table.cpu_fraction[rows] > BUSY_FRACTION) for rows in workers]
     return GeneratorUse(
         workers=len(workers),
-        seconds=max((int((mine & told).sum()) for mine in workers), default=0),
+        seconds=max((int((rows & measured).sum()) for rows in workers), default=0),
         busy_seconds=len(set().union(*(second.tolist() for second in busy))),
         cpu_median=float(cpu[(len(cpu) - 1) // 2]) if len(cpu) else None,
         cpu_max=float(cpu[-1]) if len(cpu) else None,
@@ -242,19 +238,18 @@ def late_ticks(p50_ns: Ints, p99_ns: Ints, limit_ns: int) -> Ints:
 
 
 def _highest_sum(values: Ints, workers: Sequence[Mask]) -> int | None:
-    """Return the largest sum over the processes, their seconds side by side; None where none of them told."""
-    told = [np.where(mine == NULL, 0, mine) for worker in workers if np.any((mine := values[worker]) != NULL)]
-    if not told:
+    """Return the largest sum over the processes, their seconds side by side; None where all are NULL."""
+    each = [np.where(own == NULL, 0, own) for rows in workers if np.any((own := values[rows]) != NULL)]
+    if not each:
         return None
-    together = np.zeros(max(len(mine) for mine in told), dtype=np.int64)
-    for mine in told:
-        together[: len(mine)] += mine
-    return int(together.max())
+    sums = np.zeros(max(len(own) for own in each), dtype=np.int64)
+    for own in each:
+        sums[: len(own)] += own
+    return int(sums.max())
 
 
 def _highest(values: Ints) -> int | None:
-    told = values[values != NULL]
-    return int(told.max()) if len(told) else None
+    return int(known(values).max()) if len(known(values)) else None
 
 
 _OWN_PART = 0.1
@@ -264,10 +259,10 @@ _OWN_PART = 0.1
 def overload(seconds: Sequence[LoadSecond], strictest_ns: int, share: float) -> str:
     """Return why the generator may have been too slow in the seconds that had arrivals; empty if it was not.
 
-    Ask this only of a trial that broke its budgets: lateness can't make a latency from the intended start look
-    better, so that what was kept is kept. `strictest_ns` is the lowest latency that a budget asks for, `share` the
+    Only for a trial that broke its budgets: lateness can't make a latency from the intended start look better, so
+    that budgets that were kept are kept. `strictest_ns` is the lowest latency that a budget requires, `share` the
     part of the requests that may break it: as many may be late by the generator alone. Ticks are counted as
-    `judge.generator.late_ticks` does, but never more in a second than it has.
+    `late_ticks` does, but never more in a second than it has.
     """
     seconds = [second for second in seconds if second.arrivals]
     if not seconds:

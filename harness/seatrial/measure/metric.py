@@ -1,4 +1,4 @@
-"""The metric language: parsing, units, scales, limits.
+"""The metric language: what can be measured, in which unit and on which scale, and limits on it.
 
     p95 of "manifest by tag"          latency of an endpoint's or a flow's successes; also p50 and p99
     throughput, throughput of pull    requests (or flows) a second that ended well
@@ -29,7 +29,7 @@ from seatrial.wire.streams import DETAIL_ENDINGS, detail_ending
 
 
 class Scale(StrEnum):
-    """How two values are set against each other."""
+    """How two values are compared."""
 
     RATIO = "ratio"
     DIFFERENCE = "difference"
@@ -83,7 +83,7 @@ EXPECTED = (
     'p95 of "NAME", throughput, failures, cpu per request, unreclaimable memory, peak unreclaimable, '
     'or of a flow\'s details such as p95 startup_s of "NAME"'
 )
-_PERCENTILES = {50: 0.05, 95: 0.10, 99: 0.20}
+_LATENCY_PERCENTS = (50, 95, 99)
 _PLAIN: dict[str, Metric] = {
     "throughput": Metric(text="throughput", kind=Kind.THROUGHPUT, unit=Unit.PER_S, threshold=0.03, worse="lower"),
     "failures": Metric(
@@ -109,7 +109,7 @@ _ALSO = {
 }
 _WORD = re.compile(r"[^\s\"'<>=]+\Z")
 _STATISTICS = {"mean": None, "p50": 50, "p90": 90, "p95": 95, "p99": 99, "max": HIGHEST}
-_DETAIL_THRESHOLDS = {None: 0.05, 50: 0.05, 90: 0.10, 95: 0.10, 99: 0.20, HIGHEST: 0.20}
+_THRESHOLDS = {None: 0.05, 50: 0.05, 90: 0.10, 95: 0.10, 99: 0.20, HIGHEST: 0.20}
 _DETAIL_UNITS = {"_s": Unit.NS, "_ratio": Unit.SHARE, "_bytes": Unit.BYTES, "_count": Unit.COUNT}
 _DETAIL = re.compile(r"(?P<statistic>mean|max|p\d+) (?P<key>\S+)\Z", re.IGNORECASE)
 _WHOLE = re.compile(r"\A(?P<what>[A-Za-z0-9_ ]+?)(?:\s+of\s+(?P<of>\"[^\"]*\"|.+?))?\Z")
@@ -118,7 +118,7 @@ _OF_SERVICE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})
 
 
 def parse(text: str) -> Metric:
-    """Read a metric with its optional `within N%`; ValueError says what is expected."""
+    """Read a metric with its optional `within N%`; ValueError with what is expected."""
     match = _WITHIN.match(text.strip())
     if match is None:
         if says_within(text):
@@ -128,7 +128,7 @@ def parse(text: str) -> Metric:
 
 
 def parse_bare(text: str) -> Metric:
-    """Read a metric without a threshold; ValueError says what is expected."""
+    """Read a metric without a threshold; ValueError with what is expected."""
     match = _WHOLE.match(" ".join(_outside_quotes(text)))
     if match is None:
         raise ValueError(f"{text.strip()!r} is not a metric: {EXPECTED} is expected")
@@ -139,7 +139,10 @@ def parse_bare(text: str) -> Metric:
     if re.fullmatch(r"p\d+(\.\d+)?", what):
         return _latency(what, name, text)
     if what not in _PLAIN:
-        raise ValueError(f"{text.strip()!r} is not a metric: {_suggestion(what) or EXPECTED + ' is expected'}")
+        known = [*_PLAIN, *_ALSO, *(f"p{percent}" for percent in _LATENCY_PERCENTS)]
+        close = difflib.get_close_matches(what, known, n=1)
+        hint = f"did you mean {_ALSO.get(close[0], close[0])}?" if close else f"{EXPECTED} is expected"
+        raise ValueError(f"{text.strip()!r} is not a metric: {hint}")
     metric = _PLAIN[what]
     if name is None:
         return metric
@@ -148,7 +151,7 @@ def parse_bare(text: str) -> Metric:
 
 
 def says_within(text: str) -> bool:
-    """Tell whether something stands after the word `within`, outside of quotes."""
+    """Return whether something stands after the word `within`, outside of quotes."""
     return "within" in [word.lower() for word in _outside_quotes(text)[:-1]]
 
 
@@ -166,7 +169,7 @@ def share(number: str, text: str) -> float:
 
 def _latency(what: str, name: str | None, text: str) -> Metric:
     percent = float(what[1:])
-    if percent not in _PERCENTILES:
+    if percent not in _LATENCY_PERCENTS:
         raise ValueError(f"{text.strip()!r}: {what} is not measured; p50, p95 or p99 is expected")
     if name is None:
         raise ValueError(f'{text.strip()!r} does not say of what: {what} of "NAME" is expected')
@@ -174,7 +177,7 @@ def _latency(what: str, name: str | None, text: str) -> Metric:
         text=f'{what} of "{name}"',
         kind=Kind.LATENCY,
         unit=Unit.NS,
-        threshold=_PERCENTILES[int(percent)],
+        threshold=_THRESHOLDS[int(percent)],
         of=name,
         percent=int(percent),
     )
@@ -205,7 +208,7 @@ def detail(statistic: str, key: str, flow: str) -> Metric:
         text=f'{statistic} {key} of "{flow}"',
         kind=Kind.DETAIL,
         unit=unit,
-        threshold=0.01 if unit is Unit.SHARE else _DETAIL_THRESHOLDS[percent],
+        threshold=0.01 if unit is Unit.SHARE else _THRESHOLDS[percent],
         scale=Scale.DIFFERENCE if unit is Unit.SHARE else Scale.RATIO,
         of=flow,
         percent=percent,
@@ -231,11 +234,6 @@ def _outside_quotes(text: str) -> list[str]:
     return re.findall(r'"[^"]*"?|[^\s"]+', text)
 
 
-def _suggestion(what: str) -> str:
-    close = difflib.get_close_matches(what, [*_PLAIN, *_ALSO, *(f"p{one}" for one in _PERCENTILES)], n=1)
-    return f"did you mean {_ALSO.get(close[0], close[0])}?" if close else ""
-
-
 _HARDWARE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})
 _COMPARABLE = {
     "host": _HARDWARE,
@@ -247,10 +245,10 @@ _COMPARABLE = {
 
 
 def comparable_across(metric: Metric, differing: str) -> bool:
-    """Tell whether a metric can be compared although this environment fact differs between the sides.
+    """Return whether a metric can be compared although this environment fact differs between the sides.
 
-    Across hosts processor time for each request and memory can; latency can't. A fact that is not known here (a
-    schema version) leaves nothing comparable.
+    Across hosts processor time for each request and memory can; latency can't. No metric can across any other fact
+    (a schema version).
     """
     return metric.kind in _COMPARABLE.get(differing, frozenset())
 
@@ -262,25 +260,16 @@ _COUNT = re.compile(r"\A\d+(?:\.\d+)?\Z")
 _PER_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
-@dataclass(frozen=True, slots=True)
-class LimitExpression:
-    """The three parts of a comparison, as they are written."""
-
-    metric: str
-    op: str
-    limit: str
-
-
-def split_limit(text: str, example: str) -> LimitExpression:
-    """Split `METRIC < LIMIT`; ValueError with the example otherwise."""
+def split_limit(text: str, example: str) -> tuple[str, str, str]:
+    """Split `METRIC < LIMIT` into its three parts as they are written; ValueError with the example otherwise."""
     match = _COMPARED.match(text.strip())
     if match is None:
         raise ValueError(f"{text.strip()!r} has no comparison that can be read: {example} is expected")
-    return LimitExpression(match["metric"].strip(), match["op"], match["limit"].strip())
+    return match["metric"].strip(), match["op"], match["limit"].strip()
 
 
 def has_limit(text: str) -> bool:
-    """Tell whether a text holds a comparison, outside of quotes."""
+    """Return whether a text holds a comparison, outside of quotes."""
     return _COMPARED.match(text.strip()) is not None
 
 

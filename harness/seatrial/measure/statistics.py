@@ -40,8 +40,10 @@ def nearest_rank(ordered: Ints, percent: int) -> int:
 
 _NO_SCATTER = 1e-12
 """Logarithms of equal ratios differ by rounding, about 1e-16."""
+NO_FAILURE = 3.0
+"""No failure among n: the share is below 3/n, with 95 % (Hanley and Lippman-Hand, JAMA 1983)."""
 FEWEST = 3
-"""With fewer values nothing is decided. The standard deviation of two normal ones is below a tenth of the true one
+"""Nothing is decided by fewer values. The standard deviation of two normal ones is below a tenth of the true one
 in 8 % of experiments, that of three in 1 % (chi-squared, n-1 degrees of freedom, below 0.01 (n-1))."""
 
 
@@ -81,6 +83,17 @@ def mean_interval(
     middle = math.fsum(values) / count
     half = max(t_quantile(1 - alpha / 2, count - 1) * scatter / math.sqrt(count), floor)
     return Interval(middle - half, middle + half)
+
+
+def mean_over_blocks(
+    values: Sequence[float], alpha: float, *, logs: bool, floor: float = 0.0
+) -> tuple[float, float | None, float | None]:
+    """Return the mean (geometric, by `logs`) and the ends of Student's interval, None where scatter is unknown."""
+    values = [math.log(value) for value in values] if logs else values
+    span = mean_interval(values, alpha, floor=floor)
+    back = math.exp if logs else float
+    low, high = (None, None) if span is None else (back(span.low), back(span.high))
+    return back(math.fsum(values) / len(values)), low, high
 
 
 def t_quantile(probability: float, freedom: int) -> float:

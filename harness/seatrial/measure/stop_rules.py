@@ -6,8 +6,8 @@
     memory of host > 90%
     swap of host > 1GiB
 
-The metrics are those of `seatrial.judge.metric`, and `memory` and `swap` of the host or of a service: in bytes, or
-as a share of what there is (of the service's limit). A rule is beyond its limit on the bad side only: `<` of
+The metrics are those of `seatrial.measure.metric`, and `memory` and `swap` of the host or of a service: in bytes,
+or as a share of what there is (of the service's limit). A rule is beyond its limit on the bad side only: `<` of
 throughput, `>` of all else; of a detail of flows either may be the bad one.
 """
 
@@ -22,7 +22,7 @@ from seatrial.units import seconds
 
 EXAMPLE = "failures > 20% for 10s, or memory of host > 90%"
 _FOR = re.compile(r"\A(?P<rest>.*\S)\s+for\s+(?P<span>\S+)\Z")
-_HELD = re.compile(r"\A(?P<what>memory|swap)(?:\s+of\s+(?P<of>\S+))?\Z")
+_MEMORY = re.compile(r"\A(?P<what>memory|swap)(?:\s+of\s+(?P<of>\S+))?\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class StopRule:
     """One rule: ends the run once `signal` has been beyond `limit` for so many seconds.
 
     `signal` is the canonical text of a metric, or `memory of NAME` or `swap of NAME`, then `metric` is None and
-    `of` the service or `host`. `unit` is that of `limit` and of the values that are asked for.
+    `of` the service or `host`. `unit` is that of `limit` and of the values to compare with it.
     """
 
     text: str
@@ -52,36 +52,34 @@ class HoldingSince:
 
 
 def parse(text: str) -> StopRule:
-    """Read one rule; ValueError says what is expected."""
+    """Read one rule; ValueError with what is expected."""
     text = " ".join(text.split())
     match = _FOR.match(text)
     rest, lasts_s = (match["rest"], _whole_seconds(match["span"], text)) if match else (text, 1)
-    parts = metrics.split_limit(rest, EXAMPLE)
-    held = _HELD.match(parts.metric)
-    if held is None:
-        meant = metrics.parse_bare(parts.metric)
-        signal, unit, of = meant.text, meant.unit, meant.of
-    elif held["of"] is None:
-        raise ValueError(f"{text!r} does not say of what: {held['what']} of host, or of a service, is expected")
+    written, op, most = metrics.split_limit(rest, EXAMPLE)
+    memory = _MEMORY.match(written)
+    if memory is None:
+        metric = metrics.parse_bare(written)
+        signal, unit, of = metric.text, metric.unit, metric.of
+    elif memory["of"] is None:
+        raise ValueError(f"{text!r} does not say of what: {memory['what']} of host, or of a service, is expected")
     else:
-        meant, of = None, held["of"].strip('"')
-        signal, unit = f"{held['what']} of {of}", Unit.SHARE if parts.limit.endswith("%") else Unit.BYTES
-        if held["what"] == "swap" and unit is Unit.SHARE:
-            raise ValueError(f"{text!r}: how much swap there is is not told: an amount such as 1GiB is expected")
-    bad = "<" if meant is not None and meant.worse == "lower" else ">"
-    if not parts.op.startswith(bad) and (meant is None or meant.kind is not Kind.DETAIL):
+        metric, of = None, memory["of"].strip('"')
+        signal, unit = f"{memory['what']} of {of}", Unit.SHARE if most.endswith("%") else Unit.BYTES
+        if memory["what"] == "swap" and unit is Unit.SHARE:
+            raise ValueError(f"{text!r}: the size of swap is not known: an amount such as 1GiB is expected")
+    bad = "<" if metric is not None and metric.worse == "lower" else ">"
+    if not op.startswith(bad) and (metric is None or metric.kind is not Kind.DETAIL):
         span = f" for {match['span']}" if match else ""
-        raise ValueError(f"{text!r} would end a run that is well: {signal} {bad} {parts.limit}{span} is expected")
-    most = metrics.parse_limit(parts.limit, unit)
-    rule = StopRule(
-        text=text, signal=signal, unit=unit, op=parts.op, limit=most, lasts_s=lasts_s, of=of, metric=meant
-    )
+        raise ValueError(f"{text!r} would end a run that is well: {signal} {bad} {most}{span} is expected")
+    limit = metrics.parse_limit(most, unit)
+    rule = StopRule(text=text, signal=signal, unit=unit, op=op, limit=limit, lasts_s=lasts_s, of=of, metric=metric)
     _refuse_certain(rule)
     return rule
 
 
 def advance(rule: StopRule, so_far: HoldingSince, value: float | None) -> HoldingSince:
-    """Reckon one more second; a second whose value nobody could tell neither counts nor ends the span."""
+    """Add one more second; a second without a value neither counts nor ends the span."""
     if value is None:
         return so_far
     beyond = {
@@ -96,16 +94,16 @@ def advance(rule: StopRule, so_far: HoldingSince, value: float | None) -> Holdin
     return HoldingSince(so_far.seconds + 1, value if so_far.worst is None else worst(so_far.worst, value))
 
 
-def fired(rule: StopRule, held: HoldingSince) -> str:
-    """Return what was seen if the run has to end, else nothing."""
-    if held.seconds < rule.lasts_s or held.worst is None:
+def fired(rule: StopRule, holding: HoldingSince) -> str:
+    """Return what was measured if the run has to end, else nothing."""
+    if holding.seconds < rule.lasts_s or holding.worst is None:
         return ""
-    span = "in one second" if held.seconds == 1 else f"for {held.seconds} s"
-    return f"{rule.text}: {rule.signal} was at {metrics.limit_text(held.worst, rule.unit)} {span}"
+    span = "in one second" if holding.seconds == 1 else f"for {holding.seconds} s"
+    return f"{rule.text}: {rule.signal} was at {metrics.limit_text(holding.worst, rule.unit)} {span}"
 
 
 def _refuse_certain(rule: StopRule) -> None:
-    """Raise ValueError for a rule that holds whatever is seen, or never.
+    """Raise ValueError for a rule that holds whatever is measured, or never.
 
     Of failures, details and swap there may be none; latency and memory in use are always above zero.
     """

@@ -5,9 +5,9 @@ Readings are thinned out so that a page stays small, never averaged: each point 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count, pairwise
+from itertools import chain, count, pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -48,25 +48,14 @@ def time_grid(begin_ns: int, end_ns: int, anchor_ns: int, most: int = MOST_GRID_
 
     One of them begins exactly at `anchor_ns`, so that no stretch holds some of the warm-up and some of the window.
     """
-    step_ns = next(step for step in _steps() if _stretches(begin_ns, end_ns, anchor_ns, step) <= most)
-    return TimeGrid(
-        from_ns=_first_begin_ns(begin_ns, anchor_ns, step_ns),
-        step_ns=step_ns,
-        count=_stretches(begin_ns, end_ns, anchor_ns, step_ns),
-    )
 
+    def grid(step_s: int) -> TimeGrid:
+        step_ns = step_s * NS_PER_S
+        from_ns = anchor_ns + (min(begin_ns, anchor_ns) - anchor_ns) // step_ns * step_ns
+        return TimeGrid(from_ns=from_ns, step_ns=step_ns, count=max(1, (end_ns - from_ns) // step_ns + 1))
 
-def _first_begin_ns(begin_ns: int, anchor_ns: int, step_ns: int) -> int:
-    return anchor_ns + (min(begin_ns, anchor_ns) - anchor_ns) // step_ns * step_ns
-
-
-def _stretches(begin_ns: int, end_ns: int, anchor_ns: int, step_ns: int) -> int:
-    return max(1, (end_ns - _first_begin_ns(begin_ns, anchor_ns, step_ns)) // step_ns + 1)
-
-
-def _steps() -> Iterator[int]:
-    yield from (seconds * NS_PER_S for seconds in _STEPS_S)
-    yield from (_STEPS_S[-1] * NS_PER_S << doubled for doubled in count(1))
+    steps_s = chain(_STEPS_S, (_STEPS_S[-1] << doubled for doubled in count(1)))
+    return next(one for one in map(grid, steps_s) if one.count <= most)
 
 
 STACKED = ("anon_bytes", "kernel_bytes", "shmem_bytes", "sock_bytes", "file_dirty_bytes", "file_clean_bytes")

@@ -48,7 +48,7 @@ def experiment_charts(
 ) -> Iterator[Chart]:
     """Yield the charts that have something to draw; `distributions` are the latencies of each variant."""
     gated = experiment_sections.ordered(result.comparison.gated) if result.comparison else []
-    estimated = [verdict for verdict in gated if verdict.effect is not None and verdict.rests_on]
+    estimated = [verdict for verdict in gated if verdict.effect is not None and verdict.deciding_interval]
     if estimated:
         yield forest(estimated, result.base)
     runs = [run for block in result.blocks for run in block.values()]
@@ -173,7 +173,7 @@ def _arrows(chart: figure, verdicts: Sequence[Verdict], axis: tuple[float, float
 
 
 def _ends(verdict: Verdict) -> tuple[float, float]:
-    span = verdict.rests_on
+    span = verdict.deciding_interval
     return (span.low, span.high) if span else (0.0, 0.0)
 
 

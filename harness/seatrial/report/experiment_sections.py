@@ -205,7 +205,7 @@ def _gated_sentences(gated: Sequence[Verdict]) -> Iterator[str]:
 
 def interval(verdict: Verdict) -> str:
     """Return the interval that a verdict rests on: `+1.0 to +7.4 %`."""
-    span = verdict.rests_on
+    span = verdict.deciding_interval
     return numbers.between(span.low, span.high, points=in_points(verdict)) if span else numbers.UNKNOWN
 
 
