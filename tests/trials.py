@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 SEATRIAL = (sys.executable, "-m", "seatrial")
 _SHORT = ("--warmup", "2s", "--duration", "6s")
@@ -45,6 +47,34 @@ def run(results: Path, *words: str) -> Trial:
     return Trial(
         results, subprocess.run(command, cwd=empty, capture_output=True, text=True, timeout=300, check=False)
     )
+
+
+def write_scenario(
+    folder: Path,
+    services: Mapping[str, Any],
+    locustfile: str,
+    load: Mapping[str, Any],
+    **more: Any,  # noqa: ANN401  (values of YAML)
+) -> Path:
+    """Write a stack of these services, a locustfile, and a scenario of both; return its path."""
+    values = {"question": "Is it so?", "stack": "compose.yaml", "load": {"locustfile": "load.py", **load}, **more}
+    (folder / "compose.yaml").write_text(yaml.safe_dump({"services": dict(services)}))
+    (folder / "load.py").write_text(locustfile)
+    (folder / "made-up.yaml").write_text(yaml.safe_dump(values))
+    return folder / "made-up.yaml"
+
+
+def command_of(scenario: Path, engine: str, *words: str, verb: str = "run") -> list[str]:
+    """Return the command that runs a scenario; its results go into a folder beside it."""
+    results = scenario.parent / "results"
+    return [*SEATRIAL, verb, str(scenario), "--engine", engine, "--results", str(results), *words]
+
+
+def run_scenario(scenario: Path, engine: str, *words: str, verb: str = "run") -> Trial:
+    """Run a scenario from its own folder."""
+    command, folder = command_of(scenario, engine, *words, verb=verb), scenario.parent
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, check=False)
+    return Trial(folder / "results", done)
 
 
 def interrupted_in_the_window(results: Path, number: signal.Signals, *words: str) -> Trial:

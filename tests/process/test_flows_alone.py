@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
-import yaml
+import trials
 from trials import SEATRIAL, Trial
 
 from seatrial.compare.capacity import CapacityWord
@@ -18,7 +20,7 @@ from seatrial.record.folder import RunFolder
 pytestmark = pytest.mark.alone
 
 SLEEPING = {"local": {"command": [sys.executable, "-c", "import time; time.sleep(600)"]}}
-STACK = {"services": {"store": {"x-seatrial": SLEEPING}}}
+STORE = {"image": "debian:trixie-slim", "init": True, "command": ["sleep", "600"], "x-seatrial": SLEEPING}
 PLAYING = """
 import gevent
 from gevent.lock import BoundedSemaphore
@@ -51,7 +53,7 @@ class Queueing(LeanUser):
                 gevent.sleep(0.02)
             flow.detail["took_s"] = gevent.get_hub().loop.now() - begun
 """
-LOAD = {"locustfile": "playing.py", "users": 4, "user_classes": ["Player"], "warmup": "1s", "duration": "4s"}
+LOAD = {"users": 4, "user_classes": ["Player"], "warmup": "1s", "duration": "4s"}
 BUDGETS = [
     "p95 startup_s of play < 1s",
     "max stalls_count of play < 3",
@@ -61,33 +63,22 @@ BUDGETS = [
 ]
 
 
-def _scenario(folder: Path, **changes: object) -> Path:
-    (folder / "compose.yaml").write_text(yaml.safe_dump(STACK))
-    (folder / "playing.py").write_text(PLAYING)
-    path = folder / "playing.yaml"
-    whole = {"question": "How soon does it play?", "stack": "compose.yaml", "load": LOAD, "budgets": BUDGETS}
-    path.write_text(yaml.safe_dump(whole | changes))
-    return path
-
-
-def _seatrial(verb: str, path: Path, *words: str) -> Trial:
-    results = path.parent / "results"
-    command = [*SEATRIAL, verb, str(path), "--results", str(results), "--engine", "local", *words]
-    done = subprocess.run(command, cwd=path.parent, capture_output=True, text=True, timeout=200, check=False)
-    return Trial(results, done)
+def _scenario(folder: Path, **changes: Any) -> Path:  # noqa: ANN401  (values of YAML)
+    values = {"load": LOAD, "budgets": BUDGETS} | changes
+    return trials.write_scenario(folder, {"store": STORE}, PLAYING, **values)
 
 
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
-    """Make one short run that the tests below look at."""
-    return _seatrial("run", _scenario(tmp_path_factory.mktemp("playing")))
+    """Make one short run for several tests."""
+    return trials.run_scenario(_scenario(tmp_path_factory.mktemp("playing")), "local")
 
 
 def test_flows_alone_make_a_valid_run_that_keeps_its_budgets(trial: Trial) -> None:
     """The headline counts flows, and each budget is judged by their details."""
     assert trial.done.returncode == 0, trial.done.stdout + trial.done.stderr
     lines = trial.done.stdout.splitlines()
-    assert lines[0].startswith(" VALID  playing · base · local engine")
+    assert lines[0].startswith(" VALID  made-up · base · local engine")
     assert "flows in a window of 4.00 s; no failures" in lines[1]
     assert "request" not in lines[1]
     assert trial.done.stdout.count("KEPT") == len(BUDGETS)
@@ -98,10 +89,8 @@ def test_the_details_of_flows_are_shown(trial: Trial) -> None:
     shown = trial.done.stdout.partition("Flow details")[2].partition("\n\n")[0]
     rows = [line.split()[:2] for line in shown.splitlines()]
     assert [row for row in rows if "play" in row] == [["play", "stalls_count"], ["play", "startup_s"]]
-    done = subprocess.run(
-        [*SEATRIAL, "show", str(trial.folder), "--json"], capture_output=True, text=True, timeout=60, check=True
-    )
-    report = json.loads(done.stdout)
+    command = [*SEATRIAL, "show", str(trial.folder), "--json"]
+    report = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
     stalls, startup = report["flow_details"]
     assert (stalls["key"], stalls["unit"], stalls["p50"], stalls["max"]) == ("stalls_count", "count", 1, 2)
     assert 10e6 <= startup["mean"] <= startup["p95"] <= startup["max"] <= 31e6
@@ -109,30 +98,52 @@ def test_the_details_of_flows_are_shown(trial: Trial) -> None:
     assert [one["cpu_per_request_ns"] for one in report["services"] if one["service"] == "store"] == [None]
 
 
-def test_a_broken_budget_of_a_detail_is_exit_code_1(tmp_path: Path) -> None:
-    """The value is in the verdict."""
-    trial = _seatrial("run", _scenario(tmp_path, budgets=["p95 startup_s of play < 1ms"]))
-    assert trial.done.returncode == 1, trial.done.stdout + trial.done.stderr
-    assert "BUDGET BROKEN" in trial.done.stdout
-    assert "p95 startup_s of play < 1ms: broken" in trial.done.stdout
-
-
-def test_a_detail_ends_a_run_early(tmp_path: Path) -> None:
-    """A stop rule is evaluated each second, with the flows that ended in it."""
-    trial = _seatrial("run", _scenario(tmp_path, stop_when=["mean startup_s of play > 5ms for 2s"]))
-    assert trial.done.returncode == 5, trial.done.stdout + trial.done.stderr
-    assert 'mean startup_s of "play" was at' in trial.done.stderr
+@pytest.mark.parametrize(
+    ("changes", "code", "texts"),
+    [
+        (
+            {"budgets": ["p95 startup_s of play < 1ms"]},
+            1,
+            ["BUDGET BROKEN", "p95 startup_s of play < 1ms: broken"],
+        ),
+        ({"stop_when": ["mean startup_s of play > 5ms for 2s"]}, 5, ['mean startup_s of "play" was at']),
+    ],
+    ids=["budget", "stop rule"],
+)
+def test_a_detail_breaks_a_budget_or_ends_a_run(
+    changes: dict[str, Any], code: int, texts: list[str], tmp_path: Path
+) -> None:
+    """The value of a broken budget is in the verdict; a stop rule is evaluated each second."""
+    done = trials.run_scenario(_scenario(tmp_path, **changes), "local").done
+    assert done.returncode == code, done.stdout + done.stderr
+    assert [text for text in texts if text not in (done.stdout if code == 1 else done.stderr)] == []
 
 
 @pytest.mark.long
 def test_the_capacity_for_a_detail_is_found(tmp_path: Path) -> None:
     """One flow at a time, 20 ms each: 50 a second, found by the details of the flows alone."""
-    load = LOAD | {"user_classes": ["Queueing"], "users": 200}
-    effort = ("--trial", "2s", "--sum", "6s", "--limit", "60s", "--validate", "0s", "--width", "20")
-    trial = _seatrial(
-        "capacity", _scenario(tmp_path, load=load), "--budget", "p95 took_s of serve < 150ms", *effort
-    )
+    scenario = _scenario(tmp_path, load=LOAD | {"user_classes": ["Queueing"], "users": 200})
+    words = ("--trial", "2s", "--sum", "6s", "--limit", "60s", "--validate", "0s", "--width", "20")
+    budget = ("--budget", "p95 took_s of serve < 150ms")
+    trial = trials.run_scenario(scenario, "local", *budget, *words, verb="capacity")
     result = documents.load_capacity(RunFolder(trial.folder))
     assert result is not None, trial.done.stdout + trial.done.stderr
     assert result.word is CapacityWord.BOUNDS_ONLY, trial.done.stdout
     assert result.lower_per_s == pytest.approx(45, rel=0.25)
+
+
+@pytest.mark.docker
+def test_containers_without_a_front_door_are_sampled(tmp_path: Path) -> None:
+    """The run is valid, each replica has samples of its own, and nothing is left."""
+    scenario = trials.write_scenario(tmp_path, {"store": STORE | {"scale": 2}}, PLAYING, LOAD, budgets=BUDGETS)
+    trial = trials.run_scenario(scenario, "compose")
+    assert trial.done.returncode == 0, trial.done.stdout + trial.done.stderr
+    assert trial.done.stdout.startswith(" VALID  made-up · base · compose engine")
+    assert trial.document["rows"]["requests"] == 0
+    assert len(pd.read_parquet(trial.folder / "flows.parquet")) > 100
+    samples = pd.read_parquet(trial.folder / "samples.parquet")
+    window = samples[(samples.phase == "window") & (samples.service == "store")]
+    assert window.groupby("container", observed=True).t_ns.count().between(36, 42).tolist() == [True, True]
+    assert (window.usage_bytes > 0).all()
+    run_id = trial.document["run_id"]
+    assert trials.labelled(run_id) == trials.processes_of(run_id) == []

@@ -10,14 +10,13 @@ import sys
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import pytest
 import trials
-import yaml
 from process import logging_server
-from trials import SEATRIAL, Trial
+from trials import Trial
 
 pytestmark = pytest.mark.alone
 
@@ -73,23 +72,13 @@ class Entry(NamedTuple):
     verdict: str
 
 
-def _command(folder: Path, processes: int, window_s: int) -> list[str]:
-    """Write locustfile, stack and scenario; return the command that runs it on the embedded engine."""
+def _scenario(folder: Path, processes: int, window_s: int) -> Path:
     server = [sys.executable, logging_server.__file__, "${port}", str(folder / "log")]
     local = {"command": [word.replace("$", "$$") for word in server], "port": 80}
-    stack = {"services": {"server": {"x-seatrial": {"local": local}}}}
-    load = {"locustfile": "asking.py", "users": 30, "processes": processes, "pinning": "off"}
-    load |= {"warmup": "1s", "duration": f"{window_s}s", "drain": "2s"}
-    scenario: dict[str, Any] = {"question": "Is every request a row?", "stack": "compose.yaml", "load": load}
-    scenario["front_door"] = {"service": "server", "port": 80}
-    scenario["ready"] = [{"get": "/page", "within": "20s"}]
-    (folder / "compose.yaml").write_text(yaml.safe_dump(stack))
-    (folder / "asking.py").write_text(ASKING)
-    (folder / "counts.yaml").write_text(yaml.safe_dump(scenario))
-    return [
-        *(*SEATRIAL, "run", str(folder / "counts.yaml")),
-        *("--engine", "local", "--results", str(folder / "results")),
-    ]
+    load = {"users": 30, "processes": processes, "pinning": "off", "duration": f"{window_s}s"}
+    load |= {"warmup": "1s", "drain": "2s"}
+    door = {"front_door": {"service": "server", "port": 80}, "ready": [{"get": "/page", "within": "20s"}]}
+    return trials.write_scenario(folder, {"server": {"x-seatrial": {"local": local}}}, ASKING, load, **door)
 
 
 def _logged(folder: Path) -> dict[str, list[Entry]]:
@@ -124,10 +113,7 @@ def _assert_as_logged(rows: pd.DataFrame, log: dict[str, list[Entry]]) -> None:
 @pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_rows_are_what_the_server_did(tmp_path: Path, processes: int) -> None:
     """20 requests are in flight at the end: 10 are answered in the drain, 10 never; all of them are rows."""
-    command = _command(tmp_path, processes, window_s=3)
-    trial = Trial(
-        tmp_path / "results", subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
-    )
+    trial = trials.run_scenario(_scenario(tmp_path, processes, window_s=3), "local")
     log, rows = _logged(tmp_path), _rows(trial)
     assert set(rows.index) == set(log)
     _assert_as_logged(rows, log)
@@ -147,7 +133,7 @@ def test_rows_are_what_the_server_did(tmp_path: Path, processes: int) -> None:
 def test_rows_of_a_killed_process_are_there_up_to_its_last_second(tmp_path: Path) -> None:
     """The run ends by itself, names the loss, and is INVALID; the other process's rows are complete."""
     results = tmp_path / "results"
-    command = _command(tmp_path, 2, window_s=7)
+    command = trials.command_of(_scenario(tmp_path, 2, window_s=7), "local")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as harness:
         try:
             trials.wait_until(lambda: harness.poll() is not None or _seconds(results) >= 4, 60)

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import trials
 from process.plain_locust import ROOT
-from trials import SEATRIAL
 
 pytestmark = pytest.mark.alone
 
 ENGINES = pytest.mark.parametrize(
-    "engine", [pytest.param("local", marks=pytest.mark.servers), pytest.param("compose", marks=pytest.mark.docker)]
+    "engine",
+    [
+        pytest.param("local", marks=pytest.mark.servers),
+        pytest.param("compose", marks=[pytest.mark.docker, pytest.mark.long]),
+    ],
 )
 LIMITED = ("--set", "load.parameters.path=/limited", "--users", "600")
 CEILING_PER_S = 50
@@ -111,17 +114,12 @@ def _run(folder: Path, engine: str, *words: str, core: int | None = None) -> Out
     """Run for four seconds; with `core` on that one alone, except for containers."""
     folder.mkdir(exist_ok=True)
     (folder / "nginx.conf").write_text(_NGINX)
-    (folder / "visiting.py").write_text(_VISITING)
-    (folder / "compose.yaml").write_text(yaml.safe_dump({"services": {"nginx": _SERVICE}}))
-    load = {"locustfile": "visiting.py", "users": 1, "warmup": "1s", "duration": "4s", "drain": "1s"}
-    scenario: dict[str, Any] = {"question": "Who is the bottleneck?", "stack": "compose.yaml", "load": load}
-    scenario |= {"front_door": {"service": "nginx", "port": 80}, "ready": [{"get": "/", "within": "20s"}]}
-    (folder / "scenario.yaml").write_text(yaml.safe_dump(scenario))
-    command = [*SEATRIAL, "run", str(folder / "scenario.yaml"), "--engine", engine, "--json", *words]
-    command += ["--results", str(folder / "results")]
-    if core is not None:
-        command = ["taskset", "-c", str(core), *command]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    load = {"users": 1, "warmup": "1s", "duration": "4s", "drain": "1s"}
+    door = {"front_door": {"service": "nginx", "port": 80}, "ready": [{"get": "/", "within": "20s"}]}
+    scenario = trials.write_scenario(folder, {"nginx": _SERVICE}, _VISITING, load, **door)
+    command = trials.command_of(scenario, engine, "--json", *words)
+    on_core = [] if core is None else ["taskset", "-c", str(core)]
+    done = subprocess.run([*on_core, *command], capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout.startswith("{"), done.stderr
     return Outcome(done.returncode, json.loads(done.stdout), done.stderr)
 
