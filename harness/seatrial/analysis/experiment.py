@@ -15,8 +15,7 @@ from seatrial.compare.budgets import Budget, BudgetResult, BudgetWord
 from seatrial.compare.comparison import Comparison, NoiseFloor
 from seatrial.compare.pairing import FINISHED, ON_SHARED_CORES, BlockMean, BlockValues
 from seatrial.errors import UsageError
-from seatrial.measure import metric
-from seatrial.measure.metric import Metric
+from seatrial.measure.metric import Metric, parse
 from seatrial.model import ExperimentPlan
 from seatrial.record import documents
 
@@ -34,14 +33,11 @@ def analyse(experiment: Path, *, alpha: float | None = None, cache: RunCache | N
     base = baseline.stored_base(experiment, plan, runs, rules, cache)
     shared_cores = plan.shared_cores or any(run.shared_cores for run in runs)
 
-    done = {(run.variant, run.block) for run in runs}
-    planned = [[(name, number) for name in names] for number, names in enumerate(plan.blocks, start=1)]
-    numbers = tuple(number for number, trials in enumerate(planned, start=1) if trials and done.issuperset(trials))
-    blocks = [
-        base.added_to({run.variant: run.measured for run in runs if run.block == number}, number)
-        for number in numbers
-    ]
-    metrics = _with_values([*rules.gate, *base.metrics, *(one for run in runs for one in run.metrics)], blocks)
+    numbers, unfinished = _whole_blocks(plan, runs)
+    blocks = [base.added_to(_block(runs, number), number) for number in numbers]
+    metrics = _with_values(
+        [*rules.gate, *base.metrics, *(metric for run in runs for metric in run.metrics)], blocks
+    )
 
     compared, why_not = None, _why_not_compared(runs, blocks, stopped, alone=rules.alone)
     if not why_not:
@@ -66,10 +62,10 @@ def analyse(experiment: Path, *, alpha: float | None = None, cache: RunCache | N
         why_not=why_not,
         blocks=tuple(blocks),
         numbers=numbers,
-        unfinished=tuple(trial for trials in planned for trial in trials if trial not in done),
+        unfinished=unfinished,
         runs=tuple(runs),
         budgets=_budget_results(rules.budgets, runs, numbers, blocks, base, shared_cores=shared_cores),
-        metrics={one.text: one for one in (*rules.gate, *metrics)},
+        metrics={metric.text: metric for metric in (*rules.gate, *metrics)},
         levels=_block_means(metrics, blocks),
         floors=_noise_floors(plan, compared, blocks, base.name),
         against=base.against,
@@ -99,7 +95,7 @@ def _rules(plan: ExperimentPlan, experiment: Path) -> Rules:
     limits = plan.budgets or tuple(plan.resolved.get("budgets") or ())
     try:
         return Rules(
-            gate=tuple(metric.parse(text) for text in plan.gate),
+            gate=tuple(parse(text) for text in plan.gate),
             budgets=tuple(budgets.parse(text) for text in limits),
             alone=not (plan.command in COMPARES or plan.against),
         )
@@ -115,6 +111,20 @@ def _runs(
     runs = stored_runs.mark_image_mismatches([cache.analysed(*stored, rules) for stored in folders])
     order = {name: place for place, name in enumerate(plan.variants)}
     return sorted(runs, key=lambda run: (run.block, order.get(run.variant, len(order)))), unreadable
+
+
+def _whole_blocks(
+    plan: ExperimentPlan, runs: Sequence[AnalysedRun]
+) -> tuple[tuple[int, ...], tuple[tuple[str, int], ...]]:
+    """Return the numbers of the blocks of which every planned trial has a run, and the trials without one."""
+    done = {(run.variant, run.block) for run in runs}
+    planned = [[(name, number) for name in names] for number, names in enumerate(plan.blocks, start=1)]
+    numbers = tuple(number for number, trials in enumerate(planned, start=1) if trials and done.issuperset(trials))
+    return numbers, tuple(trial for trials in planned for trial in trials if trial not in done)
+
+
+def _block(runs: Sequence[AnalysedRun], number: int) -> BlockValues:
+    return {run.variant: run.measured for run in runs if run.block == number}
 
 
 def _with_values(metrics: Sequence[Metric], blocks: Sequence[BlockValues]) -> list[Metric]:

@@ -225,9 +225,13 @@ class RunCache:
         version = _version(folder)
         run = self._recorded.pop(version, None) or load_run(folder)
         self._recorded[version] = run
-        while len(self._recorded) > 1 and sum(map(_request_count, self._recorded.values())) > self._rows:
+        while len(self._recorded) > 1 and self._stored_rows() > self._rows:
             self._recorded.popitem(last=False)
         return run
+
+    def _stored_rows(self) -> int:
+        tables = (table for run in self._recorded.values() for table in (run.requests, run.other_requests))
+        return sum(len(table.t_start_ns) for table in tables)
 
     def analysed(self, folder: RunFolder, document: RunDocument, rules: Rules) -> AnalysedRun:
         """Return how the run ended and, if its tables can be read, the value of every metric."""
@@ -311,10 +315,6 @@ def _version(folder: RunFolder) -> _Version:
     return str(folder.root), stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
-def _request_count(run: RecordedRun) -> int:
-    return len(run.requests.t_start_ns) + len(run.other_requests.t_start_ns)
-
-
 def _is_later(document: RunDocument, other: RunDocument) -> bool:
     """Return whether a run was made later; within one boot by the monotonic clock, which can't be set."""
     boots = [
@@ -347,11 +347,7 @@ def _checked(run: AnalysedRun, usual: Mapping[str, str]) -> AnalysedRun:
     if not images or images == usual or run.measured.invalid or run.document.status == "failed":
         return run
     differing = [
-        f"{name} {_short(images, name)}, {_short(usual, name)} in most of its runs"
+        f"{name} {images.get(name, 'none')[:_DIGITS]}, {usual.get(name, 'none')[:_DIGITS]} in most of its runs"
         for name in facts.differing(usual, images)
     ]
     return replace(run, measured=replace(run.measured, invalid=f"other images: {'; '.join(differing)}"))
-
-
-def _short(images: Mapping[str, str], name: str) -> str:
-    return images.get(name, "none")[:_DIGITS]

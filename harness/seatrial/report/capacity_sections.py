@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from seatrial.compare.capacity import CapacityResult, CapacityWord, TrialResult
 from seatrial.measure.services import Growth, Slope
 from seatrial.report import numbers
-from seatrial.report.tables import Section, Table, TableColumnKind, of_rows, plain_lines
+from seatrial.report.tables import Section, Table, TableColumnKind, column, plain_lines
 
 _MINUTE_S = 60
 _LITTLE = 0.1
@@ -104,18 +104,19 @@ def sentences(results: Sequence[CapacityResult]) -> list[str]:
 
 def overview(results: Sequence[CapacityResult]) -> Table:
     """Return a row for each variant."""
-    heads = (
-        ("variant", TableColumnKind.WORDS),
-        *((head, TableColumnKind.NUMBER) for head in ("lower", "upper", "validated")),
-        ("word", TableColumnKind.WORDS),
+
+    def rate(value_per_s: float | None) -> str:
+        return numbers.UNKNOWN if value_per_s is None else per_s(value_per_s)
+
+    return Table(
+        (
+            column("variant", results, lambda result: result.variant, TableColumnKind.WORDS),
+            column("lower", results, lambda result: rate(result.lower_per_s)),
+            column("upper", results, lambda result: rate(result.upper_per_s)),
+            column("validated", results, lambda result: rate(result.validation and result.validation.rate_per_s)),
+            column("word", results, lambda result: str(result.word), TableColumnKind.WORDS),
+        )
     )
-    rows = []
-    for result in results:
-        validated_per_s = None if result.validation is None else result.validation.rate_per_s
-        rates = (result.lower_per_s, result.upper_per_s, validated_per_s)
-        cells = (numbers.UNKNOWN if rate is None else per_s(rate) for rate in rates)
-        rows.append((result.variant, *cells, str(result.word)))
-    return of_rows(heads, rows)
 
 
 def sections(result: CapacityResult) -> list[Section]:
@@ -153,21 +154,19 @@ def spent(result: CapacityResult) -> str:
 
 
 def _trials(result: CapacityResult) -> Table:
-    heads = ("offered", "for", "arrivals", "completed", curve(result), "failed", "lost")
-    rows = [
+    trials = sorted(result.trials, key=lambda trial: (trial.rate_per_s, trial.after_s))
+    return Table(
         (
-            per_s(trial.rate_per_s),
-            f"{trial.duration_s:g} s",
-            numbers.count(trial.arrivals),
-            per_s(trial.completed_per_s),
-            numbers.duration(trial.latency_ns),
-            numbers.count(trial.failed),
-            numbers.count(trial.lost),
-            _kept(trial),
+            column("offered", trials, lambda trial: per_s(trial.rate_per_s)),
+            column("for", trials, lambda trial: f"{trial.duration_s:g} s"),
+            column("arrivals", trials, lambda trial: numbers.count(trial.arrivals)),
+            column("completed", trials, lambda trial: per_s(trial.completed_per_s)),
+            column(curve(result), trials, lambda trial: numbers.duration(trial.latency_ns)),
+            column("failed", trials, lambda trial: numbers.count(trial.failed)),
+            column("lost", trials, lambda trial: numbers.count(trial.lost)),
+            column("budgets", trials, _kept, TableColumnKind.BRIEF),
         )
-        for trial in sorted(result.trials, key=lambda trial: (trial.rate_per_s, trial.after_s))
-    ]
-    return of_rows((*((head, TableColumnKind.NUMBER) for head in heads), ("budgets", TableColumnKind.BRIEF)), rows)
+    )
 
 
 def _kept(trial: TrialResult) -> str:

@@ -19,7 +19,7 @@ from seatrial.measure.metric import Metric, Unit
 from seatrial.measure.timeseries import LatencyDistribution
 from seatrial.report import capacity_sections, experiment_sections, numbers, run_charts, timeline
 from seatrial.report.experiment_sections import in_points, interval
-from seatrial.report.timeline import Chart, Key, logarithmic_ticks, nearest, plain
+from seatrial.report.timeline import Chart, Key, blank, logarithmic_ticks, nearest
 
 _FURTHEST = 8.0
 """How many times the middle interval the axis goes: half of the intervals still take an eighth of their side."""
@@ -113,15 +113,11 @@ def axis_ends(verdicts: Sequence[Verdict]) -> tuple[float, float]:
 
 def _empty(rows: int, row_px: int, axis: tuple[float, float]) -> figure:
     margin = (axis[1] - axis[0]) * 0.05
-    chart = figure(
-        height=60 + row_px * rows,
-        sizing_mode="stretch_width",
+    chart = blank(
+        60 + row_px * rows,
         x_range=Range1d(start=axis[0] - margin, end=axis[1] + margin),
         y_range=Range1d(start=0.5, end=rows + 0.8),
-        toolbar_location=None,
-        tools=[],
     )
-    plain(chart)
     chart.yaxis.visible = False
     chart.ygrid.visible = False
     chart.min_border_left = 12
@@ -191,8 +187,7 @@ def _numbers(verdict: Verdict) -> str:
 
 def _blocks_chart(result: ExperimentResult, metric: Metric, index: int) -> Chart:
     """Return one metric block by block, a line for each variant; a hollow point was not used."""
-    chart = figure(height=220, sizing_mode="stretch_width", toolbar_location=None, tools=[])
-    plain(chart)
+    chart = blank(220)
     unit, factor = _UNITS[metric.unit]
     keys: list[Key] = []
     names = dict.fromkeys(name for block in result.blocks for name in block)
@@ -215,15 +210,8 @@ def _blocks_chart(result: ExperimentResult, metric: Metric, index: int) -> Chart
             }
         )
         chart.line("block", "value", source=source, color=colour, line_dash=dash, alpha=0.5)
-        drawn = chart.scatter(
-            "block",
-            "value",
-            source=source,
-            size=9,
-            line_color=colour,
-            fill_color=colour,
-            fill_alpha="fill",
-        )
+        points: dict[str, Any] = {"line_color": colour, "fill_color": colour, "fill_alpha": "fill"}
+        drawn = chart.scatter("block", "value", source=source, size=9, **points)
         nearest(chart, drawn, [("block", "@block"), ("", "@said"), ("", "@why")])
         keys.append(Key(variant, colour, "dot", dash))
     chart.xaxis.axis_label = "block"
@@ -249,8 +237,7 @@ def capacity_chart(results: Sequence[CapacityResult]) -> Chart | None:
     timed = [_timed(result) for result in results]
     if not any(timed):
         return None
-    chart = figure(height=320, sizing_mode="stretch_width", y_axis_type="log", toolbar_location=None, tools=[])
-    plain(chart)
+    chart = blank(320, y_axis_type="log")
     keys = []
     for place, (result, trials) in enumerate(zip(results, timed, strict=True)):
         colour, dash = timeline.line_style(place)
@@ -268,15 +255,13 @@ def capacity_chart(results: Sequence[CapacityResult]) -> Chart | None:
             }
         )
         chart.line("rate", "ms", source=source, color=colour, line_dash=dash, line_width=2)
-        drawn = chart.scatter(
-            "rate", "ms", source=source, size=8, line_color=colour, fill_color=colour, fill_alpha="fill"
-        )
+        points: dict[str, Any] = {"line_color": colour, "fill_color": colour, "fill_alpha": "fill"}
+        drawn = chart.scatter("rate", "ms", source=source, size=8, **points)
         nearest(chart, drawn, [("", "@said"), ("", "@kept")])
         low, high = result.lower_per_s, result.upper_per_s
         if low is not None and high is not None and result.word is not CapacityWord.INTERRUPTED:
-            chart.add_layout(
-                BoxAnnotation(left=low, right=high, fill_color=colour, fill_alpha=0.15, line_color=None)
-            )
+            shade = BoxAnnotation(left=low, right=high, fill_color=colour, fill_alpha=0.15, line_color=None)
+            chart.add_layout(shade)
         keys.append(Key(result.variant, colour, dash=dash))
     chart.xaxis.axis_label = "requests per second, offered"
     logarithmic_ticks(chart.yaxis[0], [max(took_ns, 1) / _MS for trials in timed for _, took_ns in trials])

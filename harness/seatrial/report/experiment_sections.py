@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from seatrial.analysis.results import COMPARES, ExperimentResult
 from seatrial.analysis.run import utc
 from seatrial.compare.budgets import BudgetResult, BudgetWord
-from seatrial.compare.comparison import Overall
+from seatrial.compare.comparison import NoiseFloor, Overall
 from seatrial.compare.pairing import FINISHED
 from seatrial.compare.verdicts import Verdict, Word
 from seatrial.measure.metric import Kind, Scale
 from seatrial.model import Design
 from seatrial.report import numbers
-from seatrial.report.tables import Section, Table, TableColumnKind, of_rows, pairs
+from seatrial.report.tables import Section, Table, TableColumnKind, column, of_rows, pairs
 
 LIMITED = (
     "HOST-LIMITED: load and stack share cores here, so latency and throughput are those of the whole host; they "
@@ -103,7 +103,7 @@ def sections(result: ExperimentResult) -> list[Section]:
             name="floors",
             title="Noise floor of this machine",
             caption="between equal runs, and the smallest change that the planned blocks can see",
-            table=_floors(result),
+            table=_noise_floors(result.floors),
         ),
         Section(
             name="more-exploratory",
@@ -254,46 +254,54 @@ def _values(result: ExperimentResult) -> Table:
 
 
 def _budgets(result: ExperimentResult) -> Table:
-    heads = (
-        *(
-            ("verdict", TableColumnKind.VERDICT),
-            ("variant", TableColumnKind.NAME),
-            ("budget", TableColumnKind.WORDS),
-        ),
-        ("measured", TableColumnKind.SENTENCE),
+    budgets = by_variant(result)
+    return Table(
+        (
+            column("verdict", budgets, lambda pair: str(pair[1].word).upper(), TableColumnKind.VERDICT),
+            column("variant", budgets, lambda pair: pair[0], TableColumnKind.NAME),
+            column("budget", budgets, lambda pair: pair[1].budget.text, TableColumnKind.WORDS),
+            column("measured", budgets, lambda pair: pair[1].reason, TableColumnKind.SENTENCE),
+        )
     )
-    judged = by_variant(result)
-    return of_rows(heads, [(str(one.word).upper(), name, one.budget.text, one.reason) for name, one in judged])
 
 
 def _endings(result: ExperimentResult) -> Table:
     """Return the endings of each variant's runs, where not all ended alike."""
     endings = result.comparison.endings if result.comparison else ()
-    rows = [(one.variant, one.text) for one in endings if len({**one.counts, **one.base_counts}) > 1]
-    return of_rows((("variant", TableColumnKind.NAME), ("how its runs ended", TableColumnKind.SENTENCE)), rows)
+    differing = [ending for ending in endings if len({**ending.counts, **ending.base_counts}) > 1]
+    return Table(
+        (
+            column("variant", differing, lambda ending: ending.variant, TableColumnKind.NAME),
+            column("how its runs ended", differing, lambda ending: ending.text, TableColumnKind.SENTENCE),
+        )
+    )
 
 
 def _left_out(result: ExperimentResult) -> Table:
     """Return the runs that are not used, each with its reason."""
-    heads = (
-        *(("block", TableColumnKind.NAME), ("variant", TableColumnKind.NAME)),
-        ("why it is not used", TableColumnKind.SENTENCE),
+    invalid = [run for run in result.runs if run.measured.invalid]
+    return Table(
+        (
+            column("block", invalid, lambda run: str(run.block), TableColumnKind.NAME),
+            column("variant", invalid, lambda run: run.variant, TableColumnKind.NAME),
+            column("why it is not used", invalid, lambda run: run.measured.invalid, TableColumnKind.SENTENCE),
+        )
     )
-    rows = [(str(one.block), one.variant, one.measured.invalid) for one in result.runs if one.measured.invalid]
-    return of_rows(heads, rows)
 
 
-def _floors(result: ExperimentResult) -> Table:
+def _noise_floors(floors: Sequence[NoiseFloor]) -> Table:
     """Return the noise floor of each metric, and whether its threshold is above it."""
-    heads = (
-        ("metric", TableColumnKind.WORDS),
-        *((head, TableColumnKind.NUMBER) for head in ("scatter", "can see", "threshold")),
-        ("so", TableColumnKind.WORDS),
+
+    def amount(floor: NoiseFloor, value: float | None) -> str:
+        return numbers.amount(value, points=floor.metric.scale is Scale.DIFFERENCE)
+
+    words = TableColumnKind.WORDS
+    return Table(
+        (
+            column("metric", floors, lambda floor: floor.metric.text, words),
+            column("scatter", floors, lambda floor: amount(floor, floor.scatter)),
+            column("can see", floors, lambda floor: amount(floor, floor.smallest_seen)),
+            column("threshold", floors, lambda floor: amount(floor, floor.metric.threshold)),
+            column("so", floors, lambda floor: "too small to be seen" if floor.refusal else "can be seen", words),
+        )
     )
-    rows = []
-    for floor in result.floors:
-        points = floor.metric.scale is Scale.DIFFERENCE
-        amounts = (floor.scatter, floor.smallest_seen, floor.metric.threshold)
-        seen = "too small to be seen" if floor.refusal else "can be seen"
-        rows.append((floor.metric.text, *(numbers.amount(one, points=points) for one in amounts), seen))
-    return of_rows(heads, rows)

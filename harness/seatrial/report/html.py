@@ -51,15 +51,6 @@ class ShownRun:
     choice: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _EmbeddedCharts:
-    """BokehJS itself, the script that draws, and for each chart's name the element that it is drawn into."""
-
-    library: Markup
-    script: Markup
-    places: Mapping[str, Markup]
-
-
 def write_run(folder: RunFolder, output: Path | None = None) -> Path:
     """Write the page to `output`, or into the experiment's folder; return where.
 
@@ -175,17 +166,20 @@ def _render(
     return page
 
 
-def _embedded(charts: Sequence[Chart]) -> _EmbeddedCharts | None:
-    """Return what a page needs for its charts; None without any. Bokeh's core is enough: there are no widgets."""
+def _embedded(charts: Sequence[Chart]) -> dict[str, Any] | None:
+    """Return BokehJS, the script that draws, and the element of each chart by its name; None without charts.
+
+    Bokeh's core is enough, because there are no widgets.
+    """
     if not charts:
         return None
     script, places = components({chart.name: chart.figure for chart in charts}, wrap_script=True)
     library = Resources(mode="inline", components=["bokeh"], log_level="error").render_js()
-    return _EmbeddedCharts(
-        library=Markup(library),  # noqa: S704  (Bokeh's own file)
-        script=Markup(script),  # noqa: S704  (JSON that Bokeh has escaped)
-        places={name: Markup(place) for name, place in places.items()},  # noqa: S704  (an empty div)
-    )
+    return {
+        "library": Markup(library),  # noqa: S704  (Bokeh's own file)
+        "script": Markup(script),  # noqa: S704  (JSON that Bokeh has escaped)
+        "places": {name: Markup(place) for name, place in places.items()},  # noqa: S704  (an empty div)
+    }
 
 
 def _plan(experiment: Path) -> dict[str, Any]:
@@ -273,21 +267,19 @@ def _distributions(result: ExperimentResult, cache: RunCache) -> list[LatencyDis
 def shown_run(run: RecordedRun) -> ShownRun:
     """Return a run as a page shows it; UsageError for a budget that can't be read."""
     result = run_result(run)
-    requests, order = (run.requests, run.other_requests), [service.use.service for service in result.services]
-    grid = _grid(run)
+    requests, grid = (run.requests, run.other_requests), _grid(run)
+    ranks = {service.use.service: rank for rank, service in enumerate(result.services)}
     by_flows = not any(len(table.t_start_ns) for table in requests) and len(run.flows.t_start_ns) > 0
-
-    def rank(service: str) -> int:
-        return order.index(service) if service in order else len(order)
-
     series = RunSeries(
         window=run.window,
         spans=run.document.spans,
         events=(*result.events, *_kills(run)),
         load=measure_requests.load_series([run.flows] if by_flows else requests, grid),
         distributions=measure_requests.distributions(run.flows_in_window if by_flows else run.requests),
-        memory=sorted(timeseries.memory_series(run.samples), key=lambda memory: rank(memory.service)),
-        cpu=sorted(timeseries.cpu_series(run.samples, grid), key=lambda cpu: rank(cpu.service)),
+        memory=sorted(
+            timeseries.memory_series(run.samples), key=lambda memory: ranks.get(memory.service, len(ranks))
+        ),
+        cpu=sorted(timeseries.cpu_series(run.samples, grid), key=lambda cpu: ranks.get(cpu.service, len(ranks))),
         generator=timeseries.generator_series(run.generator, grid),
         has_latency=not result.saturated,
         by_flows=by_flows,

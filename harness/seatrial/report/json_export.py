@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,7 +39,7 @@ def experiment_json(result: ExperimentResult) -> dict[str, Any]:
     comparison = result.comparison
     gated = experiment_sections.ordered(comparison.gated) if comparison else []
     exploratory = experiment_sections.ordered(comparison.exploratory) if comparison else []
-    values: dict[str, Any] = _finite(
+    values: dict[str, Any] = _json(
         {
             "schema_version": VERSION,
             "verdict": result.word,
@@ -187,12 +187,12 @@ def _differing(differences: Sequence[tuple[str, str, str]]) -> list[dict[str, st
     return [{"fact": fact, "there": there, "here": here} for fact, there, here in differences]
 
 
-def _finite(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
-    """Replace numbers that JSON does not have (NaN and infinity) by None."""
-    if isinstance(value, dict):
-        return {str(name): _finite(one) for name, one in value.items()}
+def _json(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
+    """Return a value as JSON has it: lists, texts as keys, and None for NaN and infinity."""
+    if isinstance(value, Mapping):
+        return {str(name): _json(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
+        return [_json(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -202,10 +202,10 @@ _SPANS = ("latency_ns", "service_ns", "first_byte_ns")
 
 def run_json(result: RunResult) -> dict[str, Any]:
     """Return the run as JSON values; null is unknown."""
-    return {
+    values = {
         "schema_version": SCHEMA_VERSION,
         "verdict": "valid" if result.valid else "invalid",
-        "run": _plain(asdict(result.info)),
+        "run": asdict(result.info),
         "windowed": result.window.opened,
         "window_ns": result.window.length_ns,
         "saturated": result.saturated,
@@ -213,10 +213,10 @@ def run_json(result: RunResult) -> dict[str, Any]:
         "endpoints": [_traffic(row, saturated=result.saturated) for row in result.endpoints],
         "flows": [_traffic(row, saturated=result.saturated) for row in result.flows],
         "flow_details": [asdict(detail) for detail in result.details],
-        "services": [{"place": service.place, **_plain(asdict(service.use))} for service in result.services],
+        "services": [{"place": service.place, **asdict(service.use)} for service in result.services],
         "generator": _generator(result.generator),
         "budgets": [_budget(judged) for judged in result.budgets],
-        "events": [_plain(asdict(event)) for event in result.events],
+        "events": [asdict(event) for event in result.events],
         "notes": [
             {
                 "kind": str(note.kind),
@@ -228,10 +228,12 @@ def run_json(result: RunResult) -> dict[str, Any]:
         ],
         "times": asdict(result.overheads),
     }
+    json_values: dict[str, Any] = _json(values)
+    return json_values
 
 
 def _traffic(row: Traffic, *, saturated: bool) -> dict[str, Any]:
-    values = {**_plain(asdict(row)), "failures": row.failures, "saturated": saturated}
+    values = {**asdict(row), "failures": row.failures, "saturated": saturated}
     for name in _SPANS if saturated else ():
         values[name] = {key: value if key == "count" else None for key, value in values[name].items()}
     return values
@@ -242,14 +244,3 @@ def _generator(use: GeneratorUse) -> dict[str, Any]:
     if arrivals := use.arrivals:
         values["arrivals"] |= {"completed_share": arrivals.completed_share, "growth": arrivals.growth}
     return values
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401  (any JSON value)
-    """Turn mappings, tuples and dataclasses into what JSON knows."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
-    if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
-    return value

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from bokeh.models import ColumnDataSource, NumeralTickFormatter, Range1d
-from bokeh.plotting import figure
 
 from seatrial.measure.timeseries import CpuSeries, GeneratorSeries, LatencyDistribution, MemorySeries
 from seatrial.measure.validity import RESERVED
@@ -16,12 +15,12 @@ from seatrial.report.timeline import (
     Key,
     RunSeries,
     Timeline,
+    blank,
     durations,
     hover,
     known,
     logarithmic_ticks,
     nearest,
-    plain,
 )
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
@@ -62,15 +61,7 @@ def distribution_chart(
     """Return the latency distribution of each endpoint, flow or variant; None without any."""
     if not distributions:
         return None
-    chart = figure(
-        height=320,
-        sizing_mode="stretch_width",
-        x_axis_type="log",
-        toolbar_location=None,
-        tools=[],
-        y_range=Range1d(start=0, end=1.02),
-    )
-    plain(chart)
+    chart = blank(320, x_axis_type="log", y_range=Range1d(start=0, end=1.02))
     keys = []
     for index, distribution in enumerate(distributions):
         colour, dash = timeline.line_style(index)

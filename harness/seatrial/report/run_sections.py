@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from seatrial.analysis.results import Event, RunResult, ServiceResult
@@ -12,7 +12,7 @@ from seatrial.measure.requests import FlowDetail, Traffic
 from seatrial.measure.validity import RESERVED
 from seatrial.model import EngineName, Note, NoteKind
 from seatrial.report import numbers
-from seatrial.report.tables import Section, Table, TableColumn, TableColumnKind, pairs
+from seatrial.report.tables import Section, Table, TableColumn, TableColumnKind, column, pairs
 from seatrial.wire.streams import NOT_FAILURES, Outcome
 
 ADVICE = {
@@ -178,9 +178,9 @@ def _budgets(budgets: Sequence[BudgetResult]) -> Section:
     words = TableColumnKind.WORDS
     table = Table(
         (
-            _column("verdict", budgets, lambda budget: str(budget.word).upper(), TableColumnKind.VERDICT),
-            _column("budget", budgets, lambda budget: budget.budget.text, words),
-            _column("measured", budgets, lambda budget: budget.reason, words),
+            column("verdict", budgets, lambda budget: str(budget.word).upper(), TableColumnKind.VERDICT),
+            column("budget", budgets, lambda budget: budget.budget.text, words),
+            column("measured", budgets, lambda budget: budget.reason, words),
         )
     )
     return Section(name="budgets", title="Budgets", caption="judged by this run alone, with 95 %", table=table)
@@ -192,7 +192,7 @@ def _requests(result: RunResult) -> Section:
     rows = [*endpoints, result.total] if len(endpoints) > 1 else list(endpoints)
     columns = _counts("endpoint", rows) + _durations(rows, result)
     if not result.saturated and not result.open_model:
-        columns.append(_column("first byte", rows, lambda row: numbers.duration(row.first_byte_ns.p50)))
+        columns.append(column("first byte", rows, lambda row: numbers.duration(row.first_byte_ns.p50)))
     return Section(
         name="requests", title="Requests", caption=_latency_caption(result), table=Table((*columns, *_rates(rows)))
     )
@@ -214,7 +214,7 @@ def _flows(result: RunResult) -> Section:
     columns = _counts("flow", rows) + _durations(rows, result)
     if any(row.requests for row in rows):
         narrow = result.open_model and not result.saturated
-        columns.append(_column("requests", rows, lambda row: numbers.count(row.requests), wide_only=narrow))
+        columns.append(column("requests", rows, lambda row: numbers.count(row.requests), wide_only=narrow))
     caption = "a flow is one task of a user, such as a whole pull"
     return Section(name="flows", title="Flows", caption=caption, table=Table((*columns, *_rates(rows))))
 
@@ -222,9 +222,9 @@ def _flows(result: RunResult) -> Section:
 def _flow_details(details: Sequence[FlowDetail]) -> Section:
     """One row for each number that flows of one name reported."""
     columns = (
-        _column("flow", details, lambda detail: detail.flow, TableColumnKind.WORDS),
-        _column("detail", details, lambda detail: detail.key, TableColumnKind.WORDS),
-        _column("count", details, lambda detail: numbers.count(detail.count)),
+        column("flow", details, lambda detail: detail.flow, TableColumnKind.WORDS),
+        column("detail", details, lambda detail: detail.key, TableColumnKind.WORDS),
+        column("count", details, lambda detail: numbers.count(detail.count)),
         *(
             TableColumn(head, [numbers.measured(getattr(detail, head), detail.unit) for detail in details])
             for head in ("mean", "p50", "p95", "max")
@@ -248,7 +248,7 @@ def _outcomes(rows: Sequence[Traffic]) -> Section:
         )
         for name in names
     ]
-    rows_named = _column("ended otherwise than ok", bad, lambda row: row.name, TableColumnKind.WORDS)
+    rows_named = column("ended otherwise than ok", bad, lambda row: row.name, TableColumnKind.WORDS)
     return Section(
         name="outcomes",
         title="Outcomes",
@@ -303,16 +303,16 @@ def _work(services: Sequence[ServiceResult]) -> Section:
             ("OOM", "oom_kills", numbers.count),
         )
     ]
-    empty = [column.head for column in pressure if set(column.cells) <= {"0", numbers.UNKNOWN}]
+    empty = [each.head for each in pressure if set(each.cells) <= {"0", numbers.UNKNOWN}]
     columns = (
-        _column("service", used, lambda use: use.service, TableColumnKind.WORDS),
-        _column("cores", used, lambda use: numbers.cores(use.cpu_cores)),
-        _column("CPU/flow", used, lambda use: numbers.duration(use.cpu_per_flow_ns))
+        column("service", used, lambda use: use.service, TableColumnKind.WORDS),
+        column("cores", used, lambda use: numbers.cores(use.cpu_cores)),
+        column("CPU/flow", used, lambda use: numbers.duration(use.cpu_per_flow_ns))
         if any(use.cpu_per_flow_ns is not None for use in used)
-        else _column("CPU/request", used, lambda use: numbers.duration(use.cpu_per_request_ns)),
-        *(column for column in pressure if column.head not in empty),
-        _column("samples/s", used, lambda use: numbers.rate(use.samples_per_s)),
-        _column("gap p99", used, lambda use: numbers.duration(use.period_ns.p99), wide_only=True),
+        else column("CPU/request", used, lambda use: numbers.duration(use.cpu_per_request_ns)),
+        *(each for each in pressure if each.head not in empty),
+        column("samples/s", used, lambda use: numbers.rate(use.samples_per_s)),
+        column("gap p99", used, lambda use: numbers.duration(use.period_ns.p99), wide_only=True),
     )
     return Section(
         name="work",
@@ -340,23 +340,12 @@ def _notes(notes: Sequence[Note]) -> Section:
     return Section(name="notes", title="Notes", caption=caption, table=pairs(rows))
 
 
-def _column(
-    head: str,
-    rows: Sequence[Any],
-    text: Callable[[Any], str],
-    kind: TableColumnKind = TableColumnKind.NUMBER,
-    *,
-    wide_only: bool = False,
-) -> TableColumn:
-    return TableColumn(head, [text(row) for row in rows], kind, wide_only)
-
-
 def _counts(head: str, rows: Sequence[Traffic]) -> list[TableColumn]:
     """Return name, count and failures; those of endpoints not in a narrow table, which has their outcomes."""
     return [
-        _column(head, rows, lambda row: row.name, TableColumnKind.WORDS),
-        _column("count", rows, lambda row: numbers.count(row.count)),
-        _column("failed", rows, lambda row: numbers.count(row.failures), wide_only=head == "endpoint"),
+        column(head, rows, lambda row: row.name, TableColumnKind.WORDS),
+        column("count", rows, lambda row: numbers.count(row.count)),
+        column("failed", rows, lambda row: numbers.count(row.failures), wide_only=head == "endpoint"),
     ]
 
 
@@ -369,14 +358,14 @@ def _durations(rows: Sequence[Traffic], result: RunResult) -> list[TableColumn]:
         for head in ("p50", "p95", "p99", "max")
     ]
     if result.open_model:
-        columns.append(_column("service p95", rows, lambda row: numbers.duration(row.service_ns.p95)))
+        columns.append(column("service p95", rows, lambda row: numbers.duration(row.service_ns.p95)))
     return columns
 
 
 def _rates(rows: Sequence[Traffic]) -> list[TableColumn]:
     return [
-        _column("per s", rows, lambda row: numbers.rate(row.per_s)),
-        _column("MB/s", rows, lambda row: numbers.megabytes_per_s(row.bytes_per_s), wide_only=True),
+        column("per s", rows, lambda row: numbers.rate(row.per_s)),
+        column("MB/s", rows, lambda row: numbers.megabytes_per_s(row.bytes_per_s), wide_only=True),
     ]
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
 
 from rich import table as rich_table
 from rich.box import Box
@@ -169,6 +170,18 @@ class Section:
     table: Table
     caption: str = ""
     footnote: str = ""
+
+
+def column(
+    head: str,
+    rows: Iterable[Any],
+    text: Callable[[Any], str],
+    kind: TableColumnKind = TableColumnKind.NUMBER,
+    *,
+    wide_only: bool = False,
+) -> TableColumn:
+    """Return a column with the text of each row."""
+    return TableColumn(head, [text(row) for row in rows], kind, wide_only)
 
 
 def of_rows(heads: Sequence[tuple[str, TableColumnKind]], rows: Sequence[Sequence[str]]) -> Table:

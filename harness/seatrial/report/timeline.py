@@ -112,20 +112,12 @@ class Timeline:
 
     def chart(self, *, log: bool = False, height_px: int = 210) -> figure:
         """Return an empty chart on this axis: phases shaded, events marked, the shared crosshair in place."""
-        chart = figure(
-            height=height_px,
-            sizing_mode="stretch_width",
-            x_range=self._range,
-            y_axis_type="log" if log else "linear",
-            toolbar_location=None,
-            tools=[],
-            output_backend="canvas",
-        )
+        scale = "log" if log else "linear"
+        chart = blank(height_px, x_range=self._range, y_axis_type=scale, output_backend="canvas")
         zoom = BoxZoomTool(dimensions="width")
         chart.add_tools(zoom, ResetTool(), CrosshairTool(overlay=self._crosshair))
         chart.toolbar.active_drag = zoom
         chart.xaxis.axis_label = f"{self.unit} from the start of the window"
-        plain(chart)
         if not log:
             chart.y_range.start = 0  # type: ignore[attr-defined]
         for span in self._spans:
@@ -206,8 +198,9 @@ def nearest(chart: figure, drawn: GlyphRenderer[Any], rows: Sequence[tuple[str, 
     chart.add_tools(HoverTool(renderers=[drawn], tooltips=list(rows)))
 
 
-def plain(chart: figure) -> None:
-    """Make a chart transparent; the page's script sets the colours of its text."""
+def blank(height_px: int, **options: Any) -> figure:  # noqa: ANN401  (those of a figure)
+    """Return a transparent chart as wide as the page, whose script sets the colours of text."""
+    chart = figure(height=height_px, sizing_mode="stretch_width", toolbar_location=None, tools=[], **options)
     chart.background_fill_alpha = 0
     chart.border_fill_alpha = 0
     chart.outline_line_color = None
@@ -218,7 +211,8 @@ def plain(chart: figure) -> None:
     chart.axis.minor_tick_line_color = None
     chart.axis.axis_label_text_font_style = "normal"
     chart.min_border_right = 12
-    chart.min_border_left = 58  # of any labels: the charts stand below each other, moment below moment
+    chart.min_border_left = 58  # whatever its labels: the charts stand below each other, moment below moment
+    return chart
 
 
 def known(values: Ints, unit: int) -> Floats:
