@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +11,7 @@ from typing import Any
 
 import pytest
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
+from compose_project import Project, project, wait_for_success
 
 pytestmark = pytest.mark.docker
 
@@ -27,31 +24,26 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 
 @dataclass(frozen=True)
 class Running:
-    """A stack that is up, and where people reach it."""
+    """A stack that is up, and the URL of its front door."""
 
-    project: str
+    project: Project
     url: str
-    environment: dict[str, str]
-    catalogue: Path
-
-    def compose(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run `docker compose` on this project."""
-        argv = ["docker", "compose", "--project-name", self.project, *words]
-        return subprocess.run(
-            argv, cwd=STACK, env=self.environment, capture_output=True, text=True, timeout=300, check=False
-        )
 
     def seed(self, *words: str) -> dict[str, Any]:
         """Seed, and return the catalogue."""
         shape = ["--repositories", "1", "--layers", "1-3", "--layer-size", "2KiB-1MiB", *words]
-        command = [sys.executable, "seed.py", *shape]
-        places = {"SEATRIAL_FRONT_DOOR": self.url, "SEATRIAL_CATALOGUE": str(self.catalogue)}
-        subprocess.run(command, cwd=STACK, env=self.environment | places, check=True, timeout=60)
+        environment = self.project.environment | {"SEATRIAL_FRONT_DOOR": self.url}
+        subprocess.run([sys.executable, "seed.py", *shape], cwd=STACK, env=environment, check=True, timeout=60)
         catalogue: dict[str, Any] = json.loads(self.catalogue.read_text())
         return catalogue
 
+    @property
+    def catalogue(self) -> Path:
+        """Where seeding writes the catalogue."""
+        return Path(self.project.variables["SEATRIAL_CATALOGUE"])
+
     def token(self, **form: str) -> requests.Response:
-        """Ask for a token by POST."""
+        """Request a token by POST."""
         return requests.post(f"{self.url}/token", data=LOGIN | {"password": "sesame"} | form, timeout=10)
 
     def get(self, path: str, accept: str = "*/*") -> requests.Response:
@@ -63,31 +55,14 @@ class Running:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Bring the stack up once, seeded, and remove all of it at the end."""
-    project = f"seatrial-test-{uuid.uuid4().hex[:8]}"
-    environment = dict(os.environ) | {"REGISTRY_PASSWORD": "sesame", "PYTHONDONTWRITEBYTECODE": "1"}
-    catalogue = tmp_path_factory.mktemp("seed") / "catalogue.json"
-    running = Running(project, "", environment, catalogue)
-    try:
-        # Built under the stack's own name: Compose writes the project into an image, and each would be a new one.
-        built = Running("seatrial-registry", "", environment, catalogue).compose("build")
-        assert built.returncode == 0, built.stderr
-        up = running.compose("up", "--detach")
-        assert up.returncode == 0, up.stderr
-        url = f"http://{running.compose('port', 'nginx', '80').stdout.strip()}"
-        _await_token_service(url)
-        yield Running(project, url, environment, catalogue)
-    finally:
-        down = running.compose("down", "--volumes", "--timeout", "3")
-        assert down.returncode == 0, down.stderr
-
-
-def _await_token_service(url: str) -> None:
-    """Ask until nginx has an upstream that answers, for some ten seconds at most."""
-    with requests.Session() as session:
-        again = Retry(total=10, backoff_factor=0.1, backoff_max=1.5, status_forcelist=[502])
-        session.mount("http://", HTTPAdapter(max_retries=again))
-        session.get(f"{url}/token?service={SERVICE}", timeout=10).raise_for_status()
+    """Bring the stack up once, and remove all of it at the end."""
+    folder = tmp_path_factory.mktemp("seed")
+    variables = {"REGISTRY_PASSWORD": "sesame", "SEATRIAL_CATALOGUE": str(folder / "catalogue.json")}
+    with project(STACK / "compose.yaml", folder, **variables) as own:
+        own.up({})
+        url = f"http://{own.compose('port', 'nginx', '80').strip()}"
+        wait_for_success(f"{url}/token?service={SERVICE}")
+        yield Running(own, url)
 
 
 def test_the_challenge_names_the_address_that_the_client_used(stack: Running) -> None:
@@ -169,7 +144,7 @@ def test_layers_of_any_size_go_up_in_chunks(stack: Running) -> None:
 
 def test_only_the_front_door_is_published_and_only_on_loopback(stack: Running) -> None:
     """The registry's debug address, with its metrics, answers inside the network alone."""
-    services = [json.loads(line) for line in stack.compose("ps", "--format", "json").stdout.splitlines()]
+    services = [json.loads(line) for line in stack.project.compose("ps", "--format", "json").splitlines()]
     published = {
         (one["Service"], port["URL"], port["TargetPort"])
         for one in services
@@ -179,14 +154,14 @@ def test_only_the_front_door_is_published_and_only_on_loopback(stack: Running) -
     fetch = "import urllib.request as u; print(u.urlopen('http://registry:5001/metrics', timeout=5).status)"
 
     assert published == {("nginx", "127.0.0.1", 80)}
-    assert stack.compose("exec", "-T", "auth", "python3", "-c", fetch).stdout == "200\n"
+    assert stack.project.run_inside("auth", "python3", "-c", fetch) == "200\n"
     assert requests.get(f"{stack.url}/metrics", timeout=10).status_code == 404
 
 
 def test_the_registry_can_not_read_the_signing_key(stack: Running) -> None:
     """It sees the certificate only; the key is the token service's own."""
-    seen = stack.compose("exec", "-T", "registry", "find", "/srv", "-type", "f").stdout
-    key = stack.compose("exec", "-T", "auth", "stat", "--format", "%a %U", "/srv/vault/signing.key").stdout
+    seen = stack.project.run_inside("registry", "find", "/srv", "-type", "f")
+    key = stack.project.run_inside("auth", "stat", "--format", "%a %U", "/srv/vault/signing.key")
 
     assert (seen, key) == ("/srv/trust/certificate.pem\n", "600 www-data\n")
 
@@ -194,7 +169,7 @@ def test_the_registry_can_not_read_the_signing_key(stack: Running) -> None:
 def test_the_access_log_tells_who_asked_for_what(stack: Running) -> None:
     """One JSON object for each request, with the client's name and the times of both sides."""
     requests.get(f"{stack.url}/v2/?secret=1", headers={"User-Agent": 'a "test"'}, timeout=10)
-    log = stack.compose("exec", "-T", "nginx", "tail", "-n", "1", "/var/log/nginx/access.log").stdout
+    log = stack.project.run_inside("nginx", "tail", "-n", "1", "/var/log/nginx/access.log")
     line = json.loads(log)
 
     assert (line["method"], line["uri"], line["status"], line["user_agent"]) == ("GET", "/v2/", 401, 'a "test"')
@@ -205,5 +180,5 @@ def test_the_access_log_tells_who_asked_for_what(stack: Running) -> None:
 def test_no_service_can_write_to_its_own_layer(stack: Running) -> None:
     """Logs, temporary files and data are on volumes or tmpfs, where the storage driver costs nothing."""
     for service in ("nginx", "registry", "auth", "redis"):
-        wrote = stack.compose("exec", "-T", "--user", "root", service, "touch", "/var/lib/x")
-        assert "Read-only file system" in wrote.stderr
+        with pytest.raises(AssertionError, match="Read-only file system"):
+            stack.project.compose("exec", "-T", "--user", "root", service, "touch", "/var/lib/x")
