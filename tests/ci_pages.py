@@ -1,4 +1,4 @@
-"""What the how-to pages about CI tell people to copy: their YAML, and the commands in it."""
+"""The YAML and the commands that the how-to pages about CI offer to copy."""
 
 from __future__ import annotations
 
@@ -17,27 +17,24 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 def blocks(page: str, language: str) -> list[str]:
     """Return the blocks of a language in a page."""
     text = (HOW_TO / page).read_text(encoding="utf-8")
-    return [body for found, body in _BLOCK.findall(text) if found == language]
+    return [body for name, body in _BLOCK.findall(text) if name == language]
 
 
 def scenario() -> str:
     """Return the scenario that the pages share."""
-    return next(one for one in blocks("ci-github-actions.md", "yaml") if "question:" in one)
+    return next(block for block in blocks("ci-github-actions.md", "yaml") if "question:" in block)
 
 
 def commands(page: str) -> list[str]:
     """Return the lines of a page's jobs and console blocks that start our program, in their order."""
-    console = [line.removeprefix("$ ") for one in blocks(page, "console") for line in one.splitlines()]
-    lines = [line for one in blocks(page, "yaml") for line in _lines(yaml.safe_load(one))]
+    console = [line.removeprefix("$ ") for block in blocks(page, "console") for line in block.splitlines()]
+    lines = [line for block in blocks(page, "yaml") for line in _lines(yaml.safe_load(block))]
     return [line.strip() for line in (*lines, *console) if line.strip().startswith("seatrial ")]
 
 
 def _lines(node: Any) -> Iterator[str]:  # noqa: ANN401  (any YAML value)
-    if isinstance(node, dict):
-        for one in node.values():
-            yield from _lines(one)
-    elif isinstance(node, list):
-        for one in node:
-            yield from _lines(one)
+    if isinstance(node, dict | list):
+        for inner in node.values() if isinstance(node, dict) else node:
+            yield from _lines(inner)
     elif isinstance(node, str):
         yield from node.splitlines()

@@ -1,4 +1,4 @@
-"""Made-up verdicts and capacities, and the text that a page must not take for HTML."""
+"""Made-up verdicts and capacities, and a name that a page must not take for HTML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HOSTILE = "<b>gevent</b>"
 
 
 def verdict(variant: str, metric_text: str, word: Word, effect: float, margin: float = 0.03) -> Verdict:
-    """Return a verdict over six blocks with an interval of so much to either side, and a threshold of 0.05."""
+    """Return a verdict over six blocks with an interval of `margin` to either side, and a threshold of 0.05."""
     low, high = effect - margin, effect + margin
     return Verdict(
         variant=variant,

@@ -1,4 +1,4 @@
-"""What every test needs: Locust kept from patching this process, and parts that are really there."""
+"""Setup of all tests: Locust must not patch this process, and a test is skipped where a part is missing."""
 
 import os
 
@@ -15,12 +15,12 @@ SERVERS = ("nginx", "docker-registry", "redis-server", "gunicorn")
 
 
 @cache
-def _lacking(marker: str) -> str:
+def _missing(marker: str) -> str:
     """Return why tests with this marker can't run here; empty if they can."""
     if marker == "servers":
         path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin"])
-        missing = [name for name in SERVERS if shutil.which(name, path=path) is None]
-        return f"not installed: {', '.join(missing)}" if missing else ""
+        absent = [name for name in SERVERS if shutil.which(name, path=path) is None]
+        return f"not installed: {', '.join(absent)}" if absent else ""
     if marker == "browser":
         return "" if chromium.found() else f"none of these is on the PATH: {', '.join(chromium.NAMES)}"
     for command in (["docker", "version"], ["docker", "compose", "version"]):
@@ -34,9 +34,9 @@ def _lacking(marker: str) -> str:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what can't run here, with the reason; where CI promises the parts, their absence is a failure."""
+    """Skip tests that can't run here, with the reason; where CI promises the parts, their absence is a failure."""
     for marker in ("docker", "servers", "browser"):
-        if item.get_closest_marker(marker) is None or not (reason := _lacking(marker)):
+        if item.get_closest_marker(marker) is None or not (reason := _missing(marker)):
             continue
         if os.environ.get("SEATRIAL_REQUIRE_ALL") == "1":
             pytest.fail(f"this run promises every part, but {reason}", pytrace=False)

@@ -1,4 +1,4 @@
-"""Makers of whole stored experiments: blocks of short runs whose truth is known."""
+"""Makers of stored experiments: blocks of short runs whose true values are known."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PINNED = {"generator": [1], "stack": [0]}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """What a variant truly is: latency, cores and memory; `fails` of a hundred requests fail."""
+    """The true latency, cores and memory of a variant; `fails` of a hundred requests fail."""
 
     took_ms: float = 20.0
     cores: float = 0.2
@@ -54,7 +54,7 @@ def experiment(
     pinning: Mapping[str, Sequence[int]] = PINNED,
     **plan: Any,  # noqa: ANN401  (fields of ExperimentPlan)
 ) -> Path:
-    """Make a sealed experiment of so many blocks.
+    """Make a sealed experiment.
 
     In the `spoiled` runs the generator was too busy; in the `crowded` ones other programs used one of two cores.
     """
@@ -120,7 +120,7 @@ def run(
 
 def _record(folder: RunFolder, truth: Truth, *, busy: bool, foreign: float) -> None:
     step_s = 5 / max(truth.requests, 1)
-    asked = [
+    requests = [
         Asked(
             start_s=index * step_s,
             took_ms=truth.took_ms * (0.5 + (index * 37 % 100) / 100),
@@ -131,13 +131,13 @@ def _record(folder: RunFolder, truth: Truth, *, busy: bool, foreign: float) -> N
         for index in range(truth.requests)
     ]
     endpoints = tuple(dict.fromkeys((*factories.ENDPOINTS, truth.endpoint)))
-    factories.write_requests(folder.streams, asked, endpoints=endpoints)
+    factories.write_requests(folder.streams, requests, endpoints=endpoints)
     readings = factories.readings(seconds=6, cores=truth.cores, anon_mib=truth.anon_mib)
     factories.write_samples(folder.streams, "nginx", readings, container=factories.NGINX)
     for service in ("sampler", "generator"):
         factories.write_samples(folder.streams, service, factories.readings(seconds=6, cores=0.004))
     host = factories.readings(seconds=6, cores=truth.cores + 0.008 + foreign)
-    factories.write_samples(folder.streams, "host", [one | {"stolen_ns": 0} for one in host])
+    factories.write_samples(folder.streams, "host", [row | {"stolen_ns": 0} for row in host])
     seconds = (factories.second(n, cpu_fraction=0.99 if busy else 0.3) for n in range(7))
     factories.write_lines(folder.streams, "generator", seconds, table="generator")
     factories.write_lines(folder.streams, "flows", (), table="flows")
@@ -154,5 +154,5 @@ def _near(truth: Truth, drift: float, chance: random.Random) -> Truth:
 
 
 def note(kind: NoteKind, text: str) -> Note:
-    """Return a note as a run carries it."""
+    """Return a note of a run."""
     return Note(kind=kind, text=text)

@@ -66,29 +66,29 @@ class Asked:
 
 
 def write_requests(
-    streams: Path, asked: Iterable[Asked], *, worker: int = 0, endpoints: tuple[str, ...] = ENDPOINTS
+    streams: Path, requests: Iterable[Asked], *, worker: int = 0, endpoints: tuple[str, ...] = ENDPOINTS
 ) -> Path:
-    """Write one worker's requests; a first byte comes halfway, and never to what was refused."""
+    """Write one worker's requests; the first byte comes halfway, and a refused request has none."""
     layout = requests_layout(endpoints, worker)
     path = streams / f"requests-{worker}.bin"
     with path.open("wb") as stream:
         stream.write(layout.header())
-        stream.writelines(layout.record.pack(*_request(one, endpoints)) for one in asked)
+        stream.writelines(layout.record.pack(*_row(request, endpoints)) for request in requests)
     return path
 
 
-def _request(one: Asked, endpoints: tuple[str, ...]) -> tuple[int, ...]:
-    took_s = one.took_ms / 1000
+def _row(request: Asked, endpoints: tuple[str, ...]) -> tuple[int, ...]:
+    took_s = request.took_ms / 1000
     return (
-        NULL if one.intended_s is None else at(one.intended_s),
-        at(one.start_s),
-        NULL if one.outcome == "refused" else at(one.start_s + took_s / 2),
-        at(one.start_s + took_s),
-        endpoints.index(one.endpoint),
+        NULL if request.intended_s is None else at(request.intended_s),
+        at(request.start_s),
+        NULL if request.outcome == "refused" else at(request.start_s + took_s / 2),
+        at(request.start_s + took_s),
+        endpoints.index(request.endpoint),
         METHODS.index("GET"),
-        one.status,
-        OUTCOMES.index(one.outcome),
-        one.bytes_received,
+        request.status,
+        OUTCOMES.index(request.outcome),
+        request.bytes_received,
         200,
         CONNECTIONS.index("reused"),
         1,
@@ -133,7 +133,7 @@ def readings(
     constant = {"file_clean_bytes": 3 * MIB, "file_dirty_bytes": MIB // 2, "shmem_bytes": MIB // 4}
     constant |= {"kernel_bytes": MIB, "sock_bytes": 0, "swap_bytes": 0}
     zero = dict.fromkeys(("oom_kills", "limit_hits", "throttled_ns", "memory_stall_ns", "io_stall_ns"), 0)
-    found = []
+    rows = []
     for index in range(round(seconds * hz)):
         after_s = index / hz
         anon = round((anon_mib + grow_mib_per_s * after_s) * MIB)
@@ -145,8 +145,8 @@ def readings(
             "major_faults": index,
             "cpu_stall_ns": index * 50_000,
         }
-        found.append(stamps | levels | constant | rising | zero)
-    return found
+        rows.append(stamps | levels | constant | rising | zero)
+    return rows
 
 
 def flow(number: int, start_s: float, *, took_ms: float = 100, outcome: str = "ok", **more: Any) -> dict[str, Any]:  # noqa: ANN401  (fields of a flow)

@@ -1,4 +1,4 @@
-"""As much of JSON Schema as our own schemas use, so that no test needs another package."""
+"""A checker for the part of JSON Schema that Seatrial's schemas use, so that no test needs another package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KNOWN = frozenset(
 
 
 def problems(value: Any, schema: dict[str, Any], at: str = "$") -> Iterator[str]:  # noqa: ANN401  (any JSON value)
-    """Yield where a value breaks the schema; ValueError for a keyword that is not known here."""
+    """Yield where a value violates the schema; ValueError for a keyword that is not known here."""
     if unknown := set(schema) - _KNOWN:
         raise ValueError(f"{at}: {unknown}")
     if "anyOf" in schema and all(list(problems(value, one, at)) for one in schema["anyOf"]):
@@ -34,12 +34,12 @@ def problems(value: Any, schema: dict[str, Any], at: str = "$") -> Iterator[str]
     elif isinstance(value, dict):
         yield from _of_object(value, schema, at)
     elif isinstance(value, list):
-        for place, one in enumerate(value):
-            yield from problems(one, schema.get("items", {}), f"{at}[{place}]")
+        for place, item in enumerate(value):
+            yield from problems(item, schema.get("items", {}), f"{at}[{place}]")
 
 
-def _is(value: Any, wanted: str | list[str]) -> bool:  # noqa: ANN401
-    names = [wanted] if isinstance(wanted, str) else wanted
+def _is(value: Any, types: str | list[str]) -> bool:  # noqa: ANN401
+    names = [types] if isinstance(types, str) else types
     if isinstance(value, bool):
         return "boolean" in names
     return any(isinstance(value, _TYPES[name]) for name in names)
@@ -48,10 +48,10 @@ def _is(value: Any, wanted: str | list[str]) -> bool:  # noqa: ANN401
 def _of_object(value: dict[str, Any], schema: dict[str, Any], at: str) -> Iterator[str]:
     known, others = schema.get("properties", {}), schema.get("additionalProperties", True)
     yield from (f"{at}: {name} is missing" for name in schema.get("required", ()) if name not in value)
-    for name, one in value.items():
+    for name, inner in value.items():
         if name in known:
-            yield from problems(one, known[name], f"{at}.{name}")
+            yield from problems(inner, known[name], f"{at}.{name}")
         elif others is False:
             yield f"{at}: {name} is not in the schema"
         elif isinstance(others, dict):
-            yield from problems(one, others, f"{at}.{name}")
+            yield from problems(inner, others, f"{at}.{name}")

@@ -1,4 +1,4 @@
-"""Starts a child for a test, in the place of the run's guard."""
+"""Starts a child for a test, in place of the guard of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole trials through the command line, for the tests of both engines."""
+"""Trials through the command line, for the tests of both engines."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Trial:
 
     @property
     def document(self) -> dict[str, Any]:
-        """What run.json holds."""
+        """The content of run.json."""
         document: dict[str, Any] = json.loads((self.folder / "run.json").read_text())
         return document
 
@@ -79,31 +79,20 @@ def run_scenario(scenario: Path, engine: str, *words: str, verb: str = "run") ->
 
 def interrupted_in_the_window(results: Path, number: signal.Signals, *words: str) -> Trial:
     """Start a long run, and send a signal to its harness alone once the window has begun."""
-    command = [
-        *SEATRIAL,
-        "run",
-        "registry-pull",
-        "--results",
-        str(results),
-        "--warmup",
-        "1s",
-        "--duration",
-        "120s",
-    ]
-    with subprocess.Popen(
-        [*command, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as harness:
+    command = [*SEATRIAL, "run", "registry-pull", "--results", str(results)]
+    command += ["--warmup", "1s", "--duration", "120s", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as harness:
         try:
             wait_until(lambda: harness.poll() is not None or _window_has_begun(results), 120)
             os.kill(harness.pid, number)
-            words_said, _ = harness.communicate(timeout=60)
+            output, _ = harness.communicate(timeout=60)
         finally:
             harness.kill()
-    return Trial(results, subprocess.CompletedProcess(command, harness.returncode, words_said, ""))
+    return Trial(results, subprocess.CompletedProcess(command, harness.returncode, output, ""))
 
 
 def _window_has_begun(results: Path) -> bool:
-    """Tell whether three seconds of the window have been recorded."""
+    """Return whether three seconds of the window have been recorded."""
     for document in results.glob("*/runs/*/run.json"):
         spans = json.loads(document.read_text())["spans"]
         if spans and time.monotonic_ns() > spans[1]["from_ns"] + 3_000_000_000:
@@ -112,20 +101,20 @@ def _window_has_begun(results: Path) -> bool:
 
 
 def wait_until(condition: Any, within_s: float) -> None:  # noqa: ANN401  (any callable of no arguments)
-    """Look ten times a second until the condition holds; AssertionError if it never does."""
+    """Check ten times a second until the condition holds; AssertionError if it never does."""
     deadline = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
+        assert time.monotonic() < deadline, "the condition never held"
         time.sleep(0.1)
 
 
 def processes_of(run_id: str) -> list[str]:
-    """Return the command lines of all processes that carry the run's mark."""
+    """Return the command lines of all processes with the run's mark."""
     return list(_marked(run_id).values())
 
 
 def load_processes(run_id: str) -> list[int]:
-    """Return the processes of the run that are Locust's."""
+    """Return the Locust processes of the run."""
     return [pid for pid, command in _marked(run_id).items() if " locust " in command]
 
 
@@ -142,11 +131,11 @@ def _marked(run_id: str) -> dict[int, str]:
 
 
 def labelled(run_id: str) -> list[str]:
-    """Return the containers, networks and volumes that carry the run's label."""
+    """Return the containers, networks and volumes with the run's label."""
     kinds: Sequence[Sequence[str]] = (("ps", "-aq"), ("network", "ls", "-q"), ("volume", "ls", "-q"))
-    found: list[str] = []
+    names: list[str] = []
     for words in kinds:
         command = ["docker", *words, "--filter", f"label=seatrial.run={run_id}"]
         shown = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-        found += shown.stdout.split()
-    return found
+        names += shown.stdout.split()
+    return names

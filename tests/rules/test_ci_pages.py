@@ -1,4 +1,4 @@
-"""What the pages about CI tell people to copy can be read by the program that they copy it for."""
+"""The commands and the scenario on the pages about CI are valid."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seatrial.scenario import reading
 
 @pytest.mark.parametrize("page", ci_pages.PAGES)
 def test_every_command_is_known_with_its_options(page: str) -> None:
-    """A verb or an option that was renamed breaks the page, not the job of whoever copied it."""
+    """A command or an option that was renamed has to be renamed on the page."""
     lines = ci_pages.commands(page)
     assert lines
 
@@ -36,7 +36,7 @@ def test_the_scenario_is_valid(tmp_path: Path) -> None:
     file.parent.mkdir()
     file.write_text(ci_pages.scenario(), encoding="utf-8")
 
-    found = reading.read(str(file))
+    scenario = reading.read(str(file))
 
-    assert set(found.variants) == {"base", "head"}
-    assert len(found.gate) == 3
+    assert set(scenario.variants) == {"base", "head"}
+    assert len(scenario.gate) == 3

@@ -1,4 +1,4 @@
-"""What the program offers is documented, and what the documents show exists."""
+"""Commands, options, keys, columns, notes and exit codes are documented; links lead somewhere."""
 
 import re
 from pathlib import Path
@@ -18,13 +18,13 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 
 
 def _verbs(group: click.Group, prefix: str = "") -> list[tuple[str, click.Command]]:
-    found: list[tuple[str, click.Command]] = []
+    commands: list[tuple[str, click.Command]] = []
     for name, listed in group.commands.items():
         command = cli.load(name) if group is cli.seatrial else listed
-        found.append((f"{prefix}{name}", command))
+        commands.append((f"{prefix}{name}", command))
         if isinstance(command, click.Group):
-            found += _verbs(command, f"{prefix}{name} ")
-    return found
+            commands += _verbs(command, f"{prefix}{name} ")
+    return commands
 
 
 def _classes(root: type[SeatrialError]) -> list[type[SeatrialError]]:
@@ -33,7 +33,7 @@ def _classes(root: type[SeatrialError]) -> list[type[SeatrialError]]:
 
 @pytest.mark.parametrize("verb", [name for name, _ in _verbs(cli.seatrial)])
 def test_every_verb_is_documented(verb: str) -> None:
-    """A command that nobody can find is not there."""
+    """Each command has a section."""
     assert f"## `seatrial {verb}" in (REFERENCE / "command-line.md").read_text(encoding="utf-8")
 
 
@@ -57,7 +57,7 @@ def _keys(node: object) -> set[str]:
 
 @pytest.mark.parametrize("key", sorted(_keys(grammar.json_schema())))
 def test_every_key_of_a_scenario_is_documented(key: str) -> None:
-    """The grammar and its page say the same."""
+    """The grammar and its page agree."""
     assert f"`{key}" in (REFERENCE / "scenario.md").read_text(encoding="utf-8")
 
 
@@ -78,7 +78,7 @@ def test_every_outcome_is_documented(outcome: str) -> None:
 
 @pytest.mark.parametrize("kind", list(NoteKind))
 def test_every_note_is_documented_with_what_it_does(kind: NoteKind) -> None:
-    """Whoever sees one can look up what it means, and whether the run still counts."""
+    """Its meaning can be looked up, and whether the run still counts."""
     invalidates = "yes" if kind in INVALIDATING else "in a comparison" if kind in DISTURBED else "no"
     assert f"| `{kind}` | {invalidates} |" in (REFERENCE / "run-folder.md").read_text(encoding="utf-8")
 

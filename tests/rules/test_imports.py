@@ -1,4 +1,4 @@
-"""What importing must not do."""
+"""Limits of imports: no gevent in the harness, and nothing slow before it is needed."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ def test_the_command_line_loads_neither_locust_nor_gevent() -> None:
     assert {"locust", "gevent", "seatrial.user"} & loaded == set()
 
 
-def test_listing_the_verbs_imports_none() -> None:
+def test_listing_the_commands_imports_none() -> None:
     """`seatrial --help` and a shell's completion have to come at once; all imports take over a second."""
     program = (
         "import click.testing, seatrial.cli as c; "
@@ -39,14 +39,14 @@ def test_listing_the_verbs_imports_none() -> None:
 
 
 @pytest.mark.parametrize("verb", cli.COMMANDS)
-def test_a_verb_does_not_wait_for_what_only_others_need(verb: str) -> None:
+def test_a_command_imports_nothing_slow_that_only_others_need(verb: str) -> None:
     """The charts take a second to import, MLRsearch and scipy half a second each."""
     loaded = _loaded(f"import seatrial.cli as c; c.load({verb!r})")
 
     assert {CHARTS, SEARCH, *STATISTICS} & loaded == set()
 
 
-def test_what_a_locustfile_builds_on_starts_nothing() -> None:
+def test_importing_the_user_package_starts_nothing() -> None:
     """Importing it opens no file and starts no thread; that waits for the first user."""
     program = (
         "import os; os.environ['LOCUST_SKIP_MONKEY_PATCH'] = '1'; import locust, threading; "

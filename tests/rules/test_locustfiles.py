@@ -1,4 +1,4 @@
-"""What Locust's way of loading files demands of ours; import-linter does not see these files."""
+"""Rules for locustfiles that follow from how Locust loads them; import-linter does not check these files."""
 
 import ast
 import importlib.util
@@ -15,13 +15,13 @@ PURE = [path for path in FILES if path.name.startswith("_")]
 def _imports(path: Path) -> list[tuple[str, int, bool]]:
     """Return (module, relative level, whether at module level) of every import."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    found = []
+    imports = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [(alias.name, 0, node in tree.body) for alias in node.names]
+            imports += [(alias.name, 0, node in tree.body) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            found.append((node.module or "", node.level, node in tree.body))
-    return found
+            imports.append((node.module or "", node.level, node in tree.body))
+    return imports
 
 
 def test_there_are_locustfiles() -> None:
@@ -33,9 +33,9 @@ def test_there_are_locustfiles() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_only_seatrial_user_is_imported_from_the_package(path: Path) -> None:
     """A locustfile runs in Locust's process, where nothing else of the harness belongs."""
-    ours = [name for name, _, _ in _imports(path) if name.split(".")[0] == "seatrial"]
+    own = [name for name, _, _ in _imports(path) if name.split(".")[0] == "seatrial"]
 
-    assert all(name == "seatrial.user" or name.startswith("seatrial.user.") for name in ours)
+    assert all(name == "seatrial.user" or name.startswith("seatrial.user.") for name in own)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -56,7 +56,7 @@ def test_protocol_modules_are_pure(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_no_locustfile_shadows_an_installed_package(path: Path) -> None:
-    """Its folder comes first on sys.path: a `redis.py` here would be everybody's redis."""
-    found = importlib.util.find_spec(path.stem)
+    """Its folder comes first on sys.path: a `redis.py` here would replace redis for every package."""
+    spec = importlib.util.find_spec(path.stem)
 
-    assert found is None or (found.origin is not None and Path(found.origin) == path)
+    assert spec is None or (spec.origin is not None and Path(spec.origin) == path)

@@ -1,4 +1,4 @@
-"""What is shipped is complete, and is found from anywhere."""
+"""Shipped scenarios are valid, and are found in an installed wheel."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("name", source.shipped_names())
 def test_every_shipped_scenario_is_valid(name: str) -> None:
-    """A scenario that does not parse would be found by the first user."""
+    """Its question ends with a question mark, and its locustfile exists."""
     scenario = reading.read(name)
 
     assert scenario.question.endswith("?")
@@ -22,7 +22,7 @@ def test_every_shipped_scenario_is_valid(name: str) -> None:
 
 
 def test_the_wheel_carries_scenarios_and_locustfiles(tmp_path: Path) -> None:
-    """From an empty folder, with nothing but the wheel's content, a shipped scenario is found."""
+    """From an empty folder, with only the wheel's content, a shipped scenario is found."""
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True, timeout=120)
     (wheel,) = tmp_path.glob("*.whl")
