@@ -1,4 +1,4 @@
-"""The service whose cost is known costs what is set."""
+"""The service of known cost has the costs that are set."""
 
 import importlib
 import sys
@@ -25,7 +25,7 @@ def _client(clock_s: float = 10.0, slept: list[float] | None = None, **environme
 
 
 def test_work_is_a_number_of_rounds() -> None:
-    """The digest is that of so many blocks, so that none was left out."""
+    """The digest is that of all blocks, so that none was left out."""
     once, thrice = costs.work(1), costs.work(3)
 
     assert once == costs.hashlib.sha256(costs.BLOCK).hexdigest()
@@ -34,13 +34,13 @@ def test_work_is_a_number_of_rounds() -> None:
 
 
 def test_a_block_keeps_the_lock_of_the_interpreter() -> None:
-    """From 2,048 bytes on hashlib gives it away (HASHLIB_GIL_MINSIZE), and each switch would be a cost not set."""
+    """From 2,048 bytes on hashlib releases it (HASHLIB_GIL_MINSIZE), and each switch would be an unknown cost."""
     assert len(costs.BLOCK) == 1024
 
 
 @pytest.mark.parametrize(("every", "failed"), [("0", []), ("3", [3, 6, 9]), ("1", list(range(1, 11)))])
 def test_failures_come_by_count(every: str, failed: list[int]) -> None:
-    """Exactly each n-th request is a 500, and does no work."""
+    """Each n-th request is a 500, and does no work."""
     client = _client(FAIL_EVERY=every)
     statuses = [client.get("/work").status_code for _ in range(10)]
 
@@ -49,7 +49,7 @@ def test_failures_come_by_count(every: str, failed: list[int]) -> None:
 
 
 def test_memory_is_held_and_leaks_as_set() -> None:
-    """What is held is there from the start, with every page written; what leaks stays."""
+    """Held memory exists from the start, with every page written; leaked memory stays."""
     paid = costs.Costs(settings.from_environment({"HOLD_MIB": "1", "LEAK_KIB": "8"}))
     assert paid.memory_bytes == 1024 * 1024
     for _ in range(3):
@@ -61,7 +61,7 @@ def test_memory_is_held_and_leaks_as_set() -> None:
 
 @pytest.mark.parametrize(("clock_s", "slept"), [(10.0, 0.02), (10.005, 0.015), (10.5, 0.0)])
 def test_the_service_time_counts_from_the_arrival(clock_s: float, slept: float) -> None:
-    """What Flask took of it is not slept again; a request that is late already does not sleep."""
+    """Time that Flask has used is not slept again; a request that is late already does not sleep."""
     pauses: list[float] = []
     assert _client(clock_s, pauses, SERVICE_MS="20").get("/wait").status_code == 200
 
@@ -70,11 +70,11 @@ def test_the_service_time_counts_from_the_arrival(clock_s: float, slept: float) 
 
 @pytest.mark.parametrize("text", ["-1", "1.5", "two", "1e3", "²"])
 def test_a_cost_that_is_no_count_is_refused(text: str) -> None:
-    """A typing error would be another truth."""
+    """A typing error would change the known truth."""
     with pytest.raises(ValueError, match="WORK_ROUNDS"):
         settings.from_environment({"WORK_ROUNDS": text})
 
 
-def test_what_is_not_set_costs_nothing() -> None:
+def test_a_cost_that_is_not_set_is_zero() -> None:
     """Also where Compose passes an empty text on."""
     assert settings.from_environment({"HOLD_MIB": ""}) == settings.Settings()

@@ -1,4 +1,4 @@
-"""The files of the registry's variants differ from those of the base only in what they are named for."""
+"""The files of the registry's variants differ from the base's only in the setting that they are named for."""
 
 import difflib
 from pathlib import Path
@@ -10,7 +10,7 @@ STACK = Path(__file__).parents[2] / "scenarios" / "stacks" / "registry"
 
 @pytest.mark.parametrize("name", ["cache-in-memory.yml", "cache-none.yml"])
 def test_a_registry_without_redis_differs_in_its_cache_only(name: str) -> None:
-    """What is changed in one and forgotten in the other would be compared as the cache's effect."""
+    """A change that is forgotten in one of them would be measured as an effect of the cache."""
     base, other = ((STACK / "registry" / file).read_text().splitlines() for file in ("config.yml", name))
     changed = [line for line in difflib.ndiff(base, other) if line[:2] in {"- ", "+ "}]
 

@@ -1,4 +1,4 @@
-"""The registry stack's token service keeps to the Distribution token protocol."""
+"""The token service of the registry stack follows the token protocol of Distribution."""
 
 import importlib
 import json
@@ -29,19 +29,20 @@ class Store:
     """Refresh tokens in memory."""
 
     def __init__(self, *, answers: bool = True) -> None:
-        self.kept: dict[str, tuple[str, str]] = {}
+        self.tokens: dict[str, tuple[str, str]] = {}
         self.answers = answers
 
     def issue(self, user: str, service: str) -> str:
         """Make a token."""
         if not self.answers:
             raise ConnectionError("the store does not answer")
-        self.kept[f"refresh-{len(self.kept)}"] = (user, service)
-        return f"refresh-{len(self.kept) - 1}"
+        token = f"refresh-{len(self.tokens)}"
+        self.tokens[token] = (user, service)
+        return token
 
     def owner(self, token: str, service: str) -> str | None:
         """Find a token."""
-        user, audience = self.kept.get(token, (None, None))
+        user, audience = self.tokens.get(token, (None, None))
         return user if audience == service else None
 
 
@@ -69,10 +70,11 @@ def _post(client: FlaskClient, **form: str) -> Any:  # noqa: ANN401  (werkzeug's
 
 PASSWORD = {"grant_type": "password", "username": "captain", "password": "sesame"}
 ASK = {"service": SERVICE, "scope": "repository:app:pull"}
+RULES = ("*:pull", "a*:*", "team/*:*")
 
 
-def test_get_with_basic_gives_a_token_for_what_was_asked() -> None:
-    """`token` and `access_token` are equal, and say for how long and since when."""
+def test_get_with_basic_gives_a_token_for_the_scope() -> None:
+    """`token` and `access_token` are equal; the answer has their lifetime and when they were issued."""
     answer = _client().get("/token", query_string=ASK, auth=("captain", "sesame"))
 
     body = answer.get_json()
@@ -92,9 +94,9 @@ def test_get_with_basic_gives_a_token_for_what_was_asked() -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-@pytest.mark.parametrize("auth", [("captain", "wrong"), ("nobody", "sesame"), ("nobody", "decoy"), ("", "")])
+@pytest.mark.parametrize("auth", [("captain", "wrong"), ("unknown", "sesame"), ("unknown", "decoy"), ("", "")])
 def test_get_with_wrong_credentials_is_401(auth: tuple[str, str]) -> None:
-    """Whether the name or the password is wrong can't be told apart."""
+    """The answer is the same for a wrong name and a wrong password."""
     answer = _client().get("/token", query_string=ASK, auth=auth)
 
     assert answer.status_code == 401
@@ -104,16 +106,14 @@ def test_get_with_wrong_credentials_is_401(auth: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Bearer abc"])
 def test_a_garbled_authorization_is_not_anonymous(header: str) -> None:
-    """Who tries to log in and fails gets 401, not an empty token."""
-    answer = _client().get("/token", query_string=ASK, headers={"Authorization": header})
-
-    assert answer.status_code == 401
+    """A login that fails gets 401, not an empty token."""
+    assert _client().get("/token", query_string=ASK, headers={"Authorization": header}).status_code == 401
 
 
 def test_anonymous_gets_what_is_public_and_nothing_else() -> None:
-    """Without credentials there is a token, and its access may be empty: that is no error."""
-    asked = {"service": SERVICE, "scope": ["repository:public/app:pull,push", "repository:app:pull"]}
-    answer = _client().get("/token", query_string={**asked, "offline_token": "true"})
+    """Without credentials there is a token, whose access may be empty."""
+    query = {"service": SERVICE, "scope": ["repository:public/app:pull,push", "repository:app:pull"]}
+    answer = _client().get("/token", query_string={**query, "offline_token": "true"})
 
     assert _access(answer.get_json()) == [{"type": "repository", "name": "public/app", "actions": ["pull"]}]
     assert json.loads(answer.get_json()["token"])["sub"] == ""
@@ -121,36 +121,29 @@ def test_anonymous_gets_what_is_public_and_nothing_else() -> None:
 
 
 def test_several_scopes_come_as_parameters_or_with_spaces() -> None:
-    """GET repeats the parameter, POST separates by spaces."""
-    asked = ["repository:a:pull", "repository:b:push,pull"]
-    by_get = _client().get("/token", query_string={"service": SERVICE, "scope": asked}, auth=("captain", "sesame"))
-    by_post = _post(_client(), **PASSWORD, scope=" ".join(asked))
+    """GET repeats the parameter, POST separates by spaces; an action that the user may not do is left out."""
+    both = ["repository:a:pull", "repository:b:push,pull"]
+    by_get = _client().get("/token", query_string={"service": SERVICE, "scope": both}, auth=("captain", "sesame"))
+    by_post = _post(_client(), **PASSWORD, scope=" ".join(both))
+    less = _post(_client(), **PASSWORD, scope="repository:app:pull,delete registry:catalog:*")
 
     assert [entry["name"] for entry in _access(by_get.get_json())] == ["a", "b"]
     assert _access(by_get.get_json()) == _access(by_post.get_json())
     assert by_post.get_json()["scope"] == "repository:a:pull repository:b:push,pull"
+    assert (less.status_code, less.get_json()["scope"]) == (200, "repository:app:pull")
 
 
-def test_a_scope_is_cut_to_what_the_user_may_do() -> None:
-    """Less than asked is not the token service's error; the registry refuses later."""
-    answer = _post(_client(), **PASSWORD, scope="repository:app:pull,delete registry:catalog:*")
-
-    assert answer.status_code == 200
-    assert answer.get_json()["scope"] == "repository:app:pull"
-
-
-def test_a_refresh_token_is_issued_when_asked_for_and_buys_tokens() -> None:
-    """GET asks by offline_token, POST by access_type; the token then stands in for the password."""
+def test_a_refresh_token_is_issued_on_request_and_gives_tokens() -> None:
+    """GET requests it by offline_token, POST by access_type; it then replaces the password."""
     client = _client()
     by_get = client.get("/token", query_string={**ASK, "offline_token": "true"}, auth=("captain", "sesame"))
     by_post = _post(client, **PASSWORD, access_type="offline")
     refresh = by_get.get_json()["refresh_token"]
 
-    bought = _post(client, grant_type="refresh_token", refresh_token=refresh, scope="repository:app:push")
+    body = _post(client, grant_type="refresh_token", refresh_token=refresh, scope="repository:app:push").get_json()
 
     assert (refresh, by_post.get_json()["refresh_token"]) == ("refresh-0", "refresh-1")
-    assert bought.get_json()["scope"] == "repository:app:push"
-    assert bought.get_json()["refresh_token"] == "refresh-0"
+    assert (body["scope"], body["refresh_token"]) == ("repository:app:push", "refresh-0")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +160,7 @@ def test_a_refresh_token_is_issued_when_asked_for_and_buys_tokens() -> None:
     ],
 )
 def test_a_wrong_post_is_an_oauth_error(form: dict[str, str], error: str) -> None:
-    """RFC 6749 section 5.2: 400 with a word, so that containerd falls back to GET."""
+    """RFC 6749 section 5.2: 400 with an error code, so that containerd falls back to GET."""
     answer = _post(_client(), **form)
 
     assert (answer.status_code, answer.get_json()["error"]) == (400, error)
@@ -181,7 +174,7 @@ def test_a_store_that_does_not_answer_is_503() -> None:
 
 
 def test_the_life_of_a_token_is_configurable_from_sixty_seconds() -> None:
-    """Clients take a shorter one for sixty seconds, and would use it after its end."""
+    """Clients treat a shorter lifetime as sixty seconds, and would use the token after its end."""
     answer = _client(TOKEN_EXPIRES_IN="60").get("/token", query_string=ASK)
 
     assert answer.get_json()["expires_in"] == 60
@@ -204,25 +197,23 @@ def test_the_life_of_a_token_is_configurable_from_sixty_seconds() -> None:
 def test_a_scope_follows_the_grammar(text: str, claim: dict[str, Any]) -> None:
     """A name may hold a host with a port; a type may have a class; an action counts once."""
     (scope,) = scopes.parse([text])
-
     assert scope.claim() == claim
 
 
 @pytest.mark.parametrize(
     "text", ["repository", "repository:app", "repository:app:", "Repository:app:pull", ":a:pull"]
 )
-def test_what_is_no_scope_is_refused(text: str) -> None:
+def test_an_invalid_scope_is_refused(text: str) -> None:
     """A typing error is not an empty request."""
     with pytest.raises(scopes.InvalidScope, match="is not TYPE:NAME:ACTION"):
         scopes.parse([text])
 
 
-def test_every_action_is_granted_only_by_a_rule_that_says_so() -> None:
-    """`*` in a rule grants what was asked; `*` that was asked needs `*` in a rule."""
-    (asked,) = scopes.parse(["repository:app:pull,*"])
+def test_every_action_is_granted_only_by_a_rule_with_a_star() -> None:
+    """`*` in a rule grants every action that is requested; a requested `*` needs `*` in a rule."""
+    (scope,) = scopes.parse(["repository:app:pull,*"])
 
-    assert [str(one) for one in scopes.granted([asked], scopes.parse(["repository:*:pull"]))] == [
-        "repository:app:pull"
-    ]
-    assert scopes.granted([asked], scopes.parse(["repository:a*:*"])) == (asked,)
-    assert scopes.granted([asked], scopes.parse(["repository:team/*:*"])) == ()
+    granted = {rule: scopes.granted([scope], scopes.parse([f"repository:{rule}"])) for rule in RULES}
+
+    assert [str(part) for part in granted["*:pull"]] == ["repository:app:pull"]
+    assert (granted["a*:*"], granted["team/*:*"]) == ((scope,), ())
