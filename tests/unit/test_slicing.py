@@ -14,7 +14,6 @@ from typing import cast
 import pytest
 
 from seatrial.errors import Interrupted, LoadFailed, StackFailed, UsageError
-from seatrial.experiment import compare
 from seatrial.experiment.slices import (
     BufferedProgress,
     LockedProgress,
@@ -27,11 +26,8 @@ from seatrial.experiment.slices import (
 )
 from seatrial.experiment.trial import Trial
 from seatrial.load.slices import Barrier, CalledOff
-from seatrial.model import Design, EngineName, ExperimentPlan, Load
+from seatrial.model import Design, ExperimentPlan, Load
 from seatrial.progress import Progress
-from seatrial.scenario import reading
-from seatrial.scenario.plan import SERVICE_BYTES
-from seatrial.stack.engine import Choice
 
 PLAN = ExperimentPlan(
     command="compare",
@@ -407,25 +403,3 @@ def test_an_interrupt_between_two_loads_calls_the_first_one_off() -> None:
         ended.set()
 
     assert said == ["called off"]
-
-
-def test_the_room_is_what_the_host_and_the_compose_file_say(tmp_path: Path) -> None:
-    """The shipped stack has two services without a limit; a host without the line knows nothing."""
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal: 9 kB\nMemAvailable:    2048 kB\n")
-    scenario = reading.read("known-cpu")
-
-    found = compare.memory_for_stacks(scenario, ("base", "plus5"), meminfo=meminfo)
-
-    assert found.available_bytes == 2 << 20
-    assert found.stacks_bytes == {"base": 2 * SERVICE_BYTES, "plus5": 2 * SERVICE_BYTES}
-    assert compare.memory_for_stacks(scenario, (), meminfo=tmp_path / "none").available_bytes is None
-
-
-def test_only_containers_without_a_fixed_port_can_be_up_together() -> None:
-    """Two stacks can't publish one port; the embedded engine has one stack at a time."""
-    compose, local = (Choice(engine=one, reason="") for one in (EngineName.COMPOSE, EngineName.LOCAL))
-
-    assert compare.why_not_together(compose, 0) == ""
-    assert "port 5000" in compare.why_not_together(compose, 5000)
-    assert "local" in compare.why_not_together(local, 0)
