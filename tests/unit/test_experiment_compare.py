@@ -13,7 +13,7 @@ from typing import Any
 import factories
 import pytest
 
-from seatrial.errors import EngineUnavailable, Incomparable, Interrupted, NotReady, UsageError
+from seatrial.errors import Incomparable, Interrupted, NotReady, UsageError
 from seatrial.experiment import compare as compare_module
 from seatrial.experiment import resume
 from seatrial.experiment.blocks import FinishedExperiment, FreshStacks
@@ -303,29 +303,6 @@ def test_unknown_images_are_not_other_images(file: Path) -> None:
     _interrupted(file, 5)
 
     assert len(_compare(Script(images={"web": "sha256:2"}), _request(file, resume="latest")).plan.blocks) == 3
-
-
-def test_a_base_that_never_comes_up_ends_it_after_two_blocks(file: Path) -> None:
-    """The runs of the other variants are kept."""
-    script = Script(does=_base_fails)
-
-    done = _compare(script, _request(file))
-
-    assert isinstance(done.failure, NotReady)
-    assert len(script.done) == 6
-
-
-def test_a_missing_engine_ends_it_at_once(file: Path) -> None:
-    """No later run would succeed."""
-
-    def does(_variant: str, _block: int) -> Status:
-        raise EngineUnavailable("the Docker daemon went away")
-
-    script = Script(does=does)
-    with pytest.raises(EngineUnavailable):
-        _compare(script, _request(file))
-
-    assert len(script.done) == 1
 
 
 def test_a_stored_experiment_or_run_is_the_base(file: Path) -> None:

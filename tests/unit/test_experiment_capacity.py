@@ -1,4 +1,4 @@
-"""`seatrial capacity`: what can't be searched is refused before anything is made; what becomes of the load."""
+"""`seatrial capacity`: refusals before anything is made, and the load, rules and effort of a search."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from seatrial.wire.rates import Rate
 OPTIONS: dict[str, Any] = {"trial_s": 5.0, "sum_s": 30.0, "width": 4.0, "most_per_s": 20_000.0, "limit_s": 360.0}
 
 
-def _asked(tmp_path: Path, **changes: Any) -> CapacityRequest:  # noqa: ANN401  (fields of CapacityRequest)
+def _request(tmp_path: Path, **changes: Any) -> CapacityRequest:  # noqa: ANN401  (fields of CapacityRequest)
     request = Request(scenario=reading.read("known-capacity"), results=tmp_path, command_ns=1)
     return replace(CapacityRequest(request=request, variants=("base",)), **changes)
 
@@ -36,7 +36,7 @@ def _refused(tmp_path: Path, *words: str) -> UsageError:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "reason"),
     [
         (("--budget", "throughput > 100/s"), "the rate is what it searches"),
         (("--budget", 'p95 of "wait" within 10% of base'), "no base beside it"),
@@ -44,60 +44,57 @@ def _refused(tmp_path: Path, *words: str) -> UsageError:
         (("--budget", "p95 wait"), "no comparison"),
     ],
 )
-def test_budgets_that_a_search_can_not_keep_are_refused(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
-    """With the reason, an example, and nothing left behind."""
+def test_budgets_that_can_not_be_searched_are_refused(tmp_path: Path, words: tuple[str, ...], reason: str) -> None:
+    """With the reason and an example."""
     error = _refused(tmp_path, *words)
 
-    assert said in error.seen
+    assert reason in error.seen
     assert "--budget" in error.hint
 
 
-def test_without_a_budget_there_is_nothing_to_search(tmp_path: Path) -> None:
-    """A highest rate that keeps nothing would be infinite."""
-    error = _refused(tmp_path, "--set", "budgets=[]")
-
-    assert error.what.startswith("no budget to search for: give --budget")
-    assert "p95 of" in error.hint
-
-
-@pytest.mark.parametrize("words", [("--trial", "0s"), ("--sum", "1s"), ("--width", "0"), ("--most", "-5")])
-def test_an_effort_that_makes_no_search_is_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
-    """Before a stack is up."""
-    assert "can't be made like this" in _refused(tmp_path, *words).what
-
-
-def test_a_variant_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    """Also if it is the second one: the first would have been measured for nothing."""
-    assert "'workers5'" in _refused(tmp_path, "--variant", "base", "--variant", "workers5").what
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("--set", "budgets=[]"), "no budget to search for: give --budget"),
+        *((words, "can't be made like this") for words in (("--trial", "0s"), ("--sum", "1s"), ("--width", "0"))),
+        (("--most", "-5"), "can't be made like this"),
+        (("--variant", "base", "--variant", "workers5"), "'workers5'"),
+    ],
+)
+def test_a_search_without_a_budget_an_effort_or_a_variant_is_refused(
+    tmp_path: Path, words: tuple[str, ...], what: str
+) -> None:
+    """Before a stack is up, even for the second variant."""
+    assert what in _refused(tmp_path, *words).what
 
 
 def test_the_load_of_a_search_is_open_and_begins_low(tmp_path: Path) -> None:
-    """Whatever the scenario's own is; the pool is large, and a stable warm-up is no matter here."""
-    load = capacity.search_load(_asked(tmp_path))
+    """Whatever load the scenario has; the pool is large, and the warm-up has a fixed length."""
+    load = capacity.search_load(_request(tmp_path))
 
     assert load.rate is not None
     assert (load.rate.text(), load.rate.poisson, load.users, load.stable) == ("4/s", False, 200, False)
     assert math.isinf(load.rate.stretches[0].lasts_s)
 
 
-def test_how_arrivals_are_spaced_is_the_scenarios_unless_it_is_told(tmp_path: Path) -> None:
-    """Constant where nobody says."""
-    asked = _asked(tmp_path)
-    scenario = asked.request.scenario
+def test_arrivals_are_spaced_as_by_the_option_or_the_scenario(tmp_path: Path) -> None:
+    """Constant by default; users likewise."""
+    request = _request(tmp_path)
+    scenario = request.request.scenario
     spaced = replace(scenario, load=replace(scenario.load, rate=Rate(rates.parse("9/s"), poisson=True), users=500))
-    random = replace(asked, request=replace(asked.request, scenario=spaced))
+    random = replace(request, request=replace(request.request, scenario=spaced))
     loads = [
-        capacity.search_load(one)
-        for one in (random, replace(random, spacing="constant"), replace(asked, spacing="poisson"), random)
+        capacity.search_load(each)
+        for each in (random, replace(random, spacing="constant"), replace(request, spacing="poisson"))
     ]
 
-    assert [load.rate is not None and load.rate.poisson for load in loads] == [True, False, True, True]
+    assert [load.rate is not None and load.rate.poisson for load in loads] == [True, False, True]
     assert loads[0].users == 500
     assert capacity.search_load(replace(random, users=7)).users == 7
 
 
 def test_only_rules_of_memory_may_end_a_search() -> None:
-    """It makes a stack late and fail on purpose; it does not mean to fill the host."""
+    """It makes a stack late and fail on purpose, but must not fill the host."""
     rules = ("failures > 20% for 10s", "memory of host > 90%", 'p99 of "wait" > 2s', "swap of host > 1GiB")
 
     assert capacity.memory_rules(rules) == ("memory of host > 90%", "swap of host > 1GiB")
