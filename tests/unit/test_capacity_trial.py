@@ -13,6 +13,7 @@ from seatrial.compare import budgets, capacity_trial
 from seatrial.compare.budgets import Budget
 from seatrial.compare.capacity_trial import TrialCounts
 from seatrial.load.workers import SecondAggregator
+from seatrial.measure import metric
 from seatrial.model import LoadSecond
 from seatrial.units import NS_PER_S
 from seatrial.wire.histogram import bucket, of_detail
@@ -143,7 +144,7 @@ def test_failures_latency_and_details_add_up() -> None:
 
     assert counts.latency == {"a": {5: 3}, "b": {7: 3}}
     assert counts.failures == {"a": 2, "b": 4}
-    assert counts.details == {"play": {"startup_s": {5: 4, 7: 2}}}
+    assert counts.detail_of(metric.parse("p95 startup_s of play")) == {5: 4, 7: 2}
 
 
 def test_what_was_under_way_before_is_not_taken_for_its_own() -> None:

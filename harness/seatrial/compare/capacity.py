@@ -1,4 +1,4 @@
-"""The capacity search (MLRsearch) and its result.
+"""The capacity search, its trials, its bounds and the verdict on them.
 
 The search is MLRsearch (IETF draft-ietf-bmwg-mlrsearch, PyPI package MLRsearch): a rate is a lower or an upper
 bound by the share of trial time that was bad, so that one disturbed trial decides nothing. Its *loss* is here the
@@ -26,13 +26,14 @@ _SEARCH_LIMIT_S = 3_600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialResult:
-    """One trial: arrivals at `rate_per_s` for `duration_s`, and what came of them.
+    """The result of one trial: arrivals at `rate_per_s` for `duration_s`.
 
     `after_s` is when it began, from the first; `completed_per_s` the rate at which arrivals were completed;
     `latency_ns` the percentile of the curve, None where it is not known. `excess` is the largest, over the
-    budgets, of the share of requests that broke it over the share that may (`judge.excess`), and `text` names that
-    budget; `piled` says that it was none, but that flows did not end as fast as they began (`judge.backlog`).
-    `invalid` is why the trial says nothing of the stack. `carried` arrivals were under way from the trial before.
+    budgets, of the share of requests that broke it over the share that may (`capacity_trial.budget_excess`), and
+    `text` names that budget; `piled`: it was none, but flows did not end as fast as they began
+    (`capacity_trial.backlog_excess`). `invalid` is why the trial does not measure the stack. `carried` arrivals
+    were under way from the trial before.
     """
 
     after_s: float
@@ -61,7 +62,7 @@ Measure = Callable[[float, float], TrialResult]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How the search is made: `width` is the relative distance at which the bounds are close enough.
+    """Settings of the search: `width` is the relative distance at which the bounds are close enough.
 
     The defaults found a simulated ceiling with a spread of 3 to 4 % in about 110 s of trials.
     """
@@ -78,10 +79,10 @@ class Effort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """What the search found.
+    """The bounds that a search found.
 
     `lower_per_s` kept the budgets; `upper_per_s` did not (None: nothing tried was too much). `limited_by` is empty
-    if the stack was what limits, else the reason why no higher rate could be tried.
+    if the stack is the limit, else the reason why no higher rate could be tried.
     """
 
     lower_per_s: float | None
@@ -119,7 +120,7 @@ class _Measurer:
         )
 
     def valid_trial(self, rate_per_s: float, duration_s: float) -> TrialResult:
-        """Make one trial; an invalid one, which says nothing of the stack, is made again."""
+        """Make one trial; an invalid one is made again."""
         for _ in range(self._effort.tries):
             if sum(trial.duration_s for trial in self.trials) + duration_s > self._effort.limit_s:
                 raise _Limited(f"the search took more than {self._effort.limit_s:g} s of trials")
@@ -197,17 +198,17 @@ def _search_between(measurer: _Measurer, effort: Effort, high: float) -> tuple[f
 def _loss(trial: TrialResult) -> float:
     """Return the loss that MLRsearch gets.
 
-    Up to an excess of 1 it is that times the goal. Above, MLRsearch guesses the next rate from it: what it should
-    come to is the rate that went through well, and a quarter at most of a step away from what was tried.
+    Up to an excess of 1 it is that times the goal. Above, MLRsearch guesses the next rate from it: the rate at
+    which arrivals were completed, but at least a quarter of the rate that was tried.
     """
     if trial.kept:
         return trial.excess * GOAL
-    through = trial.completed_per_s / trial.rate_per_s
-    return min(max(1.0 - through, 2 * GOAL), 0.75)
+    completed = trial.completed_per_s / trial.rate_per_s
+    return min(max(1.0 - completed, 2 * GOAL), 0.75)
 
 
 def partial_capacity(trials: Sequence[TrialResult], limited_by: str) -> Capacity:
-    """Return what the trials made so far allow to say, where the search did not come to its end."""
+    """Return the bounds by the trials made so far, where the search did not come to its end."""
     valid = [trial for trial in trials if not trial.invalid]
     broken = [trial.rate_per_s for trial in valid if not trial.kept]
     upper = min(broken) if broken else None
@@ -246,7 +247,7 @@ class BudgetVerdict:
 class Validation:
     """The long window below the lower bound: its budgets and its memory.
 
-    `invalid` is why the window can't be trusted, `saturated` how arrivals piled up in it; `strained` that the
+    `invalid` is why the window can't be trusted, `saturated` how arrivals piled up in it; `strained` how the
     generator was late or busy although no budget broke: that can only have made the figures worse.
     """
 
@@ -267,9 +268,9 @@ class CapacityResult:
     search did not come to its end, and `generator` whether that was the generator; `shared` names the cores that
     load and stack had in common. `search_s` is how long the trials took, with the rests between them. `flow_s` is
     how long one flow took where nothing queued (None: none ended), `too_high` the share by which the bounds may be
-    above the truth because the trials are only a few flows long (`judge.backlog`); `silent` says that the stack
-    did not answer. A search whose `status` is not `complete` was cut short: its bounds are those of single trials,
-    and no result.
+    above the truth because the trials are only a few flows long (`capacity_trial.overestimate`); `silent` is how
+    the stack did not answer. A search whose `status` is not `complete` was cut short: its bounds are those of
+    single trials, and no result.
     """
 
     variant: str
@@ -311,7 +312,7 @@ class CapacityResult:
         return next((word for holds, word in cases if holds), CapacityWord.VALIDATED)
 
     def exit_code(self, *, strict: bool = False) -> ExitCode:
-        """Return what is said of it as a code; what was not decided counts if `strict`."""
+        """Return the verdict's exit code; NOT_DECIDED only if `strict`."""
         return EXIT_CODES.get(self.word, ExitCode.NOT_DECIDED if strict else ExitCode.KEPT)
 
 

@@ -1,25 +1,24 @@
-"""The judgement of one short capacity trial: counts, broken budgets, backlog.
+"""The counts of one short capacity trial, how far they exceed the budgets, and its backlog.
 
 A budget is exceeded by the share of requests that broke it, over the share that may:
 
 `p95 of "x" < 150ms`   of x: successes slower than 150 ms, failures and arrivals that were not served; 5 % may
 `p99 of "x" < 1s`      the same; 1 % may
-`failures < 0.1%`      failures and arrivals that were not served, of all that was asked; 0.1 % may
+`failures < 0.1%`      failures and arrivals that were not served, of all requests and those; 0.1 % may
 `failures of "x" < 1%` the same of x
 `p95 k_s of "x" < 2s`  of the flows x: those whose detail is beyond it, and arrivals that were not served; 5 % may
 `mean k_s of "x" < 2s` the mean, or the highest value, over the limit: it is no share of requests
 
 One request among others may always break a budget: of the 500 of a trial one alone would be twice the 0.1 % that
-may fail, and would decide by chance. What one more means, MLRsearch decides by the median of the trials
-(`judge.capacity`). Where all of them break it, be it a single one, it is broken.
+may fail, and would decide by chance. Whether a second one matters, MLRsearch decides by the median of the trials
+(`seatrial.compare.capacity`). Where all of them break it, be it a single one, it is broken.
 
-A trial that is shorter than its flows sees hardly any of them end: all their requests may be in time, but on a
-stack that is not loaded any more. So what counts is how many arrivals are under way while the gate is still open.
+In a trial that is shorter than its flows hardly any of them end: all their requests may be in time, but on a
+stack that is not loaded any more. So the backlog is how many arrivals are under way while the gate is still open.
 A stack that keeps up has L = rate times time in flight of them (Little, Operations Research 9, 1961), and that
 time is known from trials at low rates, where nothing queues. What is under way beyond it was not carried:
-MLRsearch (draft-ietf-bmwg-mlrsearch) calls loss all that was offered in a trial and did not come out of it. What
-Little's law grants is what RFC 2544, section 23, grants with its two seconds after the stream: what is in transit
-is not lost.
+MLRsearch (draft-ietf-bmwg-mlrsearch) calls loss all that was offered in a trial and did not come out of it.
+Little's law allows for requests in transit, as RFC 2544, section 23, does with its two seconds after the stream.
 """
 
 from __future__ import annotations
@@ -49,8 +48,8 @@ _CURVE_PERCENT = 95
 class TrialCounts:
     """The counts of one trial at `rate_per_s`; its gate opens at `begin_ns` and shuts at `end_ns`.
 
-    The seconds of the load do not begin where the trial does. But the gate is open within trials only: the seconds
-    from one moment in which nothing is under way to the next add up to exactly one trial.
+    The seconds of the load do not begin with the trial. But the gate is open within trials only: the seconds from
+    one moment in which nothing is under way to the next add up to exactly one trial.
 
     `under_way` is how many arrivals are neither completed nor dropped by now, those included that the trial before
     left under way (`carried`). `open_ns` is the end of the last second that ended with the gate open (0: none
@@ -75,7 +74,7 @@ class TrialCounts:
     def take(self, second: LoadSecond) -> None:
         """Add a second of the load.
 
-        One that ended before the gate opened, or comes after `close`, only changes what is under way.
+        One that ended before the gate opened, or comes after `close`, only changes the number under way.
         """
         self.under_way += second.arrivals - second.arrivals_completed - second.arrivals_dropped
         if second.t_ns > self.begin_ns and self.unfinished is None:
@@ -85,7 +84,7 @@ class TrialCounts:
         self.at_rest = second.t_least_ns >= self.end_ns and self.under_way <= 0 and not second.in_flight
 
     def close(self) -> None:
-        """Count what is still under way as lost to the trial, whenever it ends."""
+        """Count arrivals that are still under way as lost to the trial, whenever they end."""
         self.unfinished = max(self.under_way, 0)
 
     @property
@@ -150,9 +149,10 @@ class TrialCounts:
 
     @property
     def latency(self) -> Mapping[str, Mapping[int, int]]:
-        """The successes by endpoint and bucket (`wire.buckets`), from their intended start.
+        """The successes by endpoint and bucket (`wire.histogram`), from their intended start.
 
-        Where arrivals were carried, what took longer than the trial had lasted is left out: it began before.
+        Where arrivals were carried, requests that took longer than the trial had lasted are left out: they began
+        before it.
         """
         latency: dict[str, Counter[int]] = {}
         for second in self.seconds:
@@ -181,32 +181,13 @@ class TrialCounts:
         """How many requests ended well; where none was made, how many arrivals were completed."""
         return sum(self.latency_of(None).values()) or (0 if any(self.failures.values()) else self.completed)
 
-    @property
-    def flows(self) -> int:
-        """How many flows ended."""
-        return sum(second.flows for second in self.seconds)
-
-    @property
-    def flows_failed(self) -> int:
-        """How many of them failed."""
-        return sum(second.flows_failed for second in self.seconds)
-
-    @property
-    def details(self) -> Mapping[str, Mapping[str, Mapping[int, int]]]:
-        """The numbers that flows reported, by flow, key and bucket."""
-        details: dict[str, dict[str, Counter[int]]] = {}
-        for second in self.seconds:
-            for flow, by_key in second.details.items():
-                for key, counts in by_key.items():
-                    details.setdefault(flow, {}).setdefault(key, Counter()).update(counts)
-        return details
-
     def detail_of(self, metric: Metric) -> Mapping[int, int]:
         """Return the numbers of a detail by bucket, of one flow or of all."""
         total: Counter[int] = Counter()
-        for flow, by_key in self.details.items():
-            if metric.of in {None, flow}:
-                total.update(by_key.get(metric.key, {}))
+        for second in self.seconds:
+            for flow, by_key in second.details.items():
+                if metric.of in {None, flow}:
+                    total.update(by_key.get(metric.key, {}))
         return total
 
 
@@ -220,7 +201,7 @@ class Excess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchBudgets:
-    """The budgets of a search: those that a trial can tell (`searched`), and all, for the validation."""
+    """The budgets of a search: those that a trial can decide (`searched`), and all, for the validation."""
 
     searched: tuple[Budget, ...]
     validated: tuple[Budget, ...]
@@ -237,7 +218,7 @@ class SearchBudgets:
 
     @property
     def strictest_ns(self) -> int:
-        """The lowest latency that a budget asks for; a second where none does."""
+        """The lowest latency that a budget requires; a second where none does."""
         return round(min((budget.limit or 0.0 for budget in self._latencies), default=_NO_LATENCY_NS))
 
     @property
@@ -259,7 +240,7 @@ class SearchBudgets:
 
 
 def search_budgets(budgets: Sequence[Budget]) -> SearchBudgets:
-    """Sort budgets by where they are judged; ValueError for one that a search can't keep, or if none is searched.
+    """Sort budgets by where they are judged; ValueError for one that a search can't keep, or if no trial can.
 
     Memory and processor time need longer than a trial: they are judged in the validation alone.
     """
@@ -295,12 +276,11 @@ def budget_excess(budgets: Sequence[Budget], counts: TrialCounts) -> Excess:
 def _excess(budget: Budget, counts: TrialCounts) -> Excess:
     if budget.metric.kind is Kind.DETAIL and budget.metric.percent in {None, HIGHEST}:
         return _excess_of_detail(budget, counts)
-    broke, asked = _broken_count(budget, counts)
-    may = _may_break(budget) * asked
-    may = may if broke == asked else max(may, 1.0)
-    return Excess(
-        value=broke / may if broke else 0.0, text=f"{budget.text}: {broke} of {asked} broke it, {may:.3g} may"
-    )
+    broke, total = _broken_count(budget, counts)
+    may = _may_break(budget) * total
+    may = may if broke == total else max(may, 1.0)
+    text = f"{budget.text}: {broke} of {total} broke it, {may:.3g} may"
+    return Excess(value=broke / may if broke else 0.0, text=text)
 
 
 def _broken_count(budget: Budget, counts: TrialCounts) -> tuple[int, int]:
@@ -314,16 +294,17 @@ def _broken_count(budget: Budget, counts: TrialCounts) -> tuple[int, int]:
     endpoint, limit_ns = budget.metric.of, budget.limit or 0.0
     latency, failures = counts.latency_of(endpoint), counts.failures
     if endpoint is None and not latency and not failures:  # no request was made
-        return counts.flows_failed + counts.lost, counts.flows + counts.lost
+        failed = sum(second.flows_failed for second in counts.seconds)
+        return failed + counts.lost, sum(second.flows for second in counts.seconds) + counts.lost
     broke = counts.lost + (failures.get(endpoint, 0) if endpoint is not None else sum(failures.values()))
-    asked = sum(latency.values()) + broke
+    total = sum(latency.values()) + broke
     if budget.metric.kind is Kind.LATENCY:
         broke += sum(count for number, count in latency.items() if histogram.middle_ns(number) > limit_ns)
-    return broke, asked
+    return broke, total
 
 
 def _excess_of_detail(budget: Budget, counts: TrialCounts) -> Excess:
-    """Set the mean, or the highest value, against its limit; without any, lost arrivals break it."""
+    """Compare the mean, or the highest value, with its limit; without any, lost arrivals break it."""
     value, limit = detail_from_buckets(budget.metric, counts.detail_of(budget.metric)), budget.limit or 0.0
     if value is None:
         return Excess(value=2.0 if counts.lost else 0.0, text=f"{budget.text}: never reported, {counts.lost} lost")
@@ -342,7 +323,7 @@ def _may_break(budget: Budget) -> float:
 BACKLOG_SHARE = 0.05
 """The share of the arrivals that may be under way beyond that: about the width of the search."""
 LEAST_FLOWS = 2.0
-"""A trial that is shorter than so many flows says nothing: half of what it offers can't end within it."""
+"""A trial that is shorter than so many flows shows nothing: half of what it offers can't end within it."""
 GOOD_FLOWS = 5.0
 """From so many on, four fifths of a trial show whether flows end as fast as they begin."""
 _CALM_PART = 0.25
@@ -351,8 +332,8 @@ _CALM_PART = 0.25
 def calm_flow_s(warmup: TrialCounts | None, kept: Sequence[TrialCounts], rate_per_s: float) -> float | None:
     """Return how long a flow takes where nothing queues, in seconds; None if none ended.
 
-    It is the mean over the trials that were kept at up to a quarter of the rate, or at the lowest that was tried;
-    of the warm-up, which is slower because all is new, only where there is no such trial.
+    It is the mean over the trials that kept the budgets at up to a quarter of the rate, or at the lowest that was
+    tried; of the warm-up, whose first requests are slow, only where there is no such trial.
     """
     ended = [trial for trial in kept if trial.completed]
     limit = max(_CALM_PART * rate_per_s, min((trial.rate_per_s for trial in ended), default=0.0))
@@ -365,10 +346,10 @@ def calm_flow_s(warmup: TrialCounts | None, kept: Sequence[TrialCounts], rate_pe
 def backlog_excess(counts: TrialCounts, flow_s: float | None, wait_s: float) -> Excess:
     """Return how far a trial was from keeping up: up to a `value` of 1.0 it did.
 
-    `flow_s` is how long a flow takes where nothing queues (None: not known, and then nothing is held against the
-    trial), `wait_s` how much longer a budget lets it wait. The number under way is about Poisson distributed
-    (exactly so in M/G/inf: Takacs, Introduction to the Theory of Queues, 1962): one standard deviation of it is
-    chance, which the median of the trials takes care of beyond that.
+    `flow_s` is how long a flow takes where nothing queues (None: not known, and then there is no excess), `wait_s`
+    how much longer a budget lets it wait. The number under way is about Poisson distributed (exactly so in
+    M/G/inf: Takacs, Introduction to the Theory of Queues, 1962): one standard deviation of it is chance, and more
+    is left to the median of the trials.
     """
     arrivals = counts.open_arrivals
     if flow_s is None or not arrivals:
@@ -386,8 +367,8 @@ def backlog_excess(counts: TrialCounts, flow_s: float | None, wait_s: float) -> 
 def overestimate(rate_per_s: float, flow_s: float, wait_s: float, trial_s: float) -> float:
     """Return by which share a bound may be above what the stack carries, as far as flows show it; 0.1 is 10 %.
 
-    What `backlog_excess` lets be under way, a rate that is too high piles up in the trial less the time of one
-    flow. 0 where flows are shorter than what their budgets allow: those see a queue sooner.
+    A rate that is too high piles up what `backlog_excess` allows in the trial less the time of one flow. 0 where
+    flows are shorter than their budgets allow: latency shows a queue sooner then.
     """
     if flow_s <= wait_s or flow_s >= trial_s:
         return 0.0

@@ -19,13 +19,8 @@ _HOST = (
     *("cgroup_version", "governor", "virtual"),
 )
 _ENGINE = (
-    "engine_version",
-    "compose",
-    "cgroup_driver",
-    "engine_cgroup_version",
-    "engine_cores",
-    "rootless",
-    "via",
+    *("engine_version", "compose", "cgroup_driver", "engine_cgroup_version"),
+    *("engine_cores", "rootless", "via"),
 )
 _GENERATOR = ("locust", "gevent", "greenlet")
 _LONGEST = 60

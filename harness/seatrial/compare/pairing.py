@@ -90,7 +90,7 @@ MOST_GATED = 6
 FAILURES = metrics.parse("failures")
 DEFAULT_GATE = (metrics.parse("cpu per request"), metrics.parse("unreclaimable memory"))
 CPU_PER_FLOW = metrics.parse("cpu per flow")
-ON_SHARED_CORES = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK, Kind.FAILURES})
+ON_SHARED_CORES = metrics.OF_SERVICE | {Kind.FAILURES}
 """What can gate where generator and stack share cores: latency and throughput are then those of the host."""
 
 
@@ -285,9 +285,6 @@ def _least_sd(usable: Sequence[tuple[RunValues, RunValues]], metric: Metric) -> 
     return math.sqrt(variance / len(measured)) if measured else 0.0
 
 
-BLOCK_MEAN_ALPHA = 0.05
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockMean:
     """The mean over so many `blocks` in the metric's unit, geometric where ratios count; ends None if unknown."""
@@ -308,5 +305,5 @@ def block_mean(metric: Metric, blocks: Sequence[BlockValues], variant: str) -> B
     if not values:
         return None
     logs = metric.scale is Scale.RATIO and min(values) > 0
-    value, low, high = statistics.mean_over_blocks(values, BLOCK_MEAN_ALPHA, logs=logs)
+    value, low, high = statistics.mean_over_blocks(values, statistics.ALPHA, logs=logs)
     return BlockMean(value=value, low=low, high=high, blocks=len(values))

@@ -211,7 +211,14 @@ def refuse_warmup(counts: TrialCounts, budgets: SearchBudgets, effort: Effort) -
             expected="the endpoints of requests: latency and failures of a trial are theirs, not those of flows",
         )
     if unreported := capacity_trial.unreported_details(budgets.searched, counts):
-        reported = sorted(f"{key} of {flow}" for flow, by_key in counts.details.items() for key in by_key)
+        reported = sorted(
+            {
+                f"{key} of {flow}"
+                for one in counts.seconds
+                for flow, by_key in one.details.items()
+                for key in by_key
+            }
+        )
         raise UsageError(
             f"no flow reported what {', '.join(unreported)} asks for",
             where="budgets",

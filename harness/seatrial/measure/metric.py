@@ -114,7 +114,8 @@ _DETAIL_UNITS = {"_s": Unit.NS, "_ratio": Unit.SHARE, "_bytes": Unit.BYTES, "_co
 _DETAIL = re.compile(r"(?P<statistic>mean|max|p\d+) (?P<key>\S+)\Z", re.IGNORECASE)
 _WHOLE = re.compile(r"\A(?P<what>[A-Za-z0-9_ ]+?)(?:\s+of\s+(?P<of>\"[^\"]*\"|.+?))?\Z")
 _WITHIN = re.compile(r"\A(?P<metric>.*\S)\s+within\s+(?P<share>\S+?)\s*%\s*\Z")
-_OF_SERVICE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})
+OF_SERVICE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})
+"""Metrics of services and of the whole stack, which don't depend on how fast the host is."""
 
 
 def parse(text: str) -> Metric:
@@ -146,7 +147,7 @@ def parse_bare(text: str) -> Metric:
     metric = _PLAIN[what]
     if name is None:
         return metric
-    shown = name if metric.kind in _OF_SERVICE and _WORD.match(name) else f'"{name}"'
+    shown = name if metric.kind in OF_SERVICE and _WORD.match(name) else f'"{name}"'
     return replace(metric, of=name, text=f"{metric.text} of {shown}")
 
 
@@ -234,11 +235,10 @@ def _outside_quotes(text: str) -> list[str]:
     return re.findall(r'"[^"]*"?|[^\s"]+', text)
 
 
-_HARDWARE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})
 _COMPARABLE = {
-    "host": _HARDWARE,
+    "host": OF_SERVICE,
     "engine": frozenset({Kind.MEMORY, Kind.PEAK}),
-    "storage driver": _HARDWARE,
+    "storage driver": OF_SERVICE,
     "load": frozenset(Kind) - {Kind.THROUGHPUT},
     "seed": frozenset(Kind),
 }

@@ -23,6 +23,7 @@ from seatrial.measure.tables import (
     LabelColumn,
     Mask,
     RequestColumns,
+    TimedRows,
     Window,
     by_label,
     total,
@@ -79,15 +80,13 @@ def flow_traffic(table: FlowColumns, window_ns: int) -> tuple[Traffic, ...]:
     )
 
 
-def success_latency(rows: RequestColumns | FlowColumns) -> tuple[Mask, Ints]:
+def success_latency(rows: TimedRows) -> tuple[Mask, Ints]:
     """Return which ended well, and how long these took from their intended start."""
     good = _succeeded(rows)
     return good, _spans(rows.began_ns, rows.t_end_ns, good)
 
 
-def _traffic(
-    rows: RequestColumns | FlowColumns, name: str, window_ns: int, *, requests: int, first_byte: Quantiles
-) -> Traffic:
+def _traffic(rows: TimedRows, name: str, window_ns: int, *, requests: int, first_byte: Quantiles) -> Traffic:
     good, latency_ns = success_latency(rows)
     latency = quantiles_in_place(latency_ns)
     closed = bool(np.all(rows.t_intended_ns == NULL))
@@ -107,7 +106,7 @@ def _traffic(
     )
 
 
-def _succeeded(rows: RequestColumns | FlowColumns) -> Mask:
+def _succeeded(rows: TimedRows) -> Mask:
     good: Mask = rows.outcome.is_(Outcome.OK) & (rows.t_end_ns != NULL) & (rows.t_start_ns != NULL)
     return good
 
@@ -224,7 +223,7 @@ def request_stats(
     return inside.table(), outside.table()
 
 
-def load_series(tables: Sequence[RequestColumns | FlowColumns], grid: TimeGrid) -> LoadSeries:
+def load_series(tables: Sequence[TimedRows], grid: TimeGrid) -> LoadSeries:
     """Return latency, rate and failures over time."""
     began = [grid.of(table.t_start_ns).astype(np.uint16) for table in tables]
     failed = [stretch[_failed(table.outcome)] for table, stretch in zip(tables, began, strict=True)]

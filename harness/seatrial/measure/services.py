@@ -28,30 +28,12 @@ from seatrial.wire.streams import NULL
 
 UNRECLAIMABLE = ("anon_bytes", "kernel_bytes", "shmem_bytes", "sock_bytes", "file_dirty_bytes")
 CLASSES = (
-    "unreclaimable_bytes",
-    "anon_bytes",
-    "file_clean_bytes",
-    "file_dirty_bytes",
-    "shmem_bytes",
-    "kernel_bytes",
-    "sock_bytes",
-    "swap_bytes",
-    "usage_bytes",
-    "working_set_bytes",
+    *("unreclaimable_bytes", "anon_bytes", "file_clean_bytes", "file_dirty_bytes", "shmem_bytes", "kernel_bytes"),
+    *("sock_bytes", "swap_bytes", "usage_bytes", "working_set_bytes"),
 )
 COUNTERS = (
-    "cpu_ns",
-    "throttled_ns",
-    "oom_kills",
-    "limit_hits",
-    "cpu_stall_ns",
-    "memory_stall_ns",
-    "io_stall_ns",
-    "major_faults",
-    "read_bytes",
-    "written_bytes",
-    "rx_bytes",
-    "tx_bytes",
+    *("cpu_ns", "throttled_ns", "oom_kills", "limit_hits", "cpu_stall_ns", "memory_stall_ns", "io_stall_ns"),
+    *("major_faults", "read_bytes", "written_bytes", "rx_bytes", "tx_bytes"),
 )
 
 

@@ -54,11 +54,6 @@ class Interval:
     low: float
     high: float
 
-    @property
-    def half(self) -> float:
-        """Half of its width."""
-        return (self.high - self.low) / 2
-
 
 def standard_deviation(values: Sequence[float]) -> float:
     """Return the standard deviation of a sample; 0 below two values, or for equal ones."""

@@ -57,15 +57,13 @@ def began_ns(t_intended_ns: Ints, t_start_ns: Ints) -> Ints:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RequestColumns:
-    """One HTTP request a row."""
+class TimedRows:
+    """What tables of requests and of flows have in common."""
 
     t_intended_ns: Ints
     t_start_ns: Ints
-    t_first_byte_ns: Ints
     t_end_ns: Ints
     bytes_received: Ints
-    endpoint: LabelColumn
     outcome: LabelColumn
     phase: LabelColumn
 
@@ -76,22 +74,19 @@ class RequestColumns:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowColumns:
+class RequestColumns(TimedRows):
+    """One HTTP request a row."""
+
+    t_first_byte_ns: Ints
+    endpoint: LabelColumn
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowColumns(TimedRows):
     """One task of a user a row."""
 
-    t_intended_ns: Ints
-    t_start_ns: Ints
-    t_end_ns: Ints
     requests: Ints
-    bytes_received: Ints
     flow: LabelColumn
-    outcome: LabelColumn
-    phase: LabelColumn
-
-    @cached_property
-    def began_ns(self) -> Ints:
-        """When the latency of each begins."""
-        return began_ns(self.t_intended_ns, self.t_start_ns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

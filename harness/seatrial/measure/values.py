@@ -9,8 +9,9 @@ standard deviation of q/√12 (Sheppard, Proc. London Math. Soc. 1898), and bloc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from math import sqrt
 
 import numpy as np
@@ -30,6 +31,7 @@ from seatrial.measure.tables import (
     Mask,
     RequestColumns,
     SampleColumns,
+    TimedRows,
     where,
 )
 from seatrial.measure.validity import RESERVED
@@ -66,7 +68,7 @@ def metric_value(metric: Metric, tables: Tables) -> float | None:
         return _statistic(latencies_ns(requests_or_flows(metric.of, tables)), metric.percent)
     if metric.kind is Kind.DETAIL:
         return _statistic(detail_values(metric, tables), metric.percent)
-    if metric.kind in (Kind.CPU, Kind.MEMORY, Kind.PEAK):
+    if metric.kind in metrics.OF_SERVICE:
         return _service_value(metric, tables)
     rows = requests_or_flows(metric.of, tables)
     if not len(rows.t_start_ns):
@@ -87,7 +89,7 @@ def requests_or_flows(name: str | None, tables: Tables) -> RequestColumns | Flow
     return where(tables.requests, named) if named.any() else where(tables.flows, tables.flows.flow.is_(name))
 
 
-def latencies_ns(rows: RequestColumns | FlowColumns) -> Ints:
+def latencies_ns(rows: TimedRows) -> Ints:
     """Return how long the successes took from their intended start, in the order of these starts."""
     good = rows.outcome.is_(Outcome.OK) & (rows.t_end_ns != NULL) & (rows.began_ns != NULL)
     order = np.argsort(rows.began_ns[good], kind="stable")
@@ -95,7 +97,7 @@ def latencies_ns(rows: RequestColumns | FlowColumns) -> Ints:
     return latency_ns
 
 
-def failure_mask(rows: RequestColumns | FlowColumns) -> Mask:
+def failure_mask(rows: TimedRows) -> Mask:
     """Return which failed, in the order of their starts."""
     failed: Mask = ~_any_of(rows.outcome, NOT_FAILURES)[np.argsort(rows.began_ns, kind="stable")]
     return failed
@@ -244,7 +246,8 @@ def estimate(metric: Metric, tables: Tables) -> MetricEstimate:
         return MetricEstimate(value=value, low=value, high=value, count=tables.samples.count)
     parts = [part for table in window_parts(tables, _PARTS) if (part := metric_value(metric, table)) is not None]
     span = statistics.mean_interval(parts, ALPHA)
-    low, high = (None, None) if span is None else (value - span.half, value + span.half)
+    half = None if span is None else (span.high - span.low) / 2
+    low, high = (None, None) if half is None else (value - half, value + half)
     return MetricEstimate(value=value, low=low, high=high, count=len(parts))
 
 
@@ -363,26 +366,18 @@ def _named(what: str, name: str) -> Metric:
 
 
 def values_of(metrics: Iterable[Metric], tables: Tables) -> Mapping[str, float | None]:
-    """Return the values by the metrics' texts; latency of one endpoint is read from its rows alone."""
-    distinct = list({metric.text: metric for metric in metrics}.values())
+    """Return the values by the metrics' texts; an endpoint's rows are selected once for all its latencies."""
+    distinct = {metric.text: metric for metric in metrics}
     values: dict[str, float | None] = {}
-    for name, named in _by_name(distinct):
-        part = _rows_of(name, tables) if name is not None else tables
+    for name, named in groupby(sorted(distinct.values(), key=_rows_name), key=_rows_name):
+        rows = requests_or_flows(name, tables) if name else tables.requests
+        part = replace(tables, flows=rows) if isinstance(rows, FlowColumns) else replace(tables, requests=rows)
         values |= {metric.text: metric_value(metric, part) for metric in named}
-    return {metric.text: values[metric.text] for metric in distinct}
+    return {text: values[text] for text in distinct}
 
 
-def _by_name(metrics: Sequence[Metric]) -> Iterator[tuple[str | None, list[Metric]]]:
-    timed = [metric for metric in metrics if metric.kind is Kind.LATENCY]
-    yield None, [metric for metric in metrics if metric.kind is not Kind.LATENCY]
-    for name in dict.fromkeys(metric.of for metric in timed):
-        yield name, [metric for metric in timed if metric.of == name]
-
-
-def _rows_of(name: str, tables: Tables) -> Tables:
-    """Return tables that hold the requests of one name only, or its flows."""
-    rows = requests_or_flows(name, tables)
-    return replace(tables, flows=rows) if isinstance(rows, FlowColumns) else replace(tables, requests=rows)
+def _rows_name(metric: Metric) -> str:
+    return metric.of or "" if metric.kind is Kind.LATENCY else ""
 
 
 def rounding_of(metrics: Iterable[Metric], tables: Tables) -> Mapping[str, float]:
