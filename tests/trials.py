@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,12 +101,25 @@ def _window_has_begun(results: Path) -> bool:
     return False
 
 
-def wait_until(condition: Any, within_s: float) -> None:  # noqa: ANN401  (any callable of no arguments)
-    """Check ten times a second until the condition holds; AssertionError if it never does."""
+def seconds_recorded(folder: Path) -> int:
+    """Return how many seconds the first load process of a run below this folder has recorded."""
+    return max((path.read_bytes().count(b"\n") - 1 for path in folder.rglob("generator-0.jsonl")), default=0)
+
+
+def wait_until(
+    condition: Callable[[], object], within_s: float, *, every_s: float = 0.1, log: Path | None = None
+) -> None:
+    """Check until the condition holds; AssertionError, with the log, if it never does."""
     deadline = time.monotonic() + within_s
     while not condition():
-        assert time.monotonic() < deadline, "the condition never held"
-        time.sleep(0.1)
+        assert time.monotonic() < deadline, log.read_text() if log else "the condition never held"
+        time.sleep(every_s)
+
+
+def is_listening(port: int) -> bool:
+    """Return whether a port of 127.0.0.1 takes connections."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def processes_of(run_id: str) -> list[str]:

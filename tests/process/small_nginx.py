@@ -1,17 +1,18 @@
-"""A real nginx of one worker that serves one small file, and can be stopped as a whole for a while."""
+"""A real nginx of one worker that serves one small file, and can be stopped for a time."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from trials import is_listening, wait_until
 
 from seatrial.load.child import free_port
 
@@ -50,12 +51,12 @@ class Nginx:
         return [int(word) for word in children.split()]
 
     def stall(self, seconds: float) -> Stall:
-        """Stop the processes that serve for a time, and return from when until when they surely stood still."""
+        """Stop the workers for a time, and return a span within which they stood still."""
         workers = self.workers()
         try:
             for pid in workers:
                 os.kill(pid, signal.SIGSTOP)
-            _until(lambda: all(_state(pid) == "T" for pid in workers))
+            wait_until(lambda: all(_state(pid) == "T" for pid in workers), WITHIN_S, every_s=0.005)
             from_ns = time.monotonic_ns()
             time.sleep(seconds)
             return Stall(from_ns, time.monotonic_ns())
@@ -77,7 +78,7 @@ def nginx(folder: Path) -> Iterator[Nginx]:
     argv = [program, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
     try:
-        _until(lambda: _answers(port) or process.poll() is not None)
+        wait_until(lambda: is_listening(port) or process.poll() is not None, WITHIN_S, every_s=0.005)
         assert process.poll() is None, (folder / "error.log").read_text()
         yield Nginx(f"http://127.0.0.1:{port}", process.pid)
     finally:
@@ -85,20 +86,5 @@ def nginx(folder: Path) -> Iterator[Nginx]:
         process.wait(WITHIN_S)
 
 
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
 def _state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.005)

@@ -136,7 +136,7 @@ def test_rows_of_a_killed_process_are_there_up_to_its_last_second(tmp_path: Path
     command = trials.command_of(_scenario(tmp_path, 2, window_s=7), "local")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as harness:
         try:
-            trials.wait_until(lambda: harness.poll() is not None or _seconds(results) >= 4, 60)
+            trials.wait_until(lambda: harness.poll() is not None or trials.seconds_recorded(results) >= 4, 60)
             written = _lines(tmp_path)  # a second has just been written: let half of the next one pass
             trials.wait_until(lambda: harness.poll() is not None or _lines(tmp_path) > written + 150, 30)
             assert harness.poll() is None, harness.communicate()
@@ -162,13 +162,6 @@ def test_rows_of_a_killed_process_are_there_up_to_its_last_second(tmp_path: Path
     answered = [entry for entry in missing if entry.verdict != "held"]
     assert answered
     assert min(entry.t_ns for entry in answered) > min(killed_ns - 1.5 * S, last_ns - S / 4)
-
-
-def _seconds(results: Path) -> int:
-    """Return how many seconds the first load process has recorded."""
-    for path in results.glob("*/runs/*/streams/generator-0.jsonl"):
-        return path.read_bytes().count(b"\n") - 1
-    return 0
 
 
 def _lines(folder: Path) -> int:

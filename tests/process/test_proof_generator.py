@@ -33,11 +33,8 @@ events {{ worker_connections 1024; }}
 http {{
     access_log off;
     keepalive_requests 1000000;
-    client_body_temp_path /var/lib/nginx/body;
-    proxy_temp_path /var/lib/nginx/proxy;
-    fastcgi_temp_path /var/lib/nginx/fastcgi;
-    scgi_temp_path /var/lib/nginx/scgi;
-    uwsgi_temp_path /var/lib/nginx/uwsgi;
+    client_body_temp_path /var/lib/nginx/t; proxy_temp_path /var/lib/nginx/t; fastcgi_temp_path /var/lib/nginx/t;
+    scgi_temp_path /var/lib/nginx/t; uwsgi_temp_path /var/lib/nginx/t;
     limit_req_zone $server_name zone=all:1m rate={CEILING_PER_S}r/s;
     server {{
         listen 80;

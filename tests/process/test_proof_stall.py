@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pandas as pd
 import pytest
 from process.plain_locust import environment, plain_locust
 from process.small_nginx import Stall, nginx
+from trials import seconds_recorded, wait_until
 
 pytestmark = [pytest.mark.servers, pytest.mark.alone]
 
@@ -56,11 +56,7 @@ def _record(folder: Path, *options: str) -> Recording:
         nginx(folder / "nginx") as server,
         plain_locust(folder, ASKING, *words, "--host", server.url, *options) as process,
     ):
-        deadline = time.monotonic() + WITHIN_S
-        seconds = folder / "rec" / "streams" / "generator-0.jsonl"
-        while not seconds.exists() or seconds.read_bytes().count(b"\n") < 3:
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.02)
+        wait_until(lambda: seconds_recorded(folder) >= 2, WITHIN_S, every_s=0.02, log=folder / "log")
         stall = server.stall(STALL_S)
         assert process.wait(WITHIN_S) == 0, (folder / "log").read_text()
     show = [sys.executable, "-m", "seatrial", "show", str(folder / "rec"), "--json"]

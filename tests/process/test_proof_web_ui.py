@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from chromium import Page
 from process.fake_registry import PASSWORD, USER, Registry, serving
 from process.plain_locust import ROOT, plain_locust
+from trials import is_listening, wait_until
 
 from seatrial.load.child import free_port
 
@@ -59,18 +58,6 @@ def page(tmp_path: Path) -> Iterator[Page]:
         yield opened
 
 
-def _listening(port: int, log: Path) -> None:
-    deadline = time.monotonic() + GIVE_UP_S
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        else:
-            return
-
-
 def _counted(page: Page) -> Counter[str]:
     """Return how many requests the page's table shows, by name; it has a row for each method."""
     counts: Counter[str] = Counter()
@@ -92,7 +79,7 @@ def test_a_pull_is_started_seen_and_stopped_in_the_browser(page: Page, tmp_path:
         serving(registry),
         plain_locust(tmp_path, file, *words, "--host", registry.url, variables=secret) as locust,
     ):
-        _listening(port, log)
+        wait_until(lambda: is_listening(port), GIVE_UP_S, log=log)
         page.look(width=1400, dark=False)  # where it is narrow, the page leaves out the state of the test
         page.go(f"http://127.0.0.1:{port}/")
         page.until('document.querySelector("button[type=submit]") !== null')
