@@ -31,36 +31,26 @@ from seatrial.user import LeanUser
 class Asking(LeanUser):
     abstract = True
     endpoints = ("page", "slow", "held")
+    fixed_count = 10
+    wait_time = constant(0)
+    count = 0
 
-    def ask(self, what):
-        self.count = getattr(self, "count", 0) + 1
+    @task
+    def ask(self):
+        self.count += 1
         with self.flow("ask") as flow:
             flow.detail["id"] = name = f"{os.getpid()}-{self.number}-{self.count}"
-            self.client.get(f"/{what}?id={name}", endpoint=what)
+            self.client.get(f"/{self.page}?id={name}", endpoint=self.page)
 
 class Quick(Asking):
-    fixed_count = 10
+    page = "page"
     wait_time = constant(0.03)
 
-    @task
-    def page(self):
-        self.ask("page")
-
 class Slow(Asking):
-    fixed_count = 10
-    wait_time = constant(0)
-
-    @task
-    def slow(self):
-        self.ask("slow")
+    page = "slow"
 
 class Held(Asking):
-    fixed_count = 10
-    wait_time = constant(0)
-
-    @task
-    def held(self):
-        self.ask("held")
+    page = "held"
 """
 
 
