@@ -1,4 +1,4 @@
-"""A planted change in real containers is found, and equal variants are not told apart: tests/trials/ in short."""
+"""A planted change in real containers is found, and equal variants get no verdict: tests/trials/ in short."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_lost_keep_alive_costs_nginx_a_multiple(results: Path) -> None:
     assert min(_effects(stored_blocks.load(results, "planted"), "cpu per request of nginx")) > 0.3
 
 
-def test_equal_variants_are_not_told_apart(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_equal_variants_get_no_verdict(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No REGRESSION and no IMPROVEMENT in any labelling of the same blocks; the table has the number of blocks."""
     series = stored_blocks.load(results, "same", "work")
     redraws = redrawn.redraw(series, len(series.blocks), 20, 1, relabel=True)

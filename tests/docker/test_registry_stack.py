@@ -160,10 +160,10 @@ def test_only_the_front_door_is_published_and_only_on_loopback(stack: Running) -
 
 def test_the_registry_can_not_read_the_signing_key(stack: Running) -> None:
     """It sees the certificate only; the key is the token service's own."""
-    seen = stack.project.run_inside("registry", "find", "/srv", "-type", "f")
+    files = stack.project.run_inside("registry", "find", "/srv", "-type", "f")
     key = stack.project.run_inside("auth", "stat", "--format", "%a %U", "/srv/vault/signing.key")
 
-    assert (seen, key) == ("/srv/trust/certificate.pem\n", "600 www-data\n")
+    assert (files, key) == ("/srv/trust/certificate.pem\n", "600 www-data\n")
 
 
 def test_the_access_log_tells_who_asked_for_what(stack: Running) -> None:

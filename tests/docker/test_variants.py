@@ -1,4 +1,4 @@
-"""Each variant of the registry scenarios comes up, serves a pull, and is what its name says."""
+"""Each variant of the registry scenarios comes up, serves a pull, and has the settings that it is named for."""
 
 import hashlib
 import json

@@ -1,9 +1,9 @@
-"""A real server that misbehaves by a rule, and writes down what it did with each request: `PORT LOG`.
+"""A real server that misbehaves by a rule, and logs what it did with each request: `PORT LOG`.
 
-A request's `id` says whose it is, its path what to answer: `/page` (each seventh of a connection's is a 503),
-`/slow` (answered after `SLOW_S`), `/held` (never). A connection is closed after its fifth answer; every 50th is
-closed in another way, without a word or in the middle of a body: see `_Misbehaving`. Each line of the log is
-`t_ns id verdict`, written before the answer, and `-` for the port's first caller.
+A request's `id` names it in the log, its path chooses the response: `/page` (each seventh of a connection's is a
+503), `/slow` (answered after `SLOW_S`), `/held` (never). A connection is closed after its fifth answer; every 50th
+is closed without an answer or in the middle of a body: see `Handler._verdict`. Each line of the log is
+`t_ns id verdict`, written before the answer; the id of a request without one is `-`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Misbehaving(ThreadingHTTPServer):
         os.write(self._log, f"{time.monotonic_ns()} {name} {verdict}\n".encode())
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing of a client that has hung up."""
+        """Print nothing of a client that has closed."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answers = 0
 
     def do_GET(self) -> None:
-        """Answer as the path, and the connection's number, say."""
+        """Respond by the path and the number of the connection."""
         parts = urlsplit(self.path)
         name = parse_qs(parts.query).get("id", ["-"])[0]
         self._answers += 1
