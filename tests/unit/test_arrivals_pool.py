@@ -51,7 +51,7 @@ class Pool:
 
     def counts(self) -> tuple[int | None, ...]:
         """Return due, completed, late, dropped."""
-        return tuple(self.arrivals.counts.take()[0].values())[:4]
+        return tuple(self.arrivals.take()[0].values())[:4]
 
     def _serve(self) -> None:
         due_ns = self.arrivals.wait()
@@ -74,7 +74,7 @@ def test_idle_users_serve_what_is_due_in_time(pool: Pool) -> None:
     pool.at(0.51)
     pool.at(1.0)
     assert pool.begun == [0.0, 0.5, 1.0]
-    assert pool.arrivals.counts.take() == (
+    assert pool.arrivals.take() == (
         {
             "arrivals": 3,
             "arrivals_completed": 3,
@@ -92,7 +92,7 @@ def test_an_arrival_without_a_user_is_late_and_served_in_its_order(pool: Pool) -
     assert pool.counts() == (3, 0, 3, 0)
     pool.idle(2)
     assert pool.begun == [0.0, 0.5]
-    assert pool.arrivals.counts.take()[1] is None
+    assert pool.arrivals.take()[1] is None
 
 
 def test_how_long_arrivals_took_counts_from_their_moments(pool: Pool) -> None:
@@ -101,7 +101,7 @@ def test_how_long_arrivals_took_counts_from_their_moments(pool: Pool) -> None:
     pool.now_ns = round(1.2 * S)
     pool.idle(2)
 
-    counts, _ = pool.arrivals.counts.take()
+    counts, _ = pool.arrivals.take()
     assert (counts["arrivals_completed"], counts["arrivals_took_ns"]) == (2, round(1.9 * S))
 
 
@@ -267,7 +267,7 @@ def test_waiting_is_no_slip(pool: Pool) -> None:
     for _ in range(4):
         gevent.sleep(0)
     assert pool.begun == [0.0]
-    assert pool.arrivals.counts.take()[1] is None
+    assert pool.arrivals.take()[1] is None
 
 
 def test_the_pool_runs_by_itself() -> None:
@@ -292,7 +292,7 @@ def test_the_pool_runs_by_itself() -> None:
     gevent.killall(greenlets)
     assert len(begun) == 40
     assert begun == sorted(begun)
-    counts, slip_ns = arrivals.counts.take()
+    counts, slip_ns = arrivals.take()
     assert (counts["arrivals"], counts["arrivals_completed"]) == (40, 40)
     assert slip_ns is not None
     assert slip_ns >= 0
@@ -301,5 +301,5 @@ def test_the_pool_runs_by_itself() -> None:
 def test_in_the_closed_model_there_is_nothing_to_tell() -> None:
     """Null, not zero: there were no arrivals that could have been late."""
     arrivals = Arrivals(ArrivalFeed(low=0.0, high=1.0, since_ns=0), Gate(open_now=True), lambda _due, _now: None)
-    counts, slip_ns = arrivals.counts.take()
+    counts, slip_ns = arrivals.take()
     assert set(counts.values()) | {slip_ns} == {None}

@@ -56,7 +56,7 @@ def test_a_steered_process_owns_nothing_until_it_is_told(environment: Environmen
     model = _open_model(environment, steered=True)
     model.rate({"origin_ns": 0, "from_ns": 0, "stretches": [[None, 10.0, 10.0]], "poisson": False, "seed": 1})
     model.arrivals.end()
-    assert model.arrivals.counts.take()[0]["arrivals"] == 0
+    assert model.arrivals.take()[0]["arrivals"] == 0
 
 
 def test_the_share_of_plain_locust_is_all(environment: Environment) -> None:
@@ -68,7 +68,7 @@ def test_the_share_of_plain_locust_is_all(environment: Environment) -> None:
     events.test_start.fire(environment=environment)
     gevent.sleep(0.02)
     model.arrivals.end()
-    assert (model.arrivals.counts.take()[0]["arrivals"] or 0) > 0
+    assert (model.arrivals.take()[0]["arrivals"] or 0) > 0
 
 
 def test_a_rate_that_can_not_be_read_admits_no_user(environment: Environment) -> None:

@@ -69,7 +69,24 @@ class LeanUser(User):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         try:
-            self._equip()
+            self.session = Session.of(environment)
+            self.number = self.session.user_number()
+            self.random = random.Random(f"{self.session.seed}/{self.number}")  # noqa: S311  (a choice of load)
+            self._accounting = self.session.reporter.accounting(self, self.number)
+            open_model = self.session.open_model
+            open_model.admit(type(self))
+            self._pacing: Pacing | None = None
+            if open_model.steered or open_model.arrivals.on:  # a harness may shut the gate again
+                self._pacing = Pacing(self, self._accounting, open_model.arrivals, self.session.gate)
+            host = self.host or ""
+            try:
+                if host:  # without one the client, when it is first used, ends the test
+                    split_url(host)
+            except ValueError as error:
+                seen = repr(without_secrets(host))
+                raise UsageError(
+                    "the host to load is not a URL", seen=seen, expected=_HOSTS, hint=_GIVE_HOST
+                ) from error
             self.prepare()
         except SeatrialError as error:
             if getattr(environment.parsed_options, "headless", False):  # the web UI goes on to the next test
@@ -155,28 +172,6 @@ class LeanUser(User):
         self._state = LOCUST_STATE_STOPPING
         self._group.killone(self._greenlet)
         return True
-
-    def _equip(self) -> None:
-        self.session = Session.of(self.environment)
-        self.number = self.session.user_number()
-        self.random = random.Random(f"{self.session.seed}/{self.number}")  # noqa: S311  (a choice of load)
-        self._accounting = self.session.reporter.accounting(self, self.number)
-        open_model = self.session.open_model
-        open_model.admit(type(self))
-        self._pacing: Pacing | None = None
-        if open_model.paces:
-            self._pacing = Pacing(self, self._accounting, open_model.arrivals, self.session.gate)
-        host = self.host or ""
-        try:
-            if host:  # without one the client, when it is first used, ends the test
-                split_url(host)
-        except ValueError as error:
-            raise UsageError(
-                "the host to load is not a URL",
-                seen=repr(without_secrets(host)),
-                expected=_HOSTS,
-                hint=_GIVE_HOST,
-            ) from error
 
 
 def _live(user: LeanUser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import gevent
@@ -47,8 +47,8 @@ class Statistics:
         self._fired: dict[str, list[int]] = {}
         self._latency: dict[str, Counter[int]] = {}
         self._failures: Counter[str] = Counter()
-        events.test_stop.add_listener(self._on_end)
-        events.quitting.add_listener(self._on_end)
+        events.test_stop.add_listener(lambda **_: self.feed())
+        events.quitting.add_listener(lambda **_: self.feed())
 
     def enter(self, response: Response, context: Any, intended_ns: int = NULL) -> None:  # noqa: ANN401  (Locust's `context` method)
         """Enter a request; `context` is its user's method of that name."""
@@ -78,7 +78,7 @@ class Statistics:
             stats.get(endpoint, method).extend(entry)
             stats.total.extend(entry)
             if self._buckets:
-                self._count(endpoint, [duration_ns for _, duration_ns, _ in rows])
+                self._latency.setdefault(endpoint, Counter()).update(bucket(row[1]) for row in rows)
 
     def note(self, response: Response) -> None:
         """Count a request that reached Locust's statistics by another way; without an end it has no duration."""
@@ -91,7 +91,7 @@ class Statistics:
         self.feed()
         fired, self._fired = self._fired, {}
         for endpoint, durations_ns in fired.items():
-            self._count(endpoint, durations_ns)
+            self._latency.setdefault(endpoint, Counter()).update(map(bucket, durations_ns))
         latency, self._latency = self._latency, {}
         return {endpoint: dict(counts) for endpoint, counts in latency.items()}
 
@@ -99,9 +99,6 @@ class Statistics:
         """Return the failed requests since the last call, of each endpoint that has any."""
         failures, self._failures = self._failures, Counter()
         return {endpoint: count for endpoint, count in failures.items() if count}
-
-    def _count(self, endpoint: str, durations_ns: list[int]) -> None:
-        self._latency.setdefault(endpoint, Counter()).update(map(bucket, durations_ns))
 
     def _fire(self, response: Response, context: Any, begun_ns: int) -> None:  # noqa: ANN401  (as in enter)
         self._failures[response.endpoint] += response.outcome not in NOT_FAILURES
@@ -117,9 +114,6 @@ class Statistics:
             start_time=(begun_ns + _WALL_MINUS_MONOTONIC_NS) / NS_PER_S,
             response=response,
         )
-
-    def _on_end(self, **_: object) -> None:
-        self.feed()
 
 
 def _entry(stats: RequestStats, endpoint: str, method: str, rows: list[tuple[int, int, int]]) -> Any:  # noqa: ANN401  (Locust declares times as int, and holds floats)
@@ -178,31 +172,18 @@ class DetailCounts:
         return counts
 
 
+@dataclass(slots=True, eq=False)
 class RequestAccounting:
     """Accounts for the requests of one user; the first request of a task takes the due time of its arrival."""
 
-    __slots__ = (
-        "_counts",
-        "_due_ns",
-        "_first_by_ns",
-        "_first_due_ns",
-        "_number",
-        "_recorder",
-        "_statistics",
-        "_user",
-    )
-
-    def __init__(
-        self, user: User, number: int, counts: RequestCounts, recorder: Recorder | None, statistics: Statistics
-    ) -> None:
-        self._user = user
-        self._number = number
-        self._statistics = statistics
-        self._counts = counts
-        self._recorder = recorder
-        self._due_ns: int | None = None
-        self._first_due_ns: int | None = None
-        self._first_by_ns = 0
+    user: User
+    number: int
+    counts: RequestCounts
+    recorder: Recorder | None
+    statistics: Statistics
+    _due_ns: int | None = field(default=None, init=False)
+    _first_due_ns: int | None = field(default=None, init=False)
+    _first_by_ns: int = field(default=0, init=False)
 
     def intend(self, due_ns: int | None) -> None:
         """Set the moment for which the next request was intended; None for no moment."""
@@ -211,15 +192,15 @@ class RequestAccounting:
 
     def begun(self) -> None:
         """Count a request that is on its way."""
-        self._counts.in_flight += 1
-        self._counts.offered += 1
+        self.counts.in_flight += 1
+        self.counts.offered += 1
         if self._due_ns is not None:
             self._first_due_ns, self._due_ns = self._due_ns, None
             self._first_by_ns = time.monotonic_ns()
 
     def ended(self, response: Response) -> None:
         """Count, record and enter a request that has ended."""
-        counts = self._counts
+        counts = self.counts
         counts.in_flight -= 1
         counts.completed += 1
         counts.failed += response.outcome not in NOT_FAILURES
@@ -227,10 +208,10 @@ class RequestAccounting:
         if flow is not None:
             flow.ended(response)
         due_ns = NULL if self._first_due_ns is None else self._intended_ns(response)
-        if self._recorder is not None:
-            self._recorder.request(response, NULL if flow is None else flow.flow_id, self._number, due_ns)
+        if self.recorder is not None:
+            self.recorder.request(response, NULL if flow is None else flow.flow_id, self.number, due_ns)
         if response.outcome is not Outcome.CUT:  # Locust does not count requests cut at the end of a test
-            self._statistics.enter(response, self._user.context, due_ns)
+            self.statistics.enter(response, self.user.context, due_ns)
 
     def _intended_ns(self, response: Response) -> int:
         """Return the arrival's moment if this is the task's first request, which others may have overtaken."""

@@ -30,39 +30,6 @@ GRACE_NS = 5_000_000
 """For so long after the gate shut an arrival still goes to an idle user: loop and timers may be so late."""
 
 
-class ArrivalCounts:
-    """Counts nothing until `begin`: in the closed model there are no arrivals that could have been late."""
-
-    def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-        self._slips_ns: list[int] = []
-
-    def begin(self) -> None:
-        """Count from now on; a second call does nothing."""
-        self._counts = self._counts or dict.fromkeys((*COUNTS, TOOK), 0)
-
-    def add(self, name: str, number: int = 1) -> None:
-        """Add to one of `COUNTS`, or to `TOOK`."""
-        self._counts[name] += number
-
-    def slipped(self, slip_ns: int) -> None:
-        """Note how late an arrival was begun that found an idle user at its moment."""
-        self._slips_ns.append(slip_ns)
-
-    def take(self) -> tuple[dict[str, int | None], int | None]:
-        """Return the counts and the 99th percentile (nearest rank) of the slip since the last call.
-
-        The counts are None before `begin`; the slip is None where no arrival found an idle user: one that waited
-        for a user, or was given back by one that ended, was late through no fault of this process.
-        """
-        if not self._counts:
-            return dict.fromkeys(COUNTS), None
-        counts: dict[str, int | None] = {**self._counts}
-        self._counts = dict.fromkeys((*COUNTS, TOOK), 0)
-        slips_ns, self._slips_ns = sorted(self._slips_ns), []
-        return counts, slips_ns[-(-99 * len(slips_ns) // 100) - 1] if slips_ns else None
-
-
 class Arrivals:
     """Hands arrivals to idle users; `dropped` is called with due time and drop time of each that is dropped.
 
@@ -80,7 +47,6 @@ class Arrivals:
     ) -> None:
         self.feed = feed
         self.on = False
-        self.counts = ArrivalCounts()
         self._gate = gate
         self._dropped = dropped
         self._clock = clock
@@ -88,6 +54,8 @@ class Arrivals:
         self._idle: OrderedDict[Any, None] = OrderedDict()
         self._handed: dict[Any, tuple[int, bool]] = {}
         self._waiting: deque[int] = deque()
+        self._counts: dict[str, int] = {}
+        self._slips_ns: list[int] = []
         self._changed = False
         self._sleep = InterruptibleSleep(clock)
         gate.on_change = self._on_gate_change
@@ -95,7 +63,7 @@ class Arrivals:
     def begin(self) -> None:
         """Drive users by arrivals from now on."""
         self.on = True
-        self.counts.begin()
+        self._counts = self._counts or dict.fromkeys((*COUNTS, TOOK), 0)
         self.wake()
 
     def end(self) -> None:
@@ -126,7 +94,7 @@ class Arrivals:
                 break
             self._drop(due_ns, now_ns)
         if at_once:
-            self.counts.slipped(now_ns - due_ns)
+            self._slips_ns.append(now_ns - due_ns)
         return due_ns
 
     def give_back(self, due_ns: int) -> None:
@@ -141,8 +109,22 @@ class Arrivals:
 
     def completed(self, due_ns: int) -> None:
         """Count an arrival whose task has ended, and the time since its moment."""
-        self.counts.add("arrivals_completed")
-        self.counts.add(TOOK, self._clock() - due_ns)
+        self._counts["arrivals_completed"] += 1
+        self._counts[TOOK] += self._clock() - due_ns
+
+    def take(self) -> tuple[dict[str, int | None], int | None]:
+        """Return the counts and the 99th percentile (nearest rank) of the slip since the last call.
+
+        The slip is how late an arrival was begun that found an idle user at its moment; None where none did: one
+        that waited for a user, or was given back by one that ended, was late through no fault of this process.
+        In the closed model, where no arrival could have been late, the counts are None.
+        """
+        if not self._counts:
+            return dict.fromkeys(COUNTS), None
+        counts: dict[str, int | None] = {**self._counts}
+        self._counts = dict.fromkeys(self._counts, 0)
+        slips_ns, self._slips_ns = sorted(self._slips_ns), []
+        return counts, slips_ns[-(-99 * len(slips_ns) // 100) - 1] if slips_ns else None
 
     def run(self) -> None:
         """Hand out arrivals until killed."""
@@ -160,9 +142,17 @@ class Arrivals:
             return
         self._serve_waiting(now_ns)
         for due_ns in self.feed.due(now_ns):
-            if self._gate.open_at(due_ns):
-                self.counts.add("arrivals")
-                self._hand_or_queue(due_ns, now_ns)
+            if not self._gate.open_at(due_ns):
+                continue
+            self._counts["arrivals"] += 1
+            if self._idle and not self._waiting and not self._shut_since(due_ns, now_ns - GRACE_NS):
+                self._hand(due_ns, at_once=True)
+                continue
+            self._counts["arrivals_late"] += 1
+            if self._shut_since(due_ns, now_ns):
+                self._drop(due_ns, now_ns)
+            else:
+                self._waiting.append(due_ns)
 
     def _on_gate_change(self) -> None:
         self.tick(self._clock())
@@ -180,16 +170,6 @@ class Arrivals:
                 self.give_back(self._handed.pop(waiter)[0])
             raise
         return self._handed.pop(waiter)
-
-    def _hand_or_queue(self, due_ns: int, now_ns: int) -> None:
-        if self._idle and not self._waiting and not self._shut_since(due_ns, now_ns - GRACE_NS):
-            self._hand(due_ns, at_once=True)
-            return
-        self.counts.add("arrivals_late")
-        if self._shut_since(due_ns, now_ns):
-            self._drop(due_ns, now_ns)
-        else:
-            self._waiting.append(due_ns)
 
     def _serve_waiting(self, now_ns: int) -> None:
         self._drop_overdue(now_ns)
@@ -215,7 +195,7 @@ class Arrivals:
     def _drop(self, due_ns: int, now_ns: int) -> None:
         """Drop an arrival: now, or at the moment when the gate shut on it, which a blocked loop notices late."""
         shuts_ns = self._gate.shuts_ns(due_ns)
-        self.counts.add("arrivals_dropped")
+        self._counts["arrivals_dropped"] += 1
         self._dropped(due_ns, now_ns if shuts_ns is None else min(now_ns, shuts_ns))
 
     def _next_ns(self, now_ns: int) -> float:

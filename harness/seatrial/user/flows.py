@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ current_flow: ContextVar[Flow | None] = ContextVar("current_flow", default=None)
 """The innermost flow of the running greenlet, and of greenlets that `Parallel` spawns there."""
 
 
+@dataclass(slots=True, eq=False)
 class Flow:
     """One flow while it runs.
 
@@ -28,34 +30,18 @@ class Flow:
     failure is passed on to the flow around it. `detail` takes JSON values that only this kind of flow has.
     """
 
-    __slots__ = (
-        "bytes_received",
-        "detail",
-        "flow_id",
-        "name",
-        "outcome",
-        "outer",
-        "profile",
-        "requests",
-        "t_intended_ns",
-        "t_start_ns",
-        "user",
-    )
-
-    def __init__(
-        self, flow_id: int, name: str, profile: str, t_start_ns: int, *, user: int, outer: Flow | None
-    ) -> None:
-        self.flow_id = flow_id
-        self.name = name
-        self.profile = profile
-        self.t_intended_ns: int | None = None
-        self.t_start_ns = t_start_ns
-        self.user = user
-        self.outer = outer
-        self.outcome = Outcome.OK
-        self.requests = 0
-        self.bytes_received = 0
-        self.detail: dict[str, Any] = {}
+    flow_id: int
+    name: str
+    profile: str
+    t_start_ns: int
+    _: KW_ONLY
+    user: int
+    outer: Flow | None
+    t_intended_ns: int | None = None
+    outcome: Outcome = Outcome.OK
+    requests: int = 0
+    bytes_received: int = 0
+    detail: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -97,8 +83,8 @@ class Flow:
 
 def dropped_row(flow_id: int, due_ns: int, t_ns: int) -> dict[str, Any]:
     """Return the row of an arrival that was due at `due_ns`, and dropped at `t_ns` for want of a user."""
-    flow = Flow(flow_id, "arrival", "", t_ns, user=UNKNOWN_USER, outer=None)
-    flow.t_intended_ns, flow.outcome = due_ns, Outcome.DROPPED
+    flow = Flow(flow_id, "arrival", "", t_ns, user=UNKNOWN_USER, outer=None, t_intended_ns=due_ns)
+    flow.outcome = Outcome.DROPPED
     return {**flow.row(t_ns), "user": None}
 
 

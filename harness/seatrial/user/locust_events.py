@@ -16,7 +16,7 @@ import time
 import traceback
 import zlib
 from collections.abc import Iterator
-from functools import wraps
+from functools import lru_cache, wraps
 from http import client as http
 from typing import Any
 
@@ -207,7 +207,7 @@ class LocustEvents:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._refused = False
-        self._labels: dict[str, str] = {}
+        self._label = lru_cache(LABEL_LIMIT)(masked_url)
         self._wall_minus_monotonic_ns = time.time_ns() - time.monotonic_ns()
 
     def on_request(self, response: object = None, **event: Any) -> None:  # noqa: ANN401  (whatever fields a client has)
@@ -229,9 +229,13 @@ class LocustEvents:
 
     def _row(self, response: object, event: dict[str, Any]) -> Response:
         method = str(event["request_type"]).upper()
-        start_ns, end_ns = self._stamps(event.get("start_time"), event["response_time"])
+        start_s, took_ms = event.get("start_time"), event["response_time"]
+        took_ns = round((took_ms or 0) * _NS_PER_MS)
+        start_ns = time.monotonic_ns() - took_ns  # without a start the end is now, without a duration unknown
+        if start_s is not None:
+            start_ns = round(start_s * NS_PER_S) - self._wall_minus_monotonic_ns
         row = Response(method if method in METHODS else "OTHER", self._label(str(event["name"])), start_ns)
-        row.t_end_ns = end_ns
+        row.t_end_ns = NULL if took_ms is None else start_ns + took_ns
         status = getattr(response, "status_code", 0)
         row.status = status if isinstance(status, int) and 0 <= status <= _LARGEST_STATUS else 0
         row.outcome = outcome_of(row.status, event.get("exception"), getattr(response, "error", None))
@@ -240,20 +244,3 @@ class LocustEvents:
         row.bytes_sent = NULL
         row.connection = ""
         return row
-
-    def _label(self, name: str) -> str:
-        label = self._labels.get(name)
-        if label is None:
-            label = masked_url(name)
-            if len(self._labels) < LABEL_LIMIT:  # signed URLs are all different
-                self._labels[name] = label
-        return label
-
-    def _stamps(self, start_s: float | None, took_ms: float | None) -> tuple[int, int]:
-        """Return start and end; without a duration the end is not known, and without a start it is now."""
-        took_ns = None if took_ms is None else round(took_ms * _NS_PER_MS)
-        if start_s is None:
-            start_ns = time.monotonic_ns() - (took_ns or 0)
-        else:
-            start_ns = round(start_s * NS_PER_S) - self._wall_minus_monotonic_ns
-        return start_ns, NULL if took_ns is None else start_ns + took_ns

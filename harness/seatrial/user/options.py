@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,34 +31,18 @@ def offer() -> None:
 
 def add_options(parser: Any) -> None:  # noqa: ANN401  (Locust's parser takes more than argparse's)
     """Add the options; one whose name the locustfile has taken stays the locustfile's."""
-    _add(
-        parser,
-        "--rate",
-        type=_checked,
-        default=None,
-        dest=_RATE,
-        env_var="LOCUST_RATE",
-        metavar="TEXT",
-        help=f"Seatrial: tasks begin at this rate, whatever the server does: {rates.EXPECTED}",
-    )
-    _add(
-        parser,
-        "--arrivals",
-        choices=("constant", "poisson"),
-        default=None,
-        dest=_ARRIVALS,
-        env_var="LOCUST_ARRIVALS",
-        help="Seatrial: arrivals of --rate evenly spaced (as without this), or independent of each other",
-    )
-    _add(
-        parser,
-        "--rate-file",
-        default="",
-        dest=_FILE,
-        env_var="LOCUST_RATE_FILE",
-        metavar="FILE",
-        help="Seatrial: like --rate, from lines `second,rate`: from each second on its rate (a second) holds",
-    )
+    rate = f"Seatrial: tasks begin at this rate, whatever the server does: {rates.EXPECTED}"
+    arrivals = "Seatrial: arrivals of --rate evenly spaced (as without this), or independent of each other"
+    file = "Seatrial: like --rate, from lines `second,rate`: from each second on its rate (a second) holds"
+    options: dict[str, dict[str, Any]] = {
+        "--rate": {"dest": _RATE, "type": _checked, "metavar": "TEXT", "help": rate},
+        "--arrivals": {"dest": _ARRIVALS, "choices": ("constant", "poisson"), "help": arrivals},
+        "--rate-file": {"dest": _FILE, "default": "", "metavar": "FILE", "help": file},
+    }
+    for name, settings in options.items():
+        with suppress(argparse.ArgumentError):  # the locustfile has an option of this name
+            env_var = "LOCUST_" + name[2:].upper().replace("-", "_")
+            parser.add_argument(name, **{"default": None, "env_var": env_var, **settings})
     standalone.add_option(parser)
 
 
@@ -90,13 +75,6 @@ def steered() -> bool:
     """Return whether a harness steers this process."""
     text = os.environ.get(PLAN_VARIABLE)
     return bool(text and Plan.decode(text).control)
-
-
-def _add(parser: Any, name: str, **settings: Any) -> None:  # noqa: ANN401  (as above)
-    try:
-        parser.add_argument(name, **settings)
-    except argparse.ArgumentError:  # the locustfile has an option of this name
-        return
 
 
 def _checked(text: str) -> str:

@@ -94,33 +94,6 @@ class Pacing:
         self._accounting.intend(due_ns)
 
 
-def refuse_own_waits(user_class: type[User]) -> None:
-    """Raise UsageError if a TaskSet of this class has a wait of its own, which arrivals could not replace."""
-    for task_set in _task_sets(user_class.tasks):
-        own = [
-            name
-            for cls in task_set.__mro__
-            if cls.__module__.partition(".")[0] not in {"locust", "builtins"}
-            for name in _OWN_WAITS
-            if name in vars(cls)
-        ]
-        if own:
-            raise UsageError(
-                "a TaskSet with a wait of its own can't be driven by arrivals",
-                where=f"{user_class.__name__}: {task_set.__name__}",
-                seen=", ".join(dict.fromkeys(own)),
-                expected="users that wait for nothing but their next arrival",
-                hint="set wait_time on the user class only, where --rate replaces it",
-            )
-
-
-def _task_sets(tasks: Any) -> Iterator[type[TaskSet]]:  # noqa: ANN401  (list, or TaskSet, as Locust takes it)
-    for task in dict.fromkeys(tasks):
-        if isinstance(task, type) and issubclass(task, TaskSet):
-            yield task
-            yield from _task_sets(task.tasks)
-
-
 class OpenModel:
     """The arrivals of one process; without a rate this is the closed model.
 
@@ -153,11 +126,6 @@ class OpenModel:
             ShareInbox.of(environment).on_share(self._on_share)
             if getattr(environment.runner, "state", "") in {STATE_SPAWNING, STATE_RUNNING}:
                 self._on_start()
-
-    @property
-    def paces(self) -> bool:
-        """Whether users need a Pacing: for arrivals, or because the gate may shut again."""
-        return self.steered or self.arrivals.on
 
     def admit(self, user_class: type[User]) -> None:
         """Raise UsageError if arrivals can't drive users of this class, or the rate of this test can't be read."""
@@ -221,11 +189,33 @@ class OpenModel:
 
 
 def check_drivable(user_class: type[User]) -> None:
-    """Raise UsageError if arrivals can't drive users of this class."""
+    """Raise UsageError if arrivals can't drive users of this class, or replace the waits of its TaskSets."""
     if not hasattr(user_class, "endpoints"):
         raise UsageError(
             "only users that build on seatrial.user.LeanUser can be driven by arrivals",
             where=user_class.__name__,
             hint="leave out the rate: users then drive the load, each with its own waits",
         )
-    refuse_own_waits(user_class)
+    for task_set in _task_sets(user_class.tasks):
+        own = [
+            name
+            for cls in task_set.__mro__
+            if cls.__module__.partition(".")[0] not in {"locust", "builtins"}
+            for name in _OWN_WAITS
+            if name in vars(cls)
+        ]
+        if own:
+            raise UsageError(
+                "a TaskSet with a wait of its own can't be driven by arrivals",
+                where=f"{user_class.__name__}: {task_set.__name__}",
+                seen=", ".join(dict.fromkeys(own)),
+                expected="users that wait for nothing but their next arrival",
+                hint="set wait_time on the user class only, where --rate replaces it",
+            )
+
+
+def _task_sets(tasks: Any) -> Iterator[type[TaskSet]]:  # noqa: ANN401  (list, or TaskSet, as Locust takes it)
+    for task in dict.fromkeys(tasks):
+        if isinstance(task, type) and issubclass(task, TaskSet):
+            yield task
+            yield from _task_sets(task.tasks)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -126,14 +127,9 @@ class Recorder:
 
     def close(self) -> None:
         """Write the gathered rows, and close; each file is tried, the first failure is raised."""
-        failures: list[ResultsUnwritable] = []
-        for stream in self._streams:
-            try:
-                stream.close()
-            except ResultsUnwritable as failure:
-                failures.append(failure)
-        if failures:
-            raise failures[0]
+        with ExitStack() as closing:  # whose last exception, that of the first stream, is raised
+            for stream in self._streams:
+                closing.callback(stream.close)
 
     def end(self) -> None:
         """Close, and leave the mark that the streams are complete: a kill leaves streams without one."""

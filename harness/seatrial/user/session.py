@@ -36,8 +36,7 @@ from seatrial.wire import control
 from seatrial.wire.control import PLAN_VARIABLE, Message, Plan
 from seatrial.wire.streams import NOT_FAILURES
 
-OUTGOING_LIMIT_BYTES = 1 << 20
-_INCOMING_LIMIT_BYTES = 1 << 20
+OUTGOING_LIMIT_BYTES = _INCOMING_LIMIT_BYTES = 1 << 20
 _WORKER_SHIFT = 40
 _log = logging.getLogger("seatrial.user")
 _sessions: WeakKeyDictionary[Environment, Session] = WeakKeyDictionary()
@@ -191,7 +190,7 @@ class ProcessReporter:
                 self._second()
 
     def _second(self) -> None:
-        counts, row = self._seconds.take(self._users(), *self._arrivals.counts.take())
+        counts, row = self._seconds.take(self._users(), *self._arrivals.take())
         if self._control is not None:
             flows, self._flows = self._flows, Counter()
             fields = {

@@ -152,25 +152,21 @@ def is_begun(folder: Path, within_s: float, *, clock: Callable[[], float] = time
 
 def claim(folder: Path) -> None:
     """Make the folder; UsageError if there is one that is not empty."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(
-            f"the folder of {OPTION} is a file",
-            where=str(folder),
-            expected="a new or an empty folder",
-            hint=f"{OPTION} {folder}-2",
-        )
+    present: list[str] = []
+    is_file = folder.exists() and not folder.is_dir()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        present = sorted(entry.name for entry in folder.iterdir())
-        if not present:
-            (folder / "streams").mkdir()
+        if not is_file:
+            folder.mkdir(parents=True, exist_ok=True)
+            present = sorted(entry.name for entry in folder.iterdir())
+            if not present:
+                (folder / "streams").mkdir()
     except OSError as error:
         raise ResultsUnwritable(
             f"the folder of {OPTION} can't be made", where=str(folder), seen=os.strerror(error.errno or 0)
         ) from error
-    if present:
+    if is_file or present:
         raise UsageError(
-            f"the folder of {OPTION} is not empty",
+            f"the folder of {OPTION} is {'a file' if is_file else 'not empty'}",
             where=str(folder),
             seen=", ".join(present[:5]),
             expected="a new or an empty folder",

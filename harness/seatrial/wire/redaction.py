@@ -7,6 +7,8 @@ import re
 from collections.abc import Collection, Mapping
 from urllib.parse import quote, quote_plus
 
+MASK = "***"
+_SHORTEST = 4  # shorter settings (a port, `yes`) are no secrets, and masking them would spoil every log
 _MARKS = "token|secret|passw|pwd|key|sig|auth|credential|session"
 _IN_URL = re.compile(rf"([?&;][^=&;]*(?:{_MARKS})[^=&;]*=)[^&;#]+|(//)[^/@]+@", re.IGNORECASE)
 _END = r"""\s"'<>()\[\]{}"""
@@ -28,10 +30,6 @@ def masked(text: str) -> str:
 
 def _without_value(match: re.Match[str]) -> str:
     return f"{match[1]}..." if match[1] else match[2]
-
-
-MASK = "***"
-_SHORTEST = 4  # shorter settings (a port, `yes`) are no secrets, and masking them would spoil every log
 
 
 class Redactor:

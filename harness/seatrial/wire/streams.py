@@ -15,6 +15,7 @@ import os
 import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from enum import Enum, StrEnum
 from functools import lru_cache
@@ -55,10 +56,9 @@ class Layout:
 
 def read_layout(stream: BinaryIO) -> Layout:
     """Read the first line of a binary stream; ValueError if it is not a Seatrial stream."""
-    try:
+    head = None
+    with suppress(ValueError):
         head = json.loads(stream.readline())
-    except ValueError as error:
-        raise ValueError("the stream has no readable header") from error
     if not isinstance(head, dict) or head.get("magic") != MAGIC:
         raise ValueError("the stream has no Seatrial header")
     if head["schema"] > SCHEMA_VERSION:
