@@ -1,10 +1,10 @@
-"""A schedule's arrivals are its rate's integral, the same in every process, each in exactly one share."""
+"""The arrivals of a schedule are its rate's integral, the same in every process, each in exactly one share."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from itertools import islice, pairwise, takewhile
+from itertools import accumulate, islice, pairwise, takewhile
 
 import pytest
 from hypothesis import given
@@ -21,19 +21,14 @@ stretches = st.lists(st.builds(Stretch, st.floats(0.01, 20.0), rates_per_s, rate
 
 def _count(schedule: Schedule, from_s: float, until_s: float) -> int:
     begin_ns, end_ns = ORIGIN_NS + round(from_s * S), ORIGIN_NS + round(until_s * S)
-    return sum(1 for _ in takewhile(lambda one: one[1] < end_ns, schedule.arrivals(begin_ns)))
+    return sum(1 for _ in takewhile(lambda arrival: arrival[1] < end_ns, schedule.arrivals(begin_ns)))
 
 
 def _area(rate: Rate, from_s: float, until_s: float) -> float:
-    """Integrate by the trapezoid rule over every corner: exact for straight lines, and no code of ours."""
-    corners = [0.0]
-    for one in rate.stretches:
-        corners.append(corners[-1] + one.lasts_s)
+    """Integrate by the trapezoid rule over every corner, which is exact for straight lines."""
+    corners = accumulate(stretch.lasts_s for stretch in rate.stretches)
     cuts = sorted({from_s, until_s, *(corner for corner in corners if from_s < corner < until_s)})
-    total = 0.0
-    for begin, end in pairwise(cuts):
-        total += (end - begin) * rate.at((begin + end) / 2)
-    return total
+    return sum((end - begin) * rate.at((begin + end) / 2) for begin, end in pairwise(cuts))
 
 
 @given(stretches, st.floats(0, 30), st.floats(0.1, 20))
@@ -47,13 +42,15 @@ def test_an_interval_has_as_many_arrivals_as_its_integral(
 
 
 @given(stretches, st.booleans(), st.floats(0, 30))
-def test_one_can_begin_anywhere(pieces: list[Stretch], poisson: bool, from_s: float) -> None:  # noqa: FBT001
+def test_a_process_can_begin_anywhere(pieces: list[Stretch], poisson: bool, from_s: float) -> None:  # noqa: FBT001
     """From a moment on the arrivals are those of the whole schedule: two processes never disagree."""
     schedule = Schedule(Rate(tuple(pieces), poisson), origin_ns=ORIGIN_NS, seed=3)
     from_ns, end_ns = ORIGIN_NS + round(from_s * S), ORIGIN_NS + round((from_s + 5) * S)
-    whole = takewhile(lambda one: one[1] < end_ns, schedule.arrivals(ORIGIN_NS))
-    part = takewhile(lambda one: one[1] < end_ns, schedule.arrivals(from_ns))
-    assert list(part) == [one for one in whole if one[1] >= from_ns]
+    whole, part = (
+        list(takewhile(lambda arrival: arrival[1] < end_ns, schedule.arrivals(begin_ns)))
+        for begin_ns in (ORIGIN_NS, from_ns)
+    )
+    assert part == [arrival for arrival in whole if arrival[1] >= from_ns]
 
 
 def test_evenly_spaced_is_exact() -> None:
@@ -62,37 +59,38 @@ def test_evenly_spaced_is_exact() -> None:
     assert next(schedule.arrivals(3_599_999_950_000)) == (71_999_999, 3_599_999_950_000)
 
 
-def test_a_stretch_without_arrivals_has_none() -> None:
-    """The first one is at the stretch's end, and after a last rate of 0 the schedule ends."""
-    schedule = Schedule(Rate(parse("0/s for 2s, 2/s for 1s, 0/s")), origin_ns=0)
-    assert [t_ns / S for _, t_ns in schedule.arrivals(0)] == [2.0, 2.5]
-
-
-def test_a_ramp_from_zero() -> None:
-    """0 to 8/s in 4 s is t²: the arrivals are at the roots."""
-    schedule = Schedule(Rate(parse("0/s to 8/s for 4s")), origin_ns=0)
-    times = [t_ns / S for _, t_ns in islice(schedule.arrivals(0), 16)]
-    assert times == pytest.approx([math.sqrt(number) for number in range(16)])
-
-
-def test_before_the_origin_the_first_rate_holds() -> None:
-    """A warm-up comes before the moment from which a schedule is counted."""
-    schedule = Schedule(Rate(parse("2/s for 1s, 10/s")), origin_ns=5 * S)
-    assert [t_ns / S for _, t_ns in islice(schedule.arrivals(4 * S), 5)] == [4.0, 4.5, 5.0, 5.5, 6.0]
+@pytest.mark.parametrize(
+    ("text", "origin_s", "from_s", "times_s"),
+    [
+        ("0/s for 2s, 2/s for 1s, 0/s", 0, 0, [2.0, 2.5]),
+        ("0/s to 8/s for 4s", 0, 0, [math.sqrt(number) for number in range(16)]),
+        ("2/s for 1s, 10/s", 5, 4, [4.0, 4.5, 5.0, 5.5, 6.0]),
+    ],
+    ids=[
+        "no arrivals in a stretch of 0/s, the schedule ends with one",
+        "a ramp of t²",
+        "first rate before origin",
+    ],
+)
+def test_the_moments_of_arrivals(text: str, origin_s: int, from_s: int, times_s: list[float]) -> None:
+    """Steps, ramps, and what comes before the origin, such as a warm-up."""
+    schedule = Schedule(Rate(parse(text)), origin_ns=origin_s * S)
+    arrivals = islice(schedule.arrivals(from_s * S), 5 if origin_s else 16)
+    assert [t_ns / S for _, t_ns in arrivals] == pytest.approx(times_s)
 
 
 def test_poisson_has_the_rates_mean_and_variance() -> None:
     """Counts of 4,000 half seconds at 20/s: mean and variance are 10 (four standard errors); gaps are not even."""
     schedule = Schedule(Rate(parse("20/s"), poisson=True), origin_ns=0, seed=11)
     counts = [0] * 4_000
-    for _, t_ns in takewhile(lambda one: one[1] < 2_000 * S, schedule.arrivals(0)):
+    for _, t_ns in takewhile(lambda arrival: arrival[1] < 2_000 * S, schedule.arrivals(0)):
         counts[t_ns * 2 // S] += 1
     assert statistics.mean(counts) == pytest.approx(10, abs=4 * math.sqrt(10 / 4_000))
     assert statistics.variance(counts) == pytest.approx(10, abs=4 * 10 * math.sqrt(2 / 4_000) * 1.1)
 
 
 def test_a_seed_is_a_sequence() -> None:
-    """The same one gives the same arrivals, another one others."""
+    """The same seed gives the same arrivals, another seed others."""
     rate = Rate(parse("20/s"), poisson=True)
     first, again, other = (
         list(islice(Schedule(rate, origin_ns=0, seed=seed).arrivals(0), 50)) for seed in (1, 1, 2)
@@ -111,11 +109,13 @@ def test_each_arrival_is_in_exactly_one_share(cuts: list[float], poisson: bool) 
         feed = ArrivalFeed(low=low, high=high, since_ns=0)
         feed.follow(schedule, 0)
         dues += feed.due(5 * S)
-    assert sorted(dues) == [t_ns for _, t_ns in takewhile(lambda one: one[1] <= 5 * S, schedule.arrivals(0))]
+    assert sorted(dues) == [
+        t_ns for _, t_ns in takewhile(lambda arrival: arrival[1] <= 5 * S, schedule.arrivals(0))
+    ]
 
 
 def test_a_share_gets_its_part_of_every_second() -> None:
-    """A third of 300/s has 100 of every second, give or take three: places are spread as evenly as can be."""
+    """A third of 300/s has 100 of every second, give or take three: places are spread evenly."""
     own = [sum(1 / 3 <= place(index) < 2 / 3 for index in range(at, at + 300)) for at in range(0, 30_000, 300)]
     assert all(abs(count - 100) <= 3 for count in own)
 
@@ -137,7 +137,7 @@ def test_shares_change_at_their_moment_exactly_once() -> None:
 
 
 def test_a_new_rate_takes_over_at_its_moment() -> None:
-    """Until then the old one holds; told late, it takes over at once, and nothing is given twice."""
+    """Until then the old one holds; one that comes late takes over at once, and nothing is given twice."""
     feed = ArrivalFeed(low=0.0, high=1.0, since_ns=0)
     feed.follow(Schedule(Rate(parse("10/s")), origin_ns=0), 0)
     feed.follow(Schedule(Rate(parse("2/s")), origin_ns=S), S)
@@ -147,7 +147,7 @@ def test_a_new_rate_takes_over_at_its_moment() -> None:
 
 
 def test_the_next_moment_is_that_of_an_own_arrival() -> None:
-    """Others' are passed over, but no farther than a second; without a schedule there is none."""
+    """Those of other shares are skipped, but no farther than a second; without a schedule there is none."""
     feed = ArrivalFeed(low=0.0, high=0.0, since_ns=0)
     assert feed.next_ns(0) == math.inf
     feed.follow(Schedule(Rate(parse("1000/s")), origin_ns=0), 0)

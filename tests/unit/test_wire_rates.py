@@ -1,4 +1,4 @@
-"""Schedules as people write them, in a line or in a file."""
+"""Rates in their text and JSON forms, in files, and shares of them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from seatrial.wire.rates import Rate, Stretch, parse, parse_lines
+from seatrial.wire.rates import Rate, Stretch, parse, parse_lines, shares
 
 
 @pytest.mark.parametrize(
@@ -23,7 +25,7 @@ from seatrial.wire.rates import Rate, Stretch, parse, parse_lines
 )
 def test_a_schedule_is_read(text: str, expected: list[tuple[float, float, float]]) -> None:
     """Rates, steps and ramps, in each unit."""
-    assert parse(text) == tuple(Stretch(*one) for one in expected)
+    assert parse(text) == tuple(Stretch(*stretch) for stretch in expected)
 
 
 @pytest.mark.parametrize(
@@ -33,16 +35,17 @@ def test_a_schedule_is_read(text: str, expected: list[tuple[float, float, float]
         *("100001/s", "1/s to 100001/s for 5s", "6000060/min"),
     ],
 )
-def test_what_is_no_schedule_is_refused(text: str) -> None:
+def test_a_text_that_is_no_schedule_is_refused(text: str) -> None:
     """No unit, no length where one is needed, no arrivals at all, or more than 100,000 a second."""
     with pytest.raises(ValueError, match=r"rate|long|lasts|duration|arrivals"):
         parse(text)
 
 
 def test_a_schedule_is_written_as_it_is_read() -> None:
-    """The text that a report shows is one that a scenario takes."""
+    """The text in a report is one that a scenario takes."""
     text = "10/s for 10s, 10/s to 50/s for 20s, 50/s"
     assert Rate(parse(text)).text() == text
+    assert Rate(parse("5/s"), poisson=True) == Rate.steady(5.0, poisson=True)
 
 
 def test_the_rate_at_a_moment() -> None:
@@ -59,13 +62,8 @@ def test_a_schedule_goes_through_json() -> None:
     assert Rate.from_json(json.loads(json.dumps({**rate.to_json(), "seed": 1}))) == rate
 
 
-def test_a_steady_rate_holds_for_ever() -> None:
-    """As if it had been written alone."""
-    assert Rate.steady(5.0, poisson=True) == Rate(parse("5/s"), poisson=True)
-
-
 def test_a_file_gives_steps() -> None:
-    """From each second on its rate holds; a heading, comments and blank lines are passed over."""
+    """From each second on its rate holds; a heading, comments and blank lines are skipped."""
     lines = ["second,rate", "0,10", "# lunch", "", "60,2.5"]
     assert parse_lines(lines) == (Stretch(60, 10, 10), Stretch(math.inf, 2.5, 2.5))
 
@@ -84,7 +82,17 @@ def test_a_file_gives_steps() -> None:
         (["0,100000", "1,100000.5"], "line 2: .*highest rate"),
     ],
 )
-def test_a_file_that_is_none_is_refused_by_its_line(lines: list[str], words: str) -> None:
-    """So that one finds it among thousands."""
+def test_a_file_that_is_no_schedule_is_refused_by_its_line(lines: list[str], words: str) -> None:
+    """So that the line can be found among thousands."""
     with pytest.raises(ValueError, match=words):
         parse_lines(lines)
+
+
+@given(st.dictionaries(st.text(max_size=3), st.integers(0, 50), max_size=6))
+def test_shares_fill_the_unit_interval(users: dict[str, int]) -> None:
+    """Side by side, from 0 to 1, each as long as its part of the users; equal parts where there are none."""
+    parts, total = shares(users), sum(users.values())
+    ends = list(parts.values())
+    assert [0.0, *(high for _, high in ends)] == [*(low for low, _ in ends), 1.0 if users else 0.0]
+    for name, (low, high) in parts.items():
+        assert high - low == pytest.approx(users[name] / total if total else 1 / len(users))

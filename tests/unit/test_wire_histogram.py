@@ -1,4 +1,4 @@
-"""Latency buckets: narrow enough, in order, and without gaps."""
+"""Buckets: narrow enough, in order, and without gaps; percentiles of counts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from seatrial.wire.histogram import bucket, middle_ns, percentile_ns
 
 
 @given(st.integers(0, 10**13))
-def test_a_bucket_s_middle_is_near_every_value_in_it(value_ns: int) -> None:
-    """At most 0.8 %, which is what a report may say of a percentile."""
+def test_a_buckets_middle_is_near_every_value_in_it(value_ns: int) -> None:
+    """At most 0.8 %, the error of a percentile in a report."""
     assert abs(middle_ns(bucket(value_ns)) - value_ns) <= 0.008 * value_ns
 
 
@@ -24,7 +24,7 @@ def test_buckets_rise_with_the_value(value_ns: int, more_ns: int) -> None:
     assert bucket(middle_ns(bucket(value_ns))) == bucket(value_ns)
 
 
-def test_no_number_is_left_out() -> None:
+def test_no_bucket_is_left_out() -> None:
     """Neighbouring values are in the same bucket or the next."""
     numbers = [bucket(value_ns) for value_ns in range(10_000)]
     assert {after - before for before, after in pairwise(numbers)} == {0, 1}
@@ -35,8 +35,4 @@ def test_no_number_is_left_out() -> None:
 def test_percentiles_are_nearest_rank(percent: float, expected_ns: int) -> None:
     """Four values: 10, 20, 20, 40."""
     assert percentile_ns({bucket(10): 1, bucket(40): 1, bucket(20): 2}, percent) == expected_ns
-
-
-def test_without_counts_there_is_no_percentile() -> None:
-    """None, not zero."""
-    assert percentile_ns({}, 50) is None
+    assert percentile_ns({}, percent) is None

@@ -1,0 +1,151 @@
+"""Accounting of a request: its arrival's moment, counts, flow details, and Locust's own statistics."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from locust import User
+from locust.env import Environment
+
+from seatrial.http.messages import Response
+from seatrial.user.accounting import DetailCounts, RequestAccounting, RequestCounts, Statistics
+from seatrial.wire.histogram import bucket
+from seatrial.wire.streams import MOST_DETAILS, NULL, Outcome
+
+MS = 1_000_000
+ENTRY = ("num_requests", "min_response_time", "max_response_time", "response_times", "total_content_length")
+SOME_USER = cast("User", SimpleNamespace(context=dict))
+
+
+@pytest.fixture
+def environment() -> Environment:
+    """Give an environment of its own statistics."""
+    made = Environment(user_classes=[User])
+    made.create_local_runner()
+    return made
+
+
+def _response(duration_ms: float, outcome: Outcome = Outcome.OK) -> Response:
+    response = Response("GET", "page", 100 * MS)
+    response.t_end_ns = response.t_start_ns + int(duration_ms * MS)
+    response.bytes_received, response.outcome = 100, outcome
+    return response
+
+
+class Recorder:
+    """Keeps endpoint and intended start of each request."""
+
+    def __init__(self) -> None:
+        self.intended: list[tuple[str, int]] = []
+
+    def request(self, response: Response, _flow_id: int, _user: int, intended_ns: int) -> None:
+        """Keep it."""
+        self.intended.append((response.endpoint, intended_ns))
+
+
+def test_the_first_begun_has_the_moment_also_if_it_ends_last(environment: Environment) -> None:
+    """Requests side by side: the second overtakes the first, a third comes later; the next task is another."""
+    recorder: Any = Recorder()
+    accounting = RequestAccounting(SOME_USER, 0, RequestCounts(), recorder, Statistics(environment))
+
+    def begin(endpoint: str, start_ns: int) -> Response:
+        response = Response("GET", endpoint, start_ns)
+        response.t_end_ns = start_ns + 1
+        accounting.begun()
+        return response
+
+    accounting.intend(5)
+    first = begin("first", 100)
+    second = begin("second", 2**62)
+    for response in (second, first, begin("third", 2**62)):
+        accounting.ended(response)
+    accounting.intend(None)
+    accounting.ended(begin("fourth", 100))
+    assert recorder.intended == [("second", NULL), ("first", 5), ("third", NULL), ("fourth", NULL)]
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_aborted_and_cut_are_no_failures(environment: Environment, outcome: Outcome) -> None:
+    """Aborted by the user model, or cut by the end: the line of each second and the report agree."""
+    counts = RequestCounts()
+    accounting = RequestAccounting(SOME_USER, 0, counts, None, Statistics(environment))
+    accounting.begun()
+    accounting.ended(_response(1.0, outcome))
+    taken = counts.take()
+    assert (taken["completed"], taken["failed"]) == (1, int(outcome not in {"ok", "aborted", "cut"}))
+
+
+@pytest.mark.parametrize("fired", [False, True])
+def test_latency_counts_from_the_intended_start(environment: Environment, fired: bool) -> None:  # noqa: FBT001
+    """In buckets and in Locust's statistics, in batches or at once: 30 ms of waiting, 10 of service."""
+    statistics = Statistics(environment, buckets=True)
+    if fired:
+        cast("Any", environment.events).request.add_listener(lambda **_: None)
+    statistics.enter(_response(10), dict, 70 * MS)
+    assert statistics.latency() == {"page": {bucket(40 * MS): 1}}
+    assert statistics.latency() == {}
+    assert environment.stats.total.max_response_time == 40
+
+
+def test_a_batch_is_what_single_requests_would_be(environment: Environment) -> None:
+    """Counts, sums, extremes and the rounded times are those of Locust's own listener."""
+    single = Environment(user_classes=[User])
+    statistics = Statistics(environment)
+    for duration_ms in (0.4, 12.6, 147.0, 3_432.0, 58_760.0):
+        statistics.enter(_response(duration_ms), dict)
+        single.stats.log_request("GET", "page", duration_ms, 100)  # type: ignore[arg-type]  # Locust takes floats
+    assert environment.stats.total.num_requests == 0
+    statistics.feed()
+    for ours, locusts in (
+        (environment.stats.total, single.stats.total),
+        (environment.stats.get("page", "GET"), single.stats.get("page", "GET")),
+    ):
+        assert {name: getattr(ours, name) for name in ENTRY} == {name: getattr(locusts, name) for name in ENTRY}
+
+
+def test_another_listener_gets_each_request_at_once(environment: Environment) -> None:
+    """The event is fired for it, and Locust counts by the event: once, not twice."""
+    statistics = Statistics(environment)
+    requests: list[Any] = []
+    cast("Any", environment.events).request.add_listener(lambda **request: requests.append(request))
+    statistics.enter(_response(3.0), lambda: {"shop": 1})
+    statistics.feed()
+    [request] = requests
+    assert (request["name"], request["response_time"], request["context"]) == ("page", 3.0, {"shop": 1})
+    assert environment.stats.total.num_requests == 1
+
+
+def test_a_failure_is_in_locusts_table_of_failures(environment: Environment) -> None:
+    """It is entered at once, with its outcome in words."""
+    Statistics(environment).enter(_response(3.0, Outcome.TIMEOUT), dict)
+    assert environment.stats.total.num_failures == 1
+    assert [str(error.error) for error in environment.stats.errors.values()] == ["timeout: "]
+
+
+def test_the_end_of_a_test_leaves_nothing_behind(environment: Environment) -> None:
+    """Gathered requests are fed before Locust prints, or a worker reports for the last time."""
+    Statistics(environment).enter(_response(3.0), dict)
+    cast("Any", environment.events).test_stop.fire(environment=environment)
+    assert environment.stats.total.num_requests == 1
+
+
+def test_a_second_has_the_details_of_the_flows_that_ended_in_it() -> None:
+    """By flow, key and bucket."""
+    counts = DetailCounts()
+    for stalls in (0, 2, 2):
+        counts.add("play", {"stalls_count": stalls, "codec": "av1"})
+    counts.add("login", {"stalls_count": 1})
+    assert counts.take() == {"play": {"stalls_count": {0: 1, 2: 2}}, "login": {"stalls_count": {1: 1}}}
+    assert counts.take() == {}
+
+
+def test_a_key_for_each_object_does_not_fill_the_message() -> None:
+    """The first are kept, for the whole of the run."""
+    counts = DetailCounts()
+    for number in range(2 * MOST_DETAILS):
+        counts.add("play", {f"segment{number}_s": 1.0})
+    assert len(counts.take()["play"]) == MOST_DETAILS
+    counts.add("play", {"segment0_s": 1.0, f"segment{MOST_DETAILS}_s": 1.0})
+    assert list(counts.take()["play"]) == ["segment0_s"]

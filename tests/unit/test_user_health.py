@@ -1,0 +1,77 @@
+"""The health of a load process: its share of cores, and the row of each second."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from seatrial.user.health import HEALTH, LEAST_NS, CpuShare, Seconds, allowed_cores, quota_cores
+from seatrial.wire.streams import GENERATOR, row_columns
+
+S = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("quota", "affinity", "processes", "expected"),
+    [(math.inf, 4, 2, 1.0), (math.inf, 1, 2, 0.5), (1.5, 4, 1, 1.0), (0.5, 4, 1, 0.5), (1.5, 8, 3, 0.5)],
+)
+def test_processes_share_quota_and_affinity(quota: float, affinity: int, processes: int, expected: float) -> None:
+    """Never more than one core for each: Python runs on no more."""
+    assert allowed_cores(quota, affinity, processes) == expected
+
+
+def test_the_cpu_share_is_of_what_may_be_used() -> None:
+    """A quarter of a core, where half a core is allowed, is a half."""
+    wall, cpu = iter([0, S]), iter([0, S // 4])
+    assert CpuShare(0.5, clock=lambda: next(wall), cpu=lambda: next(cpu), waited=lambda: 0).take() == 0.5
+
+
+def _files(folder: Path, **texts: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / name.replace("__", ".")).write_text(text)
+    return folder
+
+
+def test_the_smallest_quota_on_the_way_up_counts(tmp_path: Path) -> None:
+    """Version 2: a parent may allow less than the group itself, or set no limit."""
+    own, job = _files(tmp_path, cgroup="0::/slice/job\n") / "cgroup", tmp_path / "fs" / "slice" / "job"
+    _files(job, cpu__max="200000 100000\n")
+    for parents, cores in (("30000 100000\n", 0.3), ("max 100000\n", 2.0)):
+        _files(job.parent, cpu__max=parents)
+        assert quota_cores(own, tmp_path / "fs") == cores
+
+
+@pytest.mark.parametrize(("quota_us", "cores"), [("70000\n", 0.7), ("-1\n", math.inf)])
+def test_version_1_and_a_path_that_cannot_be_seen(tmp_path: Path, quota_us: str, cores: float) -> None:
+    """A container without a namespace has its path on the host in there; its own group is what is mounted."""
+    own = _files(tmp_path, cgroup="4:cpu,cpuacct:/docker/af\n3:memory:/docker/af\n0::/\n") / "cgroup"
+    _files(tmp_path / "fs" / "cpu,cpuacct", cpu__cfs_quota_us=quota_us, cpu__cfs_period_us="100000\n")
+    assert quota_cores(own, tmp_path / "fs") == cores
+
+
+def test_without_groups_there_is_no_quota(tmp_path: Path) -> None:
+    """Nothing to read is no limit, and no error."""
+    assert quota_cores(tmp_path / "none", tmp_path) == math.inf
+
+
+@pytest.mark.parametrize("lasted_ns", [S, LEAST_NS - 1])
+def test_a_rest_shorter_than_a_second_has_its_counts_alone(lasted_ns: int) -> None:
+    """No count is lost, and a CPU share of some milliseconds would mean nothing."""
+    now_ns = 0
+    seconds = Seconds(clock=lambda: now_ns)
+    seconds.requests.completed = 7
+    now_ns = lasted_ns
+    arrivals = {"arrivals": 9, "arrivals_completed": 7, "arrivals_late": 2, "arrivals_dropped": 2}
+    counts, row = seconds.take(3, arrivals, 1_000)
+    assert counts["failed"] == 0
+    assert tuple(row) == tuple(row_columns(GENERATOR))
+    assert (row["t_ns"], row["users"], row["completed"]) == (lasted_ns, 3, 7)
+    assert (row["arrivals"], row["arrivals_dropped"]) == (9, 2)
+    if lasted_ns == S:
+        assert row["cpu_fraction"] is not None
+        assert row["slip_p99_ns"] == 1_000
+    else:
+        assert {row[name] for name in HEALTH} == {None}
