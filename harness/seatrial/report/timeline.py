@@ -167,7 +167,7 @@ class RunSeries:
         """Return an axis that holds everything that was recorded."""
         stamps = np.concatenate([self.load.t_ns, *(memory.t_ns for memory in self.memory)])
         ends = [span.until_ns for span in self.spans]
-        return Timeline(self.window, self.spans, self.events, int(stamps.min()), max(int(stamps.max()), *ends))
+        return Timeline(self.window, self.spans, self.events, int(stamps.min()), max([int(stamps.max()), *ends]))
 
 
 def hover(
