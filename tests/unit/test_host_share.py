@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import experiments
 import factories
 import pytest
-from experiments import Truth, experiment
 from factories import at
 
-from seatrial.analysis.experiment import analyse
 from seatrial.analysis.results import RunResult
 from seatrial.analysis.run import analyse_run
 from seatrial.load.slices import Slicing, with_drain
@@ -266,39 +263,3 @@ def test_a_run_of_before_has_no_stolen_time() -> None:
     samples = read.samples(RunFolder(Path(__file__).parents[1] / "golden" / "run-v1"))
 
     assert set(samples.numbers["stolen_ns"].tolist()) == set(samples.numbers["engine_ns"].tolist()) == {NULL}
-
-
-def test_a_comparison_leaves_a_crowded_block_out(tmp_path: Path) -> None:
-    """It is kept, and shown with the reason; with two of six the rest can't stand for the whole."""
-    truths = {"base": Truth(), "slow": Truth(took_ms=26)}
-
-    one = analyse(experiment(tmp_path / "one", truths, crowded=[("slow", 2)]))
-    two = analyse(experiment(tmp_path / "two", truths, crowded=[("slow", 2), ("base", 5)]))
-
-    assert one.comparison is not None
-    assert [(run.block, run.measured.invalid) for run in one.runs if run.measured.invalid] == [
-        (2, "foreign CPU: other programs used 50.0% of the host's processors; 10% is allowed")
-    ]
-    assert {metric.blocks for metric in one.comparison.gated} == {5}
-    assert (two.word, two.exit_code()) == ("INVALID", 5)
-
-
-def test_the_budgets_of_a_crowded_single_run_are_judged(tmp_path: Path) -> None:
-    """It is set against nothing."""
-    folder = experiment(tmp_path, {"base": Truth()}, blocks=1, command="run", crowded=[("base", 1)])
-
-    (run,) = analyse(folder).runs
-
-    assert run.measured.invalid == ""
-    assert [note.kind for note in analyse_run(RunFolder(Path(run.folder))).notes] == [NoteKind.FOREIGN_CPU]
-
-
-def test_a_stored_base_has_to_have_been_left_alone_too(tmp_path: Path) -> None:
-    """Also if it was a plain run."""
-    stored = experiment(tmp_path, {"base": Truth()}, blocks=1, command="run", crowded=[("base", 1)])
-    new = experiments.experiment(tmp_path, {"head": Truth()}, blocks=1, against=str(stored))
-
-    (block,) = analyse(new).blocks
-
-    assert block["base"].invalid.startswith("foreign CPU")
-    assert block["head"].invalid == ""
