@@ -135,7 +135,7 @@ def test_an_observed_service_needs_samples(tmp_path: Path) -> None:
 
 def test_a_recording_of_locust_alone_needs_no_samples(tmp_path: Path) -> None:
     """No stack was observed; the requests are counted as usual."""
-    changes = {"engine": NO_ENGINE, "scenario": {"load": {"users": 3}}, "timing": {}, "facts": {}}
+    changes: dict[str, Any] = {"engine": NO_ENGINE, "scenario": {"load": {"users": 3}}, "timing": {}, "facts": {}}
     result = sealed(without_samples(factories.run(tmp_path, **changes)))
 
     assert (result.valid, result.notes, result.services, result.total.count) == (True, (), (), 714)
