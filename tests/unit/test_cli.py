@@ -1,6 +1,4 @@
-"""The command line itself: which verbs there are, what listing them costs, and the exit code at its end."""
-
-from __future__ import annotations
+"""The command line: its table of commands, its help, and the exit code of each kind of end."""
 
 import importlib
 import pkgutil
@@ -30,7 +28,7 @@ def _completed(*words: str) -> list[str]:
     return [one.value for one in completion.get_completions(list(words[:-1]), words[-1])]
 
 
-def test_every_verb_is_in_the_table() -> None:
+def test_every_command_is_in_the_table() -> None:
     """No command is defined that can't be called."""
     modules = [
         importlib.import_module(f"seatrial.commands.{one.name}") for one in pkgutil.iter_modules(commands.__path__)
@@ -42,24 +40,24 @@ def test_every_verb_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
-def test_the_list_says_of_a_verb_what_it_says_of_itself(name: str) -> None:
-    """The list reads its source and does not import it; both texts have to be the same."""
-    verb = cli.load(name)
+def test_the_list_has_the_help_of_each_command(name: str) -> None:
+    """The list reads the source and does not import it; both texts have to be the same."""
+    command = cli.load(name)
 
-    assert verb.name == name
-    assert cli.seatrial.commands[name].get_short_help_str(limit=1000) == verb.get_short_help_str(limit=1000)
+    assert command.name == name
+    assert cli.seatrial.commands[name].get_short_help_str(limit=1000) == command.get_short_help_str(limit=1000)
 
 
-def test_an_unknown_verb_is_refused_with_the_nearest_one() -> None:
+def test_an_unknown_command_is_refused_with_the_nearest_one() -> None:
     """As click does it for any group."""
-    told = CliRunner().invoke(cli.seatrial, ["shwo"])
+    result = CliRunner().invoke(cli.seatrial, ["shwo"])
 
-    assert told.exit_code == 2
-    assert "No such command 'shwo'. Did you mean 'show'?" in told.stderr
+    assert result.exit_code == 2
+    assert "No such command 'shwo'. Did you mean 'show'?" in result.stderr
 
 
-def test_a_shell_completes_verbs_and_options() -> None:
-    """The program's, and those of a verb."""
+def test_a_shell_completes_commands_and_options() -> None:
+    """Those of the program, and those of a command."""
     assert _completed("re") == ["recover", "report"]
     assert _completed("--ver") == ["--version"]
     assert _completed("show", "--form") == ["--format"]
@@ -67,42 +65,38 @@ def test_a_shell_completes_verbs_and_options() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "cause", "code", "message"),
     [
-        (UsageError("wrong", hint="do this"), 2, "seatrial: wrong\n  hint:     do this\n"),
-        (Interrupted("stopped"), 130, "seatrial: stopped\n"),
-        (click.ClickException("no"), 1, "Error: no\n"),
-        (KeyboardInterrupt(), 130, "\nseatrial: interrupted\n"),
+        (UsageError("wrong", hint="do\nthis"), None, 2, "seatrial: wrong\n  hint:     do\n            this\n"),
+        (Interrupted("stopped"), None, 130, "seatrial: stopped\n"),
+        (click.ClickException("no"), None, 1, "Error: no\n"),
+        (KeyboardInterrupt(), None, 130, "\nseatrial: interrupted\n"),
+        (KeyboardInterrupt(), StackFailed("it fell"), 130, "\nseatrial: it fell\nseatrial: interrupted\n"),
     ],
+    ids=["usage", "interrupted run", "click's own", "Ctrl-C", "Ctrl-C while a failed stack is torn down"],
 )
-def test_an_error_has_its_words_and_its_exit_code(
-    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, said: str
+def test_an_error_has_its_message_and_its_exit_code(
+    capsys: pytest.CaptureFixture[str], error: BaseException, cause: BaseException | None, code: int, message: str
 ) -> None:
-    """The process ends with what `run` returns."""
-    assert _run(_failing(error)) == code
-    assert capsys.readouterr().err == said
-
-
-def test_an_interrupted_teardown_says_what_was_torn_down_for(capsys: pytest.CaptureFixture[str]) -> None:
-    """A stack that failed to come up, and Ctrl-C before it was gone: the failure is not lost."""
-    assert _run(_failing(KeyboardInterrupt(), StackFailed("it fell over"))) == 130
-    assert capsys.readouterr().err == "\nseatrial: it fell over\nseatrial: interrupted\n"
+    """The process ends with what `run` returns; a failure whose teardown was interrupted is not lost."""
+    assert _run(_failing(error, cause)) == code
+    assert capsys.readouterr().err == message
 
 
 def test_an_error_of_ours_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     """The file can be attached to a report."""
     assert _run(_failing(ZeroDivisionError("oh"))) == 70
-    said = capsys.readouterr().err
-    kept = Path(said.split("traceback: ")[1].strip())
-    assert "seatrial: an error of ours: ZeroDivisionError: oh\n" in said
-    assert "ZeroDivisionError: oh" in kept.read_text()
-    kept.unlink()
+    message = capsys.readouterr().err
+    traceback = Path(message.split("traceback: ")[1].strip())
+    assert "seatrial: an error of ours: ZeroDivisionError: oh\n" in message
+    assert "ZeroDivisionError: oh" in traceback.read_text()
+    traceback.unlink()
 
 
-def test_a_verb_gives_its_exit_code() -> None:
+@pytest.mark.parametrize(("returned", "code"), [(7, 7), (None, 0)])
+def test_a_command_returns_its_exit_code(returned: int | None, code: int) -> None:
     """None is no failure."""
-    assert _run(click.Command("one", callback=lambda: 7)) == 7
-    assert _run(click.Command("one", callback=lambda: None)) == 0
+    assert _run(click.Command("one", callback=lambda: returned)) == code
 
 
 def _run(program: click.Command) -> int:
@@ -113,10 +107,7 @@ def _run(program: click.Command) -> int:
 
 @pytest.mark.parametrize(
     ("before", "during"),
-    [
-        (signal.SIG_DFL, signal.default_int_handler),
-        (signal.SIG_IGN, signal.SIG_IGN),
-    ],
+    [(signal.SIG_DFL, signal.default_int_handler), (signal.SIG_IGN, signal.SIG_IGN)],
     ids=["as `main` leaves it", "ignored, as in a shell's background job"],
 )
 def test_a_command_is_interrupted_by_an_exception(before: signal.Handlers, during: object) -> None:

@@ -1,6 +1,4 @@
-"""What is said while an experiment goes on: one running line for each run, with the memory of its services."""
-
-from __future__ import annotations
+"""Progress while an experiment runs: one running line for each run, with the memory of its services."""
 
 import io
 import re
@@ -21,23 +19,16 @@ def test_the_steps_of_a_run_are_the_running_line_of_the_whole() -> None:
     now[0] = 11.0
     steps.live("window: 9 requests/s")
 
+    Steps(Progress(quiet=True, console=Console(file=out)), "block 1").say("`--quiet` is of the whole")
+
     assert out.getvalue().splitlines() == [
         "block 2 of 6 · base · creating the containers",
         "block 2 of 6 · base · window: 9 requests/s",
     ]
 
 
-def test_a_quiet_whole_has_quiet_steps() -> None:
-    """`--quiet` is asked of the command, not of its parts."""
-    out = io.StringIO()
-
-    Steps(Progress(quiet=True, console=Console(file=out)), "block 1").say("starting")
-
-    assert out.getvalue() == ""
-
-
-def test_memory_stands_at_the_end_of_the_line_where_it_can_be_told() -> None:
-    """A service that only the Docker API could tell is left out."""
+def test_memory_stands_at_the_end_of_the_line_where_it_is_known() -> None:
+    """A service whose memory only the Docker API could report is left out."""
     assert memory_line({"auth": 41 << 20, "nginx": None, "redis": 5 << 20}) == " · MiB: auth 41, redis 5"
     assert memory_line({"auth": None}) == ""
 
@@ -55,6 +46,6 @@ def test_the_running_line_of_a_terminal_is_one_line() -> None:
     assert all(len(line) <= 60 and "window" in line for line in shown)
 
 
-def test_a_time_to_come_is_a_guess() -> None:
+def test_an_estimated_duration_is_rounded() -> None:
     """Seconds up to two minutes, minutes from there on."""
     assert [duration_text(lasts_s) for lasts_s in (7.4, 119, 130, 3600)] == ["7 s", "119 s", "2 min", "60 min"]

@@ -1,7 +1,5 @@
 """A run is recovered only when its owner is known to be dead."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
