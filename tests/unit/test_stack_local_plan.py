@@ -34,7 +34,7 @@ def web(**local: Any) -> dict[str, Any]:  # noqa: ANN401  (the entry's own value
 
 
 def placed(folder: Path, replaced: str = "a.conf", **local: Any) -> str:  # noqa: ANN401  (the entry's own values)
-    """Place the service `web` with a file `a.conf`, for which the variant has another one; return the copy's text."""
+    """Place the service `web` with the file `a.conf`, or what replaces it; return the text of the copy."""
     (folder / "a.conf").write_text("listen 80; root /srv;")
     (folder / "b.conf").write_text("80")
     spec = spec_of(folder, {"web": web(files=["a.conf"], **local)}, files={folder / "a.conf": folder / replaced})
