@@ -1,4 +1,4 @@
-"""Ticks of a logarithmic axis: there is always something to read a value from."""
+"""Ticks of a logarithmic axis: every span of values has at least two."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def ticks(values: Sequence[float]) -> list[float]:
 
 @pytest.mark.parametrize("values", [(20.9, 30.8), (2.1, 4.9), (0.51, 0.9), (1010.0, 1900.0), (21.0, 99.0)])
 def test_values_near_each_other_have_ticks_among_them(values: tuple[float, float]) -> None:
-    """Between 20.9 and 30.8 lies none of 1, 2, 5 and 10, and the axis would be bare."""
-    least, most = values
+    """Between 20.9 and 30.8 there is none of 1, 2, 5 and 10, and the axis would have no tick."""
+    low, high = values
 
-    assert sum(least <= tick <= most for tick in ticks(values)) >= 2
+    assert sum(low <= tick <= high for tick in ticks(values)) >= 2
 
 
 def test_one_value_alone_has_ticks_about_it() -> None:
-    """Every request may take as long as the next."""
+    """All requests may take equally long."""
     assert min(ticks((20.0, 20.0))) <= 20.0 <= max(ticks((20.0, 20.0)))
 
 

@@ -1,0 +1,168 @@
+"""Flows, and work that one user runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import gevent
+import pytest
+from gevent import GreenletExit
+from locust.exception import StopUser
+
+from seatrial.http.messages import Abandoned, Response, outcome_of_exception
+from seatrial.user.flows import Flow, Parallel, side_by_side
+from seatrial.wire.streams import FLOWS, Outcome, row_columns
+
+
+def _ended(outcome: Outcome, bytes_received: int = 10) -> Response:
+    response = Response("GET", "page", 0)
+    response.outcome, response.bytes_received = outcome, bytes_received
+    return response
+
+
+def _flow(outer: Flow | None = None) -> Flow:
+    return Flow(1, "pull", "containerd", 5, user=2, outer=outer)
+
+
+def test_a_flow_fails_with_its_first_failed_request() -> None:
+    """Later failures do not change it; requests and bytes are counted."""
+    flow = _flow()
+    for outcome in (Outcome.OK, Outcome.DIGEST, Outcome.TIMEOUT):
+        flow.ended(_ended(outcome))
+    row = flow.row(9)
+    assert (row["outcome"], row["requests"], row["bytes_received"]) == ("digest", 3, 30)
+    assert tuple(row) == tuple(row_columns(FLOWS))
+
+
+def test_a_failure_of_the_user_model_overrides() -> None:
+    """`fail` overrides the requests; a word outside the closed set is an error."""
+    flow = _flow()
+    flow.ended(_ended(Outcome.STATUS))
+    flow.fail("aborted")
+    assert flow.outcome is Outcome.ABORTED
+    with pytest.raises(ValueError, match="sad"):
+        flow.fail("sad")
+
+
+def test_a_failure_reaches_the_flow_around() -> None:
+    """The outer flow has the first failure, too; the counts are not shared."""
+    outer = _flow()
+    inner = _flow(outer)
+    inner.ended(_ended(Outcome.REFUSED))
+    inner.pass_failure_on()
+    assert (outer.outcome, outer.requests) == (Outcome.REFUSED, 0)
+
+
+def test_no_more_run_side_by_side_than_allowed() -> None:
+    """Seven pieces of work, three at a time."""
+    now = most = 0
+
+    def work() -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        gevent.sleep(0)
+        now -= 1
+
+    with side_by_side(3) as group:
+        for _ in range(7):
+            group.spawn(work)
+    assert most == 3
+
+
+def _waits(ended: list[Outcome]) -> None:
+    try:
+        gevent.sleep(60)
+    except BaseException as error:
+        ended.append(outcome_of_exception(error))
+        raise
+
+
+def _fails() -> None:
+    gevent.sleep(0)
+    raise LookupError("this one")
+
+
+def _beside(limit: int, works: Sequence[Callable[[], object]]) -> None:
+    with gevent.Timeout(5), side_by_side(limit) as group:
+        for work in works:
+            group.spawn(work)
+
+
+def test_the_first_failure_gives_its_siblings_up() -> None:
+    """What ran beside is `aborted`, at once: the run goes on."""
+    ended: list[Outcome] = []
+    with pytest.raises(LookupError):
+        _beside(3, [partial(_waits, ended), partial(_waits, ended), _fails])
+    assert ended == [Outcome.ABORTED, Outcome.ABORTED]
+
+
+def test_a_failure_of_the_block_gives_the_others_up() -> None:
+    """Also when the group waits for a free place: nothing is begun after a failure."""
+    ended: list[Outcome] = []
+    with pytest.raises(LookupError):
+        _beside(2, [partial(_waits, ended), _fails, partial(_waits, ended)])
+    assert ended == [Outcome.ABORTED]
+
+
+def test_a_group_within_a_group_is_given_up_with_it() -> None:
+    """The inner work is `aborted`, too."""
+    ended: list[Outcome] = []
+    inner = partial(_beside, 2, [partial(_waits, ended)])
+    with pytest.raises(LookupError):
+        _beside(2, [inner, _fails])
+    assert ended == [Outcome.ABORTED]
+
+
+def test_the_end_of_the_run_cuts() -> None:
+    """A user that is killed while it waits for its greenlets: `cut`, all of them."""
+    ended: list[Outcome] = []
+    user = gevent.spawn(_beside, 2, [partial(_waits, ended)] * 2)
+    gevent.sleep(0.01)
+    user.kill()
+    assert ended == [Outcome.CUT, Outcome.CUT]
+    assert outcome_of_exception(Abandoned()) is Outcome.ABORTED
+
+
+def test_ctrl_c_beside_a_user_ends_the_user() -> None:
+    """Ctrl-C is raised in whichever greenlet runs; until the run is over nothing new is begun."""
+    ended: list[Outcome] = []
+    group = Parallel(2)
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        group._guarded(interrupted)
+    with pytest.raises(GreenletExit):
+        group.spawn(_waits, ended)
+    assert ended == []
+
+
+def test_a_user_that_begins_nothing_more_lets_the_others_end() -> None:
+    """StopUser comes from `flow` when the run ends; what runs beside has the drain time."""
+    ended: list[bool] = []
+
+    def finishes() -> None:
+        gevent.sleep(0.01)
+        ended.append(True)
+
+    def stops() -> None:
+        raise StopUser
+
+    with pytest.raises(StopUser):
+        _beside(2, [finishes, stops])
+    assert ended == [True]
+
+
+def test_work_takes_keywords() -> None:
+    """`spawn` hands on what its work takes, by position and by name."""
+    seen: list[tuple[str, str]] = []
+
+    def get(path: str, *, endpoint: str) -> None:
+        seen.append((path, endpoint))
+
+    with side_by_side(2) as group:
+        group.spawn(get, "/a.css", endpoint="asset")
+    assert seen == [("/a.css", "asset")]
