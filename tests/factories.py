@@ -232,3 +232,10 @@ def sealed_run(
     folder = run(results, requests, flows, **changes)
     seal(folder, documents.load_document(folder))
     return folder
+
+
+def write_process(proc: Path, pid: int, parent: int, name: str = "x") -> None:
+    """Write one process of a made-up /proc, the youngest so far."""
+    (proc / str(pid)).mkdir()
+    (proc / str(pid) / "stat").write_text(f"{pid} ({name}) S {parent} 1 1")
+    (proc / "loadavg").write_text(f"0.00 0.00 0.00 1/2 {pid}\n")

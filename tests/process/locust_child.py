@@ -32,6 +32,7 @@ class Child:
         self.channel = channel
         self.records = records
         self.messages: list[Mapping[str, Any]] = []
+        self.open_ns = 0
 
     def wait_for(self, kind: str, count: int = 1) -> Mapping[str, Any]:
         """Return the `count`th message of a kind."""
@@ -59,9 +60,9 @@ class Child:
     def open_gate(self) -> int:
         """Wait until the child is ready, and let its users in; return the moment."""
         self.wait_for("ready")
-        open_ns = time.monotonic_ns() + 50_000_000
-        self.channel.send("gate", open_ns=open_ns)
-        return open_ns
+        self.open_ns = time.monotonic_ns() + 50_000_000
+        self.channel.send("gate", open_ns=self.open_ns)
+        return self.open_ns
 
     def stop(self, drain_s: float) -> int:
         """Stop the child as the harness does; return its exit code."""

@@ -1,4 +1,4 @@
-"""Ticks, streams and targets: when is read, where it goes, and what happens when a target ends."""
+"""Ticks, streams, targets and the lines of the input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seatrial.wire.streams import NULL, SAMPLES, Reading, read_layout, row_colum
 
 
 class Scripted:
-    """A source that gives its readings one after the other, and then has ended."""
+    """A source that returns its readings one after the other, and then has ended."""
 
     kind = "cgroup v2"
 
@@ -24,7 +24,7 @@ class Scripted:
         self.closed = 0
 
     def read(self) -> Reading | None:
-        """Give the next one."""
+        """Return the next one."""
         if not self._readings:
             raise OSError(errno.ENODEV, "No such device")
         return self._readings.pop(0)
@@ -41,49 +41,36 @@ def rows_of(path: Path) -> list[tuple[int, ...]]:
         return list(struct.iter_unpack(layout.record.format, stream.read()))
 
 
-def test_ticks_stay_on_their_grid() -> None:
-    """A late tick does not move the next one."""
-    pace = TickClock(100, 1000)
-    pace.begin(1003)
-    pace.end(1020)
-    assert (pace.due_ns, pace.missed) == (1100, 0)
-
-
-def test_missed_ticks_are_skipped_and_counted() -> None:
-    """After a stall of 3.5 periods the next tick is due at the next point of the grid, once."""
-    pace = TickClock(100, 1000)
-    pace.begin(1000)
-    pace.end(1350)
-    assert (pace.due_ns, pace.missed) == (1400, 3)
+@pytest.mark.parametrize(
+    ("begin_ns", "end_ns", "due_ns", "missed"), [(1003, 1020, 1100, 0), (1000, 1350, 1400, 3)]
+)
+def test_ticks_stay_on_their_grid(begin_ns: int, end_ns: int, due_ns: int, missed: int) -> None:
+    """A late tick does not move the next one; after a stall of 3.5 periods the missed ones are counted."""
+    ticks = TickClock(100, 1000)
+    ticks.begin(begin_ns)
+    ticks.end(end_ns)
+    assert (ticks.due_ns, ticks.missed) == (due_ns, missed)
 
 
 def test_periods_are_measured_between_the_starts_of_ticks() -> None:
-    """The median of 100, 100 and 140 is 100."""
-    pace = TickClock(100, 0)
+    """The median of 100, 100 and 140 is 100; one value has no quantiles."""
+    ticks = TickClock(100, 0)
     for now in (0, 100, 200, 340):
-        pace.begin(now)
-    assert pace.period_p50_p99_ns()[0] == 100
-
-
-def test_one_value_has_no_quantiles() -> None:
-    """Zeros stand for what can't be told."""
+        ticks.begin(now)
+    assert ticks.period_p50_p99_ns()[0] == 100
     assert quantiles([5], 50, 99) == (0, 0)
 
 
 def test_a_stream_names_its_service_and_holds_its_rows(tmp_path: Path) -> None:
     """Constants stand in the header; a row is its two stamps and the reading."""
+    SampleStream(tmp_path, "../a b", "").close()  # can't leave the folder
+    assert [path.name for path in tmp_path.iterdir()] == ["samples-.._a_b-1.bin"]
     stream = SampleStream(tmp_path, "auth", "af22")
     stream.add(1, 2, Reading(usage_bytes=3))
     stream.close()
     with (tmp_path / "samples-auth-1.bin").open("rb") as written:
         assert read_layout(written).constants == {"service": "auth", "container": "af22"}
     assert rows_of(tmp_path / "samples-auth-1.bin") == [(1, 2, 3, *[NULL] * (len(row_columns(SAMPLES)) - 3))]
-
-
-def test_a_service_name_can_not_leave_the_folder(tmp_path: Path) -> None:
-    """Anything but letters, digits, dot, dash and underscore is replaced in the file's name."""
-    SampleStream(tmp_path, "../a b", "").close()
-    assert [path.name for path in tmp_path.iterdir()] == ["samples-.._a_b-1.bin"]
 
 
 def test_a_folder_that_is_not_there_can_not_be_written(tmp_path: Path) -> None:
@@ -126,7 +113,7 @@ def test_a_restarted_container_continues_its_file(tmp_path: Path) -> None:
     assert [len(rows_of(tmp_path / f"samples-auth-{n}.bin")) for n in (1, 2)] == [2, 1]
 
 
-def test_a_source_without_news_writes_no_row(tmp_path: Path) -> None:
+def test_a_source_without_a_new_reading_writes_no_row(tmp_path: Path) -> None:
     """The Docker API has something new once a second only."""
     targets = SampledTargets(tmp_path)
     targets.add("auth", "1", Scripted(None, Reading()))
@@ -135,7 +122,7 @@ def test_a_source_without_news_writes_no_row(tmp_path: Path) -> None:
     assert targets.rows() == {"auth": 1}
 
 
-def test_a_service_that_was_never_found_is_told(tmp_path: Path) -> None:
+def test_a_service_that_was_never_found(tmp_path: Path) -> None:
     """It has no rows, and the source `none`."""
     targets = SampledTargets(tmp_path)
     targets.expect("auth")
@@ -156,25 +143,15 @@ def test_other_read_errors_are_not_hidden(tmp_path: Path) -> None:
 
 
 def test_lines_come_whole_from_pieces() -> None:
-    """A line that arrives in two writes is one line."""
+    """A line that arrives in two writes is one line; one that came with the first is kept."""
     reading, writing = os.pipe()
-    inbox = LineInput(reading)
-    os.write(writing, b"one\ntw")
-    assert inbox.receive(0) == [b"one"]
+    messages = LineInput(reading)
+    os.write(writing, b"plan\nmore\ntw")
+    assert messages.first_line(1.0) == b"plan"
+    assert messages.receive(0) == [b"more"]
     os.write(writing, b"o\n")
-    assert inbox.receive(0) == [b"two"]
-    assert inbox.receive(0) == []
+    assert messages.receive(0) == [b"two"]
+    assert messages.receive(0) == []
     os.close(writing)
-    assert (inbox.receive(0), inbox.ended) == ([], True)
-    os.close(reading)
-
-
-def test_what_follows_the_first_line_is_kept() -> None:
-    """The plan and a later message may come in one write."""
-    reading, writing = os.pipe()
-    inbox = LineInput(reading)
-    os.write(writing, b"plan\nmore\n")
-    assert inbox.first_line(1.0) == b"plan"
-    assert inbox.receive(0) == [b"more"]
-    os.close(writing)
+    assert (messages.receive(0), messages.ended) == ([], True)
     os.close(reading)
