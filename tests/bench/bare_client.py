@@ -1,4 +1,4 @@
-"""The least that a gevent client can do: a socket, and no more knowledge of HTTP than the response's length."""
+"""A minimal gevent client: a socket, and no more knowledge of HTTP than the response's length."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import gevent
-from bench.job import BenchFailed, Job, Measured
+from bench.job import BenchFailed, Job, Measured, peak_rss_mib
 from bench.meter import Meter
-from bench.peak import peak_rss_mib
 from gevent import socket, ssl
 
 _BUFFER_BYTES = 256 * 1024
@@ -30,10 +29,10 @@ class _Bare:
         self._buffer = bytearray(_BUFFER_BYTES)
         self._view = memoryview(self._buffer)
 
-    def live(self, done: Callable[[], None]) -> None:
+    def run(self, done: Callable[[], None]) -> None:
         """Do one request after the other, until it is killed."""
         sock = self._connected()
-        length = self._learn(sock)
+        length = self._first_length(sock)
         while True:  # until the window has ended and this greenlet is killed
             if not self._keep_alive:
                 sock.close()
@@ -49,7 +48,7 @@ class _Bare:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._context.wrap_socket(sock, server_hostname=self._address[0]) if self._context else sock
 
-    def _learn(self, sock: socket.socket) -> int:
+    def _first_length(self, sock: socket.socket) -> int:
         """Do a first request; return the length of each response, head included."""
         sock.sendall(self._message)
         answer = b""
@@ -66,11 +65,8 @@ class _Bare:
     def _receive(self, sock: socket.socket, left: int) -> None:
         while left:
             size = min(left, _BUFFER_BYTES)
-            count = (
-                sock.recv_into(self._buffer, size, self._flags)
-                if self._flags
-                else sock.recv_into(self._buffer, size)
-            )
+            flags = (self._flags,) if self._flags else ()
+            count = sock.recv_into(self._buffer, size, *flags)
             if not count:
                 raise BenchFailed("the server closed within a response")
             if self._hash is not None:
@@ -82,7 +78,7 @@ def measure(job: Job) -> Measured:
     """Run one greenlet for each connection."""
     meter = Meter(job)
     bare = _Bare(job)
-    users = [gevent.spawn(bare.live, meter.turn) for _ in range(job.work.connections)]
+    users = [gevent.spawn(bare.run, meter.turn) for _ in range(job.work.connections)]
     for user in users:
         user.link_exception(lambda user: meter.fail(user.exception))
     try:
@@ -97,12 +93,6 @@ def hash_alone(_job: Job) -> Measured:
     cpu_s = time.process_time()
     for _ in range(_HASHED_BYTES // _BUFFER_BYTES):
         digest.update(piece)
-    cpu_s = time.process_time() - cpu_s
+    cpu_s, count = time.process_time() - cpu_s, _HASHED_BYTES // (64 << 20)
     peak = peak_rss_mib("self")
-    return Measured(
-        requests=_HASHED_BYTES // (64 << 20),
-        body_bytes=_HASHED_BYTES,
-        cpu_s=cpu_s,
-        peak_rss_mib=peak,
-        new_connections=0,
-    )
+    return Measured(requests=count, body_bytes=_HASHED_BYTES, cpu_s=cpu_s, peak_rss_mib=peak, new_connections=0)

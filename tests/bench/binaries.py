@@ -1,4 +1,4 @@
-"""The load generators that are programs: their commands, and how each tells what it did."""
+"""The load generators that are programs: their commands, and how their output is read."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Binary:
 
 
 def large_count(job: Job) -> int:
-    """Return how many whole large bodies make a window: a multiple of the connections, bounded."""
+    """Return the number of large bodies in a window: a multiple of the connections, bounded."""
     each = max(round(job.seconds * _LARGE_PER_S / job.work.connections), 1)
     return min(each, 250) * job.work.connections
 
@@ -48,8 +48,7 @@ def _hey(job: Job, _folder: Path) -> list[str]:
 
 
 def _hey_idle(job: Job, _folder: Path) -> list[str]:
-    many = str(job.work.connections)
-    return ["hey", "-cpus", "1", "-c", many, "-n", many, f"{job.url}/small"]
+    return f"hey -cpus 1 -c {job.work.connections} -n {job.work.connections} {job.url}/small".split()
 
 
 def _hey_counts(job: Job, output: str, _folder: Path) -> Counts:
@@ -66,13 +65,13 @@ def _wrk(job: Job, _folder: Path) -> list[str]:
 
 
 def _wrk_counts(job: Job, output: str, _folder: Path) -> Counts:
-    told = re.search(r"(\d+) requests in [\d.]+\w+, ([\d.]+)([KMG]?)B read", output)
-    if told is None or "Non-2xx" in output or "Socket errors" in output:
+    match = re.search(r"(\d+) requests in [\d.]+\w+, ([\d.]+)([KMG]?)B read", output)
+    if match is None or "Non-2xx" in output or "Socket errors" in output:
         raise BenchFailed(f"wrk: {output[-1000:]}")
-    requests = int(told[1])
+    requests = int(match[1])
     if not job.work.large:
         return requests, requests * SMALL_BYTES
-    body_bytes = round(float(told[2]) * _UNITS[told[3]])  # also of those that its end broke off
+    body_bytes = round(float(match[2]) * _UNITS[match[3]])  # also those of requests that its end cut off
     return max(round(body_bytes / LARGE_BYTES), 1), body_bytes
 
 
@@ -102,9 +101,8 @@ def _curl_counts(job: Job, _output: str, _folder: Path) -> Counts:
 def _k6(job: Job, folder: Path) -> list[str]:
     work = job.work
     count = large_count(job) if work.large else work.most
-    bound = (
-        ["--iterations", str(count)] if work.large or not work.keep_alive else ["--duration", f"{job.seconds:g}s"]
-    )
+    timed = not work.large and work.keep_alive
+    bound = ["--duration", f"{job.seconds:g}s"] if timed else ["--iterations", str(count)]
     return _k6_command(job, folder, job.target, bound)
 
 
@@ -123,15 +121,8 @@ def _k6_command(job: Job, folder: Path, url: str, bound: list[str]) -> list[str]
     lines = ["import http from 'k6/http';", f"export const options = {json.dumps(options)};"]
     script.write_text("\n".join([*lines, f"export default function () {{ http.get({json.dumps(url)}); }}", ""]))
     argv = ["k6", "run", "--quiet", "--no-usage-report", "--no-thresholds", "--address", "127.0.0.1:0"]
-    return [
-        *argv,
-        "--summary-export",
-        str(folder / "k6.json"),
-        "--vus",
-        str(job.work.connections),
-        *bound,
-        str(script),
-    ]
+    argv += ["--summary-export", str(folder / "k6.json"), "--vus", str(job.work.connections)]
+    return [*argv, *bound, str(script)]
 
 
 def _k6_counts(job: Job, _output: str, folder: Path) -> Counts:

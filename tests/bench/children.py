@@ -1,4 +1,4 @@
-"""Programs of a benchmark: each on its own core, each bounded in time, none outliving this process."""
+"""Programs of a benchmark: each on its own core, each bounded in time, none outlives this process."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.job import BenchFailed
-from bench.peak import peak_rss_mib
+from bench.job import BenchFailed, peak_rss_mib
 
 _LOOK_S = 0.02
 

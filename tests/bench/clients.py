@@ -1,4 +1,4 @@
-"""Who is measured at what, and how one window of one client is run."""
+"""The clients, the work that each can do, and one window of one client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from bench.binaries import BINARIES, Binary
@@ -25,9 +24,9 @@ _CURL_CONNECTIONS = 300
 
 
 def does(client: str, work: Work) -> bool:
-    """Tell whether a client can do this work, and is here.
+    """Whether a client can do this work, and is installed.
 
-    Programs read what they throw away, so that they stand at `read` and `tls`; none of them hashes. curl has at
+    Programs read what they discard, so that they are at `read` and `tls`; none of them hashes. curl has at
     most 300 transfers at once (its manual, --parallel-max).
     """
     if client == "hashlib":
@@ -49,7 +48,7 @@ def measured(job: Job, core: int) -> Measured:
 
 def _of_python(job: Job, core: int, folder: Path) -> Measured:
     env = {**_environment(), "PYTHONPATH": str(ROOT / "harness")}
-    if job.client == "seatrial":  # no control socket: nobody steers, and the gate is open
+    if job.client == "seatrial":  # no control socket: the gate is open from the start
         env[PLAN_VARIABLE] = Plan(records=str(folder), control="").encode()
     argv = [sys.executable, str(Path(__file__).with_name("python_client.py")), job.encode()]
     ended = run(core, argv, env, job.seconds + 2 * GIVE_UP_S)
@@ -57,7 +56,7 @@ def _of_python(job: Job, core: int, folder: Path) -> Measured:
 
 
 def _of_binary(job: Job, binary: Binary, core: int, folder: Path) -> Measured:
-    """Run a program; what a start without work costs is not counted, nor the requests of that start."""
+    """Run a program; the cost and the requests of a start without work are subtracted."""
     within_s = job.seconds + 2 * GIVE_UP_S
     idle_cpu_s, idle_requests = 0.0, 0
     if binary.idle is not None:
@@ -77,11 +76,6 @@ def _of_binary(job: Job, binary: Binary, core: int, folder: Path) -> Measured:
 
 
 def _environment() -> Mapping[str, str]:
-    """Return the environment without what would change Locust or send a client through a proxy."""
+    """Return the environment without the variables of Locust, Python, Seatrial and proxies."""
     dropped = ("LOCUST_", "PYTHON", "SEATRIAL_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
     return {name: value for name, value in os.environ.items() if not name.upper().startswith(dropped)}
-
-
-def window(client: str, work: Work, base: Job) -> Job:
-    """Return the job of one client at one work; `base` holds what all have in common."""
-    return replace(base, client=client, work_name=work.name)

@@ -1,4 +1,4 @@
-"""From windows to rows: medians over the rounds, and ratios within a round."""
+"""Rows of figures from windows: medians over the rounds, and ratios within a round."""
 
 from __future__ import annotations
 
@@ -36,30 +36,30 @@ class Row(TypedDict):
 
 def rows(rounds: Sequence[Round]) -> list[Row]:
     """Return a row for each work and client, in the order of the first round's works."""
-    asked = sorted(rounds[0], key=lambda pair: list(WORKS).index(pair[0]))
-    return [_row(work, client, rounds) for work, client in asked]
+    pairs = sorted(rounds[0], key=lambda pair: list(WORKS).index(pair[0]))
+    return [_row(work, client, rounds) for work, client in pairs]
 
 
 def cost(work: Work, measured: Measured) -> float:
-    """Return CPU seconds a GiB, or microseconds a request, as the work is told."""
+    """Return CPU seconds a GiB, or microseconds a request, by the unit of the work."""
     if work.large:
         return measured.cpu_s * GIB / measured.body_bytes
     return measured.cpu_s * 1e6 / measured.requests
 
 
 def _row(work: str, client: str, rounds: Sequence[Round]) -> Row:
-    seen = [each[work, client] for each in rounds]
-    costs = [cost(WORKS[work], one) for one in seen]
-    stalls = [one.stall_p99_ms for one in seen if one.stall_p99_ms is not None]
+    windows = [each[work, client] for each in rounds]
+    costs = [cost(WORKS[work], one) for one in windows]
+    stalls = [one.stall_p99_ms for one in windows if one.stall_p99_ms is not None]
     middle = statistics.median(costs)
     return Row(
         work=work,
         client=client,
-        cpu_us_per_request=statistics.median(one.cpu_s * 1e6 / one.requests for one in seen),
+        cpu_us_per_request=statistics.median(one.cpu_s * 1e6 / one.requests for one in windows),
         cpu_s_per_gib=middle if WORKS[work].large else None,
-        peak_rss_mib=max(one.peak_rss_mib for one in seen),
+        peak_rss_mib=max(one.peak_rss_mib for one in windows),
         stall_p99_ms=statistics.median(stalls) if stalls else None,
-        new_connections=max(one.new_connections for one in seen),
+        new_connections=max(one.new_connections for one in windows),
         min=min(costs),
         median=middle,
         max=max(costs),
@@ -67,10 +67,10 @@ def _row(work: str, client: str, rounds: Sequence[Round]) -> Row:
     )
 
 
-def ratio(rounds: Sequence[Round], one: tuple[str, str], other: tuple[str, str]) -> float | None:
-    """Return the median over the rounds of one's cost over the other's; None if one of them was not measured."""
-    if one not in rounds[0] or other not in rounds[0]:
+def ratio(rounds: Sequence[Round], pair: tuple[str, str], base: tuple[str, str]) -> float | None:
+    """Return the median over the rounds of a pair's cost over that of `base`; None if one was not measured."""
+    if pair not in rounds[0] or base not in rounds[0]:
         return None
     return statistics.median(
-        cost(WORKS[one[0]], each[one]) / cost(WORKS[other[0]], each[other]) for each in rounds
+        cost(WORKS[pair[0]], each[pair]) / cost(WORKS[base[0]], each[base]) for each in rounds
     )

@@ -1,10 +1,11 @@
-"""What one client is to do in one window, and what it measured: plain values, so that they cross to a child."""
+"""The job of one client in one window, and its result: plain values, which a child process can take."""
 
 from __future__ import annotations
 
 import json
 import socket
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.works import WORKS, Work
@@ -32,7 +33,7 @@ class Job:
 
     @property
     def work(self) -> Work:
-        """What is to be done."""
+        """The work of this job."""
         return WORKS[self.work_name]
 
     @property
@@ -63,14 +64,25 @@ class Measured:
 
 
 def accepts(status_url: str) -> int:
-    """Return how many connections the server has accepted so far, this question's own among them.
+    """Return how many connections the server has accepted so far, that of this request included.
 
     Format: https://nginx.org/en/docs/http/ngx_http_stub_status_module.html
     """
     parts = urlsplit(status_url)
-    with socket.create_connection((parts.hostname, parts.port), timeout=5) as asking:
-        asking.sendall(f"GET {parts.path} HTTP/1.0\r\n\r\n".encode())
+    with socket.create_connection((parts.hostname, parts.port), timeout=5) as client:
+        client.sendall(f"GET {parts.path} HTTP/1.0\r\n\r\n".encode())
         answer = b""
-        while (more := asking.recv(_STATUS_BYTES)) and len(answer) < _STATUS_BYTES:
+        while (more := client.recv(_STATUS_BYTES)) and len(answer) < _STATUS_BYTES:
             answer += more
     return int(answer.partition(b"\r\n\r\n")[2].splitlines()[_ACCEPTS_LINE].split()[0])
+
+
+def peak_rss_mib(pid: int | str) -> float:
+    """Return a process's peak of resident memory, 0 once it has none.
+
+    Not `ru_maxrss`: that begins with the size of the process that started this one (kernel, `exec_mmap`).
+    """
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0

@@ -1,4 +1,4 @@
-"""Our client in a Locust user; its records go where the plan in the environment says."""
+"""Seatrial's client in a Locust user; the plan in the environment names the folder of its records."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from seatrial.user import LeanUser
 def user_class(job: Job, meter: Meter) -> type[User]:
     """Return the user class that does this job."""
     work = job.work
-    asked: dict[str, Any] = {"endpoint": "it"}
+    keywords: dict[str, Any] = {"endpoint": "it"}
     if work.conduct == "sha256":
-        asked["digest"] = f"sha256:{job.sha256}"
+        keywords["digest"] = f"sha256:{job.sha256}"
     elif work.conduct == "read":
-        asked["into"] = len  # a program that sees each piece, and does next to nothing with it
+        keywords["into"] = len  # a program that reads each piece, and does next to nothing with it
 
     class Lean(LeanUser):
         host = job.url
@@ -28,7 +28,7 @@ def user_class(job: Job, meter: Meter) -> type[User]:
 
         @task
         def once(self) -> None:
-            response = self.client.get(work.path, **asked)
+            response = self.client.get(work.path, **keywords)
             if not response.ok:
                 raise BenchFailed(f"{response!r}: {response.reason}")
             meter.turn()

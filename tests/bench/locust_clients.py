@@ -1,9 +1,8 @@
-"""Locust's own users, written as its documentation writes them."""
+"""Locust's own users, as in its documentation."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Any
 
 from bench.job import BenchFailed, Job
@@ -16,30 +15,26 @@ _CHUNK_BYTES = 64 * 1024
 def user_class(job: Job, meter: Meter) -> type[User]:
     """Return the user class that does this job."""
     work = job.work
-    asked: dict[str, Any] = {} if work.keep_alive else {"headers": {"Connection": "close"}}
-    taken = _whole
+    keywords: dict[str, Any] = {} if work.keep_alive else {"headers": {"Connection": "close"}}
+    read = _whole
     if work.conduct != "drain":
-        asked["stream"] = True
-        taken = _hashed if work.conduct == "sha256" else _chunk_by_chunk
+        keywords["stream"] = True
+        read = _hashed if work.conduct == "sha256" else _chunk_by_chunk
     if work.tls and job.client == "httpuser":
-        asked["verify"] = job.ca_file
-    base = FastHttpUser if job.client == "fasthttp" else HttpUser
-    return _class_of(base, job, lambda client: taken(client.get(work.path, **asked)), meter)
+        keywords["verify"] = job.ca_file
+    base: type[Any] = FastHttpUser if job.client == "fasthttp" else HttpUser
 
-
-def _class_of(base: type[Any], job: Job, request: Callable[[Any], int], meter: Meter) -> type[User]:
-    wanted = job.work.body_bytes
-
-    class Theirs(base):  # type: ignore[misc]  # Locust's classes have no types
+    class LocustUser(base):  # type: ignore[misc]  # Locust's classes have no types
         host = job.url
 
         @task
         def once(self) -> None:
-            if (got := request(self.client)) != wanted:
-                raise BenchFailed(f"{got} bytes instead of {wanted}")
+            count = read(self.client.get(work.path, **keywords))
+            if count != work.body_bytes:
+                raise BenchFailed(f"{count} bytes instead of {work.body_bytes}")
             meter.turn()
 
-    return Theirs
+    return LocustUser
 
 
 def _whole(response: Any) -> int:  # noqa: ANN401  (two classes of two libraries)

@@ -1,4 +1,4 @@
-"""What a benchmark ran on, and with which versions."""
+"""The machine of a benchmark, and the versions of its programs."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _PACKAGES = ("seatrial", "gevent", "locust", "geventhttpclient", "requests")
 
 
 def facts(clients: Collection[str], cores: Collection[int]) -> dict[str, str]:
-    """Return names and values for people."""
-    programs = {name: _said(BINARIES[name].version) for name in sorted(BINARIES) if name in clients}
+    """Return the facts by their names on the page."""
+    programs = {name: _version_of(BINARIES[name].version) for name in sorted(BINARIES) if name in clients}
     versions = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in _PACKAGES)]
     return {
         "Date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -27,9 +27,9 @@ def facts(clients: Collection[str], cores: Collection[int]) -> dict[str, str]:
         "Memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / (1 << 30):.1f} GiB",
         "Kernel": platform.release(),
         "Load before": f"{os.getloadavg()[0]:.2f}",
-        "Server": _said((program() or "nginx", "-v")),
+        "Server": _version_of((program() or "nginx", "-v")),
         "Python": ", ".join(versions),
-        "Programs": ", ".join(f"{name} {said}" for name, said in programs.items()) or "none",
+        "Programs": ", ".join(f"{name} {number}" for name, number in programs.items()) or "none",
     }
 
 
@@ -40,8 +40,8 @@ def _processor() -> str:
     return platform.machine()
 
 
-def _said(command: Collection[str]) -> str:
-    """Return the first line of what a program says of its version, without its own name."""
+def _version_of(command: Collection[str]) -> str:
+    """Return the first line of a program's version output, without its own name."""
     name = next(iter(command)).rpartition("/")[2]
     try:
         done = subprocess.run(list(command), capture_output=True, text=True, timeout=10, check=False)

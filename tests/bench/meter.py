@@ -1,6 +1,6 @@
-"""Measures Python clients from within: all users wait at a gate, run for a while, and come to the gate again.
+"""Measures Python clients from within: all users wait at a gate, run for a while, and wait at the gate again.
 
-What is between the two meetings is whole requests only, and neither start-up nor first connections.
+The window between consists of whole requests only, without start-up and first connections.
 """
 
 from __future__ import annotations
@@ -10,17 +10,16 @@ import statistics
 import time
 
 import gevent
-from bench.job import GIVE_UP_S, BenchFailed, Job, Measured, accepts
-from bench.peak import peak_rss_mib
+from bench.job import GIVE_UP_S, BenchFailed, Job, Measured, accepts, peak_rss_mib
 from gevent.event import Event
 
 _WARM_S = 1.1
-"""More than a second: what our client does each second is then paid for in the window as often as it falls due."""
+"""More than a second: the window then has its usual share of what our client does once a second."""
 _TICK_S = 0.005
 
 
 class Meter:
-    """Where each user of a client comes by after each request."""
+    """Counts the requests of all users, and stops them at the window's ends."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -41,14 +40,14 @@ class Meter:
     def measure(self) -> Measured:
         """Warm up, and measure one window; BenchFailed if not every user comes to its end."""
         gevent.sleep(_WARM_S)
-        self._meet()
+        self._stop_all()
         opened = accepts(self._job.status_url)
         gate = self._begin(most=self._job.work.most)
         ticker = gevent.spawn(self._tick) if self._job.work.large else None
         cpu_s = _cpu_s()
         gate.set()
         self._all_here.wait(self._job.seconds)
-        self._meet()
+        self._stop_all()
         cpu_s = _cpu_s() - cpu_s
         if ticker is not None:
             ticker.kill()
@@ -62,12 +61,12 @@ class Meter:
         )
 
     def fail(self, error: BaseException | None) -> None:
-        """Give up: a user failed, and would never come to the gate."""
+        """Give up: a user failed, and will never come to the gate."""
         self._failure = self._failure or error
         self._all_here.set()
 
     def _begin(self, most: int) -> Event:
-        """Begin to count anew; return the gate at which users wait now."""
+        """Reset the counts; return the gate at which users wait now."""
         gate: Event = getattr(self, "_gate", Event())
         self._gate = Event()
         self._all_here = Event()
@@ -76,7 +75,7 @@ class Meter:
         self._most = most
         return gate
 
-    def _meet(self) -> None:
+    def _stop_all(self) -> None:
         self._shut = True
         here = self._all_here.wait(GIVE_UP_S)
         if self._failure is not None:
@@ -85,7 +84,7 @@ class Meter:
             raise BenchFailed(f"{self._users - self._arrived} of {self._users} users never ended their request")
 
     def _tick(self) -> None:
-        """Be a second user who does nothing but come back each 5 ms."""
+        """Be another user, which only sleeps 5 ms at a time; record how late each wake is."""
         while True:  # until it is killed at the window's end, which is bounded
             before = time.monotonic()
             try:

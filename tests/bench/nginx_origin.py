@@ -18,8 +18,8 @@ from bench.job import BenchFailed
 from bench.works import LARGE_BYTES, SMALL_BYTES
 
 _START_S = 10.0
-# One process without a master: it serves as a worker does, and its end is the end of all.
-# One cipher suite for all clients: OpenSSL's would choose AES-256, Go's AES-128, which is a tenth cheaper.
+# One process without a master: it serves as a worker does, and its end is that of the server.
+# One cipher suite for all clients: OpenSSL would choose AES-256, Go's AES-128, which is a tenth cheaper.
 _CONFIGURATION = """
 daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log warn;
 events {{ worker_connections 4096; }}
@@ -41,7 +41,7 @@ http {{
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where the files are; `sha256` is the large one's, in hex."""
+    """The URLs of the server; `sha256` is the digest of the large file, in hex."""
 
     plain_url: str
     tls_url: str
@@ -50,7 +50,7 @@ class Origin:
 
     @property
     def status_url(self) -> str:
-        """Where the server tells its counts."""
+        """The page of the server's counts."""
         return f"{self.plain_url}/status"
 
 
@@ -69,10 +69,8 @@ def serving(folder: Path, core: int) -> Iterator[Origin]:
     sha256 = _files(folder)
     _certificate(folder)
     (folder / "nginx.conf").write_text(_CONFIGURATION.format(folder=folder, plain=plain, tls=tls))
-    argv = on_core(
-        core, [nginx, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
-    )
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
+    argv = [nginx, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
+    process = subprocess.Popen(on_core(core, argv), stdin=subprocess.DEVNULL)
     try:
         _wait_for(process, plain, folder / "error.log")
         yield Origin(
@@ -105,10 +103,10 @@ def _certificate(folder: Path) -> None:
 
 
 def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
+    with socket.socket() as plain, socket.socket() as tls:
+        plain.bind(("127.0.0.1", 0))
+        tls.bind(("127.0.0.1", 0))
+        return plain.getsockname()[1], tls.getsockname()[1]
 
 
 def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

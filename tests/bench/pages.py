@@ -1,9 +1,10 @@
-"""The figures for people: tables of the terminal, and the page of the documentation."""
+"""The figures as tables for the terminal, and as the page of the documentation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
+from operator import itemgetter
 
 from bench.figures import Row
 from bench.goals import Goal
@@ -23,13 +24,13 @@ _WHAT = {
 }
 _INTRODUCTION = """# Performance
 
-What the client costs, beside others, measured in one run: each on one core, against one nginx process on {server}.
-`make bench` measures it anew on your machine, prints these tables, and writes this page and
+The costs of the client and of others, measured in one run: each on one core, against one nginx process on {server}.
+`make bench` repeats the measurement on your machine, prints these tables, and writes this page and
 `results/bench/latest.json`.
 
 {facts}
 
-Rounds: {rounds}, of {seconds:g} s for each cell, in an order shuffled anew. The cost is the CPU time (user
+Rounds: {rounds}, of {seconds:g} s for each cell, shuffled in each round. The cost is the CPU time (user
 and system) of the client's process, its threads and children, without its start-up: median, least and most of the
 rounds. *Ratio* is the median over the rounds of its cost over that of `bare` in the same round. *RSS* is the peak
 of resident memory. *Stall* is by how much a second user, who only wants to come back after 5 ms, comes back too
@@ -37,7 +38,7 @@ late (p99). *Opened* are new connections within the window, beyond the ones it b
 
 - `seatrial`: our client in a Locust user, every request recorded, Locust's statistics on.
 - `bare`: a gevent socket without Locust, without HTTP but for the response's length. Its `drain` lets the kernel
-  discard the bytes (`MSG_TRUNC`); its hash is computed in place, so that everybody else waits for it.
+  discard the bytes (`MSG_TRUNC`); its hash is computed in place, so that all others wait for it.
 - `fasthttp`, `httpuser`: Locust's `FastHttpUser` and `HttpUser`; `.get()` where the body is thrown away, else
   `stream=True` and `iter_content` of 64 KiB.
 - `hey`, `wrk`, `curl` (`--parallel`), `k6` (`discardResponseBodies`): the programs, where they are installed. They
@@ -49,11 +50,8 @@ late (p99). *Opened* are new connections within the window, beyond the ones it b
 
 def tables(rows: Sequence[Row], goals: Sequence[Goal]) -> list[Table]:
     """Return a table for each work, and one of the goals."""
-    made = []
-    for work, title, body in _sections(rows):
-        made.append(_table(f"{work}: {title}", _head(work), body))
-    made.append(_table("goals", _GOAL_HEAD, _goal_cells(goals)))
-    return made
+    works = [_table(f"{work}: {title}", _head(work), body) for work, title, body in _sections(rows)]
+    return [*works, _table("goals", _GOAL_HEAD, _goal_cells(goals))]
 
 
 def page(
@@ -61,8 +59,8 @@ def page(
 ) -> str:
     """Return the document."""
     server = "the same core" if facts["Cores"] == "1" else "another"
-    told = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items())])
-    parts = [_INTRODUCTION.format(facts=told, rounds=rounds, seconds=seconds, server=server)]
+    lines = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items())])
+    parts = [_INTRODUCTION.format(facts=lines, rounds=rounds, seconds=seconds, server=server)]
     parts += [
         f"## `{work}`\n\n{title}\n\n{_markdown(_head(work), body)}\n" for work, title, body in _sections(rows)
     ]
@@ -74,16 +72,13 @@ _GOAL_HEAD = ("goal", "at most", "seen", "")
 
 
 def _goal_cells(goals: Sequence[Goal]) -> list[list[str]]:
-    return [[goal.text, f"{goal.limit:g}", _number(goal.seen), goal.word] for goal in goals]
+    return [[goal.text, f"{goal.limit:g}", _number(goal.value), goal.word] for goal in goals]
 
 
 def _sections(rows: Sequence[Row]) -> list[tuple[str, str, list[list[str]]]]:
     grouped = groupby(rows, key=lambda row: row["work"])
-    return [(work, _WHAT[work], [_cells(row) for row in sorted(own, key=_cheapest)]) for work, own in grouped]
-
-
-def _cheapest(row: Row) -> float:
-    return row["median"]
+    cheapest: Callable[[Row], float] = itemgetter("median")
+    return [(work, _WHAT[work], [_cells(row) for row in sorted(own, key=cheapest)]) for work, own in grouped]
 
 
 def _head(work: str) -> tuple[str, ...]:
@@ -92,20 +87,13 @@ def _head(work: str) -> tuple[str, ...]:
 
 
 def _cells(row: Row) -> list[str]:
-    return [
-        row["client"],
-        _number(row["median"]),
-        _number(row["min"]),
-        _number(row["max"]),
-        _number(row["ratio_to_bare"]),
-        f"{row['peak_rss_mib']:.0f}",
-        _number(row["stall_p99_ms"]),
-        f"{row['new_connections']:,}",
-    ]
+    costs = [_number(value) for value in (row["median"], row["min"], row["max"], row["ratio_to_bare"])]
+    stall, opened = _number(row["stall_p99_ms"]), f"{row['new_connections']:,}"
+    return [row["client"], *costs, f"{row['peak_rss_mib']:.0f}", stall, opened]
 
 
 def _number(value: float | None) -> str:
-    """Return three digits that count; a dash for what was not measured."""
+    """Return three significant digits; a dash for a value that was not measured."""
     if value is None:
         return "-"
     if value >= 100:

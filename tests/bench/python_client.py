@@ -1,4 +1,4 @@
-"""A child: does one job (its only argument, JSON) with a Python client, and prints what it measured as JSON."""
+"""A child process: does one job (its only argument, JSON) with a Python client, and prints the result as JSON."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def _in_locust(job: Job) -> Measured:
     from locust.env import Environment  # noqa: PLC0415  (patches every socket; the bare client must not have that)
 
     meter = Meter(job)
-    made = lean_client if job.client == "seatrial" else locust_clients
-    environment = Environment(user_classes=[made.user_class(job, meter)])
+    client = lean_client if job.client == "seatrial" else locust_clients
+    environment = Environment(user_classes=[client.user_class(job, meter)])
     events: Any = environment.events
     events.user_error.add_listener(lambda exception, **_: meter.fail(exception))
     runner = environment.create_local_runner()

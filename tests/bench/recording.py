@@ -1,7 +1,7 @@
-"""What recording one request costs: `python tests/bench/recording.py`.
+"""The cost of recording one request: `python tests/bench/recording.py`.
 
-Prints nanoseconds a row (median, least and most of the rounds), an empty call of the same shape beside it as the
-peer, and what memory is left after the rows were written.
+Prints nanoseconds a row (median, least and most of the rounds), those of an empty call of the same shape, and the
+memory that rows hold after they were written.
 """
 
 from __future__ import annotations
@@ -24,13 +24,6 @@ ROUNDS = 15
 ROWS = 20_000
 
 
-def _response() -> Response:
-    response = Response("GET", "layer", time.monotonic_ns())
-    response.t_first_byte_ns = response.t_end_ns = response.t_start_ns + 1_000_000
-    response.status, response.bytes_received, response.bytes_sent = 200, 1_300, 150
-    return response
-
-
 def _nothing(_response: Response, _flow_id: int, _user: int) -> None:
     """Cost a call, and nothing more."""
 
@@ -43,7 +36,7 @@ def _round_ns(record: Callable[[Response, int, int], None], response: Response) 
 
 
 def _left_bytes(recorder: Recorder, response: Response) -> int:
-    """Return what memory rows hold once they are written: the buffer is reused, so it should be next to none."""
+    """Return the memory that written rows hold: the buffer is reused, so it should be next to none."""
     recorder.flush()
     tracemalloc.start()
     for _ in range(ROWS):
@@ -56,7 +49,9 @@ def _left_bytes(recorder: Recorder, response: Response) -> int:
 
 def main() -> None:
     """Measure, and print."""
-    response = _response()
+    response = Response("GET", "layer", time.monotonic_ns())
+    response.t_first_byte_ns = response.t_end_ns = response.t_start_ns + 1_000_000
+    response.status, response.bytes_received, response.bytes_sent = 200, 1_300, 150
     with tempfile.TemporaryDirectory() as folder:
         recorder = Recorder(Path(folder), 0, ("layer",))
         rows, calls, writes = [], [], []
@@ -68,11 +63,8 @@ def main() -> None:
             writes.append((time.perf_counter_ns() - begun_ns) / ROWS)
         left = _left_bytes(recorder, response)
         recorder.close()
-    for name, values in (
-        ("record a request", rows),
-        ("an empty call", calls),
-        ("write a row to the file", writes),
-    ):
+    figures = {"record a request": rows, "an empty call": calls, "write a row to the file": writes}
+    for name, values in figures.items():
         print(f"{name:<24} {statistics.median(values):6.0f} ns  ({min(values):.0f} to {max(values):.0f})")  # noqa: T201
     print(f"{'memory left':<24} {left / ROWS:6.2f} bytes a row")  # noqa: T201
 

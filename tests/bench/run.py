@@ -1,4 +1,4 @@
-"""Measure what clients cost: `python tests/bench/run.py [--rounds 5] [--seconds 1] [--work small]`.
+"""Measure the cost of HTTP clients: `python tests/bench/run.py [--rounds 5] [--seconds 1] [--work small]`.
 
 Every client runs alone, on the first core of this process's affinity, against an nginx on the last one. Prints
 tables, and writes the rows as JSON; `--write-docs` also writes docs/reference/performance.md.
@@ -34,16 +34,17 @@ _DESCRIPTORS = 8_192
 _ROUNDS_LIMIT = 100
 _SECONDS_LIMIT = 60.0
 _PAGE = ROOT / "docs" / "reference" / "performance.md"
-_said = Console(stderr=True)
+_progress = Console(stderr=True)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, print, write; return the exit code."""
-    asked = _parser().parse_args(arguments)
-    asked.work, asked.client = asked.work or list(WORKS), asked.client or CLIENTS
+    options = _parser().parse_args(arguments)
+    options.work, options.client = options.work or list(WORKS), options.client or CLIENTS
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the folder of files is removed
-    _allow_descriptors()
-    pairs = [(work, client) for work in asked.work for client in asked.client if does(client, WORKS[work])]
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)  # 1,500 connections, where the hard limit permits it
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _DESCRIPTORS), hard))
+    pairs = [(work, client) for work in options.work for client in options.client if does(client, WORKS[work])]
     if not pairs:
         raise SystemExit("bench: none of these clients does any of this work, or is installed")
     cores = sorted(os.sched_getaffinity(0))
@@ -53,63 +54,54 @@ def main(arguments: Sequence[str]) -> int:
             tempfile.TemporaryDirectory(prefix="seatrial-bench-") as folder,
             serving(Path(folder), cores[-1]) as origin,
         ):
-            shuffle = random.Random(asked.seed)  # noqa: S311  (an order, no secret)
-            rounds = [
-                _round(pairs, origin, cores[0], asked.seconds, shuffle, f"{number}/{asked.rounds}")
-                for number in range(1, asked.rounds + 1)
-            ]
-    except BenchFailed as failed:
-        _said.print(f"bench: {failed}", markup=False)
+            shuffle = random.Random(options.seed)  # noqa: S311  (an order, no secret)
+            jobs = [_job(work, client, origin, options.seconds) for work, client in pairs]
+            numbers = range(1, options.rounds + 1)
+            rounds = [_round(jobs, cores[0], shuffle, f"{number}/{options.rounds}") for number in numbers]
+    except BenchFailed as error:
+        _show(f"bench: {error}")
         return 1
     whole = [pair for pair in pairs if all(pair in done for done in rounds)]
-    _tell([{pair: done[pair] for pair in whole} for done in rounds], asked, machine)
+    _report([{pair: done[pair] for pair in whole} for done in rounds], options, machine)
     return 0 if whole == pairs else 1
 
 
-def _round(
-    pairs: Sequence[tuple[str, str]],
-    origin: Origin,
-    core: int,
-    seconds: float,
-    shuffle: random.Random,
-    number: str,
-) -> Round:
-    """Measure each pair once, in an order of this round's own; one that fails is left out, and said."""
+def _job(work: str, client: str, origin: Origin, seconds: float) -> Job:
+    url = origin.tls_url if WORKS[work].tls else origin.plain_url
+    places = {"url": url, "status_url": origin.status_url, "ca_file": origin.ca_file, "sha256": origin.sha256}
+    return Job(client=client, work_name=work, seconds=seconds, **places)
+
+
+def _round(jobs: Sequence[Job], core: int, shuffle: random.Random, number: str) -> Round:
+    """Do each job once, in an order of this round's own; one that fails is left out, and reported."""
     done: dict[tuple[str, str], Measured] = {}
-    for work, client in shuffle.sample(pairs, len(pairs)):
-        _said.print(
-            f"round {number}, {len(done) + 1}/{len(pairs)}: {work}, {client}", markup=False, highlight=False
-        )
-        job = Job(
-            client=client,
-            work_name=work,
-            url=origin.tls_url if WORKS[work].tls else origin.plain_url,
-            status_url=origin.status_url,
-            ca_file=origin.ca_file,
-            sha256=origin.sha256,
-            seconds=seconds,
-        )
+    for job in shuffle.sample(jobs, len(jobs)):
+        name = f"{job.work_name}, {job.client}"
+        _show(f"round {number}, {len(done) + 1}/{len(jobs)}: {name}")
         try:
-            done[work, client] = measured(job, core)
-        except BenchFailed as failed:
-            _said.print(f"failed: {work}, {client}: {failed}", markup=False, highlight=False)
+            done[job.work_name, job.client] = measured(job, core)
+        except BenchFailed as error:
+            _show(f"failed: {name}: {error}")
     return done
 
 
-def _tell(rounds: Sequence[Round], asked: argparse.Namespace, machine: dict[str, str]) -> None:
-    told = rows(rounds)
-    reached = goals(rounds, told)
+def _report(rounds: Sequence[Round], options: argparse.Namespace, machine: dict[str, str]) -> None:
+    figures = rows(rounds)
+    results = goals(rounds, figures)
     console = Console()
-    for table in tables(told, reached):
+    for table in tables(figures, results):
         console.print(table)
-    asked.rows.parent.mkdir(parents=True, exist_ok=True)
-    asked.rows.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    _said.print(f"rows: {asked.rows}", markup=False, highlight=False)
-    if asked.write_docs:
-        _PAGE.write_text(
-            page(told, reached, machine, rounds=asked.rounds, seconds=asked.seconds), encoding="utf-8"
-        )
-        _said.print(f"page: {_PAGE}", markup=False, highlight=False)
+    options.rows.parent.mkdir(parents=True, exist_ok=True)
+    options.rows.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    _show(f"rows: {options.rows}")
+    if options.write_docs:
+        text = page(figures, results, machine, rounds=options.rounds, seconds=options.seconds)
+        _PAGE.write_text(text, encoding="utf-8")
+        _show(f"page: {_PAGE}")
+
+
+def _show(text: str) -> None:
+    _progress.print(text, markup=False, highlight=False)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -132,12 +124,6 @@ def _at_most(limit: float, kind: Callable[[str], float]) -> Callable[[str], floa
         return value
 
     return number
-
-
-def _allow_descriptors() -> None:
-    """Let the server and the clients have 1,500 connections, where the hard limit permits it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _DESCRIPTORS), hard))
 
 
 if __name__ == "__main__":

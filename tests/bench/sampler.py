@@ -1,4 +1,4 @@
-"""Print what sampling costs: `python tests/bench/sampler.py CONTAINER... [--seconds 20]`.
+"""Print the cost of sampling: `python tests/bench/sampler.py CONTAINER... [--seconds 20]`.
 
 Watches the named containers, the host, this process and the sampler itself at 10 Hz, as a run does.
 """
@@ -28,16 +28,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("containers", nargs="*")
     parser.add_argument("--seconds", type=float, default=20.0)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     client = docker.from_env()
-    ids = [client.containers.get(name).id or "" for name in asked.containers]
+    ids = [client.containers.get(name).id or "" for name in options.containers]
     watches = [Watch(service=f"c{n}", kind="container", container=container) for n, container in enumerate(ids)]
     watches += [Watch(service="host", kind="host"), Watch(service="sampler", kind="sampler")]
     watches += [Watch(service="generator", kind="tree", pid=os.getpid())]
     with tempfile.TemporaryDirectory() as folder:
         streams = Path(folder)
         with observing(watches, streams, streams / "events.jsonl", spawn=spawn) as observer:
-            time.sleep(asked.seconds)
+            time.sleep(options.seconds)
     summary = observer.summary
     if summary is None:
         raise RuntimeError("the sampler left no summary")

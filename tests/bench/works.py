@@ -1,4 +1,4 @@
-"""What the clients are measured at."""
+"""The kinds of work at which the clients are measured."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Conduct = Literal["drain", "read", "sha256"]
 class Work:
     """One kind of requests: how many at once, of which body, over which connections.
 
-    `conduct` says what is done with a body: thrown away, seen by the client's program, or hashed. `most` bounds
+    `conduct` is the use of a body: discarded, read by the client's program, or hashed. `most` bounds
     the requests of a window, because each new connection keeps a port busy for a while.
     """
 
@@ -28,18 +28,13 @@ class Work:
 
     @property
     def large(self) -> bool:
-        """Whether the body is what costs; then CPU is told for each GiB."""
+        """Whether the body is the cost; then CPU time is given for each GiB."""
         return self.body_bytes == LARGE_BYTES
 
     @property
     def path(self) -> str:
-        """Which file of the server it is."""
+        """The file of the server."""
         return "/large" if self.large else "/small"
-
-    @property
-    def unit(self) -> str:
-        """Which of the row's figures is the one that is compared."""
-        return "cpu_s_per_gib" if self.large else "cpu_us_per_request"
 
 
 WORKS = {
