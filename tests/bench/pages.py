@@ -24,7 +24,7 @@ _WHAT = {
 }
 _INTRODUCTION = """# Performance
 
-The costs of the client and of others, measured in one run: each on one core, against one nginx process on {server}.
+The costs of the client and of others, measured in one run: each on one core, against an nginx process on {server}.
 `make bench` repeats the measurement on your machine, prints these tables, and writes this page and
 `results/bench/latest.json`.
 
