@@ -23,8 +23,8 @@ _OF_SERVICE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})
 _LIVE = frozenset({Kind.LATENCY, Kind.FAILURES, Kind.THROUGHPUT, Kind.DETAIL})
 MOST_VARIANTS = 30
 """More can't be compared in a realistic budget of time, and Holm's correction grows with each."""
-GridLevel = Mapping[str, Any]
-VariantGrid = Mapping[str, Mapping[str, GridLevel]]
+VariantGrid = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""By axis and level: what it changes, like a variant."""
 BASE = "base"
 RESERVED_VARIANTS = {
     "again": "seatrial selfcheck gives this name to the base when it runs a second time",
@@ -43,18 +43,15 @@ def comparing_of(text: CompareText) -> Comparing:
 def load_of(text: LoadText, locustfile: Path, folder: Path) -> Load:
     """Return the values of `load`; a rate's file is in `folder`."""
     warmup = text.warmup
+    same = text.model_dump(include={"user_classes", "users", "processes", "pinning", "parameters"})
     return Load(
         locustfile=locustfile,
-        user_classes=text.user_classes,
-        users=text.users,
         rate=_rate(text, folder),
         warmup_s=warmup.at_most if isinstance(warmup, StableText) else warmup,
         stable=isinstance(warmup, StableText),
         duration_s=text.duration,
         drain_s=text.drain,
-        processes=text.processes,
-        pinning=text.pinning,
-        parameters=text.parameters,
+        **same,
     )
 
 
@@ -233,10 +230,18 @@ def _of_compare(values: Mapping[str, Any]) -> Iterator[Problem]:
     compare = values.get("compare")
     if not isinstance(compare, dict):
         return
-    known = variant_names(values)
+    yield from _of_compared(compare.get("base"), compare.get("variants"), variant_names(values))
+    try:
+        slices = CompareText.model_validate({key: compare[key] for key in ("slice", "settle") if key in compare})
+    except ValueError:
+        return
+    if slices.settle >= slices.slice:
+        text = f"compare.settle ({slices.settle:g} s) leaves nothing of a slice of {slices.slice:g} s"
+        yield Problem(("compare", "settle" if "settle" in compare else "slice"), text)
+
+
+def _of_compared(base: object, names: Any, known: Sequence[str]) -> Iterator[Problem]:  # noqa: ANN401  (YAML values)
     there_are = f"there are: {', '.join(known)}"
-    base = compare.get("base")
-    names: Any = compare.get("variants")
     if isinstance(base, str) and base not in known:
         yield Problem(("compare", "base"), f"there is no variant {base!r}", did_you_mean(base, known) or there_are)
     if names == []:
@@ -248,13 +253,6 @@ def _of_compare(values: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(place, f"there is no variant {name!r}", did_you_mean(name, known) or there_are)
         elif name in names[:index]:
             yield Problem(place, f"compare.variants: {name} stands twice")
-    try:
-        slices = CompareText.model_validate({key: compare[key] for key in ("slice", "settle") if key in compare})
-    except ValueError:
-        return
-    if slices.settle >= slices.slice:
-        text = f"compare.settle ({slices.settle:g} s) leaves nothing of a slice of {slices.slice:g} s"
-        yield Problem(("compare", "settle" if "settle" in compare else "slice"), text)
 
 
 def variant_names(values: Mapping[str, Any]) -> list[str]:

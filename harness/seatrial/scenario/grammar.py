@@ -138,16 +138,8 @@ PinningText = Annotated[
 ]
 
 
-def _either_users_or_rate(schema: dict[str, Any]) -> None:
-    schema["required"].remove("users")
-    schema["anyOf"] = [{"required": ["users"]}, {"required": ["rate"]}]
-    del schema["properties"]["rate"]["default"]
-
-
 class LoadText(Grammar):
     """The load; `parameters` are text already (`source.read_document`)."""
-
-    model_config = ConfigDict(json_schema_extra=_either_users_or_rate)
 
     locustfile: str
     user_classes: tuple[NameText, ...] = Field(default=(), strict=False)
@@ -176,14 +168,8 @@ RuleText = Annotated[str, Field(min_length=1)]
 """A metric, a budget or a stop rule, each in a language of its own."""
 
 
-def _without_nothing(schema: dict[str, Any]) -> None:
-    del schema["properties"]["time"]["default"]
-
-
 class CompareText(Grammar):
     """How variants are compared, and with what."""
-
-    model_config = ConfigDict(json_schema_extra=_without_nothing)
 
     design: Literal["auto", "runs", "slices"] = "auto"
     blocks: Annotated[int, Field(ge=1, le=MOST_BLOCKS)] = 10
@@ -256,6 +242,10 @@ class ScenarioText(Grammar):
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a scenario file, for editors."""
     schema = ScenarioText.model_json_schema()
+    load, compare = schema["$defs"]["LoadText"], schema["$defs"]["CompareText"]
+    load["required"].remove("users")
+    load["anyOf"] = [{"required": ["users"]}, {"required": ["rate"]}]
+    del load["properties"]["rate"]["default"], compare["properties"]["time"]["default"]
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "Seatrial scenario"
     return schema

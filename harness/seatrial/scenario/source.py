@@ -22,9 +22,6 @@ _PARAMETERS = (
     ("grid", _ANY, _ANY, "load", "parameters"),
 )
 """Below these places every value is text, as it goes to the command line of the load generator."""
-_TEXT = "tag:yaml.org,2002:str"
-_NOTHING = "tag:yaml.org,2002:null"
-_FLAGS = frozenset({"true", "false"})
 _PACKAGE = Path(__file__).resolve().parent.parent
 YamlPlace = tuple[str | int, ...]
 
@@ -184,9 +181,10 @@ def _text(node: yaml.Node) -> yaml.Node:
 
     Null, true and false stay what they are; YAML 1.1's other words for a flag (`no`, `on`) are text.
     """
-    if not isinstance(node, yaml.ScalarNode) or node.tag == _NOTHING or node.value.lower() in _FLAGS:
+    is_null = node.tag == "tag:yaml.org,2002:null"
+    if not isinstance(node, yaml.ScalarNode) or is_null or node.value.lower() in {"true", "false"}:
         return node
-    return yaml.ScalarNode(_TEXT, node.value, node.start_mark, node.end_mark, node.style)
+    return yaml.ScalarNode("tag:yaml.org,2002:str", node.value, node.start_mark, node.end_mark, node.style)
 
 
 def _yaml_tree(text: str) -> tuple[yaml.Node | None, list[tuple[YamlPlace, int]]]:
