@@ -3,13 +3,14 @@
 import itertools
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from process.scripted_child import OBEDIENT, RecordingObserver, Scripted, settings
 
 from seatrial.errors import LoadFailed, ResultsUnwritable, UsageError
-from seatrial.load.driver import LoadObserver, drive
+from seatrial.load.driver import LoadDriver, LoadObserver, drive
 from seatrial.model import Phase, Span
 from seatrial.wire.control import PLAN_VARIABLE
 
@@ -128,11 +129,11 @@ def test_records_that_can_not_be_written_end_the_drive_at_once(tmp_path: Path) -
 )
 def test_a_child_that_does_not_answer_is_given_up(tmp_path: Path, script: str, message: str) -> None:
     """Every wait has an end; the clock of this test runs fast."""
-    ticks = itertools.count(0, 4_000_000_000)
+    fast = partial(LoadDriver, clock=partial(next, itertools.count(0, 4_000_000_000)))
     spawn = Scripted(script)
     try:
         with pytest.raises(LoadFailed, match=message):
-            drive(settings(tmp_path), RecordingObserver(), spawn=spawn, clock=lambda: next(ticks))
+            drive(settings(tmp_path), RecordingObserver(), spawn=spawn, driver=fast)
     finally:
         spawn.end()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from process.scripted_child import RecordingObserver, Scripted, settings
 
 from seatrial.errors import LoadFailed, UsageError
-from seatrial.load.driver import drive
+from seatrial.load.driver import LoadDriver, drive
 from seatrial.load.workers import FROM_EVENTS_TEXT
 from seatrial.model import NoteKind, Phase
 from seatrial.wire.rates import Rate, Stretch
@@ -50,10 +52,10 @@ second.await_("stop"); second.send(kind="drained", worker=1)
 def test_a_second_process_that_never_comes_is_told(tmp_path: Path) -> None:
     """The message counts who was ready; the clock of this test runs fast."""
     spawn = Scripted('send(kind="ready", worker=0, users=1); time.sleep(30)')
-    ticks = iter(range(0, 10**15, 4_000_000_000))
+    fast = partial(LoadDriver, clock=partial(next, itertools.count(0, 4_000_000_000)))
     try:
         with pytest.raises(LoadFailed, match="was not ready within 60 s") as caught:
-            drive(settings(tmp_path, processes=2), RecordingObserver(), spawn=spawn, clock=lambda: next(ticks))
+            drive(settings(tmp_path, processes=2), RecordingObserver(), spawn=spawn, driver=fast)
     finally:
         spawn.end()
 

@@ -1,97 +1,31 @@
-"""The reins and the processes of a real load: what is changed while it runs, and a process that is killed."""
+"""Commands to a real load while it runs, and one of its processes that is killed."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
+from process.lean_load import PLAIN, S, ending_spawn, request_starts, serving, settings
 from process.scripted_child import RecordingObserver
 from spawning import spawn
 
 from seatrial.load.child import LoadSettings
 from seatrial.load.driver import LoadCommands, LoadDriver, LoadResult, drive, started
-from seatrial.model import Load, LoadSecond, NoteKind, Phase
+from seatrial.model import LoadSecond, NoteKind, Phase
 from seatrial.stack.processes import on_cores
 from seatrial.wire.rates import Rate
-from seatrial.wire.streams import read_layout
-
-pytestmark = pytest.mark.alone
-
-S = 1_000_000_000
-FOREVER = math.inf
-LEAN = """
-from locust import constant, task
-from seatrial.user import LeanUser
-
-class Asking(LeanUser):
-    endpoints = ("page",)
-    wait_time = constant(0.02)
-
-    @task
-    def ask(self):
-        with self.flow("ask"):
-            self.client.request("GET", "/", endpoint="page")
-"""
-PLAIN = """
-from locust import HttpUser, constant, task
-
-class Asking(HttpUser):
-    wait_time = constant(0.05)
-
-    @task
-    def ask(self):
-        self.client.get("/", name="page")
-"""
-
-
-class _Answer(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 @pytest.fixture
 def url() -> Iterator[str]:
     """Serve two bytes on a free port."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Answer) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
-
-
-def _settings(folder: Path, url: str, locustfile: str, **load: Any) -> LoadSettings:  # noqa: ANN401  (fields of Load)
-    path = folder / "asking.py"
-    path.write_text(locustfile)
-    short = Load(locustfile=path, users=4, warmup_s=1.0, duration_s=4.0, drain_s=1.0)
-    return LoadSettings(
-        load=replace(short, **load),
-        target=url,
-        folder=folder,
-        streams=folder,
-        log=folder / "locust.log",
-        secrets={"PYTHONPATH": str(Path(__file__).parents[2] / "harness")},
-        seed=5,
-    )
+    with serving() as url:
+        yield url
 
 
 class _Acting(RecordingObserver):
@@ -111,36 +45,13 @@ class _Acting(RecordingObserver):
             self.each(next(self._numbers))
 
 
-def _drive(settings: LoadSettings, observer: _Acting, each: Callable[[int], None]) -> LoadResult:
-    ended = []
-
-    def watched(*words: Any, **named: Any) -> Any:  # noqa: ANN401  (as spawn takes them)
-        ended.append(spawn(*words, **named))
-        return ended[-1]
-
-    try:
-        with started(settings, observer, watched) as (control, process):
-            driver = LoadDriver(settings, observer, control, process)
-            observer.each, observer.commands = each, driver.commands
-            return driver.run()
-    finally:
-        for child in ended:
-            if child.poll() is None:
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-
-
-def _begun(folder: Path, worker: int = 0) -> list[int]:
-    """Return the start of every recorded request of one worker, in order; it may have begun several files."""
-    found: list[int] = []
-    for part in folder.glob(f"requests-{worker}*.bin"):
-        with part.open("rb") as stream:
-            layout = read_layout(stream)
-            data = stream.read()
-        whole = data[: len(data) - len(data) % layout.record.size]
-        column = list(layout.columns).index("t_start_ns")
-        found += [row[column] for row in layout.record.iter_unpack(whole)]
-    return sorted(found)
+def _drive(
+    settings: LoadSettings, observer: _Acting, each: Callable[[int], None] = lambda _second: None
+) -> LoadResult:
+    with ending_spawn() as kept, started(settings, observer, kept) as (control, process):
+        driver = LoadDriver(settings, observer, control, process)
+        observer.each, observer.commands = each, driver.commands
+        return driver.run()
 
 
 def _between(moments: list[int], from_ns: int, until_ns: int) -> int:
@@ -148,7 +59,7 @@ def _between(moments: list[int], from_ns: int, until_ns: int) -> int:
 
 
 def test_arrivals_follow_a_rate_that_is_changed_while_they_come(tmp_path: Path, url: str) -> None:
-    """Ten a second until the change, forty from it on, to the arrival: the moment is told ahead."""
+    """Ten a second until the change, forty from it on, to the arrival: the change is sent ahead."""
     observer, changed = _Acting(), []
 
     def each(second: int) -> None:
@@ -157,9 +68,9 @@ def test_arrivals_follow_a_rate_that_is_changed_while_they_come(tmp_path: Path, 
             observer.commands.set_rate(Rate.steady(40.0), changed[0])
 
     rate = Rate.steady(10.0)
-    result = _drive(_settings(tmp_path, url, LEAN, rate=rate), observer, each)
+    result = _drive(settings(tmp_path, url, rate=rate), observer, each)
 
-    begun, window = _begun(tmp_path), result.spans[1]
+    begun, window = request_starts(tmp_path), result.spans[1]
     # A user's start follows its arrival by a few milliseconds, so one more or less may fall across an edge.
     assert _between(begun, window.from_ns, changed[0]) == pytest.approx(25, abs=2)
     assert _between(begun, changed[0], window.until_ns) == pytest.approx(60, abs=4)
@@ -176,9 +87,9 @@ def test_nothing_begins_while_the_gate_is_shut(tmp_path: Path, url: str) -> None
         elif second == 2:
             observer.commands.gate(shut[0] + S)
 
-    result = _drive(_settings(tmp_path, url, LEAN, duration_s=5.0), observer, each)
+    result = _drive(settings(tmp_path, url, duration_s=5.0), observer, each)
 
-    begun, window = _begun(tmp_path), result.spans[1]
+    begun, window = request_starts(tmp_path), result.spans[1]
     opened_ns = shut[0] + S
     assert _between(begun, window.from_ns, shut[0]) > 20
     assert _between(begun, shut[0], opened_ns) == 0
@@ -186,21 +97,21 @@ def test_nothing_begins_while_the_gate_is_shut(tmp_path: Path, url: str) -> None
 
 
 def test_two_processes_serve_one_schedule(tmp_path: Path, url: str) -> None:
-    """Together they make the arrivals of the rate, none twice; each serves about its part."""
+    """Together they make the arrivals of the rate, none twice; each serves about its share."""
     observer = _Acting()
     rate = Rate.steady(40.0)
 
-    result = _drive(_settings(tmp_path, url, LEAN, rate=rate, processes=2), observer, lambda _second: None)
+    result = _drive(settings(tmp_path, url, rate=rate, processes=2), observer)
 
     window = result.spans[1]
-    counts = [_between(_begun(tmp_path, worker), window.from_ns, window.until_ns) for worker in (0, 1)]
+    counts = [_between(request_starts(tmp_path, worker), window.from_ns, window.until_ns) for worker in (0, 1)]
     assert sum(counts) == pytest.approx(160, abs=4)
     assert min(counts) > 40
     assert observer.notes == []
 
 
-def test_a_killed_process_is_noted_and_what_it_wrote_stays(tmp_path: Path, url: str) -> None:
-    """Locust's master waits a minute before it gives a worker up; the run ends in time all the same."""
+def test_a_killed_process_is_noted_and_its_records_stay(tmp_path: Path, url: str) -> None:
+    """The run ends in time, although Locust's master waits a minute for a lost worker."""
     observer, killed = _Acting(), []
     rate = Rate.steady(40.0)
 
@@ -209,8 +120,7 @@ def test_a_killed_process_is_noted_and_what_it_wrote_stays(tmp_path: Path, url: 
             killed.append(_worker_pids(observer.pids[0])[0])
             os.kill(killed[0], signal.SIGKILL)
 
-    settings = _settings(tmp_path, url, LEAN, rate=rate, processes=2, duration_s=5.0)
-    result = _drive(settings, observer, each)
+    result = _drive(settings(tmp_path, url, rate=rate, processes=2, duration_s=5.0), observer, each)
 
     window, drain = result.spans[1], result.spans[2]
     ((kind, text),) = observer.notes
@@ -218,22 +128,22 @@ def test_a_killed_process_is_noted_and_what_it_wrote_stays(tmp_path: Path, url: 
     assert f"(pid {killed[0]}) was gone" in text
     assert drain.until_ns - drain.from_ns < 8 * S
     counts = sorted(
-        _between(_begun(tmp_path, worker), window.from_ns + 3 * S, window.until_ns) for worker in (0, 1)
+        _between(request_starts(tmp_path, worker), window.from_ns + 3 * S, window.until_ns) for worker in (0, 1)
     )
     assert counts[0] == 0
     assert counts[1] == pytest.approx(80, abs=8)
-    assert min(len(_begun(tmp_path, worker)) for worker in (0, 1)) > 20
+    assert min(len(request_starts(tmp_path, worker)) for worker in (0, 1)) > 20
 
 
-def test_a_locustfile_that_knows_nothing_of_us_is_driven(tmp_path: Path, url: str) -> None:
-    """Its requests are recorded from Locust's own events, and the run says so."""
+def test_a_plain_locustfile_is_driven(tmp_path: Path, url: str) -> None:
+    """Its requests are recorded from Locust's own events, with a note."""
     observer = _Acting()
 
-    result = _drive(_settings(tmp_path, url, PLAIN, duration_s=2.0), observer, lambda _second: None)
+    result = _drive(settings(tmp_path, url, PLAIN, duration_s=2.0), observer)
 
     assert [kind for kind, _ in observer.notes] == [NoteKind.LOCUST_EVENTS]
     window = result.spans[1]
-    assert _between(_begun(tmp_path), window.from_ns, window.until_ns) > 20
+    assert _between(request_starts(tmp_path), window.from_ns, window.until_ns) > 20
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
@@ -247,8 +157,7 @@ def test_all_processes_of_the_load_run_on_its_core(tmp_path: Path, url: str) -> 
         seen.add(json.dumps([sorted(os.sched_getaffinity(pid)) for pid in pids]))
 
     observer.each = each
-    settings = _settings(tmp_path, url, LEAN, processes=2, duration_s=2.0)
-    drive(settings, observer, spawn=on_cores(spawn, (core,)))
+    drive(settings(tmp_path, url, processes=2, duration_s=2.0), observer, spawn=on_cores(spawn, (core,)))
 
     assert seen == {json.dumps([[core]] * 3)}
 

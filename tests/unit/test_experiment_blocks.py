@@ -15,6 +15,7 @@ from seatrial.compare.comparison import Comparison, Next
 from seatrial.compare.pairing import BlockValues, RunValues
 from seatrial.errors import EngineUnavailable, LoadFailed, NotReady, ResultsUnwritable, SeatrialError, UsageError
 from seatrial.experiment.blocks import BlockTurn, ExperimentDesign, ExperimentLoop, FinishedExperiment
+from seatrial.experiment.resume import ResumableExperiment
 from seatrial.measure import metric
 from seatrial.model import ExperimentPlan, Look
 from seatrial.progress import Progress
@@ -76,9 +77,10 @@ class Loop(ExperimentLoop):
         plan: ExperimentPlan,
         folder: Path,
         progress: Progress,
-        **more: Any,  # noqa: ANN401  (as ExperimentLoop takes them)
+        **more: Any,  # noqa: ANN401  (fields of ResumableExperiment)
     ) -> None:
-        super().__init__(folder, plan, progress, clock=lambda: script.now_s, **more)
+        experiment = ResumableExperiment(folder=folder, plan=plan, **more)
+        super().__init__(experiment, progress, clock=lambda: script.now_s)
         self.script = script
 
     def compare(self, alpha: float) -> Comparison | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +13,13 @@ from seatrial.analysis.experiment import analyse
 from seatrial.analysis.stored_runs import RunCache
 from seatrial.compare.comparison import Comparison, Next, next_step
 from seatrial.errors import LoadFailed, SeatrialError, StackFailed
+from seatrial.experiment.resume import ResumableExperiment
 from seatrial.experiment.run_record import is_outcome
 from seatrial.experiment.trial import RunContext, Trial
 from seatrial.model import ExperimentPlan
 from seatrial.progress import Progress, Steps, duration_text
 from seatrial.record import documents
-from seatrial.record.documents import ExperimentProgress, LookTaken
+from seatrial.record.documents import LookTaken
 from seatrial.record.folder import RunFolder
 from seatrial.units import NS_PER_S
 
@@ -107,30 +108,22 @@ class FinishedExperiment:
 
 
 class ExperimentLoop:
-    """Runs the blocks of a planned experiment; with a `cache` no look analyses a run again.
-
-    Of an experiment that is resumed, `state` is how far it had come, `finished` are the (variant, block) that are
-    not done again, `base_failed` the blocks in which its base failed.
-    """
+    """Runs the blocks that are left of an experiment; with a `cache` no look analyses a run again."""
 
     def __init__(
         self,
-        folder: Path,
-        plan: ExperimentPlan,
+        experiment: ResumableExperiment,
         progress: Progress,
         *,
-        finished: Collection[tuple[str, int]] = (),
-        state: ExperimentProgress | None = None,
-        base_failed: Collection[int] = (),
         cache: RunCache | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.folder = folder
-        self.plan = plan
+        self.folder = experiment.folder
+        self.plan = experiment.plan
         self.progress = progress
-        self._finished = finished
-        self._state = state or ExperimentProgress(blocks=0)
-        self._base_failed = set(base_failed)
+        self._finished = experiment.finished
+        self._state = experiment.state
+        self._base_failed = set(experiment.base_failed)
         self._cache = cache
         self._clock = clock
         self._origin_s = 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 from seatrial.analysis.run import load_run, run_result
 from seatrial.compare import budgets as budget_rules
@@ -13,8 +14,8 @@ from seatrial.compare.capacity import BudgetVerdict, Capacity, CapacityResult, E
 from seatrial.compare.capacity_trial import SearchBudgets, TrialCounts
 from seatrial.errors import MeasurementInvalid, UsageError
 from seatrial.load.child import LoadSettings
-from seatrial.load.driver import LoadObserver, LoadResult
-from seatrial.load.trials import CALM_WITHIN_S, REST_WITHIN_S, TrialSequence, run_trials
+from seatrial.load.driver import LoadObserver, LoadResult, drive
+from seatrial.load.trials import CALM_WITHIN_S, REST_WITHIN_S, TrialSequence
 from seatrial.measure import generator, values
 from seatrial.measure import services as measure_services
 from seatrial.measure.validity import RESERVED
@@ -61,7 +62,8 @@ class CapacitySearch:
         """Drive the load through warm-up, search and validation, and save the result after each trial."""
         folder = RunFolder(settings.folder)
         self._save(folder)
-        return run_trials(settings, observer, spawn=spawn, play=lambda sequence: self.play(sequence, folder))
+        driver = partial(TrialSequence, play=partial(self.play, folder=folder))
+        return drive(settings, observer, spawn=spawn, driver=driver)
 
     def play(self, sequence: TrialSequence, folder: RunFolder) -> None:
         """Warm up at the lowest rate, search, and validate the lower bound, if there is one."""

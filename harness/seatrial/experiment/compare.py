@@ -85,15 +85,7 @@ def compare(
             design = designs[begun.plan.design](
                 replace(context, expected=expected), begun.folder, begun.plan, progress
             )
-            return ExperimentLoop(
-                begun.folder,
-                begun.plan,
-                progress,
-                finished=begun.finished,
-                state=begun.state,
-                base_failed=begun.base_failed,
-                cache=cache,
-            ).run(design)
+            return ExperimentLoop(begun, progress, cache=cache).run(design)
         except (KeyboardInterrupt, Interrupted) as error:
             name, where = source.scenario_name(request.scenario.path), str(begun.folder)
             raise Interrupted(

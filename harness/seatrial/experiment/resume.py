@@ -67,7 +67,13 @@ def find(request: Request, name: str, command: str) -> ResumableExperiment:
         folder=folder,
         plan=plan,
         finished=frozenset((run.variant, run.block) for run in runs),
-        base_failed=frozenset(run.block for run in runs if run.variant == plan.base and _never_came_up(run)),
+        base_failed=frozenset(
+            run.block
+            for run in runs
+            if run.variant == plan.base
+            and run.status == "failed"
+            and all(note.kind is not NoteKind.STOPPED_EARLY for note in run.notes)
+        ),
         state=documents.load_progress(folder),
     )
 
@@ -154,11 +160,6 @@ def _folder(results: Path, name: str, scenario: str, command: str) -> Path:
         where=str(results.absolute()),
         hint="seatrial list",
     )
-
-
-def _never_came_up(document: RunDocument) -> bool:
-    """Return whether a run failed by its stack or load; a run that `stop_when` ended had come up."""
-    return document.status == "failed" and all(note.kind is not NoteKind.STOPPED_EARLY for note in document.notes)
 
 
 def file_digests(scenario: Scenario, *, results: Path, most: int = MOST_FILES) -> dict[str, str]:

@@ -14,7 +14,8 @@ from seatrial.errors import Interrupted, SeatrialError
 from seatrial.experiment.blocks import BlockTurn, ExperimentDesign
 from seatrial.experiment.run_record import is_outcome
 from seatrial.experiment.trial import RunningTrial, Trial
-from seatrial.load.slices import Barrier, CalledOff, Slicing, drive_in_turns
+from seatrial.load.driver import drive
+from seatrial.load.slices import Barrier, CalledOff, SliceDriver, Slicing
 from seatrial.model import ExperimentPlan, Load
 from seatrial.progress import Progress, Steps
 from seatrial.scenario import plan as plans
@@ -130,7 +131,7 @@ class SliceStack:
         """
         if self._running is None:
             return
-        in_turns = partial(drive_in_turns, name=self.name, barrier=self._barrier)
+        in_turns = partial(drive, driver=partial(SliceDriver, name=self.name, barrier=self._barrier))
         try:
             self._running.drive_load(self.progress, run_load=in_turns, description=self._barrier.slicing.text())
         except CalledOff:

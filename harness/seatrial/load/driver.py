@@ -14,7 +14,7 @@ from seatrial.load import channel as channels
 from seatrial.load import child
 from seatrial.load.channel import Channel
 from seatrial.load.child import Child, LoadSettings
-from seatrial.load.workers import FROM_EVENTS_TEXT, WorkerMessages, Workers
+from seatrial.load.workers import FROM_EVENTS, FROM_EVENTS_TEXT, WorkerMessages, Workers
 from seatrial.model import LoadSecond, NoteKind, Phase, Span, Spawn
 from seatrial.units import NS_PER_S, milliseconds
 from seatrial.wire import histogram
@@ -166,15 +166,14 @@ class LoadResult:
 
 
 def drive(
-    settings: LoadSettings,
-    observer: LoadObserver,
-    *,
-    spawn: Spawn,
-    clock: Callable[[], int] = time.monotonic_ns,
+    settings: LoadSettings, observer: LoadObserver, *, spawn: Spawn, driver: DriverFactory | None = None
 ) -> LoadResult:
-    """Drive the load through warm-up, window and drain; raises the errors of `started` and of `LoadDriver`."""
+    """Start the load process and drive it to its end; raises the errors of `started` and of the driver's steps.
+
+    `driver` is LoadDriver by default: warm-up, window and drain.
+    """
     with started(settings, observer, spawn) as (control, process):
-        return LoadDriver(settings, observer, control, process, clock).run()
+        return (driver or LoadDriver)(settings, observer, control, process).run()
 
 
 @contextmanager
@@ -283,7 +282,7 @@ class LoadDriver:
 
     def begin(self, opened_ns: int) -> None:
         """Send the shares of a load that begins then; UsageError for a rate that its users can't follow."""
-        if self.messages.workers.from_events:
+        if any(worker.source == FROM_EVENTS for worker in self.messages.workers.connected.values()):
             if self.load.rate is not None:
                 raise UsageError(
                     "the users of this locustfile can't follow a rate",
@@ -354,6 +353,9 @@ class LoadDriver:
                 seen=self._process.last_output() or "no output",
                 expected="its report that nothing is in flight, and exit code 0: records may be lost",
             )
+
+
+DriverFactory = Callable[[LoadSettings, LoadObserver, Channel, Child], LoadDriver]
 
 
 def spans_from(opened_ns: int, window_ns: int, drain_ns: int, end_ns: int) -> tuple[Span, ...]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 from seatrial.load.channel import Channel
 from seatrial.load.child import Child, LoadSettings
-from seatrial.load.driver import LoadDriver, LoadObserver, LoadResult, Warmup, WarmupSpans, started
-from seatrial.model import LoadSecond, Phase, Span, Spawn
+from seatrial.load.driver import LoadDriver, LoadObserver, LoadResult, Warmup, WarmupSpans
+from seatrial.model import LoadSecond, Phase, Span
 from seatrial.units import NS_PER_S
 
 GAP_NS = 10_000_000
@@ -222,25 +222,11 @@ class CalledOff(Exception):
     """The block was ended by another load, or by Ctrl-C."""
 
 
-def drive_in_turns(
-    settings: LoadSettings,
-    observer: LoadObserver,
-    *,
-    spawn: Spawn,
-    name: str,
-    barrier: Barrier,
-    clock: Callable[[], int] = time.monotonic_ns,
-) -> LoadResult:
-    """Drive the load of one variant through its turns; raises what `driver.drive` does, and CalledOff."""
-    with started(settings, observer, spawn) as (control, process):
-        return SliceDriver(settings, observer, control, process, clock, name=name, barrier=barrier).run()
-
-
 class SliceDriver(LoadDriver):
-    """Drives the load of one variant of a block; `turns` is None until all loads are ready.
+    """Drives the load of one variant of a block through its turns; `turns` is None until all loads are ready.
 
     An open load keeps its first rate, without the arrivals between two turns. A warm-up until latency is stable
-    watches the variant's own turns, and ends for all variants together.
+    watches the variant's own turns, and ends for all variants together. CalledOff if the block is ended.
     """
 
     def __init__(
@@ -249,7 +235,7 @@ class SliceDriver(LoadDriver):
         observer: LoadObserver,
         control: Channel,
         process: Child,
-        clock: Callable[[], int],
+        clock: Callable[[], int] = time.monotonic_ns,
         *,
         name: str,
         barrier: Barrier,

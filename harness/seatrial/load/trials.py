@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
 from seatrial.compare.capacity_trial import TrialCounts
-from seatrial.load.child import LoadSettings
-from seatrial.load.driver import LEAD_NS, LoadDriver, LoadObserver, LoadResult, started
-from seatrial.model import LoadSecond, Phase, Span, Spawn
+from seatrial.load.channel import Channel
+from seatrial.load.child import Child, LoadSettings
+from seatrial.load.driver import LEAD_NS, LoadDriver, LoadObserver, LoadResult
+from seatrial.model import LoadSecond, Phase, Span
 from seatrial.units import NS_PER_S
 from seatrial.wire.rates import Rate
 
@@ -29,18 +29,30 @@ class _Enough(Exception):
 class TrialSequence(LoadDriver):
     """Drives a load through trials that begin and end at rest, and one window at the end.
 
-    Rates are arrivals a second, spaced like the rate of the load.
+    Rates are arrivals a second, spaced like the rate of the load, which must have one. `play` runs the trials;
+    once the observer has had enough, they end, and the load drains.
     """
 
-    _spans: tuple[Span, ...] = ()
-    _counts: TrialCounts | None = None
+    def __init__(
+        self,
+        settings: LoadSettings,
+        observer: LoadObserver,
+        control: Channel,
+        process: Child,
+        *,
+        play: Callable[[TrialSequence], None],
+    ) -> None:
+        super().__init__(settings, observer, control, process)
+        self._play = play
+        self._spans: tuple[Span, ...] = ()
+        self._counts: TrialCounts | None = None
 
-    def run_trials(self, play: TrialPlayer) -> LoadResult:
-        """Wait until the load is ready, run the trials of `play`, and drain it."""
+    def run(self) -> LoadResult:
+        """Wait until the load is ready, run the trials of `play`, and drain."""
         self.await_ready()
         self.begin(self.clock() + LEAD_NS)
         with suppress(_Enough):
-            play(self)
+            self._play(self)
         begin_ns = self.clock()
         self.drain()
         self._enter(Phase.DRAIN, begin_ns, self.clock())
@@ -113,23 +125,3 @@ class TrialSequence(LoadDriver):
         if self.observer.enough():
             raise _Enough
         self.step(until_ns)
-
-
-TrialPlayer = Callable[[TrialSequence], None]
-"""Runs the trials of a sequence, once all users are ready."""
-
-
-def run_trials(
-    settings: LoadSettings,
-    observer: LoadObserver,
-    *,
-    spawn: Spawn,
-    play: TrialPlayer,
-    clock: Callable[[], int] = time.monotonic_ns,
-) -> LoadResult:
-    """Drive the load through the trials of `play`; raises the errors of `started` and of `LoadDriver`.
-
-    `settings.load` has a rate, whose spacing is kept. Once the observer has had enough, the load drains.
-    """
-    with started(settings, observer, spawn) as (control, process):
-        return TrialSequence(settings, observer, control, process, clock).run_trials(play)

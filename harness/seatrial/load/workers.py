@@ -122,11 +122,6 @@ class Workers:
         """How many exceptions their tasks raised in all."""
         return sum(worker.errors for worker in (*self.connected.values(), *self.gone))
 
-    @property
-    def from_events(self) -> bool:
-        """Whether a connected one records from Locust's own events."""
-        return any(worker.source == FROM_EVENTS for worker in self.connected.values())
-
     def take(self, connection: int, message: Message) -> None:
         """Update a worker's state from its message; the first message adds the worker."""
         worker = self.connected.setdefault(connection, Worker(message.get("worker", connection)))
