@@ -144,6 +144,11 @@ def _marked(run_id: str) -> dict[int, str]:
     return commands
 
 
+def left_behind(run_id: str) -> list[str]:
+    """Return what carries the run's mark: containers, networks, volumes, processes."""
+    return [*labelled(run_id), *processes_of(run_id)]
+
+
 def labelled(run_id: str) -> list[str]:
     """Return the containers, networks and volumes with the run's label."""
     kinds: Sequence[Sequence[str]] = (("ps", "-aq"), ("network", "ls", "-q"), ("volume", "ls", "-q"))

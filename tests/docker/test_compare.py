@@ -27,11 +27,11 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 def _documents(results: Path) -> list[dict[str, Any]]:
     found = [json.loads(path.read_text()) for path in sorted(results.glob("*/runs/*/run.json"))]
-    return [one for one in found if one["sealed"]]
+    return [run for run in found if run["sealed"]]
 
 
-def _kept(results: Path) -> set[str]:
-    return {path.name for path in results.glob("*/runs/*")}
+def _complete(results: Path) -> list[dict[str, Any]]:
+    return [document for document in _documents(results) if document["status"] == "complete"]
 
 
 @pytest.fixture(scope="module")
@@ -41,52 +41,51 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with subprocess.Popen(_command(results), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as harness:
         try:
             trials.wait_until(lambda: harness.poll() is not None or len(_documents(results)) == 1, 200)
-            trials.wait_until(lambda: harness.poll() is not None or len(_kept(results)) == 2, 30)
+            trials.wait_until(lambda: harness.poll() is not None or len(list(results.glob("*/runs/*"))) == 2, 30)
             os.kill(harness.pid, signal.SIGINT)
-            _, said = harness.communicate(timeout=60)
+            _, output = harness.communicate(timeout=60)
         finally:
             harness.kill()
-    assert harness.returncode == 130, said
-    assert f"--resume {next(results.iterdir())}" in said
-    before = [one for one in _documents(results) if one["status"] == "complete"]
-    assert all(trials.labelled(one["run_id"]) == [] for one in _documents(results))
-    assert len(before) == 1
+    assert harness.returncode == 130, output
+    assert f"--resume {next(results.iterdir())}" in output
+    (before,) = _complete(results)
+    assert all(trials.labelled(run["run_id"]) == [] for run in _documents(results))
 
     again = _run(_command(results, "--resume"))
 
     assert again.returncode in {0, 1, 5}, again.stderr
-    assert before[0]["run_id"] in {one["run_id"] for one in _documents(results)}
-    (results.parent / "said.txt").write_text(again.stdout)
+    assert before["run_id"] in {run["run_id"] for run in _documents(results)}
+    (results.parent / "output.txt").write_text(again.stdout)
     return results
 
 
 def test_every_pair_is_there_once_and_complete(results: Path) -> None:
     """The interrupted run stays in its folder, and does not count."""
-    complete = [(one["variant"], one["block"]) for one in _documents(results) if one["status"] == "complete"]
+    pairs = sorted((run["variant"], run["block"]) for run in _complete(results))
 
-    assert sorted(complete) == [("base", 1), ("base", 2), ("plus20mem", 1), ("plus20mem", 2)]
+    assert pairs == [("base", 1), ("base", 2), ("plus20mem", 1), ("plus20mem", 2)]
 
 
 def test_a_run_of_a_built_stack_costs_little_beside_its_load(results: Path) -> None:
-    """At most five seconds are asked for; twice that, so that a busy machine does not fail it."""
-    for one in _documents(results):
-        if one["status"] == "complete" and one["block"] == 2:
-            load_ns = one["spans"][-1]["until_ns"] - one["spans"][0]["from_ns"]
-            assert one["timing"]["exit_ns"] - one["timing"]["command_ns"] - load_ns < 10e9
+    """The target is five seconds; twice that, so that a busy machine does not fail it."""
+    for run in _complete(results):
+        load_ns = run["spans"][-1]["until_ns"] - run["spans"][0]["from_ns"]
+        total_ns = run["timing"]["exit_ns"] - run["timing"]["command_ns"]
+        assert run["block"] == 1 or total_ns - load_ns < 10e9
 
 
 def test_twenty_per_cent_of_memory_is_seen_and_written_down(results: Path) -> None:
-    """In the words on the terminal, in verdict.json and in course.json."""
+    """On the terminal, in verdict.json and in course.json."""
     (experiment,) = results.iterdir()
     course = json.loads((experiment / "course.json").read_text())
     verdict = json.loads((experiment / "verdict.json").read_text())
 
-    assert "unreclaimable memory" in (results.parent / "said.txt").read_text()
+    assert "unreclaimable memory" in (results.parent / "output.txt").read_text()
     assert (course["blocks"], bool(course["stopped"])) == (2, True)
     assert verdict["compared"] is True
 
 
-def test_a_stored_experiment_stands_for_the_base(results: Path, tmp_path: Path) -> None:
+def test_a_stored_experiment_is_the_base(results: Path, tmp_path: Path) -> None:
     """The other side of the same machine is comparable; another load is not."""
     (stored,) = results.iterdir()
     words = ["--against", str(stored), "--blocks", "1"]
@@ -95,7 +94,7 @@ def test_a_stored_experiment_stands_for_the_base(results: Path, tmp_path: Path) 
     other = _run(_command(tmp_path / "results", *words, "--users", "3"))
 
     assert same.returncode in {0, 1, 5}, same.stderr
-    assert [(one["variant"]) for one in _documents(tmp_path / "results")] == ["plus20mem"]
+    assert [run["variant"] for run in _documents(tmp_path / "results")] == ["plus20mem"]
     assert other.returncode == 6
     assert "load: users: 2 there, 3 here" in other.stderr
 

@@ -47,7 +47,7 @@ class Dying(LeanUser):
 """
 
 
-def _scenario(folder: Path, variants: Mapping[str, Any], slices: int) -> Path:
+def _scenario(folder: Path, variants: Mapping[str, Any], slices: int, **load: Any) -> Path:  # noqa: ANN401  (values of `load:`)
     path = folder / "by-turns.yaml"
     values = {
         "question": "Do turns work?",
@@ -60,6 +60,7 @@ def _scenario(folder: Path, variants: Mapping[str, Any], slices: int) -> Path:
             "warmup": "1s",
             "drain": "2s",
             "parameters": {"known-wait": "0.01"},
+            **load,
         },
         "variants": variants,
         "gate": ['p95 of "work"'],
@@ -69,8 +70,12 @@ def _scenario(folder: Path, variants: Mapping[str, Any], slices: int) -> Path:
     return path
 
 
+def _command(folder: Path, scenario: Path, *words: str) -> list[str]:
+    return [*SEATRIAL, "compare", str(scenario), "--results", str(folder / "results"), *words]
+
+
 def _compare(folder: Path, scenario: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [*SEATRIAL, "compare", str(scenario), "--results", str(folder / "results"), *words]
+    command = _command(folder, scenario, *words)
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, check=False)
 
 
@@ -84,7 +89,7 @@ def _runs(folder: Path) -> dict[tuple[int, str], tuple[Path, dict[str, Any]]]:
 
 @pytest.mark.alone
 def test_two_blocks_of_turns_are_valid_and_their_loads_never_meet(tmp_path: Path) -> None:
-    """Slices are what auto takes where latency is gated; every run is sealed, valid, and has every phase."""
+    """`auto` chooses slices where latency is gated; every run is valid and has every phase."""
     done = _compare(tmp_path, _scenario(tmp_path, {"flaky": FLAKY}, slices=5), "--blocks", "2")
 
     assert done.returncode in {0, 1}, done.stderr
@@ -92,8 +97,8 @@ def test_two_blocks_of_turns_are_valid_and_their_loads_never_meet(tmp_path: Path
     runs = _runs(tmp_path)
     assert sorted(runs) == [(1, "base"), (1, "flaky"), (2, "base"), (2, "flaky")]
     for folder, document in runs.values():
-        found = analyse_run(RunFolder(folder))
-        assert found.valid, found.notes
+        result = analyse_run(RunFolder(folder))
+        assert result.valid, result.notes
         assert document["status"] == "complete"
         assert trials.labelled(document["run_id"]) == []
         requests = pd.read_parquet(folder / "requests.parquet")
@@ -102,7 +107,7 @@ def test_two_blocks_of_turns_are_valid_and_their_loads_never_meet(tmp_path: Path
         assert phases["window"] > 50
         samples = pd.read_parquet(folder / "samples.parquet")
         assert {"settle", "window", "idle", "drain"} <= set(samples.phase.unique())
-        app = next(one.use for one in found.services if one.use.service == "app")
+        app = next(service.use for service in result.services if service.use.service == "app")
         assert app.cpu_per_request_ns is not None
         assert 200_000 < app.cpu_per_request_ns < 20_000_000
     for block in (1, 2):
@@ -115,71 +120,54 @@ def test_two_blocks_of_turns_are_valid_and_their_loads_never_meet(tmp_path: Path
         assert 0.05 < (other.outcome == "status").mean() < 0.15
 
 
-def test_a_variant_that_never_comes_up_does_not_take_the_block_with_it(tmp_path: Path) -> None:
-    """Its run has failed, the other's is complete; nothing of either is left."""
-    words = ("--design", "slices", "--blocks", "1")
-    done = _compare(tmp_path, _scenario(tmp_path, {"broken": BROKEN}, slices=2), *words)
-
-    runs = _runs(tmp_path)
-    assert runs[1, "base"][1]["status"] == "complete", done.stderr
-    assert runs[1, "broken"][1]["status"] == "failed"
-    for _, document in runs.values():
-        assert document["sealed"]
-        assert trials.labelled(document["run_id"]) == []
-        assert trials.processes_of(document["run_id"]) == []
-
-
-def test_the_block_goes_on_without_a_load_that_dies(tmp_path: Path) -> None:
-    """Its run has failed with the reason, the other has all of its turns, and nothing of either is left."""
-    scenario = _scenario(tmp_path, {"dying": {"load": {"parameters": {"known-dies": "yes"}}}}, slices=8)
-    values = yaml.safe_load(scenario.read_text())
-    values["load"] |= {"locustfile": "dying.py", "parameters": {"known-dies": "no"}}
-    scenario.write_text(yaml.safe_dump(values), encoding="utf-8")
+def test_a_block_goes_on_without_variants_that_fail(tmp_path: Path) -> None:
+    """One never comes up, the load of one dies; the other has all of its turns, and nothing is left behind."""
     (tmp_path / "dying.py").write_text(DYING, encoding="utf-8")
+    dying = {"load": {"parameters": {"known-dies": "yes"}}}
+    load = {"locustfile": "dying.py", "parameters": {"known-dies": "no"}}
+    scenario = _scenario(tmp_path, {"broken": BROKEN, "dying": dying}, slices=8, **load)
 
     done = _compare(tmp_path, scenario, "--design", "slices", "--blocks", "1")
 
     runs = _runs(tmp_path)
-    failed, other = runs[1, "dying"][1], runs[1, "base"][1]
-    assert (failed["status"], other["status"]) == ("failed", "complete"), done.stderr
-    assert "exit code 3" in failed["error"]
-    assert sum(one["phase"] == "window" for one in other["spans"]) == 8
-    lasted_s = (other["spans"][-1]["from_ns"] - other["spans"][0]["from_ns"]) / 1e9
-    assert lasted_s < 2 * (8 + 1)
-    for _, document in runs.values():
+    documents = {name: document for (_, name), (_, document) in runs.items()}
+    statuses = {name: document["status"] for name, document in documents.items()}
+    assert statuses == {"base": "complete", "broken": "failed", "dying": "failed"}, done.stderr
+    assert "exit code 3" in documents["dying"]["error"]
+    spans = documents["base"]["spans"]
+    assert sum(span["phase"] == "window" for span in spans) == 8
+    assert (spans[-1]["from_ns"] - spans[0]["from_ns"]) / 1e9 < 2 * (8 + 1)
+    for document in documents.values():
         assert document["sealed"]
-        assert trials.labelled(document["run_id"]) == []
-        assert trials.processes_of(document["run_id"]) == []
+        assert trials.left_behind(document["run_id"]) == []
 
 
 def test_ctrl_c_between_turns_seals_all_runs_and_takes_all_down(tmp_path: Path) -> None:
-    """Exit code 130; nothing that was interrupted is mixed in later."""
+    """Exit code 130; every run is sealed as interrupted."""
     scenario = _scenario(tmp_path, {"flaky": FLAKY}, slices=100)
-    results = tmp_path / "results"
-    command = [*SEATRIAL, "compare", str(scenario), "--design", "slices", "--results", str(results)]
+    command = _command(tmp_path, scenario, "--design", "slices")
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as one:
+    ) as harness:
         try:
-            trials.wait_until(lambda: one.poll() is not None or _judging(tmp_path), 90)
-            os.kill(one.pid, signal.SIGINT)
-            said, _ = one.communicate(timeout=60)
+            trials.wait_until(lambda: harness.poll() is not None or _judging(tmp_path), 90)
+            os.kill(harness.pid, signal.SIGINT)
+            output, _ = harness.communicate(timeout=60)
         finally:
-            one.kill()
+            harness.kill()
 
-    assert one.returncode == 130, said
+    assert harness.returncode == 130, output
     runs = _runs(tmp_path)
     assert len(runs) == 2
     for _, document in runs.values():
         assert (document["status"], document["sealed"]) == ("interrupted", True)
-        assert trials.labelled(document["run_id"]) == []
-        assert trials.processes_of(document["run_id"]) == []
+        assert trials.left_behind(document["run_id"]) == []
 
 
 def _judging(folder: Path) -> bool:
-    """Tell whether a window of each of two runs has begun."""
+    """Return whether a window of each of two runs has begun."""
     begun = [
-        any(one["phase"] == "window" and one["from_ns"] < time.monotonic_ns() for one in document["spans"])
+        any(span["phase"] == "window" and span["from_ns"] < time.monotonic_ns() for span in document["spans"])
         for _, document in _runs(folder).values()
     ]
     return len(begun) == 2 and all(begun)

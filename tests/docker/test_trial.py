@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.alone]
 
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
-    """Make one short trial that all tests of this file look at."""
+    """Run one short trial for all tests of this file."""
     return trials.run(tmp_path_factory.mktemp("trial") / "results", "--engine", "compose")
 
 
@@ -25,7 +26,7 @@ def test_a_trial_ends_valid(trial: Trial) -> None:
 
 
 def test_every_request_of_the_load_is_in_nginx_log_and_in_the_table(trial: Trial) -> None:
-    """What was refused or never sent can't be in the log; all else has to be, one for one."""
+    """Except those that were refused or never sent."""
     lines = (trial.folder / "logs" / "nginx-access.log").read_text().splitlines()
     logged = [line for line in lines if json.loads(line)["user_agent"].startswith("seatrial/")]
     requests = pd.read_parquet(trial.folder / "requests.parquet")
@@ -59,10 +60,7 @@ def test_every_pull_and_login_is_a_flow(trial: Trial) -> None:
 
 def test_nothing_is_left_behind(trial: Trial) -> None:
     """No container, network, volume or process carries the run's mark."""
-    run_id = trial.document["run_id"]
-
-    assert trials.labelled(run_id) == []
-    assert trials.processes_of(run_id) == []
+    assert trials.left_behind(trial.document["run_id"]) == []
 
 
 def test_no_secret_is_in_the_run_folder(trial: Trial) -> None:
@@ -75,7 +73,7 @@ def test_no_secret_is_in_the_run_folder(trial: Trial) -> None:
 
 
 def test_the_report_can_be_printed_again_from_the_folder(trial: Trial) -> None:
-    """The same words; only standard error, where progress goes, is silent."""
+    """The same text, without progress on standard error."""
     command = [*SEATRIAL, "show", "--results", str(trial.results)]
     again = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
 
@@ -84,7 +82,7 @@ def test_the_report_can_be_printed_again_from_the_folder(trial: Trial) -> None:
 
 
 def test_facts_of_the_run_are_kept(trial: Trial) -> None:
-    """What was under test, and what it ran on."""
+    """The subject and its environment."""
     facts = trial.document["facts"]
 
     assert set(facts["subject"]["images"]) >= {"nginx", "registry", "auth", "redis"}
@@ -92,10 +90,9 @@ def test_facts_of_the_run_are_kept(trial: Trial) -> None:
     assert trial.document["url_via"] == "container address"
 
 
-def test_an_interrupted_trial_keeps_its_data_and_leaves_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_an_interrupted_trial_keeps_its_data_and_leaves_nothing(tmp_path: Path) -> None:
     """Ctrl-C: exit code 130, after the teardown; requests in flight are rows, too."""
-    results = tmp_path_factory.mktemp("interrupted") / "results"
-    trial = trials.interrupted_in_the_window(results, signal.SIGINT, "--engine", "compose")
+    trial = trials.interrupted_in_the_window(tmp_path / "results", signal.SIGINT, "--engine", "compose")
 
     assert trial.done.returncode == 130, trial.done.stdout
     assert trial.document["status"] == "interrupted"
@@ -103,14 +100,13 @@ def test_an_interrupted_trial_keeps_its_data_and_leaves_nothing(tmp_path_factory
     assert trials.labelled(trial.document["run_id"]) == []
 
 
-def test_a_killed_trial_is_removed_and_recovered(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """After `kill -9` the watchdog removes all within 15 s; `recover` seals what was recorded."""
-    results = tmp_path_factory.mktemp("killed") / "results"
-    trial = trials.interrupted_in_the_window(results, signal.SIGKILL, "--engine", "compose")
+def test_a_killed_trial_is_removed_and_recovered(tmp_path: Path) -> None:
+    """After `kill -9` the watchdog removes all within 15 s; `recover` seals the data."""
+    trial = trials.interrupted_in_the_window(tmp_path / "results", signal.SIGKILL, "--engine", "compose")
     run_id = trial.document["run_id"]
-    trials.wait_until(lambda: not trials.labelled(run_id) and not trials.processes_of(run_id), 15)
+    trials.wait_until(lambda: not trials.left_behind(run_id), 15)
 
-    command = [*SEATRIAL, "recover", "--results", str(results)]
+    command = [*SEATRIAL, "recover", "--results", str(trial.results)]
     recovered = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     assert recovered.returncode == 5
