@@ -31,6 +31,7 @@ UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN}
 _HUNG_UP = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ENOTCONN})
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _READ, _WRITE = 1, 2  # libev's EV_READ and EV_WRITE
+HANDSHAKE = "handshake"
 _RECEIVING = "while receiving"
 _SENDING = "while sending"
 _READY: Final = object()
@@ -154,6 +155,22 @@ class Connection(Waiting):
         self._decrypt: Decrypt | None = cast("Any", stream)._sslobj.read if self._tls else None  # noqa: SLF001
         self.plain = self._tls is None
         self._polled: Any = None
+
+    def shake_hands(self, due_ns: int) -> None:
+        """Do the TLS handshake; a socket's own timeout is one of each wait, which a slow peer starts over."""
+        stream: Any = self._tls
+        while True:  # bounded by due_ns: each turn waits
+            try:
+                stream.do_handshake()
+            except ssl.SSLWantReadError:
+                self.wait_readable(due_ns, HANDSHAKE)
+            except ssl.SSLWantWriteError:
+                self.wait_writable(due_ns, HANDSHAKE)
+            except OSError as error:
+                raise request_error(error, HANDSHAKE) from None
+            else:
+                self.stop_watching()
+                return
 
     def send(self, data: bytes | memoryview, wait_s: float, deadline_ns: int, *, listening: bool = False) -> int:
         """Send all of `data`; the peer may take nothing for `wait_s`, until `deadline_ns`. Return the bytes.

@@ -14,7 +14,7 @@ import gevent
 from gevent import socket, ssl
 
 from seatrial.errors import UsageError
-from seatrial.http.connection import UNREACHABLE, Connection, request_error
+from seatrial.http.connection import HANDSHAKE, UNREACHABLE, Connection, request_error
 from seatrial.http.messages import Origin
 from seatrial.http.parser import RequestError, protocol_error
 from seatrial.units import NS_PER_S
@@ -27,7 +27,6 @@ _BIND_ADDRESS_NO_PORT = 24
 """IP_BIND_ADDRESS_NO_PORT of linux/in.h, which Python's module lacks before 3.12."""
 _BACKLOG_S = 0.001
 _CONNECTING = "while connecting"
-_HANDSHAKE = "handshake"
 Lookup = Callable[..., Any]
 SocketAddress = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes] | str
 Addresses = list[tuple[int, SocketAddress]]
@@ -148,13 +147,14 @@ class Dialer:
             _establish(connection, sock, address, due_ns)
             if origin.scheme == "https":
                 connection.stop_watching()
-                return self._secured(sock, origin, due_ns)
+                connection = self._secured(sock, origin)
+                connection.shake_hands(due_ns)
         except BaseException:
             connection.close()
             raise
         return connection
 
-    def _secured(self, sock: _socket.socket, origin: Origin, due_ns: int) -> Connection:
+    def _secured(self, sock: _socket.socket, origin: Origin) -> Connection:
         plain = socket.socket(sock.family, socket.SOCK_STREAM, 0, fileno=sock.detach())
         try:
             plain.settimeout(0.0)
@@ -164,16 +164,9 @@ class Dialer:
             if isinstance(error, ValueError):  # of `ssl`, for a host that can't be the name of a certificate
                 raise protocol_error("TLS: not a host's name") from None
             if isinstance(error, OSError):
-                raise request_error(error, _HANDSHAKE) from None
+                raise request_error(error, HANDSHAKE) from None
             raise
-        connection = Connection(stream)
-        try:
-            _shake_hands(connection, stream, due_ns)
-        except BaseException:
-            connection.close()
-            raise
-        connection.stop_watching()
-        return connection
+        return Connection(stream)
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -188,21 +181,6 @@ class Dialer:
                 context.verify_mode = ssl.CERT_NONE
             self._tls = context
         return self._tls
-
-
-def _shake_hands(connection: Connection, stream: ssl.SSLSocket, due_ns: int) -> None:
-    """Do the handshake here: a socket's own timeout is one of each wait, which a slow peer starts over."""
-    while True:  # bounded by due_ns: each turn waits
-        try:
-            stream.do_handshake()
-        except ssl.SSLWantReadError:
-            connection.wait_readable(due_ns, _HANDSHAKE)
-        except ssl.SSLWantWriteError:
-            connection.wait_writable(due_ns, _HANDSHAKE)
-        except OSError as error:
-            raise request_error(error, _HANDSHAKE) from None
-        else:
-            return
 
 
 def _establish(connection: Connection, sock: _socket.socket, address: SocketAddress, due_ns: int) -> None:

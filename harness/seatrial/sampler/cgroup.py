@@ -195,18 +195,16 @@ class Cgroup(ABC):
         reading = self._read(number(self._usage), self._stat.values())
         if not self._slow.due():
             return reading
-        cpu_stall, memory_stall, io_stall = self._psi.stalls_ns()
-        read, written = (NULL, NULL) if self._disk is None else self._disk_bytes(self._disk_lines(self._disk))
-        received, sent = self._net.received_and_sent()
+        read = written = NULL
+        if self._disk is not None:
+            lines = [line.split() for line in os.pread(self._disk, 8192, 0).splitlines()]
+            read, written = self._disk_bytes([line for line in lines if line and self._disks.counts(line[0])])
         return reading._replace(
-            cpu_stall_ns=cpu_stall,
-            memory_stall_ns=memory_stall,
-            io_stall_ns=io_stall,
             read_bytes=read,
             written_bytes=written,
-            rx_bytes=received,
-            tx_bytes=sent,
             processes=number(self._tasks),
+            **self._psi.columns(),
+            **self._net.columns(),
         )
 
     def close(self) -> None:
@@ -225,10 +223,6 @@ class Cgroup(ABC):
     def _disk_bytes(self, lines: list[list[bytes]]) -> tuple[int, int]:
         """Return bytes read and written; `lines` are the fields of each whole disk."""
 
-    def _disk_lines(self, descriptor: int) -> list[list[bytes]]:
-        lines = [line.split() for line in os.pread(descriptor, 8192, 0).splitlines()]
-        return [line for line in lines if line and self._disks.counts(line[0])]
-
 
 class Cgroup1(Cgroup):
     """Version 1: a hierarchy for each controller."""
@@ -244,7 +238,10 @@ class Cgroup1(Cgroup):
         memory = paths.memory
         self._kmem = files.optional(memory / "memory.kmem.usage_in_bytes")
         self._tcp = files.optional(memory / "memory.kmem.tcp.usage_in_bytes")
-        self._tcp_active = _tcp_limited(memory)
+        try:
+            self._tcp_active = int((memory / "memory.kmem.tcp.limit_in_bytes").read_text()) < _UNLIMITED
+        except (OSError, ValueError):
+            self._tcp_active = False
         self._hits = files.optional(memory / "memory.failcnt")
         self._oom = Keyed(files.optional(memory / "memory.oom_control"), ["oom_kill"])
         self._cpu = files.optional(_inside(paths.cpuacct, "cpuacct.usage"))
@@ -256,6 +253,8 @@ class Cgroup1(Cgroup):
 
     def _read(self, usage: int, stat: Sequence[int]) -> Reading:
         cache, rss, shmem, dirty, writeback, swap, faults, inactive, limit = stat
+        sock = number(self._tcp)
+        self._tcp_active = self._tcp_active or sock > 0
         return Reading(
             usage_bytes=usage,
             working_set_bytes=remainder(usage, inactive),
@@ -264,7 +263,7 @@ class Cgroup1(Cgroup):
             file_dirty_bytes=known_sum(dirty, writeback),
             shmem_bytes=shmem,
             kernel_bytes=number(self._kmem),
-            sock_bytes=self._sock_bytes(),
+            sock_bytes=sock if self._tcp_active else NULL,
             swap_bytes=swap,
             limit_bytes=NULL if limit >= _UNLIMITED else limit,
             cpu_ns=number(self._cpu),
@@ -274,11 +273,6 @@ class Cgroup1(Cgroup):
             major_faults=faults,
         )
 
-    def _sock_bytes(self) -> int:
-        used = number(self._tcp)
-        self._tcp_active = self._tcp_active or used > 0
-        return used if self._tcp_active else NULL
-
     def _disk_bytes(self, lines: list[list[bytes]]) -> tuple[int, int]:
         rows = [line[1:] for line in lines if len(line) == _DISK_FIELDS]
         read, written = (sum(int(count) for name, count in rows if name == word) for word in (b"Read", b"Write"))
@@ -287,13 +281,6 @@ class Cgroup1(Cgroup):
 
 def _inside(folder: Path | None, name: str) -> Path | None:
     return None if folder is None else folder / name
-
-
-def _tcp_limited(memory: Path) -> bool:
-    try:
-        return int((memory / "memory.kmem.tcp.limit_in_bytes").read_text()) < _UNLIMITED
-    except (OSError, ValueError):
-        return False
 
 
 class Cgroup2(Cgroup):

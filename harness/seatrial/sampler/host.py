@@ -113,7 +113,8 @@ class HostReader:
             scaled(value, 1024) for value in self._memory.values()
         )
         swap_total, swap_free, *kernel = rest
-        busy_ns, stolen_ns = self._busy_and_stolen_ns()
+        fields = os.pread(self._stat, 512, 0).split(None, 9)  # guests are part of user (proc(5))
+        user, nice, system, _idle, _wait, irq, softirq, stolen = map(int, fields[1:9])
         reading = Reading(
             usage_bytes=remainder(total, free),
             anon_bytes=anon,
@@ -123,8 +124,8 @@ class HostReader:
             kernel_bytes=known_sum(*kernel),
             swap_bytes=remainder(swap_total, swap_free),
             limit_bytes=total,
-            cpu_ns=busy_ns,
-            stolen_ns=stolen_ns,
+            cpu_ns=(user + nice + system + irq + softirq) * NS_PER_TICK,
+            stolen_ns=stolen * NS_PER_TICK,
             engine_ns=NULL if self._engine is None else self._engine.used_ns(),
         )
         return self._with_slow_columns(reading) if self._slow.due() else reading
@@ -135,29 +136,18 @@ class HostReader:
 
     def _with_slow_columns(self, reading: Reading) -> Reading:
         faults, oom_kills = self._paging.values()
-        cpu_stall, memory_stall, io_stall = self._psi.stalls_ns()
         read, written = self._disk_bytes()
-        received, sent = self._net.received_and_sent()
         load = self._load
         return reading._replace(
             oom_kills=oom_kills,
-            cpu_stall_ns=cpu_stall,
-            memory_stall_ns=memory_stall,
-            io_stall_ns=io_stall,
             major_faults=faults,
             read_bytes=read,
             written_bytes=written,
-            rx_bytes=received,
-            tx_bytes=sent,
             # All tasks: the fourth field of `loadavg` is running/existing.
             processes=NULL if load is None else int(os.pread(load, 128, 0).split()[3].partition(b"/")[2]),
+            **self._psi.columns(),
+            **self._net.columns(),
         )
-
-    def _busy_and_stolen_ns(self) -> tuple[int, int]:
-        """Return user + nice + system + irq + softirq, and steal; guests are part of user (proc(5))."""
-        fields = os.pread(self._stat, 512, 0).split(None, 9)
-        user, nice, system, _idle, _wait, irq, softirq, stolen = map(int, fields[1:9])
-        return (user + nice + system + irq + softirq) * NS_PER_TICK, stolen * NS_PER_TICK
 
     def _disk_bytes(self) -> tuple[int, int]:
         """Sum sectors read and written: columns 6 and 10 of `diskstats`, always of 512 bytes (kernel iostats)."""

@@ -180,7 +180,10 @@ class Tree:
             raise ProcessLookupError(errno.ESRCH, "no process of the tree is left")
         resident, shared, threads = (sum(column) for column in zip(*readings, strict=True))
         file, shmem, swap = self._shares_bytes()
-        cpu, faults, read_bytes, written_bytes = self._counters()
+        # The counters never fall: a child's count is in no file until its parent has waited for it.
+        columns = zip(self._lost, *(process.counters for process in self._processes.values()), strict=True)
+        self._highest = [max(old, known_sum(*new)) for old, new in zip(self._highest, columns, strict=True)]
+        cpu, faults, read_bytes, written_bytes = self._highest
         return Reading(
             usage_bytes=resident * _PAGE_BYTES,
             anon_bytes=(resident - shared) * _PAGE_BYTES,
@@ -230,13 +233,6 @@ class Tree:
         shares = [process.shares() for process in self._processes.values()]
         return [scaled(known_sum(*column), 1024) for column in zip(*shares, strict=True)]
 
-    def _counters(self) -> list[int]:
-        """Sum the counters; never less than before: a child's count is nowhere until its parent has waited."""
-        columns = zip(self._lost, *(process.counters for process in self._processes.values()), strict=True)
-        for at, column in enumerate(columns):
-            self._highest[at] = max(self._highest[at], known_sum(*column))
-        return list(self._highest)
-
 
 class OwnProcess:
     """The sampler's own process, all threads."""
@@ -255,11 +251,15 @@ class OwnProcess:
         """Read now; columns as for a process tree without children."""
         _size, resident, shared, _rest = os.pread(self._statm, 128, 0).split(None, 3)
         used = resource.getrusage(resource.RUSAGE_SELF)
+        throttled_ns = NULL
+        if self._slow.due():  # version 2 counts microseconds, version 1 nanoseconds
+            counts = [quota.values() for quota in self._quotas]
+            throttled_ns = known_sum(*(known_sum(scaled(usec, _NS_PER_US), nsec) for usec, nsec in counts))
         return Reading(
             usage_bytes=int(resident) * _PAGE_BYTES,
             anon_bytes=(int(resident) - int(shared)) * _PAGE_BYTES,
             cpu_ns=round((used.ru_utime + used.ru_stime) * NS_PER_S),
-            throttled_ns=self._throttled_ns() if self._slow.due() else NULL,
+            throttled_ns=throttled_ns,
             major_faults=used.ru_majflt,
             read_bytes=used.ru_inblock * _BLOCK_BYTES,
             written_bytes=used.ru_oublock * _BLOCK_BYTES,
@@ -269,8 +269,3 @@ class OwnProcess:
     def close(self) -> None:
         """Close every descriptor."""
         self._files.close()
-
-    def _throttled_ns(self) -> int:
-        """Sum over the groups: version 2 counts microseconds, version 1 nanoseconds."""
-        counted = [quota.values() for quota in self._quotas]
-        return known_sum(*(known_sum(scaled(usec, _NS_PER_US), nsec) for usec, nsec in counted))

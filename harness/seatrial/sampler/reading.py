@@ -122,17 +122,14 @@ class Pressure:
         paths = [None if folder is None else folder / f"{name}{suffix}" for name in ("cpu", "memory", "io")]
         self._descriptors = [files.optional(path) for path in paths]
 
-    def stalls_ns(self) -> tuple[int, int, int]:
+    def columns(self) -> dict[str, int]:
         """Return the `some` totals of CPU, memory and I/O in nanoseconds (the kernel counts microseconds)."""
-        cpu, memory, io = self._descriptors
-        return _some_total_ns(cpu), _some_total_ns(memory), _some_total_ns(io)
-
-
-def _some_total_ns(descriptor: int | None) -> int:
-    if descriptor is None:
-        return NULL
-    line = os.pread(descriptor, 256, 0)
-    return int(line[line.index(b"total=") + 6 : line.index(b"\n")]) * 1000
+        columns = dict.fromkeys(("cpu_stall_ns", "memory_stall_ns", "io_stall_ns"), NULL)
+        for name, descriptor in zip(columns, self._descriptors, strict=True):
+            if descriptor is not None:
+                line = os.pread(descriptor, 256, 0)
+                columns[name] = int(line[line.index(b"total=") + 6 : line.index(b"\n")]) * 1000
+        return columns
 
 
 class Source(Protocol):
@@ -196,10 +193,10 @@ class NetworkCounters:
         self._descriptor = files.optional(path)
         self._counts = counts
 
-    def received_and_sent(self) -> tuple[int, int]:
-        """Return both sums in bytes; NULL where there is no such file."""
+    def columns(self) -> dict[str, int]:
+        """Return the bytes received and sent; NULL where there is no such file."""
         if self._descriptor is None:
-            return NULL, NULL
+            return {"rx_bytes": NULL, "tx_bytes": NULL}
         received = sent = 0
         for line in whole(self._descriptor).splitlines()[2:]:
             name, _, rest = line.partition(b":")
@@ -208,7 +205,7 @@ class NetworkCounters:
                 fields = rest.split()
                 received += int(fields[0])
                 sent += int(fields[_SENT_AT])
-        return received, sent
+        return {"rx_bytes": received, "tx_bytes": sent}
 
 
 def own_net_dev(pid: int, proc: Path) -> Path | None:

@@ -159,10 +159,9 @@ class TickClock:
         self.due_ns += steps * self._period_ns
         self.missed += steps - 1
 
-    def period_p50_p99_ns(self) -> tuple[int, int]:
+    def period_p50_p99_ns(self) -> tuple[int, ...]:
         """Return the median and 99th percentile of the time between the starts of ticks."""
-        p50, p99 = quantiles(self._periods_ns, 50, 99)
-        return p50, p99
+        return quantiles(self._periods_ns, 50, 99)
 
 
 def quantiles(values: Iterable[int], *percents: int) -> tuple[int, ...]:
