@@ -37,8 +37,19 @@ from seatrial.http.network import Dialer, Sockets
 from seatrial.http.parser import RequestError
 
 
-def _loopback(port: int) -> list[Any]:
-    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+class _Lookup:
+    """A name server that knows every name but `nobody.test`, and takes `pause_s` (3 s for `silent.test`)."""
+
+    def __init__(self, pause_s: float = 0.01) -> None:
+        self.names: list[str] = []
+        self._pause_s = pause_s
+
+    def __call__(self, host: str, port: int, **_: object) -> list[Any]:
+        self.names.append(host)
+        gevent.sleep(3.0 if host == "silent.test" else self._pause_s)
+        if host == "nobody.test":
+            raise socket.gaierror(socket.EAI_NONAME, "no such name")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
 
 @contextmanager
@@ -130,22 +141,16 @@ def test_a_source_address_and_a_small_buffer() -> None:
 
 def test_a_name_is_looked_up_once() -> None:
     """Two users that begin at once make one look-up, and a later connection takes its answer."""
-    names: list[str] = []
-
-    def lookup(host: str, port: int, **_: object) -> list[Any]:
-        names.append(host)
-        gevent.sleep(0.01)
-        return _loopback(port)
-
+    lookup = _Lookup()
     network = Dialer(lookup=lookup)
     with scripted(*[answers(HI)] * 3) as server:
         url = server.url.replace("127.0.0.1", "shop.test")
         with client_of(url, network=network) as (one, _), client_of(url, network=network) as (two, _):
             gevent.joinall([gevent.spawn(user.get, "/", endpoint="page") for user in (one, two)])
-            assert names == ["shop.test"]
+            assert lookup.names == ["shop.test"]
             two.close()
             assert two.get("/", endpoint="other").ok
-    assert names == ["shop.test"]
+    assert lookup.names == ["shop.test"]
 
 
 def test_more_than_1024_descriptors() -> None:
@@ -191,13 +196,7 @@ def test_a_handshake_that_drips_is_given_up() -> None:
 
 def test_a_silent_name_server_delays_no_other_name() -> None:
     """Its users time out, and those of another name don't wait for it."""
-
-    def lookup(host: str, port: int, **_: object) -> list[Any]:
-        if host == "silent.test":
-            gevent.sleep(3.0)
-        return _loopback(port)
-
-    network = Dialer(lookup=lookup)
+    network = Dialer(lookup=_Lookup())
     with (
         scripted(answers(HI)) as server,
         client_of("http://silent.test", timeouts=HASTY, network=network) as (lost, book),
@@ -214,30 +213,18 @@ def test_a_silent_name_server_delays_no_other_name() -> None:
 
 def test_a_failed_look_up_is_shared_by_its_waiters() -> None:
     """Five users, one look-up; a later request makes another."""
-    names: list[str] = []
-
-    def lookup(host: str, _port: int, **_: object) -> list[Any]:
-        names.append(host)
-        gevent.sleep(0.01)
-        raise socket.gaierror(socket.EAI_NONAME, "no such name")
-
+    lookup = _Lookup()
     with client_of("http://nobody.test", network=Dialer(lookup=lookup)) as (client, book):
         gevent.joinall([gevent.spawn(client.get, "/", endpoint="page") for _ in range(5)])
-        assert len(names) == 1
+        assert len(lookup.names) == 1
         client.get("/", endpoint="page")
-    assert len(names) == 2
+    assert len(lookup.names) == 2
     assert {row.outcome for row in book.rows} == {"refused"}
 
 
 def test_a_look_up_outlives_a_waiter() -> None:
     """One user is ended while it waits; the other gets the answer of the same look-up."""
-    names: list[str] = []
-
-    def lookup(host: str, port: int, **_: object) -> list[Any]:
-        names.append(host)
-        gevent.sleep(0.05)
-        return _loopback(port)
-
+    lookup = _Lookup(0.05)
     with scripted(answers(HI)) as server:
         url = server.url.replace("127.0.0.1", "shop.test")
         with client_of(url, network=Dialer(lookup=lookup)) as (client, book):
@@ -245,7 +232,7 @@ def test_a_look_up_outlives_a_waiter() -> None:
             gevent.sleep(0.01)
             ended.kill()
             other.join()
-    assert ([row.outcome for row in book.rows], len(names)) == (["cut", "ok"], 1)
+    assert ([row.outcome for row in book.rows], len(lookup.names)) == (["cut", "ok"], 1)
 
 
 _MS = 1_000_000

@@ -20,7 +20,7 @@ from seatrial.errors import MeasurementInvalid, ResultsUnwritable
 from seatrial.model import Watch
 from seatrial.sampler.process_tree import OwnProcess, ProcessTable, Tree
 from seatrial.sampler.session import Observer, SamplerPlan, Summary, observing
-from seatrial.wire.streams import NULL, Layout, read_layout
+from seatrial.wire.streams import NULL, Layout, Reading, read_layout
 
 MIB = 1 << 20
 HOST = Watch(service="host", kind="host")
@@ -66,7 +66,7 @@ def watching(folder: Path, *watches: Watch) -> Iterator[Observer]:
 
 @contextmanager
 def python(code: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a shell with a Python grandchild; it is talked to by lines."""
+    """Run a shell with a Python grandchild, synchronised by lines on its input and output."""
     argv = ["sh", "-c", '"$0" -c "$1"; true', sys.executable, code]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as shell:
         try:
@@ -75,46 +75,53 @@ def python(code: str) -> Iterator[subprocess.Popen[bytes]]:
             os.killpg(shell.pid, signal.SIGKILL)
 
 
-def hear(child: subprocess.Popen[bytes]) -> bytes:
+def read_line(child: subprocess.Popen[bytes]) -> bytes:
     """Read one line of the child."""
     assert child.stdout is not None
     return child.stdout.readline()
 
 
-def tell(child: subprocess.Popen[bytes]) -> None:
+def go_on(child: subprocess.Popen[bytes]) -> None:
     """Let the child go on."""
     assert child.stdin is not None
     child.stdin.write(b"\n")
     child.stdin.flush()
 
 
-def tree_of(child: subprocess.Popen[bytes]) -> Tree:
-    """Read a child's tree, with a process table whose clock runs a second at each look."""
-    ticks = iter(range(0, 1000 * 10**9, 10**9))
-    return Tree(child.pid, ProcessTable(Path("/proc"), lambda: next(ticks)))
+def tree_of(child: subprocess.Popen[bytes], step_ns: int = 10**9) -> Tree:
+    """Return a child's tree; its clock, and that of its process table, advance a step at each reading."""
+    table_clock, clock = iter(range(0, 10**12, 10**9)), iter(range(0, 10**12, step_ns))
+    return Tree(child.pid, ProcessTable(Path("/proc"), lambda: next(table_clock)), clock=lambda: next(clock))
 
 
-def test_memory_of_a_grandchild_is_seen() -> None:
-    """A tree's anonymous memory grows by what a process two levels down allocates."""
-    code = "print(flush=True); input(); x = bytearray(64 << 20); print(flush=True); input()"
+def before_and_after(code: str, step_ns: int = 10**9) -> tuple[Reading, Reading]:
+    """Read the tree of a program before and after what it does between its first two lines of output."""
     with python(code) as child:
-        hear(child)
-        tree = tree_of(child)
+        read_line(child)
+        tree = tree_of(child, step_ns)
         before = tree.read()
-        tell(child)
-        hear(child)
+        go_on(child)
+        read_line(child)
         after = tree.read()
     tree.close()
+    return before, after
+
+
+def test_memory_of_a_grandchild() -> None:
+    """A tree's anonymous memory grows by what a process two levels down allocates."""
+    before, after = before_and_after(
+        "print(flush=True); input(); x = bytearray(64 << 20); print(flush=True); input()"
+    )
     assert 64 * MIB <= after.anon_bytes - before.anon_bytes < 70 * MIB
     assert after.usage_bytes > after.anon_bytes
     assert (before.processes, before.kernel_bytes) == (2, NULL)
 
 
-def test_shared_classes_are_told_every_ten_seconds() -> None:
+def test_shared_classes_are_read_every_ten_seconds() -> None:
     """The first reading has file pages and shmem, the next has NULL, ten seconds later they are back."""
     clock = iter([0, 0, 0, 10**9, 10**10, 10**10])
     with python("print(flush=True); input()") as child:
-        hear(child)
+        read_line(child)
         tree = Tree(child.pid, ProcessTable(Path("/proc")), clock=lambda: next(clock))
         first, second, third = tree.read(), tree.read(), tree.read()
     tree.close()
@@ -125,17 +132,9 @@ def test_shared_classes_are_told_every_ten_seconds() -> None:
 
 
 def test_an_exec_does_not_end_the_sampling_of_its_tree() -> None:
-    """The shared classes of the program that a process has become are read like those of the one that it was."""
-    clock = iter(range(0, 10**12, 10**10))
+    """The shared classes are read before and after a process becomes another program."""
     code = "import os; print(flush=True); input(); os.execvp('sh', ['sh', '-c', 'echo; read line'])"
-    with python(code) as child:
-        hear(child)
-        tree = Tree(child.pid, ProcessTable(Path("/proc")), clock=lambda: next(clock))
-        before = tree.read()
-        tell(child)
-        hear(child)
-        after = tree.read()
-    tree.close()
+    before, after = before_and_after(code, step_ns=10**10)
     assert before.processes == after.processes == 2
     assert 0 < after.file_clean_bytes < before.file_clean_bytes
 
@@ -165,7 +164,7 @@ def made_up(proc: Path, pid: int) -> Path:
 
 
 def test_cpu_of_a_child_that_ended_is_kept() -> None:
-    """What a grandchild burnt stays in the sum when it has been waited for."""
+    """The CPU time of a grandchild stays in the sum once it has been waited for."""
     code = (
         "import os, time; print(flush=True); input()\n"
         "if os.fork() == 0:\n"
@@ -173,21 +172,14 @@ def test_cpu_of_a_child_that_ended_is_kept() -> None:
         "    os._exit(0)\n"
         "os.wait(); print(flush=True); input()"
     )
-    with python(code) as child:
-        hear(child)
-        tree = tree_of(child)
-        before = tree.read().cpu_ns
-        tell(child)
-        hear(child)
-        after = tree.read().cpu_ns
-    tree.close()
-    assert after - before >= 250_000_000
+    before, after = before_and_after(code)
+    assert after.cpu_ns - before.cpu_ns >= 250_000_000
 
 
 def test_a_tree_ends_with_its_last_process() -> None:
-    """Reading then fails like a removed cgroup, also while nobody has waited for the dead process."""
+    """Reading then fails like a removed cgroup, also while the dead process has not been waited for."""
     with python("print(flush=True); input()") as child:
-        hear(child)
+        read_line(child)
         tree = tree_of(child)
         tree.read()
         os.killpg(child.pid, signal.SIGKILL)
@@ -199,16 +191,16 @@ def test_a_tree_ends_with_its_last_process() -> None:
 
 def test_the_sampler_reads_itself() -> None:
     """Its own process has memory, CPU and at least one task."""
-    itself = OwnProcess()
-    reading = itself.read()
-    itself.close()
+    own = OwnProcess()
+    reading = own.read()
+    own.close()
     assert reading.usage_bytes > reading.anon_bytes > MIB
     assert reading.cpu_ns > 0
     assert reading.processes >= 1
 
 
-def test_the_sampler_tells_how_long_a_quota_held_its_groups_back(tmp_path: Path) -> None:
-    """Once a second, of all groups on the way up; null between, and where no group counts it."""
+def test_the_time_that_a_quota_throttled_the_samplers_groups(tmp_path: Path) -> None:
+    """Once a second, of all groups on the way up; NULL between, and where no group counts it."""
     top, now_ns = tmp_path / "sys/fs/cgroup", [1]
     (top / "job/step").mkdir(parents=True)
     (tmp_path / "proc/self").mkdir(parents=True)
@@ -219,13 +211,13 @@ def test_the_sampler_tells_how_long_a_quota_held_its_groups_back(tmp_path: Path)
     (top / "job/cpu.stat").write_text("usage_usec 7\nnr_throttled 1\nthrottled_usec 2000\n")
     (top / "job/step/cpu.stat").write_text("usage_usec 7\nnr_throttled 1\nthrottled_usec 500\n")
 
-    itself = OwnProcess(tmp_path, clock=lambda: now_ns[0])
-    told = [itself.read().throttled_ns, itself.read().throttled_ns]
+    own = OwnProcess(tmp_path, clock=lambda: now_ns[0])
+    throttled_ns = [own.read().throttled_ns, own.read().throttled_ns]
     now_ns[0] += 1_000_000_000
-    told.append(itself.read().throttled_ns)
-    itself.close()
+    throttled_ns.append(own.read().throttled_ns)
+    own.close()
 
-    assert told == [2_500_000, NULL, 2_500_000]
+    assert throttled_ns == [2_500_000, NULL, 2_500_000]
 
 
 def test_a_session_writes_streams_events_and_a_summary(tmp_path: Path) -> None:
@@ -250,7 +242,7 @@ def test_a_target_can_be_added_later(tmp_path: Path) -> None:
     assert observer.summary.sources["generator"] == "process tree"
 
 
-def test_a_target_that_has_ended_already_is_told_in_the_summary(tmp_path: Path) -> None:
+def test_a_target_that_has_ended_already_is_in_the_summary(tmp_path: Path) -> None:
     """Its source is `none`, and the others are read."""
     with watching(tmp_path, HOST, Watch(service="late", kind="tree", pid=2**22 + 1)) as observer:
         assert sampled(tmp_path, "host")
@@ -259,7 +251,7 @@ def test_a_target_that_has_ended_already_is_told_in_the_summary(tmp_path: Path) 
 
 
 def test_a_killed_sampler_invalidates_the_measurement_and_leaves_its_data(tmp_path: Path) -> None:
-    """The end of the context tells it; the rows of the last second are in the file."""
+    """The end of the context raises; the rows of the last second are in the file."""
     session = watching(tmp_path, HOST)
     observer = session.__enter__()
     assert sampled(tmp_path, "host")
@@ -269,7 +261,7 @@ def test_a_killed_sampler_invalidates_the_measurement_and_leaves_its_data(tmp_pa
     assert len(rows(tmp_path / "samples-host-1.bin")[1]) >= 5
 
 
-def test_a_sampler_that_died_can_be_told_at_once(tmp_path: Path) -> None:
+def test_a_dead_sampler_is_detected_at_once(tmp_path: Path) -> None:
     """A run of an hour need not go on without samples."""
     session = watching(tmp_path, HOST)
     observer = session.__enter__()
@@ -290,8 +282,8 @@ def test_an_error_of_the_body_comes_first(tmp_path: Path) -> None:
     assert session.__exit__(KeyError, failure, None) is False
 
 
-def test_a_folder_that_can_not_be_written_is_told_at_the_start(tmp_path: Path) -> None:
-    """The error is that of the results, with the sampler's own words."""
+def test_a_folder_that_can_not_be_written_is_an_error_at_the_start(tmp_path: Path) -> None:
+    """The error is that of the results, with the sampler's own message."""
     with (
         pytest.raises(ResultsUnwritable) as caught,
         observing([HOST], tmp_path / "none", tmp_path / "events.jsonl", spawn=spawn),
@@ -300,7 +292,7 @@ def test_a_folder_that_can_not_be_written_is_told_at_the_start(tmp_path: Path) -
     assert "a record file can't be opened" in caught.value.seen
 
 
-def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_of_the_results(tmp_path: Path) -> None:
     """A stream that can't grow ends the sampler with the error of the results (a file limit stands in)."""
 
     def confined(argv: Sequence[str], **pipes: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401  (Popen's own)
@@ -315,14 +307,14 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", ["input", "terminate"])
 def test_the_sampler_ends_with_its_harness(tmp_path: Path, end: str) -> None:
-    """The end of its input, or SIGTERM, makes it flush, sum up and exit with 0."""
+    """The end of its input, or SIGTERM, makes it flush, write its summary and exit with 0."""
     plan = SamplerPlan(watches=(HOST,), streams=tmp_path, events=tmp_path / "e", project="", hz=50.0)
     argv = [sys.executable, "-m", "seatrial.sampler"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as sampler:
         assert sampler.stdin is not None
         sampler.stdin.write(plan.encode())
         sampler.stdin.flush()
-        assert hear(sampler) == b"ready\n"
+        assert read_line(sampler) == b"ready\n"
         if end == "terminate":
             sampler.terminate()
         else:
