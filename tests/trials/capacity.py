@@ -1,12 +1,11 @@
-"""Repeats a search for capacity where the ceiling is known, and prints how far the answers lie apart, and off.
+"""Repeats a capacity search where the ceiling is known; prints the scatter and the bias of its results.
 
     python tests/trials/capacity.py --repetitions 5 --results results
 
 The ceiling of `known-capacity` is 2 workers / 20 ms = 100 requests per second, less what a worker does before and
-after (scenarios/stacks/known/README.md): 95 to 98 per second. `--truth` is what the bias is reckoned against;
-without it, the median rate that was completed in the trials that broke, which is what the stack really carried
-on that day. A repetition takes some 110 s without validation. What is in the folder already is counted, too: a
-series may span days.
+after (scenarios/stacks/known/README.md): 95 to 98 per second. The bias refers to `--truth`; without it, to the
+median rate that was completed in the trials that broke a budget: the ceiling of that day. A repetition takes some
+110 s without validation. Searches that are in the folder already are counted, too: a series may span days.
 """
 
 from __future__ import annotations
@@ -34,37 +33,46 @@ def main() -> None:
         if number:
             time.sleep(options.pause_s)
         _repeat(options.scenario, options.results, options.more)
-    found = stored(options.results)
-    if not found:
-        raise SystemExit("no search came to its end")
-    sys.stdout.writelines(f"{line}\n" for line in table(found, options.truth))
+    searches = stored(options.results)
+    if not searches:
+        raise SystemExit("no search was completed")
+    sys.stdout.writelines(f"{line}\n" for line in table(searches, options.truth))
 
 
 def stored(results: Path) -> list[CapacityResult]:
     """Return every search below the folder that was not cut short, in the order in which they were made."""
     folders = [RunFolder(path.parent) for path in sorted(results.glob("*/runs/*/capacity.json"))]
-    return [one for one in map(documents.load_capacity, folders) if one is not None and one.status == "complete"]
+    return [
+        search
+        for search in map(documents.load_capacity, folders)
+        if search is not None and search.status == "complete"
+    ]
 
 
-def table(found: list[CapacityResult], truth_per_s: float | None) -> list[str]:
+def table(searches: list[CapacityResult], truth_per_s: float | None) -> list[str]:
     """Return the lines of the table; a search without a lower bound is shown and not counted."""
     lines = [_HEAD]
-    for number, one in enumerate(found, start=1):
+    for number, search in enumerate(searches, start=1):
         lower, upper = (
-            f"{rate:5.1f}" if rate is not None else "    -" for rate in (one.lower_per_s, one.upper_per_s)
+            f"{rate:5.1f}" if rate is not None else "    -" for rate in (search.lower_per_s, search.upper_per_s)
         )
         lines.append(
-            f"{number:10d}  {lower}  {upper}  {carried(one):7.1f}  {one.search_s:8.0f}  {one.trial_s:7.0f}"
-            f"  {len(one.trials):6d}  {one.word}"
+            f"{number:10d}  {lower}  {upper}  {ceiling(search):7.1f}  {search.search_s:8.0f}"
+            f"  {search.trial_s:7.0f}  {len(search.trials):6d}  {search.word}"
         )
-    bounds = [one.lower_per_s for one in found if one.lower_per_s is not None]
+    bounds = [search.lower_per_s for search in searches if search.lower_per_s is not None]
     if not bounds:
         return lines
-    median, took_s = statistics.median(bounds), statistics.median(one.search_s for one in found)
-    truth = truth_per_s or statistics.median(carried(one) for one in found)
+    median = statistics.median(bounds)
+    took_s = statistics.median(search.search_s for search in searches)
+    truth = truth_per_s or statistics.median(ceiling(search) for search in searches)
     sd = statistics.stdev(bounds) / statistics.mean(bounds) if len(bounds) > 1 else float("nan")
     lines.append(f"lower bound: median {median:.1f}/s, sd {sd:.1%} (goal {_GOAL_SD:.0%}) over {len(bounds)}")
-    steps = [one.upper_per_s / one.lower_per_s - 1 for one in found if one.lower_per_s and one.upper_per_s]
+    steps = [
+        search.upper_per_s / search.lower_per_s - 1
+        for search in searches
+        if search.lower_per_s and search.upper_per_s
+    ]
     if steps and sd < statistics.median(steps):
         step = statistics.median(steps)
         lines.append(f"the rates tried lie {step:.1%} apart: a smaller sd says no more than that")
@@ -73,9 +81,9 @@ def table(found: list[CapacityResult], truth_per_s: float | None) -> list[str]:
     return lines
 
 
-def carried(one: CapacityResult) -> float:
-    """Return the rate that was completed at most in the trials that broke: the ceiling as it was on that day."""
-    rates = [tried.completed_per_s for tried in one.trials if not tried.kept and not tried.invalid]
+def ceiling(search: CapacityResult) -> float:
+    """Return the median rate that was completed in the trials that broke a budget: the ceiling of that day."""
+    rates = [tried.completed_per_s for tried in search.trials if not tried.kept and not tried.invalid]
     return statistics.median(rates) if rates else float("nan")
 
 

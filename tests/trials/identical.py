@@ -4,7 +4,7 @@
     python tests/trials/identical.py --design runs --blocks 60 --results results/trials/identical-runs
 
 Records what is missing of the blocks (half a minute each), then draws 1,000 comparisons of 6 blocks with random
-labels. Beside it stands what other rules would have said of the same runs, one against one: a gate of 10 % on
+labels. The table also has what other rules would decide on the same runs, one against one: a gate of 10 % on
 percentiles, and tests that take each request as independent. `--only-table` records nothing.
 """
 
@@ -38,29 +38,29 @@ def main() -> None:
         command = ("selfcheck", options.scenario, *_LOADS[options.design])
         stored_blocks.record(command, options.results, options.blocks, options.seed)
     series = stored_blocks.load(options.results, AGAIN, options.endpoint)
-    found = redrawn.redraw(series, options.size, options.draws, options.seed, relabel=True)
+    drawn = redrawn.redraw(series, options.size, options.draws, options.seed, relabel=True)
     rates = redrawn.again(series, options.size, options.draws // 10, options.seed, options.resamples)
-    sys.stdout.writelines(f"{line}\n" for line in table(series, found, rates.tolist()))
+    sys.stdout.writelines(f"{line}\n" for line in table(series, drawn, rates.tolist()))
 
 
-def table(series: Series, found: Redrawn, rates: list[float]) -> Iterator[str]:
+def table(series: Series, drawn: Redrawn, rates: list[float]) -> Iterator[str]:
     """Yield the lines of the table; `rates` are those of series resampled from the blocks."""
     yield f"{len(series.blocks)} blocks used, {len(series.lost)} invalid{_first(series.lost)}"
     yield f"a block takes {series.block_s:.0f} s, the first of an experiment {series.bring_up_s:.0f} s more"
-    size = found.blocks_used / found.draws
-    yield f"{found.draws} comparisons of {size:.3g} blocks with random labels; gate: {', '.join(found.words)}"
-    low, high = redrawn.bounds(found.alarms, found.draws)
+    size = drawn.blocks_used / drawn.draws
+    yield f"{drawn.draws} comparisons of {size:.3g} blocks with random labels; gate: {', '.join(drawn.words)}"
+    low, high = redrawn.bounds(drawn.alarms, drawn.draws)
     yield (
-        f"alarms (any word of better or worse): {found.alarms / found.draws:.1%} (goal: at most {GOAL:.0%}; "
+        f"alarms (any word of better or worse): {drawn.alarms / drawn.draws:.1%} (goal: at most {GOAL:.0%}; "
         f"of these draws {low:.1%} to {high:.1%})"
     )
     middle, most = np.quantile(rates, 0.5), np.quantile(rates, 0.95)
     yield f"  in {len(rates)} series resampled from the blocks: median {middle:.1%}, 95 in 100 at most {most:.1%}"
-    wrong = found.overall[Overall.REGRESSION]
-    yield f"REGRESSION of the whole (exit code 1): {wrong / found.draws:.1%}"
-    for text, words in found.words.items():
-        told = ", ".join(f"{word} {count / found.draws:.1%}" for word, count in words.most_common())
-        yield f"  {text}: {told}"
+    wrong = drawn.overall[Overall.REGRESSION]
+    yield f"REGRESSION of the whole (exit code 1): {wrong / drawn.draws:.1%}"
+    for text, words in drawn.words.items():
+        shares = ", ".join(f"{word} {count / drawn.draws:.1%}" for word, count in words.most_common())
+        yield f"  {text}: {shares}"
     if series.latencies_ms:
         yield from _others(series)
 

@@ -50,28 +50,31 @@ def main() -> None:
 
 def took(experiment: Path, whole_s: float) -> Took:
     """Read how long blocks took, and from the runs' phases how much of that was load."""
-    found: dict[int, list[float]] = {}
+    loads: dict[int, list[float]] = {}
     for path in sorted((experiment / "runs").glob("*/run.json")):
         document = documents.load_document(RunFolder(path.parent))
         spans = document.spans
-        load_s = (max(one.until_ns for one in spans) - min(one.from_ns for one in spans)) / NS_PER_S
-        found.setdefault(document.block, []).append(load_s)
-    loads = tuple(tuple(found[number]) for number in sorted(found))
-    return Took(whole_s=whole_s, blocks_s=documents.load_progress(experiment).blocks_s, loads_s=loads)
+        load_s = (max(span.until_ns for span in spans) - min(span.from_ns for span in spans)) / NS_PER_S
+        loads.setdefault(document.block, []).append(load_s)
+    return Took(
+        whole_s=whole_s,
+        blocks_s=documents.load_progress(experiment).blocks_s,
+        loads_s=tuple(tuple(loads[n]) for n in sorted(loads)),
+    )
 
 
-def table(one: Took) -> Iterator[str]:
+def table(took: Took) -> Iterator[str]:
     """Yield the lines of the table."""
     yield "block  runs  took_s  load_s  outside, each run"
     outside = []
-    for number, (block_s, loads) in enumerate(zip(one.blocks_s, one.loads_s, strict=True), start=1):
+    for number, (block_s, loads) in enumerate(zip(took.blocks_s, took.loads_s, strict=True), start=1):
         outside.append((block_s - sum(loads)) / len(loads))
         yield f"{number:5d}  {len(loads):4d}  {block_s:6.1f}  {sum(loads):6.1f}  {outside[-1]:.1f}"
-    load_s = sum(sum(each) for each in one.loads_s)
+    load_s = sum(sum(each) for each in took.loads_s)
     median, most = statistics.median(outside), max(outside)
     yield f"outside load, each run: median {median:.1f} s, at most {most:.1f} s (goal {GOAL_S:g} s)"
-    share = one.whole_s / load_s - 1
-    yield f"the command: {one.whole_s:.0f} s for {load_s:.0f} s of load: {share:+.0%} (goal {GOAL_SHARE:.0%})"
+    share = took.whole_s / load_s - 1
+    yield f"the command: {took.whole_s:.0f} s for {load_s:.0f} s of load: {share:+.0%} (goal {GOAL_SHARE:.0%})"
 
 
 def _compare(scenario: str, words: Sequence[str], results: Path) -> None:

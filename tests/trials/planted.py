@@ -1,4 +1,4 @@
-"""Planted changes: how often comparisons find what was put there, and only that.
+"""Planted changes: how often comparisons find them, and only them.
 
     python tests/trials/planted.py cpu --results results/trials/planted-cpu
     python tests/trials/planted.py memory --results results/trials/planted-memory
@@ -33,7 +33,7 @@ BUDGET_S = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plant:
-    """A planted change: where it is, which metric must tell of it, and in which share of comparisons.
+    """A planted change: where it is, which metric must show it, and in which share of comparisons.
 
     `blocks` are to be recorded; `size` of them make a comparison (None: as many as fit into ten minutes).
     """
@@ -69,8 +69,8 @@ def main() -> None:
         stored_blocks.record((*command, *more), options.results, options.blocks or plant.blocks, options.seed)
     series = stored_blocks.load(options.results, plant.variant, shown=options.plant == "flaky")
     size = options.size or plant.size or min(fitting(series), len(series.blocks))
-    found = redrawn.redraw(series, size, options.draws, options.seed, relabel=False)
-    sys.stdout.writelines(f"{line}\n" for line in table(plant, series, size, found))
+    drawn = redrawn.redraw(series, size, options.draws, options.seed, relabel=False)
+    sys.stdout.writelines(f"{line}\n" for line in table(plant, series, size, drawn))
 
 
 def fitting(series: Series, budget_s: float = BUDGET_S) -> int:
@@ -78,30 +78,30 @@ def fitting(series: Series, budget_s: float = BUDGET_S) -> int:
     return max(int((budget_s - series.bring_up_s) // series.block_s), 1)
 
 
-def table(plant: Plant, series: Series, size: int, found: Redrawn) -> Iterator[str]:
+def table(plant: Plant, series: Series, size: int, drawn: Redrawn) -> Iterator[str]:
     """Yield the lines of the table."""
     yield f"{len(series.blocks)} blocks used, {len(series.lost)} invalid"
     yield f"a block takes {series.block_s:.0f} s: {fitting(series)} fit into {BUDGET_S} s; {size} are drawn"
-    for one in series.gate:
-        yield f"  {one.text}: {_truth(series, one.text)}"
-    used = found.blocks_used / found.draws
-    yield f"{found.draws} comparisons; a look decided after {used:.1f} blocks ({used * series.block_s:.0f} s)"
-    for text, words in found.words.items():
-        told = ", ".join(f"{word} {count / found.draws:.1%}" for word, count in words.most_common())
-        yield f"  {text}: {told}"
-    hits = round(found.rate(plant.metric, *WORSE) * found.draws)
-    low, high = redrawn.bounds(hits, found.draws)
+    for metric in series.gate:
+        yield f"  {metric.text}: {_truth(series, metric.text)}"
+    used = drawn.blocks_used / drawn.draws
+    yield f"{drawn.draws} comparisons; a look decided after {used:.1f} blocks ({used * series.block_s:.0f} s)"
+    for text, words in drawn.words.items():
+        shares = ", ".join(f"{word} {count / drawn.draws:.1%}" for word, count in words.most_common())
+        yield f"  {text}: {shares}"
+    hits = round(drawn.rate(plant.metric, *WORSE) * drawn.draws)
+    low, high = redrawn.bounds(hits, drawn.draws)
     yield (
-        f"{plant.metric} found worse: {hits / found.draws:.1%} (goal: at least {plant.goal:.0%}; of these draws "
-        f"{low:.1%} to {high:.1%}); REGRESSION {found.rate(plant.metric, Word.REGRESSION):.1%}"
+        f"{plant.metric} found worse: {hits / drawn.draws:.1%} (goal: at least {plant.goal:.0%}; of these draws "
+        f"{low:.1%} to {high:.1%}); REGRESSION {drawn.rate(plant.metric, Word.REGRESSION):.1%}"
     )
-    yield f"REGRESSION of the whole (exit code 1): {found.overall[Overall.REGRESSION] / found.draws:.1%}"
-    yield f"called better in anything: {found.praised / found.draws:.1%}"
+    yield f"REGRESSION of the whole (exit code 1): {drawn.overall[Overall.REGRESSION] / drawn.draws:.1%}"
+    yield f"called better in anything: {drawn.praised / drawn.draws:.1%}"
 
 
 def _truth(series: Series, text: str) -> str:
-    asked = next(one for one in series.gate if one.text == text)
-    paired = pairing.paired(series.blocks, series.base, series.variant, asked)
+    metric = next(metric for metric in series.gate if metric.text == text)
+    paired = pairing.paired(series.blocks, series.base, series.variant, metric)
     values = [block[series.base].values.get(text) for block in series.blocks]
     known = [value for value in values if value is not None]
     if paired.effect is None or not known:

@@ -1,4 +1,4 @@
-"""Comparisons drawn again and again from recorded blocks, each judged as a comparison of that size would be."""
+"""Comparisons drawn at random from recorded blocks, each judged as a comparison of that size."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ Test = Callable[[Latencies, Latencies], Any]
 
 @dataclass(slots=True)
 class Redrawn:
-    """What was said in so many draws: of each gated metric, by its text, and of the whole.
+    """The words of all draws: of each gated metric, by its text, and of the whole.
 
-    An alarm is any word of a gated metric that says better or worse, however small; praise is one that says
+    An alarm is any word of a gated metric for better or worse, however small; praise is one for
     better, of exploratory metrics, too.
     """
 
@@ -41,22 +41,22 @@ class Redrawn:
     blocks_used: int = 0
 
     def rate(self, metric: str, *words: Word) -> float:
-        """Return the share of draws in which one of these words was said of a metric."""
+        """Return the share of draws in which a metric has one of these words."""
         return sum(self.words.get(metric, Counter())[one] for one in words) / self.draws
 
-    def add(self, found: Comparison) -> None:
+    def add(self, result: Comparison) -> None:
         """Count one comparison."""
         self.draws += 1
-        self.alarms += any(one.word in WORSE | BETTER for one in found.gated)
-        self.praised += any(one.word in BETTER for one in (*found.gated, *found.exploratory))
-        self.blocks_used += found.blocks
-        self.overall[found.overall] += 1
-        for one in found.gated:
-            self.words.setdefault(one.metric.text, Counter())[one.word] += 1
+        self.alarms += any(verdict.word in WORSE | BETTER for verdict in result.gated)
+        self.praised += any(verdict.word in BETTER for verdict in (*result.gated, *result.exploratory))
+        self.blocks_used += result.blocks
+        self.overall[result.overall] += 1
+        for verdict in result.gated:
+            self.words.setdefault(verdict.metric.text, Counter())[verdict.word] += 1
 
 
 def options(what: str) -> argparse.ArgumentParser:
-    """Return a parser of what all redrawing takes; `what` is the script's own text."""
+    """Return a parser with the options of all these scripts; `what` is the script's own text."""
     parser = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
@@ -70,28 +70,28 @@ def redraw(series: Series, size: int, draws: int, seed: int, *, relabel: bool) -
     if len(series.blocks) < size:
         raise SystemExit(f"{len(series.blocks)} blocks are recorded: {size} are drawn at a time")
     random = np.random.default_rng(seed)
-    found = Redrawn()
+    drawn = Redrawn()
     for _ in range(draws):
         places = random.choice(len(series.blocks), size, replace=False)
-        found.add(_judged(series, _blocks(series, places, random, relabel=relabel)))
-    return found
+        drawn.add(_judged(series, _blocks(series, places, random, relabel=relabel)))
+    return drawn
 
 
 def again(series: Series, size: int, draws: int, seed: int, resamples: int) -> NDArray[np.float64]:
     """Return the rates of alarms of other series of that length, as the blocks' scatter has them: a bootstrap.
 
-    The draws of `redraw` share their blocks, so that a binomial bound alone is too sure of itself. No comparison
+    The draws of `redraw` share their blocks, so that a binomial bound alone is too narrow. No comparison
     has a block twice: a repeated block would hide scatter.
     """
     random = np.random.default_rng(seed)
     rates = np.empty(resamples)
     for number in range(resamples):
         places = np.unique(random.integers(0, len(series.blocks), len(series.blocks)))
-        found = Redrawn()
+        drawn = Redrawn()
         for _ in range(draws):
-            drawn = random.choice(places, size, replace=False)
-            found.add(_judged(series, _blocks(series, drawn, random, relabel=True)))
-        rates[number] = found.alarms / found.draws
+            chosen = random.choice(places, size, replace=False)
+            drawn.add(_judged(series, _blocks(series, chosen, random, relabel=True)))
+        rates[number] = drawn.alarms / drawn.draws
     return rates
 
 
@@ -127,19 +127,19 @@ def _blocks(
     series: Series, places: NDArray[np.int64], random: np.random.Generator, *, relabel: bool
 ) -> list[BlockValues]:
     base, variant = series.base, series.variant
-    found: list[BlockValues] = []
+    blocks: list[BlockValues] = []
     for place in places:
         block = series.blocks[place]
         turned = relabel and random.random() < 1 / 2
-        found.append({base: block[variant], variant: block[base]} if turned else block)
-    return found
+        blocks.append({base: block[variant], variant: block[base]} if turned else block)
+    return blocks
 
 
 def _judged(series: Series, blocks: Sequence[BlockValues]) -> Comparison:
-    """Judge as `compare` does: at the planned looks, until one of them ends it."""
+    """Judge as `compare` does: at the planned looks, until one of them ends the comparison."""
     planned = comparison.planned(len(blocks), ALPHA)
     for look in planned:
-        found = comparison.compare(
+        result = comparison.compare(
             blocks[: look.blocks],
             base=series.base,
             gate=series.gate,
@@ -147,9 +147,9 @@ def _judged(series: Series, blocks: Sequence[BlockValues]) -> Comparison:
             alpha=look.alpha,
             shared_cores=series.shared_cores,
         )
-        if comparison.next_step(found, look.blocks, len(blocks)) is not Next.GO_ON:
+        if comparison.next_step(result, look.blocks, len(blocks)) is not Next.GO_ON:
             break
-    return found
+    return result
 
 
 def _ratio(one: Latencies, other: Latencies, percent: int) -> float:

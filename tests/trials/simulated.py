@@ -3,7 +3,7 @@
     .venv/bin/python tests/trials/simulated.py [--draws 2000] [--seed 1]
 
 Each draw makes the latencies of base and variant in R blocks (noise of 4 % between runs, besides the kind named)
-and asks the judge for its word, at a threshold of 10 %.
+and judges them, at a threshold of 10 %.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def independent(random: np.random.Generator, blocks: int) -> tuple[Numbers, Numb
 
 
 def autocorrelated(random: np.random.Generator, blocks: int) -> tuple[Numbers, Numbers]:
-    """Draw a series base, variant, base, ... (order random in each block) with alike neighbours: AR(1), 0.7."""
+    """Draw a series base, variant, base, ... (order random in each block) with similar neighbours: AR(1), 0.7."""
     series = random.normal(0, NOISE / math.sqrt(1 - 0.7**2), 2 * blocks)
     shocks = random.normal(0, NOISE, 2 * blocks)
     for place in range(1, 2 * blocks):
@@ -97,7 +97,7 @@ KINDS: Mapping[str, Noise] = {
 
 @dataclass(frozen=True)
 class Rates:
-    """How often each word was said."""
+    """How often each word was made."""
 
     draws: int
     words: Counter[Word] = field(default_factory=Counter)
@@ -115,40 +115,40 @@ def judged(effect: Effect, alpha: float = 0.05) -> Verdict:
 def drawn(random: np.random.Generator, noise: Noise, blocks: int, true_ratio: float) -> Effect:
     """Draw the effect of one experiment."""
     base, variant = noise(random, blocks)
-    theirs, ours = (np.exp(side).tolist() for side in (base, variant + math.log(true_ratio)))
-    return effects.pair(theirs, ours)
+    base_values, variant_values = (np.exp(side).tolist() for side in (base, variant + math.log(true_ratio)))
+    return effects.pair(base_values, variant_values)
 
 
 def rates(noise: Noise, blocks: int, true_ratio: float, draws: int, seed: int) -> Rates:
     """Judge so many experiments."""
     random = np.random.default_rng(seed)
-    found = Counter(judged(drawn(random, noise, blocks, true_ratio)).word for _ in range(draws))
-    return Rates(draws, found)
+    results = Counter(judged(drawn(random, noise, blocks, true_ratio)).word for _ in range(draws))
+    return Rates(draws, results)
 
 
 def with_looks(noise: Noise, true_ratio: float, draws: int, seed: int) -> tuple[Rates, float]:
     """Judge so many experiments with planned looks in a budget of 20 blocks; return the mean number used, too."""
     random = np.random.default_rng(seed)
-    found: Counter[Word] = Counter()
+    results: Counter[Word] = Counter()
     used = 0
     for _ in range(draws):
         whole = drawn(random, noise, 20, true_ratio)
         for look in comparison.planned(20):
             part = Effect(differences=whole.differences[: look.blocks], scale=whole.scale)
-            said = judged(part, look.alpha)
-            if comparison.next_step(alone(said, look), look.blocks, 20) is not Next.GO_ON:
+            judgement = judged(part, look.alpha)
+            if comparison.next_step(alone(judgement, look), look.blocks, 20) is not Next.GO_ON:
                 break
-        found[said.word] += 1
+        results[judgement.word] += 1
         used += look.blocks
-    return Rates(draws, found), used / draws
+    return Rates(draws, results), used / draws
 
 
 def in_ticks(random: np.random.Generator, blocks: int, true_ratio: float) -> Effect:
     """Draw processor times of about TICKS clock ticks, steady to 0.2 %, each cut to whole ticks."""
     sides = (TICKS * ratio * np.exp(random.normal(0, 0.002, blocks)) for ratio in (1.0, true_ratio))
-    theirs, ours = (np.floor(side + random.random(blocks)) for side in sides)
-    counted = math.sqrt(float(np.mean(1 / theirs**2 + 1 / ours**2)) * 2 / 12)
-    return replace(effects.pair(theirs.tolist(), ours.tolist()), least_sd=counted)
+    base_values, variant_values = (np.floor(side + random.random(blocks)) for side in sides)
+    counted = math.sqrt(float(np.mean(1 / base_values**2 + 1 / variant_values**2)) * 2 / 12)
+    return replace(effects.pair(base_values.tolist(), variant_values.tolist()), least_sd=counted)
 
 
 def counted(blocks: int, true_ratio: float, draws: int, seed: int, *, floor: bool) -> Rates:
@@ -160,14 +160,14 @@ def counted(blocks: int, true_ratio: float, draws: int, seed: int, *, floor: boo
     return Rates(draws, Counter(words))
 
 
-def alone(said: Verdict, look: Look) -> Comparison:
+def alone(judgement: Verdict, look: Look) -> Comparison:
     """Return a comparison of which one verdict is all there is."""
     return Comparison(
         base="base",
         alpha=look.alpha,
         blocks=look.blocks,
         lost={},
-        gated=(said,),
+        gated=(judgement,),
         exploratory=(),
         discoveries=frozenset(),
         endings=(),
@@ -182,9 +182,9 @@ def _shuffled(random: np.random.Generator, series: Numbers) -> tuple[Numbers, Nu
     return pairs[:, 0].copy(), pairs[:, 1].copy()
 
 
-def _line(name: str, blocks: str, true_ratio: float, found: Rates) -> str:
-    cells = "".join(f"{100 * found.of(word):>9.1f}" for word in _SHORT)
-    worse, better = 100 * found.of(*WORSE), 100 * found.of(*BETTER)
+def _line(name: str, blocks: str, true_ratio: float, results: Rates) -> str:
+    cells = "".join(f"{100 * results.of(word):>9.1f}" for word in _SHORT)
+    worse, better = 100 * results.of(*WORSE), 100 * results.of(*BETTER)
     return f"{name:<16}{blocks:>4}{100 * (true_ratio - 1):>+7.0f} %{cells}{worse:>9.1f}{better:>9.1f}\n"
 
 
@@ -198,26 +198,26 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     options.add_argument("--draws", type=int, default=2000)
     options.add_argument("--seed", type=int, default=1)
-    asked = options.parse_args()
-    bound = 196 * math.sqrt(0.05 * 0.95 / asked.draws)
-    sys.stdout.write(f"{asked.draws} draws each, seed {asked.seed}: 5 % is told within ±{bound:.1f} points\n")
+    given = options.parse_args()
+    bound = 196 * math.sqrt(0.05 * 0.95 / given.draws)
+    sys.stdout.write(f"{given.draws} draws each, seed {given.seed}: 5 % is measured within ±{bound:.1f} points\n")
     for true_ratio in (1.0, 1.05, 1.1, 1.2):
         _print_head(f"truth {100 * (true_ratio - 1):+.0f} %, threshold 10 %, alpha 5 %: words in per cent")
         for name, noise in KINDS.items():
             for blocks in BLOCKS:
-                found = rates(noise, blocks, true_ratio, asked.draws, asked.seed)
-                sys.stdout.write(_line(name, str(blocks), true_ratio, found))
+                results = rates(noise, blocks, true_ratio, given.draws, given.seed)
+                sys.stdout.write(_line(name, str(blocks), true_ratio, results))
     _print_head("planned looks in a budget of 20 blocks (R: mean number used)")
     for name, noise in KINDS.items():
         for true_ratio in (1.0, 1.05, 1.1, 1.2):
-            found, used = with_looks(noise, true_ratio, asked.draws, asked.seed)
-            sys.stdout.write(_line(name, f"{used:.1f}", true_ratio, found))
+            results, used = with_looks(noise, true_ratio, given.draws, given.seed)
+            sys.stdout.write(_line(name, f"{used:.1f}", true_ratio, results))
     _print_head(f"processor time of {TICKS} clock ticks, threshold 5 %, alpha 5 %")
     for true_ratio in (1.0, 1.05):
         for floor, name in ((False, "ticks unknown"), (True, "ticks known")):
             for blocks in (2, 3, 4, 6):
-                found = counted(blocks, true_ratio, asked.draws, asked.seed, floor=floor)
-                sys.stdout.write(_line(name, str(blocks), true_ratio, found))
+                results = counted(blocks, true_ratio, given.draws, given.seed, floor=floor)
+                sys.stdout.write(_line(name, str(blocks), true_ratio, results))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ CHUNK = 6
 """Blocks of one experiment: with so few the first look is the last one, and no result ends it early."""
 
 LONGEST_S = 1800
-"""After which one experiment is given up."""
+"""The deadline of one experiment."""
 
 _PAUSE_S = 2.0
 
@@ -41,7 +41,7 @@ Latencies = NDArray[np.float64]
 class Series:
     """All blocks of base and one variant: those that can be used, and how many could not, with the first reason.
 
-    `shown` are the metrics besides the gate, if they were asked for; `latencies_ms` are those of each run's
+    `shown` are the metrics besides the gate, if they are wanted; `latencies_ms` are those of each run's
     successes in its window, by block and variant. `block_s` is how long a block took (median; without the first of
     an experiment, in which images may be built), `bring_up_s` how much longer the first one took.
     """
@@ -90,32 +90,34 @@ def record(command: Sequence[str], results: Path, blocks: int, seed: int) -> Non
 
 def count(results: Path) -> int:
     """Return how many blocks below the folder are whole, and valid on every side."""
-    return sum(all(_usable(block)) for weighed in _experiments(results) for block in weighed.blocks)
+    return sum(all(_usable(block)) for result in _experiments(results) for block in result.blocks)
 
 
 def load(results: Path, variant: str, endpoint: str = "", *, shown: bool = False) -> Series:
     """Return the blocks of a variant; latencies only where an endpoint is named. SystemExit if there are none."""
-    found = [one for one in _experiments(results) if variant in one.plan.variants and one.blocks]
-    if not found:
+    experiments = [result for result in _experiments(results) if variant in result.plan.variants and result.blocks]
+    if not experiments:
         raise SystemExit(f"{results}: no experiment has a whole block of {variant!r}")
-    plan = found[0].plan
+    plan = experiments[0].plan
     names = (plan.base, variant)
-    kept = [
-        (weighed, number, block)
-        for weighed in found
-        for number, block in zip(weighed.numbers, weighed.blocks, strict=True)
+    blocks = [
+        (result, number, block)
+        for result in experiments
+        for number, block in zip(result.numbers, result.blocks, strict=True)
     ]
-    used = [one for one in kept if all(_usable(one[2]))]
-    whole_s, first_s = _durations(found)
+    used = [one for one in blocks if all(_usable(one[2]))]
+    whole_s, first_s = _durations(experiments)
     return Series(
         base=plan.base,
         variant=variant,
         gate=tuple(metric.parse(one) for one in plan.gate),
-        shown=tuple(found[0].metrics.values()) if shown else (),
-        shared_cores=any(one.comparison is not None and one.comparison.host_limited for one in found),
+        shown=tuple(experiments[0].metrics.values()) if shown else (),
+        shared_cores=any(
+            result.comparison is not None and result.comparison.host_limited for result in experiments
+        ),
         blocks=tuple({name: block[name] for name in names} for _, _, block in used),
         latencies_ms=tuple(_latencies(*one[:2], names, endpoint) for one in used) if endpoint else (),
-        lost=tuple(_why_not(block) for _, _, block in kept if not all(_usable(block))),
+        lost=tuple(_why_not(block) for _, _, block in blocks if not all(_usable(block))),
         block_s=whole_s,
         bring_up_s=max(first_s - whole_s, 0.0),
     )
@@ -126,7 +128,7 @@ def _experiments(results: Path) -> Iterator[ExperimentResult]:
         try:
             yield analyse(path.parent)
         except SeatrialError as error:
-            sys.stdout.write(f"passed over: {path.parent.name}: {error.what}\n")
+            sys.stdout.write(f"left out: {path.parent.name}: {error.what}\n")
 
 
 def _usable(block: BlockValues) -> list[bool]:
@@ -137,23 +139,23 @@ def _why_not(block: BlockValues) -> str:
     return next(run.invalid or run.ended for run in block.values() if run.invalid or run.ended != FINISHED)
 
 
-def _durations(found: Sequence[ExperimentResult]) -> tuple[float, float]:
+def _durations(experiments: Sequence[ExperimentResult]) -> tuple[float, float]:
     """Return the median time of a block, and of the first one of an experiment."""
-    told = [documents.load_progress(Path(one.folder)).blocks_s for one in found]
-    later = [one for each in told for one in each[1:]]
-    first = [each[0] for each in told if each]
+    blocks_s = [documents.load_progress(Path(experiment.folder)).blocks_s for experiment in experiments]
+    later = [one for each in blocks_s for one in each[1:]]
+    first = [each[0] for each in blocks_s if each]
     return statistics.median(later or first), statistics.median(first)
 
 
 def _latencies(
-    weighed: ExperimentResult, number: int, names: Sequence[str], endpoint: str
+    result: ExperimentResult, number: int, names: Sequence[str], endpoint: str
 ) -> Mapping[str, Latencies]:
-    folders = {one.variant: Path(one.folder) for one in weighed.runs if one.block == number}
+    folders = {one.variant: Path(one.folder) for one in result.runs if one.block == number}
     return {name: _of_run(folders[name] / "requests.parquet", endpoint) for name in names}
 
 
 def _of_run(table: Path, endpoint: str) -> Latencies:
     rows = pd.read_parquet(table, columns=["endpoint", "phase", "outcome", "t_start_ns", "t_end_ns"])
-    mine = rows[(rows.endpoint == endpoint) & (rows.phase == "window") & (rows.outcome == "ok")]
-    took_ms: Latencies = ((mine.t_end_ns - mine.t_start_ns) / 1e6).to_numpy(dtype=np.float64)
+    own = rows[(rows.endpoint == endpoint) & (rows.phase == "window") & (rows.outcome == "ok")]
+    took_ms: Latencies = ((own.t_end_ns - own.t_start_ns) / 1e6).to_numpy(dtype=np.float64)
     return took_ms
