@@ -42,6 +42,15 @@ class Truth:
 
 
 SAME: Mapping[str, Truth] = {"base": Truth(), "again": Truth()}
+HOSTILE_VARIANT = "a|b</script><b>"
+EVERYTHING: Mapping[str, Truth] = {
+    "base": Truth(),
+    "slow": Truth(took_ms=26),
+    "flaky": Truth(fails=3, took_ms=15),
+    "killed": Truth(changes={"status": "failed", "error": "service 'app' exited: out of memory", "spans": ()}),
+    HOSTILE_VARIANT: Truth(took_ms=20.4, scatter=0.08),
+}
+"""Variants with every kind of verdict."""
 
 
 def experiment(

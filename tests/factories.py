@@ -216,6 +216,22 @@ def run(
     return folder
 
 
+def sealed_open_run(results: Path, *, completed: int = 50, late: int = 0, dropped: int = 0) -> RunFolder:
+    """Seal a run with 50 arrivals a second, each with one request that was sent 20 ms late and took 10 ms."""
+    asked = [Asked(start_s=10.02 + n * 0.02, intended_s=10 + n * 0.02) for n in range(1500)]
+    rate = {"text": "50/s", "stretches": [[None, 50.0, 50.0]], "poisson": False}
+    folder = run(results, asked, scenario={"tiers": TIERS, "load": {"users": 20, "rate": rate}})
+    counts = {"arrivals": 50, "arrivals_completed": completed, "arrivals_late": late, "arrivals_dropped": dropped}
+    rows = [{**second(n), **counts, "slip_p99_ns": 1_250_000} for n in range(42)]
+    write_lines(folder.streams, "generator", rows, table="generator")
+    flows = [flow(n, 10.02 + n * 0.2, took_ms=60, t_intended_ns=at(10 + n * 0.2)) for n in range(150)]
+    nothing = {"flow": "arrival", "t_intended_ns": at(12), "requests": 0, "bytes_received": 0}
+    flows += [flow(1000 + n, 12, took_ms=0, outcome="dropped", **nothing) for n in range(dropped)]
+    write_lines(folder.streams, "flows", flows, table="flows")
+    seal(folder, documents.load_document(folder))
+    return folder
+
+
 def requests_of(folder: RunFolder) -> RequestColumns:
     """Return all requests of a sealed run, of whatever phase."""
     everything = Window(opened=False, from_ns=0, until_ns=0, length_ns=0)
