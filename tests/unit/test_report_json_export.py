@@ -46,11 +46,22 @@ def test_an_open_run(tmp_path: Path) -> None:
     assert (requests["latency_ns"]["p95"], requests["service_ns"]["p95"]) == (30_000_000, 10_000_000)
     assert requests["saturated"] is False
     assert values["generator"]["arrivals"] == {
-        "seconds": 29, "offered": 1450, "completed": 1450, "late": 58, "dropped": 0,
-        "in_flight": 0.0, "rise": 0.0, "completed_share": 1.0, "growth": 0,
+        "seconds": 29,
+        "offered": 1450,
+        "completed": 1450,
+        "late": 58,
+        "dropped": 0,
+        "in_flight": 0.0,
+        "rise": 0.0,
+        "completed_share": 1.0,
+        "growth": 0,
     }
     assert values["generator"]["lateness"] == {
-        "limit_ns": 10_000_000, "late_ticks": 0, "ticks": 580, "slipped": 0, "arrivals": 1450,
+        "limit_ns": 10_000_000,
+        "late_ticks": 0,
+        "ticks": 580,
+        "slipped": 0,
+        "arrivals": 1450,
     }
 
 
