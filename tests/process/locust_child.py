@@ -1,4 +1,4 @@
-"""A real Locust child, steered over a control socket as the harness does it, and its records read back."""
+"""A real Locust child that is controlled over a socket as by the harness, and its records."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GIVE_UP_S = 20.0
 
 
 class Child:
-    """The child, what it said on the control socket, and its folder of records."""
+    """The child, its messages on the control socket, and its folder of records."""
 
     def __init__(self, process: subprocess.Popen[bytes], channel: Channel, records: Path) -> None:
         self.process = process
@@ -47,18 +47,18 @@ class Child:
         raise AssertionError(f"no {kind!r} among {self.messages}; its log:\n{self.log}")
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Hear the child out until something is so."""
+        """Receive messages until a condition holds."""
         deadline = time.monotonic() + GIVE_UP_S
         while not condition():
             if time.monotonic() > deadline or self.process.poll() is not None:
-                raise AssertionError(f"it never came to that; its log:\n{self.log}")
+                raise AssertionError(f"the condition never held; its log:\n{self.log}")
             self.messages += self._received(0.02)
 
     def _received(self, within_s: float) -> list[Mapping[str, Any]]:
         return [message for _, message in self.channel.receive(within_s) if message["kind"] != GONE]
 
     def open_gate(self) -> int:
-        """Wait until the child is ready, and let its users in; return the moment."""
+        """Wait until the child is ready, and open its gate; return the moment."""
         self.wait_for("ready")
         self.open_ns = time.monotonic_ns() + 50_000_000
         self.channel.send("gate", open_ns=self.open_ns)
@@ -123,17 +123,8 @@ def started(
     """Start Locust as the harness does, in a process group of its own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
     argv = [sys.executable, "-m", "locust", "-f", str(locustfile), "--headless", "--only-summary"]
-    argv += [
-        "--users",
-        str(users),
-        "--spawn-rate",
-        str(users),
-        "--host",
-        url,
-        "--exit-code-on-error",
-        "0",
-        *options,
-    ]
+    argv += ["--users", str(users), "--spawn-rate", str(users), "--host", url]
+    argv += ["--exit-code-on-error", "0", *options]
     return subprocess.Popen(
         argv,
         env={**kept, "PYTHONPATH": str(ROOT / "harness"), **variables},

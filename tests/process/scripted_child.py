@@ -1,4 +1,4 @@
-"""A drive with a child that is scripted: a process that speaks on the control socket as Locust's workers would."""
+"""A scripted child: a process that sends messages on the control socket as Locust's workers do."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ send(kind="drained", errors=4)
 
 
 class Scripted:
-    """A spawn that starts a script in place of Locust, and remembers what it was asked for."""
+    """A spawn that starts a script in place of Locust, and keeps its command and its child."""
 
     def __init__(self, script: str) -> None:
         self.script = script
@@ -77,7 +77,7 @@ class Scripted:
 
 
 class RecordingObserver(LoadObserver):
-    """Keeps all that a load reports."""
+    """Keeps all reports of a load."""
 
     def __init__(self) -> None:
         self.pids: list[int] = []

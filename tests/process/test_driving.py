@@ -1,4 +1,4 @@
-"""One drive of a real child over the real socket; the child is scripted, so that each way to fail can be had."""
+"""One drive over the real socket, of a scripted child that can fail in each way."""
 
 import itertools
 import os
@@ -16,7 +16,7 @@ from seatrial.wire.control import PLAN_VARIABLE
 
 
 def test_the_phases_follow_each_other_without_a_gap(tmp_path: Path) -> None:
-    """Warm-up and window last as long as they were asked to; the drain ends with the child."""
+    """Warm-up and window have their lengths; the drain ends with the child."""
     observer = RecordingObserver()
 
     warmup, window, drain = drive(settings(tmp_path), observer, spawn=Scripted(OBEDIENT)).spans
@@ -38,8 +38,8 @@ def test_the_child_is_asked_to_end_over_the_socket(tmp_path: Path) -> None:
     assert [second.completed for _, second in observer.seconds] == [5]
 
 
-def test_phases_are_told_as_soon_as_they_are_known(tmp_path: Path) -> None:
-    """A harness that is killed in the window has them on disk."""
+def test_phases_are_reported_as_soon_as_they_are_known(tmp_path: Path) -> None:
+    """For a harness that is killed in the window."""
     observer = RecordingObserver()
 
     drive(settings(tmp_path), observer, spawn=Scripted(OBEDIENT))
@@ -53,7 +53,7 @@ def test_phases_are_told_as_soon_as_they_are_known(tmp_path: Path) -> None:
     ["sys.exit('no such option')", "send(kind='ready'); sys.exit('no such option')"],
     ids=["start", "window"],
 )
-def test_a_child_that_ends_by_itself_fails_the_load_with_its_last_words(tmp_path: Path, script: str) -> None:
+def test_a_child_that_ends_by_itself_fails_the_load_with_its_last_lines(tmp_path: Path, script: str) -> None:
     """A typing mistake in the locustfile is in the message, not only in a log."""
     with pytest.raises(LoadFailed, match="ended by itself with exit code 1") as caught:
         drive(settings(tmp_path), RecordingObserver(), spawn=Scripted(script))
@@ -62,7 +62,7 @@ def test_a_child_that_ends_by_itself_fails_the_load_with_its_last_words(tmp_path
 
 
 def test_exceptions_of_the_user_model_are_counted(tmp_path: Path) -> None:
-    """The highest total that was told, whichever message told it."""
+    """The highest total of all messages."""
     assert drive(settings(tmp_path), RecordingObserver(), spawn=Scripted(OBEDIENT)).errors == 4
 
 
@@ -72,7 +72,7 @@ def test_exceptions_of_the_user_model_are_counted(tmp_path: Path) -> None:
     ids=["silent", "killed", "1"],
 )
 def test_a_child_that_dies_in_the_drain_fails_the_load(tmp_path: Path, ending: str) -> None:
-    """Without its word that nothing is in flight, records may be lost."""
+    """Records may be lost unless it has reported that nothing is in flight."""
     script = "send(kind='ready'); await_('stop'); " + ending
 
     with pytest.raises(LoadFailed, match="ended in the drain"):
@@ -80,26 +80,26 @@ def test_a_child_that_dies_in_the_drain_fails_the_load(tmp_path: Path, ending: s
 
 
 def test_a_locustfile_that_refuses_its_options_is_a_mistake_of_usage(tmp_path: Path) -> None:
-    """Exit code 2 before it was ready: nothing is wrong with the load generator."""
+    """Exit code 2 before it was ready."""
     with pytest.raises(UsageError, match="refuses its options") as caught:
         drive(settings(tmp_path), RecordingObserver(), spawn=Scripted("print('no tag'); sys.exit(2)"))
 
     assert caught.value.seen == "no tag"
 
 
-def test_a_refusal_that_says_what_to_do_is_told_as_it_is(tmp_path: Path) -> None:
-    """A hint on options beside its own one would lead astray."""
-    said = "the locustfile has more than 200 request names\\n  hint:     name them"
-    spawn = Scripted(f'send(kind="refused", worker=0, what="{said}", exit_code=2); time.sleep(30)')
+def test_a_refusal_with_a_hint_gets_no_other_hint(tmp_path: Path) -> None:
+    """A hint about options would mislead."""
+    refusal = "the locustfile has more than 200 request names\\n  hint:     name them"
+    spawn = Scripted(f'send(kind="refused", worker=0, what="{refusal}", exit_code=2); time.sleep(30)')
 
     with pytest.raises(UsageError, match="can't be driven") as caught:
         drive(settings(tmp_path), RecordingObserver(), spawn=spawn)
 
-    assert (caught.value.seen, caught.value.hint) == (said.replace("\\n", "\n"), "")
+    assert (caught.value.seen, caught.value.hint) == (refusal.replace("\\n", "\n"), "")
 
 
 def test_the_log_of_the_load_holds_no_secret(tmp_path: Path) -> None:
-    """What a locustfile prints past Locust's log, such as a URL, is masked at the end, and in an error at once."""
+    """URLs that a locustfile prints are masked at the end, and in an error at once."""
     script = "print('GET http://me:TOPSECRET@host/?page=1&token=TOPSECRET done'); " + "sys.exit(7)"
 
     with pytest.raises(LoadFailed) as caught:
@@ -128,7 +128,7 @@ def test_records_that_can_not_be_written_end_the_drive_at_once(tmp_path: Path) -
     ids=["never ready", "never ends"],
 )
 def test_a_child_that_does_not_answer_is_given_up(tmp_path: Path, script: str, message: str) -> None:
-    """Every wait has an end; the clock of this test runs fast."""
+    """The clock of this test runs fast."""
     fast = partial(LoadDriver, clock=partial(next, itertools.count(0, 4_000_000_000)))
     spawn = Scripted(script)
     try:
@@ -139,7 +139,7 @@ def test_a_child_that_does_not_answer_is_given_up(tmp_path: Path, script: str, m
 
 
 def test_an_interrupt_lets_the_child_write_what_is_in_flight(tmp_path: Path) -> None:
-    """The stop has reached it, with no time to drain, before anybody kills it."""
+    """It gets a stop without time to drain before it is killed."""
     spawn = Scripted(OBEDIENT)
 
     class Interrupting(LoadObserver):
@@ -153,8 +153,8 @@ def test_an_interrupt_lets_the_child_write_what_is_in_flight(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("phase", "least_ns"), [(Phase.WARMUP, 0), (Phase.WINDOW, 200_000_000)])
-def test_what_is_enough_ends_in_order(tmp_path: Path, phase: Phase, least_ns: int) -> None:
-    """The load drains as at its planned end, and the phases say how long they truly were."""
+def test_an_observer_that_has_had_enough_ends_the_load(tmp_path: Path, phase: Phase, least_ns: int) -> None:
+    """It drains as at its planned end, and the phases have their actual lengths."""
 
     class Stopping(RecordingObserver):
         def enough(self) -> bool:

@@ -1,4 +1,4 @@
-"""Drives with several load processes and with a rate; the child is scripted, so that each can be lost on cue."""
+"""Drives of scripted children: several processes that may be lost, rates, and stable warm-ups."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ second = Worker()
 send(kind="ready", worker=0, pid=70, users=3)
 second.send(kind="ready", worker=1, pid=71, users=1)
 """
-LAST_WORD = """
+DRAINED = """
 stop = await_("stop")
 send(kind="drained", worker=0, errors=0)
 print(json.dumps(first.heard))
 """
 
 
-def _heard(tmp_path: Path) -> list[dict[str, Any]]:
-    """Return what the first worker of the script was told, in its order."""
-    found: list[dict[str, Any]] = json.loads((tmp_path / "locust.log").read_text().splitlines()[-1])
-    return found
+def _received(tmp_path: Path) -> list[dict[str, Any]]:
+    """Return the messages that the first worker of the script received, in order."""
+    messages: list[dict[str, Any]] = json.loads((tmp_path / "locust.log").read_text().splitlines()[-1])
+    return messages
 
 
-def test_users_are_let_in_once_every_process_is_ready(tmp_path: Path) -> None:
+def test_the_gate_opens_once_every_process_is_ready(tmp_path: Path) -> None:
     """The first one waits for the second, which takes half a second longer."""
     script = """
 send(kind="ready", worker=0, users=1)
@@ -46,11 +46,11 @@ second.send(kind="ready", worker=1, users=1)
 assert await_("gate")["open_ns"] > asked_ns
 second.await_("stop"); second.send(kind="drained", worker=1)
 """
-    drive(settings(tmp_path, processes=2), RecordingObserver(), spawn=Scripted(script + LAST_WORD))
+    drive(settings(tmp_path, processes=2), RecordingObserver(), spawn=Scripted(script + DRAINED))
 
 
-def test_a_second_process_that_never_comes_is_told(tmp_path: Path) -> None:
-    """The message counts who was ready; the clock of this test runs fast."""
+def test_a_second_process_that_never_comes_is_an_error(tmp_path: Path) -> None:
+    """It counts those that were ready; the clock of this test runs fast."""
     spawn = Scripted('send(kind="ready", worker=0, users=1); time.sleep(30)')
     fast = partial(LoadDriver, clock=partial(next, itertools.count(0, 4_000_000_000)))
     try:
@@ -62,15 +62,15 @@ def test_a_second_process_that_never_comes_is_told(tmp_path: Path) -> None:
     assert caught.value.seen.startswith("1 of 2 load processes were")
 
 
-def test_shares_and_the_first_rate_are_told_before_the_gate_opens(tmp_path: Path) -> None:
-    """The warm-up holds the schedule's first rate; the schedule itself begins with the window."""
+def test_shares_and_the_first_rate_are_sent_before_the_gate_opens(tmp_path: Path) -> None:
+    """The warm-up has the first rate of the schedule, which begins with the window."""
     observer = RecordingObserver()
     rate = Rate((Stretch(10.0, 4.0, 4.0), Stretch(math.inf, 9.0, 9.0)), poisson=True)
-    script = TWO + 'second.await_("stop"); second.send(kind="drained", worker=1)' + LAST_WORD
+    script = TWO + 'second.await_("stop"); second.send(kind="drained", worker=1)' + DRAINED
 
     drive(settings(tmp_path, processes=2, rate=rate), observer, spawn=Scripted(script))
 
-    share, steady, gate, schedule, _ = _heard(tmp_path)
+    share, steady, gate, schedule, _ = _received(tmp_path)
     warmup, window, _ = observer.phases[-1]
     assert [one["kind"] for one in (share, steady, gate, schedule)] == ["share", "rate", "gate", "rate"]
     assert (share["low"], share["high"], share["from_ns"]) == (0.0, 0.75, warmup.from_ns)
@@ -82,7 +82,7 @@ def test_shares_and_the_first_rate_are_told_before_the_gate_opens(tmp_path: Path
 
 @pytest.mark.alone
 def test_users_that_move_change_the_shares_ahead_of_time(tmp_path: Path) -> None:
-    """What a worker says of its users is what counts; the change holds for both from one moment on."""
+    """A worker reports its users; the change holds for both from one moment on."""
     script = (
         TWO
         + """
@@ -92,19 +92,19 @@ share = await_("share")
 assert share["from_ns"] > time.monotonic_ns() + 100_000_000
 second.await_("stop"); second.send(kind="drained", worker=1)
 """
-        + LAST_WORD
+        + DRAINED
     )
 
     drive(settings(tmp_path, processes=2), RecordingObserver(), spawn=Scripted(script))
 
-    shares = [(one["low"], one["high"]) for one in _heard(tmp_path) if one["kind"] == "share"]
+    shares = [(one["low"], one["high"]) for one in _received(tmp_path) if one["kind"] == "share"]
     assert shares == [(0.0, 0.75), (0.0, 0.5)]
 
 
 def test_a_lost_process_is_noted_and_the_other_serves_all(tmp_path: Path) -> None:
     """The run goes on to its end; the note says which one was lost, and when."""
     observer = RecordingObserver()
-    script = TWO + 'await_("gate"); second.close()' + LAST_WORD
+    script = TWO + 'await_("gate"); second.close()' + DRAINED
 
     result = drive(settings(tmp_path, processes=2, duration_s=0.6), observer, spawn=Scripted(script))
 
@@ -112,12 +112,12 @@ def test_a_lost_process_is_noted_and_the_other_serves_all(tmp_path: Path) -> Non
     assert kind is NoteKind.WORKER_LOST
     assert text.startswith("load process 1 (pid 71) was gone 0.")
     assert text.endswith("s after the load began; 1 of 2 went on")
-    assert [one["high"] for one in _heard(tmp_path) if one["kind"] == "share"] == [0.75, 1.0]
+    assert [one["high"] for one in _received(tmp_path) if one["kind"] == "share"] == [0.75, 1.0]
     assert [span.phase for span in result.spans] == [Phase.WARMUP, Phase.WINDOW, Phase.DRAIN]
 
 
 def test_without_any_process_the_load_has_failed(tmp_path: Path) -> None:
-    """Locust's master may live on; nobody drives the stack."""
+    """Even if Locust's master lives on."""
     spawn = Scripted(TWO + 'await_("gate"); second.close(); first.close(); time.sleep(30)')
     try:
         with pytest.raises(LoadFailed, match="processes are gone") as caught:
@@ -129,12 +129,12 @@ def test_without_any_process_the_load_has_failed(tmp_path: Path) -> None:
 
 
 def test_a_lost_master_is_noted_while_the_workers_go_on(tmp_path: Path) -> None:
-    """Its workers are processes of their own, and have a socket each; the end of the run waits for their word."""
+    """Its workers are processes with a socket each; the end of the run waits until they have drained."""
     script = (
         "over, leave = os.pipe()\nif os.fork():\n    os.read(over, 1)\n    os._exit(3)\n"
         + TWO
         + 'await_("gate"); os.write(leave, b"x"); second.await_("stop"); second.send(kind="drained", worker=1)'
-        + LAST_WORD
+        + DRAINED
     )
     observer = RecordingObserver()
 
@@ -146,7 +146,7 @@ def test_a_lost_master_is_noted_while_the_workers_go_on(tmp_path: Path) -> None:
 
 
 def test_a_refusal_ends_the_child_at_once(tmp_path: Path) -> None:
-    """It says what it refuses; its master would wait for ever."""
+    """Its master would wait for ever."""
     spawn = Scripted('send(kind="refused", worker=0, what="no tag", exit_code=2); time.sleep(30)')
 
     with pytest.raises(UsageError, match="refuses its options") as caught:
@@ -156,10 +156,10 @@ def test_a_refusal_ends_the_child_at_once(tmp_path: Path) -> None:
     assert spawn.children[0].returncode == -15
 
 
-def test_records_made_from_locusts_events_are_told_of(tmp_path: Path) -> None:
+def test_records_made_from_locusts_events_are_noted(tmp_path: Path) -> None:
     """A locustfile that was not written for Seatrial leaves columns empty."""
     observer = RecordingObserver()
-    script = 'send(kind="ready", worker=0, source="locust events")' + LAST_WORD
+    script = 'send(kind="ready", worker=0, source="locust events")' + DRAINED
 
     drive(settings(tmp_path), observer, spawn=Scripted(script))
 
@@ -167,7 +167,7 @@ def test_records_made_from_locusts_events_are_told_of(tmp_path: Path) -> None:
 
 
 def test_users_that_can_not_follow_a_rate_are_refused(tmp_path: Path) -> None:
-    """They would come at a pace of their own, under the name of the rate."""
+    """They have their own waits."""
     script = 'send(kind="ready", worker=0, source="locust events"); time.sleep(30)'
     rate = Rate((Stretch(math.inf, 9.0, 9.0),))
 
@@ -184,9 +184,9 @@ for second in range(1, {count}):
 
 
 def test_a_stable_latency_opens_the_window(tmp_path: Path) -> None:
-    """Ten even seconds are told at once; the spans are written as they were, not as they were planned."""
+    """Ten even seconds are reported at once; the spans are the actual ones, not the planned ones."""
     observer = RecordingObserver()
-    script = SECONDS.format(count=12, bucket="1000") + LAST_WORD
+    script = SECONDS.format(count=12, bucket="1000") + DRAINED
 
     result = drive(settings(tmp_path, stable=True, warmup_s=60.0), observer, spawn=Scripted(script))
 
@@ -199,9 +199,9 @@ def test_a_stable_latency_opens_the_window(tmp_path: Path) -> None:
 
 @pytest.mark.alone
 def test_a_warm_up_that_never_becomes_stable_ends_at_its_limit(tmp_path: Path) -> None:
-    """With a note; the window is as long as was asked."""
+    """With a note; the window has its length."""
     observer = RecordingObserver()
-    script = SECONDS.format(count=12, bucket="1000 + 20 * second") + LAST_WORD
+    script = SECONDS.format(count=12, bucket="1000 + 20 * second") + DRAINED
 
     result = drive(settings(tmp_path, stable=True, warmup_s=1.0), observer, spawn=Scripted(script))
 

@@ -1,4 +1,4 @@
-"""Ctrl-C on the whole program: while it starts, and while what has failed is torn down."""
+"""Ctrl-C on the whole program: while it starts, and while a failed run is torn down."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if os.fork():
     sys.exit("it fell over")
 signal.pause()
 """
-"""Falls over, and leaves a process behind that presses Ctrl-C when it is ended."""
+"""Falls over, and leaves a process behind that sends Ctrl-C to the harness when it is ended."""
 
 
 @pytest.fixture
 def scenario(tmp_path: Path) -> Path:
-    """Write a scenario whose stack falls over, on the embedded engine."""
+    """Write a scenario whose stack falls over on the embedded engine."""
     local = {"command": [sys.executable, "-c", SERVICE], "port": 80}
     (tmp_path / "compose.yaml").write_text(yaml.safe_dump({"services": {"web": {"x-seatrial": {"local": local}}}}))
     (tmp_path / "drive.py").write_text("from seatrial.user import LeanUser\n\n\nclass One(LeanUser):\n    pass\n")
@@ -47,7 +47,7 @@ def scenario(tmp_path: Path) -> Path:
 
 
 def test_ctrl_c_while_a_failed_run_is_torn_down_ends_a_comparison(scenario: Path) -> None:
-    """The run keeps how it ended, no other one is begun, and the command that resumes is told."""
+    """The run is sealed as failed, no other one is begun, and the hint is the command that resumes."""
     results = scenario.parent / "results"
     command = [*SEATRIAL, "compare", str(scenario), "--engine", "local", "--results", str(results)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -68,7 +68,7 @@ except BaseException:
     pass
 raise ImportError("Ctrl-C was swallowed")
 """
-"""Presses Ctrl-C when it is imported; as NumPy's C code does, it makes another error of what comes of it."""
+"""Raises SIGINT when it is imported, and turns a KeyboardInterrupt into another error, as NumPy's C code does."""
 
 
 @pytest.mark.parametrize(
@@ -77,11 +77,11 @@ raise ImportError("Ctrl-C was swallowed")
         ("click", ()),
         ("click", ("--help",)),
         ("numpy", ("show",)),
-        ("MLRsearch", ("capacity", "registry-pull")),
+        ("docker", ("capacity", "registry-pull")),
     ],
 )
 def test_ctrl_c_while_the_program_starts_ends_it(tmp_path: Path, module: str, words: tuple[str, ...]) -> None:
-    """By the signal itself (a shell shows 130) and without a traceback, whatever is being imported."""
+    """By the signal itself (a shell shows 130) and without a traceback, whichever module is being imported."""
     (tmp_path / f"{module}.py").write_text(SWALLOWING)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(

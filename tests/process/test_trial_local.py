@@ -15,13 +15,13 @@ pytestmark = [pytest.mark.servers, pytest.mark.alone]
 
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
-    """Make one short trial that all tests of this file look at."""
+    """Run one short trial for all tests of this file."""
     rule = 'stop_when=[p50 of "nobody asks this" > 1s]'
     return trials.run(tmp_path_factory.mktemp("local") / "results", "--engine", "local", "--set", rule)
 
 
 def test_a_trial_ends_valid(trial: Trial) -> None:
-    """The verdict says which engine it was, and why."""
+    """The verdict names the engine, with the reason."""
     assert trial.done.returncode == 0, trial.done.stderr
     assert trial.done.stdout.splitlines()[0].startswith(" VALID  registry-pull · base · local engine")
     assert "embedded engine" in trial.done.stdout
@@ -29,14 +29,14 @@ def test_a_trial_ends_valid(trial: Trial) -> None:
 
 def test_a_rule_without_a_value_is_noted(trial: Trial) -> None:
     """In run.json and in the report; the run counts all the same."""
-    told = {note["kind"]: note["text"] for note in trial.document["notes"]}
+    notes = {note["kind"]: note["text"] for note in trial.document["notes"]}
 
-    assert told["rule without a value"].startswith('stop_when: p50 of "nobody asks this" > 1s: ')
+    assert notes["rule without a value"].startswith('stop_when: p50 of "nobody asks this" > 1s: ')
     assert "rule without a value" in trial.done.stdout
 
 
 def test_memory_comes_from_the_process_trees(trial: Trial) -> None:
-    """Every service is there, with what a process tree can tell; what it can't is null."""
+    """Every service is there; values that a process tree does not have are null."""
     samples = pd.read_parquet(trial.folder / "samples.parquet").set_index("service")
 
     assert {"nginx", "registry", "auth", "redis"} <= set(samples.index)
@@ -51,7 +51,7 @@ def test_nothing_is_left_behind(trial: Trial) -> None:
 
 
 def test_auto_takes_it_where_docker_does_not_answer(tmp_path: Path) -> None:
-    """The reason is in the report: a user who expected containers has to see it."""
+    """With the reason in the report."""
     command = [*SEATRIAL, "run", "registry-pull", "--results", str(tmp_path), "--warmup", "1s", "--duration", "2s"]
     environment = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)

@@ -24,7 +24,6 @@ from seatrial.commands.results import show_run
 from seatrial.errors import ExitCode
 from seatrial.experiment import stacks, trial
 from seatrial.experiment.request import command_began_ns
-from seatrial.experiment.stacks import ObserveRequest
 from seatrial.progress import Progress
 from seatrial.record import documents
 from seatrial.report import json_export, text
@@ -52,9 +51,9 @@ def run(scenario: str, **options: Any) -> int:  # noqa: ANN401  (click hands ove
 @output_options
 def observe(attach: str, duration: float, results: Path, **options: Any) -> int:  # noqa: ANN401
     """Watch a stack that is already up, without any load; nothing of it is touched."""
-    observed = ObserveRequest(project=attach, results=results, duration_s=duration, command_ns=command_began_ns())
+    command_ns = command_began_ns()
     with Progress(quiet=options["quiet"]) as progress:
-        folder = stacks.observe(observed, progress)
+        folder = stacks.observe(attach, results, progress, duration_s=duration, command_ns=command_ns)
     return show_run(folder, as_values=options["as_values"])
 
 

@@ -58,7 +58,7 @@ class CapacitySearch:
         self._overload = ""
         self._hung = ""
 
-    def run_load(self, settings: LoadSettings, observer: LoadObserver, *, spawn: Spawn) -> LoadResult:
+    def run_load(self, settings: LoadSettings, observer: LoadObserver, spawn: Spawn) -> LoadResult:
         """Drive the load through warm-up, search and validation, and save the result after each trial."""
         folder = RunFolder(settings.folder)
         self._save(folder)

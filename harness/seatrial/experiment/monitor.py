@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from seatrial.errors import StoppedEarly
 from seatrial.experiment.run_record import RunRecord
 from seatrial.load.driver import LoadObserver
 from seatrial.measure import stop_rules, values
-from seatrial.measure.metric import Kind, Metric, Unit
+from seatrial.measure.metric import Kind, Unit
 from seatrial.measure.stop_rules import HoldingSince, StopRule
 from seatrial.model import LoadSecond, NoteKind, Phase, Span, Watch
 from seatrial.progress import Progress, memory_line
@@ -112,15 +112,20 @@ def evaluate(
     Failures and throughput are those of the newest second, and of flows while no request was made (`by_flows`);
     percentiles are over all successes of the rule's span, details over all flows that ended in it.
     """
-    if rule.metric is None:
+    metric = rule.metric
+    if metric is None:
         return _memory(rule, memory)
     span = seconds[-rule.lasts_s :]
     failed, good = _counts(seconds[-1], rule.of, by_flows=by_flows)
-    match rule.metric.kind:
+    match metric.kind:
         case Kind.DETAIL:
-            return values.detail_from_buckets(rule.metric, _details(rule.metric, span))
+            flows = [item for second in span for item in second.details.items()]
+            named = (by_key.get(metric.key, {}) for flow, by_key in flows if metric.of in {None, flow})
+            return values.detail_from_buckets(metric, _added(named))
         case Kind.LATENCY:
-            return _percentile(rule, rule.metric, span)
+            percent = metric.percent or 50
+            counts = _added(second.by_endpoint.get(rule.of or "", {}) for second in span)
+            return histogram.percentile_ns(counts, percent) if counts.total() >= _SUCCESSES_FOR[percent] else None
         case Kind.FAILURES:
             return failed / (failed + good) if failed + good else None
         case Kind.THROUGHPUT:
@@ -139,21 +144,11 @@ def _memory(rule: StopRule, memory: Mapping[str, LiveReading]) -> float | None:
     return used / service.limit_bytes if service.limit_bytes else None
 
 
-def _percentile(rule: StopRule, metric: Metric, seconds: Sequence[LoadSecond]) -> float | None:
-    counts: Counter[int] = Counter()
-    for second in seconds:
-        counts.update(second.by_endpoint.get(rule.of or "", {}))
-    percent = metric.percent or 50
-    return histogram.percentile_ns(counts, percent) if counts.total() >= _SUCCESSES_FOR[percent] else None
-
-
-def _details(metric: Metric, seconds: Sequence[LoadSecond]) -> Counter[int]:
-    counts: Counter[int] = Counter()
-    for second in seconds:
-        for flow, by_key in second.details.items():
-            if metric.of in {None, flow}:
-                counts.update(by_key.get(metric.key, {}))
-    return counts
+def _added(parts: Iterable[Mapping[int, int]]) -> Counter[int]:
+    total: Counter[int] = Counter()
+    for counts in parts:
+        total.update(counts)
+    return total
 
 
 def _counts(second: LoadSecond, endpoint: str | None, *, by_flows: bool) -> tuple[int, int]:

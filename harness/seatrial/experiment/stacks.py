@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,27 +79,15 @@ def _locust_line(request: Request, url: str, secrets: dict[str, str], catalogue:
     return " ".join([*settings, shlex.join(words)])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObserveRequest:
-    """Which stack to sample, for how long, and the folder of the results."""
-
-    project: str
-    results: Path
-    duration_s: float
-    command_ns: int
-
-
-def observe(
-    request: ObserveRequest, progress: Progress, *, sleep: Callable[[float], None] = time.sleep
-) -> RunFolder:
+def observe(project: str, results: Path, progress: Progress, *, duration_s: float, command_ns: int) -> RunFolder:
     """Sample the stack without load and return the sealed folder; Ctrl-C ends it early and keeps the data."""
-    services = engine.attached_services(request.project)
+    services = engine.attached_services(project)
     wall_ns = time.time_ns()
-    experiment = create_experiment(request.results, f"observe-{request.project}", wall_ns)
+    experiment = create_experiment(results, f"observe-{project}", wall_ns)
     folder = create_run(experiment, "base", 1, wall_ns)
     page = RunDocument(
         status="running",
-        scenario_name=f"observe-{request.project}",
+        scenario_name=f"observe-{project}",
         run_id=new_run_id(),
         services=service_names(services),
         engine=EngineName.ATTACH,
@@ -108,26 +95,26 @@ def observe(
         owner=str(this_owner()),
         clock={"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()},
         facts={"subject": {}, "environment": {"host": facts.host_facts()}},
-        timing={"command_ns": request.command_ns},
+        timing={"command_ns": command_ns},
     )
     record = RunRecord(folder, page)
-    progress.say(f"watching {', '.join(service.name for service in services)} for {request.duration_s:g} s")
+    progress.say(f"watching {', '.join(service.name for service in services)} for {duration_s:g} s")
     with (
         orderly_interrupts(progress.say),
         sealed(record),
         guarded(page.run_id) as guard,
         observing(
-            watches(services), folder.streams, folder.events, spawn=guard.spawn, project=request.project
+            watches(services), folder.streams, folder.events, spawn=guard.spawn, project=project
         ) as observer,
     ):
         from_ns = time.monotonic_ns()
-        until_ns = from_ns + round(request.duration_s * NS_PER_S)
+        until_ns = from_ns + round(duration_s * NS_PER_S)
         record.change(spans=(Span(phase=Phase.WINDOW, from_ns=from_ns, until_ns=until_ns),))
         try:
             while (left_ns := until_ns - time.monotonic_ns()) > 0:
                 observer.check_alive()
                 progress.live(f"{left_ns / NS_PER_S:.0f} s left")
-                sleep(min(left_ns / NS_PER_S, _TICK_S))
+                time.sleep(min(left_ns / NS_PER_S, _TICK_S))
         except KeyboardInterrupt:
             ended = Span(phase=Phase.WINDOW, from_ns=from_ns, until_ns=time.monotonic_ns())
             record.change(spans=(ended,))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from seatrial.errors import UsageError
 from seatrial.experiment.baseline import ExpectedFacts
@@ -40,12 +40,8 @@ _BUILD_S = 900.0
 """For building images on a slow mirror; part of the deadline in the labels of a stack, not a wait."""
 
 
-class RunLoad(Protocol):
-    """Drives a load through its phases, as `load.driver.drive` does."""
-
-    def __call__(self, settings: LoadSettings, observer: LoadObserver, *, spawn: Spawn) -> LoadResult:
-        """Drive it to its end."""
-        ...
+RunLoad = Callable[[LoadSettings, LoadObserver, Spawn], LoadResult]
+"""Drives a load to its end, as `load.driver.drive` does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +229,7 @@ class RunningTrial:
         spawn = on_cores(self.guard.spawn, self.trial.context.pinning.generator)
         with live_readings(self.stack.services, trees=rules.of_services) as live:
             monitor = RunMonitor(self.record, rules, observer=self.observer, live=live, progress=progress)
-            result = run_load(settings, monitor, spawn=spawn)
+            result = run_load(settings, monitor, spawn)
         warmup = {} if result.warmup is None else {"warmup": asdict(result.warmup)}
         self.record.change(rows={"errors": result.errors}, facts={**self.record.document.facts, **warmup})
         raise_if_stopped(rules, monitor)

@@ -57,7 +57,10 @@ class Channel:
         """
         for key, _ in self._selector.select(max(within_s, 0.0)):
             if key.fileobj is self._listener:
-                self._accept()
+                worker, _ = self._listener.accept()
+                connection, self._next = self._next, self._next + 1
+                self._connections[connection], self._partial[connection] = worker, b""
+                self._selector.register(worker, selectors.EVENT_READ, connection)
             else:
                 yield from ((key.data, message) for message in self._received(key.data))
 
@@ -67,13 +70,6 @@ class Channel:
             self._forget(connection)
         self._selector.close()
         self._listener.close()
-
-    def _accept(self) -> None:
-        worker, _ = self._listener.accept()
-        connection, self._next = self._next, self._next + 1
-        self._connections[connection] = worker
-        self._partial[connection] = b""
-        self._selector.register(worker, selectors.EVENT_READ, connection)
 
     def _received(self, connection: int) -> Iterator[Message]:
         try:

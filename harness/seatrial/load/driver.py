@@ -166,7 +166,7 @@ class LoadResult:
 
 
 def drive(
-    settings: LoadSettings, observer: LoadObserver, *, spawn: Spawn, driver: DriverFactory | None = None
+    settings: LoadSettings, observer: LoadObserver, spawn: Spawn, *, driver: DriverFactory | None = None
 ) -> LoadResult:
     """Start the load process and drive it to its end; raises the errors of `started` and of the driver's steps.
 
