@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seatrial.wire.redaction import masked, masked_url
+from seatrial.wire.redaction import Redactor, masked, masked_url
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,18 @@ def test_a_label_holds_no_secret(name: str, label: str) -> None:
 def test_a_log_holds_no_secret(line: str, without_secrets: str) -> None:
     """The text around a URL stays: a table of Locust's, a traceback, a word with an `@`."""
     assert masked(line) == without_secrets
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "clean"),
+    [
+        ({"PASSWORD": "a/b c&d"}, "a/b c&d a%2Fb%20c%26d a%2Fb+c%26d", "*** *** ***"),
+        ({"A": "open", "B": "open-sesame"}, "say open-sesame", "say ***"),
+        ({"PORT": "80", "ON": "yes"}, "80 yes", "80 yes"),
+    ],
+    ids=["also as it stands in an address", "the longer one first", "short settings are no secrets"],
+)
+def test_the_values_of_settings_are_masked(settings: dict[str, str], text: str, clean: str) -> None:
+    """In texts and in lines of a log."""
+    assert Redactor(settings).text(text) == clean
+    assert Redactor(settings).line(text.encode()) == clean.encode()
