@@ -6,7 +6,7 @@ import pytest
 from experiments import Truth, experiment
 
 from seatrial.analysis.experiment import analyse
-from seatrial.commands.runs import unseen
+from seatrial.commands.runs import report_unseen_thresholds
 
 
 @pytest.mark.parametrize(("scatter", "code"), [(0.001, 0), (0.3, 7)])
@@ -17,7 +17,7 @@ def test_a_noisy_machine_is_reported(
     truths = {name: Truth(scatter=scatter) for name in ("base", "again")}
     result = analyse(experiment(tmp_path, truths, command="selfcheck", gate=('p95 of "blob" within 5%',)))
 
-    assert unseen(result) == code
+    assert report_unseen_thresholds(result) == code
 
     errors = capsys.readouterr().err
     assert errors.count("the smallest that can is") == (1 if code else 0)

@@ -66,7 +66,7 @@ def observe(attach: str, duration: float, results: Path, **options: Any) -> int:
 @click.option("--strict", is_flag=True, help="Exit code 7 where nothing was decided.")
 @output_options
 def compare(scenario: str, **options: Any) -> int:  # noqa: ANN401
-    """Compare SCENARIO's variants in blocks, and say in words which is better, worse, or not to be told apart."""
+    """Compare SCENARIO's variants in blocks, and report which is better, worse, or not distinguishable."""
     return _compare("compare", scenario, options)
 
 
@@ -103,11 +103,11 @@ def _compare(command: str, scenario: str, options: dict[str, Any]) -> int:
     if done.failure is not None:
         raise done.failure
     if command == "selfcheck":
-        return result.exit_code() or unseen(result)
+        return result.exit_code() or report_unseen_thresholds(result)
     return result.exit_code(strict=options["strict"])
 
 
-def unseen(result: ExperimentResult) -> ExitCode:
+def report_unseen_thresholds(result: ExperimentResult) -> ExitCode:
     """Print the gate's thresholds that are below what this machine can show; return the exit code for them.
 
     Failures are always in the gate; their threshold counts only if the scenario names it.

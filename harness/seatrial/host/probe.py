@@ -13,7 +13,7 @@ from typing import Any
 from seatrial.errors import StackFailed
 from seatrial.host.facts import Read, engine_facts, host_facts, read_text, steal_fraction
 from seatrial.host.images import BASE_IMAGE, ProgramRunner, is_present, run_program
-from seatrial.stack.containers import connect, daemon_address, talking
+from seatrial.stack.containers import connect, daemon_address, docker_errors
 
 PROGRAMS = ("nginx", "docker-registry", "redis-server", "gunicorn")
 LIBRARIES = ("flask", "jwt", "bcrypt", "redis", "cryptography")
@@ -84,7 +84,7 @@ def probe(
 def _engine(read: Read, run: ProgramRunner) -> tuple[Engine | None, str]:
     try:
         client = connect()
-        with talking("asking what it is"):
+        with docker_errors("asking what it is"):
             info, version = client.info(), client.version()
         client.close()
         has_base_image = is_present(BASE_IMAGE, run=run)

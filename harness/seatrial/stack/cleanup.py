@@ -15,7 +15,7 @@ import docker
 from docker.errors import APIError, NotFound
 
 from seatrial.errors import StackFailed
-from seatrial.stack.containers import PROJECT, talking
+from seatrial.stack.containers import PROJECT, docker_errors
 from seatrial.stack.processes import PROC, process
 
 RUN_LABEL = "seatrial.run"
@@ -213,7 +213,7 @@ def find_leftovers(
     now: Callable[[], float] = time.time,
 ) -> list[Leftover]:
     """Return what has a dead owner and is not kept, and what is past its deadline without a living owner."""
-    with talking("looking for what is left"):
+    with docker_errors("looking for what is left"):
         objects = labelled_objects(client)
     reasons = [(item, reason_to_remove(item, life_of, now())) for item in objects]
     return [Leftover(item=item, reason=reason) for item, reason in reasons if reason]
@@ -227,7 +227,7 @@ def remove_objects(
     for look in range(_LOOKS):
         if look:  # a network can't be removed before its containers are gone
             sleep(_LOOK_AGAIN_S)
-        with talking("removing what is left"):
+        with docker_errors("removing what is left"):
             problems = [problem for item in objects if (problem := remove_object(client, item))]
         if not problems:
             return
@@ -236,7 +236,7 @@ def remove_objects(
 
 def kept_projects(client: docker.DockerClient) -> list[KeptProject]:
     """Return what `up` left, stack by stack."""
-    with talking("looking for kept stacks"):
+    with docker_errors("looking for kept stacks"):
         objects = labelled_objects(client, f"{KEPT_LABEL}=yes")
     groups: dict[tuple[str, str], list[LabelledObject]] = {}
     for item in objects:

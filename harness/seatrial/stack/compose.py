@@ -28,8 +28,8 @@ from seatrial.stack.containers import (
     all_addresses,
     connect,
     daemon_facts,
+    docker_errors,
     shares_this_host,
-    talking,
 )
 from seatrial.stack.logs import LogKeeper
 from seatrial.stack.processes import Job, ProcessGuard, ProgramEnd, run_guarded, shielded
@@ -240,7 +240,7 @@ class _Engine:
             self._check("pull", self.project.compose("pull", *missing, deadline_s=_FETCH_S))
 
     def _lacks(self, image: str) -> bool:
-        with talking("looking for an image"):
+        with docker_errors("looking for an image"):
             try:
                 self.containers.client.images.get(image)
             except ImageNotFound:

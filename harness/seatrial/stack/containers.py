@@ -91,7 +91,7 @@ def connect(*, timeout_s: int = ANSWER_S) -> docker.DockerClient:
 
 def daemon_facts(client: docker.DockerClient) -> dict[str, str]:
     """Return the daemon's versions and drivers, as facts of a run."""
-    with talking("asking for its version"):
+    with docker_errors("asking for its version"):
         version, info = client.version(), client.info()
     return {
         "docker": version["Version"],
@@ -110,12 +110,12 @@ def shares_this_host(
     """
     if not address().startswith(_UNIX):
         return False
-    with talking("asking for its kernel"):
+    with docker_errors("asking for its kernel"):
         return bool(client.info().get("KernelVersion") == kernel)
 
 
 @contextmanager
-def talking(doing: str) -> Iterator[None]:
+def docker_errors(doing: str) -> Iterator[None]:
     """Turn the SDK's errors into ours; `doing` completes the sentence of the message."""
     try:
         yield
@@ -164,7 +164,7 @@ class ProjectContainers:
 
     def containers(self) -> list[Container]:
         """Return the containers as they are now, in the order of their services."""
-        with talking("listing the containers"):
+        with docker_errors("listing the containers"):
             listed: list[dict[str, Any]] = self.client.api.containers(all=True, filters={"label": self.label})
         containers = sorted(map(_container, listed), key=lambda one: (one.service, one.number))
         counts = Counter(one.service for one in containers)
@@ -224,12 +224,12 @@ class ProjectContainers:
 
     def inspect(self, container: str) -> Mapping[str, Any]:
         """Return the daemon's full description of one container."""
-        with talking("inspecting a container"):
+        with docker_errors("inspecting a container"):
             return cast("Mapping[str, Any]", self.client.api.inspect_container(container))
 
     def tail(self, container: str, lines: int) -> str:
         """Return the last lines that a container wrote, without secrets."""
-        with talking("reading a container's log"):
+        with docker_errors("reading a container's log"):
             text: bytes = self.client.api.logs(container, tail=lines)
         return self.redactor.text(text.decode(errors="replace").rstrip())
 
@@ -251,7 +251,7 @@ class ProjectContainers:
             return list(self.client.api.events(since=0, until=until_s, filters=filters, decode=True))
 
         try:
-            with talking("reading its events"):
+            with docker_errors("reading its events"):
                 return int(bounded(events, _EVENTS_S)[-1]["Actor"]["Attributes"]["exitCode"])
         except (LookupError, ValueError, SeatrialError, TimeoutError):
             return None
@@ -278,7 +278,7 @@ def find_containers(client: docker.DockerClient, project_or_label: str, redactor
     label = project_or_label if "=" in project_or_label else f"{PROJECT}={project_or_label}"
     project = ProjectContainers(client=client, label=label, once=frozenset(), redactor=redactor)
     if not project.running():
-        with talking("listing the containers"):
+        with docker_errors("listing the containers"):
             listed: list[dict[str, Any]] = client.api.containers()
         projects = {str(labels[PROJECT]) for one in listed if PROJECT in (labels := one.get("Labels") or {})}
         raise UsageError(

@@ -16,7 +16,7 @@ import requests
 
 from seatrial.errors import NotReady, SeedFailed, StackFailed
 from seatrial.model import FrontDoor, Probe, Stack, StackSpec
-from seatrial.stack.containers import daemon_address, daemon_host, talking
+from seatrial.stack.containers import daemon_address, daemon_host, docker_errors
 from seatrial.stack.processes import PROC, Job, ProcessGuard, run_guarded
 from seatrial.wire.redaction import Redactor
 
@@ -107,7 +107,7 @@ def is_of_this_host(
 
 def route_to(client: docker.DockerClient, inspected: Mapping[str, Any], door: FrontDoor) -> Route:
     """Find the route to the front door of a stack on the daemon of `client`."""
-    with talking("asking where it is"):
+    with docker_errors("asking where it is"):
         is_local = is_of_this_host(inspected, client.info())
     return find_route(inspected, door, daemon_host=daemon_host(daemon_address()), is_local=is_local)
 
