@@ -14,11 +14,12 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("name", source.shipped_names())
 def test_every_shipped_scenario_is_valid(name: str) -> None:
-    """Its question ends with a question mark, and its locustfile exists."""
-    scenario = reading.read(name)
+    """It can be compared, its locustfile exists, and its load needs no more cores than the smallest machine has."""
+    scenario = reading.check_comparable(name, {})
 
     assert scenario.question.endswith("?")
     assert scenario.load.locustfile.is_file()
+    assert (scenario.load.processes, scenario.load.pinning != "on") == (1, True)
 
 
 def test_the_wheel_carries_scenarios_and_locustfiles(tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ from scenario_files import SHORT
 
 from seatrial import cli
 from seatrial.errors import ScenarioInvalid, UsageError
-from seatrial.measure import metric
-from seatrial.scenario import checks, reading, source
+from seatrial.scenario import checks
 
 ONE = "variants: {a: {compose: {x-a: 1}}}\n"
 TWO = "variants: {a: {compose: {x-a: 1}}, b: {compose: {x-a: 2}}}\n"
@@ -169,16 +168,6 @@ def test_validate_refuses_a_parameter_of_a_variant_that_the_harness_sets(file: P
     error = _refused(file, "validate")
 
     assert (error.where, error.seen) == ("load.parameters of the variant 'a'", "run-time")
-
-
-@pytest.mark.parametrize("name", source.shipped_names())
-def test_a_shipped_scenario_can_be_compared_on_the_smallest_machine(name: str) -> None:
-    """Its gate names metrics, and its load needs no more than two cores."""
-    scenario = reading.check_comparable(name, {})
-
-    assert scenario.name == name
-    assert all(metric.parse(text) for text in scenario.gate)
-    assert (scenario.load.processes, scenario.load.pinning != "on") == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import scenario_files
 from scenario_files import FULL, SHORT
 
 from seatrial.errors import ScenarioInvalid, UsageError
-from seatrial.scenario import plan, reading, source
+from seatrial.scenario import plan, source
 
 
 @pytest.fixture
@@ -147,9 +147,3 @@ def test_a_shipped_scenario_is_named_by_its_name(file: Path, monkeypatch: pytest
     monkeypatch.chdir(file.parent)
     own.rename("known-cpu")
     assert source.scenario_name(shipped) == str(shipped)
-
-
-def test_a_scenario_is_read_by_its_path(file: Path) -> None:
-    """Its name is that of the file."""
-    file.write_text(SHORT)
-    assert reading.read(str(file)).name == "one"
