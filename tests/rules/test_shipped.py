@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize("name", source.shipped_names())
 def test_every_shipped_scenario_is_valid(name: str) -> None:
-    """It can be compared, its locustfile exists, and its load needs no more cores than the smallest machine has."""
+    """It can be compared, its locustfile exists, and two cores are enough for its load."""
     scenario = reading.check_comparable(name, {})
 
     assert scenario.question.endswith("?")
