@@ -12,8 +12,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
-from seatrial.units import milliseconds
-from seatrial.wire import histogram
 from seatrial.wire.rates import Rate
 
 
@@ -325,20 +323,6 @@ class LoadSecond:
     loop_lag_p50_ns: int | None = None
     loop_lag_p99_ns: int | None = None
     slip_p99_ns: int | None = None
-
-    def text(self) -> str:
-        """Return the counts in words, for a line that is replaced each second."""
-        p95_ns = histogram.percentile_ns(self.latency, 95)
-        by_flows = self.flows and not self.completed
-        parts = (
-            f"{self.flows} flows/s" if by_flows else f"{self.completed} requests/s",
-            "" if p95_ns is None else f"p95 {milliseconds(p95_ns)}",
-            f"{self.flows_failed if by_flows else self.failed} failed",
-            "" if self.in_flight is None or by_flows else f"{self.in_flight} in flight",
-            f"{self.arrivals_late} late" if self.arrivals_late else "",
-            f"{self.arrivals_dropped} dropped" if self.arrivals_dropped else "",
-        )
-        return ", ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

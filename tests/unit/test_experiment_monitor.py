@@ -12,7 +12,7 @@ import pytest
 from process.scripted_child import RecordingObserver
 
 from seatrial.errors import StoppedEarly
-from seatrial.experiment.monitor import RunMonitor, StopRules, raise_if_stopped
+from seatrial.experiment.monitor import RunMonitor, StopRules, raise_if_stopped, second_text
 from seatrial.experiment.run_record import RunRecord
 from seatrial.model import INVALIDATING, LoadSecond, NoteKind, Phase, Span
 from seatrial.progress import Progress
@@ -176,3 +176,20 @@ def test_replicas_are_summed_and_ended_ones_left_out() -> None:
     sources = [("web", _Source(one)), ("web", _Source(one)), ("gone", _Source(ProcessLookupError(3, "no")))]
 
     assert LiveReadings(sources).read() == {"web": _held(120, 0, 400)}
+
+
+@pytest.mark.parametrize(
+    ("second", "text"),
+    [
+        (LoadSecond(t_ns=1, completed=7, in_flight=2), "7 requests/s, 0 failed, 2 in flight"),
+        (
+            LoadSecond(t_ns=1, completed=1, arrivals_late=4, arrivals_dropped=2, latency={bucket(5_000_000): 1}),
+            "1 requests/s, p95 5.01 ms, 0 failed, 4 late, 2 dropped",
+        ),
+        (LoadSecond(t_ns=0, flows=10, flows_failed=5, in_flight=0), "10 flows/s, 5 failed"),
+        (LoadSecond(t_ns=0, flows=10, completed=30, in_flight=2), "30 requests/s, 0 failed, 2 in flight"),
+    ],
+)
+def test_a_second_in_words_names_only_what_there_is(second: LoadSecond, text: str) -> None:
+    """Late and dropped arrivals if there are any, flows where no request was made."""
+    assert second_text(second) == text

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from seatrial.load.workers import SecondAggregator, Workers
-from seatrial.model import LoadSecond
 from seatrial.wire.histogram import bucket
 
 
@@ -82,20 +79,3 @@ def test_a_silent_worker_does_not_hold_the_others_up() -> None:
 
     assert second is not None
     assert second.completed == 3
-
-
-@pytest.mark.parametrize(
-    ("second", "text"),
-    [
-        (LoadSecond(t_ns=1, completed=7, in_flight=2), "7 requests/s, 0 failed, 2 in flight"),
-        (
-            LoadSecond(t_ns=1, completed=1, arrivals_late=4, arrivals_dropped=2, latency={bucket(5_000_000): 1}),
-            "1 requests/s, p95 5.01 ms, 0 failed, 4 late, 2 dropped",
-        ),
-        (LoadSecond(t_ns=0, flows=10, flows_failed=5, in_flight=0), "10 flows/s, 5 failed"),
-        (LoadSecond(t_ns=0, flows=10, completed=30, in_flight=2), "30 requests/s, 0 failed, 2 in flight"),
-    ],
-)
-def test_a_second_in_words_names_only_what_there_is(second: LoadSecond, text: str) -> None:
-    """Late and dropped arrivals if there are any, flows where no request was made."""
-    assert second.text() == text

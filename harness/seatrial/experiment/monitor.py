@@ -15,6 +15,7 @@ from seatrial.model import LoadSecond, NoteKind, Phase, Span, Watch
 from seatrial.progress import Progress, memory_line
 from seatrial.sampler.live import HOST, LiveReading, LiveReadings
 from seatrial.sampler.session import Observer
+from seatrial.units import milliseconds
 from seatrial.wire import histogram
 
 _SUCCESSES_FOR = {50: 2, 95: 20, 99: 100}
@@ -80,7 +81,7 @@ class RunMonitor(LoadObserver):
         if phase in {Phase.WARMUP, Phase.WINDOW}:
             self._rules.take(second, memory)
         services = {name: service.memory_bytes for name, service in memory.items() if name != HOST}
-        self._progress.live(f"{phase}: {second.text()}{memory_line(services)}")
+        self._progress.live(f"{phase}: {second_text(second)}{memory_line(services)}")
 
     def note(self, kind: NoteKind, text: str) -> None:
         """Write a warning into run.json."""
@@ -102,6 +103,21 @@ def raise_if_stopped(rules: StopRules, observer: LoadObserver) -> None:
         )
     for text in rules.without_value:
         observer.note(NoteKind.RULE_WITHOUT_VALUE, f"stop_when: {text}: there was never a value to judge")
+
+
+def second_text(second: LoadSecond) -> str:
+    """Return the counts of a second in words, for a line that is replaced each second."""
+    p95_ns = histogram.percentile_ns(second.latency, 95)
+    by_flows = second.flows and not second.completed
+    parts = (
+        f"{second.flows} flows/s" if by_flows else f"{second.completed} requests/s",
+        "" if p95_ns is None else f"p95 {milliseconds(p95_ns)}",
+        f"{second.flows_failed if by_flows else second.failed} failed",
+        "" if second.in_flight is None or by_flows else f"{second.in_flight} in flight",
+        f"{second.arrivals_late} late" if second.arrivals_late else "",
+        f"{second.arrivals_dropped} dropped" if second.arrivals_dropped else "",
+    )
+    return ", ".join(part for part in parts if part)
 
 
 def evaluate(
