@@ -1,4 +1,4 @@
-"""What the registry locustfile understands of challenges (RFC 9110 11.6.1)."""
+"""Parsing of authentication challenges (RFC 9110 11.6.1) in the registry locustfile."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REALM = 'Bearer realm="http://127.0.0.1/token",service="svc",scope="repository:a
 
 
 def test_the_challenge_of_a_registry() -> None:
-    """Realm, service and scope are taken out of their quotes."""
+    """Realm, service and scope are read without their quotes."""
     assert bearer(REALM) == Bearer("http://127.0.0.1/token", "svc", "repository:app:pull")
 
 
@@ -30,14 +30,14 @@ def test_the_challenge_of_a_registry() -> None:
         ("", []),
     ],
 )
-def test_challenges_are_told_apart(header: str, challenges: list[Challenge]) -> None:
-    """Commas separate challenges as well as parameters; quotes hide them."""
+def test_challenges_are_separated(header: str, challenges: list[Challenge]) -> None:
+    """Commas separate challenges as well as parameters, except in quotes."""
     assert parse(header) == challenges
 
 
 @pytest.mark.parametrize("header", ['A b="open', "A b=1 c=2", "@", "A b=(1)", 'A b="1"2'])
 def test_a_malformed_challenge_is_nonsense(header: str) -> None:
-    """What is not in the grammar is not guessed at."""
+    """A header outside of the grammar is refused."""
     with pytest.raises(Nonsense):
         parse(header)
 
@@ -57,6 +57,6 @@ def test_a_realm_that_can_not_be_asked_is_nonsense(realm: str) -> None:
 
 
 def test_no_bearer_challenge_is_nonsense() -> None:
-    """A registry that wants something else can't be pulled from."""
+    """A registry with another scheme can't be pulled from."""
     with pytest.raises(Nonsense, match="no Bearer"):
         bearer('Basic realm="x"')

@@ -1,4 +1,4 @@
-"""What the registry locustfile reads out of manifests, catalogues and redirects."""
+"""Manifests, catalogues and redirects as the registry locustfile reads them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_manifest_that_lacks_something_is_nonsense(document: object) -> None:
         blobs(json.dumps(document).encode())
 
 
-def test_what_a_tag_stands_for() -> None:
+def test_the_descriptor_of_a_tag() -> None:
     """Content-Type without its parameters, and the digest; Nonsense without one."""
     assert top("Application/X; charset=utf-8", A) == Descriptor("application/x", A)
     with pytest.raises(Nonsense, match="digest"):

@@ -1,4 +1,4 @@
-"""How the registry locustfile asks for a token, and what it takes for one."""
+"""Requests for a token, and their answers, in the registry locustfile."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def test_the_form_is_containerds() -> None:
     )
 
 
-def test_a_refresh_token_is_asked_for_and_used() -> None:
-    """`access_type` asks for one; with it neither name nor password is sent."""
+def test_a_refresh_token_is_requested_and_used() -> None:
+    """`access_type` requests one; with it neither name nor password is sent."""
     offline = password_form(CHALLENGE, "me", "p&w", offline=True)
     assert offline == b"access_type=offline&" + password_form(CHALLENGE, "me", "p&w")
     assert refresh_form(CHALLENGE, "r") == (
@@ -32,10 +32,10 @@ def test_a_refresh_token_is_asked_for_and_used() -> None:
 
 
 def test_a_refresh_token_takes_the_place_of_the_password() -> None:
-    """Only where it is wanted and was given; a server that gives none is asked with the password again."""
+    """Only where it is wanted and was given; without one the password is sent again."""
     each, once = Credentials("me", "p"), Credentials("me", "p", renews=True)
-    for one in (each, once):
-        one.learn(b'{"refresh_token": "r"}')
+    for credentials in (each, once):
+        credentials.learn(b'{"refresh_token": "r"}')
 
     assert each.form(CHALLENGE) == password_form(CHALLENGE, "me", "p")
     assert once.form(CHALLENGE) == refresh_form(CHALLENGE, "r")
@@ -78,7 +78,7 @@ def test_basic_credentials() -> None:
     ],
 )
 def test_an_answer_is_a_token(answer: dict[str, object], token: Token) -> None:
-    """`token` or `access_token`, for 60 s where nothing is said."""
+    """`token` or `access_token`, with a lifetime of 60 s where none is given."""
     assert parse(json.dumps(answer).encode(), 1_000.0) == token
 
 
