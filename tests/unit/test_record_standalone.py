@@ -45,19 +45,10 @@ def _recording(
     recorder.end()
     other = Recorder(folder.streams, 1, ())
     other.close() if killed else other.end()
-    content: dict[str, Any] = {
-        "clock": {"wall_ns": 1, "monotonic_ns": 0},
-        "locustfile": "theirs.py",
-        "locust": "2",
-    }
-    content |= {
-        "host": "http://h",
-        "users": 4,
-        "user_classes": ["U"],
-        "options": ["-f"],
-        "source": "locust events",
-    }
-    folder.recording.write_text(json.dumps(content | {"tests": tests, "ended": ended}))
+    content: dict[str, Any] = {"clock": {"wall_ns": 1, "monotonic_ns": 0}, "locustfile": "plain.py"}
+    content |= {"locust": "2", "host": "http://h", "users": 4, "user_classes": ["U"]}
+    content |= {"options": ["-f"], "source": "locust events", "tests": tests, "ended": ended}
+    folder.recording.write_text(json.dumps(content))
     return folder
 
 
