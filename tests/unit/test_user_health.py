@@ -1,4 +1,4 @@
-"""The health of a load process: its share of cores, and the row of each second."""
+"""The health of a load process: its share of cores, loop lag, task errors, and the row of each second."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from seatrial.user.health import HEALTH, LEAST_NS, CpuShare, Seconds, allowed_cores, quota_cores
+from seatrial.user.health import (
+    HEALTH,
+    LEAST_NS,
+    CpuShare,
+    LoopLag,
+    Seconds,
+    TaskErrors,
+    allowed_cores,
+    quota_cores,
+    waited_ns,
+)
 from seatrial.wire.streams import GENERATOR, row_columns
 
 S = 1_000_000_000
@@ -66,7 +76,8 @@ def test_a_rest_shorter_than_a_second_has_its_counts_alone(lasted_ns: int) -> No
     now_ns = lasted_ns
     arrivals = {"arrivals": 9, "arrivals_completed": 7, "arrivals_late": 2, "arrivals_dropped": 2}
     counts, row = seconds.take(3, arrivals, 1_000)
-    assert counts["failed"] == 0
+    assert set(counts) == {"t_ns", "users", "in_flight", "offered", "completed", "failed", *arrivals}
+    assert (counts["failed"], seconds.take(3)[0]["completed"]) == (0, 0)
     assert tuple(row) == tuple(row_columns(GENERATOR))
     assert (row["t_ns"], row["users"], row["completed"]) == (lasted_ns, 3, 7)
     assert (row["arrivals"], row["arrivals_dropped"]) == (9, 2)
@@ -75,3 +86,34 @@ def test_a_rest_shorter_than_a_second_has_its_counts_alone(lasted_ns: int) -> No
         assert row["slip_p99_ns"] == 1_000
     else:
         assert {row[name] for name in HEALTH} == {None}
+
+
+def test_loop_lag_is_the_lateness_of_wakes() -> None:
+    """Two wakes in time and one 30 ms late: median 0, 99th percentile 30 ms; then it starts over."""
+    stamps = iter([0, 50_000_000, 0, 50_000_000, 0, 80_000_000])
+    lag = LoopLag(clock=lambda: next(stamps), sleep=lambda _: None)
+    for _ in range(3):
+        lag.tick()
+    assert lag.take() == (0, 30_000_000)
+    assert lag.take() == (None, None)
+
+
+def test_waiting_for_a_core_is_being_busy() -> None:
+    """A process that is never idle is as busy on a core that it has for 70 % of the time."""
+    wall, cpu, waited = iter([0, 1_000_000_000]), iter([0, 700_000_000]), iter([100, 290_000_100])
+    share = CpuShare(clock=lambda: next(wall), cpu=lambda: next(cpu), waited=lambda: next(waited))
+    assert share.take() == 0.99
+
+
+def test_the_kernel_counts_how_long_a_thread_has_waited() -> None:
+    """The count never falls; it stays 0 on a kernel without it."""
+    assert 0 <= waited_ns() <= waited_ns()
+
+
+def test_each_task_error_is_reported_once() -> None:
+    """Three exceptions of two kinds: two reported, three counted."""
+    reported: list[str] = []
+    errors = TaskErrors(lambda row: reported.append(row["what"]))
+    for error in (KeyError("a"), KeyError("a"), ValueError("b")):
+        errors.on_user_error(user_instance=None, exception=error, tb=None)
+    assert (reported, errors.count) == (["KeyError: 'a'", "ValueError: b"], 3)

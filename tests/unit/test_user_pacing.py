@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
-import gevent
 import pytest
 from locust import User
 from locust.env import Environment
@@ -92,16 +91,6 @@ def test_a_steered_process_owns_nothing_until_its_share_comes(environment: Envir
     model.rate({"origin_ns": 0, "from_ns": 0, "stretches": [[None, 10.0, 10.0]], "poisson": False, "seed": 1})
     model.arrivals.end()
     assert model.arrivals.take()[0]["arrivals"] == 0
-
-
-def test_a_single_process_of_plain_locust_owns_all(environment: Environment) -> None:
-    """No share has to come."""
-    cast("Any", environment.parsed_options).arrival_rate = "1000/s"
-    model = _open_model(environment, steered=False)
-    cast("Any", environment.events).test_start.fire(environment=environment)
-    gevent.sleep(0.02)
-    model.arrivals.end()
-    assert (model.arrivals.take()[0]["arrivals"] or 0) > 0
 
 
 def test_a_rate_that_can_not_be_read_admits_no_user(environment: Environment) -> None:
