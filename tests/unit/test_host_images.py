@@ -92,24 +92,10 @@ def test_an_engine_that_does_not_answer_is_no_missing_image() -> None:
         bootstrap(run=Programs(docker_image_inspect=ProgramResult(1, "Cannot connect to the Docker daemon")))
 
 
-@pytest.mark.parametrize(
-    "targets",
-    [ProgramResult(0, "Ubuntu|http://archive.ubuntu.com/ubuntu/"), ProgramResult(127, "apt-get: No such file")],
-    ids=["Ubuntu", "no apt"],
-)
-def test_the_mirror_falls_back_to_debians_own(targets: ProgramResult) -> None:
+def test_the_mirror_falls_back_to_debians_own() -> None:
     """Ubuntu's apt knows no Debian mirror, and other systems have no apt."""
-    assert debian_mirror(run=Programs(apt=targets)) == "http://deb.debian.org/debian"
-
-
-def test_a_program_that_is_not_there_answers_as_in_a_shell() -> None:
-    """Code 127 tells a missing program from one that failed."""
-    assert run_program(["seatrial-no-such-program"], within_s=1).code == 127
-
-
-def test_a_program_that_takes_too_long_is_ended() -> None:
-    """Code 124, as from timeout(1), and the answer comes at once."""
-    assert run_program(["sleep", "60"], within_s=0.05) == ProgramResult(124, "", "sleep did not end within 0.05 s")
+    for targets in (ProgramResult(0, "Ubuntu|http://archive.ubuntu.com/ubuntu/"), ProgramResult(127, "no file")):
+        assert debian_mirror(run=Programs(apt=targets)) == "http://deb.debian.org/debian"
 
 
 def test_a_program_that_takes_too_long_may_clean_up(tmp_path: Path) -> None:
@@ -131,16 +117,23 @@ def test_a_program_that_does_not_end_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "env", "result"),
+    ("argv", "result"),
     [
-        ('echo $TMPDIR; test -n "$PATH"', {"TMPDIR": "/x"}, ProgramResult(0, "/x\n")),
-        ("echo one; echo two >&2; exit 3", {}, ProgramResult(3, "one\n", "two\n")),
+        (["sh", "-c", 'echo $TMPDIR; test -n "$PATH"'], ProgramResult(0, "/x\n")),
+        (["sh", "-c", "echo one; echo two >&2; exit 3"], ProgramResult(3, "one\n", "two\n")),
+        (["no-such-program"], ProgramResult(127, "", "no-such-program: No such file or directory")),
+        (["sleep", "60"], ProgramResult(124, "", "sleep did not end within 0.5 s")),
     ],
-    ids=["our environment and the given one", "both streams and the code"],
+    ids=[
+        "our environment and the given one",
+        "both streams and the code",
+        "a missing program",
+        "its time is over",
+    ],
 )
-def test_a_program_is_run(script: str, env: dict[str, str], result: ProgramResult) -> None:
-    """Without PATH it would find nothing; errors are on standard error, results on standard output."""
-    assert run_program(["sh", "-c", script], within_s=10, env=env) == result
+def test_a_program_is_run(argv: list[str], result: ProgramResult) -> None:
+    """The codes of a missing program and of one that takes too long are those of a shell and of timeout(1)."""
+    assert run_program(argv, within_s=0.5 if argv[0] == "sleep" else 10, env={"TMPDIR": "/x"}) == result
 
 
 def test_what_a_program_shows_is_not_returned(capfd: pytest.CaptureFixture[str]) -> None:

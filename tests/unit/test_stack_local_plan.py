@@ -41,18 +41,20 @@ def placed(folder: Path, replaced: str = "a.conf", **local: Any) -> str:  # noqa
     return (service_folder(plan(spec)[0], spec, PORTS).config / "a.conf").read_text()
 
 
-@pytest.mark.parametrize(
-    ("text", "filled"),
-    [
-        ("$SET ${SET} $$SET", "x x $SET"),
-        ("${NONE:-a b}|${EMPTY:-b}|${EMPTY-c}|${SET:-d}", "a b|b||x"),
-        ("${SET:+e}|${NONE+f}", "e|"),
-        ("${NONE}", ""),
-    ],
-)
-def test_variables_are_those_of_compose(text: str, filled: str) -> None:
+def test_variables_are_those_of_compose() -> None:
     """Interpolation follows the Compose file reference."""
-    assert compose_variables(text, {"SET": "x", "EMPTY": ""}) == filled
+    text = "$SET ${SET} $$SET|${NONE:-a b}|${EMPTY:-b}|${EMPTY-c}|${SET:-d}|${SET:+e}|${NONE+f}|${NONE}"
+    assert compose_variables(text, {"SET": "x", "EMPTY": ""}) == "x x $SET|a b|b||x|e||"
+
+
+def test_the_environment_is_that_of_compose(tmp_path: Path) -> None:
+    """Variables are the run's, this process's, those of `.env`, then defaults; the variant's values come last."""
+    (tmp_path / ".env").write_text("WORD=file\nOURS=file\nFILE=file\n")
+    given = {"environment": ["A=${WORD} ${OURS} ${FILE} ${NONE:-default}", "WORD", "C=1"]}
+    changes = {"services": {"web": {"environment": {"C": 2, "D": True}}}}
+    spec = spec_of(tmp_path, {"web": web() | given}, compose=changes)
+    environment = plan(spec, surroundings={"WORD": "ours", "OURS": "ours"})[0].environment
+    assert environment == {"A": "given ours file default", "WORD": "given", "C": "2", "D": "true"}
 
 
 def test_services_start_after_those_they_need(tmp_path: Path) -> None:
@@ -62,29 +64,12 @@ def test_services_start_after_those_they_need(tmp_path: Path) -> None:
     assert [one.name for one in plan(spec_of(tmp_path, services))] == ["db", "app", "web"]
 
 
-def test_environment_is_the_services_own(tmp_path: Path) -> None:
-    """Compose's `environment` applies, with defaults, and the variant's on top of it."""
-    given = {"environment": ["A=${NONE:-a}", "B=$WORD", "WORD", "C=1"]}
-    changes = {"services": {"web": {"environment": {"C": 2, "D": True}}}}
-    planned = plan(spec_of(tmp_path, {"web": web() | given}, compose=changes))
-    assert planned[0].environment == {"A": "a", "B": "given", "WORD": "given", "C": "2", "D": "true"}
-
-
 def test_replacements_are_made_in_a_copy(tmp_path: Path) -> None:
     """The file of the stack, or the variant's in its place, is copied and changed by the pairs only."""
     copy = placed(tmp_path, replace={"listen 80": "listen $${port}", "/srv": "${debug.port}/${db.port}"})
     assert copy == "listen 1001; root 1002/1003;"
     assert (tmp_path / "a.conf").read_text() == "listen 80; root /srv;"
     assert placed(tmp_path, "b.conf", replace={"80": "${port}"}) == "1001"
-
-
-def test_variables_come_from_where_compose_has_them(tmp_path: Path) -> None:
-    """The run's settings come first, then our own environment, then `.env`, then the default in the file."""
-    (tmp_path / ".env").write_text("WORD=file\nOURS=file\nFILE=file\n")
-    words = "${WORD} ${OURS} ${FILE} ${NONE:-default}"
-    spec = spec_of(tmp_path, {"web": web() | {"environment": {"WORDS": words}}})
-    surroundings = {"WORD": "ours", "OURS": "ours"}
-    assert plan(spec, surroundings=surroundings)[0].environment["WORDS"] == "given ours file default"
 
 
 def test_env_file_is_a_plain_list(tmp_path: Path) -> None:
