@@ -105,10 +105,9 @@ class Comparing:
     """How variants are to be compared; `design` None: slices where all variants fit in memory and latency gates.
 
     `blocks` is the largest number of blocks, `time_s` the budget of time (None: no limit). `variants` are those
-    compared with `base`; empty: all. A slice lasts `slice_s`, of which the first `settle_s` are not judged; a
-    block of slices has `slices` of them for each variant. `varies` names environment facts that may differ from a
-    stored experiment; then only what does not depend on them is judged. `sides` is, in a selfcheck, how many
-    variants the scenario compares with the base.
+    compared with `base`; empty: all. Of a slice of `slice_s` the first `settle_s` are not judged; a block has
+    `slices` of them for each variant. `varies` names environment facts that may differ from a stored experiment;
+    then only what does not depend on them is judged. `sides`: of a selfcheck, how many variants a comparison has.
     """
 
     design: Design | None = None
@@ -125,10 +124,7 @@ class Comparing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """The content of a scenario file, every default filled in.
-
-    Without a `front_door` the load gets no URL of the stack: its locustfile has to know its target.
-    """
+    """The content of a scenario file, every default filled in; without a `front_door` the load gets no URL."""
 
     name: str
     path: Path
@@ -164,8 +160,7 @@ class ExperimentPlan:
     the scenario as JSON values (`scenario.plan.resolved`), which must be unchanged when the experiment is resumed.
     `against` is the folder of a stored experiment whose variant `stored` is the base; then no block has the base.
     `varies` are the environment facts that may differ from it. `sides` is, in a selfcheck, how many variants a
-    comparison would have beside the base. `files` are digests of the files of stack and load, by name; empty in
-    plans of older versions.
+    comparison would have beside the base. `files` are digests of the files of stack and load, by name.
     """
 
     command: str
@@ -287,7 +282,6 @@ class Spawn(Protocol):
         stderr: int | IO[bytes] | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start `argv`; OSError if it can't be started."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
