@@ -37,7 +37,7 @@ def stat_fields(text: bytes) -> list[bytes]:
 
 
 def milliseconds(value_ns: int) -> str:
-    """Return a latency in milliseconds with three digits, about as exact as a bucket of `wire.buckets` is."""
+    """Return a latency in milliseconds with three digits, about as exact as a bucket of `wire.histogram` is."""
     value_ms = value_ns * 1000 / NS_PER_S
     return f"{value_ms:.{0 if value_ms >= 100 else 1 if value_ms >= 10 else 2}f} ms"  # noqa: PLR2004  (three digits)
 

@@ -130,7 +130,7 @@ class Response:
 
     `status` is 0 and `headers` empty if no head arrived; `headers` has lower-case names; `body` is empty without
     `keep=True`. Byte counts are those of the application's bytes: under TLS, before encryption.
-    `bytes_sent` counts what went out: two messages where `connection` (a word of `wire.tables.CONNECTIONS`) is
+    `bytes_sent` counts what went out: two messages where `connection` (a word of `wire.streams.CONNECTIONS`) is
     `replaced`. Stamps are CLOCK_MONOTONIC nanoseconds, NULL where the event did not happen.
     """
 
