@@ -1,4 +1,4 @@
-"""What a stack is made of: which files count, and how a change of one is told."""
+"""Digests of the files of a stack: which files count, and which have changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ load: {locustfile: load/drive.py, users: 3}
 
 @pytest.fixture
 def scenario(tmp_path: Path) -> Scenario:
-    """Make a stack of three files, and a load of two beside one of somebody else's."""
+    """Make a stack of three files, and a load of two files beside another one."""
     for name, text in {
         "st/compose.yaml": "services: {web: {image: w}}\n",
         "st/nginx/nginx.conf": "listen 80;\n",
@@ -38,7 +38,7 @@ def scenario(tmp_path: Path) -> Scenario:
     return reading.read(str(tmp_path / "one.yaml"))
 
 
-def _of(scenario: Scenario) -> dict[str, str]:
+def _digests(scenario: Scenario) -> dict[str, str]:
     return resume.file_digests(scenario, results=scenario.compose_file.parent / "results")
 
 
@@ -53,22 +53,18 @@ def _git(folder: Path, *words: str) -> None:
     subprocess.run(["git", "-C", str(folder), "-c", "init.defaultBranch=main", *words], check=True)
 
 
-def test_all_of_the_stack_counts_and_what_the_locustfile_shares(scenario: Scenario) -> None:
-    """Other locustfiles beside it are other loads."""
-    assert list(_of(scenario)) == [
+def test_names_bytes_and_modes_of_stack_and_locustfile_count(scenario: Scenario) -> None:
+    """And of modules that locustfiles share; a script that is not executable makes another container."""
+    before = _digests(scenario)
+    assert list(before) == [
         *("app.py", "compose.yaml", "load: _shared.py", "load: drive.py", "nginx/nginx.conf"),
     ]
-
-
-def test_names_bytes_and_modes_are_told_apart(scenario: Scenario) -> None:
-    """A script that can't be executed any more makes another container."""
-    before = _of(scenario)
     _put(scenario, "nginx/nginx.conf", "listen 81;\n")
     (scenario.compose_file.parent / "app.py").chmod(0o700)
     _put(scenario, "new/static.html")
     (scenario.compose_file.parent.parent / "load" / "_shared.py").unlink()
 
-    assert resume.changed_files(before, _of(scenario)) == [
+    assert resume.changed_files(before, _digests(scenario)) == [
         "app.py: changed",
         "load: _shared.py: gone",
         "new/static.html: new",
@@ -76,17 +72,17 @@ def test_names_bytes_and_modes_are_told_apart(scenario: Scenario) -> None:
     ]
 
 
-def test_caches_results_and_the_tools_own_folders_do_not_count(scenario: Scenario) -> None:
+def test_caches_results_and_folders_of_tools_do_not_count(scenario: Scenario) -> None:
     """An experiment writes into some of them itself."""
-    before = _of(scenario)
+    before = _digests(scenario)
     for name in ("results/plan.json", "app/__pycache__/a.pyc", "node_modules/a/b.js", ".git/HEAD"):
         _put(scenario, name)
 
-    assert resume.changed_files(before, _of(scenario)) == []
+    assert resume.changed_files(before, _digests(scenario)) == []
 
 
-def test_what_git_ignores_does_not_count_but_the_settings_that_compose_reads(scenario: Scenario) -> None:
-    """Data that a service writes beside its stack would end every experiment; `.env` makes another one."""
+def test_ignored_files_count_only_if_compose_or_a_variant_reads_them(scenario: Scenario) -> None:
+    """A service may write data beside its stack."""
     folder = scenario.compose_file.parent
     _put(scenario, ".gitignore", "data/\n.env\nlocal.conf\n")
     _put(scenario, "local.conf")
@@ -94,7 +90,7 @@ def test_what_git_ignores_does_not_count_but_the_settings_that_compose_reads(sce
     _git(folder, "add", "compose.yaml")
     variant = Variant(name="a", files={folder / "app.py": folder / "local.conf"})
     scenario = replace(scenario, variants={"a": variant})
-    before = _of(scenario)
+    before = _digests(scenario)
     assert {"app.py", ".gitignore", "local.conf"} <= before.keys()
 
     _put(scenario, "data/postgres/base")
@@ -102,51 +98,39 @@ def test_what_git_ignores_does_not_count_but_the_settings_that_compose_reads(sce
     _put(scenario, ".env")
     _put(scenario, "local.conf", "changed\n")
 
-    assert resume.changed_files(before, _of(scenario)) == [".env: new", "local.conf: changed"]
+    assert resume.changed_files(before, _digests(scenario)) == [".env: new", "local.conf: changed"]
 
 
-def test_a_stack_that_the_checkout_around_it_ignores_is_walked(scenario: Scenario) -> None:
-    """As one below a `build` folder, or in the results of something."""
+def test_a_stack_that_its_checkout_ignores_is_walked(scenario: Scenario) -> None:
+    """Such as one below a `build` folder."""
     root = scenario.compose_file.parent.parent
     (root / ".gitignore").write_text("st/\n")
     _git(root, "init", "-q")
 
-    assert "nginx/nginx.conf" in _of(scenario)
+    assert "nginx/nginx.conf" in _digests(scenario)
 
 
-def test_of_a_large_file_size_and_time_stand_for_its_content(scenario: Scenario) -> None:
-    """It is not read: there may be gigabytes of them."""
+def test_large_files_links_and_pipes_are_not_read(scenario: Scenario) -> None:
+    """Size and time of change stand for a large file, its target for a link; a pipe has no end."""
+    folder = scenario.compose_file.parent
     film = _put(scenario, "film.mp4", "")
     os.truncate(film, resume.HASHED_BYTES + 1)
-    before = _of(scenario)
-    os.utime(film, ns=(1, 1))
-
-    assert resume.changed_files(before, _of(scenario)) == ["film.mp4: changed"]
-
-
-def test_links_and_pipes_are_not_opened(scenario: Scenario) -> None:
-    """A pipe would be waited for; where a link points to is what counts."""
-    folder = scenario.compose_file.parent
     os.mkfifo(folder / "pipe")
     (folder / "link").symlink_to("/one")
     (folder / "deep").symlink_to(folder.parent)
-    before = _of(scenario)
+    before = _digests(scenario)
     assert {"pipe", "link", "deep"} <= before.keys()
+    os.utime(film, ns=(1, 1))
     (folder / "link").unlink()
     (folder / "link").symlink_to("/other")
 
-    assert resume.changed_files(before, _of(scenario)) == ["link: changed"]
+    assert resume.changed_files(before, _digests(scenario)) == ["film.mp4: changed", "link: changed"]
 
 
-def test_of_a_whole_disk_only_what_lies_beside_the_compose_file_counts(scenario: Scenario) -> None:
-    """A Compose file in a home folder does not make a stack of everything in it."""
-    found = resume.file_digests(scenario, results=Path("results"), most=2)
-
-    assert list(found) == ["app.py", "compose.yaml", "load: _shared.py", "load: drive.py"]
-
-
-def test_of_many_differences_the_first_are_named() -> None:
-    """The rest is counted."""
+def test_of_very_many_files_only_those_beside_the_compose_file_count(scenario: Scenario) -> None:
+    """As of a Compose file in a home folder; of many differences the first are named."""
+    digests = resume.file_digests(scenario, results=Path("results"), most=2)
     lines = resume.changed_files({}, {f"{number:02}": "x" for number in range(30)})
 
+    assert list(digests) == ["app.py", "compose.yaml", "load: _shared.py", "load: drive.py"]
     assert (lines[0], lines[-1], len(lines)) == ("00: new", "and 10 more files", 21)
