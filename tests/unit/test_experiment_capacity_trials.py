@@ -227,11 +227,6 @@ def test_a_trial_that_a_busy_generator_broke_is_invalid() -> None:
     assert found.lower_per_s == 64.0
 
 
-def test_a_pool_that_is_too_small_is_not_the_stacks_limit() -> None:
-    """A short pool makes arrivals late; here none is late, so the stack is slow."""
-    assert not any(trial.invalid for trial in _result(_search(users=1), Queue()).trials)
-
-
 def test_without_validation_there_is_no_window() -> None:
     """`--validate 0s`."""
     search, queue = _search(duration_s=0.0), Queue()
@@ -302,16 +297,6 @@ def test_trials_that_are_shorter_than_the_flows_are_refused() -> None:
     assert caught.value.seen == "a flow took 3 s; a trial takes 2 s"
     assert caught.value.hint.startswith("--trial 15s --sum 60s")
     assert search.result().trials == ()
-
-
-def test_long_flows_without_queueing_are_no_backlog() -> None:
-    """Of 40 arrivals a second that take 1 s each 40 are under way all the time."""
-    search = _search(effort=replace(EFFORT, trial_s=5.0, sum_s=20.0, most_per_s=40.0))
-
-    found = _result(search, Queue(workers=100, service_s=1.0, request_s=SERVICE_S))
-
-    assert all(trial.kept for trial in found.trials)
-    assert found.lower_per_s == 40.0
 
 
 def test_an_interrupted_search_is_saved_with_its_trials(tmp_path: Path) -> None:

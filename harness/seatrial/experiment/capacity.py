@@ -122,15 +122,12 @@ def search_budgets(capacity_request: CapacityRequest) -> SearchBudgets:
 
 def search_load(capacity_request: CapacityRequest) -> Load:
     """Return the load of the search: open, warmed up at the lowest rate; its window is the validation."""
-    load = capacity_request.request.scenario.load
-    poisson = capacity_request.spacing == "poisson"
-    if capacity_request.spacing is None:
-        poisson = load.rate is not None and load.rate.poisson
-    least = capacity_request.effort.first_per_s
+    load, spacing = capacity_request.request.scenario.load, capacity_request.spacing
+    poisson = spacing == "poisson" or (spacing is None and load.rate is not None and load.rate.poisson)
     return replace(
         load,
         users=capacity_request.users or max(load.users, LEAST_USERS),
-        rate=Rate.steady(least, poisson=poisson),
+        rate=Rate.steady(capacity_request.effort.first_per_s, poisson=poisson),
         stable=False,
         warmup_s=max(min(load.warmup_s, 30.0), 1.0),
         duration_s=capacity_request.validate_s,
