@@ -15,7 +15,7 @@ import pytest
 
 from seatrial.errors import Incomparable, Interrupted, NotReady, UsageError
 from seatrial.experiment import compare as compare_module
-from seatrial.experiment import resume
+from seatrial.experiment import maintenance, resume
 from seatrial.experiment.blocks import FinishedExperiment, FreshStacks
 from seatrial.experiment.compare import CompareRequest, compare
 from seatrial.experiment.request import Request
@@ -194,6 +194,15 @@ def test_a_failed_run_is_an_outcome_and_not_done_again(file: Path) -> None:
     _compare(again, _request(file, resume=str(done.folder)))
 
     assert (len(first.done), again.done) == (9, [])
+
+
+def test_a_comparison_with_unsealed_runs_is_listed(file: Path) -> None:
+    """Its harness was killed; the requests of such runs are not known yet."""
+    killed = _compare(Script(does=lambda _variant, _block: "running"), _request(file, "compare.blocks=1"))
+
+    (row,) = maintenance.list_runs(file.parent / "results")
+
+    assert (row["run"], row["status"], row["requests"]) == (killed.folder.name, "unfinished", 0)
 
 
 @pytest.mark.parametrize("setting", ["compare.design=auto", "compare.design=slices"])

@@ -216,8 +216,8 @@ def refuse_warmup(counts: TrialCounts, budgets: SearchBudgets, effort: Effort) -
         reported = sorted(
             {
                 f"{key} of {flow}"
-                for one in counts.seconds
-                for flow, by_key in one.details.items()
+                for second in counts.seconds
+                for flow, by_key in second.details.items()
                 for key in by_key
             }
         )

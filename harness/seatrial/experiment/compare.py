@@ -105,7 +105,7 @@ def _plan(
     if resumed is not None:
         chosen = ChosenDesign(design=resumed.plan.design, reason="as it began")
     elif against is not None:
-        chosen = ChosenDesign(design=Design.RUNS, reason="as what is stored")
+        chosen = ChosenDesign(design=Design.RUNS, reason="as the stored experiment")
     else:
         chosen = choose_design(context)
     if command == "selfcheck":

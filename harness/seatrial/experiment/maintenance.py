@@ -120,10 +120,10 @@ def clean() -> Iterator[str]:
 def down(project: str | None) -> Iterator[str]:
     """Remove the stack that `up` left, or all of them; yield a line for each; UsageError if there is none."""
     with closing(connect()) as client:
-        kept = cleanup.kept_projects(client)
-        stacks = [stack for stack in kept if project in {None, stack.project}]
+        projects = cleanup.kept_projects(client)
+        stacks = [stack for stack in projects if project in {None, stack.project}]
         if not stacks:
-            names = ", ".join(stack.project for stack in kept)
+            names = ", ".join(stack.project for stack in projects)
             raise UsageError(
                 f"`up` left no stack {project!r}" if project else "`up` left no stack",
                 seen=f"kept: {names}" if names else "none is kept",

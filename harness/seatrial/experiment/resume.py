@@ -101,11 +101,11 @@ def refuse_changed(experiment: ResumableExperiment, now: ExperimentPlan, engine:
             differing.append(f"{name}: {', '.join(sorted(others))} then, {here} now")
     if differing:
         raise UsageError(
-            "the experiment asked another question",
+            "the experiment was begun with other settings",
             where=str(experiment.folder),
             seen="\n".join(differing),
             expected="the same scenario, options and files as when it began",
-            hint="give the options of that command again, or begin anew without --resume",
+            hint="give the options of that command again, or begin again without --resume",
         )
 
 
@@ -125,7 +125,7 @@ def refuse_other_images(experiment: Path, document: RunDocument) -> None:
         where=str(experiment),
         seen="\n".join(lines),
         expected="the same images in all blocks of an experiment",
-        hint="they were built or pulled meanwhile: tag those of before again, or begin anew without --resume",
+        hint="they were built or pulled meanwhile: tag the former ones again, or begin again without --resume",
     )
 
 

@@ -95,8 +95,8 @@ def environment(
     `LOCUST_*` is stripped and HOME is empty, because Locust reads options from both (`LOCUST_USERS`,
     `~/.locust.conf`), and an inherited `LOCUST_SKIP_MONKEY_PATCH` would leave its sockets blocking.
     """
-    kept = {name: value for name, value in inherited.items() if not name.startswith("LOCUST_")}
-    return {**kept, **secrets, "HOME": str(home), "PYTHONUNBUFFERED": "1", PLAN_VARIABLE: plan.encode()}
+    passed = {name: value for name, value in inherited.items() if not name.startswith("LOCUST_")}
+    return {**passed, **secrets, "HOME": str(home), "PYTHONUNBUFFERED": "1", PLAN_VARIABLE: plan.encode()}
 
 
 def check_options(load: Load, variants: Iterable[Variant] = ()) -> None:

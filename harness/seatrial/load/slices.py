@@ -122,8 +122,8 @@ class SliceTurns:
 
 def with_drain(spans: tuple[Span, ...], drain_ns: int, end_ns: int) -> tuple[Span, ...]:
     """Cut the phases of a block at its drain, and add that."""
-    kept = [replace(span, until_ns=min(span.until_ns, drain_ns)) for span in spans if span.from_ns < drain_ns]
-    return (*kept, Span(phase=Phase.DRAIN, from_ns=drain_ns, until_ns=max(end_ns, drain_ns)))
+    cut = [replace(span, until_ns=min(span.until_ns, drain_ns)) for span in spans if span.from_ns < drain_ns]
+    return (*cut, Span(phase=Phase.DRAIN, from_ns=drain_ns, until_ns=max(end_ns, drain_ns)))
 
 
 AHEAD_NS = 2 * NS_PER_S
