@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
@@ -76,29 +74,6 @@ def run_scenario(scenario: Path, engine: str, *words: str, verb: str = "run") ->
     command, folder = command_of(scenario, engine, *words, verb=verb), scenario.parent
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, check=False)
     return Trial(folder / "results", done)
-
-
-def interrupted_in_the_window(results: Path, number: signal.Signals, *words: str) -> Trial:
-    """Start a long run, and send a signal to its harness alone once the window has begun."""
-    command = [*SEATRIAL, "run", "registry-pull", "--results", str(results)]
-    command += ["--warmup", "1s", "--duration", "120s", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as harness:
-        try:
-            wait_until(lambda: harness.poll() is not None or _window_has_begun(results), 120)
-            os.kill(harness.pid, number)
-            output, _ = harness.communicate(timeout=60)
-        finally:
-            harness.kill()
-    return Trial(results, subprocess.CompletedProcess(command, harness.returncode, output, ""))
-
-
-def _window_has_begun(results: Path) -> bool:
-    """Return whether three seconds of the window have been recorded."""
-    for document in results.glob("*/runs/*/run.json"):
-        spans = json.loads(document.read_text())["spans"]
-        if spans and time.monotonic_ns() > spans[1]["from_ns"] + 3_000_000_000:
-            return True
-    return False
 
 
 def seconds_recorded(folder: Path) -> int:

@@ -1,9 +1,7 @@
 """registry-pull on real containers, from the command to the report."""
 
 import json
-import signal
 import subprocess
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -88,28 +86,3 @@ def test_facts_of_the_run_are_kept(trial: Trial) -> None:
     assert set(facts["subject"]["images"]) >= {"nginx", "registry", "auth", "redis"}
     assert facts["environment"]["engine"]["storage_driver"]
     assert trial.document["url_via"] == "container address"
-
-
-def test_an_interrupted_trial_keeps_its_data_and_leaves_nothing(tmp_path: Path) -> None:
-    """Ctrl-C: exit code 130, after the teardown; requests in flight are rows, too."""
-    trial = trials.interrupted_in_the_window(tmp_path / "results", signal.SIGINT, "--engine", "compose")
-
-    assert trial.done.returncode == 130, trial.done.stdout
-    assert trial.document["status"] == "interrupted"
-    assert len(pd.read_parquet(trial.folder / "requests.parquet")) > 20
-    assert trials.labelled(trial.document["run_id"]) == []
-
-
-def test_a_killed_trial_is_removed_and_recovered(tmp_path: Path) -> None:
-    """After `kill -9` the watchdog removes all within 15 s; `recover` seals the data."""
-    trial = trials.interrupted_in_the_window(tmp_path / "results", signal.SIGKILL, "--engine", "compose")
-    run_id = trial.document["run_id"]
-    trials.wait_until(lambda: not trials.left_behind(run_id), 15)
-
-    command = [*SEATRIAL, "recover", "--results", str(trial.results)]
-    recovered = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-    assert recovered.returncode == 5
-    assert recovered.stdout.startswith(" INVALID  registry-pull")
-    assert len(pd.read_parquet(trial.folder / "requests.parquet")) > 20
-    assert len(pd.read_parquet(trial.folder / "samples.parquet")) > 100

@@ -1,7 +1,6 @@
 """registry-pull on the embedded engine: the same services as processes, on a host whose Docker does not answer."""
 
 import os
-import signal
 import subprocess
 from pathlib import Path
 
@@ -58,12 +57,3 @@ def test_auto_takes_it_where_docker_does_not_answer(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "no Docker daemon answers" in done.stdout
-
-
-def test_a_killed_trial_leaves_no_process_and_no_key(tmp_path: Path) -> None:
-    """After `kill -9` the watchdog ends the services and deletes their folder within 15 s."""
-    trial = trials.interrupted_in_the_window(tmp_path / "results", signal.SIGKILL, "--engine", "local")
-    run_id = trial.document["run_id"]
-
-    trials.wait_until(lambda: not trials.processes_of(run_id), 15)
-    trials.wait_until(lambda: not [p for p in (trial.folder / "work").rglob("*") if p.is_file()], 5)
