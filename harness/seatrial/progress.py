@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -87,14 +88,16 @@ class Steps(Progress):
         super().__init__(quiet=True)
         self._whole = whole
         self._prefix = prefix
+        self._lock = threading.Lock()
 
     def say(self, text: str) -> None:
         """Show one step in the running line."""
-        self._whole.live(f"{self._prefix} · {text}")
+        self.live(text)
 
     def live(self, text: str) -> None:
-        """Show the current state in the running line."""
-        self._whole.live(f"{self._prefix} · {text}")
+        """Show the current state in the running line; several threads may do so."""
+        with self._lock:
+            self._whole.live(f"{self._prefix} · {text}")
 
 
 def memory_line(memory_bytes: Mapping[str, int | None]) -> str:

@@ -16,7 +16,6 @@ import pytest
 from seatrial.errors import Interrupted, LoadFailed, StackFailed, UsageError
 from seatrial.experiment.slices import (
     BufferedProgress,
-    LockedProgress,
     SliceStack,
     bring_up_all,
     run_concurrently,
@@ -27,7 +26,7 @@ from seatrial.experiment.slices import (
 from seatrial.experiment.trial import Trial
 from seatrial.load.slices import Barrier, CalledOff
 from seatrial.model import Design, ExperimentPlan, Load
-from seatrial.progress import Progress
+from seatrial.progress import Progress, Steps
 
 PLAN = ExperimentPlan(
     command="compare",
@@ -287,7 +286,7 @@ def test_lines_of_several_threads_are_shown_one_after_the_other() -> None:
                 self.clashed = True
 
     whole = Whole(quiet=True)
-    shared = LockedProgress(whole)
+    shared = Steps(whole, "all")
 
     run_concurrently([partial(shared.live, text) for text in "abc"])
 

@@ -36,7 +36,7 @@ class Slices(ExperimentDesign):
         or raises; if it raises, those that had not failed are sealed as interrupted.
         """
         command_ns, names = time.monotonic_ns(), self.plan.blocks[turn.number - 1]
-        progress = LockedProgress(Steps(self.progress, turn.text("all variants")))
+        progress = Steps(self.progress, turn.text("all variants"))
         barrier = Barrier(slicing_of_block(self.plan, turn.number, self.context.request.scenario.load), names)
         stacks = [SliceStack(Trial.prepare(self.context, name, turn.number), barrier) for name in names]
         try:
@@ -242,22 +242,3 @@ class BufferedProgress(Progress):
     def live(self, text: str) -> None:
         """Keep it."""
         self.last = text
-
-
-class LockedProgress(Progress):
-    """Passes on the lines of several threads one at a time: a terminal has one running line."""
-
-    def __init__(self, whole: Progress) -> None:
-        super().__init__(quiet=True)
-        self._whole = whole
-        self._lock = threading.Lock()
-
-    def say(self, text: str) -> None:
-        """Show one step."""
-        with self._lock:
-            self._whole.say(text)
-
-    def live(self, text: str) -> None:
-        """Show the running line."""
-        with self._lock:
-            self._whole.live(text)
