@@ -90,29 +90,15 @@ def _beside(limit: int, works: Sequence[Callable[[], object]]) -> None:
             group.spawn(work)
 
 
-def test_the_first_failure_gives_its_siblings_up() -> None:
-    """What ran beside is `aborted`, at once: the run goes on."""
+@pytest.mark.parametrize(("limit", "kinds", "count"), [(3, "wwf", 2), (2, "wfw", 1), (2, "gf", 1)])
+def test_the_first_failure_gives_the_others_up(limit: int, kinds: str, count: int) -> None:
+    """Other work is `aborted` at once, in a group within the group, too; nothing is begun after a failure."""
     ended: list[Outcome] = []
+    waits = partial(_waits, ended)
+    works: dict[str, Callable[[], object]] = {"w": waits, "f": _fails, "g": partial(_beside, 2, [waits])}
     with pytest.raises(LookupError):
-        _beside(3, [partial(_waits, ended), partial(_waits, ended), _fails])
-    assert ended == [Outcome.ABORTED, Outcome.ABORTED]
-
-
-def test_a_failure_of_the_block_gives_the_others_up() -> None:
-    """Also when the group waits for a free place: nothing is begun after a failure."""
-    ended: list[Outcome] = []
-    with pytest.raises(LookupError):
-        _beside(2, [partial(_waits, ended), _fails, partial(_waits, ended)])
-    assert ended == [Outcome.ABORTED]
-
-
-def test_a_group_within_a_group_is_given_up_with_it() -> None:
-    """The inner work is `aborted`, too."""
-    ended: list[Outcome] = []
-    inner = partial(_beside, 2, [partial(_waits, ended)])
-    with pytest.raises(LookupError):
-        _beside(2, [inner, _fails])
-    assert ended == [Outcome.ABORTED]
+        _beside(limit, [works[kind] for kind in kinds])
+    assert ended == [Outcome.ABORTED] * count
 
 
 def test_the_end_of_the_run_cuts() -> None:

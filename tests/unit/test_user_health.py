@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from seatrial.user.arrivals import COUNTS
 from seatrial.user.health import (
     HEALTH,
     LEAST_NS,
@@ -117,3 +118,13 @@ def test_each_task_error_is_reported_once() -> None:
     for error in (KeyError("a"), KeyError("a"), ValueError("b")):
         errors.on_user_error(user_instance=None, exception=error, tb=None)
     assert (reported, errors.count) == (["KeyError: 'a'", "ValueError: b"], 3)
+
+
+def test_the_counts_of_a_second_are_whole() -> None:
+    """They have the columns that the harness sums, and begin again with each second."""
+    stamps = iter([0, 1_000_000_000, 2_000_000_000])
+    seconds = Seconds(clock=lambda: next(stamps))
+    seconds.requests.completed = 50
+    first, second = seconds.take(4)[0], seconds.take(4)[0]
+    assert (first["completed"], second["completed"]) == (50, 0)
+    assert set(first) == {"t_ns", "users", "in_flight", "offered", "completed", "failed", *COUNTS}
