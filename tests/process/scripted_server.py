@@ -224,3 +224,9 @@ def served(
     """Serve the scripts to a client; `client` are the keywords of `client_of`."""
     with scripted(*scripts, tls=tls) as server, client_of(server.url, **client) as (user, book):
         yield server, user, book
+
+
+def ask(message: bytes, method: str = "GET", **keywords: Any) -> Response:  # noqa: ANN401  (as requests take them)
+    """Return the result of one request that is answered by this message."""
+    with served(answers(message)) as (_, client, _):
+        return client.request(method, "/", endpoint="page", **keywords)

@@ -15,6 +15,7 @@ from process.scripted_server import (
     Peer,
     Script,
     answers,
+    ask,
     client_of,
     scripted,
     served,
@@ -36,24 +37,23 @@ def test_a_body_that_is_dropped_is_counted_to_the_byte() -> None:
 
 def test_a_dropped_body_that_ends_early_is_truncated() -> None:
     """A close within it is an outcome as for any other body, with the bytes that came."""
-    with served(answers(with_length(BIG)[:-1])) as (_, client, _):
-        row = client.get("/", endpoint="page")
+    row = ask(with_length(BIG)[:-1])
     assert (row.outcome, row.bytes_received) == ("truncated", len(with_length(BIG)) - 1)
 
 
 def test_a_consumer_sees_the_body_in_order() -> None:
     """`into` gets every byte once, and may wait while others use the process's own buffer."""
-    seen = bytearray()
+    streamed = bytearray()
 
     def into(view: memoryview) -> None:
         nested = client.get("/", endpoint="other")
-        seen.extend(view)
+        streamed.extend(view)
         assert nested.ok
 
     with served(answers(with_length(BIG[:300_000])), answers(*[HI] * 300)) as (_, client, _):
         row = client.get("/", endpoint="page", into=into)
     assert (row.outcome, row.body) == ("ok", b"")
-    assert bytes(seen) == BIG[:300_000]
+    assert bytes(streamed) == BIG[:300_000]
 
 
 def test_a_consumer_and_a_digest() -> None:
@@ -68,11 +68,10 @@ def test_a_consumer_and_a_digest() -> None:
 
 def test_an_errors_body_is_not_shown() -> None:
     """A consumer gets the requested body, not an error's page."""
-    seen: list[bytes] = []
+    pieces: list[bytes] = []
     answer = b"HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nno"
-    with served(answers(answer)) as (_, client, _):
-        row = client.get("/", endpoint="page", into=lambda view: seen.append(bytes(view)))
-    assert (row.outcome, seen) == ("status", [])
+    row = ask(answer, into=lambda view: pieces.append(bytes(view)))
+    assert (row.outcome, pieces) == ("status", [])
 
 
 def test_a_consumers_mistake_closes_the_connection() -> None:
@@ -85,13 +84,13 @@ def test_a_consumers_mistake_closes_the_connection() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "framing", "sent"),
+    ("keywords", "framing", "sent"),
     [
         ({}, b"Transfer-Encoding: chunked", b"2\r\nab\r\n1\r\nc\r\n0\r\n\r\n"),
         ({"body_length": 3}, b"Content-Length: 3", b"abc"),
     ],
 )
-def test_a_body_in_pieces(asked: dict[str, Any], framing: bytes, sent: bytes) -> None:
+def test_a_body_in_pieces(keywords: dict[str, Any], framing: bytes, sent: bytes) -> None:
     """Without a length it is chunked, an empty piece being none (RFC 9112 7.1); every byte of it is counted."""
 
     def script(peer: Peer) -> None:
@@ -100,7 +99,7 @@ def test_a_body_in_pieces(asked: dict[str, Any], framing: bytes, sent: bytes) ->
         peer.send(HI)
 
     with served(script) as (server, client, _):
-        row = client.post("/", endpoint="page", body=iter([b"ab", b"", b"c"]), **asked)
+        row = client.post("/", endpoint="page", body=iter([b"ab", b"", b"c"]), **keywords)
     head, body = server.requests
     assert (row.outcome, framing in head, body) == ("ok", True, sent)
     assert row.bytes_sent == len(head) + len(sent)
@@ -169,11 +168,11 @@ def test_a_refusal_of_a_body_on_its_way(script: Script, framing: str) -> None:
 
     The client stops, and its connection ends with it (RFC 9112 9.5).
     """
-    asked: dict[str, Any] = {"body": VAST if framing == "bytes" else _parts(VAST)}
+    keywords: dict[str, Any] = {"body": VAST if framing == "bytes" else _parts(VAST)}
     if framing == "length":
-        asked["body_length"] = len(VAST)
+        keywords["body_length"] = len(VAST)
     with served(script, answers(HI)) as (_, client, book):
-        row = client.put("/", endpoint="page", keep=True, **asked)
+        row = client.put("/", endpoint="page", keep=True, **keywords)
         client.get("/", endpoint="page")
     assert (row.outcome, row.status, row.body) == ("status", 413, b"no")
     assert row.bytes_sent < len(VAST)
@@ -274,8 +273,8 @@ def test_each_range_has_its_own_message() -> None:
         client,
         book,
     ):
-        for asked in ((0, 9), (10, 19), None, (-5, None)):
-            client.get("/", endpoint="page", range=asked)
+        for byte_range in ((0, 9), (10, 19), None, (-5, None)):
+            client.get("/", endpoint="page", range=byte_range)
     assert [(row.outcome, row.status) for row in book.rows] == [("ok", 206)] * 2 + [("ok", 200), ("ok", 206)]
     assert [b"Range: bytes=10-19\r\n" in request for request in server.requests] == [False, True, False, False]
     assert b"Range" not in server.requests[2]
@@ -319,16 +318,14 @@ def test_an_answer_that_is_not_the_range(answer: bytes) -> None:
 def test_a_body_without_a_length_has_that_of_its_range(answer: Any, count: int) -> None:  # noqa: ANN401
     """Counted while it comes: `into` sees no more than what was asked for."""
     streamed = bytearray()
-    with served(answers(answer(0, 9, DATA[:count]))) as (_, client, _):
-        row = client.get("/", endpoint="page", range=(0, 9), into=streamed.extend)
+    row = ask(answer(0, 9, DATA[:count]), range=(0, 9), into=streamed.extend)
     assert (row.outcome, row.reason) == ("range", "a body of another length than its range")
     assert len(streamed) < 10
 
 
 def test_a_range_that_ends_early_is_truncated() -> None:
     """A close within the announced length is what it is for any other body."""
-    with served(answers(_part(0, 999)[:-1])) as (_, client, _):
-        assert client.get("/", endpoint="page", range=(0, 999)).outcome == "truncated"
+    assert ask(_part(0, 999)[:-1], range=(0, 999)).outcome == "truncated"
 
 
 UNSATISFIED = b"HTTP/1.1 416 No\r\nContent-Range: bytes */9\r\nContent-Length: 2\r\n\r\nno"
@@ -349,8 +346,7 @@ UNSATISFIED = b"HTTP/1.1 416 No\r\nContent-Range: bytes */9\r\nContent-Length: 2
 )
 def test_other_statuses_of_a_range(answer: bytes, more: Mapping[str, Any], outcome: str, endpoint: str) -> None:
     """`expect` and `also` say what is a success, a 200 with the whole included; a 206 has to be the range."""
-    with served(answers(answer)) as (_, client, _):
-        row = client.get("/", endpoint="page", range=(0, 9), keep=True, **more)
+    row = ask(answer, range=(0, 9), keep=True, **more)
     assert (row.outcome, row.endpoint) == (outcome, endpoint)
 
 
@@ -402,10 +398,10 @@ def test_a_checks_time_is_not_the_servers() -> None:
 )
 def test_a_check_is_not_called_for_other_answers(answer: bytes, more: Mapping[str, Any]) -> None:
     """It is for the answer that is expected, and in which nothing else is wrong."""
-    seen: list[Response] = []
+    checked: list[Response] = []
     with served(answers(answer)) as (_, client, book):
-        client.get("/", endpoint="page", check=seen.append, **more)
-    assert (len(book.rows), seen) == (1, [])
+        client.get("/", endpoint="page", check=checked.append, **more)
+    assert (len(book.rows), checked) == (1, [])
 
 
 @pytest.mark.parametrize(

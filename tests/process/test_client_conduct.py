@@ -14,6 +14,7 @@ from process.scripted_server import (
     Peer,
     Script,
     answers,
+    ask,
     client_of,
     scripted,
     served,
@@ -223,8 +224,7 @@ def test_a_status_that_was_not_expected() -> None:
 def test_a_status_with_a_label_of_its_own() -> None:
     """A status named in `also` is no failure, and is recorded under its label."""
     answer = b"HTTP/1.1 401 Who\r\nContent-Length: 0\r\nWWW-Authenticate: a\r\nwww-authenticate: b\r\n\r\n"
-    with served(answers(answer)) as (_, client, _):
-        row = client.get("/", endpoint="page", also={401: "other"})
+    row = ask(answer, also={401: "other"})
     assert (row.outcome, row.endpoint, row.headers["www-authenticate"]) == ("ok", "other", "a, b")
 
 
@@ -243,16 +243,14 @@ def test_a_chunked_body_is_hashed_in_pieces() -> None:
     """A body of unknown length hashes right across pieces and threads."""
     chunks = b"".join(b"%x\r\n" % 70_000 + BIG[:70_000] + b"\r\n" for _ in range(20))
     answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
-    with served(answers(answer)) as (_, client, _):
-        row = client.get("/", endpoint="page", digest=sha256(BIG[:70_000] * 20))
+    row = ask(answer, digest=sha256(BIG[:70_000] * 20))
     assert (row.outcome, row.bytes_received) == ("ok", len(answer))
 
 
 @pytest.mark.parametrize("answer", [with_length(BIG), b"HTTP/1.1 200 OK\r\n\r\n" + BIG])
 def test_a_body_beyond_its_limit(answer: bytes) -> None:
     """By its length or while it is read: a body that is too large is not read on."""
-    with served(answers(answer)) as (_, client, _):
-        row = client.get("/", endpoint="page", limit_bytes=1_000)
+    row = ask(answer, limit_bytes=1_000)
     assert row.outcome == "too_large"
     assert row.bytes_received < len(answer)
 

@@ -90,7 +90,7 @@ POSSIBLE = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """What the server sends, cut in pieces, what it does then, and how it is asked."""
+    """What the server sends, cut in pieces, its ending, and the request."""
 
     data: bytes
     cuts: tuple[int, ...]
@@ -157,7 +157,7 @@ class Mutants:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.settimeout(TIMEOUTS.total_s + SLACK_S)
         try:
-            while path := _asked(sock):
+            while path := _path_of(sock):
                 if path.startswith(b"/own/"):
                     sock.sendall(OK + b"Content-Length: %d\r\n\r\n%b" % (len(path), path))
                 elif self._play(sock, int(path[1:])) != "keep":
@@ -183,8 +183,8 @@ class Mutants:
         return one.ending
 
 
-def _asked(sock: socket.socket) -> bytes:
-    """Read a request; return its path, nothing where there is no other."""
+def _path_of(sock: socket.socket) -> bytes:
+    """Read a request; return its path, or nothing at the end."""
     data = b""
     while b"\r\n\r\n" not in data or (data.startswith(b"PUT") and not data.endswith(b"\r\n\r\nabc")):
         more = sock.recv(4096)
@@ -194,8 +194,8 @@ def _asked(sock: socket.socket) -> bytes:
     return data.split(b" ")[1]
 
 
-def _ask(client: Client, server: Mutants, one: Mutant, number: int) -> tuple[Response, Response]:
-    """Ask for a mutant, and once all of it is sent, for what only this user asks for."""
+def _request(client: Client, server: Mutants, one: Mutant, number: int) -> tuple[Response, Response]:
+    """Request a mutant, and once all of it is sent, a path of this user alone."""
     body: dict[str, Any] = {"body": b"abc"} if one.method == "PUT" else {}
     got = client.request(one.method, f"/{number}", endpoint="page", **body, **one.conduct)
     assert server.sent[number].wait(TIMEOUTS.total_s + SLACK_S)
@@ -203,23 +203,23 @@ def _ask(client: Client, server: Mutants, one: Mutant, number: int) -> tuple[Res
 
 
 def _judge(one: Mutant, number: int, got: Response, own: Response) -> list[str]:
-    """Return what is wrong with a mutant's rows."""
+    """Return the errors in a mutant's rows."""
     lasted_s = (got.t_end_ns - got.t_start_ns) / 1e9
-    wrong = []
+    errors = []
     if got.outcome not in POSSIBLE:
-        wrong.append(f"outcome {got.outcome}")
+        errors.append(f"outcome {got.outcome}")
     if not 0 <= lasted_s < TIMEOUTS.total_s + SLACK_S:
-        wrong.append(f"{lasted_s} s")
+        errors.append(f"{lasted_s} s")
     if got.ok and not got.status:
-        wrong.append("ok without a status")
+        errors.append("ok without a status")
     if (own.outcome, own.body) != ("ok", b"/own/%d" % number):
-        wrong.append(f"then {own!r} {own.reason} {own.body!r}")
-    return [f"{number}: {what}: {one}, {got!r} {got.reason}" for what in wrong]
+        errors.append(f"then {own!r} {own.reason} {own.body!r}")
+    return [f"{number}: {error}: {one}, {got!r} {got.reason}" for error in errors]
 
 
 def _run(url: str, server: Mutants, mutants: list[Mutant]) -> tuple[list[str], list[Response]]:
-    """Ask for every mutant; return what is wrong, and every row. Each user has connections of its own."""
-    wrong: list[str] = []
+    """Request every mutant; return the errors, and every row. Each user has connections of its own."""
+    errors: list[str] = []
     books: list[Book] = []
     numbers = iter(range(len(mutants)))
 
@@ -227,13 +227,13 @@ def _run(url: str, server: Mutants, mutants: list[Mutant]) -> tuple[list[str], l
         with client_of(url, timeouts=TIMEOUTS) as (client, book):
             books.append(book)
             for number in numbers:
-                wrong.extend(_judge(mutants[number], number, *_ask(client, server, mutants[number], number)))
+                errors.extend(_judge(mutants[number], number, *_request(client, server, mutants[number], number)))
 
     users = [gevent.spawn(user) for _ in range(USERS)]
     gevent.joinall(users, raise_error=True, timeout=60)
     assert all(one.dead for one in users), "a request hangs"
     assert sum(book.open for book in books) == 0
-    return wrong, [row for book in books for row in book.rows]
+    return errors, [row for book in books for row in book.rows]
 
 
 def _descriptors() -> int:
@@ -260,10 +260,10 @@ def test_a_broken_response_is_an_outcome(seed: int, count: int, capfd: pytest.Ca
     server = StreamServer(("127.0.0.1", 0), mutants_server.serve)
     server.start()
     try:
-        wrong, rows = _run(f"http://127.0.0.1:{server.server_port}", mutants_server, mutants)
+        errors, rows = _run(f"http://127.0.0.1:{server.server_port}", mutants_server, mutants)
     finally:
         server.stop()
-    assert wrong == []
+    assert errors == []
     assert len(rows) == 2 * count
     assert {row.outcome for row in rows} == POSSIBLE, "the mutants do not reach every outcome"
     assert {row.connection for row in rows} >= {"new", "reused"}

@@ -200,11 +200,11 @@ def test_a_silent_name_server_delays_no_other_name() -> None:
     with (
         scripted(answers(HI)) as server,
         client_of("http://silent.test", timeouts=HASTY, network=network) as (lost, book),
-        client_of(server.url.replace("127.0.0.1", "shop.test"), network=network) as (found, _),
+        client_of(server.url.replace("127.0.0.1", "shop.test"), network=network) as (other, _),
     ):
         waiting = [gevent.spawn(lost.get, "/", endpoint="page") for _ in range(3)]
         gevent.sleep(0)
-        row = found.get("/", endpoint="page")
+        row = other.get("/", endpoint="page")
         gevent.joinall(waiting)
     assert row.ok
     assert _took_s(row) < 0.3
@@ -369,7 +369,7 @@ def test_a_refusal_through_tls(trusted: dict[str, Any]) -> None:
 
 
 def test_a_large_body_is_sent_whole_through_tls(trusted: dict[str, Any]) -> None:
-    """A body beyond the socket's buffer, which the server takes late: OpenSSL has to be asked the same again."""
+    """A body beyond the socket's buffer, which the server takes late: OpenSSL has to get the same piece again."""
     body = BIG * 4
 
     def takes_late(peer: Peer) -> None:

@@ -33,15 +33,15 @@ def _streams_for_ever(peer: Peer) -> None:
     ],
 )
 def test_an_example_runs(example: int, script: Script, targets: set[bytes], tmp_path: Path) -> None:
-    """Copied into a file it is a locustfile that does what it says, without a failure."""
+    """Copied into a file it is a locustfile that runs without a failure."""
     (tmp_path / "reader.py").write_text(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[example])
     with scripted(script) as server:
         options = ("--run-time", "1", "--stop-timeout", "2")
         process = started(server.url, options, tmp_path / "reader.py", 1, {}, subprocess.PIPE)
         output = process.communicate(timeout=20)[0].decode()
-        asked = {request.split(b" HTTP")[0] for request in server.requests}
+        requested = {request.split(b" HTTP")[0] for request in server.requests}
     assert process.returncode == 0, output
-    assert asked == targets
+    assert requested == targets
 
 
 @pytest.mark.parametrize(

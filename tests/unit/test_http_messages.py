@@ -95,15 +95,15 @@ def test_a_response_has_its_content_range() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "field"),
+    ("byte_range", "field"),
     [((0, 0), "0-0"), ((5, 9), "5-9"), ((0, None), "0-"), ((7, None), "7-"), ((-3, None), "-3")],
 )
-def test_a_range_is_sent_as_a_header(asked: ByteRange, field: str) -> None:
+def test_a_range_is_sent_as_a_header(byte_range: ByteRange, field: str) -> None:
     """It is sent as a header, and 206 is expected then, unless `expect` is given."""
     origin, path = split_url("http://h/a")
-    options = RequestOptions(range=asked, headers={"A": "b"})
+    options = RequestOptions(range=byte_range, headers={"A": "b"})
     assert f"\r\nA: b\r\nRange: bytes={field}\r\n\r\n".encode() in render("GET", origin, path, options, OPTIONS)
-    assert (options.expect, RequestOptions(range=asked, expect=(200, 206)).expect) == ((206,), (200, 206))
+    assert (options.expect, RequestOptions(range=byte_range, expect=(200, 206)).expect) == ((206,), (200, 206))
     assert RequestOptions().expect == (200,)
 
 

@@ -50,16 +50,16 @@ def test_a_content_range_is_parsed_or_refused(text: str, part: ContentRange | No
     assert parse_content_range(text) == part
 
 
-def _verified(asked: ByteRange, text: str, length: int | None, content_type: str = "video/mp4") -> int | str:
+def _verified(byte_range: ByteRange, text: str, length: int | None, content_type: str = "video/mp4") -> int | str:
     """Return the length of the body that is due, or the outcome and reason of the error."""
     try:
-        return verified_length(asked, {"content-range": text, "content-type": content_type}, length)
+        return verified_length(byte_range, {"content-range": text, "content-type": content_type}, length)
     except RequestError as error:
         return str(error)
 
 
 @pytest.mark.parametrize(
-    ("asked", "text", "length"),
+    ("byte_range", "text", "length"),
     [
         ((2, 5), "bytes 2-5/9", 4),
         ((2, 5), "bytes 2-5/*", 4),
@@ -73,14 +73,14 @@ def _verified(asked: ByteRange, text: str, length: int | None, content_type: str
         ((-30, None), "bytes 6-8/*", 3),
     ],
 )
-def test_the_range_that_was_asked_for(asked: ByteRange, text: str, length: int) -> None:
+def test_the_range_that_was_asked_for(byte_range: ByteRange, text: str, length: int) -> None:
     """Also where its end is the target's, and where the body's length is not known from the head."""
-    assert _verified(asked, text, length) == length
-    assert _verified(asked, text, None) == length
+    assert _verified(byte_range, text, length) == length
+    assert _verified(byte_range, text, None) == length
 
 
 @pytest.mark.parametrize(
-    ("asked", "text"),
+    ("byte_range", "text"),
     [
         ((2, 5), "bytes 3-6/9"),
         ((2, 5), "bytes 3-5/9"),
@@ -99,9 +99,9 @@ def test_the_range_that_was_asked_for(asked: ByteRange, text: str, length: int) 
         ((-30, None), "bytes 1-8/9"),
     ],
 )
-def test_another_range(asked: ByteRange, text: str) -> None:
+def test_another_range(byte_range: ByteRange, text: str) -> None:
     """Shifted, cut short, or more than was asked for."""
-    assert _verified(asked, text, None) == "range: another range than was asked for"
+    assert _verified(byte_range, text, None) == "range: another range than was asked for"
 
 
 @pytest.mark.parametrize(

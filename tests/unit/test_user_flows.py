@@ -144,11 +144,11 @@ def test_a_user_that_begins_nothing_more_lets_the_others_end() -> None:
 
 def test_work_takes_keywords() -> None:
     """`spawn` hands on what its work takes, by position and by name."""
-    seen: list[tuple[str, str]] = []
+    calls: list[tuple[str, str]] = []
 
     def get(path: str, *, endpoint: str) -> None:
-        seen.append((path, endpoint))
+        calls.append((path, endpoint))
 
     with side_by_side(2) as group:
         group.spawn(get, "/a.css", endpoint="asset")
-    assert seen == [("/a.css", "asset")]
+    assert calls == [("/a.css", "asset")]
