@@ -55,30 +55,25 @@ def test_a_large_body_is_sent_whole() -> None:
     assert server.requests[0].endswith(BIG)
 
 
-def test_a_connection_is_kept() -> None:
-    """The second request goes over the first one's connection, and is recorded so."""
-    with served(answers(HI, HI)) as (server, client, book):
-        client.get("/", endpoint="page")
-        client.get("/", endpoint="page")
-    assert ([row.connection for row in book.rows], server.accepted) == (["new", "reused"], 1)
+_CLOSING = HI.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 
 
-@pytest.mark.parametrize("answer", [HI.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), HI + b"surplus"])
-def test_a_connection_that_can_not_be_kept_is_not(answer: bytes) -> None:
-    """After `Connection: close`, or bytes beyond the answer, the next request opens a new connection."""
-    with served(answers(answer), answers(HI)) as (_, client, book):
+@pytest.mark.parametrize(
+    ("scripts", "keep_alive", "second"),
+    [
+        ((answers(HI, HI),), True, "reused"),
+        ((answers(_CLOSING), answers(HI)), True, "new"),
+        ((answers(HI + b"surplus"), answers(HI)), True, "new"),
+        ((answers(HI), answers(HI)), False, "new"),
+    ],
+)
+def test_a_connection_is_kept_if_it_can_be(scripts: tuple[Script, ...], second: str, *, keep_alive: bool) -> None:
+    """Not after `Connection: close` of either side, nor after bytes beyond the answer."""
+    with served(*scripts, keep_alive=keep_alive) as (server, client, book):
         client.get("/", endpoint="page")
         client.get("/", endpoint="page")
-    assert [(row.outcome, row.connection) for row in book.rows] == [("ok", "new"), ("ok", "new")]
-
-
-def test_without_keep_alive_each_request_connects() -> None:
-    """`keep_alive` False announces the close and opens a connection for each request."""
-    with served(answers(HI), answers(HI), keep_alive=False) as (server, client, book):
-        client.get("/", endpoint="page")
-        client.get("/", endpoint="page")
-    assert [row.connection for row in book.rows] == ["new", "new"]
-    assert b"\r\nConnection: close\r\n" in server.requests[0]
+    assert [(row.outcome, row.connection) for row in book.rows] == [("ok", "new"), ("ok", second)]
+    assert (server.accepted, b"\r\nConnection: close\r\n" in server.requests[0]) == (len(scripts), not keep_alive)
 
 
 def _times_out(peer: Peer) -> None:
@@ -160,20 +155,15 @@ def test_a_reset_in_the_body_is_a_reset() -> None:
     assert (response.outcome, response.status, response.bytes_received) == ("reset", 200, 1_000)
 
 
-def test_a_port_without_a_server() -> None:
-    """A refused connection has no status, no first byte and no bytes."""
+def test_a_server_that_can_not_be_reached() -> None:
+    """A refused connection has no status, first byte or bytes; `.invalid` never resolves (RFC 6761 6.4)."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    with client_of(url) as (client, _):
-        row = client.get("/", endpoint="page")
-    assert (row.outcome, row.status, row.t_first_byte_ns, row.bytes_sent) == ("refused", 0, NULL, 0)
-    assert row.t_end_ns >= row.t_start_ns
-
-
-def test_a_name_that_does_not_resolve_is_refused() -> None:
-    """`.invalid` never resolves (RFC 6761 6.4)."""
-    with client_of("http://seatrial.invalid") as (client, _):
-        assert client.get("/", endpoint="page").outcome == "refused"
+    for host in (url, "http://seatrial.invalid"):
+        with client_of(host) as (client, _):
+            row = client.get("/", endpoint="page")
+        assert (row.outcome, row.status, row.t_first_byte_ns, row.bytes_sent) == ("refused", 0, NULL, 0)
+        assert row.t_end_ns >= row.t_start_ns
 
 
 @pytest.mark.parametrize(

@@ -265,7 +265,11 @@ class RequestOptions:
         if range is not None:
             if any(name.lower() == "range" for name in headers):
                 raise ValueError("both a Range header and `range`: give one of them")
-            self.headers = {**headers, "Range": _range_header(*range)}
+            first, last = range
+            if last is not None and not 0 <= first <= last:
+                raise ValueError(f"not a range of bytes: ({first}, {last})")
+            end = "" if first < 0 else f"-{'' if last is None else last}"
+            self.headers = {**headers, "Range": f"bytes={first}{end}"}  # RFC 9110 14.1.2
             self.unseen = False
             if expect is _OK:
                 self.expect = _PARTIAL
@@ -314,15 +318,6 @@ def check_method(method: str) -> None:
     """Raise ValueError for a method that has no code in the tables."""
     if method not in METHODS:
         raise ValueError(f"not a method that can be recorded: {method!r}")
-
-
-def _range_header(first: int, last: int | None) -> str:
-    """Return the Range field of one range of bytes (RFC 9110 14.1.2)."""
-    if last is None:
-        return f"bytes={first}-" if first >= 0 else f"bytes={first}"
-    if not 0 <= first <= last:
-        raise ValueError(f"not a range of bytes: ({first}, {last})")
-    return f"bytes={first}-{last}"
 
 
 def body_pieces(options: RequestOptions) -> Iterator[bytes]:
