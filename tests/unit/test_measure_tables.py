@@ -1,4 +1,4 @@
-"""Which part of a run counts."""
+"""The measured window."""
 
 from __future__ import annotations
 

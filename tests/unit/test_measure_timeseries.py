@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
+import columns
 import numpy as np
 import pytest
+from columns import ints, samples
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seatrial.measure import timeseries
 from seatrial.measure.statistics import nearest_rank
-from seatrial.measure.tables import GeneratorColumns, Ints, LabelColumn, SampleColumns
 from seatrial.measure.timeseries import MOST_GRID_POINTS, LoadSeries, TimeGrid, time_grid
 from seatrial.units import NS_PER_S
-from seatrial.wire.streams import NULL, SAMPLES, row_columns
+from seatrial.wire.streams import NULL
 
 TEN = TimeGrid(from_ns=0, step_ns=NS_PER_S, count=10)
-
-
-def ints(*values: int) -> Ints:
-    """Return a column."""
-    return np.array(values, dtype=np.int64)
-
-
-def samples(service: str, container: list[str], **told: list[int]) -> SampleColumns:
-    """Return readings of one service; columns that are left out can't be told."""
-    count = len(container)
-    labels = tuple(dict.fromkeys(container))
-    numbers = {name: np.array(told.get(name, [NULL] * count), dtype=np.int64) for name in row_columns(SAMPLES)}
-    zero = np.zeros(count, dtype=np.int32)
-    codes = np.array([labels.index(one) for one in container], dtype=np.int32)
-    return SampleColumns(
-        service=LabelColumn(zero, (service,)),
-        container=LabelColumn(codes, labels),
-        phase=LabelColumn(zero, ("window",)),
-        numbers=numbers,
-    )
 
 
 @given(
@@ -104,7 +85,7 @@ def test_thinning_keeps_every_extreme(told: list[tuple[int, int]], most: int) ->
 
 def test_memory_of_replicas_adds_up() -> None:
     """Two containers at once hold what both hold; one that is read late counts with its last reading."""
-    told = samples("auth", ["a", "b"] * 3, t_ns=[0, 1, 100, 101, 200, 201], anon_bytes=[5, 7, 6, 7, 5, 8])
+    told = samples(["a", "b"] * 3, service="auth", t_ns=[0, 1, 100, 101, 200, 201], anon_bytes=[5, 7, 6, 7, 5, 8])
     (found,) = timeseries.memory_series(told)
 
     assert found.classes["anon_bytes"].tolist() == [12, 13, 13]
@@ -113,7 +94,7 @@ def test_memory_of_replicas_adds_up() -> None:
 
 def test_classes_that_nobody_can_tell_are_left_out() -> None:
     """The Docker API tells usage alone; a class that is seldom read keeps its last value."""
-    told = samples("auth", ["a"] * 3, t_ns=[0, 1, 2], usage_bytes=[1, 2, 3], kernel_bytes=[4, NULL, NULL])
+    told = samples(["a"] * 3, service="auth", t_ns=[0, 1, 2], usage_bytes=[1, 2, 3], kernel_bytes=[4, NULL, NULL])
     (found,) = timeseries.memory_series(told)
 
     assert {name: values.tolist() for name, values in found.classes.items()} == {"kernel_bytes": [4, 4, 4]}
@@ -122,7 +103,7 @@ def test_classes_that_nobody_can_tell_are_left_out() -> None:
 
 def test_kills_are_rises_of_the_kernels_count() -> None:
     """A container's first reading may hold earlier kills, and a new container begins at zero: neither is one."""
-    told = samples("auth", ["a", "a", "a", "b", "b"], t_ns=[0, 1, 2, 3, 4], oom_kills=[3, 3, 5, 0, NULL])
+    told = samples(["a", "a", "a", "b", "b"], service="auth", t_ns=[0, 1, 2, 3, 4], oom_kills=[3, 3, 5, 0, NULL])
 
     assert timeseries.oom_kills(told) == (timeseries.OomKill(service="auth", t_ns=2, processes=2),)
 
@@ -131,8 +112,8 @@ def test_cores_are_what_the_counter_rose_by() -> None:
     """Half a core for two seconds, then a restart, whose new counter is no negative work."""
     half = NS_PER_S // 2
     told = samples(
-        "auth",
         ["a", "a", "a", "b", "b"],
+        service="auth",
         t_ns=[0, half, 3 * half, 4 * half, 5 * half],
         cpu_ns=[9, half // 2 + 9, 3 * half // 2 + 9, 0, half],
     )
@@ -144,20 +125,13 @@ def test_cores_are_what_the_counter_rose_by() -> None:
 
 def test_the_busiest_process_counts() -> None:
     """Two load processes: one that is full holds up its own requests, whatever the other does."""
-    table = GeneratorColumns(
-        t_ns=ints(NS_PER_S, NS_PER_S, 3 * NS_PER_S),
-        worker=ints(0, 1, 0),
-        users=ints(1, 1, 1),
-        in_flight=ints(2, 3, NULL),
-        loop_lag_p50_ns=ints(NULL, NULL, NULL),
-        loop_lag_p99_ns=ints(5, NULL, NULL),
-        slip_p99_ns=ints(NULL, NULL, NULL),
-        arrivals=ints(NULL, NULL, NULL),
-        arrivals_completed=ints(NULL, NULL, NULL),
-        arrivals_late=ints(NULL, NULL, NULL),
-        arrivals_dropped=ints(NULL, NULL, NULL),
-        cpu_fraction=np.array([0.2, 0.9, np.nan]),
-        phase=LabelColumn(np.zeros(3, dtype=np.int32), ("window",)),
+    table = columns.generator(
+        3,
+        t_ns=[NS_PER_S, NS_PER_S, 3 * NS_PER_S],
+        worker=[0, 1, 0],
+        in_flight=[2, 3, NULL],
+        loop_lag_p99_ns=[5, NULL, NULL],
+        cpu_fraction=[0.2, 0.9, np.nan],
     )
     found = timeseries.generator_series(table, TEN)
 

@@ -1,4 +1,4 @@
-"""The metric language, the values behind it, and how far the value of a single run can be trusted."""
+"""The values of metrics in one run, and how far each can be trusted."""
 
 from __future__ import annotations
 
@@ -7,68 +7,40 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+import columns
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from columns import coded
 
-from seatrial.measure import metric, statistics, values
-from seatrial.measure.metric import Kind, Scale, Unit, comparable_across
+from seatrial.measure import metric, values
+from seatrial.measure.metric import Unit
 from seatrial.measure.requests import flow_details
 from seatrial.measure.slices import SliceTimes
 from seatrial.measure.statistics import quantile_interval, share_interval
-from seatrial.measure.tables import FlowColumns, LabelColumn, RequestColumns, SampleColumns
-from seatrial.measure.values import (
-    MetricEstimate,
-    Tables,
-    estimate,
-    metric_value,
-    metrics_of,
-    window_parts,
-)
+from seatrial.measure.tables import FlowColumns, RequestColumns, SampleColumns
+from seatrial.measure.values import MetricEstimate, Tables, estimate, metric_value, metrics_of, window_parts
 from seatrial.units import NS_PER_S
 from seatrial.wire import histogram
-from seatrial.wire.streams import NULL, OUTCOMES, SAMPLES, detail_ending, row_columns
+from seatrial.wire.streams import SAMPLES, detail_ending, row_columns
 
 MS = 1_000_000
 MIB = 1 << 20
-OK, STATUS, ABORTED, CUT = (OUTCOMES.index(one) for one in ("ok", "status", "aborted", "cut"))
 
 
-def coded(codes: Sequence[int], labels: tuple[str, ...]) -> LabelColumn:
-    """Make a column of labels."""
-    return LabelColumn(np.array(codes, dtype=np.int32), labels)
-
-
-def requests(took_ms: Sequence[float], *, endpoint: str = "token", outcomes: Sequence[int] = ()) -> RequestColumns:
+def requests(took_ms: Sequence[float], *, endpoint: str = "token", outcomes: Sequence[str] = ()) -> RequestColumns:
     """Make requests that begin 10 ms after each other."""
-    start = np.arange(len(took_ms), dtype=np.int64) * 10 * MS
-    took = (np.array(took_ms, dtype=np.float64) * MS).astype(np.int64)
-    return RequestColumns(
-        t_intended_ns=np.full(len(start), NULL),
-        t_start_ns=start,
-        t_first_byte_ns=start + took // 2,
-        t_end_ns=start + took,
-        bytes_received=np.full(len(start), 100),
-        endpoint=coded([1] * len(start), ("never asked", endpoint)),
-        outcome=coded(list(outcomes) or [OK] * len(start), tuple(OUTCOMES)),
-        phase=coded([0] * len(start), ("window",)),
-    )
+    start_ns = np.arange(len(took_ms), dtype=np.int64) * 10 * MS
+    return columns.requests(start_ns, np.array(took_ms) * MS, endpoint=endpoint, outcomes=outcomes)
 
 
-def flows(took_ms: Sequence[float], *, flow: str = "pull", late_ms: float = 0) -> FlowColumns:
+def flows(
+    took_ms: Sequence[float], *, flow: str = "pull", late_ms: float = 0, outcomes: Sequence[str] = ()
+) -> FlowColumns:
     """Make flows that begin `late_ms` after they should have."""
-    intended = np.arange(len(took_ms), dtype=np.int64) * 10 * MS
-    start = intended + round(late_ms * MS)
-    return FlowColumns(
-        t_intended_ns=intended,
-        t_start_ns=start,
-        t_end_ns=start + (np.array(took_ms, dtype=np.float64) * MS).astype(np.int64),
-        requests=np.full(len(start), 4),
-        bytes_received=np.full(len(start), 400),
-        flow=coded([0] * len(start), (flow,)),
-        outcome=coded([OK] * len(start), tuple(OUTCOMES)),
-        phase=coded([0] * len(start), ("window",)),
+    intended_ns = np.arange(len(took_ms), dtype=np.int64) * 10 * MS
+    took_ns = np.array(took_ms) * MS
+    return columns.flows(
+        intended_ns + round(late_ms * MS), took_ns, flow=flow, outcomes=outcomes, intended_ns=intended_ns
     )
 
 
@@ -80,17 +52,16 @@ def samples(held_mib: dict[str, Sequence[float]], cores: float = 0.5) -> SampleC
         for place, name in enumerate(names)
         for tick, mib in enumerate(held_mib[name])
     )
-    stamps = np.array([row[0] for row in rows], dtype=np.int64)
-    codes = [row[1] for row in rows]
+    stamps, codes = np.array([row[0] for row in rows], dtype=np.int64), [row[1] for row in rows]
     numbers = {column: np.zeros(len(rows), dtype=np.int64) for column in row_columns(SAMPLES)}
-    numbers["t_ns"], numbers["t_after_ns"] = stamps, stamps + 20_000
-    numbers["anon_bytes"] = np.array([round(row[2] * MIB) for row in rows], dtype=np.int64)
-    numbers["cpu_ns"] = ((stamps // (NS_PER_S // 10)) * NS_PER_S / 10 * cores).astype(np.int64)
+    numbers |= {
+        "t_ns": stamps,
+        "t_after_ns": stamps + 20_000,
+        "anon_bytes": np.array([round(row[2] * MIB) for row in rows], dtype=np.int64),
+        "cpu_ns": ((stamps // (NS_PER_S // 10)) * NS_PER_S / 10 * cores).astype(np.int64),
+    }
     return SampleColumns(
-        service=coded(codes, names),
-        container=coded(codes, tuple(f"c-{name}" for name in names)),
-        phase=coded([0] * len(rows), ("window",)),
-        numbers=numbers,
+        service=coded(codes, names), container=coded(codes, names), phase=columns.label(len(rows)), numbers=numbers
     )
 
 
@@ -113,105 +84,6 @@ def tables(
 def of(text: str, *parts: object, **details: Sequence[float]) -> float | None:
     """Return the value of a metric."""
     return metric_value(metric.parse(text), tables(*parts, **details))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("text", "canonical", "threshold"),
-    [
-        ('p50 of "token"', 'p50 of "token"', 0.05),
-        ("p95 of token", 'p95 of "token"', 0.10),
-        ('  p99  of   "manifest by  tag" ', 'p99 of "manifest by  tag"', 0.20),
-        ('P95 of "token" within 5%', 'p95 of "token"', 0.05),
-        ('p95 of "a within 3% of b"', 'p95 of "a within 3% of b"', 0.10),
-        ("throughput", "throughput", 0.03),
-        ("throughput of pull within 2.5 %", 'throughput of "pull"', 0.025),
-        ("failures", "failures", 0.001),
-        ('failures of "token" within 0.5%', 'failures of "token"', 0.005),
-        ("cpu per request", "cpu per request", 0.05),
-        ("cpu per request of auth within 2%", "cpu per request of auth", 0.02),
-        ("unreclaimable memory", "unreclaimable memory", 0.03),
-        ("unreclaimable memory of auth", "unreclaimable memory of auth", 0.03),
-        ("peak unreclaimable of auth", "peak unreclaimable of auth", 0.03),
-        ("peak unreclaimable memory", "peak unreclaimable", 0.03),
-        ("stall ratio", "stall ratio", 0.01),
-        ("cpu per flow of auth", "cpu per flow of auth", 0.05),
-        ("mean stall_ratio of play", 'stall ratio of "play"', 0.01),
-        ("p95 startup_s of play", 'p95 startup_s of "play"', 0.10),
-        ('MAX stalls_count of "play all" within 5%', 'max stalls_count of "play all"', 0.05),
-        ("mean received_bytes of play", 'mean received_bytes of "play"', 0.05),
-        ("p90 stall_ratio of play", 'p90 stall_ratio of "play"', 0.01),
-    ],
-)
-def test_what_can_be_written(text: str, canonical: str, threshold: float) -> None:
-    """Each form has one canonical text, which is read as itself, and a threshold."""
-    found = metric.parse(text)
-    assert (found.text, found.threshold) == (canonical, threshold)
-    assert metric.parse(canonical).text == canonical
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("p95 startup of play", "'startup' has no unit: .*_s, _ratio, _bytes or _count is expected"),
-        ("mean startup_ms of play", "'startup_ms' has no unit"),
-        ("p75 startup_s of play", "mean, p50, p90, p95, p99 or max is expected"),
-        ("p95 startup_s", 'does not say of which flow: p95 startup_s of "NAME" is expected'),
-        ("", "is not a metric"),
-        ("p95", "does not say of what"),
-        ("p90 of x", "p90 is not measured; p50, p95 or p99 is expected"),
-        ("trouhgput", "did you mean throughput?"),
-        ("cpu of auth", "is not a metric"),
-        ("memory of auth", "is not a metric"),
-        ("p95 of manifest by tag", "a name of several words stands in quotes"),
-        ('p95 of ""', "the name between the quotes is missing"),
-        ('p95 of "token', "the name between the quotes is missing"),
-        ("p95 of token within 0%", "a threshold of 0% can't be judged"),
-        ("p95 of token within -5%", "can't be judged"),
-        ("p95 of token within nan%", "can't be judged"),
-        ("p95 of token within five%", "is not a number of per cent"),
-        ("p95 of token < 5ms", "is not a metric|stands in quotes"),
-    ],
-)
-def test_what_can_not_be_written(text: str, said: str) -> None:
-    """The message says what is expected, and what may have been meant."""
-    with pytest.raises(ValueError, match=said):
-        metric.parse(text)
-
-
-@given(st.text(max_size=40))
-def test_no_text_is_more_than_a_value_error(text: str) -> None:
-    """Whatever stands in a scenario file is a metric or a message."""
-    try:
-        metric.parse(text)
-    except ValueError as error:
-        assert str(error)  # noqa: PT017  (most texts are refused, a few are metrics)
-
-
-def test_directions_and_scales() -> None:
-    """Only throughput is better higher; only shares are subtracted."""
-    found = [metric.parse(one) for one in ("throughput", "failures", "stall ratio", "cpu per request", "p50 of x")]
-    assert [one.worse for one in found] == ["lower", "higher", "higher", "higher", "higher"]
-    assert [one.scale is Scale.DIFFERENCE for one in found] == [False, True, True, False, False]
-    assert [one.unit for one in found] == [Unit.PER_S, Unit.SHARE, Unit.SHARE, Unit.NS, Unit.NS]
-
-
-@pytest.mark.parametrize(
-    ("fact", "text", "survived"),
-    [
-        ("host", "cpu per request", True),
-        ("host", "peak unreclaimable of auth", True),
-        ("host", "p95 of token", False),
-        ("host", "failures", False),
-        ("engine", "cpu per request", False),
-        ("engine", "unreclaimable memory", True),
-        ("load", "throughput", False),
-        ("load", "p95 of token", True),
-        ("schema", "cpu per request", False),
-    ],
-)
-def test_what_survives_a_different_environment(fact: str, text: str, *, survived: bool) -> None:
-    """Across hosts processor time and memory can be compared, latency can't; an unknown fact leaves nothing."""
-    assert comparable_across(metric.parse(text), fact) is survived
 
 
 def test_percentiles_of_endpoints_and_flows() -> None:
@@ -248,7 +120,7 @@ def test_an_empty_run_has_no_values() -> None:
 
 def test_failures_and_throughput_share_their_requests() -> None:
     """What failed is no throughput; what the user broke off on purpose is; what the end cut off is neither."""
-    some = requests([1] * 10, outcomes=[OK] * 6 + [STATUS] * 2 + [ABORTED, CUT])
+    some = requests([1] * 10, outcomes=["ok"] * 6 + ["status"] * 2 + ["aborted", "cut"])
     assert of("failures", some) == pytest.approx(0.2)
     assert of("failures of token", some) == pytest.approx(0.2)
     assert of("throughput", some) == pytest.approx(0.7)
@@ -321,8 +193,7 @@ def test_a_comparison_shows_details_without_being_asked() -> None:
 
 def test_without_requests_the_flows_are_the_work() -> None:
     """Throughput, failures and processor time are theirs; an arrival that nobody served is no work."""
-    outcomes = coded([OK] * 7 + [STATUS] * 2 + [OUTCOMES.index("dropped")], tuple(OUTCOMES))
-    some = replace(flows([1] * 10), outcome=outcomes)
+    some = flows([1] * 10, outcomes=["ok"] * 7 + ["status"] * 2 + ["dropped"])
     by_flows = replace(tables(None, some, samples({"app": [50] * 101}, cores=0.5)), by_flows=True)
     assert metric_value(metric.parse("failures"), by_flows) == pytest.approx(0.3)
     assert metric_value(metric.parse("throughput"), by_flows) == pytest.approx(0.7)
@@ -404,17 +275,6 @@ def test_a_percentile_lies_in_its_interval_as_often_as_promised(percent: int, co
     assert hits / 300 >= 0.91
 
 
-def test_independent_ranks_would_miss_it() -> None:
-    """What the effective count is for: taking 3,000 alike requests as independent, 95 % is less than 80 %."""
-    random = np.random.default_rng(3)
-    hits = 0
-    for _ in range(300):
-        ordered = np.sort(_alike(random, 3000, 0.8))
-        ranks = [round(3000 * (0.5 + side * 1.96 * 0.5 / np.sqrt(3000))) for side in (-1, 1)]
-        hits += ordered[ranks[0]] <= 0 <= ordered[ranks[1]]
-    assert hits / 300 < 0.8
-
-
 def test_a_share_lies_in_its_interval_as_often_as_promised() -> None:
     """1 % failures among 2,000 requests, in clusters."""
     random = np.random.default_rng(11)
@@ -459,27 +319,6 @@ def test_readings_without_doubt(text: str, found: MetricEstimate) -> None:
     """Never asked, too few, or simply seen."""
     held = samples({"auth": [1] * 20})
     assert estimate(metric.parse(text), tables(requests([1] * 50), None, held)) == found
-
-
-def test_readings_with_doubt() -> None:
-    """All others have both ends, around the value."""
-    both = samples({"auth": [*range(1, 100)]})
-    some = requests(
-        [1 + one % 7 for one in range(1000)], outcomes=[STATUS if one % 50 == 0 else OK for one in range(1000)]
-    )
-    for text in ("p95 of token", "failures", "throughput", "cpu per request", "unreclaimable memory"):
-        found = estimate(metric.parse(text), tables(some, None, both))
-        assert found.value is not None
-        assert found.low is not None
-        assert found.high is not None
-        assert found.low <= found.value <= found.high
-
-
-def test_kinds_are_all_reachable() -> None:
-    """No kind without a form that means it."""
-    texts = ("p50 of x", "throughput", "failures", "cpu per request", "unreclaimable memory", "peak unreclaimable")
-    assert {metric.parse(text).kind for text in (*texts, "stall ratio")} == set(Kind)
-    assert statistics.ALPHA == 0.05
 
 
 def _in_ticks(offset_ns: int = 0, cores: float = 0.5) -> SampleColumns:
@@ -539,3 +378,13 @@ def test_a_share_scatters_as_coins_do() -> None:
     asked = metric.parse("failures")
     assert math.sqrt(values.rounding_variance(asked, 0.004, 0.0, 1000)) == pytest.approx(0.001996, abs=1e-6)
     assert values.rounding_variance(asked, 0.0, 0.0, 1000) == values.rounding_variance(asked, 0.004, 0.0, 0) == 0
+
+
+def test_estimates_enclose_their_value() -> None:
+    """Of all kinds that are not simply read."""
+    outcomes = ["status" if number % 50 == 0 else "ok" for number in range(1000)]
+    some = requests([1 + number % 7 for number in range(1000)], outcomes=outcomes)
+    for text in ("p95 of token", "failures", "throughput", "cpu per request", "unreclaimable memory"):
+        found = estimate(metric.parse(text), tables(some, None, samples({"auth": [*range(1, 100)]})))
+        assert None not in (found.value, found.low, found.high)
+        assert (found.low or 0) <= (found.value or 0) <= (found.high or 0)

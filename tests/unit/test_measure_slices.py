@@ -1,10 +1,11 @@
-"""A run of many short windows: what it cost, and how fast its load process was, against a known truth."""
+"""A run in slices: what each request cost, and how busy its load process was, against a known truth."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
+import columns
 import factories
 import numpy as np
 import pytest
@@ -12,14 +13,10 @@ import pytest
 from seatrial.analysis.run import analyse_run
 from seatrial.load.slices import Slicing, with_drain
 from seatrial.measure import metric, slices, values
-from seatrial.measure.requests import Traffic
-from seatrial.measure.statistics import Quantiles
+from seatrial.measure.requests import Traffic, flow_traffic
 from seatrial.measure.tables import (
-    FlowColumns,
     GeneratorColumns,
     Ints,
-    LabelColumn,
-    RequestColumns,
     SampleColumns,
     measured_window,
     where,
@@ -27,7 +24,6 @@ from seatrial.measure.tables import (
 from seatrial.measure.validity import slice_notes
 from seatrial.measure.values import Tables
 from seatrial.model import NoteKind, Phase
-from seatrial.wire.streams import NULL
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -36,79 +32,40 @@ SLICING = Slicing(order=("a", "b") * 20, warm=0, slice_s=1.0, settle_s=0.15)
 SPANS = SLICING.turns("a", 0).spans()
 
 
-def _coded(count: int, label: str) -> LabelColumn:
-    return LabelColumn(np.zeros(count, dtype=np.int32), (label,))
-
-
-def _requests(start_ns: Ints, took_ns: int) -> RequestColumns:
-    count = len(start_ns)
-    return RequestColumns(
-        t_intended_ns=np.full(count, NULL),
-        t_start_ns=start_ns,
-        t_first_byte_ns=start_ns,
-        t_end_ns=start_ns + took_ns,
-        bytes_received=np.zeros(count, dtype=np.int64),
-        endpoint=_coded(count, "work"),
-        outcome=_coded(count, "ok"),
-        phase=_coded(count, Phase.WINDOW),
-    )
-
-
 def _asked(per_s: int) -> Ints:
     """Return the starts of requests, evenly spread over each of the turns."""
     own = slices.open_spans(SPANS)
     return np.concatenate([np.arange(begin, end, S // per_s, dtype=np.int64) for begin, end in own])
 
 
-def _samples(start_ns: Ints, took_ns: int, idle_cores: float, hz: float = 10.0) -> SampleColumns:
-    """Return readings of a stack that spends COST_NS on each request, evenly while it lasts, and idles besides."""
-    stamps = np.arange(-63 * MS, 40 * S, round(S / hz), dtype=np.int64)
+CPU = metric.parse("cpu per request")
+NONE = np.empty(0, dtype=np.int64)
+NO_FLOWS = columns.flows(NONE, NONE)
+
+
+def _samples(start_ns: Ints, took_ns: int, idle_cores: float) -> SampleColumns:
+    """Return 10 Hz of a stack that spends COST_NS on each request, evenly while it lasts, and idles besides."""
+    stamps = np.arange(-63 * MS, 40 * S, S // 10, dtype=np.int64)
     used = [
         round(idle_cores * now + COST_NS * np.clip((now - start_ns) / took_ns, 0, 1).sum())
         for now in stamps.tolist()
     ]
-    return SampleColumns(
-        service=_coded(len(stamps), "app"),
-        container=_coded(len(stamps), "c"),
-        phase=_coded(len(stamps), Phase.WINDOW),
-        numbers={"t_ns": stamps, "cpu_ns": np.array(used, dtype=np.int64)},
-    )
+    return columns.samples(["c"] * len(stamps), t_ns=stamps, cpu_ns=used)
 
 
 def _tables(took_ns: int, idle_cores: float = 0.0, per_s: int = 50) -> Tables:
     start_ns = _asked(per_s)
-    requests = _requests(start_ns, took_ns)
-    inside = measured_window(SPANS)
-    judged = np.array(
-        [any(s.from_ns <= t < s.until_ns for s in SPANS if s.phase is Phase.WINDOW) for t in start_ns]
-    )
+    windows = [span for span in SPANS if span.phase is Phase.WINDOW]
+    inside = np.array([any(span.from_ns <= t < span.until_ns for span in windows) for t in start_ns])
     samples = _samples(start_ns, took_ns, idle_cores)
     return Tables(
-        requests=_requests(requests.t_start_ns[judged], took_ns),
-        flows=_no_flows(),
+        requests=columns.requests(start_ns[inside], took_ns),
+        flows=NO_FLOWS,
         samples=samples,
-        window_ns=inside.length_ns,
-        slices=slices.slice_times(SPANS, [requests], _no_flows()),
+        window_ns=measured_window(SPANS).length_ns,
+        slices=slices.slice_times(SPANS, [columns.requests(start_ns, took_ns)], NO_FLOWS),
         run_samples=samples,
     )
-
-
-def _no_flows() -> FlowColumns:
-    none = np.empty(0, dtype=np.int64)
-    no = LabelColumn(np.empty(0, dtype=np.int32), ())
-    return FlowColumns(
-        t_intended_ns=none,
-        t_start_ns=none,
-        t_end_ns=none,
-        requests=none,
-        bytes_received=none,
-        flow=no,
-        outcome=no,
-        phase=no,
-    )
-
-
-CPU = metric.parse("cpu per request")
 
 
 @pytest.mark.parametrize("took_ms", [1, 20, 150, 400])
@@ -117,35 +74,19 @@ def test_cpu_per_request_is_what_each_costs_however_long_it_takes(took_ms: int) 
     assert values.metric_value(CPU, _tables(took_ms * MS)) == pytest.approx(COST_NS, rel=0.002)
 
 
-def _flows(start_ns: Ints, took_ns: int, dropped: Ints) -> FlowColumns:
-    """Return flows without requests, and arrivals that were dropped."""
-    starts = np.concatenate([start_ns, dropped])
-    outcome = LabelColumn(
-        np.repeat(np.array([0, 1], dtype=np.int32), (len(start_ns), len(dropped))), ("ok", "dropped")
-    )
-    return FlowColumns(
-        t_intended_ns=np.full(len(starts), NULL),
-        t_start_ns=starts,
-        t_end_ns=starts + took_ns,
-        requests=np.zeros(len(starts), dtype=np.int64),
-        bytes_received=np.zeros(len(starts), dtype=np.int64),
-        flow=_coded(len(starts), "work"),
-        outcome=outcome,
-        phase=_coded(len(starts), Phase.WINDOW),
-    )
-
-
 @pytest.mark.parametrize("took_ms", [20, 400])
 def test_slices_without_requests_are_counted_by_their_flows(took_ms: int) -> None:
     """A slice ends with its last flow; dropped arrivals, and flows of the other variant's slices, don't count."""
     begun_ns, opened = _asked(50), slices.open_spans(SPANS)
     others_ns, dropped_ns = np.array([1_500 * MS]), np.array([2_500 * MS, 4_500 * MS])
-    flows = _flows(np.concatenate([begun_ns, others_ns]), took_ms * MS, dropped_ns)
+    starts = np.concatenate([begun_ns, others_ns, dropped_ns])
+    outcomes = ["ok"] * (len(begun_ns) + 1) + ["dropped"] * 2
+    flows = columns.flows(starts, took_ms * MS, outcomes=outcomes)
     times = slices.slice_times(SPANS, [], flows)
     assert times is not None
     samples = _samples(begun_ns, took_ms * MS, 0.0)
     tables = Tables(
-        requests=_requests(np.empty(0, dtype=np.int64), 0),
+        requests=columns.requests(NONE, 0),
         flows=flows,
         samples=samples,
         window_ns=measured_window(SPANS).length_ns,
@@ -189,31 +130,15 @@ def test_settling_belongs_to_the_turn_and_one_window_alone_is_none() -> None:
     """A plain run, and one whose trials settle before a single window, are judged as ever."""
     assert slices.open_spans(SPANS)[:2] == [(0, S - 10 * MS), (2 * S, 3 * S - 10 * MS)]
     assert slices.open_spans(factories.SPANS) == []
-    assert slices.slice_times(factories.SPANS, [], _no_flows()) is None
+    assert slices.slice_times(factories.SPANS, [], NO_FLOWS) is None
 
 
 def _generator(cpu_fraction: float) -> GeneratorColumns:
-    """Return seconds that straddle the turns, of a process that works only while its gate is open."""
+    """Return seconds that straddle the slices, of a process that works only while its gate is open."""
     stamps = np.arange(S + S // 3, 40 * S, S, dtype=np.int64)
-    count = len(stamps)
-    own = slices.open_spans(SPANS)
-    open_ns = [sum(max(min(t, e) - max(t - S, b), 0) for b, e in own) for t in stamps.tolist()]
-    none = np.full(count, NULL)
-    return GeneratorColumns(
-        t_ns=stamps,
-        worker=np.zeros(count, dtype=np.int64),
-        users=none,
-        in_flight=none,
-        loop_lag_p50_ns=none,
-        loop_lag_p99_ns=none,
-        slip_p99_ns=none,
-        arrivals=none,
-        arrivals_completed=none,
-        arrivals_late=none,
-        arrivals_dropped=none,
-        cpu_fraction=np.array(open_ns) / S * cpu_fraction,
-        phase=_coded(count, Phase.IDLE),
-    )
+    opened = slices.open_spans(SPANS)
+    open_ns = [sum(max(min(t, e) - max(t - S, b), 0) for b, e in opened) for t in stamps.tolist()]
+    return columns.generator(len(stamps), t_ns=stamps, cpu_fraction=np.array(open_ns) / S * cpu_fraction)
 
 
 def test_a_load_process_is_as_busy_as_while_its_gate_was_open() -> None:
@@ -237,41 +162,30 @@ def test_seconds_between_turns_count_with_those_in_them() -> None:
     ]
 
 
-def _work(p95_ns: int | None) -> Traffic:
-    told = Quantiles(count=100, p50=None, p95=p95_ns, p99=None, max=None)
-    return Traffic(
-        name="pull",
-        count=100,
-        outcomes={},
-        latency_ns=told,
-        service_ns=told,
-        first_byte_ns=told,
-        requests=0,
-        bytes_received=0,
-        per_s=0.0,
-        bytes_per_s=0.0,
-    )
-
-
 def test_work_that_outlasts_settling_is_told() -> None:
     """It ends in the judged time of the next variant."""
-    (note,) = slice_notes([_work(200 * MS), _work(None)], SPANS)
+
+    def work(took_ms: int, count: int = 100) -> Traffic:
+        (traffic,) = flow_traffic(columns.flows(np.arange(count), took_ms * MS), S)
+        return traffic
+
+    (note,) = slice_notes([work(200), work(200, count=1)], SPANS)
 
     assert note.kind is NoteKind.LONG_FLOWS
     assert not note.invalidates
     assert "'pull' takes longer than 200.0 ms" in note.text
-    assert slice_notes([_work(100 * MS)], SPANS) == ()
+    assert slice_notes([work(100)], SPANS) == ()
 
 
-def test_a_run_by_turns_is_reviewed_as_valid(tmp_path: Path) -> None:
-    """Rows that straddle turns make neither samples nor seconds missing; idle time is no fault."""
+def test_a_run_in_slices_is_valid(tmp_path: Path) -> None:
+    """Rows that straddle slices make neither samples nor seconds missing; idle time is no fault."""
     spans = with_drain(SLICING.turns("a", factories.at(2)).spans(), factories.at(42), factories.at(43))
     folder = factories.sealed_run(tmp_path, spans=spans)
 
-    found = analyse_run(folder)
+    result = analyse_run(folder)
 
-    assert found.valid, found.notes
-    assert found.window.length_ns == 20 * (S - 160 * MS)
-    assert found.generator.seconds == 18  # the first and the last lie in part outside
-    registry = next(one.use for one in found.services if one.use.service == "registry")
+    assert result.valid, result.notes
+    assert result.window.length_ns == 20 * (S - 160 * MS)
+    assert result.generator.seconds == 18  # the first and the last lie in part outside
+    registry = next(one.use for one in result.services if one.use.service == "registry")
     assert registry.cpu_cores == pytest.approx(0.4, rel=0.15)

@@ -1,4 +1,4 @@
-"""Percentiles are observed values, told only where the observations suffice; failures stay out of them."""
+"""Latency, outcomes and rates of requests and flows; percentiles are measured values, and need enough of them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from factories import Asked
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seatrial.measure import requests
 from seatrial.measure.requests import all_requests, endpoints, flow_traffic
 from seatrial.measure.statistics import nearest_rank, quantiles
+from seatrial.measure.tables import RequestColumns, measured_window, where
+from seatrial.measure.timeseries import LoadSeries, time_grid
 from seatrial.record import documents, read
+from seatrial.record.folder import RunFolder
 from seatrial.record.seal import seal
 from seatrial.units import NS_PER_S
+from seatrial.wire.streams import NULL
 
 MS = 1_000_000
 A_WINDOW_NS = 10 * NS_PER_S
@@ -73,34 +78,12 @@ def test_failures_stay_out_of_the_latency_and_in_the_count(tmp_path: Path) -> No
     assert total.outcomes == {"ok": 2, "refused": 1, "cut": 1}
 
 
-def test_latency_counts_from_the_intended_start(tmp_path: Path) -> None:
+def test_latency_counts_from_the_intended_and_service_time_from_the_real_start(tmp_path: Path) -> None:
     """A request that was sent late has waited: coordinated omission is not hidden."""
-    asked = [Asked(start_s=12, intended_s=11, took_ms=10)]
-    total = all_requests(factories.requests_of(factories.sealed_run(tmp_path, asked)), A_WINDOW_NS)
-    assert (total.latency_ns.max, total.first_byte_ns.max) == (1010 * MS, 1005 * MS)
-
-
-def test_service_time_counts_from_the_real_start(tmp_path: Path) -> None:
-    """Beside the latency of an open load; of the closed model it is the same."""
     asked = [Asked(start_s=12, intended_s=11, took_ms=10), Asked(start_s=13, took_ms=20)]
     total = all_requests(factories.requests_of(factories.sealed_run(tmp_path, asked)), A_WINDOW_NS)
+    assert (total.latency_ns.max, total.first_byte_ns.max) == (1010 * MS, 1005 * MS)
     assert (total.service_ns.count, total.service_ns.p50, total.service_ns.max) == (2, 10 * MS, 20 * MS)
-
-
-@given(st.lists(st.integers(0, 10**12), min_size=100, max_size=300), st.integers(1, 1000))
-def test_percentiles_are_ordered_and_scale_with_their_unit(values: list[int], factor: int) -> None:
-    """Milliseconds or nanoseconds: the same observation is the percentile."""
-    small, large = quantiles(np.array(values)), quantiles(np.array(values) * factor)
-    found = [small.p50, small.p95, small.p99, small.max]
-    assert found == sorted(value for value in found if value is not None)
-    assert [large.p50, large.p95, large.p99, large.max] == [(value or 0) * factor for value in found]
-
-
-@given(st.lists(st.integers(0, 10**9), min_size=100, max_size=200), st.integers(0, 10**9))
-def test_waiting_for_the_start_never_makes_a_latency_shorter(services: list[int], wait: int) -> None:
-    """Each percentile grows by what every request waited."""
-    served, seen = quantiles(np.array(services)), quantiles(np.array(services) + wait)
-    assert (seen.p50, seen.p95) == ((served.p50 or 0) + wait, (served.p95 or 0) + wait)
 
 
 def test_a_dropped_arrival_is_a_failure_without_a_latency(tmp_path: Path) -> None:
@@ -128,3 +111,78 @@ def test_flows_count_their_requests(tmp_path: Path) -> None:
     """A flow's latency is the whole task's."""
     (row,) = flow_traffic(read.flows(factories.sealed_run(tmp_path)), A_WINDOW_NS)
     assert (row.name, row.count, row.requests, row.latency_ns.p99) == ("pull", 200, 800, 100 * MS)
+
+
+WINDOW = measured_window(factories.SPANS)
+
+
+def gathered(folder: RunFolder) -> tuple[RequestColumns, RequestColumns]:
+    """Return the requests of the window, and the others, of a sealed run."""
+    return requests.request_stats(read.request_batches(folder), WINDOW, read.request_count(folder))
+
+
+def pace_of(folder: RunFolder) -> LoadSeries:
+    """Return the requests of a sealed run over time."""
+    grid = time_grid(factories.at(0), factories.at(42), WINDOW.from_ns)
+    return requests.load_series(gathered(folder), grid)
+
+
+def same(first: RequestColumns, second: RequestColumns) -> bool:
+    """Return whether two tables have the same rows."""
+    names = [[table.endpoint.labels[code] for code in table.endpoint.codes] for table in (first, second)]
+    numbers = ("t_intended_ns", "t_start_ns", "t_first_byte_ns", "t_end_ns", "bytes_received")
+    return names[0] == names[1] and all(np.array_equal(getattr(first, x), getattr(second, x)) for x in numbers)
+
+
+def test_every_request_is_in_one_of_the_two_tables(tmp_path: Path) -> None:
+    """Warm-up and drain lie beside the window, each in the order of the file."""
+    folder = factories.sealed_run(tmp_path)
+    table = factories.requests_of(folder)
+    inside, outside = gathered(folder)
+
+    mask = WINDOW.rows(table.phase)
+    assert (len(inside.t_start_ns), len(outside.t_start_ns)) == (int(mask.sum()), int((~mask).sum()))
+    assert same(inside, where(table, mask))
+    assert same(outside, where(table, ~mask))
+
+
+def test_batches_of_any_size_give_the_same(tmp_path: Path) -> None:
+    """Rows that are added first hundred at a time, labels that come late among them."""
+    folder = factories.sealed_run(tmp_path)
+    table = factories.requests_of(folder)
+    number = np.arange(len(table.t_start_ns))
+    cut = [where(table, number // 100 == part) for part in range(10)]
+
+    assert same(requests.request_stats(cut, WINDOW, len(number))[0], gathered(folder)[0])
+
+
+def test_failures_are_counted_where_they_began(tmp_path: Path) -> None:
+    """A tenth of the made-up requests fails; each second holds those that began in it."""
+    pace = pace_of(factories.sealed_run(tmp_path))
+
+    assert (pace.asked.sum(), pace.failed.sum()) == (1000, 100)
+    assert pace.step_ns == NS_PER_S
+    assert (pace.t_ns[0], pace.asked[0]) == (factories.at(0), 24)
+
+
+def test_arrivals_that_come_late_in_the_table_keep_their_schedule(tmp_path: Path) -> None:
+    """Of the requests before them there is none: their latency is their service time."""
+    closed = [factories.Asked(start_s=12 + n, took_ms=5) for n in range(3)]
+    late = [factories.Asked(start_s=20 + n, intended_s=19.5 + n, took_ms=10) for n in range(3)]
+    table = factories.requests_of(factories.sealed_run(tmp_path, [*closed, *late]))
+    inside, _ = requests.request_stats([where(table, np.arange(6) == part) for part in range(6)], WINDOW, 6)
+
+    assert inside.t_intended_ns.tolist() == [NULL] * 3 + [factories.at(19.5 + n) for n in range(3)]
+    total = requests.all_requests(inside, WINDOW.length_ns)
+    assert (total.latency_ns.p50, total.latency_ns.max) == (5_000_000, 510_000_000)
+    assert (total.service_ns.p50, total.service_ns.max) == (5_000_000, 10_000_000)
+
+
+def test_a_run_without_requests_has_its_tables(tmp_path: Path) -> None:
+    """Nothing was asked: no endpoint, no point, no error."""
+    folder = factories.sealed_run(tmp_path, [])
+    inside, outside = gathered(folder)
+
+    assert (len(inside.t_start_ns), len(outside.t_start_ns)) == (0, 0)
+    assert (requests.endpoints(inside, 1), requests.distributions(inside)) == ((), ())
+    assert pace_of(folder).asked.sum() == 0

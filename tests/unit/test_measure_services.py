@@ -1,0 +1,246 @@
+"""Memory, processor time, replicas and memory growth of a service, from its samples."""
+
+from __future__ import annotations
+
+import columns
+import numpy as np
+import pytest
+from columns import ints
+from factories import MIB, at, readings
+
+from seatrial.measure.services import (
+    UNRECLAIMABLE,
+    Growth,
+    ServiceUse,
+    gained,
+    growth,
+    memory_level,
+    service_use,
+    unreclaimable,
+)
+from seatrial.measure.tables import Ints, most_at_once, summed_over_containers, ticks
+from seatrial.units import NS_PER_S
+from seatrial.wire.streams import NULL
+
+
+def _use(rows: Rows | list[dict[str, int]], requests: int = 100) -> ServiceUse:
+    """Return the use of a service by the readings of each container, or of one."""
+    table = columns.sampled(rows if isinstance(rows, dict) else {"c": rows})
+    (use,) = service_use(table, 30 * NS_PER_S, requests)
+    return use
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        ({"anon": [1], "kernel": [20], "shmem": [300], "sock": [4000], "file_dirty": [50_000]}, [54_321]),
+        ({"anon": [7], "kernel": [1]}, [8]),
+        ({"anon": [10, 10, 10, 10], "shmem": [None, 5, None, 6]}, [15, 15, 15, 16]),
+        ({"anon": [None, 3], "kernel": [1, 1]}, [NULL, 4]),
+    ],
+)
+def test_unreclaimable_is_the_sum_of_its_classes(
+    classes: dict[str, list[int | None]], expected: list[int]
+) -> None:
+    """A class that a source lacks is nothing, one that is read rarely keeps its value; else NULL."""
+    count = len(expected)
+    numbers = {name: ints(*classes.get(name.removesuffix("_bytes"), [None] * count)) for name in UNRECLAIMABLE}
+    assert unreclaimable(numbers, np.zeros(count, dtype=np.int64)).tolist() == expected
+
+
+def test_a_level_is_first_median_highest_last() -> None:
+    """Unknown readings are left out; the median is one of the readings."""
+    found = memory_level(ints(None, 10, 40, 20, 30, None))
+    assert (found.start, found.median, found.peak, found.end) == (10, 20, 40, 30)
+
+
+def test_a_level_that_nobody_could_tell_is_none() -> None:
+    """Unknown is not zero."""
+    assert memory_level(ints(None, None)).peak is None
+
+
+@pytest.mark.parametrize(
+    ("values", "containers", "gain"),
+    [((100, 130, 5, 25), (0, 0, 1, 1), 50), ((10, 30, 5, 6), (0, 0, 0, 0), 21), ((10, None), (0, 0), None)],
+)
+def test_a_counter_gains_its_rises_within_each_container(
+    values: tuple[int | None, ...], containers: tuple[int, ...], gain: int | None
+) -> None:
+    """A fall is a new container, or a child that ended; one reading shows no rise."""
+    assert gained(ints(*values), ints(*containers)) == gain
+
+
+def test_cpu_is_shared_among_the_requests() -> None:
+    """0.4 cores for 30 s over 100 requests is 120 ms each."""
+    use = _use(readings(seconds=30, cores=0.4))
+    assert round(use.cpu_cores or 0, 6) == 0.4
+    assert use.cpu_per_request_ns == 120_000_000
+
+
+def test_without_requests_there_is_no_cpu_per_request() -> None:
+    """Watching without load divides by nothing."""
+    assert _use(readings(seconds=30), requests=0).cpu_per_request_ns is None
+
+
+def test_the_sampling_itself_is_judged() -> None:
+    """Rate, period and the time of one reading."""
+    use = _use(readings(seconds=30))
+    assert (use.samples, use.samples_per_s) == (300, 10.0)
+    assert (use.period_ns.p50, use.period_ns.p99, use.reading_ns.p50) == (100_000_000, 100_000_000, 20_000)
+
+
+def test_memory_of_a_growing_service() -> None:
+    """Start, median, peak and end of 8 MiB growing by 1 MiB a second for 30 s at 10 Hz."""
+    anon = _use(readings(seconds=30, grow_mib_per_s=1)).memory["anon_bytes"]
+    assert (anon.start, anon.peak, anon.end) == (8 * MIB, round(37.9 * MIB), round(37.9 * MIB))
+    assert anon.median == round(22.9 * MIB)
+
+
+def test_classes_nobody_told_are_named() -> None:
+    """The report can say what the sum lacks."""
+    assert _use([{"t_ns": at(1), "anon_bytes": 1, "kernel_bytes": 1}]).untold == (
+        "shmem_bytes",
+        "sock_bytes",
+        "file_dirty_bytes",
+    )
+
+
+MS = 1_000_000
+
+
+def _anon(mib: float, from_s: float, until_s: float, *, late_ms: int = 0) -> list[dict[str, int]]:
+    """Return 10 Hz of readings with `mib` of anonymous memory."""
+    stamps = [at(from_s) + n * 100 * MS + late_ms * MS for n in range(round((until_s - from_s) * 10))]
+    return [{"t_ns": stamp, "anon_bytes": round(mib * MIB), "usage_bytes": round(mib * MIB)} for stamp in stamps]
+
+
+def _levels(use: ServiceUse, name: str = "anon_bytes") -> list[float | None]:
+    found = use.memory[name]
+    return [None if v is None else v / MIB for v in (found.start, found.median, found.peak, found.end)]
+
+
+def test_replicas_add_up_at_each_tick() -> None:
+    """Two containers of 10 and 30 MiB, read 3 ms apart, are a service of 40 MiB at every moment."""
+    use = _use({"one": _anon(10, 0, 30), "two": _anon(30, 0, 30, late_ms=3)})
+    assert _levels(use) == [40.0, 40.0, 40.0, 40.0]
+    assert _levels(use, "unreclaimable_bytes") == [40.0, 40.0, 40.0, 40.0]
+    assert (use.ticks, use.samples, use.restarts) == (300, 600, 0)
+
+
+def test_a_container_that_replaces_another_does_not_double() -> None:
+    """10 MiB, then 30 MiB from the next tick on: 40 MiB never were."""
+    use = _use({"old": _anon(10, 0, 20), "new": _anon(30, 20, 30)})
+    assert _levels(use) == [10.0, 10.0, 30.0, 30.0]
+    assert use.restarts == 1
+
+
+def test_one_replica_of_two_is_replaced() -> None:
+    """The other one lives on; the sum is 12 MiB before and 14 MiB after, without a peak at the change."""
+    use = _use({"stays": _anon(2, 0, 30), "old": _anon(10, 0, 10, late_ms=2), "new": _anon(12, 10, 30, late_ms=2)})
+    assert _levels(use) == [12.0, 14.0, 14.0, 14.0]
+    assert use.restarts == 1
+
+
+def test_a_tick_that_a_replica_missed_counts_with_its_own_last_reading() -> None:
+    """One reading lost is no fall of the service's memory, and is not filled with the other's."""
+    numbers = {"t_ns": ints(0, 1, 100, 101, 200, 300, 301), "anon_bytes": ints(10, 30, 10, 31, 11, 12, 32)}
+    assert summed_over_containers(numbers, ints(0, 1, 0, 1, 0, 0, 1), 100)["anon_bytes"].tolist() == [
+        40,
+        41,
+        42,
+        44,
+    ]
+
+
+def test_a_tick_that_the_window_cuts_in_two_is_whole() -> None:
+    """The first tick holds the second container only, the last tick the first one: both lived all the time."""
+    numbers = {"t_ns": ints(1, 100, 101, 200, 201, 300), "anon_bytes": ints(30, 10, 31, 11, 32, 12)}
+    assert summed_over_containers(numbers, ints(1, 0, 1, 0, 1, 0), 100)["anon_bytes"].tolist() == [40, 41, 43, 44]
+
+
+def test_a_replica_that_is_down_for_long_does_not_count() -> None:
+    """A container that is restarted under its id holds nothing in between."""
+    two = _anon(30, 0, 30, late_ms=3)
+    use = _use({"one": _anon(10, 0, 30), "two": [*two[:5], *two[295:]]})
+    assert _levels(use) == [40.0, 10.0, 40.0, 40.0]
+
+
+def test_a_class_read_rarely_is_carried_within_its_container_only() -> None:
+    """The new container's shared memory is its own first reading, not the old one's last."""
+    old, new = _anon(1, 0, 10), _anon(1, 10, 20)
+    old[0]["shmem_bytes"] = 50 * MIB
+    new[5]["shmem_bytes"] = 3 * MIB
+    assert _levels(_use({"old": old, "new": new}), "unreclaimable_bytes") == [51.0, 4.0, 51.0, 4.0]
+
+
+def test_a_class_that_one_replica_can_not_tell_is_unknown_for_the_service() -> None:
+    """Half a sum would look like the whole."""
+    two = [{name: value for name, value in row.items() if name != "anon_bytes"} for row in _anon(30, 0, 30)]
+    use = _use({"one": _anon(10, 0, 30), "two": two})
+    assert _levels(use) == [None, None, None, None]
+    assert _levels(use, "usage_bytes")[0] == 40.0
+
+
+def test_a_tick_ends_where_a_container_comes_again() -> None:
+    """Also when a late tick is followed by the next after less than a quarter of the period."""
+    assert ticks(ints(0, 2, 90, 92, 100, 102), ints(0, 1, 0, 1, 0, 1), 100).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_the_most_at_once_are_counted_by_first_and_last_reading() -> None:
+    """Three containers, never more than two of them alive."""
+    assert most_at_once(ints(0, 0, 5, 6, 9, 9), ints(0, 1, 1, 2, 0, 2)) == 2
+
+
+Rows = dict[str, list[dict[str, int]]]
+RNG = np.random.default_rng(7)
+
+
+def _grown(seconds: float, slope_mib_per_s: float, *, scatter_mib: float = 0.2) -> tuple[Ints, Ints]:
+    when = np.arange(0, seconds, 0.1)
+    noise = RNG.normal(0, scatter_mib, len(when))
+    held = (100 + slope_mib_per_s * when + noise) * MIB
+    return (when * NS_PER_S).astype(np.int64), held.astype(np.int64)
+
+
+def test_a_leak_that_matters_is_seen_in_a_minute() -> None:
+    """0.1 MiB a second is 6 MiB a minute, on 100 MiB."""
+    found = growth("app", *_grown(60, 0.1))
+
+    assert found.word is Growth.GROWING
+    assert found.per_s == pytest.approx(0.1 * MIB, rel=0.1)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 0.1 * MIB < found.high
+
+
+@pytest.mark.parametrize("slope", [0.0, -0.05, 0.005])
+def test_what_does_not_grow_by_much_is_steady(slope: float) -> None:
+    """Also memory that is given back; 0.3 MiB a minute on 100 would not matter within it."""
+    assert growth("app", *_grown(60, slope)).word is Growth.STEADY
+
+
+def test_a_short_window_says_so() -> None:
+    """Ten seconds are no basis, and neither is a scatter as large as what matters."""
+    assert growth("app", *_grown(10, 1.0)).word is Growth.TOO_SHORT
+    assert growth("app", *_grown(60, 0.035, scatter_mib=6)).word is Growth.TOO_SHORT
+
+
+def test_what_could_not_be_read_is_not_judged() -> None:
+    """Null is not zero."""
+    when, held = _grown(60, 1.0)
+
+    assert growth("app", when, np.full_like(held, NULL)).word is Growth.UNTOLD
+    assert growth("app", when[:5], held[:5]).word is Growth.UNTOLD
+
+
+def test_false_alarms_are_rare_on_memory_that_wanders() -> None:
+    """A collector's saw-tooth of 8 MiB, and a random walk of 0.02 MiB each reading, both without a trend."""
+    alarms = 0
+    for _ in range(40):
+        when = np.arange(0, 60, 0.1)
+        saw = (when * 2 + RNG.uniform(0, 8)) % 8
+        walk = np.cumsum(RNG.normal(0, 0.02, len(when)))
+        held = ((100 + saw + walk) * MIB).astype(np.int64)
+        alarms += growth("app", (when * NS_PER_S).astype(np.int64), held).word is Growth.GROWING
+
+    assert alarms <= 4
