@@ -1,0 +1,198 @@
+"""Blocks as paired effects: which are used, what can't be compared, how coarse counts scatter; endings of runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats  # type: ignore[import-untyped]
+
+from seatrial.compare import pairing
+from seatrial.compare.pairing import FINISHED, Paired, RunValues, endings
+from seatrial.compare.verdicts import Word
+from seatrial.measure import metric
+
+KILLED = "killed for memory"
+
+
+def ways(finished: int, killed: int) -> list[str]:
+    """Return how runs ended."""
+    return [FINISHED] * finished + [KILLED] * killed
+
+
+@pytest.mark.parametrize(
+    ("variant", "base", "word"),
+    [
+        (ways(6, 0), ways(6, 0), None),
+        (ways(0, 6), ways(0, 6), None),
+        (ways(0, 6), ways(6, 0), Word.REGRESSION),
+        (ways(6, 0), ways(0, 6), Word.IMPROVEMENT),
+        (ways(0, 3), ways(3, 0), Word.LIKELY_REGRESSION),
+        (ways(3, 0), ways(0, 3), Word.LIKELY_IMPROVEMENT),
+        (ways(0, 4), ways(4, 0), Word.REGRESSION),
+        (ways(5, 1), ways(6, 0), Word.INCONCLUSIVE),
+        (ways(3, 3), ways(6, 0), Word.INCONCLUSIVE),
+        (ways(1, 5), ways(6, 0), Word.REGRESSION),
+    ],
+)
+def test_words(variant: list[str], base: list[str], word: Word | None) -> None:
+    """Four of four against none are enough (2 in 70), three of three are not, but likely."""
+    (found,) = endings({"base": base, "small": variant}, "base")
+    assert found.word is word
+
+
+def test_p_is_fishers() -> None:
+    """The lady who tasted tea: three of four cups right are 34 of 70."""
+    (found,) = endings({"base": ways(3, 1), "tea": ways(1, 3)}, "base")
+    assert found.p_value == pytest.approx(34 / 70)
+
+
+@given(st.tuples(*[st.integers(0, 12)] * 4))
+def test_p_is_that_of_scipy(counts: tuple[int, int, int, int]) -> None:
+    """Whatever the counts."""
+    (found,) = endings({"base": ways(*counts[:2]), "v": ways(*counts[2:])}, "base")
+    theirs = stats.fisher_exact([counts[2:], counts[:2]]).pvalue
+    assert found.p_value == pytest.approx(theirs)
+
+
+def test_several_variants_share_the_level() -> None:
+    """Alone p = 2/70 is below 5 %, as one of three variants it is above 5 % / 3."""
+    runs = {"base": ways(4, 0), "a": ways(0, 4), "b": ways(4, 0), "c": ways(4, 0)}
+    assert [one.word for one in endings(runs, "base")] == [Word.LIKELY_REGRESSION, None, None]
+
+
+def test_the_counts_in_words() -> None:
+    """Most frequent first."""
+    runs = {"base": ways(6, 0), "small": [*ways(1, 4), "ran out of space"]}
+    (found,) = endings(runs, "base")
+    assert found.text == (
+        "REGRESSION: killed for memory in 4 of 6, finished in 1 of 6, ran out of space in 1 of 6; "
+        "the base finished in 6 of 6 (p = 0.015, Fisher's exact test)"
+    )
+
+
+def test_a_variant_that_was_never_run_tells_nothing() -> None:
+    """No run is no difference."""
+    (found,) = endings({"base": ways(2, 0), "late": []}, "base")
+    assert (found.word, found.text) == (None, "was never run; the base finished in 2 of 2")
+
+
+P95, CPU, MEMORY = (metric.parse(text) for text in ('p95 of "token"', "cpu per request", "unreclaimable memory"))
+FAILURES = pairing.FAILURES
+NOISE = (1.0, 1.01, 0.99, 1.005, 0.995, 1.002, 0.998, 1.0)
+
+
+def pair(sides: Sequence[tuple[RunValues, RunValues]], asked: metric.Metric = P95) -> Paired:
+    """Return the effect of the variant on a metric."""
+    return pairing.paired([{"base": base, "v": variant} for base, variant in sides], "base", "v", asked)
+
+
+def run(
+    p95: float | None = 100, failures: float | None = 0.0, cpu: float | None = 10, **more: object
+) -> RunValues:
+    """Make a finished run of 10,000 requests."""
+    values = {P95.text: p95, CPU.text: cpu, FAILURES.text: failures, MEMORY.text: 50.0}
+    return RunValues(values=values, requests=10_000, **more)  # type: ignore[arg-type]
+
+
+def test_without_requests_the_default_gate_is_processor_time_of_flows() -> None:
+    """The metrics that the runs have show what their work was."""
+    for flows_alone, first in ((False, "cpu per request"), (True, "cpu per flow")):
+        gating, _ = pairing.gated_metrics((), shared_cores=True, by_flows=flows_alone)
+        assert [one.text for one in gating] == [first, "unreclaimable memory", "failures"]
+    flows, requests = {"cpu per flow": 1.0}, {"cpu per request": 1.0, "cpu per flow": 4.0}
+    assert pairing.by_flows([{"base": RunValues(values=flows)}])
+    assert not pairing.by_flows([{"base": RunValues(values=requests)}])
+    assert not pairing.by_flows([{"base": RunValues()}])
+
+
+@pytest.mark.parametrize(
+    ("names", "comparable", "message"),
+    [
+        ([f"p95 of x{number}" for number in range(7)], True, "at most 6"),
+        (["p95 of x"], False, "no metric can be compared"),
+    ],
+)
+def test_a_gate_of_too_many_or_no_metrics_is_refused(names: list[str], message: str, *, comparable: bool) -> None:
+    """Each one makes the others stricter; an empty gate would always be kept."""
+    gate = [metric.parse(name) for name in names]
+    with pytest.raises(ValueError, match=message):
+        pairing.gated_metrics(gate, shared_cores=False, comparable=lambda _: comparable)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        ([], "there is no run at all"),
+        ([{"v": run()}], "the base 'base' is in no block: v"),
+        ([{"base": run()}], "there is nothing to compare"),
+    ],
+)
+def test_what_is_no_experiment(blocks: list[pairing.BlockValues], message: str) -> None:
+    """It needs a base and another variant."""
+    with pytest.raises(ValueError, match=message):
+        pairing.variants_of(blocks, "base")
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize(("bad", "used"), [(2, 6), (3, 0)])
+def test_a_quarter_of_the_blocks_may_be_lost(bad: int, used: int, side: int) -> None:
+    """Two of eight are a quarter; three are more. A base that can't be trusted loses the block, too."""
+    spoiled = run(p95=900, invalid="foreign CPU 31 %")
+    blocks = [((spoiled, run()) if side == 0 else (run(), spoiled)) for _ in range(bad)]
+    result = pair([*blocks, *[(run(), run())] * (8 - bad)])
+    assert result.blocks == used
+    assert result.reason == ("" if used else "3 of 8 blocks are invalid: foreign CPU 31 %")
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([(100, None)] * 6, "never measured with v"),
+        ([(None, 100)] * 6, "never measured with base"),
+        ([(None, None)] * 6, "never measured"),
+        ([(100, None)] * 3 + [(100, 100)] * 5, "measured on both sides in only 5 of 8 blocks"),
+        ([(100, None)] * 2 + [(100, 100)] * 6, ""),
+        ([(100, float("nan"))] * 4, "never measured with v"),
+        ([(100, 0.0)] * 4, "0 or less in some block: there is no ratio to it"),
+    ],
+)
+def test_a_metric_that_blocks_lack_is_not_compared(
+    values: list[tuple[float | None, float | None]], reason: str
+) -> None:
+    """An endpoint that only one side has, a clock that stepped, a meter that failed."""
+    result = pair([(run(p95=base), run(p95=variant)) for base, variant in values])
+    assert result.reason == reason
+    if result.effect:
+        assert result.effect.missing == 2
+
+
+@pytest.mark.parametrize(
+    ("failures", "requests", "counts", "floor", "least_sd"),
+    [
+        (0.0, 100, {}, 0.0075, 0.0),
+        (0.0, 10_000, {FAILURES.text: 10}, 0.075, 0.0),
+        (0.004, 1_000, {}, 0.00075, 0.00282),
+    ],
+)
+def test_shares_scatter_by_what_was_counted(
+    failures: float, requests: int, counts: dict[str, int], floor: float, least_sd: float
+) -> None:
+    """No failure among n leaves 3/n open, n being an endpoint's own; 4 of 1,000 are 4 +- 2 on each side."""
+    one = RunValues(values={FAILURES.text: failures}, requests=requests, counts=counts)
+    effect = pair([(one, one)] * 4, FAILURES).effect
+    assert effect is not None
+    assert effect.floor == pytest.approx(floor)
+    assert effect.least_sd == pytest.approx(least_sd, rel=0.01)
+
+
+def test_values_scatter_by_the_steps_they_are_counted_in() -> None:
+    """10 +- 0.3 ns on both sides: 3 % each, added up as variances."""
+    counted = replace(run(), rounding={CPU.text: 0.3})
+    effect = pair([(counted, counted)] * 3, CPU).effect
+    assert effect is not None
+    assert effect.least_sd == pytest.approx(0.03 * math.sqrt(2))
