@@ -39,6 +39,7 @@ def test_the_ceiling_is_found_within_a_quarter(search: Search) -> None:
     assert result["lower_per_s"] == pytest.approx(CEILING_PER_S, rel=0.25), search[1].stderr
     assert result["lower_per_s"] < result["upper_per_s"]
     assert result["search_s"] < 90
+    assert search[1].returncode == EXIT_CODES.get(CapacityWord(result["word"]), 0)
 
 
 def test_the_result_has_every_trial(search: Search) -> None:
@@ -68,10 +69,3 @@ def test_the_run_is_sealed_with_one_window_at_the_validated_rate(
     assert {slope["word"] for slope in result["validation"]["memory"]} == {"TOO SHORT"}
     assert json.loads((folder / "capacity.json").read_text()) == result
     assert (folder.parents[1] / "report.html").is_file()
-
-
-def test_the_exit_code_is_that_of_the_word(search: Search) -> None:
-    """Whatever it is on this machine."""
-    word = CapacityWord(_result(search[1])["word"])
-
-    assert search[1].returncode == EXIT_CODES.get(word, 0)

@@ -15,37 +15,23 @@ from seatrial.model import Phase, Span
 from seatrial.wire.control import PLAN_VARIABLE
 
 
-def test_the_phases_follow_each_other_without_a_gap(tmp_path: Path) -> None:
-    """Warm-up and window have their lengths; the drain ends with the child."""
-    observer = RecordingObserver()
+def test_the_phases_follow_each_other_and_the_child_ends_when_asked(tmp_path: Path) -> None:
+    """Phases are reported as soon as they are known; the stop comes over the socket, so that flows can drain."""
+    spawn, observer = Scripted(OBEDIENT), RecordingObserver()
 
-    warmup, window, drain = drive(settings(tmp_path), observer, spawn=Scripted(OBEDIENT)).spans
+    result = drive(settings(tmp_path), observer, spawn=spawn)
 
+    warmup, window, drain = result.spans
     assert (warmup.phase, window.phase, drain.phase) == (Phase.WARMUP, Phase.WINDOW, Phase.DRAIN)
     assert warmup.until_ns - warmup.from_ns == 200_000_000
     assert (window.from_ns, window.until_ns - window.from_ns) == (warmup.until_ns, 300_000_000)
     assert drain.from_ns == window.until_ns
-
-
-def test_the_child_is_asked_to_end_over_the_socket(tmp_path: Path) -> None:
-    """A signal would end it before it has drained."""
-    spawn, observer = Scripted(OBEDIENT), RecordingObserver()
-
-    drive(settings(tmp_path), observer, spawn=spawn)
-
+    planned, done = observer.phases
+    assert planned[:2] == done[:2]
     assert (tmp_path / "locust.log").read_text() == "drain 0.1\n"
     assert spawn.children[0].returncode == 0
     assert [second.completed for _, second in observer.seconds] == [5]
-
-
-def test_phases_are_reported_as_soon_as_they_are_known(tmp_path: Path) -> None:
-    """For a harness that is killed in the window."""
-    observer = RecordingObserver()
-
-    drive(settings(tmp_path), observer, spawn=Scripted(OBEDIENT))
-
-    planned, done = observer.phases
-    assert planned[:2] == done[:2]
+    assert result.errors == 4  # the highest total of all messages
 
 
 @pytest.mark.parametrize(
@@ -59,11 +45,6 @@ def test_a_child_that_ends_by_itself_fails_the_load_with_its_last_lines(tmp_path
         drive(settings(tmp_path), RecordingObserver(), spawn=Scripted(script))
 
     assert caught.value.seen == "no such option"
-
-
-def test_exceptions_of_the_user_model_are_counted(tmp_path: Path) -> None:
-    """The highest total of all messages."""
-    assert drive(settings(tmp_path), RecordingObserver(), spawn=Scripted(OBEDIENT)).errors == 4
 
 
 @pytest.mark.parametrize(
