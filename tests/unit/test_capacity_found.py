@@ -16,7 +16,7 @@ from rich.console import Console
 
 from seatrial import cli
 from seatrial.compare.budgets import BudgetWord
-from seatrial.compare.capacity import BudgetVerdict, CapacityResult, CapacityWord, TrialResult, Validation
+from seatrial.compare.capacity import BudgetVerdict, CapacityResult, TrialResult, Validation
 from seatrial.errors import ExitCode, UsageError
 from seatrial.measure.services import Growth, Slope
 from seatrial.record import documents
@@ -74,31 +74,6 @@ FOUND = CapacityResult(
 
 def _said(text: str, word: BudgetWord) -> Validation:
     return replace(VALIDATION, budgets=(KEPT, BudgetVerdict(budget="failures < 1%", word=word, text=text)))
-
-
-@pytest.mark.parametrize(
-    ("found", "word", "code", "strict"),
-    [
-        (FOUND, CapacityWord.VALIDATED, 0, 0),
-        (replace(FOUND, validation=_said("it was", BudgetWord.BROKEN)), CapacityWord.NOT_VALIDATED, 1, 1),
-        (replace(FOUND, validation=replace(VALIDATION, saturated="they did")), CapacityWord.NOT_VALIDATED, 1, 1),
-        (replace(FOUND, validation=_said("who knows", BudgetWord.NOT_DECIDED)), CapacityWord.NOT_DECIDED, 0, 7),
-        (replace(FOUND, validation=None), CapacityWord.BOUNDS_ONLY, 0, 0),
-        (replace(FOUND, validation=replace(VALIDATION, invalid="it restarted")), CapacityWord.INVALID, 5, 5),
-        (replace(FOUND, limited_by="CPU at 100 %", generator=True), CapacityWord.GENERATOR_LIMITED, 5, 5),
-        (replace(FOUND, lower_per_s=None, validation=None), CapacityWord.NO_RATE, 1, 1),
-        (replace(FOUND, upper_per_s=None), CapacityWord.NO_BOUNDS, 0, 7),
-        (replace(FOUND, lower_per_s=None, validation=None, silent="none ended well"), CapacityWord.INVALID, 5, 5),
-        (replace(FOUND, status="interrupted"), CapacityWord.INTERRUPTED, 5, 5),
-        (replace(FOUND, limited_by="more than 360 s of trials"), CapacityWord.NO_BOUNDS, 0, 7),
-    ],
-)
-def test_each_outcome_has_its_word_and_its_exit_code(
-    found: CapacityResult, word: CapacityWord, code: int, strict: int
-) -> None:
-    """Under --strict what was not decided is no success."""
-    assert found.word is word
-    assert (found.exit_code(), found.exit_code(strict=True)) == (code, strict)
 
 
 def test_of_several_variants_the_gravest_decides() -> None:

@@ -1,13 +1,18 @@
-"""The search for capacity, on simulated queues whose ceiling is known."""
+"""The search for capacity, on simulated queues whose ceiling is known, and the verdict on its bounds."""
+
+from __future__ import annotations
 
 import heapq
 import random
 import statistics
 from dataclasses import replace
+from typing import Any
 
+import comparisons
 import pytest
 
-from seatrial.compare.capacity import Effort, Measure, TrialResult, search
+from seatrial.compare.budgets import BudgetWord
+from seatrial.compare.capacity import BudgetVerdict, CapacityWord, Effort, Measure, TrialResult, Validation, search
 
 WORKERS, SERVICE_S, LIMIT_S = 2, 0.02, 0.1
 CEILING_PER_S = WORKERS / SERVICE_S
@@ -58,6 +63,9 @@ def test_finds_the_ceiling_of_a_quiet_stack() -> None:
     assert found.lower_per_s == pytest.approx(CEILING_PER_S, rel=0.05)
     assert found.upper_per_s is not None
     assert found.upper_per_s > CEILING_PER_S * 0.99
+    assert (
+        max(trial.rate_per_s for trial in found.trials) <= 2.6 * CEILING_PER_S
+    )  # a flooded stack needs long to recover
     assert found.limited_by == ""
 
 
@@ -69,13 +77,6 @@ def test_repeats_within_four_per_cent_on_a_noisy_machine_in_two_minutes() -> Non
     assert statistics.stdev(rates) / statistics.mean(rates) < 0.04
     assert statistics.median(rates) == pytest.approx(CEILING_PER_S, rel=0.05)
     assert statistics.median(one.trial_s for one in found) < 120
-
-
-def test_never_floods_the_stack_far_above_its_ceiling() -> None:
-    """A stack that is flooded may need long to recover, and spoils the trials after."""
-    found = search(_queue(1))
-
-    assert max(trial.rate_per_s for trial in found.trials) <= 2.6 * CEILING_PER_S
 
 
 def test_a_generator_that_is_the_limit_is_told_and_its_trials_are_not_bad() -> None:
@@ -188,3 +189,34 @@ def test_a_search_below_the_ceiling_goes_on_above() -> None:
     assert found.lower_per_s == pytest.approx(CEILING_PER_S, rel=0.05)
     assert found.upper_per_s is not None
     assert found.limited_by == ""
+
+
+def _validated(word: BudgetWord = BudgetWord.KEPT, *, saturated: str = "", invalid: str = "") -> Validation:
+    verdict = BudgetVerdict(budget="failures < 1%", word=word, text="")
+    return Validation(rate_per_s=92.0, duration_s=60.0, budgets=(verdict,), saturated=saturated, invalid=invalid)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word", "code", "strict"),
+    [
+        ({}, CapacityWord.VALIDATED, 0, 0),
+        ({"validation": _validated(BudgetWord.BROKEN)}, CapacityWord.NOT_VALIDATED, 1, 1),
+        ({"validation": _validated(saturated="300 of 500")}, CapacityWord.NOT_VALIDATED, 1, 1),
+        ({"validation": _validated(BudgetWord.NOT_DECIDED)}, CapacityWord.NOT_DECIDED, 0, 7),
+        ({"validation": None}, CapacityWord.BOUNDS_ONLY, 0, 0),
+        ({"validation": _validated(invalid="a restart")}, CapacityWord.INVALID, 5, 5),
+        ({"limited_by": "CPU at 100 %", "generator": True}, CapacityWord.GENERATOR_LIMITED, 5, 5),
+        ({"lower_per_s": None, "validation": None}, CapacityWord.NO_RATE, 1, 1),
+        ({"upper_per_s": None}, CapacityWord.NO_BOUNDS, 0, 7),
+        ({"lower_per_s": None, "validation": None, "silent": "none ended well"}, CapacityWord.INVALID, 5, 5),
+        ({"status": "interrupted"}, CapacityWord.INTERRUPTED, 5, 5),
+        ({"limited_by": "more than 360 s of trials"}, CapacityWord.NO_BOUNDS, 0, 7),
+    ],
+)
+def test_each_outcome_has_its_word_and_its_exit_code(
+    changes: dict[str, Any], word: CapacityWord, code: int, strict: int
+) -> None:
+    """Under --strict what was not decided is no success."""
+    result = replace(comparisons.carries("base", 97.0), **{"validation": _validated(), **changes})
+    assert result.word is word
+    assert (result.exit_code(), result.exit_code(strict=True)) == (code, strict)
