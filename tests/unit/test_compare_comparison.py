@@ -209,7 +209,7 @@ def test_the_noise_floor_refuses_what_can_not_be_seen() -> None:
     assert comparison.refusals(comparison.noise_floors(pairs, 20)) == ()
     unknown = comparison.noise_floors([Paired(variant="base", metric=P95, reason="never measured")], 6)
     assert comparison.refusals(unknown) == (
-        "p95 of \"token\": a threshold of 10 % can't be checked: 0 blocks can't tell the scatter",
+        'p95 of "token": a threshold of 10 % can\'t be checked: the scatter of 0 blocks is not known',
     )
 
 

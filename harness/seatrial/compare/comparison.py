@@ -143,8 +143,8 @@ def _overall(
     return (Overall.INCONCLUSIVE, "; ".join(undecided)) if undecided else (Overall.KEPT, "")
 
 
-def _in_full(one: Verdict) -> str:
-    return f"{one.variant}, {one.metric.text}: {one.text}"
+def _in_full(verdict: Verdict) -> str:
+    return f"{verdict.variant}, {verdict.metric.text}: {verdict.text}"
 
 
 def _never_judged(verdict: Verdict) -> bool:
@@ -211,10 +211,11 @@ def next_step(comparison: Comparison, blocks: int, most_blocks: int) -> Next:
     return Next.FUTILE if all(_out_of_sight(one, 2 * most_blocks) for one in undecided) else Next.GO_ON
 
 
-def _precise(one: Verdict) -> bool:
-    if one.low is None or one.high is None:
+def _precise(verdict: Verdict) -> bool:
+    if verdict.low is None or verdict.high is None:
         return False
-    low, high, most = (effects.margin(end, one.metric.scale) for end in (one.low, one.high, one.metric.threshold))
+    scale = verdict.metric.scale
+    low, high, most = (effects.margin(end, scale) for end in (verdict.low, verdict.high, verdict.metric.threshold))
     return (high - low) / 2 <= most
 
 
@@ -225,9 +226,9 @@ def _out_of_sight(one: Verdict, most_blocks: int) -> bool:
     return _beyond(one, most_blocks) and visible * math.sqrt(one.blocks / most_blocks) > least
 
 
-def _beyond(one: Verdict, most_blocks: int) -> bool:
-    scatter_known = one.smallest_seen is not None
-    return scatter_known and (one.blocks_needed is None or one.blocks_needed > most_blocks)
+def _beyond(verdict: Verdict, most_blocks: int) -> bool:
+    scatter_known = verdict.smallest_seen is not None
+    return scatter_known and (verdict.blocks_needed is None or verdict.blocks_needed > most_blocks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +249,7 @@ class NoiseFloor:
         scale = self.metric.scale
         threshold = f"{self.metric.text}: a threshold of {amount(self.metric.threshold, scale).lstrip('+')}"
         if self.smallest_seen is None:
-            return f"{threshold} can't be checked: {counted(self.blocks)} can't tell the scatter"
+            return f"{threshold} can't be checked: the scatter of {counted(self.blocks)} is not known"
         if self.smallest_seen <= self.metric.threshold:
             return ""
         smallest = amount(self.smallest_seen, scale).lstrip("+")

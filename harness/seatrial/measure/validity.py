@@ -168,7 +168,7 @@ FOREIGN = 0.10
 """Of all processors."""
 STOLEN = 0.05
 """Of all processors. On virtual machines with neighbours 1 to 2.5 % are common; what both sides of a block have in
-common drops out, and identical stacks were not told apart there (docs/explanation/comparing.md)."""
+common drops out, and identical stacks showed no difference there (docs/explanation/comparing.md)."""
 _TICK_NS = 10_000_000
 """`/proc/stat` counts in steps of 10 ms (USER_HZ is 100), so each stretch may show one too many."""
 _COUNTED_HERE = frozenset({"cgroup v1", "cgroup v2", "process tree"})
@@ -193,7 +193,7 @@ class HostShare:
 
 
 def host_stretches(spans: Sequence[Span]) -> list[HostStretch]:
-    """Return from when until when a run is judged: its window, or each of its own turns, settling included."""
+    """Return from when until when a run is judged: its window, or each of its slices, settling included."""
     windows = [(span.from_ns, span.until_ns) for span in spans if span.phase is Phase.WINDOW]
     return slices.open_spans(spans) or windows
 
