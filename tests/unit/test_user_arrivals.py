@@ -209,12 +209,18 @@ def test_what_waits_is_dropped_when_the_gate_shuts(gated: Pool) -> None:
     assert gated.counts() == (3, 1, 2, 2)
 
 
-def test_a_window_that_ends_now_drops_at_once() -> None:
-    """No tick is necessary."""
-    pool = Pool((0, 9))
-    pool.at(0.6)
-    pool.open_between(0.6, 0.6)
-    assert pool.dropped == [(0.0, 0.6), (0.5, 0.6)]
+@pytest.mark.parametrize(
+    ("now_s", "window", "dropped_s"), [(0.6, (0.6, 0.6), 0.6), (1.1, (2, 3), 1.0)], ids=["ends now", "was over"]
+)
+def test_a_new_window_drops_what_was_due_in_the_old_one(
+    now_s: float, window: tuple[float, float], dropped_s: float
+) -> None:
+    """At once, also without a tick since it was due: it still counts."""
+    pool = Pool((0, 1))
+    pool.now_ns = round(now_s * S)
+    pool.open_between(*window)
+    assert pool.dropped == [(0.0, dropped_s), (0.5, dropped_s)]
+    assert pool.counts() == (2, 0, 2, 2)
 
 
 def test_a_blocked_loop_that_missed_a_shut_gate_serves_nothing_from_before_it(gated: Pool) -> None:
@@ -238,15 +244,6 @@ def test_a_user_that_wakes_behind_a_shut_gate_begins_nothing() -> None:
     assert (pool.begun, pool.dropped) == ([], [(0.0, 0.3)])
     assert pool.counts() == (1, 0, 0, 1)
     gevent.killall(pool.users)
-
-
-def test_what_was_due_in_an_old_window_still_counts() -> None:
-    """The next window is set before the pool has ticked since."""
-    pool = Pool((0, 1))
-    pool.now_ns = round(1.1 * S)
-    pool.open_between(2, 3)
-    assert pool.counts() == (2, 0, 2, 2)
-    assert pool.dropped == [(0.0, 1.0), (0.5, 1.0)]
 
 
 def test_the_closed_model_has_no_counts() -> None:
