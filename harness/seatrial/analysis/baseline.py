@@ -48,8 +48,8 @@ def stored_base(
     if not plan.against:
         return StoredBase(name=plan.base)
     stored, variant = _find(experiment, plan)
-    folders = [found for found in newest_runs(stored)[0] if found[1].variant == variant]
-    earlier = mark_image_mismatches([cache.analysed(folder, document, rules) for folder, document in folders])
+    newest = [run for run in newest_runs(stored)[0] if run[1].variant == variant]
+    earlier = mark_image_mismatches([cache.analysed(folder, document, rules) for folder, document in newest])
     if not earlier:
         raise UsageError("the stored experiment has no run that counts", where=str(stored), hint="seatrial list")
     environment: Sequence[Difference] = ()

@@ -34,7 +34,10 @@ def analyse(experiment: Path, *, alpha: float | None = None, cache: RunCache | N
     shared_cores = plan.shared_cores or any(run.shared_cores for run in runs)
 
     numbers, unfinished = _whole_blocks(plan, runs)
-    blocks = [base.added_to(_block(runs, number), number) for number in numbers]
+    blocks = [
+        base.added_to({run.variant: run.measured for run in runs if run.block == number}, number)
+        for number in numbers
+    ]
     metrics = _with_values(
         [*rules.gate, *base.metrics, *(metric for run in runs for metric in run.metrics)], blocks
     )
@@ -121,10 +124,6 @@ def _whole_blocks(
     planned = [[(name, number) for name in names] for number, names in enumerate(plan.blocks, start=1)]
     numbers = tuple(number for number, trials in enumerate(planned, start=1) if trials and done.issuperset(trials))
     return numbers, tuple(trial for trials in planned for trial in trials if trial not in done)
-
-
-def _block(runs: Sequence[AnalysedRun], number: int) -> BlockValues:
-    return {run.variant: run.measured for run in runs if run.block == number}
 
 
 def _with_values(metrics: Sequence[Metric], blocks: Sequence[BlockValues]) -> list[Metric]:

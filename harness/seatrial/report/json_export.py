@@ -13,7 +13,6 @@ from seatrial.analysis.results import ExperimentResult, RunResult, StoredRun
 from seatrial.compare.budgets import BudgetResult
 from seatrial.compare.comparison import NoiseFloor
 from seatrial.compare.verdicts import Verdict
-from seatrial.measure.generator import GeneratorUse
 from seatrial.measure.metric import Metric
 from seatrial.measure.requests import Traffic
 from seatrial.report import experiment_sections
@@ -39,6 +38,7 @@ def experiment_json(result: ExperimentResult) -> dict[str, Any]:
     comparison = result.comparison
     gated = experiment_sections.ordered(comparison.gated) if comparison else []
     exploratory = experiment_sections.ordered(comparison.exploratory) if comparison else []
+    discoveries = comparison.discoveries if comparison else frozenset()
     values: dict[str, Any] = _json(
         {
             "schema_version": VERSION,
@@ -51,7 +51,10 @@ def experiment_json(result: ExperimentResult) -> dict[str, Any]:
             "host_limited": comparison is not None and comparison.host_limited,
             "alpha": comparison.alpha if comparison else None,
             "gated": [_verdict(verdict) for verdict in gated],
-            "exploratory": [_exploratory(result, verdict) for verdict in exploratory],
+            "exploratory": [
+                {**_verdict(verdict), "discovery": (verdict.variant, verdict.metric.text) in discoveries}
+                for verdict in exploratory
+            ],
             "endings": [
                 {**asdict(ending), "word": ending.word and str(ending.word)}
                 for ending in (comparison.endings if comparison else ())
@@ -126,11 +129,6 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _exploratory(result: ExperimentResult, verdict: Verdict) -> dict[str, Any]:
-    hits = result.comparison.discoveries if result.comparison else frozenset()
-    return {**_verdict(verdict), "discovery": (verdict.variant, verdict.metric.text) in hits}
-
-
 def _budget(judged: BudgetResult) -> dict[str, Any]:
     """Return a budget's result: numbers in its metric's unit, or changes if it is relative to the base."""
     return {
@@ -202,6 +200,9 @@ _SPANS = ("latency_ns", "service_ns", "first_byte_ns")
 
 def run_json(result: RunResult) -> dict[str, Any]:
     """Return the run as JSON values; null is unknown."""
+    generator, arrivals = asdict(result.generator), result.generator.arrivals
+    if arrivals is not None:
+        generator["arrivals"] |= {"completed_share": arrivals.completed_share, "growth": arrivals.growth}
     values = {
         "schema_version": SCHEMA_VERSION,
         "verdict": "valid" if result.valid else "invalid",
@@ -214,7 +215,7 @@ def run_json(result: RunResult) -> dict[str, Any]:
         "flows": [_traffic(row, saturated=result.saturated) for row in result.flows],
         "flow_details": [asdict(detail) for detail in result.details],
         "services": [{"place": service.place, **asdict(service.use)} for service in result.services],
-        "generator": _generator(result.generator),
+        "generator": generator,
         "budgets": [_budget(judged) for judged in result.budgets],
         "events": [asdict(event) for event in result.events],
         "notes": [
@@ -236,11 +237,4 @@ def _traffic(row: Traffic, *, saturated: bool) -> dict[str, Any]:
     values = {**asdict(row), "failures": row.failures, "saturated": saturated}
     for name in _SPANS if saturated else ():
         values[name] = {key: value if key == "count" else None for key, value in values[name].items()}
-    return values
-
-
-def _generator(use: GeneratorUse) -> dict[str, Any]:
-    values = asdict(use)
-    if arrivals := use.arrivals:
-        values["arrivals"] |= {"completed_share": arrivals.completed_share, "growth": arrivals.growth}
     return values

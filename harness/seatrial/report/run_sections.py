@@ -85,16 +85,16 @@ def headline(result: RunResult) -> str:
     """Return how many requests and flows ran, over which time, and how many of them failed."""
     # a dropped arrival is counted as a failed flow, but it never ran
     ran = sum(flow.count - flow.outcomes.get(Outcome.DROPPED, 0) for flow in result.flows)
-    asked, rows = numbers.counted(ran, "flow"), result.flows
+    counted, rows = numbers.counted(ran, "flow"), result.flows
     if result.total.count or not result.flows:
-        asked, rows = f"{numbers.counted(result.total.count, 'request')} and {asked}", (result.total,)
+        counted, rows = f"{numbers.counted(result.total.count, 'request')} and {counted}", (result.total,)
     count, failures = sum(row.count for row in rows), sum(row.failures for row in rows)
     failed = (
         f"{numbers.count(failures)} failed ({numbers.percent(failures / count)})" if failures else "no failures"
     )
     window = f"in a window of {numbers.duration(result.window.length_ns)}"
     where = window if result.window.opened else "in all; no window was opened"
-    return f"{asked} {where}; {failed if count else 'nothing was asked'}"
+    return f"{counted} {where}; {failed if count else 'nothing was asked'}"
 
 
 def reasons(result: RunResult) -> list[str]:
