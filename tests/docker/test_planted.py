@@ -9,10 +9,9 @@ import identical
 import planted
 import pytest
 import redrawn
-import stored_blocks
 import yaml
 from planted import PLANTS
-from stored_blocks import Series
+from redrawn import Series
 
 from seatrial.compare import pairing
 from seatrial.compare.verdicts import Word
@@ -43,7 +42,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scenario = folder / "planted.yaml"
     scenario.write_text(yaml.safe_dump(values), encoding="utf-8")
     for _ in range(2):
-        stored_blocks.record(("compare", str(scenario), *SHORT), folder / "results", BLOCKS, seed=1)
+        redrawn.record(("compare", str(scenario), *SHORT), folder / "results", BLOCKS, seed=1)
     return folder / "results"
 
 
@@ -55,7 +54,7 @@ def _effects(series: Series, text: str) -> tuple[float, ...]:
 
 def test_a_fifth_more_memory_is_found_in_all_draws(results: Path) -> None:
     """20 MiB on 100; the pages of a process are counted, so that three blocks scatter by 0.1 %."""
-    series = stored_blocks.load(results, "planted")
+    series = redrawn.load(results, "planted")
     redraws = redrawn.redraw(series, len(series.blocks), 20, 1, relabel=False)
 
     assert _effects(series, "unreclaimable memory of app") == pytest.approx([0.18] * len(series.blocks), abs=0.03)
@@ -66,7 +65,7 @@ def test_a_fifth_more_memory_is_found_in_all_draws(results: Path) -> None:
 
 def test_a_variant_that_fails_and_is_faster_is_not_called_better(results: Path) -> None:
     """Each twentieth request fails, and the others cost 17 % less: no word of praise, gated or not."""
-    series = stored_blocks.load(results, "planted", shown=True)
+    series = redrawn.load(results, "planted", shown=True)
     redraws = redrawn.redraw(series, len(series.blocks), 20, 1, relabel=False)
 
     assert max(_effects(series, "cpu per request of app")) < 0
@@ -76,12 +75,12 @@ def test_a_variant_that_fails_and_is_faster_is_not_called_better(results: Path) 
 
 def test_a_lost_keep_alive_costs_nginx_a_multiple(results: Path) -> None:
     """A connection for each request: 130 to 170 µs where 60 to 100 µs are usual."""
-    assert min(_effects(stored_blocks.load(results, "planted"), "cpu per request of nginx")) > 0.3
+    assert min(_effects(redrawn.load(results, "planted"), "cpu per request of nginx")) > 0.3
 
 
 def test_equal_variants_get_no_verdict(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No REGRESSION and no IMPROVEMENT in any labelling of the same blocks; the table has the number of blocks."""
-    series = stored_blocks.load(results, "same", "work")
+    series = redrawn.load(results, "same", "work")
     redraws = redrawn.redraw(series, len(series.blocks), 20, 1, relabel=True)
     sys.stdout.writelines(identical.table(series, redraws, [0.0]))
 

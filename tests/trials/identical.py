@@ -16,11 +16,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import redrawn
-import stored_blocks
-from redrawn import Redrawn
-from stored_blocks import Series
+from redrawn import Redrawn, Series
 
-from seatrial.compare.comparison import Overall
 from seatrial.scenario.plan import AGAIN
 
 GOAL = 0.06
@@ -36,8 +33,8 @@ def main() -> None:
     options = _options()
     if not options.only_table:
         command = ("selfcheck", options.scenario, *_LOADS[options.design])
-        stored_blocks.record(command, options.results, options.blocks, options.seed)
-    series = stored_blocks.load(options.results, AGAIN, options.endpoint)
+        redrawn.record(command, options.results, options.blocks, options.seed)
+    series = redrawn.load(options.results, AGAIN, options.endpoint)
     drawn = redrawn.redraw(series, options.size, options.draws, options.seed, relabel=True)
     rates = redrawn.again(series, options.size, options.draws // 10, options.seed, options.resamples)
     sys.stdout.writelines(f"{line}\n" for line in table(series, drawn, rates.tolist()))
@@ -45,7 +42,7 @@ def main() -> None:
 
 def table(series: Series, drawn: Redrawn, rates: list[float]) -> Iterator[str]:
     """Yield the lines of the table; `rates` are those of series resampled from the blocks."""
-    yield f"{len(series.blocks)} blocks used, {len(series.lost)} invalid{_first(series.lost)}"
+    yield series.used()
     yield f"a block takes {series.block_s:.0f} s, the first of an experiment {series.bring_up_s:.0f} s more"
     size = drawn.blocks_used / drawn.draws
     yield f"{drawn.draws} comparisons of {size:.3g} blocks with random labels; gate: {', '.join(drawn.words)}"
@@ -56,11 +53,7 @@ def table(series: Series, drawn: Redrawn, rates: list[float]) -> Iterator[str]:
     )
     middle, most = np.quantile(rates, 0.5), np.quantile(rates, 0.95)
     yield f"  in {len(rates)} series resampled from the blocks: median {middle:.1%}, 95 in 100 at most {most:.1%}"
-    wrong = drawn.overall[Overall.REGRESSION]
-    yield f"REGRESSION of the whole (exit code 1): {wrong / drawn.draws:.1%}"
-    for text, words in drawn.words.items():
-        shares = ", ".join(f"{word} {count / drawn.draws:.1%}" for word, count in words.most_common())
-        yield f"  {text}: {shares}"
+    yield from drawn.lines()
     if series.latencies_ms:
         yield from _others(series)
 
@@ -75,18 +68,13 @@ def _others(series: Series) -> Iterator[str]:
     yield "  a test of requests at 5 %: " + ", ".join(f"{name} {rate:.0%}" for name, rate in tested.items())
 
 
-def _first(lost: tuple[str, ...]) -> str:
-    return f" (the first: {lost[0]})" if lost else ""
-
-
 def _options() -> argparse.Namespace:
-    parser = redrawn.options(__doc__ or "")
+    parser = redrawn.drawing(__doc__ or "")
     parser.add_argument("--design", choices=sorted(_LOADS), default="slices")
     parser.add_argument("--scenario", default="known-cpu")
     parser.add_argument("--endpoint", default="work")
-    parser.add_argument("--blocks", type=int, default=60)
-    parser.add_argument("--size", type=int, default=6, help="blocks of one comparison")
     parser.add_argument("--resamples", type=int, default=200)
+    parser.set_defaults(blocks=60, size=6)
     return parser.parse_args()
 
 

@@ -20,12 +20,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import redrawn
-import stored_blocks
-from redrawn import Redrawn
-from stored_blocks import Series
+from redrawn import Redrawn, Series
 
 from seatrial.compare import effects, pairing
-from seatrial.compare.comparison import Overall
 from seatrial.compare.verdicts import WORSE, Word
 
 BUDGET_S = 600
@@ -66,8 +63,8 @@ def main() -> None:
     if not options.only_table:
         command = ("compare", plant.scenario, "--variants", plant.variant, "--design", "slices")
         more = ("--set", f"compare.slices={plant.slices}")
-        stored_blocks.record((*command, *more), options.results, options.blocks or plant.blocks, options.seed)
-    series = stored_blocks.load(options.results, plant.variant, shown=options.plant == "flaky")
+        redrawn.record((*command, *more), options.results, options.blocks or plant.blocks, options.seed)
+    series = redrawn.load(options.results, plant.variant, shown=options.plant == "flaky")
     size = options.size or plant.size or min(fitting(series), len(series.blocks))
     drawn = redrawn.redraw(series, size, options.draws, options.seed, relabel=False)
     sys.stdout.writelines(f"{line}\n" for line in table(plant, series, size, drawn))
@@ -80,22 +77,19 @@ def fitting(series: Series, budget_s: float = BUDGET_S) -> int:
 
 def table(plant: Plant, series: Series, size: int, drawn: Redrawn) -> Iterator[str]:
     """Yield the lines of the table."""
-    yield f"{len(series.blocks)} blocks used, {len(series.lost)} invalid"
+    yield series.used()
     yield f"a block takes {series.block_s:.0f} s: {fitting(series)} fit into {BUDGET_S} s; {size} are drawn"
     for metric in series.gate:
         yield f"  {metric.text}: {_truth(series, metric.text)}"
     used = drawn.blocks_used / drawn.draws
     yield f"{drawn.draws} comparisons; a look decided after {used:.1f} blocks ({used * series.block_s:.0f} s)"
-    for text, words in drawn.words.items():
-        shares = ", ".join(f"{word} {count / drawn.draws:.1%}" for word, count in words.most_common())
-        yield f"  {text}: {shares}"
+    yield from drawn.lines()
     hits = round(drawn.rate(plant.metric, *WORSE) * drawn.draws)
     low, high = redrawn.bounds(hits, drawn.draws)
     yield (
         f"{plant.metric} found worse: {hits / drawn.draws:.1%} (goal: at least {plant.goal:.0%}; of these draws "
         f"{low:.1%} to {high:.1%}); REGRESSION {drawn.rate(plant.metric, Word.REGRESSION):.1%}"
     )
-    yield f"REGRESSION of the whole (exit code 1): {drawn.overall[Overall.REGRESSION] / drawn.draws:.1%}"
     yield f"called better in anything: {drawn.praised / drawn.draws:.1%}"
 
 
@@ -111,10 +105,8 @@ def _truth(series: Series, text: str) -> str:
 
 
 def _options() -> argparse.Namespace:
-    parser = redrawn.options(__doc__ or "")
+    parser = redrawn.drawing(__doc__ or "")
     parser.add_argument("plant", choices=sorted(PLANTS))
-    parser.add_argument("--blocks", type=int, help="how many to record (default: the plant's)")
-    parser.add_argument("--size", type=int, help="blocks of one comparison (default: the plant's)")
     return parser.parse_args()
 
 
