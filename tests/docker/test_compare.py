@@ -11,6 +11,8 @@ import pytest
 import trials
 from trials import SEATRIAL
 
+from seatrial.host import images
+
 pytestmark = pytest.mark.docker
 
 SHORT = ("--warmup", "1s", "--duration", "2s", "--variants", "plus20mem", "--blocks", "2")
@@ -66,14 +68,6 @@ def test_every_pair_is_there_once_and_complete(results: Path) -> None:
     assert pairs == [("base", 1), ("base", 2), ("plus20mem", 1), ("plus20mem", 2)]
 
 
-def test_a_run_of_a_built_stack_costs_little_beside_its_load(results: Path) -> None:
-    """The target is five seconds; twice that, so that a busy machine does not fail it."""
-    for run in _complete(results):
-        load_ns = run["spans"][-1]["until_ns"] - run["spans"][0]["from_ns"]
-        total_ns = run["timing"]["exit_ns"] - run["timing"]["command_ns"]
-        assert run["block"] == 1 or total_ns - load_ns < 10e9
-
-
 def test_twenty_per_cent_of_memory_is_seen_and_written_down(results: Path) -> None:
     """On the terminal, in verdict.json and in course.json."""
     (experiment,) = results.iterdir()
@@ -112,3 +106,15 @@ def test_a_rule_ends_a_run_early(tmp_path: Path) -> None:
     assert "stopped early" in {note["kind"] for note in document["notes"]}
     assert document["rows"]["requests"] > 20
     assert trials.labelled(document["run_id"]) == []
+
+
+@pytest.mark.alone
+def test_a_run_of_a_built_stack_costs_little_beside_its_load(tmp_path: Path) -> None:
+    """The target is five seconds; twice that, so that a busy machine does not fail it."""
+    images.build(Path(__file__).parents[2] / "scenarios" / "stacks" / "known" / "compose.yaml")
+    words = ("--results", str(tmp_path), "--warmup", "1s", "--duration", "2s", "--engine", "compose")
+    done = _run([*SEATRIAL, "run", "known-cpu", *words])
+
+    (run,) = _complete(tmp_path)
+    load_ns = run["spans"][-1]["until_ns"] - run["spans"][0]["from_ns"]
+    assert run["timing"]["exit_ns"] - run["timing"]["command_ns"] - load_ns < 10e9, done.stderr

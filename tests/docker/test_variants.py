@@ -4,7 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,11 @@ service = http.client.HTTPConnection("127.0.0.1", 8000, timeout=5)
 service.request("GET", "/token?service=seatrial-registry")
 print(json.dumps({"gevent": gevent, "connection": service.getresponse().headers["Connection"]}))
 """
+
+
+def _each(variants: Collection[str], *short: str) -> list[Any]:
+    """Return the names of variants; all but the given ones are long tests."""
+    return [pytest.param(name, marks=() if name in short else pytest.mark.long) for name in sorted(variants)]
 
 
 @dataclass
@@ -131,7 +136,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
         yield stack
 
 
-@pytest.mark.parametrize("name", sorted(GUNICORN))
+@pytest.mark.parametrize("name", _each(GUNICORN, "base", "gevent-2", "sync-2"))
 def test_a_gunicorn_variant_has_its_workers(registry: Registry, name: str) -> None:
     """As many as named, of the class named: gevent is loaded or not, and only sync closes each connection."""
     kind, _, count = ("gthread-2" if name == "base" else name).partition("-")
@@ -143,7 +148,7 @@ def test_a_gunicorn_variant_has_its_workers(registry: Registry, name: str) -> No
     assert workers["connection"] == ("close" if kind == "sync" else "keep-alive")
 
 
-@pytest.mark.parametrize("name", sorted(NGINX))
+@pytest.mark.parametrize("name", _each(NGINX, "base", "buffering-off-closed"))
 def test_an_nginx_variant_buffers_and_keeps_as_named(registry: Registry, name: str) -> None:
     """Ten tokens one after the other are one connection to the token service, or ten."""
     registry.become(NGINX[name])

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from process.served import Handler, served
 from spawning import spawn
 
 from seatrial.load.child import LoadSettings
@@ -50,28 +49,13 @@ class Asking(HttpUser):
 def serving(takes_s: float = 0.0) -> Iterator[str]:
     """Serve two bytes on a free port, each answer after `takes_s`; give the URL."""
 
-    class Answer(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Answer(Handler):
         def do_GET(self) -> None:
             time.sleep(takes_s)  # the service time of this server, not a wait for something
-            self.send_response(200)
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"ok")
+            self.answer(200, b"ok")
 
-        def log_message(self, *_: object) -> None:
-            """Write no log."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(Answer) as url:
+        yield url
 
 
 def settings(folder: Path, url: str, locustfile: str = LEAN, **load: Any) -> LoadSettings:  # noqa: ANN401  (fields of Load)

@@ -30,8 +30,6 @@ from seatrial.wire.control import PLAN_VARIABLE, Plan
 from seatrial.wire.histogram import middle_ns
 from seatrial.wire.streams import NULL
 
-pytestmark = pytest.mark.alone
-
 S = 1_000_000_000
 HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 WITHIN_S = 30
@@ -144,6 +142,7 @@ def _counted(child: Child, name: str) -> int:
     return sum(message.get(name) or 0 for message in child.messages if message["kind"] == "second")
 
 
+@pytest.mark.alone
 def test_the_rate_is_kept_and_every_arrival_recorded(tmp_path: Path) -> None:
     """100/s with waits of 30 s that no longer count: a flow for each moment, exact, and no moment twice."""
     with (
@@ -168,6 +167,7 @@ def test_the_rate_is_kept_and_every_arrival_recorded(tmp_path: Path) -> None:
     assert sum(sum(one["first"].values()) for one in buckets) == len(flows)
 
 
+@pytest.mark.alone
 def test_a_stall_of_the_server_is_in_the_latency(tmp_path: Path) -> None:
     """While it stalls, arrivals go on: they are late, and their latency counts from when they were due."""
     going = threading.Event()
@@ -206,6 +206,7 @@ def test_a_stall_of_the_server_is_in_the_latency(tmp_path: Path) -> None:
     assert max(told_s) >= 0.98 * max(waits_s)
 
 
+@pytest.mark.alone
 def test_what_waits_at_the_end_is_dropped(tmp_path: Path) -> None:
     """A server that never answers: one arrival is cut, all others are recorded as dropped, none is missing."""
 
@@ -231,6 +232,7 @@ def test_what_waits_at_the_end_is_dropped(tmp_path: Path) -> None:
     assert _counted(child, "arrivals") == len(flows)
 
 
+@pytest.mark.alone
 def test_two_processes_have_the_arrivals_and_users_of_one(tmp_path: Path) -> None:
     """Five users on two processes: numbers and streams as in one process, and each arrival once."""
     with (
@@ -253,6 +255,7 @@ def test_two_processes_have_the_arrivals_and_users_of_one(tmp_path: Path) -> Non
         assert drawn == [stream.random() for _ in drawn]
 
 
+@pytest.mark.alone
 def test_the_gate_opens_again(tmp_path: Path) -> None:
     """Arrivals that would be due while it is shut do not exist; after it they go on at their own moments."""
     with (
@@ -270,6 +273,7 @@ def test_the_gate_opens_again(tmp_path: Path) -> None:
     assert numbers == [*range(50), *range(100, 50 + len(numbers))]
 
 
+@pytest.mark.alone
 def test_closed_users_wait_at_the_gate_too(tmp_path: Path) -> None:
     """No task begins while it is shut, and they go on when it opens again."""
     with (
@@ -312,6 +316,7 @@ def _gaps_ns(moments: Sequence[int]) -> set[int]:
     return {after - before for before, after in pairwise(moments)}
 
 
+@pytest.mark.alone
 def test_plain_locust_keeps_a_rate(tmp_path: Path) -> None:
     """50/s for about two seconds (Locust counts its start as run time), from a file: evenly spaced."""
     (tmp_path / "rate.csv").write_text("second,rate\n0,50\n60,1\n")
@@ -324,6 +329,7 @@ def test_plain_locust_keeps_a_rate(tmp_path: Path) -> None:
     assert _gaps_ns(moments) == {S // 50}
 
 
+@pytest.mark.alone
 def test_a_shape_changes_the_pool_not_the_rate(tmp_path: Path) -> None:
     """2, 6, 3 users, and 50 arrivals a second all the time."""
     with scripted(*[_answers_for_ever] * 11) as server:
@@ -335,6 +341,7 @@ def test_a_shape_changes_the_pool_not_the_rate(tmp_path: Path) -> None:
     assert len({row["user"] for row in rows}) >= 6
 
 
+@pytest.mark.alone
 def test_plain_processes_share_the_rate(tmp_path: Path) -> None:
     """Three users on two processes: each arrival is served once, in parts of about one to two."""
     with scripted(*[_answers_for_ever] * 3) as server:
@@ -383,6 +390,7 @@ def test_a_refusal_ends_plain_locust_with_its_workers(tmp_path: Path) -> None:
     assert (code, "the moon is full" in output) == (2, True), output
 
 
+@pytest.mark.alone
 def test_a_new_start_begins_the_schedule_anew(tmp_path: Path) -> None:
     """As in the web UI: stopped and started again, a schedule of half a second is heard twice."""
     with scripted(*[_answers_for_ever] * 4) as server:

@@ -165,6 +165,7 @@ def test_three_times_the_ceiling_is_saturated(tmp_path: Path, engine: str) -> No
 
 
 @pytest.mark.servers
+@pytest.mark.long
 def test_just_below_the_ceiling_is_valid(tmp_path: Path) -> None:
     """Nine tenths of it are served as they come."""
     outcome = _valid(tmp_path, "local", "--rate", f"{CEILING_PER_S * 9 // 10}/s", *LIMITED)

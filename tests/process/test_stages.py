@@ -18,6 +18,8 @@ from seatrial.model import Phase
 from seatrial.units import NS_PER_S
 from seatrial.wire.rates import Rate
 
+pytestmark = pytest.mark.alone
+
 
 def _run(
     folder: Path,

@@ -58,6 +58,7 @@ def _between(moments: list[int], from_ns: int, until_ns: int) -> int:
     return sum(from_ns <= one < until_ns for one in moments)
 
 
+@pytest.mark.alone
 def test_arrivals_follow_a_rate_that_is_changed_while_they_come(tmp_path: Path, url: str) -> None:
     """Ten a second until the change, forty from it on, to the arrival: the change is sent ahead."""
     observer, changed = _Acting(), []
@@ -76,6 +77,7 @@ def test_arrivals_follow_a_rate_that_is_changed_while_they_come(tmp_path: Path, 
     assert _between(begun, changed[0], window.until_ns) == pytest.approx(60, abs=4)
 
 
+@pytest.mark.alone
 def test_nothing_begins_while_the_gate_is_shut(tmp_path: Path, url: str) -> None:
     """A second without any request, and requests before and after it."""
     observer, shut = _Acting(), []
@@ -96,6 +98,7 @@ def test_nothing_begins_while_the_gate_is_shut(tmp_path: Path, url: str) -> None
     assert _between(begun, opened_ns, window.until_ns) > 20
 
 
+@pytest.mark.alone
 def test_two_processes_serve_one_schedule(tmp_path: Path, url: str) -> None:
     """Together they make the arrivals of the rate, none twice; each serves about its share."""
     observer = _Acting()
@@ -110,6 +113,7 @@ def test_two_processes_serve_one_schedule(tmp_path: Path, url: str) -> None:
     assert observer.notes == []
 
 
+@pytest.mark.alone
 def test_a_killed_process_is_noted_and_its_records_stay(tmp_path: Path, url: str) -> None:
     """The run ends in time, although Locust's master waits a minute for a lost worker."""
     observer, killed = _Acting(), []

@@ -24,6 +24,8 @@ from seatrial.load.slices import Barrier, CalledOff, SliceDriver, Slicing
 from seatrial.model import LoadSecond, Phase, Span
 from seatrial.wire.rates import Rate
 
+pytestmark = pytest.mark.alone
+
 SLICING = Slicing(order=("a", "b", "b", "a", "a", "b", "b", "a"), warm=2, slice_s=0.5, settle_s=0.1)
 ASKING = LEAN.replace("constant(0.02)", "constant(0.005)")
 
