@@ -254,3 +254,13 @@ def test_other_commands_do_not_import_bokeh() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
 
     assert done.stdout.strip() == "True False"
+
+
+def test_a_run_that_failed_before_its_load_has_a_page(tmp_path: Path) -> None:
+    """It has no time to draw, and its reason is there."""
+    folder = factories.run(tmp_path, [], status="failed", error="the stack fell over", spans=())
+    for stream in folder.streams.glob("*"):
+        stream.unlink()
+    seal(folder, documents.load_document(folder))
+
+    assert "the stack fell over" in Parts(html.run_page(folder)).text

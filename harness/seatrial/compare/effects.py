@@ -120,7 +120,8 @@ def smallest_seen(effect: Effect, alpha: float, planned: int | None = None) -> f
     if not decidable(effect) or blocks < 2:  # noqa: PLR2004  (one has no scatter)
         return None
     sum_t = statistics.t_quantile(1 - alpha / 2, blocks - 1) + statistics.t_quantile(POWER, blocks - 1)
-    return max(sum_t * effect.sd / math.sqrt(blocks), effect.floor * (effect.blocks / blocks))
+    floor = effect.floor if planned is None else effect.floor * effect.blocks / planned
+    return max(sum_t * effect.sd / math.sqrt(blocks), floor)
 
 
 def blocks_needed(effect: Effect, margin: float, alpha: float, equivalence_alpha: float) -> int | None:

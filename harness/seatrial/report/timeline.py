@@ -82,6 +82,7 @@ class Timeline:
         self, window: Window, spans: Sequence[PhaseSpan], events: Sequence[Event], begin_ns: int, end_ns: int
     ) -> None:
         self._window, self._spans, self._events = window, spans, events
+        end_ns = max(end_ns, begin_ns + 1)  # of a run that failed before its load; Bokeh refuses an empty range
         lasts_s = (end_ns - begin_ns) / NS_PER_S
         self._unit_s, self.unit = next((unit_s, unit) for least, unit_s, unit in _UNITS if lasts_s >= least)
         begin, end = self.at(begin_ns), self.at(end_ns)
