@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import experiments
 import pytest
 from rich.console import Console
 
@@ -23,6 +24,12 @@ from seatrial.record import documents
 from seatrial.record.documents import ExperimentProgress, LookTaken
 
 GATE = (metric.parse("cpu per request"),)
+SAME = experiments.Truth()
+QUIET = Progress(quiet=True)
+
+
+def _values(cpu: float) -> RunValues:
+    return RunValues(values={"cpu per request": cpu, "failures": 0.0}, requests=10_000)
 
 
 class Script(ExperimentDesign):
@@ -31,7 +38,7 @@ class Script(ExperimentDesign):
     def __init__(
         self,
         fails: Mapping[tuple[str, int], SeatrialError] | None = None,
-        values: Callable[[str, int], float] = lambda _variant, _block: 1.0,
+        values: Callable[[str, int], float] | None = lambda _variant, _block: 1.0,
     ) -> None:
         self.fails = fails or {}
         self.values = values
@@ -52,18 +59,14 @@ class Script(ExperimentDesign):
             self.done.append((name, turn.number))
         return failed
 
-    def compare(self, alpha: float) -> Comparison:
-        """Compare the blocks so far."""
+    def compare(self, alpha: float) -> Comparison | None:
+        """Compare the blocks so far, if they have values."""
         numbers = sorted({number for _, number in self.done})
         self.looked.append((len(numbers), alpha))
+        if self.values is None:
+            return None
         blocks: Sequence[BlockValues] = [
-            {
-                name: RunValues(
-                    values={"cpu per request": self.values(name, number), "failures": 0.0}, requests=10_000
-                )
-                for name in ("base", "new")
-            }
-            for number in numbers
+            {name: _values(self.values(name, number)) for name in ("base", "new")} for number in numbers
         ]
         return comparison.compare(blocks, base="base", gate=GATE, alpha=alpha)
 
@@ -71,15 +74,7 @@ class Script(ExperimentDesign):
 class Loop(ExperimentLoop):
     """Compares the values of a script in place of stored runs."""
 
-    def __init__(
-        self,
-        script: Script,
-        plan: ExperimentPlan,
-        folder: Path,
-        progress: Progress,
-        **more: Any,  # noqa: ANN401  (fields of ResumableExperiment)
-    ) -> None:
-        experiment = ResumableExperiment(folder=folder, plan=plan, **more)
+    def __init__(self, script: Script, experiment: ResumableExperiment, progress: Progress) -> None:
         super().__init__(experiment, progress, clock=lambda: script.now_s)
         self.script = script
 
@@ -89,19 +84,18 @@ class Loop(ExperimentLoop):
 
 
 def _plan(blocks: int, looks: Sequence[int] = (), time_s: float | None = None) -> ExperimentPlan:
-    return ExperimentPlan(
-        command="compare",
-        scenario="one",
-        question="?",
-        seed=1,
-        blocks=(("base", "new"),) * blocks,
-        looks=tuple(Look(blocks=number, alpha=0.05 / len(looks)) for number in looks),
-        time_s=time_s,
-    )
+    taken = tuple(Look(blocks=number, alpha=0.05 / len(looks)) for number in looks)
+    return experiments.planned({"base": SAME, "new": SAME}, blocks, looks=taken, time_s=time_s)
 
 
-def _run(script: Script, plan: ExperimentPlan, folder: Path, **more: Any) -> FinishedExperiment:  # noqa: ANN401
-    return Loop(script, plan, folder, Progress(quiet=True), **more).run(script)
+def _run(
+    script: Script,
+    plan: ExperimentPlan,
+    folder: Path,
+    progress: Progress = QUIET,
+    **more: Any,  # noqa: ANN401  (fields of ResumableExperiment)
+) -> FinishedExperiment:
+    return Loop(script, ResumableExperiment(folder=folder, plan=plan, **more), progress).run(script)
 
 
 def _noisy(name: str, number: int) -> float:
@@ -133,17 +127,12 @@ def test_a_look_that_decides_ends_it(tmp_path: Path) -> None:
 
 def test_only_planned_looks_are_taken_and_none_decides_without_a_comparison(tmp_path: Path) -> None:
     """A look after each block would raise a false alarm in one of six equal pairs."""
-    script = Script()
-    looked = []
+    script = Script(values=None)
 
-    class Undecided(Loop):
-        def compare(self, alpha: float) -> None:
-            looked.append((len(script.done) // 2, alpha))
-
-    done = Undecided(script, _plan(6, (4, 6)), tmp_path, Progress(quiet=True)).run(script)
+    done = _run(script, _plan(6, (4, 6)), tmp_path)
 
     assert (done.stopped, len(script.done)) == ("the budget is used up", 12)
-    assert looked == [(4, 0.025), (6, 0.025)]
+    assert script.looked == [(4, 0.025), (6, 0.025)]
 
 
 @pytest.mark.parametrize(
@@ -220,13 +209,8 @@ def test_finished_runs_and_looks_are_not_repeated(tmp_path: Path) -> None:
     look = LookTaken(blocks=2, alpha=0.01, advice="go on")
     finished = {("base", 1), ("new", 1), ("base", 2), ("new", 2), ("new", 3)}
 
-    _run(
-        script,
-        _plan(4, (2, 4), time_s=300),
-        tmp_path,
-        finished=finished,
-        state=ExperimentProgress(blocks=2, looks=(look,), lasted_s=45.0),
-    )
+    state = ExperimentProgress(blocks=2, looks=(look,), lasted_s=45.0)
+    _run(script, _plan(4, (2, 4), time_s=300), tmp_path, finished=finished, state=state)
 
     assert script.done == [("base", 3), ("base", 4), ("new", 4)]
     assert [blocks for blocks, _ in script.looked] == [2]
@@ -241,7 +225,7 @@ def test_an_experiment_that_a_look_ended_is_not_resumed(tmp_path: Path, advice: 
     documents.save_progress(tmp_path, state)
     progress = Progress(console=Console(file=output, width=200))
 
-    done = Loop(script, _plan(4, (2, 4)), tmp_path, progress, state=state).run(script)
+    done = _run(script, _plan(4, (2, 4)), tmp_path, progress, state=state)
 
     assert (script.done, script.looked, done.stopped) == ([], [], advice.value)
     assert f"it had ended before: {advice.value}" in output.getvalue()

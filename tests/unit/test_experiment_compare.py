@@ -22,7 +22,7 @@ from seatrial.experiment.request import Request
 from seatrial.experiment.run_record import RunRecord
 from seatrial.experiment.trial import RunContext, initial_document
 from seatrial.load.pinning import Pinning
-from seatrial.model import Design, EngineName, ExperimentPlan, Note, NoteKind
+from seatrial.model import Design, EngineName, Note, NoteKind
 from seatrial.progress import Progress
 from seatrial.record import documents
 from seatrial.record import folder as folders
@@ -65,10 +65,8 @@ class Script:
 class OnPaper(FreshStacks):
     """Runs the trials of a script."""
 
-    def __init__(
-        self, script: Script, context: RunContext, experiment: Path, plan: ExperimentPlan, progress: Progress
-    ) -> None:
-        super().__init__(context, experiment, plan, progress)
+    def __init__(self, script: Script, *words: Any) -> None:  # noqa: ANN401  (those of a design)
+        super().__init__(*words)
         self.script = script
 
     def run_trial(self, variant: str, block: int, _progress: Progress, *, images_built: bool) -> RunFolder:
@@ -104,11 +102,10 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "one.yaml"
 
 
-def _request(file: Path, *settings: str, **more: str) -> CompareRequest:
+def _request(file: Path, *settings: str, seed: int = 1, results: str = "results", **more: str) -> CompareRequest:
     scenario = reading.read(str(file), source.parse_overrides(settings))
-    return CompareRequest(
-        request=Request(scenario=scenario, results=file.parent / "results", command_ns=1), **more
-    )
+    request = Request(scenario=scenario, results=file.parent / results, command_ns=1, seed=seed)
+    return CompareRequest(request=request, **more)
 
 
 def _compare(script: Script, request: CompareRequest) -> FinishedExperiment:
@@ -140,8 +137,8 @@ def _base_fails(variant: str, _block: int) -> Status:
     return "failed" if variant == "base" else "complete"
 
 
-def test_the_plan_is_saved_before_anything_starts(file: Path) -> None:
-    """An experiment that is killed in its first run has its plan."""
+def test_the_plan_is_saved_before_anything_starts_and_every_run_has_its_folder(file: Path) -> None:
+    """In the order of the plan, with the block in its name; images are built once."""
     gates = []
 
     def does(_variant: str, _block: int) -> Status:
@@ -149,18 +146,11 @@ def test_the_plan_is_saved_before_anything_starts(file: Path) -> None:
         gates.append(json.loads(path.read_text())["gate"])
         return "complete"
 
-    done = _compare(Script(does=does), _request(file))
+    script = Script(does=does)
+    done = _compare(script, _request(file))
 
     assert gates == [["cpu per request", 'p95 of "x"']] * 9
     assert documents.load_plan(done.folder) == done.plan
-
-
-def test_every_run_has_a_folder_of_its_own(file: Path) -> None:
-    """In the order of the plan, with the block in its name; images are built once."""
-    script = Script()
-
-    done = _compare(script, _request(file))
-
     assert script.done == [(name, block) for block, names in enumerate(done.plan.blocks, 1) for name in names]
     assert script.built == [False] * 3 + [True] * 6
     assert {root.name[17:] for root in (done.folder / "runs").iterdir()} == {
@@ -171,8 +161,7 @@ def test_every_run_has_a_folder_of_its_own(file: Path) -> None:
 def test_an_interrupted_experiment_is_resumed(file: Path) -> None:
     """Finished runs are kept, the interrupted one is done again, in the planned order; the hint can be pasted."""
     first, second = Script(does=_interrupting(5)), Script()
-    request = _request(file)
-    request = replace(request, request=replace(request.request, results=file.parent / "my results"))
+    request = _request(file, results="my results")
     with pytest.raises(Interrupted) as caught:
         _compare(first, request)
     where = caught.value.where
@@ -216,8 +205,11 @@ def test_a_resumed_experiment_keeps_its_design(file: Path, setting: str) -> None
 
 
 def test_the_latest_experiment_is_the_latest_with_a_readable_plan(file: Path) -> None:
-    """Of this scenario and command; UsageError if there is none."""
-    _compare(Script(), _request(file, command="selfcheck"))
+    """Of this scenario and command, of which a self-check runs the base twice; UsageError if there is none."""
+    script = Script()
+    done = _compare(script, _request(file, command="selfcheck"))
+    assert {name for name, _ in script.done} == {"base", "again"}
+    assert (done.plan.command, len(script.done)) == ("selfcheck", 6)
     with pytest.raises(UsageError, match="no experiment of `seatrial compare one` to resume"):
         _compare(Script(), _request(file, resume="latest"))
     folder = _interrupted(file, 2)
@@ -242,60 +234,46 @@ def test_a_base_that_a_rule_has_stopped_did_come_up(file: Path, kind: NoteKind, 
     assert resume.find(_request(file).request, str(folder), "compare").base_failed == failed
 
 
-def _change_stack(name: str) -> Callable[[Path, Path], object]:
-    return lambda stack, _folder: (stack / name).write_text("services: {web: {image: x}}\n")
-
-
-def _age_schema(_stack: Path, folder: Path) -> None:
-    for path in folder.glob("runs/*/run.json"):
+def _change(stack: Path, folder: Path, name: str) -> None:
+    """Change a file of the stack, or the schema of the runs."""
+    if name and name != "run.json":
+        (stack / name).write_text("services: {web: {image: x}}\n")
+    for path in folder.glob(f"runs/*/{name}") if name == "run.json" else ():
         path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": SCHEMA_VERSION - 1}))
 
 
-def _nothing(_stack: Path, _folder: Path) -> None:
-    """Change nothing."""
-
-
 @pytest.mark.parametrize(
-    ("settings", "change", "seen"),
+    ("setting", "name", "seen"),
     [
-        (["load.users=4"], _nothing, "load.users: 3 then, 4 now"),
-        (["compare.blocks=5"], _nothing, "compare.blocks: 3 then, 5 now"),
-        (
-            ["gate=[throughput]"],
-            _nothing,
-            "gate: ['cpu per request', 'p95 of \"x\"'] then, ['throughput'] now",
-        ),
-        ([], _change_stack("compose.yaml"), "compose.yaml: changed"),
-        ([], _change_stack("app/app.py"), "app/app.py: changed"),
-        ([], _change_stack("Dockerfile"), "Dockerfile: new"),
-        ([], _age_schema, f"schema: {SCHEMA_VERSION - 1} then, {SCHEMA_VERSION} now"),
+        ("load.users=4", "", "load.users: 3 then, 4 now"),
+        ("compare.blocks=5", "", "compare.blocks: 3 then, 5 now"),
+        ("gate=[throughput]", "", "gate: ['cpu per request', 'p95 of \"x\"'] then, ['throughput'] now"),
+        ("", "compose.yaml", "compose.yaml: changed"),
+        ("", "app/app.py", "app/app.py: changed"),
+        ("", "Dockerfile", "Dockerfile: new"),
+        ("", "run.json", f"schema: {SCHEMA_VERSION - 1} then, {SCHEMA_VERSION} now"),
     ],
 )
-def test_an_experiment_that_has_changed_is_not_resumed(
-    file: Path, settings: list[str], change: Callable[[Path, Path], object], seen: str
-) -> None:
+def test_an_experiment_that_has_changed_is_not_resumed(file: Path, setting: str, name: str, seen: str) -> None:
     """Its verdict would be about two questions; seed and engine are named, too."""
     stack = file.parent / "st"
     (stack / "app").mkdir()
     (stack / "app" / "app.py").write_text("1\n")
-    change(stack, _interrupted(file, 2))
-    request = _request(file, *settings, resume="latest")
-    request = replace(request, request=replace(request.request, seed=2))
+    _change(stack, _interrupted(file, 2), name)
+    request = _request(file, *filter(None, [setting]), seed=2, resume="latest")
 
     with pytest.raises(UsageError) as caught:
         _compare(Script(engine=EngineName.COMPOSE), request)
 
     assert caught.value.exit_code == 2
-    lines, expected = (
-        caught.value.seen.splitlines(),
-        {"seed: 1 then, 2 now", "engine: local then, compose now", seen},
-    )
+    lines = caught.value.seen.splitlines()
+    expected = {"seed: 1 then, 2 now", "engine: local then, compose now", seen}
     assert set(lines) >= expected
-    assert settings or len(lines) == len(expected)
+    assert setting or len(lines) == len(expected)
 
 
 def test_other_images_are_refused_before_the_load(file: Path) -> None:
-    """That run does not count; with the former images the experiment goes on."""
+    """That run does not count; with the former images the experiment goes on, and where none were known, too."""
     folder = _interrupted(file, 5, images={"web": "sha256:1"})
     rebuilt, again = Script(images={"web": "sha256:2", "db": "sha256:3"}), Script(images={"web": "sha256:1"})
 
@@ -307,12 +285,7 @@ def test_other_images_are_refused_before_the_load(file: Path) -> None:
     assert len(rebuilt.done) == 1
     done = _compare(again, _request(file, resume="latest"))
     assert (done.folder, len(again.done)) == (folder, 5)
-
-
-def test_unknown_images_are_not_other_images(file: Path) -> None:
-    """The embedded engine has none."""
     _interrupted(file, 5)
-
     assert len(_compare(Script(images={"web": "sha256:2"}), _request(file, resume="latest")).plan.blocks) == 3
 
 
@@ -415,16 +388,6 @@ def test_a_folder_that_is_no_experiment_is_refused(file: Path) -> None:
         _compare(Script(), _request(file, against="elsewhere"))
 
 
-def test_a_selfcheck_runs_the_base_twice(file: Path) -> None:
-    """Under two names, in every block."""
-    script = Script()
-
-    done = _compare(script, _request(file, command="selfcheck"))
-
-    assert {name for name, _ in script.done} == {"base", "again"}
-    assert (done.plan.command, len(script.done)) == ("selfcheck", 6)
-
-
 def test_memory_for_stacks_is_read_from_the_host_and_the_compose_file(tmp_path: Path) -> None:
     """The shipped stack has two services without a limit; None if the host does not report free memory."""
     meminfo = tmp_path / "meminfo"
@@ -438,15 +401,10 @@ def test_memory_for_stacks_is_read_from_the_host_and_the_compose_file(tmp_path: 
     assert compare_module.memory_for_stacks(scenario, (), meminfo=tmp_path / "none").available_bytes is None
 
 
-@pytest.mark.parametrize(
-    ("engine", "port", "reason"),
-    [(EngineName.COMPOSE, 0, ""), (EngineName.COMPOSE, 5000, "port 5000"), (EngineName.LOCAL, 0, "local")],
-)
-def test_only_containers_without_a_fixed_port_can_be_up_together(
-    engine: EngineName, port: int, reason: str
-) -> None:
+def test_only_containers_without_a_fixed_port_can_be_up_together() -> None:
     """Two stacks can't publish one port; the embedded engine has one stack at a time."""
-    found = compare_module.why_not_together(Choice(engine=engine, reason=""), port)
+    compose, local = (Choice(engine=engine, reason="") for engine in (EngineName.COMPOSE, EngineName.LOCAL))
 
-    assert reason in found
-    assert bool(found) == bool(reason)
+    assert compare_module.why_not_together(compose, 0) == ""
+    assert "port 5000" in compare_module.why_not_together(compose, 5000)
+    assert "local" in compare_module.why_not_together(local, 0)

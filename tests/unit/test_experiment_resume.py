@@ -33,8 +33,7 @@ def scenario(tmp_path: Path) -> Scenario:
         "load/other.py": "3\n",
         "one.yaml": SCENARIO,
     }.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
+        _put(tmp_path, name, text)
     return reading.read(str(tmp_path / "one.yaml"))
 
 
@@ -42,8 +41,8 @@ def _digests(scenario: Scenario) -> dict[str, str]:
     return resume.file_digests(scenario, results=scenario.compose_file.parent / "results")
 
 
-def _put(scenario: Scenario, name: str, text: str = "?\n") -> Path:
-    path = scenario.compose_file.parent / name
+def _put(folder: Path, name: str, text: str = "?\n") -> Path:
+    path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
@@ -59,9 +58,9 @@ def test_names_bytes_and_modes_of_stack_and_locustfile_count(scenario: Scenario)
     assert list(before) == [
         *("app.py", "compose.yaml", "load: _shared.py", "load: drive.py", "nginx/nginx.conf"),
     ]
-    _put(scenario, "nginx/nginx.conf", "listen 81;\n")
+    _put(scenario.compose_file.parent, "nginx/nginx.conf", "listen 81;\n")
     (scenario.compose_file.parent / "app.py").chmod(0o700)
-    _put(scenario, "new/static.html")
+    _put(scenario.compose_file.parent, "new/static.html")
     (scenario.compose_file.parent.parent / "load" / "_shared.py").unlink()
 
     assert resume.changed_files(before, _digests(scenario)) == [
@@ -76,7 +75,7 @@ def test_caches_results_and_folders_of_tools_do_not_count(scenario: Scenario) ->
     """An experiment writes into some of them itself."""
     before = _digests(scenario)
     for name in ("results/plan.json", "app/__pycache__/a.pyc", "node_modules/a/b.js", ".git/HEAD"):
-        _put(scenario, name)
+        _put(scenario.compose_file.parent, name)
 
     assert resume.changed_files(before, _digests(scenario)) == []
 
@@ -84,8 +83,8 @@ def test_caches_results_and_folders_of_tools_do_not_count(scenario: Scenario) ->
 def test_ignored_files_count_only_if_compose_or_a_variant_reads_them(scenario: Scenario) -> None:
     """A service may write data beside its stack."""
     folder = scenario.compose_file.parent
-    _put(scenario, ".gitignore", "data/\n.env\nlocal.conf\n")
-    _put(scenario, "local.conf")
+    _put(folder, ".gitignore", "data/\n.env\nlocal.conf\n")
+    _put(folder, "local.conf")
     _git(folder, "init", "-q")
     _git(folder, "add", "compose.yaml")
     variant = Variant(name="a", files={folder / "app.py": folder / "local.conf"})
@@ -93,19 +92,17 @@ def test_ignored_files_count_only_if_compose_or_a_variant_reads_them(scenario: S
     before = _digests(scenario)
     assert {"app.py", ".gitignore", "local.conf"} <= before.keys()
 
-    _put(scenario, "data/postgres/base")
-    _put(scenario, "results/plan.json")
-    _put(scenario, ".env")
-    _put(scenario, "local.conf", "changed\n")
+    _put(folder, "data/postgres/base")
+    _put(folder, "results/plan.json")
+    _put(folder, ".env")
+    _put(folder, "local.conf", "changed\n")
 
     assert resume.changed_files(before, _digests(scenario)) == [".env: new", "local.conf: changed"]
 
 
 def test_a_stack_that_its_checkout_ignores_is_walked(scenario: Scenario) -> None:
     """Such as one below a `build` folder."""
-    root = scenario.compose_file.parent.parent
-    (root / ".gitignore").write_text("st/\n")
-    _git(root, "init", "-q")
+    _git(_put(scenario.compose_file.parents[1], ".gitignore", "st/\n").parent, "init", "-q")
 
     assert "nginx/nginx.conf" in _digests(scenario)
 
@@ -113,7 +110,7 @@ def test_a_stack_that_its_checkout_ignores_is_walked(scenario: Scenario) -> None
 def test_large_files_links_and_pipes_are_not_read(scenario: Scenario) -> None:
     """Size and time of change stand for a large file, its target for a link; a pipe has no end."""
     folder = scenario.compose_file.parent
-    film = _put(scenario, "film.mp4", "")
+    film = _put(folder, "film.mp4", "")
     os.truncate(film, resume.HASHED_BYTES + 1)
     os.mkfifo(folder / "pipe")
     (folder / "link").symlink_to("/one")

@@ -1,8 +1,9 @@
-"""How a run is sealed: complete, failed or interrupted, by what ended it."""
+"""How a run is sealed: complete, failed or interrupted, by what ended it, or recovered once its owner is dead."""
 
 import errno
 import signal
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,12 +22,15 @@ from seatrial.errors import (
     StoppedEarly,
     UsageError,
 )
+from seatrial.experiment import maintenance
 from seatrial.experiment.run_record import RunRecord, sealed
 from seatrial.model import NoteKind
 from seatrial.record import documents
 from seatrial.record.documents import RunDocument, Status
+from seatrial.stack.cleanup import this_owner
 from seatrial.stack.processes import shielded
 
+ME = this_owner()
 SEEN = "failures > 20%: failures was at 50 % in one second"
 
 
@@ -140,3 +144,25 @@ def test_a_full_disk_has_an_error_of_its_own(
     """Whichever file it was; EACCES is about the run folder only if it names a file in it."""
     with pytest.raises(raised), sealed(record):
         raise OSError(number, "no", path)
+
+
+@pytest.mark.parametrize(
+    ("owner", "what"),
+    [
+        (str(replace(ME, start_ticks=1)), ""),
+        (str(ME), "the run is still running"),
+        (str(replace(ME, pid_namespace="1")), "it is unknown whether"),
+        (str(replace(ME, boot="another", machine="another")), "it is unknown whether"),
+        ("42:1:boot", "it is unknown whether"),
+    ],
+    ids=["dead", "lives", "another namespace", "another machine", "not readable"],
+)
+def test_a_run_is_recovered_only_if_its_owner_is_dead(tmp_path: Path, owner: str, what: str) -> None:
+    """With the removal of its private files; of one that may go on, here or elsewhere, nothing is touched."""
+    folder = factories.run(tmp_path, status="running", owner=owner)
+    (folder.root / "work").mkdir()
+    (folder.root / "work/secret.yaml").touch()
+    with pytest.raises(UsageError, match=what) if what else nullcontext():
+        maintenance.recover(folder)
+    assert (folder.root / "work").exists() == bool(what)
+    assert (documents.load_document(folder).status == "recovered") != bool(what)

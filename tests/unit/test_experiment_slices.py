@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+import experiments
 import pytest
 
 from seatrial.errors import Interrupted, LoadFailed, StackFailed, UsageError
@@ -25,20 +26,11 @@ from seatrial.experiment.slices import (
 )
 from seatrial.experiment.trial import Trial
 from seatrial.load.slices import Barrier, CalledOff
-from seatrial.model import Design, ExperimentPlan, Load
+from seatrial.model import Design, Load
 from seatrial.progress import Progress, Steps
 
-PLAN = ExperimentPlan(
-    command="compare",
-    scenario="s",
-    question="",
-    seed=3,
-    blocks=(("base", "other"), ("other", "base")),
-    design=Design.SLICES,
-    slice_s=2.0,
-    settle_s=0.3,
-    slices=5,
-)
+BOTH = dict.fromkeys(("base", "other"), experiments.Truth())
+PLAN = experiments.planned(BOTH, 2, design=Design.SLICES, slice_s=2.0, settle_s=0.3, slices=5)
 QUIET = Progress(quiet=True)
 
 
@@ -76,7 +68,7 @@ class _Trial:
         load: Callable[[], None] = _nothing,
         up: BaseException | None = None,
         name: str = "base",
-        down: Callable[[], None] = _nothing,
+        down: Callable[[], object] = _nothing,
     ) -> None:
         self.steps: list[str] = []
         self.load, self.up, self.variant, self.down = load, up, name, down
@@ -120,18 +112,6 @@ def _up(trial: _Trial, barrier: Barrier) -> SliceStack:
 
 def _take_down(stacks: Sequence[SliceStack]) -> None:
     run_concurrently([stack.take_down for stack in stacks])
-
-
-def test_a_complete_stack_is_torn_down_and_sealed(barrier: Barrier) -> None:
-    """In this order: logs and the last samples belong to the run."""
-    trial = _Trial()
-    stack = _up(trial, barrier)
-
-    stack.run_load()
-    assert stack.is_up
-    stack.take_down()
-
-    assert (trial.steps, stack.error, stack.is_up) == (["down", "complete"], None, False)
 
 
 def test_a_load_that_fails_fails_its_own_run_only(barrier: Barrier) -> None:
@@ -223,30 +203,28 @@ def test_an_error_that_is_no_outcome_ends_the_block_for_all(barrier: Barrier) ->
 def test_stacks_come_up_at_once_unless_images_are_built(*, at_once: bool) -> None:
     """Each waits for the other, in vain if they come up one after the other."""
     both = threading.Barrier(2)
-    alone = []
 
     def work() -> None:
-        try:
+        with suppress(threading.BrokenBarrierError):
             both.wait(10 if at_once else 0)
-        except threading.BrokenBarrierError:
-            alone.append(True)
 
     bring_up_all([work, work], at_once=at_once)
 
-    assert len(alone) == (0 if at_once else 2)
+    assert both.broken is not at_once
 
 
-def test_all_stacks_are_taken_down_at_once(barrier: Barrier) -> None:
-    """Each waits for the other."""
+def test_complete_stacks_are_torn_down_at_once_and_sealed(barrier: Barrier) -> None:
+    """Each waits for the other; sealed last, because logs and the last samples belong to the run."""
     both = threading.Barrier(2)
+    trials = [_Trial(name=name, down=lambda: both.wait(10)) for name in ("base", "other")]
+    stacks = [_up(trial, barrier) for trial in trials]
+    stacks[0].run_load()
+    assert stacks[0].is_up
 
-    def down() -> None:
-        both.wait(10)
-
-    trials = [_Trial(name=name, down=down) for name in ("base", "other")]
-    _take_down([_up(trial, barrier) for trial in trials])
+    _take_down(stacks)
 
     assert [trial.steps for trial in trials] == [["down", "complete"]] * 2
+    assert [(stack.error, stack.is_up) for stack in stacks] == [(None, False)] * 2
 
 
 def _interrupt() -> None:
@@ -293,16 +271,6 @@ def test_lines_of_several_threads_are_shown_one_after_the_other() -> None:
     assert not whole.clashed
 
 
-class _Interrupting(SliceStack):
-    """Ctrl-C comes when the load of this variant is about to be driven."""
-
-    def __getattribute__(self, name: str) -> object:
-        """Interrupt at the load."""
-        if name == "run_load":
-            raise KeyboardInterrupt
-        return super().__getattribute__(name)
-
-
 def test_an_interrupt_between_two_loads_calls_the_first_one_off(barrier: Barrier) -> None:
     """It would go on while its stack is torn down."""
     endings, ended = [], threading.Event()
@@ -311,6 +279,11 @@ def test_an_interrupt_between_two_loads_calls_the_first_one_off(barrier: Barrier
         while not barrier.called_off and not ended.wait(0.01):
             pass
         endings.append("called off" if barrier.called_off else "ended by the test")
+
+    class _Interrupting(SliceStack):
+        @property
+        def run_load(self) -> Callable[[], None]:
+            raise KeyboardInterrupt
 
     first = _up(_Trial(load), barrier)
     second = _Interrupting(cast("Trial", _Trial(name="other")), barrier)

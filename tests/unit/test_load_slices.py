@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from process.scripted_child import RecordingObserver
+from process.scripted_child import RecordingObserver, settings
 
-from seatrial.load.child import LoadSettings
 from seatrial.load.driver import Warmup
 from seatrial.load.slices import GAP_NS, Barrier, SliceDriver, Slicing, with_drain
-from seatrial.model import Load, LoadSecond, NoteKind, Phase
+from seatrial.model import LoadSecond, NoteKind, Phase
 from seatrial.record.tables import PHASES, phase_codes
 from seatrial.scenario import plan
 from seatrial.wire.histogram import bucket
@@ -73,7 +72,7 @@ def test_phases_leave_no_gap_and_are_never_the_window_of_two(
 
 
 def test_the_phases_of_the_run_are_those_of_its_turns() -> None:
-    """The turns of others are idle, the begin of a turn settles."""
+    """The turns of others are idle, the begin of a turn settles; where the block ends early, all is cut."""
     spans = with_drain(SLICING.turns("b", 0).spans(), 6 * S, 7 * S)
 
     moments = np.array([S // 2, 2 * S + 1, 2 * S + S // 2, 3 * S, 5 * S, 6 * S - 1, 6 * S, 8 * S], dtype=np.int64)
@@ -82,10 +81,6 @@ def test_the_phases_of_the_run_are_those_of_its_turns() -> None:
         *(Phase.WARMUP, Phase.SETTLE, Phase.WINDOW, Phase.IDLE),
         *(Phase.SETTLE, Phase.IDLE, Phase.DRAIN, Phase.DRAIN),
     ]
-
-
-def test_a_block_that_ends_early_is_cut_there() -> None:
-    """The current window ends, later phases do not exist."""
     spans = with_drain(SLICING.turns("a", 0).spans(), 3 * S + S // 2, 5 * S)
 
     assert [one.phase for one in spans] == [Phase.WARMUP, Phase.SETTLE, Phase.WINDOW, Phase.DRAIN]
@@ -113,8 +108,7 @@ def test_slices_lose_a_variant_or_their_warm_up_except_the_fixed_ones() -> None:
 
 def test_the_clock_of_a_warm_up_stands_still_in_the_turns_of_others() -> None:
     """Ten seconds of load are ten seconds, however many variants there are."""
-    slicing = replace(SLICING, order=("a", "b", "b", "a", "a", "b"), warm=4)
-    turns = slicing.turns("a", 100 * S)
+    turns = replace(SLICING, warm=4).turns("a", 100 * S)
 
     loaded_ns = [turns.warmed_ns(100 * S + moment) for moment in (-S, 0, S // 2, S, 3 * S, 3 * S + S // 4, 9 * S)]
 
@@ -191,30 +185,29 @@ def test_one_start_is_set_once_all_that_are_left_are_ready() -> None:
     assert deserted.start_ns is None
 
 
-@pytest.mark.parametrize(("after_s", "current"), [(-0.1, (0, "")), (0, (1, "a")), (2.5, (3, "b")), (6, (0, ""))])
-def test_the_current_slice_is_known(after_s: float, current: tuple[int, str]) -> None:
+def test_the_current_slice_is_known() -> None:
     """Before the first and after the last there is none."""
     now_ns = [0]
     barrier = _barrier(SLICING, lambda: now_ns[0])
-    now_ns[0] = (barrier.start_ns or 0) + round(after_s * S)
-
-    assert barrier.now() == current
+    for after_s, current in ((-0.1, (0, "")), (0, (1, "a")), (2.5, (3, "b")), (6, (0, ""))):
+        now_ns[0] = (barrier.start_ns or 0) + round(after_s * S)
+        assert barrier.now() == current
 
 
 class _Block(RecordingObserver):
-    """The load of `a` in a block of two variants with turns of a second, on a scripted clock."""
+    """The load of `a` beside `b`, which is stable or not, in turns of a second on a scripted clock."""
 
-    def __init__(self, *, stable: bool = True) -> None:
+    def __init__(self, *, stable: bool = True, other_stable: bool = True) -> None:
         super().__init__()
         self.now_ns = 0
         slicing = Slicing(order=("a", "b") * ROUNDS, warm=2 * WARM, slice_s=1.0, settle_s=0.2, stable=stable)
         self.barrier = _barrier(slicing, lambda: self.now_ns)
-        load = Load(locustfile=Path("x"), users=1, warmup_s=WARM, duration_s=1, drain_s=1, stable=stable)
-        here = Path()
-        settings = LoadSettings(load=load, target="", folder=here, streams=here, log=here, secrets={})
+        if other_stable:
+            self.barrier.report_stable("b")
+        load = settings(Path(), users=1, warmup_s=WARM, duration_s=1, drain_s=1, stable=stable)
         nothing = cast("Any", None)  # neither socket nor process: no message is sent or received
         self.driver = SliceDriver(
-            settings, self, nothing, nothing, lambda: self.now_ns, name="a", barrier=self.barrier
+            load, self, nothing, nothing, lambda: self.now_ns, name="a", barrier=self.barrier
         )
         self.driver.update_turns()
 
@@ -234,7 +227,7 @@ class _Block(RecordingObserver):
 
 def test_a_warm_up_is_stable_after_two_equal_spans_of_own_turns() -> None:
     """Spans of five own seconds: ten turns; it lasts until the other variant is stable, too."""
-    early, block = _Block(), _Block()
+    early, block = _Block(other_stable=False), _Block(other_stable=False)
 
     early.run([5.0] * 9)
     block.run([5.0] * 10)
@@ -247,7 +240,6 @@ def test_a_warm_up_is_stable_after_two_equal_spans_of_own_turns() -> None:
 def test_the_phases_are_reported_again_once_all_are_stable() -> None:
     """The judged turns move to the end of the warm-up, and none is lost."""
     block = _Block()
-    block.barrier.report_stable("b")
 
     warmup = block.run([5.0] * 12)
 
@@ -261,7 +253,6 @@ def test_the_phases_are_reported_again_once_all_are_stable() -> None:
 def test_a_latency_that_keeps_falling_is_noted_at_the_limit() -> None:
     """With its medians; all turns of the warm-up are used."""
     block = _Block()
-    block.barrier.report_stable("b")
 
     warmup = block.run([100 * 0.9**turn for turn in range(ROUNDS)])
 
@@ -273,7 +264,6 @@ def test_a_latency_that_keeps_falling_is_noted_at_the_limit() -> None:
 def test_a_warm_up_of_fixed_length_is_not_cut() -> None:
     """However stable latency is."""
     block = _Block(stable=False)
-    block.barrier.report_stable("b")
 
     assert (block.run([5.0] * ROUNDS), len(block.phases)) == (None, 1)
     assert {phase for phase, _ in block.seconds} == {Phase.WARMUP, Phase.IDLE, Phase.WINDOW}
