@@ -8,15 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import comparisons
 import factories
 import pytest
 from bokeh.models.annotations import BoxAnnotation
 from click.testing import CliRunner
+from comparisons import tried
 from rich.console import Console
 
 from seatrial import cli
 from seatrial.compare.budgets import BudgetWord
-from seatrial.compare.capacity import BudgetVerdict, CapacityResult, TrialResult, Validation
+from seatrial.compare.capacity import BudgetVerdict, CapacityResult, Validation
 from seatrial.errors import ExitCode, UsageError
 from seatrial.measure.services import Growth, Slope
 from seatrial.record import documents
@@ -25,22 +27,6 @@ from seatrial.report import experiment_charts, html
 from seatrial.report import text as text_report
 
 MIB = 1 << 20
-
-
-def _tried(rate_per_s: float, *, excess: float = 0.2, invalid: str = "") -> TrialResult:
-    return TrialResult(
-        after_s=1.0,
-        rate_per_s=rate_per_s,
-        duration_s=5.0,
-        arrivals=500,
-        completed_per_s=min(rate_per_s, 97.0),
-        failed=0,
-        lost=0,
-        latency_ns=25_000_000,
-        excess=excess,
-        text='p95 of "wait" < 100ms: 5 of 500 broke it, 25 may',
-        invalid=invalid,
-    )
 
 
 KEPT = BudgetVerdict(
@@ -57,23 +43,16 @@ GROWN = Slope(
     high=0.12 * MIB,
 )
 VALIDATION = Validation(rate_per_s=92.0, duration_s=60.0, budgets=(KEPT,), memory=(GROWN,))
-FOUND = CapacityResult(
-    variant="base",
-    budgets=('p95 of "wait" < 100ms',),
-    percentile=95,
-    of="wait",
-    lower_per_s=97.0,
+FOUND = replace(
+    comparisons.carries("base", 97.0),
     upper_per_s=100.0,
-    trials=(_tried(97.0), _tried(100.0, excess=3.0), _tried(50.0, excess=9.0, invalid="CPU at 100 %")),
-    search_s=90.0,
-    trial_s=77.0,
-    users=200,
+    trials=(
+        tried(97.0, excess=0.2, latency_ns=25_000_000),
+        tried(100.0, excess=3.0, latency_ns=25_000_000),
+        tried(50.0, excess=9.0, latency_ns=25_000_000, invalid="CPU at 100 %"),
+    ),
     validation=VALIDATION,
 )
-
-
-def _said(text: str, word: BudgetWord) -> Validation:
-    return replace(VALIDATION, budgets=(KEPT, BudgetVerdict(budget="failures < 1%", word=word, text=text)))
 
 
 def test_of_several_variants_the_gravest_decides() -> None:
@@ -86,23 +65,18 @@ def test_of_several_variants_the_gravest_decides() -> None:
 
 
 def test_what_was_found_can_be_read_again(tmp_path: Path) -> None:
-    """All of it, and the file is plain JSON with the word in it."""
+    """All of it, with the word in plain JSON; an earlier version knew of no status, nor of flows."""
     folder = RunFolder(tmp_path)
     for found in (FOUND, replace(FOUND, validation=None, lower_per_s=None)):
         documents.save_capacity(folder, found)
         assert documents.load_capacity(folder) == found
     assert json.loads((tmp_path / "capacity.json").read_text())["word"] == "NO RATE KEEPS THE BUDGETS"
-
-
-def test_a_file_of_an_earlier_version_was_written_at_the_end_of_a_search(tmp_path: Path) -> None:
-    """It knows of no status, nor of flows."""
-    documents.save_capacity(RunFolder(tmp_path), FOUND)
     told = json.loads((tmp_path / "capacity.json").read_text())
     for name in ("status", "flow_s", "too_high", "silent"):
         del told[name]
     (tmp_path / "capacity.json").write_text(json.dumps(told))
-
-    assert documents.load_capacity(RunFolder(tmp_path)) == FOUND
+    earlier = documents.load_capacity(folder)
+    assert earlier == found
 
 
 def test_show_begins_with_what_was_found(tmp_path: Path) -> None:
@@ -145,7 +119,7 @@ def test_the_text_says_the_result_first_and_then_what_it_rests_on() -> None:
     assert lines[1].startswith("HOST-LIMITED: 2 cores carry")
     assert "invalid: CPU at 100 %" in text
     assert "broken: flows pile up" not in text
-    piled = replace(FOUND, trials=(replace(_tried(100.0, excess=3.0), piled=True),))
+    piled = replace(FOUND, trials=(replace(FOUND.trials[1], piled=True),))
     assert "broken: flows pile up" in _printed(piled)
     assert "app: GROWING: 6.00 MiB a minute (95 %: 5.40 MiB to 7.20 MiB) on 50.0 MiB" in text
 
@@ -169,28 +143,16 @@ def _drawn(found: CapacityResult) -> tuple[dict[str, list[Any]], list[tuple[floa
 
 
 def test_the_curve_of_the_page_leaves_out_what_the_generator_spoiled() -> None:
-    """In the order of the rates, with whether budgets were kept; the capacity is shaded."""
+    """By rate, with whether budgets were kept, and the capacity shaded; no curve where no trial was timed."""
     curve, shaded = _drawn(FOUND)
 
     assert (curve["rate"], curve["fill"]) == ([97.0, 100.0], [1.0, 0.0])
-    assert curve["said"][0] == "base: 97.0/s, p95 of wait 25.0 ms"
+    assert curve["said"][0] == "base: 97.0/s, p95 of blob 25.0 ms"
     assert shaded == [(97.0, 100.0)]
-
-
-def test_a_search_that_was_cut_short_has_a_curve_without_bounds() -> None:
-    """What was tried is shown; a shaded capacity would look like a result."""
     curve, shaded = _drawn(replace(FOUND, status="interrupted"))
-
-    assert len(curve["rate"]) == 2
-    assert shaded == []
-
-
-def test_without_a_trial_that_was_timed_there_is_no_curve() -> None:
-    """A stack that never answered has rates and no latency."""
-    assert (
-        experiment_charts.capacity_chart([replace(FOUND, trials=(replace(_tried(97.0), latency_ns=None),))])
-        is None
-    )
+    assert (len(curve["rate"]), shaded) == (2, [])
+    untimed = replace(FOUND, trials=(replace(FOUND.trials[0], latency_ns=None),))
+    assert experiment_charts.capacity_chart([untimed]) is None
 
 
 def test_the_page_of_the_run_shows_the_capacity(tmp_path: Path) -> None:

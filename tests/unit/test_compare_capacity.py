@@ -5,35 +5,19 @@ from __future__ import annotations
 import heapq
 import random
 import statistics
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import comparisons
 import pytest
+from comparisons import tried
 
 from seatrial.compare.budgets import BudgetWord
 from seatrial.compare.capacity import BudgetVerdict, CapacityWord, Effort, Measure, TrialResult, Validation, search
 
 WORKERS, SERVICE_S, LIMIT_S = 2, 0.02, 0.1
 CEILING_PER_S = WORKERS / SERVICE_S
-
-
-def _trial(
-    rate_per_s: float, duration_s: float, *, excess: float, completed_per_s: float, invalid: str = ""
-) -> TrialResult:
-    return TrialResult(
-        after_s=0.0,
-        rate_per_s=rate_per_s,
-        duration_s=duration_s,
-        arrivals=round(rate_per_s * duration_s),
-        completed_per_s=completed_per_s,
-        failed=0,
-        lost=0,
-        latency_ns=None,
-        excess=excess,
-        text="",
-        invalid=invalid,
-    )
 
 
 def _queue(seed: int, *, jitter: float = 0.0) -> Measure:
@@ -51,7 +35,8 @@ def _queue(seed: int, *, jitter: float = 0.0) -> Measure:
             heapq.heappush(free, end_s)
             late += end_s - due_s > LIMIT_S
             done += end_s <= duration_s
-        return _trial(rate_per_s, duration_s, excess=late / count / 0.05, completed_per_s=done / duration_s)
+        excess = late / count / 0.05
+        return tried(rate_per_s, duration_s, excess=excess, completed_per_s=done / duration_s)
 
     return measure
 
@@ -63,9 +48,8 @@ def test_finds_the_ceiling_of_a_quiet_stack() -> None:
     assert found.lower_per_s == pytest.approx(CEILING_PER_S, rel=0.05)
     assert found.upper_per_s is not None
     assert found.upper_per_s > CEILING_PER_S * 0.99
-    assert (
-        max(trial.rate_per_s for trial in found.trials) <= 2.6 * CEILING_PER_S
-    )  # a flooded stack needs long to recover
+    # a flooded stack needs long to recover
+    assert max(trial.rate_per_s for trial in found.trials) <= 2.6 * CEILING_PER_S
     assert found.limited_by == ""
 
 
@@ -86,13 +70,7 @@ def test_a_generator_that_is_the_limit_is_told_and_its_trials_are_not_bad() -> N
     def measure(rate_per_s: float, duration_s: float) -> TrialResult:
         if rate_per_s <= 40:
             return honest(rate_per_s, duration_s)
-        return _trial(
-            rate_per_s,
-            duration_s,
-            excess=50.0,
-            completed_per_s=40.0,
-            invalid="CPU at 100 %",
-        )
+        return tried(rate_per_s, duration_s, excess=50.0, completed_per_s=40.0, invalid="CPU at 100 %")
 
     found = search(measure)
 
@@ -100,43 +78,47 @@ def test_a_generator_that_is_the_limit_is_told_and_its_trials_are_not_bad() -> N
     assert (found.lower_per_s, found.upper_per_s) == (32.0, None)
 
 
-def test_one_disturbed_trial_is_made_again() -> None:
-    """An invalid trial is no verdict; the next try at the same rate is."""
-    honest = _queue(1)
-    tries: list[float] = []
+def _disturbed(changes: Mapping[int, Mapping[str, Any]]) -> tuple[Measure, list[float]]:
+    """Return trials of a queue, some of which come out differently, and the list of their rates."""
+    honest, rates = _queue(1), list[float]()
 
     def measure(rate_per_s: float, duration_s: float) -> TrialResult:
-        tries.append(rate_per_s)
-        trial = honest(rate_per_s, duration_s)
-        if len(tries) != 3:
-            return trial
-        return _trial(rate_per_s, duration_s, excess=0, completed_per_s=0, invalid="late")
+        rates.append(rate_per_s)
+        return replace(honest(rate_per_s, duration_s), **changes.get(len(rates), {}))
 
+    return measure, rates
+
+
+@pytest.mark.parametrize(
+    ("changes", "first_rates"),
+    [
+        ({3: {"invalid": "late"}}, [4.0, 8.0, 16.0, 16.0]),
+        ({2: {"excess": 9.0}}, [4.0, 8.0, 8.0, 16.0]),
+        ({2: {"excess": 9.0}, 3: {"excess": 9.0}}, [4.0, 8.0, 8.0]),
+    ],
+)
+def test_a_trial_that_is_invalid_or_a_probe_that_breaks_by_chance_is_made_again(
+    changes: Mapping[int, Mapping[str, Any]], first_rates: list[float]
+) -> None:
+    """It is no verdict; where two bad probes end the doubling too early, it is taken up again."""
+    measure, rates = _disturbed(changes)
     found = search(measure)
 
-    assert tries[2] == tries[3]
+    assert rates[: len(first_rates)] == first_rates
     assert found.lower_per_s == pytest.approx(CEILING_PER_S, rel=0.05)
-
-
-def test_a_stack_that_nothing_breaks_is_said_to_be_so() -> None:
-    """Without a rate that was too much there is only a lower bound."""
-    effort = Effort(most_per_s=1000.0)
-
-    found = search(
-        lambda rate, duration: _trial(rate, duration, excess=0.0, completed_per_s=rate),
-        effort,
-    )
-
-    assert (found.lower_per_s, found.upper_per_s) == (1000.0, None)
-    assert "1000/s" in found.limited_by
-
-
-def test_a_stack_that_keeps_no_budget_has_no_lower_bound() -> None:
-    """Where even the lowest rate breaks the budgets, there is no capacity to tell."""
-    found = search(lambda rate, duration: _trial(rate, duration, excess=20.0, completed_per_s=0.0))
-
-    assert found.lower_per_s is None
     assert found.upper_per_s is not None
+    assert found.limited_by == ""
+
+
+def test_a_stack_that_nothing_breaks_or_that_keeps_no_budget_has_one_bound_only() -> None:
+    """A lower one and the reason why there is no other; or an upper one."""
+    best = search(lambda rate, duration: tried(rate, duration, excess=0.0), Effort(most_per_s=1000.0))
+    worst = search(lambda rate, duration: tried(rate, duration, excess=20.0, completed_per_s=0.0))
+
+    assert (best.lower_per_s, best.upper_per_s) == (1000.0, None)
+    assert "1000/s" in best.limited_by
+    assert worst.lower_per_s is None
+    assert worst.upper_per_s is not None
 
 
 def test_the_search_ends_in_bounded_time() -> None:
@@ -144,51 +126,11 @@ def test_the_search_ends_in_bounded_time() -> None:
     rng = random.Random(5)  # noqa: S311  (a simulated stack)
 
     def measure(rate_per_s: float, duration_s: float) -> TrialResult:
-        bad = rng.random() < 0.5
-        return _trial(
-            rate_per_s,
-            duration_s,
-            excess=5.0 if bad else 0.5,
-            completed_per_s=rate_per_s / 2,
-        )
+        return tried(rate_per_s, duration_s, excess=5.0 if rng.random() < 0.5 else 0.5)
 
     found = search(measure, Effort(limit_s=200.0))
 
     assert found.trial_s <= 200.0
-
-
-def test_a_probe_that_breaks_by_chance_is_made_again() -> None:
-    """At 8 a second one stall of the machine breaks a budget; it must not become the highest rate searched."""
-    honest = _queue(1)
-    rates: list[float] = []
-
-    def measure(rate_per_s: float, duration_s: float) -> TrialResult:
-        rates.append(rate_per_s)
-        broken = rates == [4.0, 8.0]
-        trial = honest(rate_per_s, duration_s)
-        return replace(trial, excess=9.0) if broken else trial
-
-    found = search(measure)
-
-    assert rates[:4] == [4.0, 8.0, 8.0, 16.0]
-    assert found.lower_per_s == pytest.approx(CEILING_PER_S, rel=0.05)
-
-
-def test_a_search_below_the_ceiling_goes_on_above() -> None:
-    """Two bad probes end the doubling too early; where nothing breaks then, it is taken up again."""
-    honest = _queue(1)
-    made: list[float] = []
-
-    def measure(rate_per_s: float, duration_s: float) -> TrialResult:
-        made.append(rate_per_s)
-        trial = honest(rate_per_s, duration_s)
-        return replace(trial, excess=9.0) if made in ([4.0, 8.0], [4.0, 8.0, 8.0]) else trial
-
-    found = search(measure)
-
-    assert found.lower_per_s == pytest.approx(CEILING_PER_S, rel=0.05)
-    assert found.upper_per_s is not None
-    assert found.limited_by == ""
 
 
 def _validated(word: BudgetWord = BudgetWord.KEPT, *, saturated: str = "", invalid: str = "") -> Validation:

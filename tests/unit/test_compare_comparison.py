@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import simulated
+from comparisons import CPU, MEMORY, P95, run
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
@@ -17,18 +19,11 @@ from seatrial.compare.effects import Effect
 from seatrial.compare.pairing import BlockValues, Ending, Paired, RunValues, endings
 from seatrial.compare.verdicts import Verdict, Word
 from seatrial.measure import metric
+from seatrial.model import Look
 
-P95, CPU, MEMORY = (metric.parse(text) for text in ('p95 of "token"', "cpu per request", "unreclaimable memory"))
-FAILURES = pairing.FAILURES
 NOISE = (1.0, 1.01, 0.99, 1.005, 0.995, 1.002, 0.998, 1.0)
-
-
-def run(
-    p95: float | None = 100, failures: float | None = 0.0, cpu: float | None = 10, **more: object
-) -> RunValues:
-    """Make a finished run of 10,000 requests."""
-    values = {P95.text: p95, CPU.text: cpu, FAILURES.text: failures, MEMORY.text: 50.0}
-    return RunValues(values=values, requests=10_000, **more)  # type: ignore[arg-type]
+KILLED = RunValues(ended="killed for memory", why="service 'app' ended with exit code 137")
+DIED = RunValues(ended="a service exited")
 
 
 def blocks(*, count: int = 6, **variants: Mapping[str, float | None]) -> list[BlockValues]:
@@ -74,7 +69,7 @@ def test_one_variant_one_metric(p95: float, word: Word, overall: Overall) -> Non
 def test_a_variant_that_is_fast_by_failing_is_no_improvement() -> None:
     """One request in a hundred fails, all others take half the time and half the processor."""
     found = judged(blocks(v={"failures": 0.01, "p95": 50, "cpu": 5}), (P95, CPU))
-    assert of(found, FAILURES.text).word is Word.REGRESSION
+    assert of(found, pairing.FAILURES.text).word is Word.REGRESSION
     assert [of(found, one.text).word for one in (P95, CPU)] == [Word.INVALID] * 2
     assert of(found, P95.text).reason == "not comparable: it fails more, by 1 point"
     assert found.overall is Overall.REGRESSION
@@ -94,7 +89,7 @@ def test_on_shared_cores_latency_is_shown_and_not_gated() -> None:
     """Generator and stack take each other's time: CPU and memory gate instead, and it is said."""
     found = judged(blocks(v={"p95": 200}), shared_cores=True)
     assert found.host_limited
-    assert {one.metric.text for one in found.gated} == {CPU.text, MEMORY.text, FAILURES.text}
+    assert {one.metric.text for one in found.gated} == {CPU.text, MEMORY.text, pairing.FAILURES.text}
     assert of(found, P95.text).word is Word.REGRESSION
     assert found.overall is Overall.KEPT
 
@@ -108,38 +103,45 @@ def test_the_family_makes_each_test_stricter() -> None:
 
 
 def test_a_variant_that_is_killed_is_a_regression_and_no_lost_block() -> None:
-    """Six kills of six against none: there is no latency to compare, and no need for it."""
-    some = [{"base": run(), "v": RunValues(ended="killed for memory")} for _ in range(6)]
-    found = judged(some)
+    """Six kills of six leave no latency to compare; a kill that is noted as invalid, too, counts as well."""
+    found = judged([{"base": run(), "v": RunValues(ended="killed for memory")}] * 6)
     assert found.endings[0].word is Word.REGRESSION
     assert of(found, P95.text).reason == "v never finished: killed for memory in 6 of 6 blocks"
     assert found.overall is Overall.REGRESSION
+    noted = RunValues(ended="killed for memory", invalid="restart")
+    assert judged([{"base": run(), "v": noted}] * 6).endings[0].counts == {"killed for memory": 6}
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_variant_that_never_finished_is_never_kept(count: int) -> None:
-    """Three kills of three are p = 0.1, and no regression; but nothing of it could be judged either."""
-    killed = RunValues(ended="killed for memory", why="service 'app' ended with exit code 137")
-    found = judged([{"base": run(), "v": killed}] * count)
-    assert (found.endings[0].word, found.overall) == (Word.LIKELY_REGRESSION, Overall.INVALID)
-    blocks = "1 of 1 block" if count == 1 else f"{count} of {count} blocks"
-    assert found.reason == (
-        f"v never finished: killed for memory in {blocks} (service 'app' ended with exit code 137)"
-    )
-
-
-def test_a_variant_that_never_finished_is_told_though_the_base_can_not_be_trusted() -> None:
-    """The host was busy whenever the base ran; that is no reason to be silent about the variant."""
-    some = [{"base": run(invalid="foreign CPU 31 %"), "v": RunValues(ended="a service exited")}] * 2
-    assert judged(some).reason == (
-        "v: 2 of 2 blocks are invalid: foreign CPU 31 %; v never finished: a service exited in 2 of 2 blocks"
-    )
+@pytest.mark.parametrize(
+    ("base", "variant", "count", "reason"),
+    [
+        (run(), KILLED, 1, f"v never finished: killed for memory in 1 of 1 block ({KILLED.why})"),
+        (run(), KILLED, 3, f"v never finished: killed for memory in 3 of 3 blocks ({KILLED.why})"),
+        (
+            run(invalid="foreign CPU 31 %"),
+            DIED,
+            2,
+            "v: 2 of 2 blocks are invalid: foreign CPU 31 %; v never finished: a service exited in 2 of 2 blocks",
+        ),
+        (
+            RunValues(ended="did not come up"),
+            run(),
+            6,
+            "the base never finished: did not come up in 6 of 6 blocks",
+        ),
+    ],
+)
+def test_without_a_side_that_finished_nothing_is_kept(
+    base: RunValues, variant: RunValues, count: int, reason: str
+) -> None:
+    """Three kills of three are no regression, but nothing can be judged; a base that is invalid hides no kill."""
+    found = judged([{"base": base, "v": variant}] * count)
+    assert (found.overall, found.reason) == (Overall.INVALID, reason)
 
 
 def test_runs_that_never_finished_in_the_same_block() -> None:
     """Each side came to its end, if not as often, and never beside the other: a gated metric can't be judged."""
-    died = RunValues(ended="a service exited")
-    found = judged([{"base": run(), "v": died}, {"base": run(), "v": died}, {"base": died, "v": run()}])
+    found = judged([{"base": run(), "v": DIED}] * 2 + [{"base": DIED, "v": run()}])
     assert found.endings[0].word is Word.INCONCLUSIVE
     assert of(found, P95.text).reason == "there is no block in which both finished"
     assert found.overall is Overall.INVALID
@@ -149,22 +151,6 @@ def test_a_regression_stands_above_a_variant_that_never_finished() -> None:
     """What is known of one variant is not lost by the other."""
     some = [{**block, "dead": RunValues(ended="failed")} for block in blocks(count=3, v={"p95": 300})]
     assert judged(some).overall is Overall.REGRESSION
-
-
-def test_a_kill_that_is_also_noted_as_invalid_is_counted() -> None:
-    """The note about an out-of-memory kill invalidates the run; how it ended still counts."""
-    some = [{"base": run(), "v": RunValues(ended="killed for memory", invalid="restart")} for _ in range(6)]
-    assert judged(some).endings[0].counts == {"killed for memory": 6}
-
-
-def test_a_base_that_never_comes_up_compares_with_nothing() -> None:
-    """The variants did not improve: there was no base."""
-    some = [{"base": RunValues(ended="did not come up"), "v": run()} for _ in range(6)]
-    found = judged(some)
-    assert (found.overall, found.reason) == (
-        Overall.INVALID,
-        "the base never finished: did not come up in 6 of 6 blocks",
-    )
 
 
 def test_all_requests_failed() -> None:
@@ -219,7 +205,6 @@ def test_the_noise_floor_is_that_of_the_last_look_and_of_all_variants() -> None:
     assert comparison.first_level(6, 0.05, 1, 1) == pytest.approx(0.05)
 
 
-P95 = metric.parse('p95 of "token"')
 OPEN = Verdict(
     variant="v",
     metric=P95,
@@ -239,19 +224,8 @@ def compared(
     *gated: Verdict, ended: Sequence[Ending] = (), lost: Mapping[str, tuple[str, ...]] | None = None
 ) -> Comparison:
     """Return what is known after six blocks."""
-    return Comparison(
-        base="base",
-        alpha=0.01,
-        blocks=6,
-        lost=lost or {},
-        gated=gated,
-        exploratory=(),
-        discoveries=frozenset(),
-        endings=tuple(ended),
-        host_limited=False,
-        overall=Overall.INCONCLUSIVE,
-        reason="",
-    )
+    alone = simulated.alone(OPEN, Look(blocks=6, alpha=0.01))
+    return replace(alone, gated=gated, endings=tuple(ended), lost=lost or {})
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from seatrial.measure import statistics
 from seatrial.measure.metric import Scale
 
 DARWIN = (49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48)
-"""Darwin's maize (eighths of an inch): Fisher's own example of signs that are flipped, p = 863 * 2 / 32768."""
+"""Darwin's maize (eighths of an inch): Fisher's own example of signs that are flipped."""
 differences = st.lists(st.floats(-1, 1).map(lambda one: round(one, 6)), min_size=2, max_size=14)
 
 
@@ -26,17 +26,13 @@ def of(*values: float) -> Effect:
     return Effect(differences=values)
 
 
-def test_the_interval_and_the_p_are_students() -> None:
-    """Checked against scipy's own one-sample test: the paired test of two columns is that of their differences."""
+def test_intervals_and_p_are_students_and_sign_flips_fishers() -> None:
+    """By scipy's one-sample test; The Design of Experiments, section 21: 1,726 of 32,768 signs are as extreme."""
     span, test = effects.interval(of(*DARWIN), 0.05), stats.ttest_1samp(DARWIN, 0)
     theirs = test.confidence_interval(0.95)
     assert span is not None
     assert (span.low, span.high) == pytest.approx((theirs.low, theirs.high))
     assert effects.p_value(of(*DARWIN)) == pytest.approx(test.pvalue)
-
-
-def test_sign_flips_give_fishers_own_figure() -> None:
-    """The Design of Experiments, section 21: 1,726 of 32,768 arrangements are as extreme."""
     assert effects.sign_flip_p(of(*DARWIN)) == pytest.approx(1726 / 32768)
 
 
@@ -192,10 +188,12 @@ def test_equivalence_is_the_ninety_per_cent_interval_inside(values: list[float],
     assert effects.equivalent(of(*values), margin, 0.05) is inside
 
 
-def test_holm_steps_down() -> None:
+def test_holm_steps_down_and_no_test_is_no_family() -> None:
     """The smallest is judged at alpha/3; the next at alpha/2, which it misses, so that all others are, too."""
     assert effects.holm([0.06, 0.01, 0.08], 0.10) == pytest.approx([0.05, 0.1 / 3, 0.05])
     assert effects.holm([0.06, 0.01, 0.08], 0.05) == pytest.approx([0.025, 0.05 / 3, 0.025])
+    assert effects.holm([], 0.05) == []
+    assert effects.benjamini_hochberg([]) == ([], 0.10)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
@@ -213,9 +211,3 @@ def test_discoveries_are_those_of_scipy(p_values: list[float]) -> None:
     assert [hit for hit, close in zip(found, near, strict=True) if not close] == [
         bool(one <= 0.10) for one, close in zip(adjusted, near, strict=True) if not close
     ]
-
-
-def test_no_test_is_no_family() -> None:
-    """An experiment may have nothing exploratory."""
-    assert effects.holm([], 0.05) == []
-    assert effects.benjamini_hochberg([]) == ([], 0.10)
