@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import factories
 import pytest
+from process.scripted_child import settings
 
 from seatrial.compare import budgets, capacity_trial
 from seatrial.compare.budgets import BudgetWord
@@ -19,7 +20,6 @@ from seatrial.compare.capacity import CapacityResult, CapacityWord, Effort, Vali
 from seatrial.compare.capacity_trial import SearchBudgets, TrialCounts
 from seatrial.errors import MeasurementInvalid, UsageError
 from seatrial.experiment.capacity_trials import CapacitySearch, validation
-from seatrial.load.child import LoadSettings
 from seatrial.load.driver import LoadObserver
 from seatrial.load.trials import REST_WITHIN_S, TrialSequence
 from seatrial.measure.services import Growth
@@ -54,11 +54,8 @@ class Queue:
         self.now_s = 100.0
         self.windows: list[tuple[float, float]] = []
         self.phases: list[Phase] = []
-        self._workers = workers
-        self._service_s = service_s
-        self._request_s = request_s
-        self._cpu_from_per_s = cpu_from_per_s
-        self._interrupted_after = interrupted_after
+        self._workers, self._service_s, self._request_s = workers, service_s, request_s
+        self._cpu_from_per_s, self._interrupted_after = cpu_from_per_s, interrupted_after
 
     def clock(self) -> int:
         """Return the time of the script."""
@@ -79,11 +76,8 @@ class Queue:
             end_s = max(due_s, heapq.heappop(free)) + self._service_s
             heapq.heappush(free, end_s)
             ended.append((end_s, end_s - due_s))
-        counts = TrialCounts(
-            rate_per_s=rate_per_s,
-            begin_ns=round(begin_s * NS_PER_S),
-            end_ns=round((begin_s + duration_s) * NS_PER_S),
-        )
+        begin_ns, end_ns = (round(at_s * NS_PER_S) for at_s in (begin_s, begin_s + duration_s))
+        counts = TrialCounts(rate_per_s=rate_per_s, begin_ns=begin_ns, end_ns=end_ns)
         while not counts.at_rest:
             counts.take(self._second(due, ended, busy=rate_per_s >= self._cpu_from_per_s))
             if counts.unfinished is None and self.now_s >= begin_s + duration_s + rest_s:
@@ -126,12 +120,11 @@ class Hung(Queue):
         self, rate_per_s: float, duration_s: float, phase: Phase = Phase.SETTLE, rest_s: float = REST_WITHIN_S
     ) -> TrialCounts:
         """Serve a trial, or hang."""
-        before = self.left
         counts = super().trial(rate_per_s, duration_s, phase, rest_s)
         if phase is Phase.WARMUP and self._warms_up:
             return counts
-        if before or rate_per_s >= self._from_per_s:
-            counts.carried, counts.unfinished = before, counts.arrivals
+        if self.left or rate_per_s >= self._from_per_s:
+            counts.carried, counts.unfinished = self.left, counts.arrivals
             counts.seconds = [replace(second, by_endpoint={}, arrivals_completed=0) for second in counts.seconds]
             self.left += counts.arrivals
         return counts
@@ -167,7 +160,7 @@ def _result(search: CapacitySearch, queue: Queue) -> CapacityResult:
 
 
 def test_the_capacity_is_found_and_validated_below_the_bound() -> None:
-    """100 a second; the warm-up is no trial, and the window is at 0.95 of the lower bound."""
+    """100 a second; the warm-up is no trial, and the window, if there is one, is at 0.95 of the lower bound."""
     search, queue = _search(), Queue()
 
     found = _result(search, queue)
@@ -179,6 +172,9 @@ def test_the_capacity_is_found_and_validated_below_the_bound() -> None:
     assert found.trials[0].arrivals == 8
     assert all(trial.kept for trial in found.trials if trial.rate_per_s < 95)
     assert found.search_s == pytest.approx(queue.now_s - 103, abs=1.1)
+    search, queue = _search(duration_s=0.0), Queue()  # `--validate 0s`
+    _result(search, queue)
+    assert (queue.windows, search.validated_per_s) == ([], None)
 
 
 @pytest.mark.parametrize("budget", ["p95 wait_s of play < 100ms", "mean wait_s of play < 60ms"])
@@ -221,19 +217,11 @@ def test_a_trial_that_a_busy_generator_broke_is_invalid() -> None:
     """The generator limits the search; a trial that kept its budgets all the same stays valid."""
     found = _result(_search(), Queue(cpu_from_per_s=64.0))
 
+    assert found.word is CapacityWord.GENERATOR_LIMITED
     assert "of what it may" in found.limited_by
     assert found.trials[-1].invalid == found.limited_by
     assert [trial.invalid for trial in found.trials if trial.rate_per_s == 64.0] == [""]
     assert found.lower_per_s == 64.0
-
-
-def test_without_validation_there_is_no_window() -> None:
-    """`--validate 0s`."""
-    search, queue = _search(duration_s=0.0), Queue()
-
-    _result(search, queue)
-
-    assert (queue.windows, search.validated_per_s) == ([], None)
 
 
 def test_a_trial_without_an_arrival_is_invalid() -> None:
@@ -244,20 +232,15 @@ def test_a_trial_without_an_arrival_is_invalid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("queue", "word", "reason"),
-    [
-        (Hung(), CapacityWord.NO_BOUNDS, "arrivals under way from the trial before"),
-        (Hung(from_per_s=8.0), CapacityWord.NO_BOUNDS, "arrivals under way from the trial before"),
-        (Hung(from_per_s=4.0), CapacityWord.INVALID, "arrivals under way from the trial before"),
-        (Queue(cpu_from_per_s=64.0), CapacityWord.GENERATOR_LIMITED, "of what it may"),
-    ],
+    ("from_per_s", "word"),
+    [(64.0, CapacityWord.NO_BOUNDS), (8.0, CapacityWord.NO_BOUNDS), (4.0, CapacityWord.INVALID)],
 )
-def test_only_a_strained_generator_is_called_the_limit(queue: Queue, word: CapacityWord, reason: str) -> None:
-    """A stack that hangs invalidates later trials, too, but is no limit of the generator."""
-    found = _result(_search(duration_s=0.0), queue)
+def test_a_stack_that_hangs_is_no_limit_of_the_generator(from_per_s: float, word: CapacityWord) -> None:
+    """Though it invalidates later trials, too."""
+    found = _result(_search(duration_s=0.0), Hung(from_per_s))
 
     assert found.word is word
-    assert reason in found.limited_by
+    assert "arrivals under way from the trial before" in found.limited_by
 
 
 def test_a_stack_that_does_not_answer_is_refused_after_the_warm_up() -> None:
@@ -318,12 +301,8 @@ def test_a_search_that_is_interrupted_before_its_first_trial_is_saved(tmp_path: 
     def spawn(*_: object, **__: object) -> subprocess.Popen[bytes]:
         raise KeyboardInterrupt
 
-    search = _search()
-    settings = LoadSettings(
-        load=search.load, target="", folder=tmp_path, streams=tmp_path, log=tmp_path / "locust.log", secrets={}
-    )
     with pytest.raises(KeyboardInterrupt):
-        search.run_load(settings, LoadObserver(), spawn=spawn)
+        _search().run_load(settings(tmp_path), LoadObserver(), spawn=spawn)
     found = documents.load_capacity(RunFolder(tmp_path))
 
     assert found is not None

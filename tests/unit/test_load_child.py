@@ -26,7 +26,7 @@ def _load(**parameters: str) -> Load:
 
 
 def test_the_command_has_the_host_parameters_and_user_classes() -> None:
-    """User classes are positional; without a front door the locustfile knows where its users work."""
+    """Classes are positional, true is a flag, a value may begin with a dash; no front door, no host."""
     words = child.argv(_load(), "http://127.0.0.1:1", {"depth": "2"})
 
     assert "--depth=2" in words
@@ -36,6 +36,7 @@ def test_the_command_has_the_host_parameters_and_user_classes() -> None:
     assert child.plugin().is_file()
     assert "--host" in words
     assert "--host" not in child.argv(_load(), "", {})
+    assert child.options({"offset": "-5", "fast": "true", "slow": "false"}) == ["--offset=-5", "--fast"]
 
 
 def test_the_environment_has_no_setting_of_locust() -> None:
@@ -48,11 +49,6 @@ def test_the_environment_has_no_setting_of_locust() -> None:
     assert "LOCUST_USERS" not in environment
     assert (environment["HOME"], environment["WORD"], environment["PATH"]) == ("/empty", "secret", "/bin")
     assert Plan.decode(environment[PLAN_VARIABLE]) == plan
-
-
-def test_flags_and_values_that_look_like_options() -> None:
-    """A value that begins with a dash stays a value; true is a flag, false its absence."""
-    assert child.options({"offset": "-5", "fast": "true", "slow": "false"}) == ["--offset=-5", "--fast"]
 
 
 def test_the_plugin_is_not_imported_by_the_harness() -> None:

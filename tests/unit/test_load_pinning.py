@@ -26,53 +26,42 @@ def _in_pairs(core: int) -> frozenset[int]:
 
 
 @pytest.mark.parametrize(
-    ("siblings", "mode", "usable", "processes", "generator", "stack"),
+    ("siblings", "mode", "usable", "processes", "cores"),
     [
-        (_alone, "auto", {0, 1}, 1, (), ()),
-        (_alone, "auto", {0, 1, 2}, 1, (2,), (0, 1)),
-        (_alone, "auto", {0, 1, 2}, 2, (), ()),
-        (_alone, "auto", {4, 6, 8, 9}, 2, (8, 9), (4, 6)),
-        (_alone, "on", {0, 1}, 1, (1,), (0,)),
-        (_alone, "on", {0, 1, 2}, 2, (1, 2), (0,)),
-        (_alone, "off", set(range(16)), 1, (), ()),
-        (_in_pairs, "auto", set(range(8)), 1, (3, 7), (0, 1, 2, 4, 5, 6)),
-        (_in_pairs, "auto", set(range(8)), 2, (3, 7), (0, 1, 2, 4, 5, 6)),
-        (_in_pairs, "auto", set(range(8)), 3, (2, 3, 6, 7), (0, 1, 4, 5)),
-        (_in_pairs, "auto", {0, 4}, 1, (), ()),
-        (_in_pairs, "auto", {0, 4, 5}, 1, (5,), (0, 4)),
-        (_in_pairs, "on", {0, 4, 5}, 1, (5,), (0, 4)),
+        (_alone, "auto", {0, 1}, 1, ((), ())),
+        (_alone, "auto", {0, 1, 2}, 1, ((2,), (0, 1))),
+        (_alone, "auto", {0, 1, 2}, 2, ((), ())),
+        (_alone, "auto", {4, 6, 8, 9}, 2, ((8, 9), (4, 6))),
+        (_alone, "on", {0, 1}, 1, ((1,), (0,))),
+        (_alone, "on", {0, 1, 2}, 2, ((1, 2), (0,))),
+        (_alone, "off", set(range(16)), 1, ((), ())),
+        (_in_pairs, "auto", set(range(8)), 1, ((3, 7), (0, 1, 2, 4, 5, 6))),
+        (_in_pairs, "auto", set(range(8)), 2, ((3, 7), (0, 1, 2, 4, 5, 6))),
+        (_in_pairs, "auto", set(range(8)), 3, ((2, 3, 6, 7), (0, 1, 4, 5))),
+        (_in_pairs, "auto", {0, 4}, 1, ((), ())),
+        (_in_pairs, "auto", {0, 4, 5}, 1, ((5,), (0, 4))),
+        (_in_pairs, "on", {0, 4, 5}, 1, ((5,), (0, 4))),
     ],
 )
 def test_the_load_gets_the_last_whole_cores_if_enough_are_left(
-    siblings: pinning.Siblings,
-    mode: str,
-    usable: set[int],
-    processes: int,
-    generator: tuple[int, ...],
-    stack: tuple[int, ...],
+    siblings: pinning.Siblings, mode: str, usable: set[int], processes: int, cores: tuple[tuple[int, ...], ...]
 ) -> None:
     """`auto` leaves the stack two, `on` one; numbers are those that this process may use, not a count from 0."""
-    assert pinning.decide(mode, usable, processes, siblings) == Pinning(
-        usable=tuple(sorted(usable)), generator=generator, stack=stack
-    )
+    decided = pinning.decide(mode, usable, processes, siblings)
+    assert decided.usable == tuple(sorted(usable))
+    assert (decided.generator, decided.stack) == cores
 
 
-@pytest.mark.parametrize(
-    ("siblings", "usable", "processes", "seen", "expected"),
-    [
-        (_alone, {0, 1}, 2, "2 cores, 2 of them for the load", "at least 3,"),
-        (_in_pairs, {0, 4}, 1, "2 cores, 1 of them for the load", "at least 2,"),
-    ],
-)
-def test_pinning_without_a_core_for_the_stack_is_refused(
-    siblings: pinning.Siblings, usable: set[int], processes: int, seen: str, expected: str
-) -> None:
+def test_pinning_without_a_core_for_the_stack_is_refused() -> None:
     """Two threads of one core are not enough, either."""
     with pytest.raises(UsageError, match="not enough cores") as caught:
-        pinning.decide("on", usable, processes, siblings)
-
-    assert caught.value.seen == seen
-    assert caught.value.expected.startswith(expected)
+        pinning.decide("on", {0, 1}, 2, _alone)
+    assert caught.value.seen == "2 cores, 2 of them for the load"
+    assert caught.value.expected.startswith("at least 3,")
+    with pytest.raises(UsageError, match="not enough cores") as caught:
+        pinning.decide("on", {0, 4}, 1, _in_pairs)
+    assert caught.value.seen == "2 cores, 1 of them for the load"
+    assert caught.value.expected.startswith("at least 2,")
 
 
 def test_thread_siblings_are_read_from_the_kernel() -> None:
@@ -83,30 +72,21 @@ def test_thread_siblings_are_read_from_the_kernel() -> None:
     assert list(pinning._span("2-4")) == [2, 3, 4]
 
 
-@pytest.mark.parametrize(
-    ("generator", "stack", "processes", "text"),
-    [
-        ((1,), (0,), 1, ""),
-        ((1,), None, 1, ""),
-        ((0, 1), (0, 1), 1, "2 cores carry 1 load process and the stack"),
-        ((1,), (0, 1), 2, "1 core carries 2 load processes and the stack"),
-    ],
-)
-def test_shared_cores_are_counted(
-    generator: tuple[int, ...], stack: tuple[int, ...] | None, processes: int, text: str
-) -> None:
+def test_shared_cores_are_counted() -> None:
     """Empty if none is shared, or the stack's are unknown."""
-    assert CoresInUse(generator=generator, stack=stack).shared(processes) == text
+    assert CoresInUse(generator=(1,), stack=(0,)).shared(1) == ""
+    assert CoresInUse(generator=(1,), stack=None).shared(1) == ""
+    both, one = CoresInUse(generator=(0, 1), stack=(0, 1)), CoresInUse(generator=(1,), stack=(0, 1))
+    assert both.shared(1) == "2 cores carry 1 load process and the stack"
+    assert one.shared(2) == "1 core carries 2 load processes and the stack"
 
 
-@pytest.mark.parametrize(
-    ("cores", "stack"), [([0], [0]), ([], [0, 1]), (None, None)], ids=["pinned", "attached", "elsewhere"]
-)
-def test_the_facts_have_the_cores_that_were_used(cores: list[int] | None, stack: list[int] | None) -> None:
+def test_the_facts_have_the_cores_that_were_used() -> None:
     """An attached stack is not pinned, and the cores of another host are unknown."""
     plan = Pinning(usable=(0, 1), generator=(1,), stack=(0,))
 
-    assert pinning.cores_in_use(plan, {"cores": cores}).facts() == {"generator": [1], "stack": stack}
+    for cores, stack in (([0], [0]), ([], [0, 1]), (None, None)):
+        assert pinning.cores_in_use(plan, {"cores": cores}).facts() == {"generator": [1], "stack": stack}
 
 
 def test_a_child_runs_on_its_cores_from_its_first_instruction(tmp_path: Path) -> None:

@@ -36,27 +36,12 @@ def test_a_worker_that_has_drained_is_not_lost() -> None:
 def test_a_second_is_the_sum_of_all_workers_once_all_have_reported() -> None:
     """With the worst of their health; what an older child does not report is left out."""
     aggregator, quick = SecondAggregator(), str(bucket(5_000_000))
-    first: dict[str, Any] = {
-        "t_ns": 10,
-        "completed": 3,
-        "failed": 1,
-        "arrivals_took_ns": 9,
-        "failures": {"a": 1},
-        "latency": {"a": {quick: 2}},
-        "details": {"play": {"startup_s": {"5": 2}}},
-        "cpu_fraction": 0.5,
-        "slip_p99_ns": None,
-    }
-    second: dict[str, Any] = {
-        "t_ns": 12,
-        "completed": 4,
-        "failed": 1,
-        "arrivals_took_ns": 4,
-        "cpu_fraction": 0.9,
-        "slip_p99_ns": 7,
-        "latency": {"a": {quick: 1}, "b": {"9": 1}},
-        "details": {"play": {"startup_s": {"5": 1, "7": 1}, "stalls_count": {"0": 1}}},
-    }
+    first: dict[str, Any] = {"t_ns": 10, "completed": 3, "failed": 1, "arrivals_took_ns": 9, "failures": {"a": 1}}
+    first |= {"cpu_fraction": 0.5, "slip_p99_ns": None, "latency": {"a": {quick: 2}}}
+    first["details"] = {"play": {"startup_s": {"5": 2}}}
+    second: dict[str, Any] = {"t_ns": 12, "completed": 4, "failed": 1, "arrivals_took_ns": 4}
+    second |= {"cpu_fraction": 0.9, "slip_p99_ns": 7, "latency": {"a": {quick: 1}, "b": {"9": 1}}}
+    second["details"] = {"play": {"startup_s": {"5": 1, "7": 1}, "stalls_count": {"0": 1}}}
 
     assert aggregator.take(0, first, {0, 1}) is None
     whole = aggregator.take(1, second, {0, 1})
