@@ -16,8 +16,8 @@ from typing import Any
 from factories import read_lines
 
 from seatrial.load.channel import GONE, Channel, opened
+from seatrial.record.tables import open_part
 from seatrial.wire.control import PLAN_VARIABLE, Plan
-from seatrial.wire.streams import read_layout
 
 ROOT = Path(__file__).parents[2]
 LOCUSTFILE = ROOT / "locustfiles" / "registry_pull.py"
@@ -80,15 +80,16 @@ class Child:
         return (self.records / "locust.log").read_text()
 
     def requests(self, worker: int = 0) -> list[dict[str, Any]]:
-        """Return the rows of `requests`, codes turned into labels."""
-        with (self.records / f"requests-{worker}.bin").open("rb") as stream:
-            layout = read_layout(stream)
-            rows = [
-                dict(zip(layout.columns, row, strict=True)) for row in layout.record.iter_unpack(stream.read())
-            ]
-        for row in rows:
-            row |= {name: labels[row[name]] for name, labels in layout.labels.items()}
-        return rows
+        """Return the rows of all files of `requests` by their start, codes turned into labels."""
+        rows: list[dict[str, Any]] = []
+        for path in self.records.glob(f"requests-{worker}*.bin"):
+            part = open_part(path)
+            for values in part.rows.tolist():
+                row = dict(zip(part.layout.columns, values, strict=True))
+                for name, labels in part.layout.labels.items():
+                    row[name] = labels[row[name]] if row[name] < len(labels) else None
+                rows.append(row)
+        return sorted(rows, key=lambda row: row["t_start_ns"])
 
     def lines(self, table: str, worker: int = 0) -> list[dict[str, Any]]:
         """Return the objects of a line stream."""

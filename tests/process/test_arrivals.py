@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,15 +18,16 @@ from urllib.request import urlopen
 
 import pytest
 from factories import read_lines
-from process.locust_child import Child, locust_child, started
-from process.scripted_server import Peer, scripted
+from process.locust_child import Child, locust_child
+from process.plain_locust import plain_locust
+from process.scripted_server import HI, Peer, Script, answers_for_ever, scripted
 
+from seatrial.load.child import free_port
 from seatrial.wire.control import PLAN_VARIABLE, Plan
 from seatrial.wire.histogram import middle_ns
 from seatrial.wire.streams import NULL
 
 S = 1_000_000_000
-HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 WITHIN_S = 30
 
 VISITOR = """
@@ -104,20 +100,10 @@ Visitor.wait_time = constant(0.02)
 """
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
 def _two_processes() -> tuple[str, ...]:
-    """Return options for two workers, and a master on a port that nobody uses."""
-    port = str(_free_port())
+    """Return options for two workers, and a master on a free port."""
+    port = str(free_port())
     return ("--processes", "2", "--master-bind-port", port, "--master-port", port)
-
-
-def _answers_for_ever(peer: Peer) -> None:
-    while True:
-        peer.answer(HI)
 
 
 def _steered(child: Child, rate_per_s: float, shares: Sequence[tuple[float, float]] = ((0.0, 1.0),)) -> int:
@@ -138,6 +124,16 @@ def _locustfile(folder: Path, *pieces: str) -> Path:
     return path
 
 
+@contextmanager
+def _visitors(folder: Path, *pieces: str, users: int, script: Script = answers_for_ever) -> Iterator[Child]:
+    """Give a steered child with a locustfile of these pieces, and a server with this script for each user."""
+    with (
+        scripted(*[script] * users) as server,
+        locust_child(server.url, locustfile=_locustfile(folder, *pieces), users=users) as child,
+    ):
+        yield child
+
+
 def _counted(child: Child, name: str) -> int:
     return sum(message.get(name) or 0 for message in child.messages if message["kind"] == "second")
 
@@ -145,10 +141,7 @@ def _counted(child: Child, name: str) -> int:
 @pytest.mark.alone
 def test_the_rate_is_kept_and_every_arrival_recorded(tmp_path: Path) -> None:
     """100/s with waits of 30 s that no longer count: a flow for each moment, exact, and no moment twice."""
-    with (
-        scripted(*[_answers_for_ever] * 4) as server,
-        locust_child(server.url, locustfile=_locustfile(tmp_path), users=4) as child,
-    ):
+    with _visitors(tmp_path, users=4) as child:
         origin_ns = _steered(child, 100)
         child.until(lambda: _counted(child, "arrivals") >= 200)
         assert child.stop(1.0) == 0
@@ -164,7 +157,7 @@ def test_the_rate_is_kept_and_every_arrival_recorded(tmp_path: Path) -> None:
     assert _counted(child, "arrivals_completed") == len(flows)
     assert seconds[1]["slip_p99_ns"] is not None
     buckets = [message["latency"] for message in child.messages if message.get("latency")]
-    assert sum(sum(one["first"].values()) for one in buckets) == len(flows)
+    assert sum(sum(latency["first"].values()) for latency in buckets) == len(flows)
 
 
 @pytest.mark.alone
@@ -179,10 +172,7 @@ def test_a_stall_of_the_server_is_in_the_latency(tmp_path: Path) -> None:
             going.wait(WITHIN_S)
             peer.send(HI)
 
-    with (
-        scripted(stalls, stalls) as server,
-        locust_child(server.url, locustfile=_locustfile(tmp_path), users=2) as child,
-    ):
+    with _visitors(tmp_path, users=2, script=stalls) as child:
         origin_ns = _steered(child, 50)
         child.until(lambda: _counted(child, "arrivals") >= 20)
         going.clear()
@@ -198,12 +188,12 @@ def test_a_stall_of_the_server_is_in_the_latency(tmp_path: Path) -> None:
     assert {flow["outcome"] for flow in flows} <= {"ok", "dropped"}
     moments = sorted(flow["t_intended_ns"] for flow in flows)
     assert moments == [origin_ns + number * S // 50 for number in range(len(flows))]
-    told_s = [
+    reported_s = [
         middle_ns(int(number)) / S
         for message in child.messages
         for number in (message.get("latency") or {}).get("first", {})
     ]
-    assert max(told_s) >= 0.98 * max(waits_s)
+    assert max(reported_s) >= 0.98 * max(waits_s)
 
 
 @pytest.mark.alone
@@ -214,10 +204,7 @@ def test_what_waits_at_the_end_is_dropped(tmp_path: Path) -> None:
         peer.request()
         peer.hold()
 
-    with (
-        scripted(never) as server,
-        locust_child(server.url, locustfile=_locustfile(tmp_path), users=1) as child,
-    ):
+    with _visitors(tmp_path, users=1, script=never) as child:
         origin_ns = _steered(child, 50)
         child.until(lambda: _counted(child, "arrivals") >= 40)
         assert child.stop(0.0) == 0
@@ -236,7 +223,7 @@ def test_what_waits_at_the_end_is_dropped(tmp_path: Path) -> None:
 def test_two_processes_have_the_arrivals_and_users_of_one(tmp_path: Path) -> None:
     """Five users on two processes: numbers and streams as in one process, and each arrival once."""
     with (
-        scripted(*[_answers_for_ever] * 5) as server,
+        scripted(*[answers_for_ever] * 5) as server,
         locust_child(server.url, *_two_processes(), locustfile=_locustfile(tmp_path), users=5) as child,
     ):
         origin_ns = _steered(child, 100, ((0.0, 0.4), (0.4, 1.0)))
@@ -247,7 +234,7 @@ def test_two_processes_have_the_arrivals_and_users_of_one(tmp_path: Path) -> Non
     flows = own[0] + own[1]
     whole = [origin_ns + number * S // 100 for number in range(len(flows))]
     assert sorted(flow["t_intended_ns"] for flow in flows)[:-5] == whole[:-5]  # their last moments differ
-    assert 0.35 < min(len(one) for one in own) / len(flows) < 0.45
+    assert 0.35 < min(len(part) for part in own) / len(flows) < 0.45
     draws = {user: [flow["detail"]["draw"] for flow in flows if flow["user"] == user] for user in range(5)}
     assert {flow["user"] for flow in flows} == set(range(5))
     for user, drawn in draws.items():
@@ -258,10 +245,7 @@ def test_two_processes_have_the_arrivals_and_users_of_one(tmp_path: Path) -> Non
 @pytest.mark.alone
 def test_the_gate_opens_again(tmp_path: Path) -> None:
     """Arrivals that would be due while it is shut do not exist; after it they go on at their own moments."""
-    with (
-        scripted(*[_answers_for_ever] * 2) as server,
-        locust_child(server.url, locustfile=_locustfile(tmp_path), users=2) as child,
-    ):
+    with _visitors(tmp_path, users=2) as child:
         origin_ns = _steered(child, 100)
         shut_ns, again_ns = origin_ns + S // 2, origin_ns + S
         child.channel.send("gate", open_ns=origin_ns, until_ns=shut_ns)
@@ -276,10 +260,7 @@ def test_the_gate_opens_again(tmp_path: Path) -> None:
 @pytest.mark.alone
 def test_closed_users_wait_at_the_gate_too(tmp_path: Path) -> None:
     """No task begins while it is shut, and they go on when it opens again."""
-    with (
-        scripted(*[_answers_for_ever] * 2) as server,
-        locust_child(server.url, locustfile=_locustfile(tmp_path, CLOSED), users=2) as child,
-    ):
+    with _visitors(tmp_path, CLOSED, users=2) as child:
         open_ns = child.open_gate()
         shut_ns, again_ns = open_ns + S // 2, open_ns + S
         child.channel.send("gate", open_ns=open_ns, until_ns=shut_ns)
@@ -296,14 +277,10 @@ def test_closed_users_wait_at_the_gate_too(tmp_path: Path) -> None:
 def _plain(folder: Path, url: str, options: Sequence[str], *pieces: str, users: int = 4) -> tuple[int, str]:
     """Run plain Locust, with records but no harness, to its end; return exit code and output."""
     plan = {PLAN_VARIABLE: Plan(records=str(folder), control="").encode()}
-    process = started(url, options, _locustfile(folder, *pieces), users, plan, subprocess.PIPE)
-    try:
-        output = process.communicate(timeout=WITHIN_S)[0].decode()
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-    return process.returncode, output
+    words = ["--headless", "--host", url, "--users", str(users), "--spawn-rate", str(users), *options]
+    words += ["--exit-code-on-error", "0"]
+    with plain_locust(folder, _locustfile(folder, *pieces), *words, variables=plan) as process:
+        return process.wait(WITHIN_S), (folder / "log").read_text()
 
 
 def _moments(folder: Path) -> list[int]:
@@ -320,7 +297,7 @@ def _gaps_ns(moments: Sequence[int]) -> set[int]:
 def test_plain_locust_keeps_a_rate(tmp_path: Path) -> None:
     """50/s for about two seconds (Locust counts its start as run time), from a file: evenly spaced."""
     (tmp_path / "rate.csv").write_text("second,rate\n0,50\n60,1\n")
-    with scripted(*[_answers_for_ever] * 4) as server:
+    with scripted(*[answers_for_ever] * 4) as server:
         options = ("--rate-file", str(tmp_path / "rate.csv"), "--run-time", "3")
         code, output = _plain(tmp_path, server.url, options)
     assert code == 0, output
@@ -332,7 +309,7 @@ def test_plain_locust_keeps_a_rate(tmp_path: Path) -> None:
 @pytest.mark.alone
 def test_a_shape_changes_the_pool_not_the_rate(tmp_path: Path) -> None:
     """2, 6, 3 users, and 50 arrivals a second all the time."""
-    with scripted(*[_answers_for_ever] * 11) as server:
+    with scripted(*[answers_for_ever] * 11) as server:
         code, output = _plain(tmp_path, server.url, ("--rate", "50/s"), BREATHING)
     assert code == 0, output
     rows = read_lines(tmp_path / "flows-0.jsonl")[1]
@@ -344,8 +321,8 @@ def test_a_shape_changes_the_pool_not_the_rate(tmp_path: Path) -> None:
 @pytest.mark.alone
 def test_plain_processes_share_the_rate(tmp_path: Path) -> None:
     """Three users on two processes: each arrival is served once, in parts of about one to two."""
-    with scripted(*[_answers_for_ever] * 3) as server:
-        options = ("--rate", "60/s", "--run-time", "4", *_two_processes())
+    with scripted(*[answers_for_ever] * 3) as server:
+        options = ("--rate", "60/s", "--run-time", "4", "--processes", "2")
         code, output = _plain(tmp_path, server.url, options, users=3)
     assert code == 0, output
     parts = [len(read_lines(tmp_path / f"flows-{worker}.jsonl")[1]) for worker in (0, 1)]
@@ -355,28 +332,30 @@ def test_plain_processes_share_the_rate(tmp_path: Path) -> None:
     assert 1.6 < max(parts) / min(parts) < 2.4
 
 
-def test_a_wait_of_a_task_set_is_refused(tmp_path: Path) -> None:
-    """Arrivals could not replace it; the message says which, and where the wait belongs."""
-    code, output = _plain(tmp_path, "http://127.0.0.1:1", ("--rate", "5/s"), OWN_WAIT, users=1)
-    assert code == 2
-    assert "Visitor: Slow" in output
-
-
-def test_a_rate_that_is_none_is_refused(tmp_path: Path) -> None:
-    """Before anything starts, with what is expected."""
-    code, output = _plain(tmp_path, "http://127.0.0.1:1", ("--rate", "fast"), users=1)
-    assert (code, "'fast' is not a rate" in output) == (2, True)
+@pytest.mark.parametrize(
+    ("options", "piece", "message"),
+    [
+        (("--rate", "5/s"), OWN_WAIT, "Visitor: Slow"),
+        (("--rate", "fast"), "", "'fast' is not a rate"),
+        (("--processes", "2"), PICKY, "the moon is full"),
+    ],
+    ids=["a wait of a TaskSet, which arrivals could not replace", "not a rate", "by a worker"],
+)
+def test_a_refusal_ends_plain_locust(tmp_path: Path, options: Sequence[str], piece: str, message: str) -> None:
+    """Exit code 2, in all processes, and what is wrong."""
+    code, output = _plain(tmp_path, "http://127.0.0.1:1", options, piece, users=2)
+    assert (code, message in output) == (2, True), output
 
 
 def test_the_locustfiles_own_option_of_that_name_stays_its_own(tmp_path: Path) -> None:
-    """Though its listener is added after ours."""
-    with scripted(_answers_for_ever) as server:
+    """Also if its listener is added after ours."""
+    with scripted(answers_for_ever) as server:
         code, output = _plain(tmp_path, server.url, ("--rate", "7.5", "--run-time", "1"), OWN_OPTION, users=1)
     assert (code, "Traceback" in output) == (0, False), output
 
 
-def test_a_refusal_in_a_worker_is_heard_at_once(tmp_path: Path) -> None:
-    """Locust's master would wait for ever: the harness is told, and all processes end."""
+def test_a_refusal_in_a_worker_reaches_the_harness_at_once(tmp_path: Path) -> None:
+    """Locust's master would wait for ever: the harness gets `refused`, and all processes end."""
     file = _locustfile(tmp_path, PICKY)
     with locust_child("http://127.0.0.1:1", *_two_processes(), locustfile=file, users=2) as child:
         refused = child.wait_for("refused")
@@ -384,16 +363,10 @@ def test_a_refusal_in_a_worker_is_heard_at_once(tmp_path: Path) -> None:
     assert (refused["what"].splitlines()[0], refused["exit_code"]) == ("the moon is full", 2)
 
 
-def test_a_refusal_ends_plain_locust_with_its_workers(tmp_path: Path) -> None:
-    """The same without a harness."""
-    code, output = _plain(tmp_path, "http://127.0.0.1:1", _two_processes(), PICKY, users=2)
-    assert (code, "the moon is full" in output) == (2, True), output
-
-
 @pytest.mark.alone
-def test_a_new_start_begins_the_schedule_anew(tmp_path: Path) -> None:
-    """As in the web UI: stopped and started again, a schedule of half a second is heard twice."""
-    with scripted(*[_answers_for_ever] * 4) as server:
+def test_a_new_start_begins_the_schedule_again(tmp_path: Path) -> None:
+    """As in the web UI: stopped and started again, a schedule of half a second runs twice."""
+    with scripted(*[answers_for_ever] * 4) as server:
         code, output = _plain(tmp_path, server.url, ("--rate", "40/s for 500ms, 0/s"), AGAIN, users=2)
     assert code == 0, output
     moments = _moments(tmp_path)
@@ -402,14 +375,14 @@ def test_a_new_start_begins_the_schedule_anew(tmp_path: Path) -> None:
 
 
 class WebUi:
-    """Locust's web UI, as a browser asks it; its figures are up to 2 s old, the state in its page is not."""
+    """Locust's web UI, as a browser requests it; its figures are up to 2 s old, the state in its page is not."""
 
     def __init__(self, port: int, log: Path) -> None:
         self._port = port
         self.log = log
 
-    def ask(self, path: str, **form: object) -> str:
-        """Return an answer; empty while nobody listens yet."""
+    def get(self, path: str, **form: object) -> str:
+        """Return an answer; empty before the server listens."""
         data = urlencode(form).encode() if form else None
         try:
             with urlopen(f"http://127.0.0.1:{self._port}{path}", data, timeout=WITHIN_S) as answer:
@@ -419,59 +392,39 @@ class WebUi:
         except URLError:
             return ""
 
-    def comes_to(self, condition: Callable[[], bool]) -> None:
-        """Wait until something is so."""
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition holds."""
         deadline = time.monotonic() + WITHIN_S
         while not condition():
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.1)
 
     def is_in(self, state: str, workers: int) -> bool:
-        """Tell whether the runner is in this state, and has so many workers that take a test."""
-        if not re.search(rf'"state": "{state}"', self.ask("/")):
+        """Return whether the runner is in this state, with so many workers that are ready for a test."""
+        if not re.search(rf'"state": "{state}"', self.get("/")):
             return False
-        told = json.loads(self.ask("/stats/requests")).get("workers", [])
-        return [one["state"] for one in told] == ["ready"] * workers
-
-
-@contextmanager
-def _web_ui(folder: Path, url: str, *options: str) -> Iterator[WebUi]:
-    port, log = _free_port(), folder / "log"
-    argv = [sys.executable, "-m", "locust", "-f", str(_locustfile(folder)), "--host", url, "--web-port", str(port)]
-    argv += ["--web-host", "127.0.0.1", *options]
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            argv, env=variables, cwd=folder, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        yield WebUi(port, log)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(WITHIN_S)
+        states = [worker["state"] for worker in json.loads(self.get("/stats/requests")).get("workers", [])]
+        return states == ["ready"] * workers
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_rate_typed_wrong_into_the_web_ui_ends_that_test_only(tmp_path: Path, workers: int) -> None:
     """No closed load in its place, though a test went before; the next test keeps its rate, in all processes."""
-    asked: list[int] = []
-
-    def answers(peer: Peer) -> None:
-        while True:
-            peer.answer(HI)
-            asked.append(1)
-
-    options = _two_processes() if workers else ()
-    with scripted(*[answers] * 8) as server, _web_ui(tmp_path, server.url, *options) as page:
-        page.comes_to(lambda: page.is_in("ready", workers))
+    port = free_port()
+    page = WebUi(port, tmp_path / "log")
+    words = ["--web-port", str(port), "--web-host", "127.0.0.1", *(("--processes", "2") if workers else ())]
+    with (
+        scripted(*[answers_for_ever] * 8) as server,
+        plain_locust(tmp_path, _locustfile(tmp_path), *words, "--host", server.url),
+    ):
+        page.wait_until(lambda: page.is_in("ready", workers))
         for rate in ("20/s", "fast", "20/s"):
-            before = len(asked)
-            page.ask("/swarm", user_count=2, spawn_rate=10, host=server.url, arrival_rate=rate)
+            before = len(server.requests)
+            page.get("/swarm", user_count=2, spawn_rate=10, host=server.url, arrival_rate=rate)
             if rate == "fast":
-                page.comes_to(lambda: "'fast' is not a rate" in page.log.read_text())
+                page.wait_until(lambda: "'fast' is not a rate" in page.log.read_text())
             else:
-                page.comes_to(lambda: len(asked) > before + 40)  # noqa: B023  (asked within the turn)
-                page.ask("/stop", sure="yes")
-            page.comes_to(lambda: page.is_in("stopped", workers))
-            assert (len(asked) > before) is (rate != "fast")
+                page.wait_until(lambda: len(server.requests) > before + 40)  # noqa: B023  (called in the loop)
+                page.get("/stop", sure="yes")
+            page.wait_until(lambda: page.is_in("stopped", workers))
+            assert (len(server.requests) > before) is (rate != "fast")

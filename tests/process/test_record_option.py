@@ -14,12 +14,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from process.counting_server import Counting, counting_server
+from process.plain_locust import environment, plain_locust
 
-from seatrial.load.child import free_port, plugin
+from seatrial.load.child import plugin
 from seatrial.record import documents
 from seatrial.record.folder import RunFolder
 
-ROOT = Path(__file__).parents[2]
 GIVE_UP_S = 30.0
 SECRET = "sesame-open"
 THEIRS = """
@@ -55,51 +55,19 @@ def server() -> Iterator[Counting]:
         yield started
 
 
-def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
-    return {**kept, "PYTHONPATH": str(ROOT / "harness"), "COLUMNS": "120"}
-
-
-def _with_secret(url: str) -> str:
-    return url.replace("//", f"//me:{SECRET}@")
-
-
 @contextmanager
 def _locust(
     folder: Path, text: str, server: Counting, *options: str, host: str = ""
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start plain Locust in `folder`; whatever is left of it at the end is killed."""
+    """Start plain Locust in `folder`, with the plugin beside a foreign locustfile, and secrets in its host."""
     file = folder / "theirs.py"
     file.write_text(text)
-    files = str(file) if text is OURS else f"{file},{plugin()}"
-    argv = [sys.executable, "-m", "locust", "-f", files, "--headless", "--only-summary", *options]
-    argv += [
-        "--users",
-        "4",
-        "--spawn-rate",
-        "4",
-        "--host",
-        host or (server.url if text is OURS else _with_secret(server.url)),
-    ]
-    if "--processes" in options:
-        port = str(free_port())
-        argv += ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            argv,
-            cwd=folder,
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
+    if text is not OURS:
+        file = Path(f"{file},{plugin()}")
+        host = host or server.url.replace("//", f"//me:{SECRET}@")
+    words = ["--headless", "--only-summary", "--users", "4", "--spawn-rate", "4", "--host", host or server.url]
+    with plain_locust(folder, file, *words, *options) as process:
         yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(GIVE_UP_S)
 
 
 def _until(condition: Callable[[], bool], folder: Path) -> None:
@@ -110,7 +78,7 @@ def _until(condition: Callable[[], bool], folder: Path) -> None:
 
 
 def _stopped(process: subprocess.Popen[bytes], folder: Path) -> int:
-    """End it as a person does, with Ctrl-C; return its exit code."""
+    """End it by Ctrl-C; return its exit code."""
     process.send_signal(signal.SIGINT)
     try:
         return process.wait(GIVE_UP_S)
@@ -121,7 +89,7 @@ def _stopped(process: subprocess.Popen[bytes], folder: Path) -> int:
 def _seatrial(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     argv: Sequence[str] = [sys.executable, "-m", "seatrial", *words]
     return subprocess.run(
-        argv, cwd=folder, env=_environment(), capture_output=True, text=True, check=False, timeout=GIVE_UP_S
+        argv, cwd=folder, env=environment(), capture_output=True, text=True, check=False, timeout=GIVE_UP_S
     )
 
 
@@ -130,7 +98,7 @@ def _requests(folder: Path) -> pd.DataFrame:
 
 
 def test_a_foreign_locustfile_is_recorded_and_sealed(server: Counting, tmp_path: Path) -> None:
-    """Its end is clean: the same tables, a window, and a report that does not miss a stack."""
+    """Its end is clean: the same tables, a window, and no secret of the host."""
     with _locust(tmp_path, THEIRS, server, "--record", "rec") as process:
         _until(lambda: server.asked["/ok"] > 60, tmp_path)
         _stopped(process, tmp_path)
@@ -139,7 +107,7 @@ def test_a_foreign_locustfile_is_recorded_and_sealed(server: Counting, tmp_path:
     assert [note.kind for note in document.notes] == ["locust events"]
     rows = _requests(tmp_path)
     assert document.rows["requests"] == len(rows)
-    assert 0 <= server.asked["/ok"] - (rows["endpoint"] == "/ok").sum() <= 4  # in flight at the end: not told
+    assert 0 <= server.asked["/ok"] - (rows["endpoint"] == "/ok").sum() <= 4  # in flight at the end: no event
     assert set(rows["endpoint"]) == {"/ok", "/missing?token=..."}
     drained = rows[rows["phase"] != "window"]  # begun in the moment between the order to stop and its execution
     assert set(drained["phase"]) <= {"drain"}
@@ -193,7 +161,7 @@ def test_several_processes_are_sealed_together(server: Counting, tmp_path: Path)
 
 
 def test_a_killed_recording_is_recovered(server: Counting, tmp_path: Path) -> None:
-    """`show` says how, `recover` does it, once nobody writes any more."""
+    """`show` gives the command, `recover` does it, once no process writes any more."""
     with _locust(tmp_path, THEIRS, server, "--record", "rec") as process:
         _until(lambda: len(_lines(tmp_path / "rec" / "streams" / "generator-0.jsonl")) > 2, tmp_path)
         refused = _seatrial(tmp_path, "recover", "rec")
@@ -210,7 +178,7 @@ def test_a_killed_recording_is_recovered(server: Counting, tmp_path: Path) -> No
 
 
 def test_a_folder_that_is_not_empty_is_refused(server: Counting, tmp_path: Path) -> None:
-    """Exit code 2 before anything is asked, and nothing in the folder is touched."""
+    """Exit code 2 before any request, and nothing in the folder is touched."""
     (tmp_path / "rec").mkdir()
     (tmp_path / "rec" / "thesis.txt").write_text("the only copy")
     for text in (THEIRS, OURS):
@@ -234,7 +202,7 @@ def test_too_many_names_end_plain_locust(server: Counting, tmp_path: Path, more:
 
 @pytest.mark.parametrize("text", [OURS, THEIRS], ids=["ours", "theirs"])
 def test_a_host_that_is_no_url_leaves_no_streams(server: Counting, tmp_path: Path, text: str) -> None:
-    """It is written down before anybody asks it for anything: no traceback, and a folder that can be shown."""
+    """It is written down before the first request: no traceback, and a folder that can be shown."""
     with _locust(tmp_path, text, server, "--record", "rec", "--run-time", "2", host="http://[bad") as process:
         assert process.wait(GIVE_UP_S) == 2
     assert "seatrial/user/standalone.py" not in (tmp_path / "log").read_text()
@@ -243,7 +211,7 @@ def test_a_host_that_is_no_url_leaves_no_streams(server: Counting, tmp_path: Pat
 
 
 def test_without_the_option_the_plugin_does_nothing(server: Counting, tmp_path: Path) -> None:
-    """It may stand in every command line."""
+    """It may be in every command line."""
     with _locust(tmp_path, THEIRS, server, "--run-time", "1") as process:
         process.wait(GIVE_UP_S)
     assert server.asked["/ok"] > 10

@@ -34,110 +34,104 @@ def _pulling(registry: Registry, *options: str, users: int = 2) -> Iterator[Chil
         yield child
 
 
+@contextmanager
+def _pulled(registry: Registry, *options: str, requests: int = 20, drain_s: float = 5.0) -> Iterator[Child]:
+    """Give a child that has ended after so many requests, and its records."""
+    with _pulling(registry, *options) as child:
+        child.open_gate()
+        child.until(lambda: len(registry.log) > requests)
+        assert child.stop(drain_s) == 0, child.log
+        yield child
+
+
+class Run:
+    """One run of two seconds that ended well: the child, the registry, and the rows of both."""
+
+    def __init__(self, child: Child, registry: Registry, open_ns: int) -> None:
+        self.child = child
+        self.log = registry.log
+        self.open_ns = open_ns
+        self.rows = child.requests()
+        self.flows = child.lines("flows")
+
+
 @pytest.fixture(scope="module")
-def run() -> Iterator[tuple[Child, Registry, int]]:
-    """One run of two seconds that ended well: the child, the registry, the moment the gate opened, in ns."""
+def run() -> Iterator[Run]:
+    """Pull for two seconds."""
     registry = _registry()
     with _pulling(registry) as child:
         open_ns = child.open_gate()
         child.wait_for("second", 3)
         assert child.stop(5.0) == 0, child.log
-        yield child, registry, open_ns
+        yield Run(child, registry, open_ns)
 
 
-def test_every_request_is_one_row(run: tuple[Child, Registry, int]) -> None:
-    """The records and the server's log agree, request by request."""
-    child, registry, _ = run
-    rows = Counter((row["method"], row["status"]) for row in child.requests())
-    assert rows == Counter((entry.method, entry.status) for entry in registry.log)
-    assert {row["outcome"] for row in child.requests()} == {"ok"}
+def test_every_request_is_one_row(run: Run) -> None:
+    """The records and the server's log agree, and each user opens at most three connections, whatever it pulls."""
+    rows = Counter((row["method"], row["status"]) for row in run.rows)
+    assert rows == Counter((entry.method, entry.status) for entry in run.log)
+    assert {row["outcome"] for row in run.rows} == {"ok"}
+    assert Counter(row["connection"] for row in run.rows)["new"] <= 6
 
 
-def test_the_sequence_is_containerds(run: tuple[Child, Registry, int]) -> None:
-    """Two challenges and two tokens in each pull: one to resolve, one to fetch."""
-    child, _, _ = run
-    rows = child.requests()
-    pull = next(flow for flow in child.lines("flows") if flow["flow"] == "pull")
-    mine = [
-        row["endpoint"]
-        for row in sorted(rows, key=lambda row: row["t_start_ns"])
-        if row["user"] == pull["user"] and pull["t_start_ns"] <= row["t_start_ns"] < pull["t_end_ns"]
-    ]
-    assert mine[:7] == [
-        "challenge",
-        "token",
-        "manifest by tag",
-        "challenge",
-        "token",
-        "index",
-        "manifest by digest",
-    ]
-    assert Counter(mine[7:]) == Counter({"config": 1, "layer": 4})
-
-
-def test_three_downloads_at_a_time_over_kept_connections(run: tuple[Child, Registry, int]) -> None:
-    """Each user opens at most three connections, whatever it pulls."""
-    child, _, _ = run
-    assert Counter(row["connection"] for row in child.requests())["new"] <= 6
-
-
-def test_every_flow_counts_its_own_rows(run: tuple[Child, Registry, int]) -> None:
-    """A flow's `requests` and bytes are those of the rows that carry its id; a pull has two logins."""
-    child, _, _ = run
-    rows, flows = child.requests(), child.lines("flows")
-    assert Counter(row["flow_id"] for row in rows) == {flow["flow_id"]: flow["requests"] for flow in flows}
-    assert sum(flow["bytes_received"] for flow in flows) == sum(row["bytes_received"] for row in rows)
-    assert set(flows[0]) == set(row_columns(FLOWS))
-    names = Counter(flow["flow"] for flow in flows)
-    assert names["login"] == 2 * names["pull"] > 0
-
-
-def test_a_login_begins_with_its_challenge(run: tuple[Child, Registry, int]) -> None:
-    """The time of a login is from the challenged request to the token."""
-    child, _, _ = run
-    challenges = {row["t_start_ns"] for row in child.requests() if row["endpoint"] == "challenge"}
-    assert {flow["t_start_ns"] for flow in child.lines("flows") if flow["flow"] == "login"} == challenges
-
-
-def test_nobody_starts_before_the_gate_opens(run: tuple[Child, Registry, int]) -> None:
+def test_no_request_starts_before_the_gate_opens(run: Run) -> None:
     """All stamps lie after the gate's moment, and in order; the closed model has no intended start."""
-    child, _, open_ns = run
-    for row in child.requests():
-        assert open_ns <= row["t_start_ns"] <= row["t_first_byte_ns"] <= row["t_end_ns"]
+    for row in run.rows:
+        assert run.open_ns <= row["t_start_ns"] <= row["t_first_byte_ns"] <= row["t_end_ns"]
         assert row["t_intended_ns"] == NULL
 
 
-def test_the_child_tells_of_itself(run: tuple[Child, Registry, int]) -> None:
+def test_the_sequence_is_containerds(run: Run) -> None:
+    """Two challenges and two tokens in each pull: one to resolve, one to fetch."""
+    pull = next(flow for flow in run.flows if flow["flow"] == "pull")
+    endpoints = [
+        row["endpoint"]
+        for row in run.rows
+        if row["user"] == pull["user"] and pull["t_start_ns"] <= row["t_start_ns"] < pull["t_end_ns"]
+    ]
+    resolve, fetch = ["challenge", "token", "manifest by tag"], ["challenge", "token", "index"]
+    assert endpoints[:7] == [*resolve, *fetch, "manifest by digest"]
+    assert Counter(endpoints[7:]) == Counter({"config": 1, "layer": 4})
+
+
+def test_every_flow_counts_its_own_rows(run: Run) -> None:
+    """Its requests and bytes are those of the rows with its id; a pull has two logins, begun by challenges."""
+    assert Counter(row["flow_id"] for row in run.rows) == {flow["flow_id"]: flow["requests"] for flow in run.flows}
+    assert sum(flow["bytes_received"] for flow in run.flows) == sum(row["bytes_received"] for row in run.rows)
+    assert set(run.flows[0]) == set(row_columns(FLOWS))
+    names = Counter(flow["flow"] for flow in run.flows)
+    assert names["login"] == 2 * names["pull"] > 0
+    challenges = {row["t_start_ns"] for row in run.rows if row["endpoint"] == "challenge"}
+    assert {flow["t_start_ns"] for flow in run.flows if flow["flow"] == "login"} == challenges
+
+
+def test_the_child_reports_its_state(run: Run) -> None:
     """`ready` names worker, process and labels; each second has its counts; `drained` comes last."""
-    child, registry, _ = run
-    ready, *_, drained = child.messages
-    assert (ready["kind"], ready["worker"], ready["pid"]) == ("ready", 0, child.process.pid)
+    ready, *_, drained = run.child.messages
+    assert (ready["kind"], ready["worker"], ready["pid"]) == ("ready", 0, run.child.process.pid)
     assert {"challenge", "token", "layer"} <= set(ready["endpoints"])
-    seconds = [message for message in child.messages if message["kind"] == "second"]
-    assert sum(second["completed"] for second in seconds) == len(registry.log)
+    seconds = [message for message in run.child.messages if message["kind"] == "second"]
+    assert sum(second["completed"] for second in seconds) == len(run.log)
     assert (seconds[1]["users"], seconds[-1]["users"], drained["kind"]) == (2, 0, "drained")
 
 
-def test_the_generator_is_recorded_each_second(run: tuple[Child, Registry, int]) -> None:
+def test_the_generator_is_recorded_each_second(run: Run) -> None:
     """Each has its CPU share and loop lag, and no schedule to slip from; the rest at the end has its counts."""
-    child, registry, _ = run
-    lines = child.lines("generator")
-    assert sum(line["completed"] for line in lines) == len(registry.log)
+    lines = run.child.lines("generator")
+    assert sum(line["completed"] for line in lines) == len(run.log)
     if lines[-1]["cpu_fraction"] is None:
         lines.pop()
-    lasted_ns = [later["t_ns"] - line["t_ns"] for line, later in pairwise(lines)]
     line = lines[1]
-    assert all(each >= 500_000_000 for each in lasted_ns)
+    assert all(later["t_ns"] - earlier["t_ns"] >= 500_000_000 for earlier, later in pairwise(lines))
     assert set(line) == set(row_columns(GENERATOR))
     assert 0 < line["cpu_fraction"] < 1.5
     assert 0 <= line["loop_lag_p50_ns"] <= line["loop_lag_p99_ns"]
     assert line["slip_p99_ns"] is None
 
 
-def test_no_secret_is_left_in_the_records(run: tuple[Child, Registry, int]) -> None:
+def test_no_secret_is_left_in_the_records(run: Run) -> None:
     """Neither password nor token reaches a file."""
-    child, _, _ = run
-    written = b"".join(path.read_bytes() for path in child.records.iterdir())
+    written = b"".join(path.read_bytes() for path in run.child.records.iterdir())
     assert PASSWORD.encode() not in written
     assert b"tok-1" not in written
 
@@ -146,10 +140,7 @@ def test_what_runs_at_the_stop_may_end() -> None:
     """Within the drain time a running pull is finished, and no new one begins."""
     registry = _registry()
     registry.delay_s = {"/blobs/": 0.4}
-    with _pulling(registry) as child:
-        child.open_gate()
-        child.until(lambda: len(registry.log) > 20)
-        assert child.stop(10.0) == 0
+    with _pulled(registry, drain_s=10.0) as child:
         assert {row["outcome"] for row in child.requests()} == {"ok"}
         assert all(flow["outcome"] == "ok" for flow in child.lines("flows"))
 
@@ -192,28 +183,22 @@ def test_a_wrong_body_fails_the_pull() -> None:
     """A layer that is not what its digest says is the outcome `digest`, of its row and of its pull."""
     registry = _registry()
     registry.corrupt = {next(digest for digest, blob in registry.blobs.items() if blob == LAYERS[0])}
-    with _pulling(registry) as child:
-        child.open_gate()
-        child.until(lambda: len(registry.log) > 20)
-        child.stop(5.0)
+    with _pulled(registry) as child:
         wrong = {row["endpoint"] for row in child.requests() if row["outcome"] == "digest"}
         assert wrong == {"layer"}
         assert {flow["outcome"] for flow in child.lines("flows") if flow["flow"] == "pull"} == {"digest"}
 
 
 @pytest.mark.parametrize("status", [400, 404, 405])
-def test_a_realm_without_post_is_asked_by_get(status: int) -> None:
+def test_a_realm_without_post_gets_a_get(status: int) -> None:
     """The fallback of containerd is GET with Basic credentials; both requests belong to the login."""
     registry = _registry()
     registry.post_status = status
-    with _pulling(registry) as child:
-        child.open_gate()
-        child.until(lambda: len(registry.log) > 20)
-        child.stop(5.0)
+    with _pulled(registry) as child:
         logins = [flow for flow in child.lines("flows") if flow["flow"] == "login"]
         assert {(flow["requests"], flow["outcome"]) for flow in logins} == {(2, "ok")}
-        asked = {(row["method"], row["endpoint"], row["status"]) for row in child.requests()}
-    assert {each for each in asked if "token" in each[1]} == {
+        requests = {(row["method"], row["endpoint"], row["status"]) for row in child.requests()}
+    assert {request for request in requests if "token" in request[1]} == {
         ("POST", "token refused", status),
         ("GET", "token", 200),
     }
@@ -222,10 +207,7 @@ def test_a_realm_without_post_is_asked_by_get(status: int) -> None:
 def test_a_wrong_password_fails_the_login_and_the_pull() -> None:
     """The realm's refusal is the outcome of both flows; nothing is fetched."""
     registry = _registry()
-    with _pulling(registry, "--registry-user", "stranger") as child:
-        child.open_gate()
-        child.until(lambda: len(registry.log) > 10)
-        child.stop(5.0)
+    with _pulled(registry, "--registry-user", "stranger", requests=10) as child:
         assert {(flow["flow"], flow["outcome"]) for flow in child.lines("flows")} == {
             ("login", "status"),
             ("pull", "status"),
@@ -269,23 +251,24 @@ def test_two_processes_write_two_files() -> None:
         assert sorted(users, key=sorted) == [{0}, {1}]  # which process has which is up to Locust's dispatcher
 
 
-def test_without_an_image_the_test_does_not_start() -> None:
-    """The error says what is missing and how to give it, and the exit code is that of a usage error."""
-    process = started("http://127.0.0.1:1", (), LOCUSTFILE, 1, {}, subprocess.PIPE)
+@pytest.mark.parametrize(
+    ("options", "messages"),
+    [
+        ((), (b"nothing to pull was named", b"--registry-repository NAME")),
+        (("--registry-catalogue", "catalogue.json"), (b"the catalogue lists no image",)),
+    ],
+)
+def test_without_an_image_the_test_does_not_start(
+    tmp_path: Path, options: tuple[str, ...], messages: tuple[bytes, ...]
+) -> None:
+    """The error has what is missing and how to give it, and the exit code is that of a usage error."""
+    catalogue = tmp_path / "catalogue.json"
+    catalogue.write_text('{"repositories": []}')
+    words = [word.replace(catalogue.name, str(catalogue)) for word in options]
+    process = started("http://127.0.0.1:1", words, LOCUSTFILE, 1, {}, subprocess.PIPE)
     output, _ = process.communicate(timeout=20)
     assert process.returncode == 2
-    assert b"nothing to pull was named" in output
-    assert b"--registry-repository NAME" in output
-
-
-def test_a_catalogue_that_can_not_be_read_does_not_start_either(tmp_path: Path) -> None:
-    """The error names the file and what is wrong with it."""
-    (tmp_path / "catalogue.json").write_text('{"repositories": []}')
-    options = ("--registry-catalogue", str(tmp_path / "catalogue.json"))
-    process = started("http://127.0.0.1:1", options, LOCUSTFILE, 1, {}, subprocess.PIPE)
-    output, _ = process.communicate(timeout=20)
-    assert process.returncode == 2
-    assert b"the catalogue lists no image" in output
+    assert all(message in output for message in messages)
 
 
 def test_a_refused_start_ends_a_steered_child_too() -> None:
