@@ -1,15 +1,18 @@
-"""Reading sealed tables as arrays."""
+"""Reading sealed tables as arrays, and the phase of a row by its stamp and the spans in run.json."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import factories
+import numpy as np
 import pytest
-from factories import Asked, at
+from factories import SPANS, Asked, at
 
 from seatrial.errors import UsageError
+from seatrial.model import Phase, Span
 from seatrial.record import read
+from seatrial.record.tables import PHASES, phase_codes
 from seatrial.wire.streams import NULL
 
 
@@ -56,3 +59,22 @@ def test_a_missing_or_damaged_table_is_named(tmp_path: Path) -> None:
     folder.table("flows").write_bytes(b"PAR1")
     with pytest.raises(UsageError, match=r"flows\.parquet can't be read"):
         read.flows(folder)
+
+
+TWO_WINDOWS = tuple(Span(phase=Phase.WINDOW, from_ns=at(s), until_ns=at(s + 1)) for s in (0, 5))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "spans", "phases"),
+    [
+        ([9.999, 10, 39.999, 40], SPANS, ["warmup", "window", "window", "drain"]),
+        ([-1, 99], SPANS, ["warmup", "drain"]),
+        ([0.5, 3, 5.5], TWO_WINDOWS, ["window", "idle", "window"]),
+        ([0.5, 3], (), ["warmup", "warmup"]),
+    ],
+    ids=["a span has its first nanosecond, not its last", "outside of all spans", "between two", "without spans"],
+)
+def test_a_stamp_has_one_phase(seconds: list[float], spans: tuple[Span, ...], phases: list[str]) -> None:
+    """Before the first span is warm-up, after the last is drain, between two is idle."""
+    codes = phase_codes(np.array([at(second) for second in seconds], dtype=np.int64), spans)
+    assert [PHASES[code] for code in codes] == phases
