@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import scenario_files
 from experiments import EVERYTHING, experiment
 
 from seatrial.analysis.experiment import analyse
@@ -21,3 +22,9 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def everything_result(everything: Path) -> ExperimentResult:
     """Analyse it once."""
     return analyse(everything)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Return where a scenario is to be written, beside what it names, in a folder with a blank in its name."""
+    return scenario_files.make(tmp_path / "my scenarios")

@@ -39,12 +39,6 @@ ROOMY = MemoryNeed(available_bytes=4096 * MIB, stacks_bytes={"base": 500 * MIB, 
 LATENCY = ['p95 of "token"', "cpu per request"]
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """Return where the scenario is to be written, in a folder whose name a shell would cut in two."""
-    return scenario_files.make(tmp_path / "my scenarios")
-
-
 def _read(file: Path, more: str, *settings: str) -> Scenario:
     return scenario_files.read(file, SHORT + more, *settings)
 
@@ -96,27 +90,14 @@ def test_a_resolved_scenario_has_every_value_with_its_unit(file: Path) -> None:
 
     values = plan.resolved(scenario_files.read(file, text))
 
-    assert values["load"]["rate"] == {
-        "text": "10/s for 10s, 20/s",
-        "poisson": True,
-        "stretches": [[10.0, 10.0, 10.0], [None, 20.0, 20.0]],
-    }
-    expected = {"users": 50, "processes": 2, "pinning": "off", "stable": False, "duration_s": 60.0}
+    rate = {"text": "10/s for 10s, 20/s", "poisson": True, "stretches": [[10.0, 10.0, 10.0], [None, 20.0, 20.0]]}
+    expected = {"rate": rate, "users": 50, "processes": 2, "pinning": "off", "stable": False, "duration_s": 60.0}
     assert expected.items() <= values["load"].items()
     assert values["ready"] == [{"path": "/", "expect": 200, "within_s": 10.0}]
     assert values["variants"]["big"] == {"compose": {}, "files": {"web.conf": "big.conf"}}
     assert (values["gate"], values["stop_when"], values["budgets"]) == (["throughput"], ["failures > 5%"], [])
-    assert values["compare"] == {
-        "design": None,
-        "blocks": 10,
-        "base": "base",
-        "variants": [],
-        "time_s": 120.0,
-        "slice_s": 1.0,
-        "settle_s": 0.15,
-        "slices": 20,
-        "varies": [],
-    }
+    sizes = {"blocks": 10, "time_s": 120.0, "slice_s": 1.0, "settle_s": 0.15, "slices": 20}
+    assert values["compare"] == {"design": None, "base": "base", "variants": [], "varies": [], **sizes}
 
 
 def test_a_plan_has_everything_before_anything_starts(file: Path) -> None:
@@ -220,10 +201,8 @@ def test_a_selfcheck_has_the_number_of_compared_variants(file: Path, compare: st
 
 def test_differences_of_two_scenarios_are_one_line_each(file: Path) -> None:
     """Place and both values; another place on the disk is no difference."""
-    there = plan.resolved(_read(file, ""))
-    here = plan.resolved(_read(file, "", "load.users=4")) | {"path": "/elsewhere"}
-
-    assert plan.differing_values(there, here) == ["load.users: 3 then, 4 now"]
+    there, here = (plan.resolved(_read(file, "", *more)) for more in ((), ("load.users=4",)))
+    assert plan.differing_values(there, here | {"path": "/elsewhere"}) == ["load.users: 3 then, 4 now"]
 
 
 def _chosen(

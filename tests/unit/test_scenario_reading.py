@@ -13,12 +13,6 @@ from seatrial.errors import ScenarioInvalid, UsageError
 from seatrial.scenario import plan, source
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """Return where the scenario is to be written, beside what it names."""
-    return scenario_files.make(tmp_path)
-
-
 def test_units_become_seconds_defaults_are_filled_in_and_files_are_found(file: Path) -> None:
     """Files are those beside the scenario: its folder can be copied."""
     scenario = scenario_files.read(file, FULL)
