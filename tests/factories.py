@@ -18,6 +18,7 @@ from seatrial.record import documents, read
 from seatrial.record.documents import RunDocument
 from seatrial.record.folder import RunFolder, create_experiment, create_run
 from seatrial.record.seal import seal
+from seatrial.record.tables import open_part
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import (
     CONNECTIONS,
@@ -124,6 +125,16 @@ def read_lines(path: Path) -> tuple[Layout, list[dict[str, Any]]]:
     """Read a line stream back; a torn last line is left out."""
     with path.open("rb") as stream:
         return read_layout(stream), [json.loads(line) for line in stream if line.endswith(b"\n")]
+
+
+def read_requests(path: Path) -> list[dict[str, Any]]:
+    """Read a file of requests back, codes turned into labels (None without one), with the file's constants."""
+    part = open_part(path)
+    rows = [dict(zip(part.layout.columns, values, strict=True)) for values in part.rows.tolist()]
+    for name, labels in part.layout.labels.items():
+        for row in rows:
+            row[name] = labels[row[name]] if row[name] < len(labels) else None
+    return [{**row, **part.layout.constants} for row in rows]
 
 
 def readings(

@@ -33,10 +33,16 @@ def test_processes_share_quota_and_affinity(quota: float, affinity: int, process
     assert allowed_cores(quota, affinity, processes) == expected
 
 
-def test_the_cpu_share_is_of_what_may_be_used() -> None:
-    """A quarter of a core, where half a core is allowed, is a half."""
-    wall, cpu = iter([0, S]), iter([0, S // 4])
-    assert CpuShare(0.5, clock=lambda: next(wall), cpu=lambda: next(cpu), waited=lambda: 0).take() == 0.5
+@pytest.mark.parametrize(
+    ("cores", "cpu_ns", "waited_ns", "share"),
+    [(0.5, 250_000_000, 0, 0.5), (1.0, 700_000_000, 290_000_000, 0.99)],
+    ids=["a quarter of a core, where half a core is allowed", "waiting for a core is being busy"],
+)
+def test_the_cpu_share_is_of_what_may_be_used(cores: float, cpu_ns: int, waited_ns: int, share: float) -> None:
+    """A process that is never idle is as busy on a core that it has for 70 % of the time."""
+    wall, cpu, waited = iter([0, S]), iter([0, cpu_ns]), iter([100, 100 + waited_ns])
+    taken = CpuShare(cores, clock=lambda: next(wall), cpu=lambda: next(cpu), waited=lambda: next(waited)).take()
+    assert taken == share
 
 
 def _files(folder: Path, **texts: str) -> Path:
@@ -75,10 +81,11 @@ def test_a_rest_shorter_than_a_second_has_its_counts_alone(lasted_ns: int) -> No
     seconds = Seconds(clock=lambda: now_ns)
     seconds.requests.completed = 7
     now_ns = lasted_ns
-    arrivals = {"arrivals": 9, "arrivals_completed": 7, "arrivals_late": 2, "arrivals_dropped": 2}
+    arrivals = {**dict.fromkeys(COUNTS, 0), "arrivals": 9, "arrivals_dropped": 2}
     counts, row = seconds.take(3, arrivals, 1_000)
-    assert set(counts) == {"t_ns", "users", "in_flight", "offered", "completed", "failed", *arrivals}
-    assert (counts["failed"], seconds.take(3)[0]["completed"]) == (0, 0)
+    later = seconds.take(3)[0]
+    assert set(counts) == set(later) == {"t_ns", "users", "in_flight", "offered", "completed", "failed", *COUNTS}
+    assert (counts["completed"], counts["failed"], later["completed"]) == (7, 0, 0)
     assert tuple(row) == tuple(row_columns(GENERATOR))
     assert (row["t_ns"], row["users"], row["completed"]) == (lasted_ns, 3, 7)
     assert (row["arrivals"], row["arrivals_dropped"]) == (9, 2)
@@ -99,13 +106,6 @@ def test_loop_lag_is_the_lateness_of_wakes() -> None:
     assert lag.take() == (None, None)
 
 
-def test_waiting_for_a_core_is_being_busy() -> None:
-    """A process that is never idle is as busy on a core that it has for 70 % of the time."""
-    wall, cpu, waited = iter([0, 1_000_000_000]), iter([0, 700_000_000]), iter([100, 290_000_100])
-    share = CpuShare(clock=lambda: next(wall), cpu=lambda: next(cpu), waited=lambda: next(waited))
-    assert share.take() == 0.99
-
-
 def test_the_kernel_counts_how_long_a_thread_has_waited() -> None:
     """The count never falls; it stays 0 on a kernel without it."""
     assert 0 <= waited_ns() <= waited_ns()
@@ -118,13 +118,3 @@ def test_each_task_error_is_reported_once() -> None:
     for error in (KeyError("a"), KeyError("a"), ValueError("b")):
         errors.on_user_error(user_instance=None, exception=error, tb=None)
     assert (reported, errors.count) == (["KeyError: 'a'", "ValueError: b"], 3)
-
-
-def test_the_counts_of_a_second_are_whole() -> None:
-    """They have the columns that the harness sums, and begin again with each second."""
-    stamps = iter([0, 1_000_000_000, 2_000_000_000])
-    seconds = Seconds(clock=lambda: next(stamps))
-    seconds.requests.completed = 50
-    first, second = seconds.take(4)[0], seconds.take(4)[0]
-    assert (first["completed"], second["completed"]) == (50, 0)
-    assert set(first) == {"t_ns", "users", "in_flight", "offered", "completed", "failed", *COUNTS}

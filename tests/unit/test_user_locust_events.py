@@ -21,19 +21,17 @@ from seatrial.http.messages import Response
 from seatrial.user.locust_events import LocustEvents, outcome_of
 from seatrial.wire.streams import NULL, UNKNOWN_USER
 
+NO_POOL: Any = None  # urllib3 only prints it
+
 
 def _requests_error(inner: Exception) -> requests.ConnectionError:
     """Wrap as requests and urllib3 do."""
-    return requests.ConnectionError(pool.MaxRetryError(_no_pool(), "/", inner))
+    return requests.ConnectionError(pool.MaxRetryError(NO_POOL, "/", inner))
 
 
 def _body_error(inner: Exception) -> requests.exceptions.ChunkedEncodingError:
     """Wrap as requests and urllib3 do while a body is read."""
     return requests.exceptions.ChunkedEncodingError(pool.ProtocolError("Connection broken", inner))
-
-
-def _no_pool() -> Any:  # noqa: ANN401  (urllib3 only prints it)
-    return None
 
 
 @pytest.mark.parametrize(
@@ -50,7 +48,7 @@ def _no_pool() -> Any:  # noqa: ANN401  (urllib3 only prints it)
         (0, ConnectionRefusedError(errno.ECONNREFUSED, "no"), "refused"),
         (0, socket.gaierror(-2, "no such name"), "refused"),
         (0, OSError(errno.EHOSTUNREACH, "no route"), "refused"),
-        (0, _requests_error(pool.ReadTimeoutError(_no_pool(), "/", "late")), "timeout"),
+        (0, _requests_error(pool.ReadTimeoutError(NO_POOL, "/", "late")), "timeout"),
         (0, requests.ReadTimeout("late"), "timeout"),
         (0, gevent.Timeout(1), "timeout"),
         (0, TimeoutError("late"), "timeout"),
@@ -69,13 +67,9 @@ def test_an_exception_has_one_outcome(status: int, exception: object, outcome: s
     assert outcome_of(status, exception) == outcome
 
 
-def test_a_message_of_the_locustfile_does_not_hide_the_cause() -> None:
-    """`rest()` replaces the exception of a refused connection; the client keeps it."""
+def test_another_exception_does_not_hide_the_cause() -> None:
+    """Neither a message by `rest()` a refused connection, nor a timeout before it the 503 of a second request."""
     assert outcome_of(0, CatchResponseError("no JSON"), ConnectionRefusedError()) == "refused"
-
-
-def test_an_earlier_exception_does_not_hide_a_status() -> None:
-    """A locustfile that asks again after a timeout, and gets a 503."""
     answer = requests.HTTPError("503")
     answer.__context__ = requests.ReadTimeout("the first time")
     assert outcome_of(503, answer) == "status"

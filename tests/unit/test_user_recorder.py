@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
-from factories import read_lines
+from factories import read_lines, read_requests
 
 from seatrial.errors import ResultsUnwritable, UsageError
 from seatrial.http.messages import Response
 from seatrial.user.recorder import DECLARED_LIMIT, Recorder
-from seatrial.wire.streams import NULL, Outcome, read_layout
+from seatrial.wire.streams import NULL, Outcome
 
 
 def _response() -> Response:
@@ -23,52 +22,29 @@ def _response() -> Response:
     return response
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of one file of requests, codes turned into labels, with the file's constants."""
-    with path.open("rb") as stream:
-        layout = read_layout(stream)
-        rows = [
-            dict(zip(layout.columns, values, strict=True)) for values in layout.record.iter_unpack(stream.read())
-        ]
-    return [
-        {**row, **{name: labels[row[name]] for name, labels in layout.labels.items()}, **layout.constants}
-        for row in rows
-    ]
-
-
 def test_requests_are_read_back(tmp_path: Path) -> None:
     """Every column holds what the response held; a request of the closed model has no intended start."""
     recorder = Recorder(tmp_path, 3, ("front page", "basket"))
     recorder.request(_response(), flow_id=(3 << 40) + 1, user=9, intended_ns=42)
     recorder.request(_response(), NULL, 0)
     recorder.close()
-    open_row, closed_row = _rows(tmp_path / "requests-3.bin")
-    assert open_row == {
-        "t_intended_ns": 42,
-        "t_start_ns": 100,
-        "t_first_byte_ns": 200,
-        "t_end_ns": 300,
-        "endpoint": "basket",
-        "method": "HEAD",
-        "status": 503,
-        "outcome": "status",
-        "bytes_received": 5_000_000_000,
-        "bytes_sent": 17,
-        "connection": "replaced",
-        "flow_id": (3 << 40) + 1,
-        "user": 9,
-        "worker": 3,
-    }
+    open_row, closed_row = read_requests(tmp_path / "requests-3.bin")
+    assert open_row == (
+        {"t_intended_ns": 42, "t_start_ns": 100, "t_first_byte_ns": 200, "t_end_ns": 300}
+        | {"endpoint": "basket", "method": "HEAD", "status": 503, "outcome": "status", "connection": "replaced"}
+        | {"bytes_received": 5_000_000_000, "bytes_sent": 17, "flow_id": (3 << 40) + 1, "user": 9, "worker": 3}
+    )
     assert (closed_row["t_intended_ns"], closed_row["flow_id"]) == (NULL, NULL)
 
 
 def test_lines_are_read_back(tmp_path: Path) -> None:
     """Flows, seconds and errors are JSON lines, whatever their text holds."""
     recorder = Recorder(tmp_path, 0, ())
-    recorder.flow({"flow": "pull", "detail": {"image": "a\nb \u00e9"}})
+    row = {"flow": "pull", "detail": {"image": "a\nb \u00e9"}}
+    recorder.flow(row)
     recorder.error({"what": "x"})
     recorder.flush()
-    assert read_lines(tmp_path / "flows-0.jsonl")[1] == [{"flow": "pull", "detail": {"image": "a\nb \u00e9"}}]
+    assert read_lines(tmp_path / "flows-0.jsonl")[1] == [row]
     assert read_lines(tmp_path / "errors-0.jsonl")[0].table == "errors"
     recorder.close()
 
@@ -84,7 +60,7 @@ def test_a_full_disk_loses_nothing_that_can_be_written_later(tmp_path: Path) -> 
         recorder.flush()
     os.dup2(disk, stream._file)
     recorder.close()
-    assert len(_rows(tmp_path / "requests-0.bin")) == 1
+    assert len(read_requests(tmp_path / "requests-0.bin")) == 1
     os.close(disk)
     os.close(full)
 
@@ -121,7 +97,9 @@ def test_a_label_that_is_learned_begins_a_file_that_knows_it(tmp_path: Path) -> 
     recorder.learn("basket")
     recorder.request(_response(), NULL, 0)
     recorder.flush()
-    labels = {path.name: [row["endpoint"] for row in _rows(path)] for path in tmp_path.glob("requests-0*.bin")}
+    labels = {
+        path.name: [row["endpoint"] for row in read_requests(path)] for path in tmp_path.glob("requests-0*.bin")
+    }
     assert labels == {"requests-0.bin": [], "requests-0.1.bin": ["basket"], "requests-0.2.bin": ["basket"]}
     recorder.close()
 
