@@ -45,20 +45,17 @@ def _requests(folder: RunFolder) -> pd.DataFrame:
 
 
 def test_a_sealed_folder_has_the_documented_tables_and_no_streams(tmp_path: Path) -> None:
-    """The tables are the public interface: their names, order of columns and numbers of rows."""
+    """Names, order of columns, numbers of rows; requests by their phase, and details of flows as JSON."""
     folder = factories.sealed_run(tmp_path)
-    assert list(_requests(folder).columns) == REQUESTS
+    requests, flow = _requests(folder), pq.read_table(folder.table("flows")).to_pylist()[3]
+    assert list(requests.columns) == REQUESTS
+    assert requests["phase"].astype(str).value_counts().to_dict() == {"warmup": 239, "window": 714, "drain": 47}
+    assert (flow["flow_id"], flow["phase"], json.loads(flow["detail"])) == (3, "warmup", {"layers": 3})
     assert list(pd.read_parquet(folder.table("samples")).columns) == SAMPLES
     document = documents.load_document(folder)
     counts = {"requests": 1000, "flows": 200, "samples": 2100, "generator": 42, "tiers": 0, "errors": 0}
     assert (document.sealed, document.rows) == (True, counts)
     assert not folder.streams.exists()
-
-
-def test_each_request_has_the_phase_of_its_start(tmp_path: Path) -> None:
-    """1000 requests at even distances are in warm-up, window and drain by time."""
-    counts = _requests(factories.sealed_run(tmp_path))["phase"].value_counts().to_dict()
-    assert {name: count for name, count in counts.items() if count} == {"warmup": 239, "window": 714, "drain": 47}
 
 
 def test_a_scheduled_request_has_the_phase_of_its_intended_start(tmp_path: Path) -> None:
@@ -84,12 +81,6 @@ def test_what_did_not_happen_is_null(tmp_path: Path) -> None:
     row = pq.read_table(folder.table("requests")).to_pylist()[0]
     assert (row["t_first_byte_ns"], row["t_intended_ns"], row["t_end_ns"]) == (None, None, at(1.01))
     assert pq.read_table(folder.table("samples"))["limit_bytes"].null_count == 2100
-
-
-def test_the_detail_of_a_flow_is_json(tmp_path: Path) -> None:
-    """Values that only one kind of flow has can be read back."""
-    row = pq.read_table(factories.sealed_run(tmp_path).table("flows")).to_pylist()[3]
-    assert (row["flow_id"], row["phase"], json.loads(row["detail"])) == (3, "warmup", {"layers": 3})
 
 
 @pytest.mark.parametrize("status", ["complete", "recovered"])

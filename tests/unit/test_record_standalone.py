@@ -55,8 +55,8 @@ def _recording(
 def test_each_test_of_the_web_ui_is_a_window(tmp_path: Path) -> None:
     """Requests between two tests belong to neither."""
     folder = maintenance.recover(_recording(tmp_path))
-    phases = pd.read_parquet(folder.table("requests"))["phase"].value_counts().to_dict()
-    assert {name: count for name, count in phases.items() if count} == {"window": 40, "drain": 2, "idle": 18}
+    phases = pd.read_parquet(folder.table("requests"))["phase"].astype(str).value_counts().to_dict()
+    assert phases == {"window": 40, "drain": 2, "idle": 18}
     run = analyse_run(folder)
     assert (run.valid, run.total.count, run.window.length_ns) == (True, 40, 20_000_000_000)
     assert not folder.recording.exists()

@@ -15,7 +15,7 @@ from scenario_files import FULL, SHORT
 from seatrial import cli
 from seatrial.errors import ScenarioInvalid, UsageError
 from seatrial.model import Load
-from seatrial.scenario import checks, plan
+from seatrial.scenario import plan
 from seatrial.wire.rates import EXPECTED, Rate, Stretch
 
 NOT_ONE_VALUE = "load.parameters.depth must be one value: text, a number, true or false"
@@ -218,20 +218,6 @@ def test_each_replaced_file_has_to_exist(file: Path) -> None:
         "5: the stack has no file 'x'",
         "5: the stack has no file 'y'",
     ]
-
-
-def test_a_grid_is_every_combination() -> None:
-    """Two axes of two levels are four variants, with the changes of both."""
-    sync = {"compose": {"services": {"auth": {"environment": {"CLASS": "sync"}}}}}
-    one = {"compose": {"services": {"auth": {"environment": {"WORKERS": "1"}}}}}
-    two = {"load": {"parameters": {"x": "2"}}}
-
-    combined = checks.combinations({"class": {"sync": sync, "gevent": {}}, "workers": {"w1": one, "w2": two}})
-
-    assert list(combined) == ["sync-w1", "sync-w2", "gevent-w1", "gevent-w2"]
-    environment = {"CLASS": "sync", "WORKERS": "1"}
-    assert combined["sync-w1"] == {"compose": {"services": {"auth": {"environment": environment}}}}
-    assert combined["gevent-w2"] == two
 
 
 @pytest.mark.parametrize(("more", "problem"), NOT_COMPARABLE.items(), ids=NOT_COMPARABLE)

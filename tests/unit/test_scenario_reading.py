@@ -110,18 +110,18 @@ def test_a_misspelt_scenario_or_variant_has_a_hint(file: Path) -> None:
         plan.variant_of(scenario, "bigg")
 
 
-def test_a_grid_makes_variants_beside_those_that_are_listed(file: Path) -> None:
-    """A combination that changes nothing is the base, and not a second variant."""
+def test_a_grid_is_every_combination_beside_the_variants_that_are_listed(file: Path) -> None:
+    """With the changes of all axes; a combination that changes nothing is the base, and not a second variant."""
     text = (
         "variants: {own: {compose: {x-c: 1}}}\n"
         "grid:\n"
-        "  workers: {two: {}, four: {compose: {x-a: 4}}}\n"
-        "  depth: {flat: {}, deep: {load: {parameters: {depth: 2.50}}}}\n"
+        "  workers: {two: {}, four: {compose: {x-a: {env: {n: 4}}}}}\n"
+        "  depth: {flat: {}, deep: {compose: {x-a: {env: {d: 1}}}, load: {parameters: {depth: 2.50}}}}\n"
     )
     variants = scenario_files.read(file, SHORT + text).variants
-
     assert list(variants) == ["base", "own", "two-deep", "four-flat", "four-deep"]
-    assert (variants["four-deep"].compose, variants["four-deep"].parameters) == ({"x-a": 4}, {"depth": "2.50"})
+    assert variants["four-deep"].compose == {"x-a": {"env": {"n": 4, "d": 1}}}
+    assert variants["four-deep"].parameters == {"depth": "2.50"}
 
 
 def test_a_metric_may_have_a_limit_and_a_share_of_the_base(file: Path) -> None:

@@ -34,20 +34,10 @@ def _response(duration_ms: float, outcome: Outcome = Outcome.OK) -> Response:
     return response
 
 
-class Recorder:
-    """Keeps endpoint and intended start of each request."""
-
-    def __init__(self) -> None:
-        self.intended: list[tuple[str, int]] = []
-
-    def request(self, response: Response, _flow_id: int, _user: int, intended_ns: int) -> None:
-        """Keep it."""
-        self.intended.append((response.endpoint, intended_ns))
-
-
 def test_the_first_begun_has_the_moment_also_if_it_ends_last(environment: Environment) -> None:
     """Requests side by side: the second overtakes the first, a third comes later; the next task is another."""
-    recorder: Any = Recorder()
+    intended: list[tuple[str, int]] = []
+    recorder: Any = SimpleNamespace(request=lambda row, _flow, _user, t_ns: intended.append((row.endpoint, t_ns)))
     accounting = RequestAccounting(SOME_USER, 0, RequestCounts(), recorder, Statistics(environment))
 
     def begin(endpoint: str, start_ns: int) -> Response:
@@ -63,7 +53,7 @@ def test_the_first_begun_has_the_moment_also_if_it_ends_last(environment: Enviro
         accounting.ended(response)
     accounting.intend(None)
     accounting.ended(begin("fourth", 100))
-    assert recorder.intended == [("second", NULL), ("first", 5), ("third", NULL), ("fourth", NULL)]
+    assert intended == [("second", NULL), ("first", 5), ("third", NULL), ("fourth", NULL)]
 
 
 @pytest.mark.parametrize("outcome", Outcome)

@@ -19,11 +19,6 @@ rates_per_s = st.one_of(st.just(0.0), st.floats(0.01, 300.0))
 stretches = st.lists(st.builds(Stretch, st.floats(0.01, 20.0), rates_per_s, rates_per_s), min_size=1, max_size=5)
 
 
-def _count(schedule: Schedule, from_s: float, until_s: float) -> int:
-    begin_ns, end_ns = ORIGIN_NS + round(from_s * S), ORIGIN_NS + round(until_s * S)
-    return sum(1 for _ in takewhile(lambda arrival: arrival[1] < end_ns, schedule.arrivals(begin_ns)))
-
-
 def _area(rate: Rate, from_s: float, until_s: float) -> float:
     """Integrate by the trapezoid rule over every corner, which is exact for straight lines."""
     corners = accumulate(stretch.lasts_s for stretch in rate.stretches)
@@ -37,7 +32,9 @@ def test_an_interval_has_as_many_arrivals_as_its_integral(
 ) -> None:
     """Over steps, ramps, and stretches without any: at most one more or less."""
     rate = Rate(tuple(pieces))
-    count = _count(Schedule(rate, origin_ns=ORIGIN_NS), from_s, from_s + lasts_s)
+    begin_ns, end_ns = (ORIGIN_NS + round(after_s * S) for after_s in (from_s, from_s + lasts_s))
+    arrivals = Schedule(rate, origin_ns=ORIGIN_NS).arrivals(begin_ns)
+    count = sum(1 for _ in takewhile(lambda arrival: arrival[1] < end_ns, arrivals))
     assert abs(count - _area(rate, from_s, from_s + lasts_s)) <= 1 + 1e-6
 
 
@@ -66,11 +63,7 @@ def test_evenly_spaced_is_exact() -> None:
         ("0/s to 8/s for 4s", 0, 0, [math.sqrt(number) for number in range(16)]),
         ("2/s for 1s, 10/s", 5, 4, [4.0, 4.5, 5.0, 5.5, 6.0]),
     ],
-    ids=[
-        "no arrivals in a stretch of 0/s, the schedule ends with one",
-        "a ramp of t²",
-        "first rate before origin",
-    ],
+    ids=["none at 0/s, which ends a schedule", "a ramp of t²", "the first rate before the origin"],
 )
 def test_the_moments_of_arrivals(text: str, origin_s: int, from_s: int, times_s: list[float]) -> None:
     """Steps, ramps, and what comes before the origin, such as a warm-up."""
