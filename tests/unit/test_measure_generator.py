@@ -16,6 +16,7 @@ from seatrial.measure import generator
 from seatrial.measure.generator import (
     TICKS_PER_S,
     ArrivalSummary,
+    GeneratorUse,
     Lateness,
     arrival_counts,
     generator_use,
@@ -42,8 +43,9 @@ def _table(count: int, **rest: Any) -> GeneratorColumns:  # noqa: ANN401  (a val
     return columns.generator(count, **{"loop_lag_p50_ns": 0, "loop_lag_p99_ns": 0, **rest})
 
 
-def _all(table: GeneratorColumns) -> ArrivalSummary:
-    found = arrival_counts(table, np.ones(len(table.t_ns), dtype=np.bool_))
+def _counted(table: GeneratorColumns, *, warm_s: int = 0) -> ArrivalSummary:
+    """Return the arrivals after so many seconds of each process."""
+    found = arrival_counts(table, table.t_ns > warm_s * NS_PER_S)
     assert found is not None
     return found
 
@@ -98,22 +100,14 @@ def test_more_loss_never_makes_a_run_good(
     assert after.saturated >= before.saturated
 
 
-def test_the_closed_model_has_no_arrivals() -> None:
-    """Null says that there was no schedule."""
-    none = np.full(3, NULL)
-    assert arrival_counts(_seconds(none, none), np.ones(3, dtype=np.bool_)) is None
-
-
-def test_the_warm_up_tells_how_many_were_in_flight_at_the_begin() -> None:
+def test_the_warm_up_shows_how_many_were_in_flight_at_the_begin() -> None:
     """40 began in the second before the window and ended in it: they are in flight, and no backlog."""
-    table = _seconds(np.array([50, 50, 50, 50]), np.array([10, 50, 50, 50]))
-    found = arrival_counts(table, np.array([False, True, True, True]))
-    assert found is not None
+    found = _counted(_seconds([50, 50, 50, 50], [10, 50, 50, 50]), warm_s=1)
     assert (found.seconds, found.offered, found.completed, found.in_flight) == (3, 150, 150, 40)
 
 
 def test_processes_add_up_with_their_own_warm_ups() -> None:
-    """Two processes side by side, 5 in flight at each."""
+    """Two processes side by side, 5 in flight at each; the closed model has no arrivals, as it has no schedule."""
     table = _seconds(
         [10] * 6, [5, 10, 10, 5, 10, 9], worker=[0, 0, 0, 1, 1, 1], arrivals_dropped=[0, 0, 0, 0, 0, 1]
     )
@@ -121,18 +115,19 @@ def test_processes_add_up_with_their_own_warm_ups() -> None:
     assert both is not None
     assert (both.seconds, both.offered, both.completed, both.late, both.dropped) == (2, 40, 39, 4, 1)
     assert both.in_flight == 10
+    assert arrival_counts(_seconds([NULL] * 3, [NULL] * 3), np.ones(3, dtype=np.bool_)) is None
 
 
-def test_the_rise_is_the_change_of_the_rate_times_the_time_in_flight() -> None:
-    """10/s, then 20/s, each 1 s in flight: 10 more; that 30 are in flight at the end is no longer time."""
-    found = _all(_seconds(np.array([10, 10, 10, 20]), np.array([0, 10, 10, 0])))
-    assert (found.rise, found.growth) == (10, 30)
-
-
-def test_a_rate_that_falls_excuses_nothing_and_demands_nothing() -> None:
-    """Fewer in flight at the end is what should be; that none are is no reason to look for a backlog."""
-    found = _all(_seconds(np.array([20, 10, 10, 10]), np.array([0, 20, 10, 10])))
-    assert (found.rise, found.growth) == (0, 10)
+@pytest.mark.parametrize(
+    ("offered", "completed", "rise", "growth"),
+    [([10, 10, 10, 20], [0, 10, 10, 0], 10, 30), ([20, 10, 10, 10], [0, 20, 10, 10], 0, 10)],
+)
+def test_the_rise_is_the_change_of_the_rate_times_the_time_in_flight(
+    offered: list[int], completed: list[int], rise: int, growth: int
+) -> None:
+    """10/s, then 20/s, each 1 s in flight: 10 more, however many at the end; a falling rate excuses nothing."""
+    found = _counted(_seconds(offered, completed))
+    assert (found.rise, found.growth) == (rise, growth)
 
 
 def _queue(rate_per_s: list[float], capacity_per_s: float, took_s: float, seed: int) -> GeneratorColumns:
@@ -150,22 +145,11 @@ def _queue(rate_per_s: list[float], capacity_per_s: float, took_s: float, seed: 
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("took_s", [0.01, 3.0])
-def test_a_queue_that_keeps_up_is_never_saturated(seed: int, took_s: float) -> None:
-    """50/s where 80/s can be served, 30 s after a warm-up of 10 s; with 0.7 and with 150 in flight."""
-    table = _queue([50.0] * 40, 80.0, took_s, seed)
-    found = arrival_counts(table, np.arange(40) >= 10)
-    assert found is not None
-    assert not found.saturated
-
-
-@pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("took_s", [0.01, 3.0])
-def test_a_rate_that_grows_is_not_taken_for_a_backlog(seed: int, took_s: float) -> None:
-    """10/s to 100/s within 60 s, 3 s in flight each: 270 more are in flight at the end, 8 % of all."""
-    table = _queue([10.0] * 10 + [10 + 1.5 * second for second in range(60)], 200.0, took_s, seed)
-    found = arrival_counts(table, np.arange(70) >= 10)
-    assert found is not None
-    assert not found.saturated
+def test_a_queue_that_keeps_up_or_a_rate_that_grows_is_no_backlog(seed: int, took_s: float) -> None:
+    """50/s where 80/s can be served; 10/s to 100/s in 60 s, with 270 more in flight at the end, 8 % of all."""
+    growing = [10.0] * 10 + [10 + 1.5 * second for second in range(60)]
+    assert not _counted(_queue([50.0] * 40, 80.0, took_s, seed), warm_s=10).saturated
+    assert not _counted(_queue(growing, 200.0, took_s, seed), warm_s=10).saturated
 
 
 @pytest.mark.parametrize(
@@ -175,20 +159,11 @@ def test_a_rate_that_grows_is_not_taken_for_a_backlog(seed: int, took_s: float) 
 @pytest.mark.parametrize("seed", range(10))
 def test_a_queue_that_piles_up_is_saturated(rates: list[float], capacity: float, seed: int) -> None:
     """A tenth too much, far too much, and a ramp that passes the capacity halfway."""
-    assert _all(_queue(rates, capacity, 0.01, seed)).saturated
+    assert _counted(_queue(rates, capacity, 0.01, seed)).saturated
 
 
 MS = 1_000_000
 LIMIT_NS = 10 * MS
-
-
-def _late_ticks(p50_ns: int, p99_ns: int) -> int:
-    return lateness(_table(1, loop_lag_p50_ns=p50_ns, loop_lag_p99_ns=p99_ns), LIMIT_NS).late_ticks
-
-
-def test_the_loop_is_looked_at_as_often_as_judge_believes() -> None:
-    """The constant stands in two places, because judge may not import what imports Locust."""
-    assert TICKS_PER_S * TICK_S == 1
 
 
 @pytest.mark.parametrize(
@@ -207,17 +182,14 @@ def test_the_loop_is_looked_at_as_often_as_judge_believes() -> None:
 )
 def test_percentiles_of_a_second_prove_late_ticks(p50_ns: int, p99_ns: int, late: int) -> None:
     """One for the p99, half for the p50, one for each 50 ms of a blocked loop, all where no tick ended."""
-    assert _late_ticks(p50_ns, p99_ns) == late
+    assert lateness(_table(1, loop_lag_p50_ns=p50_ns, loop_lag_p99_ns=p99_ns), LIMIT_NS).late_ticks == late
 
 
 def test_a_loop_that_was_blocked_for_seconds_counts_no_more_ticks_than_there_are() -> None:
-    """A second can end late itself, after a block of ten."""
+    """A second can end late itself, after a block of ten; the user's module has the same ticks in a second."""
     found = lateness(_table(2, loop_lag_p99_ns=[10 * NS_PER_S, 0]), LIMIT_NS)
     assert (found.late_ticks, found.ticks) == (40, 40)
-
-
-def _of(*, late_ticks: int = 0, slipped: int = 0) -> Lateness:
-    return Lateness(limit_ns=LIMIT_NS, late_ticks=late_ticks, ticks=600, slipped=slipped, arrivals=1000)
+    assert TICKS_PER_S * TICK_S == 1
 
 
 @pytest.mark.parametrize(
@@ -228,22 +200,18 @@ def test_one_tick_in_a_hundred_and_one_arrival_in_twenty_may_be_late(
     late: int, slipped: int, expected: tuple[bool, bool]
 ) -> None:
     """And what chance makes of it: of 600 ticks 11 are late in 4 % of the windows, 10 in 8 % (binomial)."""
-    lateness = _of(late_ticks=late, slipped=slipped)
-    assert (lateness.loop, lateness.schedule) == expected
-
-
-@pytest.mark.parametrize("seconds", [3, 0])
-def test_without_arrivals_or_seconds_nothing_is_late(seconds: int) -> None:
-    """The closed model has no schedule; a run without generator rows has another reason to be invalid."""
-    closed = lateness(_table(seconds), LIMIT_NS)
-    assert (closed.slipped, closed.arrivals, closed.schedule, closed.loop) == (0, 0, False, False)
+    found = Lateness(limit_ns=LIMIT_NS, late_ticks=late, ticks=600, slipped=slipped, arrivals=1000)
+    assert (found.loop, found.schedule) == expected
 
 
 def test_slip_is_weighed_by_arrivals() -> None:
-    """A second of a ramp's begin holds few of them; at the limit is not above it."""
+    """A second of a ramp's begin holds few of them; at the limit is not above it; without any nothing is late."""
     table = _table(3, arrivals=[1, 10, 100], slip_p99_ns=[LIMIT_NS + 1, LIMIT_NS, NULL])
     found = lateness(table, LIMIT_NS)
     assert (found.slipped, found.arrivals, found.schedule) == (1, 111, False)
+    for seconds in (3, 0):
+        none = lateness(_table(seconds), LIMIT_NS)
+        assert (none.slipped, none.arrivals, none.schedule, none.loop) == (0, 0, False, False)
 
 
 @pytest.mark.parametrize(
@@ -266,47 +234,43 @@ def test_the_proof_never_counts_a_tick_that_was_in_time(lags_ns: list[int], limi
     assert (found.late_ticks > 0) is (ordered[19] > limit)
 
 
+def _use(table: GeneratorColumns) -> GeneratorUse:
+    return generator_use(table, np.ones(len(table.t_ns), dtype=np.bool_), LIMIT_NS)
+
+
 def test_only_the_window_is_judged() -> None:
-    """The import of everything makes the first second late and busy."""
-    table = _table(3, loop_lag_p99_ns=[NS_PER_S, 0, 0], cpu_fraction=[1.0, 0.2, 0.8])
+    """The import of everything makes the first second late and busy; what it left in flight is known."""
+    counts = {"arrivals": 10, "arrivals_completed": [5, 10, 10], "arrivals_dropped": 0, "arrivals_late": 0}
+    table = _table(3, loop_lag_p99_ns=[NS_PER_S, 0, 0], cpu_fraction=[1.0, 0.2, 0.8], **counts)
     use = generator_use(table, np.array([False, True, True]), LIMIT_NS)
     assert (use.seconds, use.busy_seconds, use.cpu_max, use.lateness.late_ticks) == (2, 0, 0.8, 0)
-    assert (use.arrivals, use.saturated) == (None, False)
-
-
-def test_what_the_warm_up_left_in_flight_is_known() -> None:
-    """Five of its ten arrivals ended in the window's first second."""
-    counts = {"arrivals": 10, "arrivals_completed": [5, 10, 10], "arrivals_dropped": 0, "arrivals_late": 0}
-    use = generator_use(_table(3, **counts), np.array([False, True, True]), LIMIT_NS)
     assert use.arrivals is not None
     assert (use.arrivals.in_flight, use.arrivals.offered) == (5, 20)
 
 
 def test_users_of_several_processes_are_added_up() -> None:
     """Second by second; a process that ended early, or can't tell, adds nothing."""
-    table = _table(5, users=[4, 4, 4, 3, 5], in_flight=[1, 2, NULL, NULL, NULL], worker=[0, 0, 0, 1, 1])
-    found = generator_use(table, np.ones(5, dtype=np.bool_), LIMIT_NS)
-
+    found = _use(_table(5, users=[4, 4, 4, 3, 5], in_flight=[1, 2, NULL, NULL, NULL], worker=[0, 0, 0, 1, 1]))
     assert (found.users_max, found.in_flight_max) == (9, 2)
+    assert (found.arrivals, found.saturated) == (None, False)
 
 
 def test_the_rest_of_a_second_counts_and_is_no_health() -> None:
     """A process's end leaves it without CPU and lag: no second, but its arrivals are there."""
-    counts = {"arrivals": [10, 10, 3], "arrivals_completed": 10, "arrivals_dropped": [0, 0, 3]}
-    rest = {"cpu_fraction": [0.3, 0.3, np.nan], "loop_lag_p50_ns": [0, 0, NULL], "loop_lag_p99_ns": [0, 0, NULL]}
-    found = generator_use(_table(3, **counts, **rest, arrivals_late=0), np.ones(3, dtype=np.bool_), LIMIT_NS)
+    rest: dict[str, Any] = {
+        "cpu_fraction": [0.3, 0.3, np.nan],
+        "loop_lag_p50_ns": [0, 0, NULL],
+        "loop_lag_p99_ns": [0, 0, NULL],
+    }
+    found = _use(_seconds([10, 10, 3], [10] * 3, arrivals_dropped=[0, 0, 3], **rest))
     assert (found.seconds, found.cpu_max, found.lateness.late_ticks, found.lateness.ticks) == (2, 0.3, 0, 40)
     assert found.arrivals is not None
     assert (found.arrivals.seconds, found.arrivals.offered, found.arrivals.dropped) == (2, 23, 3)
 
-
-def test_a_window_that_holds_but_a_rest_is_not_judged() -> None:
-    """There is no median of nothing."""
-    counts = {"arrivals": 5, "arrivals_completed": 5, "arrivals_dropped": 0, "arrivals_late": 0}
-    found = generator_use(_table(1, **counts, cpu_fraction=[np.nan]), np.ones(1, dtype=np.bool_), LIMIT_NS)
-    assert (found.seconds, found.cpu_median, found.workers) == (0, None, 0)
-    assert found.arrivals is not None
-    assert (found.arrivals.offered, found.arrivals.in_flight) == (5, 0)
+    alone = _use(_seconds([5], [5], cpu_fraction=[np.nan]))
+    assert (alone.seconds, alone.cpu_median, alone.workers) == (0, None, 0)
+    assert alone.arrivals is not None
+    assert (alone.arrivals.offered, alone.arrivals.in_flight) == (5, 0)
 
 
 WELL = LoadSecond(
@@ -319,12 +283,14 @@ def _overload(*seconds: LoadSecond, share: float = 0.05) -> str:
 
 
 def test_a_generator_that_does_well_is_not_blamed() -> None:
-    """Nor for one late tick in five seconds, nor for one second in which it slipped."""
+    """Nor for one late tick in five seconds, nor for one second of slip; but silence is no good sign."""
     late = replace(WELL, loop_lag_p99_ns=40 * MS)
     slipped = replace(WELL, slip_p99_ns=40 * MS)
 
     assert _overload(*[WELL] * 5) == ""
     assert _overload(WELL, WELL, late, slipped, WELL) == ""
+    assert _overload() != ""
+    assert _overload(replace(WELL, arrivals=0)) != ""
 
 
 @pytest.mark.parametrize(
@@ -350,12 +316,6 @@ def test_what_may_be_late_follows_from_the_budgets() -> None:
     four_late = [replace(WELL, loop_lag_p99_ns=21 * MS)] * 4 + [WELL]
     assert _overload(*four_late) == ""
     assert "4 of 100 ticks" in _overload(*four_late, share=0.01)
-
-
-def test_silence_is_no_good_sign() -> None:
-    """A load process that reports no second of the trial can't be trusted with a verdict."""
-    assert _overload() != ""
-    assert _overload(replace(WELL, arrivals=0)) != ""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Memory, processor time, replicas and memory growth of a service, from its samples."""
+"""Memory, processor time, replicas and memory growth of a service, from its samples; the measured window."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import columns
 import numpy as np
 import pytest
 from columns import ints
-from factories import MIB, at, readings
+from factories import MIB, SPANS, at, readings
 
 from seatrial.measure.services import (
     UNRECLAIMABLE,
@@ -18,7 +18,8 @@ from seatrial.measure.services import (
     service_use,
     unreclaimable,
 )
-from seatrial.measure.tables import Ints, most_at_once, summed_over_containers, ticks
+from seatrial.measure.tables import Ints, measured_window, most_at_once, summed_over_containers, ticks
+from seatrial.model import Phase, Span
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
 
@@ -49,13 +50,9 @@ def test_unreclaimable_is_the_sum_of_its_classes(
 
 
 def test_a_level_is_first_median_highest_last() -> None:
-    """Unknown readings are left out; the median is one of the readings."""
+    """Unknown readings are left out, and nothing else is no zero; the median is one of the readings."""
     found = memory_level(ints(None, 10, 40, 20, 30, None))
     assert (found.start, found.median, found.peak, found.end) == (10, 20, 40, 30)
-
-
-def test_a_level_that_nobody_could_tell_is_none() -> None:
-    """Unknown is not zero."""
     assert memory_level(ints(None, None)).peak is None
 
 
@@ -70,39 +67,22 @@ def test_a_counter_gains_its_rises_within_each_container(
     assert gained(ints(*values), ints(*containers)) == gain
 
 
-def test_cpu_is_shared_among_the_requests() -> None:
-    """0.4 cores for 30 s over 100 requests is 120 ms each."""
-    use = _use(readings(seconds=30, cores=0.4))
+def test_the_use_of_a_growing_service_and_how_it_was_sampled() -> None:
+    """0.4 cores over 100 requests are 120 ms each; 8 MiB grow by 1 MiB a second for 30 s at 10 Hz."""
+    use = _use(readings(seconds=30, cores=0.4, grow_mib_per_s=1))
     assert round(use.cpu_cores or 0, 6) == 0.4
     assert use.cpu_per_request_ns == 120_000_000
-
-
-def test_without_requests_there_is_no_cpu_per_request() -> None:
-    """Watching without load divides by nothing."""
-    assert _use(readings(seconds=30), requests=0).cpu_per_request_ns is None
-
-
-def test_the_sampling_itself_is_judged() -> None:
-    """Rate, period and the time of one reading."""
-    use = _use(readings(seconds=30))
     assert (use.samples, use.samples_per_s) == (300, 10.0)
     assert (use.period_ns.p50, use.period_ns.p99, use.reading_ns.p50) == (100_000_000, 100_000_000, 20_000)
+    anon = use.memory["anon_bytes"]
+    assert (anon.start, anon.median, anon.peak, anon.end) == tuple(round(n * MIB) for n in (8, 22.9, 37.9, 37.9))
 
 
-def test_memory_of_a_growing_service() -> None:
-    """Start, median, peak and end of 8 MiB growing by 1 MiB a second for 30 s at 10 Hz."""
-    anon = _use(readings(seconds=30, grow_mib_per_s=1)).memory["anon_bytes"]
-    assert (anon.start, anon.peak, anon.end) == (8 * MIB, round(37.9 * MIB), round(37.9 * MIB))
-    assert anon.median == round(22.9 * MIB)
-
-
-def test_classes_nobody_told_are_named() -> None:
-    """The report can say what the sum lacks."""
-    assert _use([{"t_ns": at(1), "anon_bytes": 1, "kernel_bytes": 1}]).untold == (
-        "shmem_bytes",
-        "sock_bytes",
-        "file_dirty_bytes",
-    )
+def test_what_can_not_be_told_is_none_and_named() -> None:
+    """Watching without load divides by nothing; the report can say which classes the sum lacks."""
+    assert _use(readings(seconds=30), requests=0).cpu_per_request_ns is None
+    untold = _use([{"t_ns": at(1), "anon_bytes": 1, "kernel_bytes": 1}]).untold
+    assert untold == ("shmem_bytes", "sock_bytes", "file_dirty_bytes")
 
 
 MS = 1_000_000
@@ -141,21 +121,20 @@ def test_one_replica_of_two_is_replaced() -> None:
     assert use.restarts == 1
 
 
-def test_a_tick_that_a_replica_missed_counts_with_its_own_last_reading() -> None:
+@pytest.mark.parametrize(
+    ("stamps", "anon", "containers", "sums"),
+    [
+        ((0, 1, 100, 101, 200, 300, 301), (10, 30, 10, 31, 11, 12, 32), (0, 1, 0, 1, 0, 0, 1), [40, 41, 42, 44]),
+        ((1, 100, 101, 200, 201, 300), (30, 10, 31, 11, 32, 12), (1, 0, 1, 0, 1, 0), [40, 41, 43, 44]),
+    ],
+    ids=["missed by a replica", "cut in two by the window"],
+)
+def test_a_tick_that_lacks_a_replica_counts_with_its_own_last_or_next_reading(
+    stamps: tuple[int, ...], anon: tuple[int, ...], containers: tuple[int, ...], sums: list[int]
+) -> None:
     """One reading lost is no fall of the service's memory, and is not filled with the other's."""
-    numbers = {"t_ns": ints(0, 1, 100, 101, 200, 300, 301), "anon_bytes": ints(10, 30, 10, 31, 11, 12, 32)}
-    assert summed_over_containers(numbers, ints(0, 1, 0, 1, 0, 0, 1), 100)["anon_bytes"].tolist() == [
-        40,
-        41,
-        42,
-        44,
-    ]
-
-
-def test_a_tick_that_the_window_cuts_in_two_is_whole() -> None:
-    """The first tick holds the second container only, the last tick the first one: both lived all the time."""
-    numbers = {"t_ns": ints(1, 100, 101, 200, 201, 300), "anon_bytes": ints(30, 10, 31, 11, 32, 12)}
-    assert summed_over_containers(numbers, ints(1, 0, 1, 0, 1, 0), 100)["anon_bytes"].tolist() == [40, 41, 43, 44]
+    numbers = {"t_ns": ints(*stamps), "anon_bytes": ints(*anon)}
+    assert summed_over_containers(numbers, ints(*containers), 100)["anon_bytes"].tolist() == sums
 
 
 def test_a_replica_that_is_down_for_long_does_not_count() -> None:
@@ -213,22 +192,13 @@ def test_a_leak_that_matters_is_seen_in_a_minute() -> None:
     assert found.low < 0.1 * MIB < found.high
 
 
-@pytest.mark.parametrize("slope", [0.0, -0.05, 0.005])
-def test_what_does_not_grow_by_much_is_steady(slope: float) -> None:
-    """Also memory that is given back; 0.3 MiB a minute on 100 would not matter within it."""
-    assert growth("app", *_grown(60, slope)).word is Growth.STEADY
-
-
-def test_a_short_window_says_so() -> None:
-    """Ten seconds are no basis, and neither is a scatter as large as what matters."""
+def test_growth_that_does_not_matter_is_steady_and_some_can_not_be_told() -> None:
+    """0.3 MiB a minute on 100 is little; ten seconds, or as much scatter, are no basis; null is not zero."""
+    for slope in (0.0, -0.05, 0.005):
+        assert growth("app", *_grown(60, slope)).word is Growth.STEADY
     assert growth("app", *_grown(10, 1.0)).word is Growth.TOO_SHORT
     assert growth("app", *_grown(60, 0.035, scatter_mib=6)).word is Growth.TOO_SHORT
-
-
-def test_what_could_not_be_read_is_not_judged() -> None:
-    """Null is not zero."""
     when, held = _grown(60, 1.0)
-
     assert growth("app", when, np.full_like(held, NULL)).word is Growth.UNTOLD
     assert growth("app", when[:5], held[:5]).word is Growth.UNTOLD
 
@@ -244,3 +214,22 @@ def test_false_alarms_are_rare_on_memory_that_wanders() -> None:
         alarms += growth("app", (when * NS_PER_S).astype(np.int64), held).word is Growth.GROWING
 
     assert alarms <= 4
+
+
+NONE = np.empty(0, dtype=np.int64)
+
+
+def test_the_window_is_that_of_the_spans() -> None:
+    """Warm-up and drain lie outside; several windows add up without what lies between."""
+    found = measured_window(SPANS, NONE)
+    assert (found.opened, found.from_ns, found.until_ns, found.length_ns) == (True, at(10), at(40), 30 * NS_PER_S)
+    assert (found.holds(at(10)), found.holds(at(40))) == (True, False)
+    slices = [Span(phase=Phase.WINDOW, from_ns=at(s), until_ns=at(s + 1)) for s in (0, 5)]
+    assert measured_window(slices, NONE).length_ns == 2 * NS_PER_S
+
+
+def test_without_a_window_all_that_was_recorded_counts() -> None:
+    """From the first stamp to the last, whatever did not happen left out; a run that failed at once has none."""
+    found = measured_window(SPANS[:1], np.array([NULL, at(3), at(1)]), np.array([at(7)]))
+    assert (found.opened, found.from_ns, found.length_ns) == (False, at(1), 6 * NS_PER_S)
+    assert measured_window((), NONE, NONE).length_ns == 0

@@ -1,4 +1,4 @@
-"""Which numbers make a run invalid, and which only get a note."""
+"""Which numbers make a run invalid, which only get a note, and who else had the processors."""
 
 from __future__ import annotations
 
@@ -11,17 +11,25 @@ import columns
 import factories
 import numpy as np
 import pytest
+from factories import at
 
+from seatrial.analysis.results import RunResult
+from seatrial.analysis.run import analyse_run
+from seatrial.load.slices import Slicing, with_drain
 from seatrial.measure import services, validity
 from seatrial.measure.generator import LEAST_LATE_NS, ArrivalSummary, GeneratorUse, Lateness, generator_use
 from seatrial.measure.services import ServiceUse
 from seatrial.measure.tables import GeneratorColumns
-from seatrial.measure.validity import Sampling
-from seatrial.model import Note, NoteKind
-from seatrial.record import read
+from seatrial.measure.validity import HostShare, Sampling
+from seatrial.model import Note, NoteKind, Phase, Span
+from seatrial.record import documents, read
+from seatrial.record.folder import RunFolder, create_run, other_runs_of_block
+from seatrial.record.seal import seal
 from seatrial.units import NS_PER_S
+from seatrial.wire.streams import NULL
 
 WINDOW_NS = 42 * NS_PER_S
+MS = 1_000_000
 
 
 @pytest.fixture
@@ -42,13 +50,9 @@ def _notes(
     return [(note.kind, note.text) for note in validity.service_notes(used, sampling, deaths or {})]
 
 
-def test_a_good_run_has_no_notes(used: tuple[ServiceUse, ...]) -> None:
-    """10 Hz were asked for, and 10 Hz came."""
-    assert _notes(used) == []
-
-
 def test_a_service_without_samples_is_missed(used: tuple[ServiceUse, ...]) -> None:
-    """The scenario names it, the sampler never saw it."""
+    """The scenario names it, the sampler never saw it; of the others 10 Hz were asked for, and came."""
+    assert _notes(used) == []
     assert _notes(used, expected=("nginx", "registry", "redis")) == [
         (NoteKind.SAMPLES_MISSING, "redis: 0 samples of 420 expected in the window")
     ]
@@ -80,13 +84,9 @@ def test_nine_tenths_of_the_samples_are_enough(used: tuple[ServiceUse, ...], hz:
 
 def test_the_docker_api_is_coarse_and_not_missed(used: tuple[ServiceUse, ...]) -> None:
     """It gives one reading a second, and is measured by that."""
-    found = _notes(used, hz=100, sources={"nginx": "docker api", "registry": "docker api"})
-    assert found == [
-        (
-            NoteKind.COARSE_SAMPLES,
-            "the Docker API gives one reading a second, without classes, for nginx, registry",
-        )
-    ]
+    text = "the Docker API gives one reading a second, without classes, for nginx, registry"
+    sources = {"nginx": "docker api", "registry": "docker api"}
+    assert _notes(used, hz=100, sources=sources) == [(NoteKind.COARSE_SAMPLES, text)]
 
 
 def test_a_container_that_died_in_the_window_invalidates(used: tuple[ServiceUse, ...]) -> None:
@@ -190,3 +190,230 @@ def test_a_late_generator_and_a_backlog_invalidate(
     expected = () if kind is None else (Note(kind=kind, text=text),)
     assert validity.generator_notes(use) == expected
     assert [note.invalidates for note in expected] == ([] if kind is None else [kind is not LATE_ARRIVALS])
+
+
+OURS = 0.508
+"""Cores that the made-up run's stack, load and sampler use."""
+
+HELD_BACK = "a CPU quota held the load and the sampler back for"
+SOURCES = {"nginx": "cgroup v2", "registry": "cgroup v2"}
+
+
+def _facts(*, cores: int | None = 2, sources: Mapping[str, str] = SOURCES) -> dict[str, Any]:
+    host = {} if cores is None else {"cores": cores}
+    return {"subject": {}, "environment": {"host": host}, "sampler": {"sources": dict(sources)}}
+
+
+def _host(busy: float, stolen: float | None = 0.0) -> list[dict[str, int]]:
+    """Return readings of a host, of whose processors so many are busy and stolen."""
+    found = factories.readings(cores=busy)
+    if stolen is None:
+        return found
+    return [one | {"stolen_ns": round(index / 10 * stolen * NS_PER_S)} for index, one in enumerate(found)]
+
+
+def _sealed(results: Path, samples: Mapping[str, list[dict[str, int]]], **changes: Any) -> RunFolder:  # noqa: ANN401
+    """Seal a run of which these samples are known."""
+    folder = factories.run(results, **{"facts": _facts(), **changes})
+    for service, readings in samples.items():
+        container = factories.REGISTRY if service == "registry" else ""
+        factories.write_samples(folder.streams, service, readings, container=container)
+    seal(folder, documents.load_document(folder))
+    return folder
+
+
+def _reviewed(
+    results: Path,
+    *,
+    foreign: float = 0.0,
+    stolen: float | None = 0.0,
+    held: float = 0.0,
+    **changes: Any,  # noqa: ANN401  (fields of RunDocument)
+) -> RunResult:
+    """Review a run beside which other programs used so many cores, and a quota held the load back."""
+    sampler = factories.readings(cores=0.004)
+    for index, one in enumerate(sampler):
+        one["throttled_ns"] = round(index / 10 * held * NS_PER_S) if index % 10 == 0 else NULL
+    return analyse_run(_sealed(results, {"host": _host(OURS + foreign, stolen), "sampler": sampler}, **changes))
+
+
+def test_a_host_that_does_nothing_else_is_no_word_worth(tmp_path: Path) -> None:
+    """9 % of two cores, and 4.5 % stolen, are allowed."""
+    assert _reviewed(tmp_path, foreign=0.18, stolen=0.09, held=0.009).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("taken", "kind", "text"),
+    [
+        (
+            {"foreign": 0.62},
+            NoteKind.FOREIGN_CPU,
+            "other programs used 31.0% of the host's processors; 10% is allowed",
+        ),
+        (
+            {"stolen": 0.15},
+            NoteKind.STOLEN_CPU,
+            "the hypervisor kept 7.5% of the host's processors for others; 5% is allowed",
+        ),
+        (
+            {"held": 0.04},
+            NoteKind.LOAD_THROTTLED,
+            f"{HELD_BACK} 1.20 s, processors added up, in 30.0 s; 1% is allowed",
+        ),
+    ],
+)
+def test_what_others_took_is_said_and_a_single_run_stays_valid(
+    tmp_path: Path, taken: dict[str, float], kind: NoteKind, text: str
+) -> None:
+    """A browser is always open on a developer's machine; nothing may be set against such a run."""
+    found = _reviewed(tmp_path, **taken)
+
+    assert found.notes == (Note(kind=kind, text=text),)
+    assert found.valid
+    assert (found.notes[0].invalidates, found.notes[0].disqualifies) == (False, True)
+
+
+def test_what_the_engine_does_for_the_containers_is_not_foreign(tmp_path: Path) -> None:
+    """An access log on standard output is written by Docker's own processes: a cost of the variant."""
+    host = [one | {"engine_ns": round(index * 0.06 * NS_PER_S)} for index, one in enumerate(_host(OURS + 0.62))]
+    assert analyse_run(_sealed(tmp_path, {"host": host})).notes == ()
+
+
+def _kinds(found: RunResult) -> set[NoteKind]:
+    others = {NoteKind.COARSE_SAMPLES, NoteKind.SAMPLES_MISSING}
+    return {note.kind for note in found.notes} - others
+
+
+@pytest.mark.parametrize("source", ["docker api", "none"])
+def test_services_that_may_run_elsewhere_are_not_set_against_this_host(tmp_path: Path, source: str) -> None:
+    """Behind a remote engine, or in a virtual machine; but the load always runs here, and its quota counts."""
+    facts = _facts(sources={**SOURCES, "registry": source})
+
+    assert _kinds(_reviewed(tmp_path / "taken", foreign=1.0, stolen=0.5, facts=facts)) == set()
+    assert _kinds(_reviewed(tmp_path / "held", held=0.5, facts=facts)) == {NoteKind.LOAD_THROTTLED}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stolen": None},
+        {"facts": _facts(cores=None)},
+        {"scenario": {"tiers": factories.TIERS}},
+        {"spans": ()},
+    ],
+    ids=["recorded before stolen time was", "cores unknown", "watched without a load", "never opened"],
+)
+def test_what_can_not_be_told_is_not_said(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Half of the host went to others in all of them."""
+    assert _kinds(_reviewed(tmp_path, **{"foreign": 1.0, **changes})) == set()
+
+
+def _share(*, foreign_ms: int = 0, stolen_ms: int = 0, stretches: int = 1) -> HostShare:
+    length_ns = 3 * NS_PER_S
+    return HostShare(
+        stretches=stretches,
+        length_ns=length_ns,
+        all_ns=2 * length_ns,
+        foreign_ns=foreign_ms * MS,
+        stolen_ns=stolen_ms * MS,
+        held_back_ns=None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("share", "kinds"),
+    [
+        (_share(stolen_ms=310), []),
+        (_share(stolen_ms=311), [NoteKind.STOLEN_CPU]),
+        (_share(stolen_ms=320, stretches=2), []),
+        (_share(foreign_ms=610), []),
+        (_share(foreign_ms=611), [NoteKind.FOREIGN_CPU]),
+    ],
+)
+def test_a_step_of_the_kernels_clock_is_no_reason(share: HostShare, kinds: list[NoteKind]) -> None:
+    """Of two cores over 3 s, 60 ms are 1 %, and each stretch can show 10 ms too many."""
+    sampling = Sampling(hz=10, window_ns=share.length_ns, expected=("nginx",), sources=SOURCES)
+
+    assert [note.kind for note in validity.host_notes(share, sampling)] == kinds
+
+
+def test_a_service_that_its_own_quota_holds_back_is_an_outcome(tmp_path: Path) -> None:
+    """The limit belongs to the variant: it is told, and its block counts."""
+    readings = enumerate(factories.readings(cores=0.4, anon_mib=20))
+    held = [one | {"throttled_ns": index * 50 * MS} for index, one in readings]
+    (note,) = analyse_run(_sealed(tmp_path, {"registry": held})).notes
+
+    assert note.kind is NoteKind.SERVICE_THROTTLED
+    assert note.text == ("registry: its CPU quota held it back for 14.95 s, processors added up, in 30.0 s")
+    assert not note.disqualifies
+
+
+SLICING = Slicing(order=("a", "b") * 20, warm=0, slice_s=1.0, settle_s=0.15)
+
+
+def _turns(name: str) -> tuple[Span, ...]:
+    return with_drain(SLICING.turns(name, at(1)).spans(), at(41), at(42))
+
+
+def _sliced(results: Path, host: list[dict[str, int]], *, other_cores: float | None) -> RunResult:
+    """Review variant `a` of two that were up together; `b` has a run of its own if its cores are given."""
+    folder = _sealed(results, {"host": host}, spans=_turns("a"))
+    if other_cores is not None:
+        other = create_run(folder.experiment, "b", 1, factories.WALL_NS)
+        factories.write_samples(other.streams, "nginx", factories.readings(cores=other_cores), container="c" * 64)
+        factories.write_samples(other.streams, "host", host)
+        seal(other, factories.document(variant="b", spans=_turns("b")))
+    return analyse_run(folder)
+
+
+def test_a_variant_that_waits_for_its_turn_is_not_foreign(tmp_path: Path) -> None:
+    """Its stack, load and sampler are up as well, and idle; their run says what they use."""
+    beside_it = _sliced(tmp_path / "both", _host(OURS + 0.6), other_cores=0.6)
+    alone = _sliced(tmp_path / "one", _host(OURS + 0.6), other_cores=None)
+
+    assert beside_it.notes == ()
+    assert [note.kind for note in alone.notes] == [NoteKind.FOREIGN_CPU]
+    assert "other programs used 30.0%" in alone.notes[0].text
+
+
+def test_a_variant_beside_it_that_left_no_samples_is_passed_over(tmp_path: Path) -> None:
+    """It never came up, and used nothing."""
+    folder = _sealed(tmp_path, {"host": _host(OURS)}, spans=_turns("a"))
+    never_up = create_run(folder.experiment, "b", 1, factories.WALL_NS)
+    documents.save_document(never_up, factories.document(status="failed"))
+
+    assert analyse_run(folder).notes == ()
+
+
+@pytest.mark.parametrize(("disturbed", "kinds"), [("own", {NoteKind.FOREIGN_CPU}), ("others", set())])
+def test_only_the_own_turns_count(tmp_path: Path, disturbed: str, kinds: set[NoteKind]) -> None:
+    """What others do while another variant is loaded is that one's to tell."""
+    turns = [(span.from_ns, span.until_ns) for span in _turns("a") if span.phase in {Phase.SETTLE, Phase.WINDOW}]
+    busy, host = 0.0, []
+    for one in _host(0.0):
+        host.append(one | {"cpu_ns": round(busy)})
+        in_own = any(begin - 50 * MS <= one["t_ns"] < until - 50 * MS for begin, until in turns)
+        busy += (OURS + (1.0 if in_own is (disturbed == "own") else 0.0)) * NS_PER_S / 10
+
+    assert _kinds(_sliced(tmp_path, host, other_cores=0.0)) == kinds
+
+
+def test_runs_of_the_same_block_are_found_by_their_names(tmp_path: Path) -> None:
+    """Block 1 is not block 11; a second run of the same second has a number behind."""
+    experiment_folder = factories.run(tmp_path).experiment
+    for variant, block in (("b", 1), ("b", 1), ("b", 11), ("b1", 2)):
+        folder = create_run(experiment_folder, variant, block, factories.WALL_NS)
+        documents.save_document(folder, factories.document(variant=variant, block=block))
+    (experiment_folder / "runs" / "notes-b1").mkdir()
+    first = next(root for root in (experiment_folder / "runs").iterdir() if root.name.endswith("-base-b1"))
+
+    names = [one.root.name.split("-", 1)[1] for one in other_runs_of_block(RunFolder(first), 1)]
+
+    assert names == ["b-b1", "b-b1-2"]
+
+
+def test_a_run_of_before_has_no_stolen_time() -> None:
+    """The columns came later; they read as null."""
+    samples = read.samples(RunFolder(Path(__file__).parents[1] / "golden" / "run-v1"))
+
+    assert set(samples.numbers["stolen_ns"].tolist()) == set(samples.numbers["engine_ns"].tolist()) == {NULL}

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import columns
 import numpy as np
@@ -87,13 +88,9 @@ def of(text: str, *parts: object, **details: Sequence[float]) -> float | None:
 
 
 def test_percentiles_of_endpoints_and_flows() -> None:
-    """Nearest rank of the successes; a flow's from its intended start."""
+    """Nearest rank of the successes, a flow's from its intended start; an endpoint goes before a flow so named."""
     assert of("p95 of token", requests(range(1, 101))) == 95 * MS
     assert of("p50 of pull", None, flows([10] * 20, late_ms=5)) == 15 * MS
-
-
-def test_an_endpoint_goes_before_a_flow_of_its_name() -> None:
-    """The same name twice means what was asked over HTTP."""
     assert of("p50 of pull", requests([7] * 10, endpoint="pull"), flows([99] * 10)) == 7 * MS
 
 
@@ -105,17 +102,13 @@ def test_too_few_or_none_is_no_value(text: str) -> None:
     assert of(text, requests([1] * 99)) is None
 
 
-def test_an_empty_run_has_no_values() -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["throughput", "failures", "cpu per request", "unreclaimable memory", "peak unreclaimable", "stall ratio"],
+)
+def test_an_empty_run_has_no_values(text: str) -> None:
     """Nothing asked, nothing read: nothing told."""
-    texts = (
-        "throughput",
-        "failures",
-        "cpu per request",
-        "unreclaimable memory",
-        "peak unreclaimable",
-        "stall ratio",
-    )
-    assert [of(text) for text in texts] == [None] * 6
+    assert of(text) is None
 
 
 def test_failures_and_throughput_share_their_requests() -> None:
@@ -192,7 +185,7 @@ def test_a_comparison_shows_details_without_being_asked() -> None:
 
 
 def test_without_requests_the_flows_are_the_work() -> None:
-    """Throughput, failures and processor time are theirs; an arrival that nobody served is no work."""
+    """Throughput, failures and processor time are theirs; an arrival that was dropped is no work."""
     some = flows([1] * 10, outcomes=["ok"] * 7 + ["status"] * 2 + ["dropped"])
     by_flows = replace(tables(None, some, samples({"app": [50] * 101}, cores=0.5)), by_flows=True)
     assert metric_value(metric.parse("failures"), by_flows) == pytest.approx(0.3)
@@ -202,21 +195,13 @@ def test_without_requests_the_flows_are_the_work() -> None:
     assert metric_value(metric.parse("cpu per flow of app"), by_flows) == pytest.approx(each_ns)
     assert metric_value(metric.parse("throughput"), replace(by_flows, by_flows=False)) is None
     assert [part.by_flows for part in values.window_parts(by_flows, 2)] == [True, True]
-
-
-def test_the_processor_time_of_a_flow_is_not_that_of_its_requests() -> None:
-    """Where both were made each metric has its own."""
-    both = (requests([1] * 40), flows([1] * 10), samples({"app": [50] * 101}, cores=0.5))
+    both = (requests([1] * 40), flows([1] * 10), samples({"app": [50] * 101}))
     assert of("cpu per flow", *both) == pytest.approx(4 * (of("cpu per request", *both) or 0))
 
 
 def test_buckets_tell_a_detail_as_its_numbers_do() -> None:
     """What reaches the harness while the load runs is at most 0.8 % off, and small counts are exact."""
-    numbers: dict[str, list[float]] = {
-        "startup_s": [0.1, 0.5, 2.0],
-        "stalls_count": [0, 1, 5],
-        "stall_ratio": [0.0, 0.02, 0.4],
-    }
+    numbers = {"startup_s": [0.1, 0.5, 2.0], "stalls_count": [0.0, 1.0, 5.0], "stall_ratio": [0.0, 0.02, 0.4]}
     for key, told in numbers.items():
         counts = Counter(histogram.of_detail(detail_ending(key) or "", number) for number in told)
         for statistic in ("mean", "p50", "max"):
@@ -229,15 +214,8 @@ def test_buckets_tell_a_detail_as_its_numbers_do() -> None:
 
 def test_the_stack_is_its_services_and_not_what_watches_it() -> None:
     """The peak of the sum is that of one moment: 30 MiB, not 20 + 20; generator, host and sampler are left out."""
-    swinging = samples(
-        {
-            "nginx": [10, 20] * 10,
-            "auth": [20, 10] * 10,
-            "host": [900] * 20,
-            "generator": [99] * 20,
-            "sampler": [9] * 20,
-        }
-    )
+    watching = {"host": [900] * 20, "generator": [99] * 20, "sampler": [9] * 20}
+    swinging = samples({"nginx": [10, 20] * 10, "auth": [20, 10] * 10, **watching})
     assert of("peak unreclaimable", None, None, swinging) == 30 * MIB
     assert of("unreclaimable memory", None, None, swinging) == 30 * MIB
     assert of("peak unreclaimable of auth", None, None, swinging) == 20 * MIB
@@ -295,14 +273,10 @@ def _alike(random: np.random.Generator, count: int, correlation: float) -> np.nd
 
 
 def test_too_few_values_leave_the_upper_end_open() -> None:
-    """0.95^71 is above 2.5 %: so often would all of 71 lie below the true p95."""
+    """0.95^71 is above 2.5 %: so often would all of 71 lie below the true p95. A trend says as little about it."""
     shuffled = np.random.default_rng(2).permutation
     assert quantile_interval(shuffled(71), 95)[1] is None
     assert quantile_interval(shuffled(1000), 95)[1] is not None
-
-
-def test_a_trend_is_no_thousand_observations() -> None:
-    """Latency that only rises tells next to nothing about its p95: no upper end."""
     assert quantile_interval(np.arange(1000), 95)[1] is None
 
 
@@ -342,26 +316,20 @@ def test_clock_ticks_leave_what_they_round_away() -> None:
     assert np.std(errors) == pytest.approx(told, rel=0.1)
 
 
-def test_a_counter_in_nanoseconds_leaves_nothing() -> None:
-    """Control groups count what was used; two services in ticks leave more than one."""
-    asked, half = metric.parse("cpu per request"), samples({"app": [50] * 101}, cores=0.123456789)
-    both = samples({"app": [50] * 101, "db": [50] * 101}, cores=0.5)
+def test_a_counter_in_nanoseconds_leaves_nothing_and_each_turn_lies_between_two_readings() -> None:
+    """Control groups count what was used; two services in ticks leave more than one; 20 turns are 40 roundings."""
 
-    assert values.rounding_sd(asked, tables(requests([1] * 200), None, half)) == 0
-    assert values.rounding_sd(asked, tables(requests([1] * 200), None, both)) == pytest.approx(
-        math.sqrt(4 / 12) * 10 * MS / 200
-    )
+    def rounded(held: SampleColumns, **changes: Any) -> float:  # noqa: ANN401  (fields of Tables)
+        some = replace(tables(requests([1] * 200), None, held), **changes)
+        return values.rounding_sd(metric.parse("cpu per request"), some)
 
-
-def test_each_turn_lies_between_two_readings() -> None:
-    """Twenty turns are forty roundings."""
+    assert rounded(samples({"app": [50] * 101}, cores=0.123456789)) == 0
+    two = rounded(samples({"app": [50] * 101, "db": [50] * 101}, cores=0.5))
+    assert two == pytest.approx(math.sqrt(4 / 12) * 10 * MS / 200)
     begin = np.arange(20, dtype=np.int64) * NS_PER_S // 2
     own = SliceTimes(from_ns=begin, until_ns=begin + 1, ended_ns=begin + 1, begun=np.full(20, 10))
-    some = replace(tables(None, None, _in_ticks()), slices=own, run_samples=_in_ticks())
-
-    assert values.rounding_sd(metric.parse("cpu per request"), some) == pytest.approx(
-        math.sqrt(40 / 12) * 10 * MS / 200
-    )
+    turns = rounded(_in_ticks(), slices=own, run_samples=_in_ticks(), requests=requests([]))
+    assert turns == pytest.approx(math.sqrt(40 / 12) * 10 * MS / 200)
 
 
 @pytest.mark.parametrize(
