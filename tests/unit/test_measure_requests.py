@@ -134,7 +134,7 @@ def test_every_request_is_in_one_of_the_two_tables(tmp_path: Path) -> None:
 
 
 def test_failures_are_counted_where_they_began(tmp_path: Path) -> None:
-    """A tenth of the made-up requests fails; each second holds those that began in it; of none there is nothing."""
+    """A tenth of the made-up requests fails; each second holds those that began in it; of none nothing."""
     grid = time_grid(factories.at(0), factories.at(42), WINDOW.from_ns)
     pace = requests.load_series(gathered(factories.sealed_run(tmp_path / "some")), grid)
     assert (pace.asked.sum(), pace.failed.sum()) == (1000, 100)
