@@ -17,20 +17,15 @@ from seatrial.wire.streams import NULL
 
 
 def test_labels_are_codes_and_null_is_a_number(tmp_path: Path) -> None:
-    """A column of labels has the rows of each, and how many; stamps stay integers."""
+    """A column of labels has the rows of each, and how many; stamps stay integers; a run may have no requests."""
     made = [Asked(start_s=1, endpoint="token", intended_s=0.5), Asked(start_s=2), Asked(start_s=3)]
     requests = factories.requests_of(factories.sealed_run(tmp_path, made))
     assert requests.t_intended_ns.tolist() == [at(0.5), NULL, NULL]
     assert requests.endpoint.is_("token").tolist() == [True, False, False]
     assert requests.endpoint.counts() == {"token": 1, "blob": 2}
     assert not requests.endpoint.is_("unknown").any()
-
-
-def test_a_run_without_requests_can_be_read(tmp_path: Path) -> None:
-    """Its columns are empty."""
-    requests = factories.requests_of(factories.sealed_run(tmp_path, []))
-    assert len(requests.t_start_ns) == 0
-    assert requests.endpoint.counts() == {}
+    none = factories.requests_of(factories.sealed_run(tmp_path, []))
+    assert (len(none.t_start_ns), none.endpoint.counts()) == (0, {})
 
 
 def test_samples_keep_service_and_container(tmp_path: Path) -> None:

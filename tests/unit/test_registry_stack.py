@@ -15,7 +15,11 @@ import requests
 from flask.testing import FlaskClient
 from requests.adapters import BaseAdapter
 
-sys.path.append(str(Path(__file__).parents[2] / "scenarios" / "stacks" / "registry"))
+STACK = Path(__file__).parents[2] / "scenarios" / "stacks" / "registry"
+sys.path.append(str(STACK))
+plan = importlib.import_module("seeding.plan")
+registry = importlib.import_module("seeding.registry")
+seed = importlib.import_module("seed")
 app = importlib.import_module("auth.app")
 scopes = importlib.import_module("auth.scopes")
 settings = importlib.import_module("auth.settings")
@@ -82,7 +86,6 @@ RULES = ("*:pull", "a*:*", "team/*:*")
 def test_get_with_basic_gives_a_token_for_the_scope() -> None:
     """`token` and `access_token` are equal; the answer has their lifetime and when they were issued."""
     answer = _client().get("/token", query_string=ASK, auth=("captain", "sesame"))
-
     body = answer.get_json()
     assert body["token"] == body["access_token"]
     assert (body["expires_in"], body["issued_at"]) == (300, "2023-11-14T22:13:20Z")
@@ -116,7 +119,6 @@ def test_anonymous_gets_what_is_public_and_nothing_else() -> None:
     """Without credentials there is a token, whose access may be empty."""
     query = {"service": SERVICE, "scope": ["repository:public/app:pull,push", "repository:app:pull"]}
     answer = _client().get("/token", query_string={**query, "offline_token": "true"})
-
     assert _access(answer.get_json()) == [{"type": "repository", "name": "public/app", "actions": ["pull"]}]
     assert json.loads(answer.get_json()["token"])["sub"] == ""
     assert "refresh_token" not in answer.get_json()
@@ -128,7 +130,6 @@ def test_several_scopes_come_as_parameters_or_with_spaces() -> None:
     by_get = _client().get("/token", query_string={"service": SERVICE, "scope": both}, auth=("captain", "sesame"))
     by_post = _post(_client(), **PASSWORD, scope=" ".join(both))
     less = _post(_client(), **PASSWORD, scope="repository:app:pull,delete registry:catalog:*")
-
     assert [entry["name"] for entry in _access(by_get.get_json())] == ["a", "b"]
     assert _access(by_get.get_json()) == _access(by_post.get_json())
     assert by_post.get_json()["scope"] == "repository:a:pull repository:b:push,pull"
@@ -141,9 +142,7 @@ def test_a_refresh_token_is_issued_on_request_and_gives_tokens() -> None:
     by_get = client.get("/token", query_string={**ASK, "offline_token": "true"}, auth=("captain", "sesame"))
     by_post = _post(client, **PASSWORD, access_type="offline")
     refresh = by_get.get_json()["refresh_token"]
-
     body = _post(client, grant_type="refresh_token", refresh_token=refresh, scope="repository:app:push").get_json()
-
     assert (refresh, by_post.get_json()["refresh_token"]) == ("refresh-0", "refresh-1")
     assert (body["scope"], body["refresh_token"]) == ("repository:app:push", "refresh-0")
 
@@ -164,21 +163,18 @@ def test_a_refresh_token_is_issued_on_request_and_gives_tokens() -> None:
 def test_a_wrong_post_is_an_oauth_error(form: dict[str, str], error: str) -> None:
     """RFC 6749 section 5.2: 400 with an error code, so that containerd falls back to GET."""
     answer = _post(_client(), **form)
-
     assert (answer.status_code, answer.get_json()["error"]) == (400, error)
 
 
 def test_a_store_that_does_not_answer_is_503() -> None:
     """The client may try again; nothing is revealed, and nothing crashes."""
     answer = _post(_client(Store(answers=False)), **PASSWORD, access_type="offline")
-
     assert (answer.status_code, answer.get_json()["error"]) == (503, "temporarily_unavailable")
 
 
 def test_the_life_of_a_token_is_configurable_from_sixty_seconds() -> None:
     """Clients treat a shorter lifetime as sixty seconds, and would use the token after its end."""
     answer = _client(TOKEN_EXPIRES_IN="60").get("/token", query_string=ASK)
-
     assert answer.get_json()["expires_in"] == 60
     with pytest.raises(ValueError, match="TOKEN_EXPIRES_IN is 59 s; clients expect at least 60 s"):
         settings.from_environment({"TOKEN_EXPIRES_IN": "59"})
@@ -211,17 +207,10 @@ def test_an_invalid_scope_is_refused(text: str) -> None:
 def test_every_action_is_granted_only_by_a_rule_with_a_star() -> None:
     """`*` in a rule grants every action that is requested; a requested `*` needs `*` in a rule."""
     (scope,) = scopes.parse(["repository:app:pull,*"])
-
     granted = {rule: scopes.granted([scope], scopes.parse([f"repository:{rule}"])) for rule in RULES}
-
     assert [str(part) for part in granted["*:pull"]] == ["repository:app:pull"]
     assert (granted["a*:*"], granted["team/*:*"]) == ((scope,), ())
 
-
-sys.path.append(str(Path(__file__).parents[2] / "scenarios" / "stacks" / "registry"))
-plan = importlib.import_module("seeding.plan")
-registry = importlib.import_module("seeding.registry")
-seed = importlib.import_module("seed")
 
 Answer = tuple[int, dict[str, str], bytes]
 DOOR = "http://door:8080"
@@ -292,10 +281,8 @@ def test_the_same_seed_gives_the_same_digests() -> None:
     ]
     assert len(seven.digests) == 17
     assert not seven.digests & eight.digests
-    assert [(each.pushed, each.present, each.total_bytes) for each in (first, second)] == [
-        (17, 0, 34302),
-        (0, 17, 34302),
-    ]
+    counts = [(each.pushed, each.present, each.total_bytes) for each in (first, second)]
+    assert counts == [(17, 0, 34302), (0, 17, 34302)]
     layers = [[platform["layers"][0] for platform in tag["platforms"]] for tag in tags]
     assert layers[0][0] == layers[1][0] != layers[0][1]
 
@@ -304,7 +291,6 @@ def test_every_tag_has_both_platforms_and_its_number_of_layers() -> None:
     """Each image keeps to the shape, and every size is within its span."""
     tags = list(plan.tags(plan.Shape(3, 4, plan.Span(2, 5), plan.Span(4096, 65536), 1)))
     images = [image for tag in tags for image in tag.images]
-
     assert len(tags) == 12
     assert [image.platform for image in tags[0].images] == ["linux/amd64", "linux/arm64"]
     assert {len(image.layers) for image in images} == {2, 3, 4, 5}
@@ -316,7 +302,6 @@ def test_a_layer_is_a_tar_archive_of_incompressible_bytes() -> None:
     content = plan.layer(plan.Layer("7:app-1:v1:linux/amd64:2", 20480))
     with tarfile.open(fileobj=io.BytesIO(content.data)) as archive:
         (member,) = archive.getmembers()
-
     assert (len(content.data), member.size, member.mtime) == (20480, 18944, 0)
     assert len(zlib.compress(content.data)) > 18944
 
@@ -327,7 +312,6 @@ def test_the_index_names_its_platforms_and_the_manifest_its_layers() -> None:
     config = plan.config("linux/arm64", [layer["digest"]])
     manifest = plan.manifest(config.descriptor(), [layer])
     index = json.loads(plan.index([("linux/arm64", manifest)]).data)
-
     assert json.loads(config.data)["rootfs"] == {"type": "layers", "diff_ids": [layer["digest"]]}
     assert json.loads(manifest.data)["layers"] == [layer]
     assert index["manifests"][0]["platform"] == {"architecture": "arm64", "os": "linux"}
@@ -340,9 +324,7 @@ def test_a_blob_goes_up_whole_or_by_patch(*, chunked: bool) -> None:
     location = {"Location": f"{DOOR}/v2/app/blobs/uploads/1?_state=s"}
     patch: list[Answer] = [(202, location, b"")] if chunked else []
     script = Script(UNAUTHORIZED, TOKEN, MISSING, (202, location, b""), *patch, (201, {}, b""))
-
     assert _registry(script, chunked=chunked).push_blob("app", BLOB)
-
     methods = ["GET", "POST", "HEAD", "POST", *(["PATCH"] if chunked else []), "PUT"]
     assert [request.method for request in script.requests] == methods
     assert (script.requests[-1].url or "").endswith(f"/v2/app/blobs/uploads/1?_state=s&digest={BLOB.digest}")
@@ -357,7 +339,6 @@ def test_a_token_is_renewed_before_it_ends() -> None:
     target = _registry(script, clock_s=lambda: now_s[0])
     for now_s[0] in (0.0, 269.0, 271.0):
         target.push_blob("app", BLOB)
-
     assert [request.method for request in script.requests] == ["GET", "POST", "HEAD", "HEAD", "POST", "HEAD"]
 
 
@@ -367,7 +348,6 @@ def test_password_and_token_go_to_no_other_host() -> None:
     with pytest.raises(registry.SeedError, match="http://door:8080 only, not to elsewhere"):
         _registry(script)
     assert len(script.requests) == 1
-
     script = Script(UNAUTHORIZED, TOKEN, MISSING, (202, {"Location": "http://elsewhere/v2/app/1"}, b""))
     with pytest.raises(registry.SeedError, match="not to elsewhere"):
         _registry(script).push_blob("app", BLOB)
@@ -378,7 +358,6 @@ def test_a_refusal_is_one_line_without_the_query() -> None:
     """The message names request, status and answer, but no signed state."""
     location = {"Location": f"{DOOR}/v2/app/blobs/uploads/1?_state=signed"}
     script = Script(UNAUTHORIZED, TOKEN, MISSING, (202, location, b""), (413, {}, b"too\nlarge"))
-
     with pytest.raises(registry.SeedError) as refused:
         _registry(script).push_blob("app", BLOB)
     assert str(refused.value) == "PUT /v2/app/blobs/uploads/1: 413, expected 201: too large"
@@ -396,15 +375,11 @@ def test_a_wrong_shape_or_a_missing_front_door_is_refused(argv: list[str]) -> No
         seed.main([], {})
 
 
-STACK = Path(__file__).parents[2] / "scenarios" / "stacks" / "registry"
-
-
 @pytest.mark.parametrize("name", ["cache-in-memory.yml", "cache-none.yml"])
 def test_a_registry_without_redis_differs_in_its_cache_only(name: str) -> None:
     """A change that is forgotten in one of them would be measured as an effect of the cache."""
     base, other = ((STACK / "registry" / file).read_text().splitlines() for file in ("config.yml", name))
     changed = [line for line in difflib.ndiff(base, other) if line[:2] in {"- ", "+ "}]
-
     assert [line.split(":")[0][2:].strip() for line in changed] == ["blobdescriptor"] * 2
 
 
@@ -418,7 +393,6 @@ def test_a_registry_without_redis_differs_in_its_cache_only(name: str) -> None:
 def test_an_nginx_file_differs_in_its_directive_only(base: str, other: str, only: set[str]) -> None:
     """The rest of nginx.conf is one file for all."""
     both = [_directives(STACK / "nginx" / f"{name}.conf") for name in (base, other)]
-
     assert {line.split()[0] for line in set(both[0]) ^ set(both[1])} == only
 
 

@@ -53,7 +53,6 @@ def _plan(
 def test_every_block_has_every_variant_once(names: list[str], blocks: int, seed: int) -> None:
     """A block that lacks a variant could not be judged."""
     orders = block_orders(names, blocks, seed)
-
     assert len(orders) == blocks
     assert all(sorted(order) == sorted(names) for order in orders)
     assert block_orders(names, blocks + 13, seed)[:blocks] == orders, "a prolonged experiment keeps its order"
@@ -63,7 +62,6 @@ def test_every_block_has_every_variant_once(names: list[str], blocks: int, seed:
 def test_every_variant_is_in_every_position_equally_often(names: list[str], groups: int, seed: int) -> None:
     """The effect of a position is the same for all variants."""
     orders = block_orders(names, groups * len(names), seed)
-
     for position in range(len(names)):
         assert set(Counter(order[position] for order in orders).values()) == {groups}
 
@@ -77,7 +75,6 @@ def test_the_order_is_random() -> None:
 def test_every_round_of_slices_has_each_variant_once(names: list[str], count: int, seed: int) -> None:
     """Slices alternate within seconds, so that a slow minute affects all variants."""
     turns = slice_turns(names, count, seed)
-
     rounds = [turns[begin : begin + len(names)] for begin in range(0, len(turns), len(names))]
     assert len(rounds) == count
     assert all(sorted(round_) == sorted(names) for round_ in rounds)
@@ -104,7 +101,6 @@ def test_a_plan_has_everything_before_anything_starts(file: Path) -> None:
     """Order, looks, seed and budget of time; and it is the same after it was written and read."""
     made = _plan(_read(file, f"{TWO}compare: {{time: 2m, blocks: 20}}"))
     documents.save_plan(file.parent, made)
-
     assert made.variants == ("base", "a", "b")
     assert [sorted(block) for block in made.blocks] == [["a", "b", "base"]] * 20
     assert [look.blocks for look in made.looks] == [6, 10, 20]
@@ -118,7 +114,6 @@ def test_a_plan_has_everything_before_anything_starts(file: Path) -> None:
 def test_only_the_named_variants_are_compared(file: Path) -> None:
     """With their own base, which is not compared with itself."""
     made = _plan(_read(file, f"{TWO}compare: {{base: a, variants: [a, b], blocks: 1}}"))
-
     assert made.variants == ("a", "b")
     assert [look.blocks for look in made.looks] == [1]
 
@@ -130,7 +125,6 @@ def test_variants_that_differ_in_nothing_are_refused(file: Path, more: str) -> N
     """The hint is the check of the machine, and names another base too."""
     with pytest.raises(UsageError, match="differ in nothing") as caught:
         _plan(_read(file, more, *(["compare.base=a"] if "a:" in more else [])))
-
     base = ["--base", "a"] if "a:" in more else []
     assert shlex.split(caught.value.hint) == ["seatrial", "selfcheck", str(file), *base]
 
@@ -141,7 +135,6 @@ def test_the_base_alone_is_no_comparison(file: Path) -> None:
         _plan(_read(file, TWO, "compare.variants=[base]"))
     assert (caught.value.seen, caught.value.expected) == ("only the base, 'base'", "another variant: a, b")
     assert shlex.split(caught.value.hint) == ["seatrial", "compare", str(file), "--variants", "a,b"]
-
     with pytest.raises(UsageError, match="there is nothing to compare") as caught:
         _plan(_read(file, ""))
     assert shlex.split(caught.value.hint) == ["seatrial", "selfcheck", str(file)]
@@ -163,7 +156,6 @@ def test_a_budget_of_time_has_room_for_one_block(
     assert _plan(_read(file, TWO, f"compare.time={least_s}s", *more), design=design).time_s == least_s
     with pytest.raises(UsageError, match="too short for one block") as caught:
         _plan(_read(file, TWO, f"compare.time={least_s - 1}s", *more), design=design)
-
     assert caught.value.seen == f"{least_s - 1} s"
     assert caught.value.expected.startswith(f"at least {least_s} s, for warm-up and window of 3 variants")
 
@@ -171,7 +163,6 @@ def test_a_budget_of_time_has_room_for_one_block(
 def test_a_stored_base_is_in_no_block(file: Path) -> None:
     """The stack as it is now runs in as many blocks as are stored."""
     made = _plan(_read(file, ""), BaselinePlan(folder="/r/old", variant="base", blocks=4))
-
     assert (made.base, made.stored, made.against) == ("stored", "base", "/r/old")
     assert made.blocks == (("base",),) * 4
 
@@ -180,11 +171,9 @@ def test_a_selfcheck_is_the_base_under_two_names(file: Path) -> None:
     """One look, at the end: nothing is to be decided early."""
     scenario = plan.with_again(_read(file, f"{TWO}compare: {{blocks: 8}}"))
     made = plan.selfcheck_plan(scenario, seed=3, shared_cores=False)
-
     assert set(scenario.variants) == {"base", "again"}
     assert (made.command, made.variants) == ("selfcheck", ("base", "again"))
     assert [look.blocks for look in made.looks] == [8]
-
     short = replace(scenario, comparing=replace(scenario.comparing, time_s=49))
     with pytest.raises(UsageError, match="too short for one block") as caught:
         plan.selfcheck_plan(short, seed=1, shared_cores=True)
@@ -235,7 +224,6 @@ def test_variants_that_do_not_fit_are_run_one_by_one() -> None:
     needed = 2 * (500 * MIB + LOAD_BYTES)
     sizes = (needed * 5 // 4, needed * 5 // 4 - 2, 1024 * MIB)
     edge, less, tight = (replace(ROOMY, available_bytes=size) for size in sizes)
-
     assert _chosen(memory=edge).design is Design.SLICES
     assert _chosen(memory=less).reason.startswith("not slices: 2 variants may take")
     assert _chosen(Design.SLICES, memory=tight) == ChosenDesign(
@@ -248,7 +236,6 @@ def test_variants_that_do_not_fit_are_run_one_by_one() -> None:
 def test_the_reason_against_slices_is_given() -> None:
     """Unknown memory, one variant alone, a rate that changes, or an engine that has one stack."""
     alone = MemoryNeed(available_bytes=4096 * MIB, stacks_bytes={"base": MIB})
-
     assert "not known" in _chosen(memory=replace(ROOMY, available_bytes=None)).reason
     assert "only one variant" in _chosen(memory=alone).reason
     assert "rate changes" in _chosen(load=replace(LOAD, rate=Rate((Stretch(10, 1, 5),)))).reason
@@ -265,6 +252,5 @@ def test_a_stack_may_use_the_limits_of_its_services() -> None:
         "unread": {"mem_limit": "${LIMIT}"},
     }
     variant = Variant(name="v", compose={"services": {"changed": {"mem_limit": "20M"}, "more": {}}})
-
     assert stack_bytes(services, variant) == (64 + 1536 + 20) * MIB + 3 * SERVICE_BYTES
     assert stack_bytes({}, Variant(name="v")) == SERVICE_BYTES

@@ -16,7 +16,6 @@ from seatrial.scenario import plan, source
 def test_units_become_seconds_defaults_are_filled_in_and_files_are_found(file: Path) -> None:
     """Files are those beside the scenario: its folder can be copied."""
     scenario = scenario_files.read(file, FULL)
-
     stack, load = file.parent / "st", scenario.load
     assert (load.warmup_s, load.duration_s, load.drain_s) == (5.0, 60.0, 5.0)
     assert load.parameters == {"depth": "2", "fast": "true"}
@@ -50,11 +49,13 @@ def test_five_mistakes_yield_five_messages(file: Path) -> None:
 
 
 def test_a_mistake_of_the_command_line_has_no_line_of_the_file(file: Path) -> None:
-    """`--set` is checked by the same grammar as the file."""
+    """`--set` is checked by the same grammar as the file; a forgotten value is not an empty value."""
     assert scenario_files.read(file, FULL, "load.users=7", "load.duration=2s").load.duration_s == 2.0
     assert scenario_files.problems(file, FULL, "load.users=0") == [
         "on the command line: load.users must be at least 1 (seen: 0)"
     ]
+    with pytest.raises(UsageError, match="--set takes key=value"):
+        source.parse_overrides(("load.users",))
 
 
 def test_a_repeated_key_and_a_missing_stack_are_problems(file: Path) -> None:
@@ -94,12 +95,6 @@ def test_a_way_through_another_folder_names_the_same_file(file: Path) -> None:
     assert plan.resolved(scenario)["variants"]["big"]["files"] == {"web.conf": "big.conf"}
 
 
-def test_a_setting_without_an_equals_sign_is_refused() -> None:
-    """A forgotten value is not an empty value."""
-    with pytest.raises(UsageError, match="--set takes key=value"):
-        source.parse_overrides(("load.users",))
-
-
 def test_a_misspelt_scenario_or_variant_has_a_hint(file: Path) -> None:
     """`base` always exists, whatever the file says."""
     with pytest.raises(UsageError, match="did you mean registry-pull"):
@@ -135,7 +130,6 @@ def test_a_shipped_scenario_is_named_by_its_name(file: Path, monkeypatch: pytest
     own = file.with_name("known-cpu.yaml")
     own.write_text(SHORT)
     shipped = source.shipped_root() / "scenarios" / "known-cpu.yaml"
-
     assert source.scenario_name(shipped) == "known-cpu"
     assert shlex.split(source.scenario_name(own)) == [str(own)]
     monkeypatch.chdir(file.parent)

@@ -53,7 +53,8 @@ def _files(folder: Path, **texts: str) -> Path:
 
 
 def test_the_smallest_quota_on_the_way_up_counts(tmp_path: Path) -> None:
-    """Version 2: a parent may allow less than the group itself, or set no limit."""
+    """Version 2: a parent may allow less than the group itself, or set no limit; so does a host without groups."""
+    assert quota_cores(tmp_path / "none", tmp_path) == math.inf
     own, job = _files(tmp_path, cgroup="0::/slice/job\n") / "cgroup", tmp_path / "fs" / "slice" / "job"
     _files(job, cpu__max="200000 100000\n")
     for parents, cores in (("30000 100000\n", 0.3), ("max 100000\n", 2.0)):
@@ -67,11 +68,6 @@ def test_version_1_and_a_path_that_cannot_be_seen(tmp_path: Path, quota_us: str,
     own = _files(tmp_path, cgroup="4:cpu,cpuacct:/docker/af\n3:memory:/docker/af\n0::/\n") / "cgroup"
     _files(tmp_path / "fs" / "cpu,cpuacct", cpu__cfs_quota_us=quota_us, cpu__cfs_period_us="100000\n")
     assert quota_cores(own, tmp_path / "fs") == cores
-
-
-def test_without_groups_there_is_no_quota(tmp_path: Path) -> None:
-    """Nothing to read is no limit, and no error."""
-    assert quota_cores(tmp_path / "none", tmp_path) == math.inf
 
 
 @pytest.mark.parametrize("lasted_ns", [S, LEAST_NS - 1])

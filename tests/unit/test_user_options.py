@@ -19,16 +19,17 @@ def _options(rate: str = "", file: str = "", spacing: str | None = None) -> Simp
     return SimpleNamespace(arrival_rate=rate, arrival_rate_file=file, arrival_spacing=spacing)
 
 
-@pytest.mark.parametrize("options", [_options(), _options(spacing="constant"), SimpleNamespace()])
-def test_without_a_rate_the_model_is_closed(options: SimpleNamespace) -> None:
-    """Users come and wait as in the locustfile; the web UI's form sends `constant`."""
-    assert rate_of(options) is None
-
-
-def test_a_rate_is_constant_by_default() -> None:
-    """One rate that holds for ever."""
-    assert rate_of(_options("50/s")) == Rate.steady(50.0)
-    assert rate_of(_options("50/s", spacing="poisson")) == Rate.steady(50.0, poisson=True)
+@pytest.mark.parametrize(
+    ("options", "rate"),
+    [
+        *((options, None) for options in (_options(), _options(spacing="constant"), SimpleNamespace())),
+        (_options("50/s"), Rate.steady(50.0)),
+        (_options("50/s", spacing="poisson"), Rate.steady(50.0, poisson=True)),
+    ],
+)
+def test_without_a_rate_the_model_is_closed(options: SimpleNamespace, rate: Rate | None) -> None:
+    """Users come and wait as in the locustfile; the web UI's form sends `constant`, which is the default."""
+    assert rate_of(options) == rate
 
 
 def test_a_file_that_a_spreadsheet_saved_is_read(tmp_path: Path) -> None:

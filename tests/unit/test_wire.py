@@ -103,17 +103,11 @@ def test_shares_fill_the_unit_interval(users: dict[str, int]) -> None:
         assert high - low == pytest.approx(users[name] / total if total else 1 / len(users))
 
 
-@given(st.integers(0, 10**13))
-def test_a_buckets_middle_is_near_every_value_in_it(value_ns: int) -> None:
-    """At most 0.8 %, the error of a percentile in a report."""
-    assert abs(middle_ns(bucket(value_ns)) - value_ns) <= 0.008 * value_ns
-
-
 @given(st.integers(0, 10**13), st.integers(0, 10**6))
-def test_buckets_rise_with_the_value(value_ns: int, more_ns: int) -> None:
-    """A longer duration is never in a lower bucket, and its middle is in the bucket itself."""
-    assert bucket(value_ns) <= bucket(value_ns + more_ns)
-    assert bucket(middle_ns(bucket(value_ns))) == bucket(value_ns)
+def test_a_buckets_middle_is_near_every_value_in_it(value_ns: int, more_ns: int) -> None:
+    """At most 0.8 %, the error of a percentile in a report; a longer duration is never in a lower bucket."""
+    assert abs(middle_ns(bucket(value_ns)) - value_ns) <= 0.008 * value_ns
+    assert bucket(middle_ns(bucket(value_ns))) == bucket(value_ns) <= bucket(value_ns + more_ns)
 
 
 def test_no_bucket_is_left_out() -> None:
