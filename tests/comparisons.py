@@ -51,10 +51,7 @@ def carries(variant: str, capacity_per_s: float) -> CapacityResult:
         tried(capacity_per_s * share, excess=0.5, latency_ns=round(10 * MS / (1.05 - share)))
         for share in (0.5, 0.8, 0.95, 1.0)
     ]
-    trials += [
-        tried(capacity_per_s * 1.1, excess=3.0, latency_ns=900 * MS),
-        tried(capacity_per_s * 2, excess=9.0),
-    ]
+    trials += [tried(capacity_per_s * 1.1, excess=3.0, latency_ns=900 * MS), tried(capacity_per_s * 2, excess=9.0)]
     return CapacityResult(
         variant=variant,
         budgets=('p95 of "blob" < 100ms',),

@@ -111,7 +111,7 @@ def _printed(*found: CapacityResult) -> str:
 
 
 def test_the_text_says_the_result_first_and_then_what_it_rests_on() -> None:
-    """Word, bounds, validation; then each trial, the budgets, and the memory of the minute."""
+    """Word, bounds, validation; then trials, budgets, memory. Of several variants there is a table before."""
     text = _printed(replace(FOUND, shared="2 cores carry 1 load process and the stack"))
     lines = text.splitlines()
 
@@ -123,11 +123,7 @@ def test_the_text_says_the_result_first_and_then_what_it_rests_on() -> None:
     assert "broken: flows pile up" in _printed(piled)
     assert "app: GROWING: 6.00 MiB a minute (95 %: 5.40 MiB to 7.20 MiB) on 50.0 MiB" in text
 
-
-def test_several_variants_have_a_table_first() -> None:
-    """One row for each."""
     lines = _printed(FOUND, replace(FOUND, variant="workers4", lower_per_s=195.0, upper_per_s=200.0)).splitlines()
-
     assert lines[0].split() == ["variant", "lower", "upper", "validated", "word"]
     assert lines[3].split() == ["workers4", "195/s", "200/s", "92/s", "VALIDATED"]
 

@@ -31,101 +31,91 @@ def _second(at_s: float, **counts: Any) -> LoadSecond:  # noqa: ANN401  (fields 
 
 
 def _counts(
-    carried: int = 0, *, rate_per_s: float = 50.0, from_s: float = 10.2, until_s: float = 12.2
+    *seconds: LoadSecond, carried: int = 0, rate_per_s: float = 50.0, from_s: float = 10.2, until_s: float = 12.2
 ) -> TrialCounts:
-    return TrialCounts(
+    """Return a trial that has been given these seconds."""
+    counts = TrialCounts(
         rate_per_s=rate_per_s, begin_ns=round(from_s * S), end_ns=round(until_s * S), carried=carried
     )
+    for second in seconds:
+        counts.take(second)
+    return counts
 
 
 def _answered(fast: int = 0, slow: int = 0, *, failed: int = 0, lost: int = 0) -> TrialCounts:
     """Return a trial whose requests of `wait` took 20 ms or 300 ms."""
-    counts = _counts()
-    counts.take(
-        _second(
-            12,
-            arrivals=fast + slow + failed + lost,
-            arrivals_completed=fast + slow + failed,
-            arrivals_dropped=lost,
-            failures={"wait": failed},
-            by_endpoint={"wait": {bucket(20 * MS): fast, bucket(300 * MS): slow}},
-        )
-    )
-    return counts
+    done = fast + slow + failed
+    arrivals = {"arrivals": done + lost, "arrivals_completed": done, "arrivals_dropped": lost}
+    latency = {"wait": {bucket(20 * MS): fast, bucket(300 * MS): slow}}
+    return _counts(_second(12, **arrivals, failures={"wait": failed}, by_endpoint=latency))
 
 
 def _flows(
     rate_per_s: float, arrivals: int = 0, completed: int = 0, *, took_s: float = 0.0, lasted_s: float = 5.0
 ) -> TrialCounts:
     """Return a trial whose arrivals ended, or not, while its gate was open."""
-    counts = _counts(rate_per_s=rate_per_s, from_s=0, until_s=lasted_s)
-    counts.take(
-        _second(lasted_s, arrivals=arrivals, arrivals_completed=completed, arrivals_took_ns=round(took_s * S))
-    )
-    return counts
+    ends = {"arrivals_completed": completed, "arrivals_took_ns": round(took_s * S)}
+    last = _second(lasted_s, arrivals=arrivals, **ends)
+    return _counts(last, rate_per_s=rate_per_s, from_s=0, until_s=lasted_s)
+
+
+def _ended(*seconds: tuple[float, int, int]) -> list[LoadSecond]:
+    """Return the seconds that ended at these times, with so many arrivals that began and that were completed."""
+    return [_second(at_s, arrivals=begun, arrivals_completed=ended) for at_s, begun, ended in seconds]
 
 
 def test_all_arrivals_of_a_trial_are_its_own_wherever_its_seconds_begin() -> None:
     """The gate opens for the trial alone: the sum from rest to rest is exact, though the edges don't fit."""
-    counts = _counts()
-    for at_s, arrivals, completed in ((10, 0, 0), (11, 80, 70), (12, 100, 90), (13, 20, 40)):
-        counts.take(_second(at_s, arrivals=arrivals, arrivals_completed=completed))
+    counts = _counts(*_ended((10, 0, 0), (11, 80, 70), (12, 100, 90), (13, 20, 40)))
 
     assert (counts.arrivals, counts.lost, counts.under_way, counts.at_rest) == (200, 0, 0, True)
     assert counts.completed_per_s == pytest.approx(160 / 1.8)
 
 
 def test_a_trial_is_over_when_nothing_is_under_way_any_more() -> None:
-    """Not at its end, nor while a task is between two requests."""
+    """Not at its end, nor between two requests of a task, nor before the last process has reported it shut."""
     counts = _counts()
-    counts.take(_second(12, arrivals=10, arrivals_completed=10))
-    assert not counts.at_rest
-    counts.take(_second(13, arrivals=10, arrivals_completed=9))
-    assert not counts.at_rest
-    counts.take(_second(14, in_flight=1, arrivals_completed=1))
-    assert not counts.at_rest
-    counts.take(_second(15))
-    assert counts.at_rest
+    seconds = [*_ended((12, 10, 10), (13, 10, 9)), _second(14, in_flight=1, arrivals_completed=1), _second(15)]
+    for second, at_rest in zip(seconds, (False, False, False, True), strict=True):
+        counts.take(second)
+        assert counts.at_rest is at_rest
+
+    gathering = SecondAggregator()
+    gathering.take(0, {"kind": "second", "t_ns": round(11.9 * S)}, (0, 1))
+    whole = gathering.take(1, {"kind": "second", "t_ns": round(12.4 * S)}, (0, 1))
+    assert whole is not None
+    assert not _counts(whole).at_rest
 
 
 def test_what_ends_after_the_trial_was_closed_is_lost_and_no_more_under_way() -> None:
     """The next trial waits for it, but it took too long for this one; it is not counted among its answers."""
-    counts = _counts()
-    counts.take(_second(12, arrivals=120, arrivals_completed=90, arrivals_dropped=20, arrivals_late=25))
+    begun = {"arrivals": 120, "arrivals_completed": 90, "arrivals_dropped": 20, "arrivals_late": 25}
+    counts = _counts(_second(12, **begun, arrivals_took_ns=3 * S))
     assert (counts.lost, counts.late) == (30, 25)
     counts.close()
-    counts.take(_second(30, arrivals_completed=10, by_endpoint={"a": {bucket(18 * S): 10}}))
+    late = {"arrivals_completed": 10, "arrivals_took_ns": 90 * S}
+    counts.take(_second(30, **late, by_endpoint={"a": {bucket(18 * S): 10}}))
 
     assert (counts.lost, counts.under_way, counts.at_rest, counts.latency) == (30, 0, True, {})
+    assert (counts.completed, counts.took_ns) == (90, 3 * S)
 
 
 def test_what_is_under_way_is_read_while_the_gate_is_open() -> None:
     """At the last second that ended before it shut; what ended in the rest was not carried by the trial."""
-    counts = _counts()
-    for at_s, arrivals, completed in ((11, 80, 10), (12, 100, 20), (13, 20, 170)):
-        counts.take(_second(at_s, arrivals=arrivals, arrivals_completed=completed))
+    counts = _counts(*_ended((11, 80, 10), (12, 100, 20), (13, 20, 170)))
 
     assert (counts.open_arrivals, counts.open_under_way) == (180, 150)
     assert counts.open_s == pytest.approx(1.8)
     assert counts.completed == 200
 
 
-def test_how_long_its_flows_took_is_summed() -> None:
-    """Of those that ended before the trial was closed."""
-    counts = _counts()
-    counts.take(_second(11, arrivals=3, arrivals_completed=2, arrivals_took_ns=3 * S))
-    counts.close()
-    counts.take(_second(20, arrivals_completed=1, arrivals_took_ns=9 * S))
-
-    assert (counts.completed, counts.took_ns) == (2, 3 * S)
-
-
 def test_failures_latency_and_details_add_up() -> None:
     """Over all seconds of the trial."""
-    counts = _counts()
     details = {"play": {"startup_s": {5: 2, 7: 1}}}
-    counts.take(_second(11, by_endpoint={"a": {5: 2}}, failures={"a": 1}, details=details))
-    counts.take(_second(12, by_endpoint={"a": {5: 1}, "b": {7: 3}}, failures={"a": 1, "b": 4}, details=details))
+    counts = _counts(
+        _second(11, by_endpoint={"a": {5: 2}}, failures={"a": 1}, details=details),
+        _second(12, by_endpoint={"a": {5: 1}, "b": {7: 3}}, failures={"a": 1, "b": 4}, details=details),
+    )
 
     assert counts.latency == {"a": {5: 3}, "b": {7: 3}}
     assert counts.failures == {"a": 2, "b": 4}
@@ -133,34 +123,14 @@ def test_failures_latency_and_details_add_up() -> None:
 
 
 def test_what_was_under_way_before_is_not_taken_for_its_own() -> None:
-    """A request that took longer than the trial has lasted began before it."""
-    counts = _counts(carried=2)
-    counts.take(
-        _second(11, arrivals=3, arrivals_completed=5, by_endpoint={"a": {bucket(3 * S): 2, bucket(5 * MS): 3}})
-    )
-
+    """A request that took longer than the trial lasts began before it; so did all in a second before the gate."""
+    latency = {"a": {bucket(3 * S): 2, bucket(5 * MS): 3}}
+    counts = _counts(_second(11, arrivals=3, arrivals_completed=5, by_endpoint=latency), carried=2)
     assert counts.latency == {"a": {bucket(5 * MS): 3}}
     assert (counts.under_way, counts.lost) == (0, 0)
 
-
-def test_a_second_before_the_gate_opens_only_tells_of_what_was_carried() -> None:
-    """Its counts belong to the trial before."""
-    counts = _counts(carried=2)
-    counts.take(_second(10.1, arrivals_completed=2, failures={"a": 2}))
-
-    assert (counts.arrivals, counts.under_way, counts.failures) == (0, 0, {})
-
-
-def test_rest_is_told_by_the_process_that_spoke_first() -> None:
-    """Of several processes one may have spoken before the gate shut: it may still have begun something."""
-    gathering = SecondAggregator()
-    gathering.take(0, {"kind": "second", "t_ns": round(11.9 * S)}, (0, 1))
-    whole = gathering.take(1, {"kind": "second", "t_ns": round(12.4 * S)}, (0, 1))
-    assert whole is not None
-    counts = _counts()
-    counts.take(whole)
-
-    assert not counts.at_rest
+    before = _counts(_second(10.1, arrivals_completed=2, failures={"a": 2}), carried=2)
+    assert (before.arrivals, before.under_way, before.failures) == (0, 0, {})
 
 
 def _parsed(*texts: str) -> list[Budget]:
@@ -203,16 +173,8 @@ def test_the_budget_that_was_exceeded_most_is_named() -> None:
 
 def test_a_budget_of_one_endpoint_does_not_see_the_others() -> None:
     """Its own successes and failures count, and the arrivals that nobody served: each would have asked it."""
-    counts = _counts()
-    counts.take(
-        _second(
-            12,
-            arrivals=100,
-            arrivals_completed=98,
-            failures={"blob": 50},
-            by_endpoint={"token": {bucket(20 * MS): 98}, "blob": {bucket(900 * MS): 50}},
-        )
-    )
+    latency = {"token": {bucket(20 * MS): 98}, "blob": {bucket(900 * MS): 50}}
+    counts = _counts(_second(12, arrivals=100, arrivals_completed=98, failures={"blob": 50}, by_endpoint=latency))
 
     assert capacity_trial.budget_excess(_parsed('p95 of "token" < 100ms'), counts).value == pytest.approx(2 / 5)
 
@@ -233,7 +195,7 @@ def test_what_a_search_can_not_keep_is_refused(texts: tuple[str, ...], words: st
 
 
 def test_memory_is_left_to_the_validation() -> None:
-    """Five seconds tell nothing about memory."""
+    """Five seconds show nothing of it; a flow may wait the sum over its requests, by the wider of two budgets."""
     texts = ('p99 of "wait" < 200ms', "unreclaimable memory of app < 1GiB", "failures < 1%")
     found = capacity_trial.search_budgets(_parsed(*texts))
 
@@ -243,30 +205,15 @@ def test_memory_is_left_to_the_validation() -> None:
     assert (found.strictest_ns, found.share) == (200 * MS, 0.01)
     without = capacity_trial.search_budgets(_parsed("failures < 1%"))
     assert (without.strictest_ns, without.share) == (NS_PER_S, 0.05)
-    assert (without.percentile, without.endpoint) == (95, None)
-
-
-def test_what_a_flow_may_wait_is_the_sum_over_its_requests() -> None:
-    """Of two budgets of one endpoint the wider; without any nothing."""
-    texts = ('p95 of "token" < 100ms', 'p99 of "token" < 300ms', 'p95 of "blob" < 1s', "failures < 1%")
-
-    assert capacity_trial.search_budgets(_parsed(*texts)).wait_s == pytest.approx(1.3)
-    assert capacity_trial.search_budgets(_parsed("failures < 1%")).wait_s == 0.0
+    assert (without.percentile, without.endpoint, without.wait_s) == (95, None, 0.0)
+    several = _parsed('p95 of "token" < 100ms', 'p99 of "token" < 300ms', 'p95 of "blob" < 1s', "failures < 1%")
+    assert capacity_trial.search_budgets(several).wait_s == pytest.approx(1.3)
 
 
 def _reported(*values: float, key: str = "startup_s", lost: int = 0) -> TrialCounts:
     numbers = Counter(of_detail("_s" if key.endswith("_s") else "_count", value) for value in values)
-    counts = _counts()
-    counts.take(
-        _second(
-            12,
-            arrivals=len(values) + lost,
-            arrivals_completed=len(values),
-            arrivals_dropped=lost,
-            details={"play": {key: numbers}, "other": {key: {0: 99}}},
-        )
-    )
-    return counts
+    arrivals = {"arrivals": len(values) + lost, "arrivals_completed": len(values), "arrivals_dropped": lost}
+    return _counts(_second(12, **arrivals, details={"play": {key: numbers}, "other": {key: {0: 99}}}))
 
 
 def _excess(text: str, counts: TrialCounts) -> float:
@@ -319,18 +266,14 @@ def test_details_that_are_never_reported_are_found() -> None:
     assert capacity_trial.unknown_endpoints(asked, ["wait"]) == ["waits"]
 
 
-def test_failures_without_requests_are_those_of_flows() -> None:
-    """And of arrivals that were not served."""
-    counts = _counts()
-    counts.take(_second(12, arrivals=100, arrivals_completed=95, arrivals_dropped=5, flows=95, flows_failed=15))
-    assert _excess("failures < 10%", counts) == pytest.approx(2.0)
-
-
-def test_without_requests_a_completed_arrival_ended_well() -> None:
-    """Where some were made, a failed one did not."""
-    assert _reported(1.0, 2.0).ended_well == 2
-    assert _answered(fast=3, failed=1).ended_well == 3
-    assert _answered(failed=4).ended_well == 0
+def test_without_requests_failures_are_those_of_flows_and_a_completed_arrival_ended_well() -> None:
+    """And of arrivals that were not served; where some requests were made, a failed one did not end well."""
+    arrivals = {"arrivals": 100, "arrivals_completed": 95, "arrivals_dropped": 5}
+    assert _excess("failures < 10%", _counts(_second(12, **arrivals, flows=95, flows_failed=15))) == pytest.approx(
+        2
+    )
+    trials = (_reported(1.0, 2.0), _answered(fast=3, failed=1), _answered(failed=4))
+    assert [trial.ended_well for trial in trials] == [2, 3, 0]
 
 
 def _queued(rng: random.Random, rate_per_s: float, trial_s: float, *, servers: int = SERVERS) -> TrialCounts:

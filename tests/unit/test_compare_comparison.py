@@ -298,8 +298,7 @@ def test_one_open_verdict_keeps_it_going() -> None:
 
 
 @pytest.mark.parametrize(
-    ("finished", "expected"),
-    [(6, Next.DECIDED), (5, Next.GO_ON), (3, Next.GO_ON), (0, Next.DECIDED)],
+    ("finished", "expected"), [(6, Next.DECIDED), (5, Next.GO_ON), (3, Next.GO_ON), (0, Next.DECIDED)]
 )
 def test_how_runs_end_keeps_it_going_until_it_is_decided(finished: int, expected: Next) -> None:
     """Three kills of six may be chance, six are none: equal latencies of the rest decide nothing."""

@@ -38,13 +38,6 @@ def _changed(*place: str, to: object) -> dict[str, Any]:
     return values
 
 
-def _environment(values: dict[str, Any]) -> list[str]:
-    return [
-        f"{one.name}: {one.there}, {one.here}"
-        for one in facts.environment_differences(facts.facts_of(RUN), facts.facts_of(values))
-    ]
-
-
 ENVIRONMENT = ("facts", "environment")
 
 
@@ -54,6 +47,7 @@ ENVIRONMENT = ("facts", "environment")
         ((*ENVIRONMENT, "host", "cpu_model"), "y", ["host: cpu_model: x, y"]),
         ((*ENVIRONMENT, "host", "boot_id"), "b2", []),
         ((*ENVIRONMENT, "engine", "storage_driver"), "vfs", ["storage driver: overlay2, vfs"]),
+        ((*ENVIRONMENT, "engine"), {}, []),
         ((*ENVIRONMENT, "engine", "engine_version"), "29", ["engine: engine_version: 20, 29"]),
         (("engine",), "local", ["engine: name: compose, local"]),
         ((*ENVIRONMENT, "load", "users"), 3, ["load: users: 2, 3"]),
@@ -70,13 +64,9 @@ ENVIRONMENT = ("facts", "environment")
     ],
 )
 def test_an_environment_that_differs_is_told(place: tuple[str, ...], to: object, told: list[str]) -> None:
-    """Both sides in words; where a file lies, and when the host was started, is no difference."""
-    assert _environment(_changed(*place, to=to)) == told
-
-
-def test_what_one_side_does_not_know_is_no_difference() -> None:
-    """An engine's version is known only once a stack was up."""
-    assert _environment(_changed(*ENVIRONMENT, "engine", to={})) == []
+    """Both sides in words; where a file lies, when the host was started, and what one side lacks is none."""
+    found = facts.environment_differences(facts.facts_of(RUN), facts.facts_of(_changed(*place, to=to)))
+    assert [f"{one.name}: {one.there}, {one.here}" for one in found] == told
 
 
 def test_what_is_under_test_is_listed_as_the_difference() -> None:
@@ -92,19 +82,11 @@ def test_what_is_under_test_is_listed_as_the_difference() -> None:
     ]
 
 
-def test_another_environment_is_refused_with_all_that_differs() -> None:
-    """Exit code 6, both values, and what to do."""
-    here = facts.facts_of(_changed(*ENVIRONMENT, "host", "kernel", to="6.12"))
-
+def test_another_environment_is_refused_unless_the_difference_was_declared() -> None:
+    """Exit code 6, both values; a scenario may ask about that very fact."""
+    there, here = facts.facts_of(RUN), facts.facts_of(_changed(*ENVIRONMENT, "host", "kernel", to="6.12"))
     with pytest.raises(Incomparable) as caught:
-        baseline.refuse_incomparable(facts.facts_of(RUN), here, (), "results/old")
-
+        baseline.refuse_incomparable(there, here, (), "results/old")
     assert caught.value.exit_code == 6
     assert caught.value.seen == "host: kernel: 6.1 there, 6.12 here"
-
-
-def test_a_declared_difference_is_let_through_and_named() -> None:
-    """The scenario asks about that very fact."""
-    here = facts.facts_of(_changed(*ENVIRONMENT, "host", "kernel", to="6.12"))
-
-    assert baseline.refuse_incomparable(facts.facts_of(RUN), here, ("host",), "old") == ("host",)
+    assert baseline.refuse_incomparable(there, here, ("host",), "old") == ("host",)

@@ -21,13 +21,7 @@ METRICS = ('p95 of "token"', "throughput within 10%", "cpu per request")
 MARGIN = 0.1
 SHAPE = (-1.0, 1.0, -1.0, 1.0, 0.0)
 """Standard deviation 1, mean 0."""
-SEVERITY = (
-    Word.EQUIVALENT,
-    Word.WORSE_BUT_SMALL,
-    Word.INCONCLUSIVE,
-    Word.LIKELY_REGRESSION,
-    Word.REGRESSION,
-)
+SEVERITY = (Word.EQUIVALENT, Word.WORSE_BUT_SMALL, Word.INCONCLUSIVE, Word.LIKELY_REGRESSION, Word.REGRESSION)
 values = st.lists(st.floats(-0.5, 0.5).map(lambda one: round(one, 5)), min_size=1, max_size=12)
 
 
@@ -101,8 +95,7 @@ def test_swapping_base_and_variant_mirrors_the_word(differences: list[float]) ->
 
 
 @given(
-    st.lists(st.tuples(st.integers(1, 1000), st.integers(1, 1000)), min_size=1, max_size=10),
-    st.integers(-20, 20),
+    st.lists(st.tuples(st.integers(1, 1000), st.integers(1, 1000)), min_size=1, max_size=10), st.integers(-20, 20)
 )
 def test_the_unit_of_a_ratio_does_not_matter(pairs: list[tuple[int, int]], power: int) -> None:
     """Milliseconds and nanoseconds give one word."""

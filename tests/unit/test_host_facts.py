@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
 import pytest
 
-from seatrial.host.facts import Read, cgroup_version, engine_facts, host_facts, kernel_facts, steal_fraction
+from seatrial.host.facts import cgroup_version, engine_facts, host_facts, kernel_facts, steal_fraction
 
 FILES = {
     "/etc/os-release": 'NAME="Debian GNU/Linux"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nID=debian',
@@ -20,36 +19,25 @@ FILES = {
     "/proc/pressure/memory": "some avg10=0.00",
     "/sys/fs/cgroup/cgroup.controllers": "cpuset cpu io memory pids",
 }
+KERNEL = {
+    "memory_total_bytes": 16384,
+    "swap_total_bytes": 0,
+    "nr_open": 1073741816,
+    "ephemeral_ports": [32768, 60999],
+    "distribution": "Debian GNU/Linux 13 (trixie)",
+    "cpu_model": "EPYC 9",
+    "virtual": True,
+    "psi": True,
+}
 
 
-def reader(files: Mapping[str, str]) -> Read:
-    """Read from a dictionary instead of the disk."""
-    return files.get
-
-
-def test_kernel_facts_carry_their_units() -> None:
-    """Memory is told in bytes, ports as first and last, limits as numbers."""
-    facts = kernel_facts(read=reader(FILES))
-    assert facts["memory_total_bytes"] == 16384
-    assert facts["swap_total_bytes"] == 0
-    assert facts["nr_open"] == 1073741816
-    assert facts["ephemeral_ports"] == [32768, 60999]
-
-
-def test_kernel_facts_name_the_machine() -> None:
-    """Distribution and processor have the names that the system itself shows, of the first core."""
-    facts = kernel_facts(read=reader(FILES))
-    assert facts["distribution"] == "Debian GNU/Linux 13 (trixie)"
-    assert facts["cpu_model"] == "EPYC 9"
-    assert facts["virtual"] is True
-    assert facts["psi"] is True
-
-
-def test_what_cannot_be_read_is_unknown() -> None:
-    """A file that is not there gives None, never a zero or an error."""
-    facts = kernel_facts(read=reader({}))
-    assert {name for name, value in facts.items() if value is not None} == {"psi"}
-    assert facts["psi"] is False
+def test_kernel_facts_carry_their_units_and_name_the_machine() -> None:
+    """Memory in bytes, ports as first and last; the processor is the first core's; what can't be read is None."""
+    facts = kernel_facts(read=FILES.get)
+    assert {name: value for name, value in facts.items() if name in KERNEL} == KERNEL
+    unknown = kernel_facts(read=dict[str, str]().get)
+    assert {name for name, value in unknown.items() if value is not None} == {"psi"}
+    assert unknown["psi"] is False
 
 
 @pytest.mark.parametrize(
@@ -63,14 +51,14 @@ def test_the_governor_is_that_of_every_processor(governors: list[str], told: str
     """One slow core is enough to change a measurement; a processor without a governor does not count."""
     paths = [f"/sys/devices/system/cpu/cpu{number}/cpufreq/scaling_governor" for number in (0, 1, 3)]
     files = {"/sys/devices/system/cpu/present": "0-1,3-4", **dict(zip(paths, governors, strict=True))}
-    assert kernel_facts(read=reader(files))["governor"] == told
+    assert kernel_facts(read=files.get)["governor"] == told
 
 
 def test_cgroup_version_is_that_of_the_memory_controller() -> None:
     """On a hybrid host, version 2 is mounted too, but without controllers: memory is accounted by version 1."""
-    assert cgroup_version(read=reader(FILES)) == 2
-    assert cgroup_version(read=reader({"/sys/fs/cgroup/memory/memory.stat": "cache 0"})) == 1
-    assert cgroup_version(read=reader({"/sys/fs/cgroup/cgroup.controllers": "cpuset"})) is None
+    assert cgroup_version(read=FILES.get) == 2
+    assert cgroup_version(read={"/sys/fs/cgroup/memory/memory.stat": "cache 0"}.get) == 1
+    assert cgroup_version(read={"/sys/fs/cgroup/cgroup.controllers": "cpuset"}.get) is None
 
 
 def test_steal_is_a_part_of_all_time_between_two_readings() -> None:
@@ -89,24 +77,13 @@ def test_host_facts_fit_into_json() -> None:
     assert facts["cores"] >= facts["cores_usable"] >= 1
 
 
-def test_engine_facts_of_a_modern_engine() -> None:
-    """Docker's answers are cut down to what changes a measurement."""
-    info = {
-        "Driver": "overlay2",
-        "CgroupDriver": "systemd",
-        "CgroupVersion": "2",
-        "NCPU": 2,
-        "KernelVersion": "6.12",
-    }
+def test_engine_facts_of_a_modern_and_of_an_old_rootless_engine() -> None:
+    """A rootless engine names it among its security options; one before 20.10 has no cgroup version."""
+    info = {"Driver": "overlay2", "CgroupDriver": "systemd", "CgroupVersion": "2", "NCPU": 2}
     facts = engine_facts(info, {"Version": "26.1.5", "ApiVersion": "1.45"})
-    assert facts["engine_version"] == "26.1.5"
-    assert facts["storage_driver"] == "overlay2"
+    assert (facts["engine_version"], facts["storage_driver"]) == ("26.1.5", "overlay2")
     assert facts["engine_cgroup_version"] == 2
     assert facts["rootless"] is False
-
-
-def test_engine_facts_of_a_rootless_and_an_old_engine() -> None:
-    """A rootless engine says so among its security options; one before 20.10 does not name its cgroup version."""
-    facts = engine_facts({"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}, {})
-    assert facts["rootless"] is True
-    assert facts["engine_cgroup_version"] == 1
+    old = engine_facts({"SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}, {})
+    assert old["rootless"] is True
+    assert old["engine_cgroup_version"] == 1

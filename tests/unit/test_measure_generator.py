@@ -54,13 +54,7 @@ def _summary(
     *, offered: int, completed: int, dropped: int = 0, in_flight: float = 0.0, rise: float = 0.0
 ) -> ArrivalSummary:
     return ArrivalSummary(
-        seconds=10,
-        offered=offered,
-        completed=completed,
-        late=0,
-        dropped=dropped,
-        in_flight=in_flight,
-        rise=rise,
+        seconds=10, offered=offered, completed=completed, late=0, dropped=dropped, in_flight=in_flight, rise=rise
     )
 
 
@@ -153,8 +147,7 @@ def test_a_queue_that_keeps_up_or_a_rate_that_grows_is_no_backlog(seed: int, too
 
 
 @pytest.mark.parametrize(
-    ("rates", "capacity"),
-    [([50.0] * 30, 45.0), ([50.0] * 30, 1.0), ([10 + 1.5 * n for n in range(60)], 60.0)],
+    ("rates", "capacity"), [([50.0] * 30, 45.0), ([50.0] * 30, 1.0), ([10 + 1.5 * n for n in range(60)], 60.0)]
 )
 @pytest.mark.parametrize("seed", range(10))
 def test_a_queue_that_piles_up_is_saturated(rates: list[float], capacity: float, seed: int) -> None:

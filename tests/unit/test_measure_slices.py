@@ -14,13 +14,7 @@ from seatrial.analysis.run import analyse_run
 from seatrial.load.slices import Slicing, with_drain
 from seatrial.measure import metric, slices, values
 from seatrial.measure.requests import Traffic, flow_traffic
-from seatrial.measure.tables import (
-    GeneratorColumns,
-    Ints,
-    SampleColumns,
-    measured_window,
-    where,
-)
+from seatrial.measure.tables import FlowColumns, GeneratorColumns, Ints, SampleColumns, measured_window, where
 from seatrial.measure.validity import slice_notes
 from seatrial.measure.values import Tables
 from seatrial.model import NoteKind, Phase
@@ -53,18 +47,22 @@ def _samples(start_ns: Ints, took_ns: int, idle_cores: float) -> SampleColumns:
     return columns.samples(["c"] * len(stamps), t_ns=stamps, cpu_ns=used)
 
 
-def _tables(took_ns: int, idle_cores: float = 0.0, per_s: int = 50) -> Tables:
-    start_ns = _asked(per_s)
+def _tables(took_ns: int, idle_cores: float = 0.0, flows: FlowColumns | None = None) -> Tables:
+    """Return the tables of a run of requests; or of flows alone, which lasted as long."""
+    start_ns, own_ns = _asked(50), NONE
     windows = [span for span in SPANS if span.phase is Phase.WINDOW]
-    inside = np.array([any(span.from_ns <= t < span.until_ns for span in windows) for t in start_ns])
+    if flows is None:
+        own_ns = start_ns[[any(span.from_ns <= t < span.until_ns for span in windows) for t in start_ns]]
     samples = _samples(start_ns, took_ns, idle_cores)
+    asked = [columns.requests(start_ns, took_ns)] if flows is None else []
     return Tables(
-        requests=columns.requests(start_ns[inside], took_ns),
-        flows=NO_FLOWS,
+        requests=columns.requests(own_ns, took_ns),
+        flows=flows or NO_FLOWS,
         samples=samples,
         window_ns=measured_window(SPANS).length_ns,
-        slices=slices.slice_times(SPANS, [columns.requests(start_ns, took_ns)], NO_FLOWS),
+        slices=slices.slice_times(SPANS, asked, flows or NO_FLOWS),
         run_samples=samples,
+        by_flows=flows is not None,
     )
 
 
@@ -82,19 +80,9 @@ def test_slices_without_requests_are_counted_by_their_flows(took_ms: int) -> Non
     starts = np.concatenate([begun_ns, others_ns, dropped_ns])
     outcomes = ["ok"] * (len(begun_ns) + 1) + ["dropped"] * 2
     flows = columns.flows(starts, took_ms * MS, outcomes=outcomes)
-    times = slices.slice_times(SPANS, [], flows)
+    tables = _tables(took_ms * MS, flows=flows)
+    times = tables.slices
     assert times is not None
-    samples = _samples(begun_ns, took_ms * MS, 0.0)
-    tables = Tables(
-        requests=columns.requests(NONE, 0),
-        flows=flows,
-        samples=samples,
-        window_ns=measured_window(SPANS).length_ns,
-        slices=times,
-        run_samples=samples,
-        by_flows=True,
-    )
-
     assert (times.count, times.flow_count) == (0, len(begun_ns))
     assert times.flows.tolist() == [len(begun_ns) // len(opened)] * len(opened)
     assert times.ended_ns.tolist() == [begun_ns[begun_ns < until].max() + took_ms * MS for _, until in opened]
@@ -103,26 +91,16 @@ def test_slices_without_requests_are_counted_by_their_flows(took_ms: int) -> Non
 
 def test_what_a_stack_uses_while_others_have_their_turns_is_not_the_requests_cost() -> None:
     """At 2 % of a core idle, and 10 % loaded, over the whole time a request would seem to cost 40 % more."""
-    told = values.metric_value(CPU, _tables(10 * MS, idle_cores=0.02))
     loaded_only = COST_NS + 0.02 * S / 50
-
-    assert told == pytest.approx(loaded_only, rel=0.04)
-
-
-def test_parts_of_the_window_cost_the_same() -> None:
-    """An interval within a run is made of them."""
-    parts = values.window_parts(_tables(10 * MS), 5)
-
-    told = [values.metric_value(CPU, part) for part in parts]
-
-    assert told == pytest.approx([COST_NS] * 5, rel=0.002)
+    assert values.metric_value(CPU, _tables(10 * MS, idle_cores=0.02)) == pytest.approx(loaded_only, rel=0.04)
 
 
-def test_without_two_readings_nothing_is_told() -> None:
-    """A run that was too short, or a source without the counter."""
+def test_parts_of_the_window_cost_the_same_and_one_reading_is_not_enough() -> None:
+    """An interval within a run is made of them; a run may be too short, or a source lack the counter."""
     whole = _tables(10 * MS)
+    costs = [values.metric_value(CPU, part) for part in values.window_parts(whole, 5)]
+    assert costs == pytest.approx([COST_NS] * 5, rel=0.002)
     once = where(whole.samples, np.arange(whole.samples.count) == 3)
-
     assert values.metric_value(CPU, replace(whole, samples=once, run_samples=once)) is None
 
 

@@ -35,10 +35,6 @@ def test_a_grid_covers_everything_and_breaks_at_its_anchor(
     assert (anchor_ns - found.from_ns) % found.step_ns == 0
     assert found.from_ns <= begin_ns
     assert end_ns < found.from_ns + found.count * found.step_ns
-
-
-def test_a_short_run_has_a_point_a_second() -> None:
-    """A second is as fine as the generator tells."""
     assert time_grid(0, 60 * NS_PER_S, 10 * NS_PER_S) == TimeGrid(from_ns=0, step_ns=NS_PER_S, count=61)
 
 
@@ -84,19 +80,16 @@ def test_thinning_keeps_every_extreme(told: list[tuple[int, int]], most: int) ->
 
 
 def test_memory_of_replicas_adds_up() -> None:
-    """Two containers at once hold what both hold; one that is read late counts with its last reading."""
+    """One that is read late counts with its last reading; classes that the Docker API lacks are left out."""
     told = samples(["a", "b"] * 3, service="auth", t_ns=[0, 1, 100, 101, 200, 201], anon_bytes=[5, 7, 6, 7, 5, 8])
     (found,) = timeseries.memory_series(told)
 
     assert found.classes["anon_bytes"].tolist() == [12, 13, 13]
     assert found.t_ns.tolist() == [1, 101, 201]
-
-
-def test_classes_that_nobody_can_tell_are_left_out() -> None:
-    """The Docker API tells usage alone; a class that is seldom read keeps its last value."""
-    told = samples(["a"] * 3, service="auth", t_ns=[0, 1, 2], usage_bytes=[1, 2, 3], kernel_bytes=[4, NULL, NULL])
-    (found,) = timeseries.memory_series(told)
-
+    coarse = samples(
+        ["a"] * 3, service="auth", t_ns=[0, 1, 2], usage_bytes=[1, 2, 3], kernel_bytes=[4, NULL, NULL]
+    )
+    (found,) = timeseries.memory_series(coarse)
     assert {name: values.tolist() for name, values in found.classes.items()} == {"kernel_bytes": [4, 4, 4]}
     assert found.usage_bytes.tolist() == [1, 2, 3]
 

@@ -295,12 +295,7 @@ def test_services_that_may_run_elsewhere_are_not_set_against_this_host(tmp_path:
 
 @pytest.mark.parametrize(
     "changes",
-    [
-        {"stolen": None},
-        {"facts": _facts(cores=None)},
-        {"scenario": {"tiers": factories.TIERS}},
-        {"spans": ()},
-    ],
+    [{"stolen": None}, {"facts": _facts(cores=None)}, {"scenario": {"tiers": factories.TIERS}}, {"spans": ()}],
     ids=["recorded before stolen time was", "cores unknown", "watched without a load", "never opened"],
 )
 def test_what_can_not_be_told_is_not_said(tmp_path: Path, changes: dict[str, Any]) -> None:
