@@ -67,13 +67,22 @@ def flows(
     )
 
 
-def samples(container: Sequence[str], *, service: str = "app", **numbers: ArrayLike) -> SampleColumns:
-    """Return readings of the containers of one service; columns that are left out are NULL."""
-    count, names = len(container), tuple(dict.fromkeys(container))
+def samples(
+    container: Sequence[str], *, service: str | Sequence[str] = "app", **numbers: ArrayLike
+) -> SampleColumns:
+    """Return readings of containers, of one service or of one each; columns that are left out are NULL."""
+    count = len(container)
     columns = {name: np.full(count, NULL) for name in row_columns(SAMPLES)}
     columns |= {name: np.asarray(values, dtype=np.int64) for name, values in numbers.items()}
-    codes = coded([names.index(one) for one in container], names)
-    return SampleColumns(service=label(count, service), container=codes, phase=label(count), numbers=columns)
+    services = [service] * count if isinstance(service, str) else service
+    return SampleColumns(
+        service=_labels(services), container=_labels(container), phase=label(count), numbers=columns
+    )
+
+
+def _labels(names: Sequence[str]) -> LabelColumn:
+    labels = tuple(dict.fromkeys(names))
+    return coded([labels.index(name) for name in names], labels)
 
 
 def sampled(rows: Mapping[str, Sequence[Mapping[str, int]]]) -> SampleColumns:

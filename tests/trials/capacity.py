@@ -41,21 +41,17 @@ def main() -> None:
 
 def stored(results: Path) -> list[CapacityResult]:
     """Return every search below the folder that was not cut short, in the order in which they were made."""
-    folders = [RunFolder(path.parent) for path in sorted(results.glob("*/runs/*/capacity.json"))]
-    return [
-        search
-        for search in map(documents.load_capacity, folders)
-        if search is not None and search.status == "complete"
-    ]
+    paths = sorted(results.glob("*/runs/*/capacity.json"))
+    searches = [documents.load_capacity(RunFolder(path.parent)) for path in paths]
+    return [search for search in searches if search is not None and search.status == "complete"]
 
 
 def table(searches: list[CapacityResult], truth_per_s: float | None) -> list[str]:
     """Return the lines of the table; a search without a lower bound is shown and not counted."""
     lines = [_HEAD]
     for number, search in enumerate(searches, start=1):
-        lower, upper = (
-            f"{rate:5.1f}" if rate is not None else "    -" for rate in (search.lower_per_s, search.upper_per_s)
-        )
+        rates = (search.lower_per_s, search.upper_per_s)
+        lower, upper = (f"{rate:5.1f}" if rate is not None else "    -" for rate in rates)
         lines.append(
             f"{number:10d}  {lower}  {upper}  {ceiling(search):7.1f}  {search.search_s:8.0f}"
             f"  {search.trial_s:7.0f}  {len(search.trials):6d}  {search.word}"
@@ -68,11 +64,8 @@ def table(searches: list[CapacityResult], truth_per_s: float | None) -> list[str
     truth = truth_per_s or statistics.median(ceiling(search) for search in searches)
     sd = statistics.stdev(bounds) / statistics.mean(bounds) if len(bounds) > 1 else float("nan")
     lines.append(f"lower bound: median {median:.1f}/s, sd {sd:.1%} (goal {_GOAL_SD:.0%}) over {len(bounds)}")
-    steps = [
-        search.upper_per_s / search.lower_per_s - 1
-        for search in searches
-        if search.lower_per_s and search.upper_per_s
-    ]
+    pairs = [(search.lower_per_s, search.upper_per_s) for search in searches]
+    steps = [upper / lower - 1 for lower, upper in pairs if lower and upper]
     if steps and sd < statistics.median(steps):
         step = statistics.median(steps)
         lines.append(f"the rates tried lie {step:.1%} apart: a smaller sd says no more than that")
@@ -88,10 +81,9 @@ def ceiling(search: CapacityResult) -> float:
 
 
 def _repeat(scenario: str, results: Path, more: list[str]) -> None:
-    command = [sys.executable, "-m", "seatrial", "capacity", scenario, "--validate", "0s", "--quiet"]
-    done = subprocess.run(
-        [*command, "--results", str(results), *more], capture_output=True, text=True, check=False, timeout=900
-    )
+    words = ["capacity", scenario, "--validate", "0s", "--quiet", "--results", str(results), *more]
+    command = [sys.executable, "-m", "seatrial", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
     sys.stdout.write(f"{done.stdout.splitlines()[0] if done.stdout else done.stderr}\n")
     sys.stdout.flush()
 

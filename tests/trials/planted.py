@@ -41,7 +41,6 @@ class Plant:
     goal: float
     blocks: int
     size: int | None = 6
-    slices: int = 6
 
 
 PLANTS = {
@@ -62,7 +61,7 @@ def main() -> None:
     plant = PLANTS[options.plant]
     if not options.only_table:
         command = ("compare", plant.scenario, "--variants", plant.variant, "--design", "slices")
-        more = ("--set", f"compare.slices={plant.slices}")
+        more = ("--set", "compare.slices=6")
         redrawn.record((*command, *more), options.results, options.blocks or plant.blocks, options.seed)
     series = redrawn.load(options.results, plant.variant, shown=options.plant == "flaky")
     size = options.size or plant.size or min(fitting(series), len(series.blocks))

@@ -12,7 +12,7 @@ import argparse
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -182,15 +182,14 @@ def _shuffled(random: np.random.Generator, series: Numbers) -> tuple[Numbers, Nu
     return pairs[:, 0].copy(), pairs[:, 1].copy()
 
 
-def _line(name: str, blocks: str, true_ratio: float, results: Rates) -> str:
-    cells = "".join(f"{100 * results.of(word):>9.1f}" for word in _SHORT)
-    worse, better = 100 * results.of(*WORSE), 100 * results.of(*BETTER)
-    return f"{name:<16}{blocks:>4}{100 * (true_ratio - 1):>+7.0f} %{cells}{worse:>9.1f}{better:>9.1f}\n"
-
-
-def _print_head(title: str) -> None:
+def _print(title: str, rows: Iterable[tuple[str, str, float, Rates]]) -> None:
+    """Print a table of rows of noise, blocks, true ratio and rates."""
     heads = "".join(f"{head:>9}" for head in (*_SHORT.values(), "any worse", "any bett."))
     sys.stdout.write(f"\n{title}\n{'noise':<16}{'R':>4}{'truth':>9}{heads}\n")
+    for name, blocks, true_ratio, results in rows:
+        shares = [*(results.of(word) for word in _SHORT), results.of(*WORSE), results.of(*BETTER)]
+        cells = "".join(f"{100 * share:>9.1f}" for share in shares)
+        sys.stdout.write(f"{name:<16}{blocks:>4}{100 * (true_ratio - 1):>+7.0f} %{cells}\n")
 
 
 def main() -> None:
@@ -199,25 +198,27 @@ def main() -> None:
     options.add_argument("--draws", type=int, default=2000)
     options.add_argument("--seed", type=int, default=1)
     given = options.parse_args()
+    size = (given.draws, given.seed)
     bound = 196 * math.sqrt(0.05 * 0.95 / given.draws)
     sys.stdout.write(f"{given.draws} draws each, seed {given.seed}: 5 % is measured within ±{bound:.1f} points\n")
-    for true_ratio in (1.0, 1.05, 1.1, 1.2):
-        _print_head(f"truth {100 * (true_ratio - 1):+.0f} %, threshold 10 %, alpha 5 %: words in per cent")
-        for name, noise in KINDS.items():
-            for blocks in BLOCKS:
-                results = rates(noise, blocks, true_ratio, given.draws, given.seed)
-                sys.stdout.write(_line(name, str(blocks), true_ratio, results))
-    _print_head("planned looks in a budget of 20 blocks (R: mean number used)")
-    for name, noise in KINDS.items():
-        for true_ratio in (1.0, 1.05, 1.1, 1.2):
-            results, used = with_looks(noise, true_ratio, given.draws, given.seed)
-            sys.stdout.write(_line(name, f"{used:.1f}", true_ratio, results))
-    _print_head(f"processor time of {TICKS} clock ticks, threshold 5 %, alpha 5 %")
-    for true_ratio in (1.0, 1.05):
-        for floor, name in ((False, "ticks unknown"), (True, "ticks known")):
-            for blocks in (2, 3, 4, 6):
-                results = counted(blocks, true_ratio, given.draws, given.seed, floor=floor)
-                sys.stdout.write(_line(name, str(blocks), true_ratio, results))
+    ratios = (1.0, 1.05, 1.1, 1.2)
+    for ratio in ratios:
+        rows = (
+            (name, str(blocks), ratio, rates(noise, blocks, ratio, *size))
+            for name, noise in KINDS.items()
+            for blocks in BLOCKS
+        )
+        _print(f"truth {100 * (ratio - 1):+.0f} %, threshold 10 %, alpha 5 %: words in per cent", rows)
+    looks = ((name, ratio, with_looks(noise, ratio, *size)) for name, noise in KINDS.items() for ratio in ratios)
+    title = "planned looks in a budget of 20 blocks (R: mean number used)"
+    _print(title, ((name, f"{used:.1f}", ratio, results) for name, ratio, (results, used) in looks))
+    rows = (
+        (name, str(blocks), ratio, counted(blocks, ratio, *size, floor=floor))
+        for ratio in ratios[:2]
+        for floor, name in ((False, "ticks unknown"), (True, "ticks known"))
+        for blocks in (2, 3, 4, 6)
+    )
+    _print(f"processor time of {TICKS} clock ticks, threshold 5 %, alpha 5 %", rows)
 
 
 if __name__ == "__main__":

@@ -88,14 +88,10 @@ def test_ranks_are_mute_with_too_few_blocks(blocks: int, *, speaks: bool) -> Non
 def test_effects_are_those_of_the_same_block(
     base: list[float | None], variant: list[float | None], scale: Scale, differences: tuple[float, ...]
 ) -> None:
-    """Log-ratios, also of nothing and nothing; differences of shares. A block that lacks a side is left out."""
+    """Log-ratios, also of nothing and nothing, but not of zero; differences of shares; no block without a side."""
     effect = effects.pair(base, variant, scale)
     assert effect.differences == pytest.approx(differences)
     assert effect.missing == len(base) - len(differences)
-
-
-def test_a_zero_has_no_ratio() -> None:
-    """The logarithm of zero is not a number to average."""
     with pytest.raises(NoRatio, match="0 or less in some block"):
         effects.pair([1.0, 2.0], [1.0, 0.0])
 
@@ -113,17 +109,13 @@ def test_two_blocks_prove_nothing(values: tuple[float, ...]) -> None:
 
 
 def test_blocks_scatter_at_least_by_what_counting_leaves() -> None:
-    """Three equal blocks of values that were counted in steps: their interval is that of the steps."""
+    """Three equal blocks of values that were counted in steps: their interval is that of the steps, or a point."""
     steps = Effect(differences=(0.1, 0.1, 0.1), least_sd=0.02)
     span = effects.interval(steps, 0.05)
     assert span is not None
     assert span.high - span.low == pytest.approx(2 * stats.t.ppf(0.975, 2) * 0.02 / math.sqrt(3))
     assert replace(steps, differences=(0.0, 0.1, 0.2)).sd == pytest.approx(0.1)
     assert steps.mirrored().sd == 0.02
-
-
-def test_three_equal_blocks_are_a_point() -> None:
-    """Rounding of logarithms is not scatter."""
     third = math.log(1.1)
     found = effects.interval(of(third, third * (1 + 1e-15), third), 0.05)
     assert found is not None

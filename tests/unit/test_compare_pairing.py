@@ -150,28 +150,24 @@ def test_a_metric_that_blocks_lack_is_not_compared(
         assert result.effect.missing == 2
 
 
+def _shares(share: float, requests: int, **counts: int) -> RunValues:
+    return RunValues(values={FAILURES.text: share}, requests=requests, counts=counts)
+
+
 @pytest.mark.parametrize(
-    ("failures", "requests", "counts", "floor", "least_sd"),
+    ("side", "asked", "floor", "least_sd"),
     [
-        (0.0, 100, {}, 0.0075, 0.0),
-        (0.0, 10_000, {FAILURES.text: 10}, 0.075, 0.0),
-        (0.004, 1_000, {}, 0.00075, 0.00282),
+        (_shares(0.0, 100), FAILURES, 0.0075, 0.0),
+        (_shares(0.0, 10_000, failures=10), FAILURES, 0.075, 0.0),
+        (_shares(0.004, 1_000), FAILURES, 0.00075, 0.00282),
+        (replace(run(), rounding={CPU.text: 0.3}), CPU, 0.0, 0.03 * math.sqrt(2)),
     ],
 )
-def test_shares_scatter_by_what_was_counted(
-    failures: float, requests: int, counts: dict[str, int], floor: float, least_sd: float
+def test_values_scatter_by_what_was_counted(
+    side: RunValues, asked: metric.Metric, floor: float, least_sd: float
 ) -> None:
-    """No failure among n leaves 3/n open, n being an endpoint's own; 4 of 1,000 are 4 +- 2 on each side."""
-    one = RunValues(values={FAILURES.text: failures}, requests=requests, counts=counts)
-    effect = pair([(one, one)] * 4, FAILURES).effect
+    """No failure of n leaves 3/n open, n being an endpoint's own; 4 of 1,000 are 4 +- 2; 10 +- 0.3 ns are 3 %."""
+    effect = pair([(side, side)] * 4, asked).effect
     assert effect is not None
     assert effect.floor == pytest.approx(floor)
     assert effect.least_sd == pytest.approx(least_sd, rel=0.01)
-
-
-def test_values_scatter_by_the_steps_they_are_counted_in() -> None:
-    """10 +- 0.3 ns on both sides: 3 % each, added up as variances."""
-    counted = replace(run(), rounding={CPU.text: 0.3})
-    effect = pair([(counted, counted)] * 3, CPU).effect
-    assert effect is not None
-    assert effect.least_sd == pytest.approx(0.03 * math.sqrt(2))

@@ -76,14 +76,9 @@ def test_samples_are_missed_where_some_were_due(changes: dict[str, Any], kinds: 
     assert [note.kind for note in validity.service_notes((), sampling, {})] == kinds
 
 
-@pytest.mark.parametrize(("hz", "missing"), [(11.1, 0), (11.2, 2)])
-def test_nine_tenths_of_the_samples_are_enough(used: tuple[ServiceUse, ...], hz: float, missing: int) -> None:
-    """420 of 466 will do, 420 of 470 will not; what is watched beside the stack does not count."""
-    assert len(_notes(used, hz=hz)) == missing
-
-
-def test_the_docker_api_is_coarse_and_not_missed(used: tuple[ServiceUse, ...]) -> None:
-    """It gives one reading a second, and is measured by that."""
+def test_nine_tenths_of_the_samples_are_enough(used: tuple[ServiceUse, ...]) -> None:
+    """420 of 466 will do, 420 of 470 will not; the Docker API gives one a second, and is measured by that."""
+    assert [len(_notes(used, hz=hz)) for hz in (11.1, 11.2)] == [0, 2]
     text = "the Docker API gives one reading a second, without classes, for nginx, registry"
     sources = {"nginx": "docker api", "registry": "docker api"}
     assert _notes(used, hz=100, sources=sources) == [(NoteKind.COARSE_SAMPLES, text)]
@@ -113,7 +108,7 @@ def test_no_work_in_a_window_under_load_invalidates() -> None:
     ],
 )
 def test_a_generator_that_is_busy_in_one_second_of_twenty_invalidates(busy: list[range], text: str) -> None:
-    """2 of 42 seconds are less than 5 %; a second is busy if any process is."""
+    """2 of 42 seconds are less than 5 %; a second is busy if any process is; without seconds nothing is known."""
     cpu = [[0.93 if second in own else 0.3 for second in range(42)] for own in busy]
     table = columns.generator(
         42 * len(busy),
@@ -125,17 +120,13 @@ def test_a_generator_that_is_busy_in_one_second_of_twenty_invalidates(busy: list
     notes = validity.generator_notes(_use(table))
     assert [(note.kind, note.invalidates) for note in notes] == ([(NoteKind.GENERATOR_BUSY, True)] if text else [])
     assert all(note.text.startswith(text) for note in notes)
+    none = _use(columns.generator(0))
+    assert (none.seconds, none.cpu_max, none.users_max) == (0, None, None)
+    assert validity.generator_notes(none) == ()
 
 
 def _use(table: GeneratorColumns) -> GeneratorUse:
     return generator_use(table, np.ones(len(table.t_ns), dtype=np.bool_), LEAST_LATE_NS)
-
-
-def test_without_seconds_nothing_is_known() -> None:
-    """No row is no figure, and no note."""
-    use = _use(columns.generator(0))
-    assert (use.seconds, use.cpu_max, use.users_max) == (0, None, None)
-    assert validity.generator_notes(use) == ()
 
 
 def _late(*, late_ticks: int = 0, slipped: int = 0) -> Lateness:

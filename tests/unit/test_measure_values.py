@@ -11,7 +11,6 @@ from typing import Any
 import columns
 import numpy as np
 import pytest
-from columns import coded
 
 from seatrial.measure import metric, values
 from seatrial.measure.metric import Unit
@@ -22,7 +21,7 @@ from seatrial.measure.tables import FlowColumns, RequestColumns, SampleColumns
 from seatrial.measure.values import MetricEstimate, Tables, estimate, metric_value, metrics_of, window_parts
 from seatrial.units import NS_PER_S
 from seatrial.wire import histogram
-from seatrial.wire.streams import SAMPLES, detail_ending, row_columns
+from seatrial.wire.streams import detail_ending
 
 MS = 1_000_000
 MIB = 1 << 20
@@ -47,22 +46,19 @@ def flows(
 
 def samples(held_mib: dict[str, Sequence[float]], cores: float = 0.5) -> SampleColumns:
     """Make readings ten times a second of services that use so many cores each."""
-    names = tuple(held_mib)
     rows = sorted(
-        (tick * NS_PER_S // 10 + place * 1000, place, mib)
-        for place, name in enumerate(names)
-        for tick, mib in enumerate(held_mib[name])
+        (tick * NS_PER_S // 10 + place * 1000, name, mib)
+        for place, (name, held) in enumerate(held_mib.items())
+        for tick, mib in enumerate(held)
     )
-    stamps, codes = np.array([row[0] for row in rows], dtype=np.int64), [row[1] for row in rows]
-    numbers = {column: np.zeros(len(rows), dtype=np.int64) for column in row_columns(SAMPLES)}
-    numbers |= {
-        "t_ns": stamps,
-        "t_after_ns": stamps + 20_000,
-        "anon_bytes": np.array([round(row[2] * MIB) for row in rows], dtype=np.int64),
-        "cpu_ns": ((stamps // (NS_PER_S // 10)) * NS_PER_S / 10 * cores).astype(np.int64),
-    }
-    return SampleColumns(
-        service=coded(codes, names), container=coded(codes, names), phase=columns.label(len(rows)), numbers=numbers
+    stamps, names = np.array([row[0] for row in rows], dtype=np.int64), [row[1] for row in rows]
+    return columns.samples(
+        names,
+        service=names,
+        t_ns=stamps,
+        t_after_ns=stamps + 20_000,
+        anon_bytes=[round(row[2] * MIB) for row in rows],
+        cpu_ns=(stamps // (NS_PER_S // 10)) * NS_PER_S / 10 * cores,
     )
 
 
@@ -161,11 +157,8 @@ def test_a_detail_of_one_run_has_an_interval() -> None:
 
 def test_the_details_of_a_run_are_listed_by_flow_and_key() -> None:
     """What no flow of that name reported is in no list."""
-    details = {
-        "startup_s": np.array([1.0, 3.0]),
-        "stalls_count": np.array([2.0, np.nan]),
-        "x_s": np.full(2, np.nan),
-    }
+    numbers = {"startup_s": [1.0, 3.0], "stalls_count": [2.0, np.nan], "x_s": [np.nan] * 2}
+    details = {key: np.array(values) for key, values in numbers.items()}
     stalls, startup = flow_details(flows([1] * 2, flow="play"), details)
     assert (stalls.flow, stalls.key, stalls.unit, stalls.count) == ("play", "stalls_count", Unit.COUNT, 1)
     assert (stalls.mean, stalls.p50, stalls.p95, stalls.max) == (2, None, None, 2)
@@ -177,9 +170,8 @@ def test_a_comparison_shows_details_without_being_asked() -> None:
     """Mean and p95 of each; and the processor time of what the work of the run was."""
     own = tables(None, flows([1] * 3, flow="play"), samples({"app": [50] * 9}), startup_s=[1.0, 2.0, np.nan])
     shown = [one.text for one in metrics_of(replace(own, by_flows=True))]
-    assert {'mean startup_s of "play"', 'p95 startup_s of "play"', "cpu per flow", "cpu per flow of app"} <= set(
-        shown
-    )
+    details = {'mean startup_s of "play"', 'p95 startup_s of "play"'}
+    assert details | {"cpu per flow", "cpu per flow of app"} <= set(shown)
     assert "cpu per request" not in shown
     assert "cpu per request of app" in [one.text for one in metrics_of(own)]
 
@@ -225,11 +217,10 @@ def test_the_stack_is_its_services_and_not_what_watches_it() -> None:
 
 def test_processor_time_is_that_of_the_stack() -> None:
     """Two services at half a core over 10 s and 100 requests are 100 ms each."""
-    both = samples({"nginx": [1] * 100, "auth": [1] * 100, "host": [1] * 100})
-    some = requests([1] * 100)
-    assert of("cpu per request", some, None, both) == pytest.approx(100 * MS)
-    assert of("cpu per request of auth", some, None, both) == pytest.approx(50 * MS)
-    assert of("cpu per request", None, None, both) is None
+    both = (None, samples({"nginx": [1] * 100, "auth": [1] * 100, "host": [1] * 100}))
+    assert of("cpu per request", requests([1] * 100), *both) == pytest.approx(100 * MS)
+    assert of("cpu per request of auth", requests([1] * 100), *both) == pytest.approx(50 * MS)
+    assert of("cpu per request", None, *both) is None
 
 
 def test_slices_share_the_window_out() -> None:
