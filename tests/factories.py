@@ -127,6 +127,12 @@ def read_lines(path: Path) -> tuple[Layout, list[dict[str, Any]]]:
         return read_layout(stream), [json.loads(line) for line in stream if line.endswith(b"\n")]
 
 
+def read_column(path: Path, name: str) -> list[int]:
+    """Read one column of a stream of records."""
+    column: list[int] = open_part(path).rows[name].tolist()
+    return column
+
+
 def read_requests(path: Path) -> list[dict[str, Any]]:
     """Read a file of requests back, codes turned into labels (None without one), with the file's constants."""
     part = open_part(path)

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.job import BenchFailed, Job
-from bench.works import LARGE_BYTES, SMALL_BYTES
+from bench.job import LARGE_BYTES, SMALL_BYTES, BenchFailed, Job
 
 _LARGE_PER_S = 16
 _CURL_SMALL_PER_S = 5_000

@@ -1,19 +1,20 @@
-"""The clients, the work that each can do, and one window of one client."""
+"""The clients, the work that each can do, and one window of one client, whose program ends with this one."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.binaries import BINARIES, Binary
-from bench.children import run
-from bench.job import GIVE_UP_S, Job, Measured, accepts
-from bench.works import Work
+from bench.job import GIVE_UP_S, BenchFailed, Job, Measured, Work, accepts, peak_rss_mib
 
 from seatrial.wire.control import PLAN_VARIABLE, Plan
 
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 PYTHON = ("bare", "seatrial", "fasthttp", "httpuser")
 CLIENTS = (*PYTHON, "hashlib", *BINARIES)
 _CURL_CONNECTIONS = 300
+_LOOK_S = 0.02
 
 
 def does(client: str, work: Work) -> bool:
@@ -79,3 +81,50 @@ def _environment() -> Mapping[str, str]:
     """Return the environment without the variables of Locust, Python, Seatrial and proxies."""
     dropped = ("LOCUST_", "PYTHON", "SEATRIAL_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
     return {name: value for name, value in os.environ.items() if not name.upper().startswith(dropped)}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A program that ended with 0: what it printed, its CPU time with its children's, its peak of memory."""
+
+    output: str
+    cpu_s: float
+    peak_rss_mib: float
+
+
+def on_core(core: int, argv: Sequence[str]) -> list[str]:
+    """Return the command that runs `argv` on one core, and that the kernel kills when its parent is gone."""
+    return ["setpriv", "--pdeathsig", "KILL", "taskset", "-c", str(core), *argv]
+
+
+def run(core: int, argv: Sequence[str], env: Mapping[str, str], within_s: float) -> Ended:
+    """Run a program to its end; BenchFailed if it fails or takes longer."""
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            on_core(core, argv), env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+        try:
+            cpu_s, peak = _watched(process, time.monotonic() + within_s)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                process.wait()
+        output.seek(0)
+        text = output.read().decode(errors="replace")
+    if process.returncode:
+        raise BenchFailed(f"{argv[0]} ended with {process.returncode}: {text[-600:]}")
+    return Ended(text, cpu_s, peak)
+
+
+def _watched(process: subprocess.Popen[bytes], deadline: float) -> tuple[float, float]:
+    """Wait for the end; return CPU time and peak of memory."""
+    peak = 0.0
+    while time.monotonic() < deadline:
+        pid, status, used = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return used.ru_utime + used.ru_stime, peak
+        # the latest, not the largest: before it became the program it was a copy of this process
+        peak = peak_rss_mib(process.pid) or peak
+        time.sleep(_LOOK_S)
+    raise BenchFailed(f"{process.args!r} did not end in time")

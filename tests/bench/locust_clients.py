@@ -1,4 +1,4 @@
-"""Locust's own users, as in its documentation."""
+"""Locust's own users, as in its documentation, and Seatrial's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from bench.job import BenchFailed, Job
 from bench.meter import Meter
 from locust import FastHttpUser, HttpUser, User, task
+
+from seatrial.user import LeanUser
 
 _CHUNK_BYTES = 64 * 1024
 
@@ -51,3 +53,28 @@ def _hashed(response: Any) -> int:  # noqa: ANN401  (the same)
         digest.update(chunk)
         count += len(chunk)
     return count
+
+
+def lean_user_class(job: Job, meter: Meter) -> type[User]:
+    """Return the class of Seatrial's user; the plan in the environment names the folder of its records."""
+    work = job.work
+    keywords: dict[str, Any] = {"endpoint": "it"}
+    if work.conduct == "sha256":
+        keywords["digest"] = f"sha256:{job.sha256}"
+    elif work.conduct == "read":
+        keywords["into"] = len  # a program that reads each piece, and does next to nothing with it
+
+    class Lean(LeanUser):
+        host = job.url
+        endpoints = ("it",)
+        keep_alive = work.keep_alive
+        ca_file = job.ca_file
+
+        @task
+        def once(self) -> None:
+            response = self.client.get(work.path, **keywords)
+            if not response.ok:
+                raise BenchFailed(f"{response!r}: {response.reason}")
+            meter.turn()
+
+    return Lean

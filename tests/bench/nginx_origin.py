@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.children import on_core
-from bench.job import BenchFailed
-from bench.works import LARGE_BYTES, SMALL_BYTES
+from bench.clients import on_core
+from bench.job import LARGE_BYTES, SMALL_BYTES, BenchFailed
 
 _START_S = 10.0
 # One process without a master: it serves as a worker does, and its end is that of the server.

@@ -16,13 +16,13 @@ from bench.job import BenchFailed, Job, Measured
 
 def _in_locust(job: Job) -> Measured:
     """Run a user class in Locust's own runner, with its statistics listening."""
-    from bench import lean_client, locust_clients  # noqa: PLC0415  (Locust comes first)
+    from bench import locust_clients  # noqa: PLC0415  (Locust comes first)
     from bench.meter import Meter  # noqa: PLC0415  (the same: it imports gevent)
     from locust.env import Environment  # noqa: PLC0415  (patches every socket; the bare client must not have that)
 
     meter = Meter(job)
-    client = lean_client if job.client == "seatrial" else locust_clients
-    environment = Environment(user_classes=[client.user_class(job, meter)])
+    of_job = locust_clients.lean_user_class if job.client == "seatrial" else locust_clients.user_class
+    environment = Environment(user_classes=[of_job(job, meter)])
     events: Any = environment.events
     events.user_error.add_listener(lambda exception, **_: meter.fail(exception))
     runner = environment.create_local_runner()

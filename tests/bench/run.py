@@ -9,31 +9,33 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import random
 import resource
 import signal
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench.binaries import BINARIES
 from bench.clients import CLIENTS, ROOT, does, measured
-from bench.figures import Round, rows
-from bench.goals import goals
-from bench.job import BenchFailed, Job, Measured
-from bench.machine import facts
-from bench.nginx_origin import Origin, serving
-from bench.pages import page, tables
-from bench.works import WORKS
+from bench.figures import Round, goals, page, rows, tables
+from bench.job import WORKS, BenchFailed, Job, Measured
+from bench.nginx_origin import Origin, program, serving
 
 _DESCRIPTORS = 8_192
 _ROUNDS_LIMIT = 100
 _SECONDS_LIMIT = 60.0
 _PAGE = ROOT / "docs" / "reference" / "performance.md"
+_PACKAGES = ("seatrial", "gevent", "locust", "geventhttpclient", "requests")
 _progress = Console(stderr=True)
 
 
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     if not pairs:
         raise SystemExit("bench: none of these clients does any of this work, or is installed")
     cores = sorted(os.sched_getaffinity(0))
-    machine = facts({client for _, client in pairs}, cores)
+    machine = _facts({client for _, client in pairs}, cores)
     try:
         with (
             tempfile.TemporaryDirectory(prefix="seatrial-bench-") as folder,
@@ -124,6 +126,41 @@ def _at_most(limit: float, kind: Callable[[str], float]) -> Callable[[str], floa
         return value
 
     return number
+
+
+def _facts(clients: Collection[str], cores: Collection[int]) -> dict[str, str]:
+    """Return the facts by their names on the page."""
+    programs = {name: _version_of(BINARIES[name].version) for name in sorted(BINARIES) if name in clients}
+    versions = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in _PACKAGES)]
+    return {
+        "Date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "Processor": _processor(),
+        "Cores": str(len(cores)),
+        "Memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / (1 << 30):.1f} GiB",
+        "Kernel": platform.release(),
+        "Load before": f"{os.getloadavg()[0]:.2f}",
+        "Server": _version_of((program() or "nginx", "-v")),
+        "Python": ", ".join(versions),
+        "Programs": ", ".join(f"{name} {number}" for name, number in programs.items()) or "none",
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _version_of(command: Collection[str]) -> str:
+    """Return the first line of a program's version output, without its own name."""
+    name = next(iter(command)).rpartition("/")[2]
+    try:
+        done = subprocess.run(list(command), capture_output=True, text=True, timeout=10, check=False)
+    except OSError:
+        return "unknown"
+    words = (done.stdout + done.stderr).strip().partition("\n")[0].split(" [")[0].split(" (")[0]
+    return words.removeprefix(name).strip().removeprefix("version: ") or "unknown"
 
 
 if __name__ == "__main__":

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 from bench.binaries import BINARIES
-from bench.figures import Row, rows
-from bench.goals import goals
+from bench.figures import Row, goals, page, rows
 from bench.job import BenchFailed, Job, Measured
-from bench.pages import page
 
 RUN = Path(__file__).parents[1] / "bench" / "run.py"
 

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from trials import wait_until
 
 from seatrial.errors import Interrupted, StackFailed
 from seatrial.stack.processes import guarded, marked, process, shielded
@@ -25,9 +26,26 @@ FORKING = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid, flush
 
 
 def runs(pid: int) -> bool:
-    """Tell whether a process runs, a zombie not counted."""
-    found = process(pid)
-    return found is not None and found.is_running
+    """Return whether a process runs, a zombie not counted."""
+    entry = process(pid)
+    return entry is not None and entry.is_running
+
+
+def one_marked(run_id: str) -> int:
+    """Wait for a process of a run, and return its pid: in the moment of its exec it has no environment to read."""
+    until = time.monotonic() + 10.0
+    while not (entries := marked(run_id)):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    (entry,) = entries
+    return entry.pid
+
+
+def first_line(child: subprocess.Popen[bytes]) -> bytes:
+    """Return what a child writes first, and close its output."""
+    assert child.stdout is not None
+    with child.stdout as output:
+        return output.readline()
 
 
 def test_child_has_a_session_of_its_own_and_the_mark() -> None:
@@ -36,7 +54,7 @@ def test_child_has_a_session_of_its_own_and_the_mark() -> None:
     with guarded(run_id) as guard:
         child = guard.spawn(["sleep", "60"])
         assert os.getsid(child.pid) == child.pid
-        assert [one.pid for one in marked(run_id)] == [child.pid]
+        assert one_marked(run_id) == child.pid
     assert child.returncode == -signal.SIGTERM
 
 
@@ -44,10 +62,8 @@ def test_stubborn_child_is_killed() -> None:
     """SIGKILL follows when SIGTERM is ignored for longer than the grace."""
     with guarded(uuid4().hex) as guard:
         child = guard.spawn([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE)
-        assert child.stdout is not None
-        child.stdout.readline()
+        first_line(child)
         guard.end(child, grace_s=0.1)
-        child.stdout.close()
         assert child.returncode == -signal.SIGKILL
 
 
@@ -55,10 +71,8 @@ def test_grandchild_of_a_dead_child_is_ended() -> None:
     """What a child has started ends with it, also when the child is long gone."""
     with guarded(uuid4().hex) as guard:
         child = guard.spawn([sys.executable, "-c", FORKING], stdout=subprocess.PIPE)
-        assert child.stdout is not None
-        orphan = int(child.stdout.readline())
+        orphan = int(first_line(child))
         child.wait(timeout=10)
-        child.stdout.close()
         assert runs(orphan)
     assert not runs(orphan)
 
@@ -68,7 +82,7 @@ def test_detached_grandchild_is_ended() -> None:
     run_id = uuid4().hex
     with guarded(run_id) as guard:
         guard.spawn(["setsid", "--fork", "sleep", "60"]).wait(timeout=10)
-        assert len(marked(run_id)) == 1
+        one_marked(run_id)
     assert marked(run_id) == []
 
 
@@ -77,16 +91,9 @@ def test_what_is_kept_is_not_ended() -> None:
     run_id = uuid4().hex
     with guarded(run_id) as guard:
         script = "echo in a session of its own; exec sleep 60 > /dev/null"
-        child = guard.spawn(["setsid", "--fork", "sh", "-c", script], stdout=subprocess.PIPE)
-        assert child.stdout is not None
-        child.stdout.readline()
-        child.stdout.close()
+        first_line(guard.spawn(["setsid", "--fork", "sh", "-c", script], stdout=subprocess.PIPE))
         guard.keep()
-    until = time.monotonic() + 10.0
-    while not (found := marked(run_id)):  # in the moment of its exec a process has no environment to read
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    os.kill(found[0].pid, signal.SIGKILL)
+    os.kill(one_marked(run_id), signal.SIGKILL)
 
 
 def test_interrupt_during_a_start_leaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,66 +111,40 @@ def test_interrupt_during_a_start_leaks_nothing(monkeypatch: pytest.MonkeyPatch)
             patched.setattr(subprocess, "Popen", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 guard.spawn(["sleep", "60"])
-        assert list(guard._children) == [one.pid for one in marked(run_id)]
-        assert len(guard._children) == 1
+        assert list(guard._children) == [one_marked(run_id)]
 
 
 def test_modules_in_the_current_folder_are_not_the_watchdogs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A user's `requests.py` beside the scenario does not keep the watchdog from starting."""
+    """A user's `requests.py` beside the scenario does not keep the watchdog from starting and ending."""
     (tmp_path / "requests.py").write_text("raise RuntimeError('not the library')\n")
     monkeypatch.chdir(tmp_path)
     with guarded(uuid4().hex) as guard:
         assert guard._watchdog.poll() is None
+    assert guard._watchdog.returncode == 0
 
 
-def test_watchdog_ends_quietly_with_its_harness() -> None:
-    """After an orderly end no watchdog stays behind."""
-    with guarded(uuid4().hex) as guard:
-        watchdog = guard._watchdog
-    assert watchdog.returncode == 0
-
-
-def test_shielded_part_is_finished_before_an_interrupt() -> None:
-    """A clean-up is not cut short by Ctrl-C; the interrupt comes after it."""
+@pytest.mark.parametrize(
+    "error", [None, StackFailed("it fell over"), KeyboardInterrupt("first"), Interrupted("first")], ids=repr
+)
+def test_a_shielded_part_is_finished_before_an_interrupt(error: BaseException | None) -> None:
+    """Ctrl-C comes after it, with the failure that is cleaned up after as its cause; a second one is dropped."""
     done = []
-
-    def clean_up() -> None:
-        with shielded():
-            signal.raise_signal(signal.SIGINT)
-            done.append("cleaned up")
-
-    with pytest.raises(KeyboardInterrupt):
-        clean_up()
+    with pytest.raises((KeyboardInterrupt, Interrupted)) as caught:  # noqa: PT012
+        try:
+            if error:
+                raise error
+        finally:
+            with shielded():
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+                done.append("cleaned up")
     assert done == ["cleaned up"]
-
-
-def _cleaned_up_after(error: BaseException) -> None:
-    """Raise the error; Ctrl-C is pressed twice while it is cleaned up after."""
-    try:
-        raise error
-    finally:
-        with shielded():
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
-
-
-def test_interrupt_during_the_clean_up_of_a_failure_is_told_with_it() -> None:
-    """A caller that handles the failure must not go on; and the failure is not lost."""
-    failure = StackFailed("it fell over")
-
-    with pytest.raises(KeyboardInterrupt) as caught:
-        _cleaned_up_after(failure)
-
-    assert caught.value.__cause__ is failure
-
-
-@pytest.mark.parametrize("interrupt", [KeyboardInterrupt("first"), Interrupted("first")])
-def test_second_interrupt_is_dropped(interrupt: BaseException) -> None:
-    """What the first one has begun to tear down is torn down once."""
-    with pytest.raises(type(interrupt), match="first"):
-        _cleaned_up_after(interrupt)
+    if isinstance(error, StackFailed):
+        assert (type(caught.value), caught.value.__cause__) == (KeyboardInterrupt, error)
+    elif error:
+        assert caught.value is error
 
 
 HARNESS = """
@@ -195,33 +176,19 @@ def harness(run_id: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], 
         parent.communicate()
 
 
-def wait_until_gone(pid: int, within_s: float) -> None:
-    """Return when a process has ended."""
-    until = time.monotonic() + within_s
-    while runs(pid):
-        assert time.monotonic() < until
-
-
-def test_watchdog_ends_what_a_killed_harness_left(tmp_path: Path) -> None:
-    """After `kill -9` stubborn and detached children are gone within 15 s, then the watchdog goes, too."""
+@pytest.mark.parametrize(
+    "numbers", [(), (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)], ids=["", "after the terminal's signals"]
+)
+def test_the_watchdog_ends_what_a_killed_harness_left(tmp_path: Path, numbers: tuple[signal.Signals, ...]) -> None:
+    """Stubborn and detached children are gone within 15 s, then the watchdog goes, too; signals do not stop it."""
     run_id = uuid4().hex
     (tmp_path / "private").mkdir()
     with harness(run_id, tmp_path) as (parent, child, watchdog):
+        for number in numbers:
+            os.kill(watchdog, number)
         parent.send_signal(signal.SIGKILL)
-        wait_until_gone(child, 15)
-        wait_until_gone(watchdog, 20)
+        wait_until(lambda: not runs(child), 15)
+        wait_until(lambda: not runs(watchdog), 20)
     assert marked(run_id) == []
     assert not (tmp_path / "private").exists()
     assert str(child) in (tmp_path / "deadman.log").read_text()
-
-
-def test_watchdog_survives_the_terminals_signals(tmp_path: Path) -> None:
-    """Ctrl-C, a hang-up or a polite end, sent to the watchdog itself, do not stop it from its work."""
-    run_id = uuid4().hex
-    with harness(run_id, tmp_path) as (parent, child, watchdog):
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-            os.kill(watchdog, number)
-        parent.send_signal(signal.SIGKILL)
-        wait_until_gone(child, 15)
-        wait_until_gone(watchdog, 20)
-    assert marked(run_id) == []

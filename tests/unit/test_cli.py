@@ -10,8 +10,11 @@ import click
 import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
+from experiments import Truth, experiment
 
 from seatrial import cli, commands
+from seatrial.analysis.experiment import analyse
+from seatrial.commands.runs import report_unseen_thresholds
 from seatrial.errors import Interrupted, StackFailed, UsageError
 
 
@@ -118,3 +121,18 @@ def test_a_command_is_interrupted_by_an_exception(before: signal.Handlers, durin
         assert signal.getsignal(signal.SIGINT) == during
     finally:
         signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.parametrize(("scatter", "code"), [(0.001, 0), (0.3, 7)])
+def test_a_noisy_machine_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], scatter: float, code: int
+) -> None:
+    """Exit code 7, each refusal on a line; metrics outside the gate decide nothing."""
+    truths = {name: Truth(scatter=scatter) for name in ("base", "again")}
+    result = analyse(experiment(tmp_path, truths, command="selfcheck", gate=('p95 of "blob" within 5%',)))
+
+    assert report_unseen_thresholds(result) == code
+
+    errors = capsys.readouterr().err
+    assert errors.count("the smallest that can is") == (1 if code else 0)
+    assert 'p95 of "blob": a threshold of 5 %' in errors or not code

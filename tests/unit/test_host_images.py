@@ -124,12 +124,7 @@ def test_a_program_that_does_not_end_is_killed(tmp_path: Path) -> None:
         (["no-such-program"], ProgramResult(127, "", "no-such-program: No such file or directory")),
         (["sleep", "60"], ProgramResult(124, "", "sleep did not end within 0.5 s")),
     ],
-    ids=[
-        "our environment and the given one",
-        "both streams and the code",
-        "a missing program",
-        "its time is over",
-    ],
+    ids=["environment", "both streams and the code", "a missing program", "its time is over"],
 )
 def test_a_program_is_run(argv: list[str], result: ProgramResult) -> None:
     """The codes of a missing program and of one that takes too long are those of a shell and of timeout(1)."""

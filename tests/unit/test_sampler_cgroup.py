@@ -1,4 +1,4 @@
-"""Containers' cgroups: found for the drivers and layouts that exist, and read from version 1 and 2 files."""
+"""Cheap reading of kernel text files, and containers' cgroups found and read for both versions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ from pathlib import Path
 import pytest
 
 from seatrial.sampler.cgroup import Cgroup1, Cgroup2, CgroupPaths, locate, own_cgroups
+from seatrial.sampler.reading import (
+    Descriptors,
+    Keyed,
+    NetworkCounters,
+    Pressure,
+    known_sum,
+    number,
+    own_net_dev,
+    remainder,
+)
 from seatrial.wire.streams import NULL, Reading
 
 DATA = Path(__file__).parent / "data"
@@ -34,6 +44,7 @@ def host(root: Path, *, mounts: str, cgroup: str, folders: list[str]) -> CgroupP
     return locate(ID, PID, root=root)
 
 
+@pytest.mark.parametrize("child", ["", "/init"])
 @pytest.mark.parametrize(
     "path",
     [
@@ -45,26 +56,16 @@ def host(root: Path, *, mounts: str, cgroup: str, folders: list[str]) -> CgroupP
         f"docker/0123abcd/docker/{ID}",
     ],
 )
-def test_version_2_paths_are_found(tmp_path: Path, path: str) -> None:
-    """systemd, cgroupfs, rootless, Kubernetes and nested layouts need no pattern of their own."""
+def test_version_2_paths_are_found(tmp_path: Path, path: str, child: str) -> None:
+    """No layout needs a pattern; the whole container is read where its first process lives in a child cgroup."""
     scope = tmp_path / "sys/fs/cgroup" / path
-    scope.mkdir(parents=True)
-    (scope / "memory.current").touch()
-    paths = host(tmp_path, mounts=UNIFIED, cgroup=f"0::/{path}\n", folders=[])
-    assert paths is not None
-    assert (paths.version, paths.memory) == (2, scope)
-    assert paths.net_dev == tmp_path / f"proc/{PID}/net/dev"
-
-
-@pytest.mark.parametrize("path", [f"system.slice/docker-{ID}.scope", f"docker/{ID}"])
-def test_a_cgroup_inside_of_the_container_is_not_the_container(tmp_path: Path, path: str) -> None:
-    """Where the first process lives in a child cgroup, the whole container's is read."""
-    for folder in (path, f"{path}/init"):
-        (tmp_path / "sys/fs/cgroup" / folder).mkdir(parents=True, exist_ok=True)
+    (tmp_path / f"sys/fs/cgroup/{path}{child}").mkdir(parents=True)
+    for folder in {path, path + child}:
         (tmp_path / "sys/fs/cgroup" / folder / "memory.current").touch()
-    paths = host(tmp_path, mounts=UNIFIED, cgroup=f"0::/{path}/init\n", folders=[])
+    paths = host(tmp_path, mounts=UNIFIED, cgroup=f"0::/{path}{child}\n", folders=[])
+    net_dev = tmp_path / f"proc/{PID}/net/dev"
     assert paths is not None
-    assert paths.memory == tmp_path / "sys/fs/cgroup" / path
+    assert (paths.version, paths.memory, paths.net_dev) == (2, scope, net_dev)
 
 
 @pytest.mark.parametrize("path", [f"docker/{ID}", f"system.slice/docker-{ID}.scope"])
@@ -74,14 +75,8 @@ def test_a_hybrid_host_is_version_1_with_pressure_from_the_unified_mount(tmp_pat
     folders = [f"sys/fs/cgroup/{name}/{path}" for name in ("memory", "cpu,cpuacct", "unified")]
     paths = host(tmp_path, mounts=HYBRID, cgroup=cgroup, folders=folders)
     memory, cpu, unified = (tmp_path / place for place in folders)
-    assert paths == CgroupPaths(
-        version=1,
-        memory=memory,
-        cpu=cpu,
-        cpuacct=cpu,
-        unified=unified,
-        net_dev=tmp_path / f"proc/{PID}/net/dev",
-    )
+    net_dev = tmp_path / f"proc/{PID}/net/dev"
+    assert paths == CgroupPaths(version=1, memory=memory, cpu=cpu, cpuacct=cpu, unified=unified, net_dev=net_dev)
 
 
 def test_a_mount_that_shows_a_part_of_the_hierarchy_is_respected(tmp_path: Path) -> None:
@@ -145,22 +140,27 @@ def test_a_kernel_without_cgroups_has_no_group(tmp_path: Path) -> None:
 
 def version_1(folder: Path = DATA / "cgroup1") -> CgroupPaths:
     """Locate one container's version 1 files."""
-    return CgroupPaths(
-        version=1,
-        memory=folder / "memory",
-        cpuacct=folder / "cpuacct",
-        cpu=folder / "cpu",
-        blkio=folder / "blkio",
-        pids=folder / "pids",
-        unified=folder / "unified",
-        net_dev=folder / "net_dev",
-    )
+    names = ("memory", "cpuacct", "cpu", "blkio", "pids", "unified", "net_dev")
+    return CgroupPaths(version=1, **{name: folder / name for name in names})
 
 
 def version_2(name: str) -> CgroupPaths:
     """Locate one container's version 2 files."""
     folder = DATA / "cgroup2" / name
     return CgroupPaths(version=2, memory=folder, unified=folder, net_dev=DATA / "cgroup2/net_dev")
+
+
+IN_BOTH = {
+    "swap_bytes": 8192,
+    "oom_kills": 2,
+    "read_bytes": 4097,
+    "written_bytes": 8194,
+    "rx_bytes": 203,
+    "tx_bytes": 1504,
+    "cpu_stall_ns": 7745000,
+    "memory_stall_ns": 140000,
+    "io_stall_ns": 222000,
+}
 
 
 def test_version_1_is_read_column_by_column() -> None:
@@ -174,21 +174,13 @@ def test_version_1_is_read_column_by_column() -> None:
         shmem_bytes=52428800,
         kernel_bytes=335872,
         sock_bytes=NULL,
-        swap_bytes=8192,
         limit_bytes=268435456,
         cpu_ns=123456789,
         throttled_ns=4500000,
-        oom_kills=2,
         limit_hits=17,
-        cpu_stall_ns=7745000,
-        memory_stall_ns=140000,
-        io_stall_ns=222000,
         major_faults=31,
-        read_bytes=4097,
-        written_bytes=8194,
-        rx_bytes=203,
-        tx_bytes=1504,
         processes=5,
+        **IN_BOTH,
     )
 
 
@@ -203,21 +195,13 @@ def test_version_2_is_read_column_by_column() -> None:
         shmem_bytes=20971520,
         kernel_bytes=327680,
         sock_bytes=4096,
-        swap_bytes=8192,
         limit_bytes=NULL,
         cpu_ns=31415000,
         throttled_ns=2500000,
-        oom_kills=2,
         limit_hits=667,
-        cpu_stall_ns=7745000,
-        memory_stall_ns=140000,
-        io_stall_ns=222000,
         major_faults=12,
-        read_bytes=4097,
-        written_bytes=8194,
-        rx_bytes=203,
-        tx_bytes=1504,
         processes=1,
+        **IN_BOTH,
     )
 
 
@@ -226,11 +210,9 @@ def test_bytes_of_a_stacked_device_are_those_of_the_disk_below(tmp_path: Path, n
     """The bytes of a volume or a loop device count once, on both versions."""
     (tmp_path / "254:0").symlink_to("../../devices/virtio2/block/vda")
     (tmp_path / "253:0").symlink_to(f"../../devices/virtual/block/{name}")
-    readings = (
-        Cgroup1(version_1(), devices=tmp_path).read(),
-        Cgroup2(version_2("docker-scope"), devices=tmp_path).read(),
-    )
-    assert [(one.read_bytes, one.written_bytes) for one in readings] == [(4096, 8192), (4096, 8192)]
+    for source in (Cgroup1(version_1(), devices=tmp_path), Cgroup2(version_2("docker-scope"), devices=tmp_path)):
+        reading = source.read()
+        assert (reading.read_bytes, reading.written_bytes) == (4096, 8192)
 
 
 def test_an_old_kernel_lacks_files_and_lines() -> None:
@@ -241,21 +223,25 @@ def test_an_old_kernel_lacks_files_and_lines() -> None:
     assert set(others) == {NULL}
 
 
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """Copy the version 1 files, for a test that changes them."""
+    return Path(shutil.copytree(DATA / "cgroup1", tmp_path, dirs_exist_ok=True))
+
+
 @pytest.mark.parametrize("name", ["usage", "limit"])
-def test_the_tcp_counter_counts_once_it_is_active(tmp_path: Path, name: str) -> None:
+def test_the_tcp_counter_counts_once_it_is_active(copied: Path, name: str) -> None:
     """Version 1 socket memory is known once a limit was written, or once it is above 0."""
-    shutil.copytree(DATA / "cgroup1", tmp_path, dirs_exist_ok=True)
-    (tmp_path / f"memory/memory.kmem.tcp.{name}_in_bytes").write_text("4096\n")
-    assert Cgroup1(version_1(tmp_path)).read().sock_bytes == {"usage": 4096, "limit": 0}[name]
+    (copied / f"memory/memory.kmem.tcp.{name}_in_bytes").write_text("4096\n")
+    assert Cgroup1(version_1(copied)).read().sock_bytes == {"usage": 4096, "limit": 0}[name]
 
 
-def test_extremes_of_version_1(tmp_path: Path) -> None:
+def test_extremes_of_version_1(copied: Path) -> None:
     """The largest page-aligned counter means unlimited; a working set below 0 (counters move in batches) is 0."""
-    shutil.copytree(DATA / "cgroup1", tmp_path, dirs_exist_ok=True)
-    stat = tmp_path / "memory/memory.stat"
+    stat = copied / "memory/memory.stat"
     stat.write_text(stat.read_text().replace("limit 268435456", "limit 9223372036854771712"))
-    (tmp_path / "memory/memory.usage_in_bytes").write_text("1000\n")
-    reading = Cgroup1(version_1(tmp_path)).read()
+    (copied / "memory/memory.usage_in_bytes").write_text("1000\n")
+    reading = Cgroup1(version_1(copied)).read()
     assert (reading.limit_bytes, reading.working_set_bytes) == (NULL, 0)
 
 
@@ -273,3 +259,52 @@ def test_a_missing_memory_file_is_an_error() -> None:
     """Without `memory.stat` there is no source: the caller falls back to the Docker API."""
     with pytest.raises(FileNotFoundError):
         Cgroup2(version_2("nothing"))
+
+
+def test_values_follow_their_keys_when_a_kernel_moves_them(tmp_path: Path) -> None:
+    """Positions are learnt once, and again when other keys stand there; a line that is gone is NULL."""
+    path = tmp_path / "memory.stat"
+    path.write_text("anon 1\nfile 2\nsock 3\n")
+    keyed = Keyed(Descriptors().open(path), ["file", "sock", "kernel"])
+    assert keyed.values() == [2, 3, NULL]
+    path.write_text("anon 1\nkernel 9\nfile 4\nsock 5\n")
+    assert keyed.values() == [4, 5, 9]
+    path.write_text("anon 1\nkernel 7\nfile 8\n")
+    assert keyed.values() == [8, NULL, 7]
+
+
+def test_max_is_no_number(tmp_path: Path) -> None:
+    """Version 2 writes `max` for no limit."""
+    (tmp_path / "memory.max").write_text("max\n")
+    assert number(Descriptors().open(tmp_path / "memory.max")) == NULL
+
+
+def test_a_list_is_read_to_its_end(tmp_path: Path) -> None:
+    """Counters in a list longer than a page are found."""
+    (tmp_path / "vmstat").write_text("".join(f"padding_{n} 0\n" for n in range(1000)) + "oom_kill 4\n")
+    assert Keyed(Descriptors().open(tmp_path / "vmstat"), ["oom_kill"], pages=True).values() == [4]
+
+
+def test_pressure_that_the_host_lacks_is_null(tmp_path: Path) -> None:
+    """Without PSI the stalls are NULL."""
+    assert set(Pressure(Descriptors(), tmp_path, ".pressure").columns().values()) == {NULL}
+
+
+def test_loopback_does_not_count() -> None:
+    """Only bytes on other interfaces are received or sent."""
+    counters = NetworkCounters(Descriptors(), DATA / "cgroup1/net_dev", lambda name: name == "eth0")
+    assert counters.columns() == {"rx_bytes": 200, "tx_bytes": 1500}
+
+
+def test_a_shared_network_namespace_has_no_counters_of_its_own(tmp_path: Path) -> None:
+    """A container in the host's network would otherwise have the host's bytes."""
+    for name in ("self", "7"):
+        (tmp_path / name / "ns").mkdir(parents=True)
+        (tmp_path / name / "ns/net").symlink_to("net:[1]")
+    assert own_net_dev(7, tmp_path) is None
+
+
+def test_unknown_parts() -> None:
+    """A remainder is clamped at 0, and unknown with any unknown part; a sum leaves unknown parts out."""
+    assert [remainder(10, 3, 4), remainder(10, 11), remainder(10, 3, NULL)] == [3, 0, NULL]
+    assert [known_sum(1, NULL), known_sum(NULL, NULL)] == [1, NULL]

@@ -1,4 +1,4 @@
-"""The host and Docker's own processes, read from a made-up /proc."""
+"""The host, Docker's own processes, and the table of processes, read from a made-up /proc."""
 
 from __future__ import annotations
 
@@ -99,18 +99,14 @@ def test_the_engines_processes_are_added_up(tmp_path: Path) -> None:
     assert used_ns == [1050, 1550, 1550, 1555]
 
 
-def test_a_host_without_an_engine_has_null(tmp_path: Path) -> None:
-    """Zero would be a figure."""
-    write_process(tmp_path, 30, 1, "nginx")
-
-    assert _engine(tmp_path, {30: 7}, lambda: 0).used_ns() == NULL
-
-
 def test_the_host_has_a_column_of_the_engine(tmp_path: Path) -> None:
-    """It is part of the host's row."""
-    write_process(machine(tmp_path) / "proc", 10, 1, "dockerd")
-    engine = _engine(tmp_path / "proc", {10: 1000}, lambda: 0)
+    """It is part of the host's row; without an engine it is NULL, for zero would be a figure."""
+    write_process(machine(tmp_path) / "proc", 30, 1, "nginx")
+    engine = _engine(tmp_path / "proc", {10: 1000, 30: 7}, lambda: 0)
+    assert engine.used_ns() == NULL
 
+    write_process(tmp_path / "proc", 10, 1, "dockerd")
+    engine = _engine(tmp_path / "proc", {10: 1000, 30: 7}, lambda: 0)
     assert HostReader(tmp_path, engine=engine).read().engine_ns == 1000
 
 
@@ -127,3 +123,30 @@ def test_the_cpu_time_of_any_process() -> None:
     assert process_cpu_ns(os.getpid()) == pytest.approx(time.process_time_ns(), abs=1_000_000_000)
     with pytest.raises(OSError, match="Invalid argument"):
         process_cpu_ns(2**22 + 1)
+
+
+def test_descendants_of_any_depth_are_found_and_followed(tmp_path: Path) -> None:
+    """New processes are found within a second; other processes are left out."""
+    now = [0]
+    for pid, parent in ((10, 1), (11, 10), (12, 11), (13, 1)):
+        write_process(tmp_path, pid, parent)
+    table = ProcessTable(tmp_path, lambda: now[0])
+    table.refresh()
+    assert table.descendants([10]) == {11, 12}
+    write_process(tmp_path, 14, 12)
+    now[0] = NS_PER_S - 1
+    table.refresh()
+    assert table.descendants([10]) == {11, 12}
+    now[0] = NS_PER_S
+    table.refresh()
+    assert table.descendants([10]) == {11, 12, 14}
+
+
+def test_nothing_is_scanned_while_no_process_is_born(tmp_path: Path) -> None:
+    """Without a younger process id there is no listing."""
+    now = iter(range(0, 10 * NS_PER_S, NS_PER_S))
+    write_process(tmp_path, 10, 1)
+    table = ProcessTable(tmp_path, lambda: next(now))
+    for _ in range(3):
+        table.refresh()
+    assert table.scans == 1

@@ -1,17 +1,19 @@
-"""Ticks, streams, targets and the lines of the input."""
+"""Ticks, streams, targets, the lines of the input, and the messages between the harness and the sampler."""
 
 from __future__ import annotations
 
 import errno
 import os
-import struct
 from pathlib import Path
 
 import pytest
 
 from seatrial.errors import ResultsUnwritable
+from seatrial.model import Watch
+from seatrial.record.tables import open_part
 from seatrial.sampler.sampler import LineInput, SampledTargets, SampleStream, TickClock, quantiles
-from seatrial.wire.streams import NULL, SAMPLES, Reading, read_layout, row_columns
+from seatrial.sampler.session import STOP, SamplerPlan, Summary, decode_watch, watch_line
+from seatrial.wire.streams import NULL, SAMPLES, Reading, row_columns
 
 
 class Scripted:
@@ -32,13 +34,6 @@ class Scripted:
     def close(self) -> None:
         """Count the calls."""
         self.closed += 1
-
-
-def rows_of(path: Path) -> list[tuple[int, ...]]:
-    """Read a stream back."""
-    with path.open("rb") as stream:
-        layout = read_layout(stream)
-        return list(struct.iter_unpack(layout.record.format, stream.read()))
 
 
 @pytest.mark.parametrize(
@@ -68,9 +63,9 @@ def test_a_stream_names_its_service_and_holds_its_rows(tmp_path: Path) -> None:
     stream = SampleStream(tmp_path, "auth", "af22")
     stream.add(1, 2, Reading(usage_bytes=3))
     stream.close()
-    with (tmp_path / "samples-auth-1.bin").open("rb") as written:
-        assert read_layout(written).constants == {"service": "auth", "container": "af22"}
-    assert rows_of(tmp_path / "samples-auth-1.bin") == [(1, 2, 3, *[NULL] * (len(row_columns(SAMPLES)) - 3))]
+    part = open_part(tmp_path / "samples-auth-1.bin")
+    assert part.layout.constants == {"service": "auth", "container": "af22"}
+    assert list(part.rows.tolist()[0]) == [1, 2, 3, *[NULL] * (len(row_columns(SAMPLES)) - 3)]
 
 
 def test_a_folder_that_is_not_there_can_not_be_written(tmp_path: Path) -> None:
@@ -88,7 +83,8 @@ def test_each_reading_has_a_stamp_before_and_one_after(tmp_path: Path) -> None:
     targets.add("b", "2", Scripted(Reading()))
     targets.sample()
     targets.close()
-    assert [rows_of(tmp_path / f"samples-{name}-1.bin")[0][:2] for name in "ab"] == [(0, 1), (2, 3)]
+    rows = [open_part(tmp_path / f"samples-{name}-1.bin").rows[0] for name in "ab"]
+    assert [(row["t_ns"], row["t_after_ns"]) for row in rows] == [(0, 1), (2, 3)]
 
 
 def test_a_target_that_ended_is_closed_and_the_others_go_on(tmp_path: Path) -> None:
@@ -110,23 +106,17 @@ def test_a_restarted_container_continues_its_file(tmp_path: Path) -> None:
         targets.add("auth", container, Scripted(Reading()))
         targets.sample()
     targets.close()
-    assert [len(rows_of(tmp_path / f"samples-auth-{n}.bin")) for n in (1, 2)] == [2, 1]
+    assert [len(open_part(tmp_path / f"samples-auth-{n}.bin").rows) for n in (1, 2)] == [2, 1]
 
 
-def test_a_source_without_a_new_reading_writes_no_row(tmp_path: Path) -> None:
-    """The Docker API has something new once a second only."""
+def test_no_reading_is_no_row(tmp_path: Path) -> None:
+    """The Docker API has something new once a second only; one never found has the source `none`."""
     targets = SampledTargets(tmp_path)
     targets.add("auth", "1", Scripted(None, Reading()))
+    targets.expect("web")
     targets.sample()
     targets.sample()
-    assert targets.rows() == {"auth": 1}
-
-
-def test_a_service_that_was_never_found(tmp_path: Path) -> None:
-    """It has no rows, and the source `none`."""
-    targets = SampledTargets(tmp_path)
-    targets.expect("auth")
-    assert (targets.rows(), targets.sources) == ({"auth": 0}, {"auth": "none"})
+    assert (targets.rows(), targets.sources["web"]) == ({"auth": 1, "web": 0}, "none")
 
 
 def test_other_read_errors_are_not_hidden(tmp_path: Path) -> None:
@@ -155,3 +145,34 @@ def test_lines_come_whole_from_pieces() -> None:
     os.close(writing)
     assert (messages.receive(0), messages.ended) == ([], True)
     os.close(reading)
+
+
+def test_messages_survive_their_lines() -> None:
+    """The sampler reads what the harness wrote: a plan, then targets; anything without a target is a stop."""
+    watches = (
+        Watch(service="auth", kind="container", container="af22"),
+        Watch(service="a", kind="tree", pid=7),
+    )
+    plan = SamplerPlan(watches=watches, streams=Path("/r/streams"), events=Path("/r/events"), project="p", hz=5.0)
+    assert plan.encode().count(b"\n") == 1
+    assert SamplerPlan.decode(plan.encode()) == plan
+    assert decode_watch(watch_line(watches[1])) == watches[1]
+    assert decode_watch(STOP) is None
+
+
+def test_a_summary_survives_its_file(tmp_path: Path) -> None:
+    """The harness reads what the sampler wrote."""
+    summary = Summary(
+        samples={"auth": 3},
+        sources={"auth": "cgroup v1"},
+        period_p50_ns=100,
+        period_p99_ns=110,
+        ticks=3,
+        missed_ticks=0,
+        container_sample_p50_ns=40,
+        cpu_s=0.1,
+        wall_s=20.0,
+        startup_cpu_s=0.2,
+    )
+    summary.write(tmp_path)
+    assert Summary.load(tmp_path) == summary
