@@ -12,6 +12,7 @@ from typing import Any
 
 import factories
 import pytest
+import scenario_files
 
 from seatrial.errors import Incomparable, Interrupted, NotReady, UsageError
 from seatrial.experiment import compare as compare_module
@@ -95,11 +96,9 @@ class OnPaper(FreshStacks):
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """Make a scenario of three variants."""
-    (tmp_path / "st").mkdir()
-    (tmp_path / "st" / "compose.yaml").write_text("services: {web: {image: w}}\n")
-    (tmp_path / "drive.py").touch()
-    (tmp_path / "one.yaml").write_text(SCENARIO)
-    return tmp_path / "one.yaml"
+    path = scenario_files.make(tmp_path)
+    path.write_text(SCENARIO)
+    return path
 
 
 def _request(file: Path, *settings: str, seed: int = 1, results: str = "results", **more: str) -> CompareRequest:
@@ -302,23 +301,16 @@ def test_a_stored_experiment_or_run_is_the_base(file: Path) -> None:
     assert _compare(Script(), _request(file, against=str(run))).plan.stored == "a"
 
 
-def test_another_load_than_the_stored_one_is_refused_before_anything_starts(file: Path) -> None:
-    """No experiment is left behind."""
-    stored = _compare(Script(), _request(file))
-    script = Script()
+def test_another_environment_than_the_stored_one_is_refused_as_early_as_it_is_known(file: Path) -> None:
+    """Another load before anything starts; another storage driver once a stack was up."""
+    stored = _compare(Script(facts={"storage_driver": "overlay2"}), _request(file))
+    script = Script(facts={"storage_driver": "vfs"})
 
     with pytest.raises(Incomparable, match="another environment") as caught:
         _compare(script, _request(file, "load.users=4", against=str(stored.folder)))
-
     assert caught.value.seen == "load: users: 3 there, 4 here"
     assert script.done == []
     assert len(list((file.parent / "results").iterdir())) == 1
-
-
-def test_another_engine_is_refused_once_a_stack_was_up(file: Path) -> None:
-    """The storage driver is known only then."""
-    stored = _compare(Script(facts={"storage_driver": "overlay2"}), _request(file))
-    script = Script(facts={"storage_driver": "vfs"})
 
     with pytest.raises(Incomparable) as caught:
         _compare(script, _request(file, against=str(stored.folder)))
@@ -382,7 +374,10 @@ def test_a_folder_that_is_no_experiment_is_refused(file: Path) -> None:
     with pytest.raises(UsageError, match="neither an experiment nor a run") as caught:
         _compare(Script(), _request(file, against=str(file.parent / "st")))
 
-    assert (caught.value.where, caught.value.seen) == (str(file.parent / "st"), "compose.yaml")
+    assert (caught.value.where, caught.value.seen) == (
+        str(file.parent / "st"),
+        "big.conf, compose.yaml, web.conf",
+    )
     assert "plan.json" in caught.value.expected
     with pytest.raises(UsageError, match="there is no run 'elsewhere'"):
         _compare(Script(), _request(file, against="elsewhere"))

@@ -72,8 +72,10 @@ def test_names_bytes_and_modes_of_stack_and_locustfile_count(scenario: Scenario)
 
 
 def test_caches_results_and_folders_of_tools_do_not_count(scenario: Scenario) -> None:
-    """An experiment writes into some of them itself."""
+    """An experiment writes into some of them itself; a stack that its checkout ignores is walked all the same."""
+    _git(_put(scenario.compose_file.parents[1], ".gitignore", "st/\n").parent, "init", "-q")
     before = _digests(scenario)
+    assert "nginx/nginx.conf" in before
     for name in ("results/plan.json", "app/__pycache__/a.pyc", "node_modules/a/b.js", ".git/HEAD"):
         _put(scenario.compose_file.parent, name)
 
@@ -98,13 +100,6 @@ def test_ignored_files_count_only_if_compose_or_a_variant_reads_them(scenario: S
     _put(folder, "local.conf", "changed\n")
 
     assert resume.changed_files(before, _digests(scenario)) == [".env: new", "local.conf: changed"]
-
-
-def test_a_stack_that_its_checkout_ignores_is_walked(scenario: Scenario) -> None:
-    """Such as one below a `build` folder."""
-    _git(_put(scenario.compose_file.parents[1], ".gitignore", "st/\n").parent, "init", "-q")
-
-    assert "nginx/nginx.conf" in _digests(scenario)
 
 
 def test_large_files_links_and_pipes_are_not_read(scenario: Scenario) -> None:

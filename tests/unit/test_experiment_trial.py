@@ -42,30 +42,21 @@ def context(tmp_path: Path) -> RunContext:
     return RunContext(request=request, choice=choice, pinning=Pinning(usable=(0, 1)))
 
 
-def test_a_variant_overrides_parameters_of_the_load(context: RunContext) -> None:
-    """An unknown one is refused."""
-    request = context.request
+def test_a_trial_is_prepared_before_anything_is_made(context: RunContext) -> None:
+    """Its load has the variant's parameters; an unknown variant and missing secrets are refused."""
+    request, prepared = context.request, trial.Trial.prepare(context, "other", block=2)
 
-    other = variant_request(request, "other")
-
-    assert other.variant == "other"
-    assert other.scenario.load.parameters == {"known-wait": "0.5", "known-action": "wait"}
+    assert (prepared.variant, prepared.block, prepared.request.variant) == ("other", 2, "other")
+    assert prepared.request.scenario.load.parameters == {"known-wait": "0.5", "known-action": "wait"}
+    assert prepared.resolved["load"]["parameters"]["known-action"] == "wait"
+    assert list(prepared.secrets) == ["WORD"]
     assert variant_request(request, "base").scenario.load == request.scenario.load
     with pytest.raises(UsageError, match="no variant 'othr'"):
         variant_request(request, "othr")
-
-
-def test_a_trial_is_prepared_before_anything_is_made(context: RunContext) -> None:
-    """The recorded load is that of the variant; secrets of an attached stack must be given."""
-    prepared = trial.Trial.prepare(context, "other", block=2)
-
-    assert (prepared.variant, prepared.block, prepared.request.variant) == ("other", 2, "other")
-    assert prepared.resolved["load"]["parameters"]["known-action"] == "wait"
-    assert list(prepared.secrets) == ["WORD"]
     attached = replace(context, choice=replace(context.choice, engine=EngineName.ATTACH))
     with pytest.raises(UsageError, match="was not given"):
         trial.Trial.prepare(attached, "other", block=2)
-    assert not context.request.results.exists()
+    assert not request.results.exists()
 
 
 def test_the_catalogue_is_filled_into_the_parameters() -> None:

@@ -15,18 +15,11 @@ STAGING = ("staging.example",)
 
 def test_two_medians_have_to_agree_within_five_percent() -> None:
     """Only the last two count; a span without a success has none."""
-    agreeing: list[list[int | None]] = [[100, 105], [100, 95], [300, 100, 101]]
-    others: list[list[int | None]] = [
-        [],
-        [100],
-        [100, 106],
-        [106, 100],
-        [100, 101, 300],
-        [None, None],
-        [100, None],
-    ]
+    medians_ns: dict[tuple[int | None, ...], bool] = {(100, 105): True, (100, 95): True, (300, 100, 101): True}
+    medians_ns |= dict.fromkeys([(), (100,), (100, 106), (106, 100), (100, 101, 300)], False)
+    medians_ns |= dict.fromkeys([(None, None), (100, None)], False)
 
-    assert [medians_agree(medians_ns) for medians_ns in (*agreeing, *others)] == [True] * 3 + [False] * 7
+    assert {values: medians_agree(list(values)) for values in medians_ns} == medians_ns
 
 
 @pytest.mark.parametrize(

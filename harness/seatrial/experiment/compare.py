@@ -5,12 +5,11 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from seatrial.analysis.stored_runs import RunCache
-from seatrial.compare import facts
 from seatrial.compare.facts import Facts
 from seatrial.errors import Incomparable, Interrupted
 from seatrial.experiment import baseline, resume
@@ -133,7 +132,7 @@ def _in_words(experiment: ResumableExperiment, reason: str, choice: Choice) -> s
 def _refuse_foreseen(there: Facts, context: RunContext, plan: ExperimentPlan) -> None:
     """Raise Incomparable for facts that are known to differ before the start, or leave no metric of the gate."""
     page = initial_document(context, "", 1, plan.resolved, command_ns=context.request.command_ns)
-    differing = baseline.refuse_incomparable(there, facts.facts_of(asdict(page)), plan.varies, plan.against)
+    differing = baseline.refuse_incomparable(there, baseline.facts_of(page), plan.varies, plan.against)
     if plan.gate and differing and not baseline.comparable_metrics(plan.gate, differing):
         raise Incomparable(
             "no metric of the gate can be compared across what differs",
