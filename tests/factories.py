@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from seatrial.http.messages import Response
 from seatrial.measure.requests import request_stats
 from seatrial.measure.tables import RequestColumns, Window
 from seatrial.model import Phase, Span
@@ -72,9 +73,8 @@ def write_requests(
     """Write one worker's requests; the first byte comes halfway, and a refused request has none."""
     layout = requests_layout(endpoints, worker)
     path = streams / f"requests-{worker}.bin"
-    with path.open("wb") as stream:
-        stream.write(layout.header())
-        stream.writelines(layout.record.pack(*_row(request, endpoints)) for request in requests)
+    rows = (layout.record.pack(*_row(request, endpoints)) for request in requests)
+    path.write_bytes(layout.header() + b"".join(rows))
     return path
 
 
@@ -103,10 +103,8 @@ def write_samples(
     """Write one container's samples; columns that are left out are NULL."""
     layout = samples_layout(service, container)
     path = streams / f"samples-{service}-{container[:12]}.bin"
-    with path.open("wb") as stream:
-        stream.write(layout.header())
-        for reading in readings:
-            stream.write(layout.record.pack(*(reading.get(name, NULL) for name in layout.columns)))
+    rows = (layout.record.pack(*(reading.get(name, NULL) for name in layout.columns)) for reading in readings)
+    path.write_bytes(layout.header() + b"".join(rows))
     return path
 
 
@@ -115,10 +113,18 @@ def write_lines(
 ) -> Path:
     """Write a line stream: `flows`, `generator` or `errors`."""
     path = streams / f"{name}-{worker}.jsonl"
-    with path.open("wb") as stream:
-        stream.write(line_header(table, worker=worker))
-        stream.writelines(json.dumps(row).encode() + b"\n" for row in rows)
+    path.write_bytes(
+        line_header(table, worker=worker) + b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    )
     return path
+
+
+def response(endpoint: str = "page", start_ns: int = 0, **fields: object) -> Response:
+    """Return the row of a request with these fields, as the client fills it in."""
+    made = Response("GET", endpoint, start_ns)
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
 
 
 def read_lines(path: Path) -> tuple[Layout, list[dict[str, Any]]]:
@@ -196,13 +202,10 @@ def document(**changes: Any) -> RunDocument:  # noqa: ANN401  (fields of RunDocu
 
 def thousand_requests() -> list[Asked]:
     """Return 1000 requests over 42 s: 239 in the warm-up, 714 in the window, 47 in the drain; each tenth fails."""
+    ends: tuple[dict[str, Any], ...] = ({}, {"outcome": "status", "status": 503})
     return [
         Asked(
-            start_s=index * 0.042,
-            took_ms=5 + index % 50,
-            endpoint=ENDPOINTS[index % 3],
-            outcome="status" if index % 10 == 9 else "ok",
-            status=503 if index % 10 == 9 else 200,
+            start_s=index * 0.042, took_ms=5 + index % 50, endpoint=ENDPOINTS[index % 3], **ends[index % 10 == 9]
         )
         for index in range(1000)
     ]
@@ -255,14 +258,9 @@ def requests_of(folder: RunFolder) -> RequestColumns:
     return request_stats(read.request_batches(folder), everything, read.request_count(folder))[0]
 
 
-def sealed_run(
-    results: Path,
-    requests: Sequence[Asked] | None = None,
-    flows: Sequence[Mapping[str, Any]] | None = None,
-    **changes: Any,  # noqa: ANN401  (fields of RunDocument)
-) -> RunFolder:
+def sealed_run(results: Path, *streams: Any, **changes: Any) -> RunFolder:  # noqa: ANN401  (as `run` takes them)
     """Make a sealed run folder."""
-    folder = run(results, requests, flows, **changes)
+    folder = run(results, *streams, **changes)
     seal(folder, documents.load_document(folder))
     return folder
 

@@ -7,18 +7,13 @@ from functools import partial
 
 import gevent
 import pytest
+from factories import response
 from gevent import GreenletExit
 from locust.exception import StopUser
 
-from seatrial.http.messages import Abandoned, Response, outcome_of_exception
+from seatrial.http.messages import Abandoned, outcome_of_exception
 from seatrial.user.flows import Flow, Parallel, side_by_side
 from seatrial.wire.streams import FLOWS, Outcome, row_columns
-
-
-def _ended(outcome: Outcome, bytes_received: int = 10) -> Response:
-    response = Response("GET", "page", 0)
-    response.outcome, response.bytes_received = outcome, bytes_received
-    return response
 
 
 def _flow(outer: Flow | None = None) -> Flow:
@@ -29,7 +24,7 @@ def test_a_flow_fails_with_its_first_failed_request() -> None:
     """Later ones do not change it, `fail` does, by a word of the closed set; requests and bytes are counted."""
     flow = _flow()
     for outcome in (Outcome.OK, Outcome.DIGEST, Outcome.TIMEOUT):
-        flow.ended(_ended(outcome))
+        flow.ended(response(outcome=outcome, bytes_received=10))
     row = flow.row(9)
     assert (row["outcome"], row["requests"], row["bytes_received"]) == ("digest", 3, 30)
     assert tuple(row) == tuple(row_columns(FLOWS))
@@ -43,7 +38,7 @@ def test_a_failure_reaches_the_flow_around() -> None:
     """The outer flow has the first failure, too; the counts are not shared."""
     outer = _flow()
     inner = _flow(outer)
-    inner.ended(_ended(Outcome.REFUSED))
+    inner.ended(response(outcome=Outcome.REFUSED))
     inner.pass_failure_on()
     assert (outer.outcome, outer.requests) == (Outcome.REFUSED, 0)
 

@@ -4,36 +4,30 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
-from factories import read_lines, read_requests
+from factories import read_lines, read_requests, response
 
 from seatrial.errors import ResultsUnwritable, UsageError
-from seatrial.http.messages import Response
 from seatrial.user.recorder import DECLARED_LIMIT, Recorder
 from seatrial.wire.streams import NULL, Outcome
 
-
-def _response() -> Response:
-    response = Response("HEAD", "basket", 100)
-    response.t_first_byte_ns, response.t_end_ns = 200, 300
-    response.status, response.outcome, response.connection = 503, Outcome.STATUS, "replaced"
-    response.bytes_received, response.bytes_sent = 5_000_000_000, 17
-    return response
+STAMPS: dict[str, Any] = {"t_start_ns": 100, "t_first_byte_ns": 200, "t_end_ns": 300}
+FIELDS: dict[str, Any] = {"method": "HEAD", "status": 503, "connection": "replaced"}
+SIZES: dict[str, Any] = {"bytes_received": 5_000_000_000, "bytes_sent": 17}
+RESPONSE = response("basket", outcome=Outcome.STATUS, **STAMPS, **FIELDS, **SIZES)
 
 
 def test_requests_are_read_back(tmp_path: Path) -> None:
     """Every column holds what the response held; a request of the closed model has no intended start."""
     recorder = Recorder(tmp_path, 3, ("front page", "basket"))
-    recorder.request(_response(), flow_id=(3 << 40) + 1, user=9, intended_ns=42)
-    recorder.request(_response(), NULL, 0)
+    recorder.request(RESPONSE, flow_id=(3 << 40) + 1, user=9, intended_ns=42)
+    recorder.request(RESPONSE, NULL, 0)
     recorder.close()
     open_row, closed_row = read_requests(tmp_path / "requests-3.bin")
-    assert open_row == (
-        {"t_intended_ns": 42, "t_start_ns": 100, "t_first_byte_ns": 200, "t_end_ns": 300}
-        | {"endpoint": "basket", "method": "HEAD", "status": 503, "outcome": "status", "connection": "replaced"}
-        | {"bytes_received": 5_000_000_000, "bytes_sent": 17, "flow_id": (3 << 40) + 1, "user": 9, "worker": 3}
-    )
+    ids = {"t_intended_ns": 42, "flow_id": (3 << 40) + 1, "user": 9, "worker": 3}
+    assert open_row == STAMPS | FIELDS | SIZES | ids | {"endpoint": "basket", "outcome": "status"}
     assert (closed_row["t_intended_ns"], closed_row["flow_id"]) == (NULL, NULL)
 
 
@@ -54,7 +48,7 @@ def test_a_full_disk_loses_nothing_that_can_be_written_later(tmp_path: Path) -> 
     recorder = Recorder(tmp_path, 0, ("basket",))
     stream = recorder._requests
     disk, full = os.dup(stream._file), os.open("/dev/full", os.O_WRONLY)
-    recorder.request(_response(), NULL, 0)
+    recorder.request(RESPONSE, NULL, 0)
     os.dup2(full, stream._file)
     with pytest.raises(ResultsUnwritable, match="records can't be written"):
         recorder.flush()
@@ -90,12 +84,12 @@ def test_a_label_that_is_learned_begins_a_file_that_knows_it(tmp_path: Path) -> 
     """Also after a kill every file has the labels of its rows; each row is in one of them."""
     recorder = Recorder(tmp_path, 0, ("front page",))
     with pytest.raises(KeyError):
-        recorder.request(_response(), NULL, 0)
+        recorder.request(RESPONSE, NULL, 0)
     recorder.learn("basket")
-    recorder.request(_response(), NULL, 0)
+    recorder.request(RESPONSE, NULL, 0)
     recorder.learn("till")
     recorder.learn("basket")
-    recorder.request(_response(), NULL, 0)
+    recorder.request(RESPONSE, NULL, 0)
     recorder.flush()
     labels = {
         path.name: [row["endpoint"] for row in read_requests(path)] for path in tmp_path.glob("requests-0*.bin")
