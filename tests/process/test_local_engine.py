@@ -5,51 +5,34 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import requests
 import yaml
+from specs import stack_spec
 
 from seatrial.errors import EngineUnavailable, NotReady, PortTaken, SeedFailed, ServiceExited
-from seatrial.model import EngineName, FrontDoor, Probe, Stack, StackSpec, Variant
+from seatrial.model import EngineName, FrontDoor, Probe, Stack, StackSpec
 from seatrial.stack import local
 from seatrial.stack.engine import choose
 from seatrial.stack.processes import ProcessGuard, guarded, marked
 from seatrial.stack.readiness import seed
 
+SERVER = ["-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory", "${config}", "${port}"]
 WEB = {
-    "command": [
-        sys.executable,
-        "-u",
-        "-m",
-        "http.server",
-        "--bind",
-        "127.0.0.1",
-        "--directory",
-        "${config}",
-        "${port}",
-    ],
+    "command": [sys.executable, *SERVER],
     "port": 80,
     "files": ["page.txt"],
     "replace": {"to:80": "to:$${port}", "secret": "${SECRET}"},
     "logs": ["${data}/own.log"],
 }
-MAKER = {
-    "command": [
-        sys.executable,
-        "-c",
-        "import os; open(os.environ['OUT'] + '/made', 'w').write(os.environ['WORD'])",
-    ],
-    "kind": "once",
-    "environment": {"OUT": "${shared}"},
-}
+MAKE = "import os; open(os.environ['OUT'] + '/made', 'w').write(os.environ['WORD'])"
+MAKER = {"command": [sys.executable, "-c", MAKE], "kind": "once", "environment": {"OUT": "${shared}"}}
 SECRET = "throw-away-secret"
 
 
@@ -59,17 +42,12 @@ def spec_of(folder: Path, **changes: dict[str, object]) -> StackSpec:
     web = {"depends_on": ["maker"], "x-seatrial": {"local": WEB | changes.get("web", {})}}
     (folder / "page.txt").write_text("goes to:80 with secret\n")
     (folder / "compose.yaml").write_text(yaml.safe_dump({"services": {"web": web, "maker": maker}}))
-    return StackSpec(
-        run_id=uuid4().hex,
-        project="seatrial-test",
-        compose_file=folder / "compose.yaml",
-        variant=Variant(name="base"),
+    return stack_spec(
+        folder / "compose.yaml",
+        folder,
         front_door=FrontDoor(service="web", port=80),
         probes=(Probe(path="/page.txt", expect=200, within_s=10),),
         environment={"SECRET": SECRET},
-        work=folder / "work",
-        logs=folder / "logs",
-        deadline_s=60,
     )
 
 
@@ -80,26 +58,14 @@ def up(spec: StackSpec) -> Iterator[tuple[Stack, ProcessGuard]]:
         yield stack, guard
 
 
-def test_stack_runs_with_its_own_configuration(tmp_path: Path) -> None:
-    """The front door serves a copy of the configuration in which the replacements are made."""
-    with up(spec_of(tmp_path)) as (stack, _):
-        body = requests.get(stack.url + "/page.txt", timeout=5).text
-        port = stack.url.rpartition(":")[2]
-        assert body == f"goes to:{port} with {SECRET}\n"
-        assert [one.name for one in stack.services] == ["web"]
-
-
-def test_one_shot_service_has_run_before(tmp_path: Path) -> None:
-    """A service that others depend on is done before they start, with its defaults from the Compose file."""
-    spec = spec_of(tmp_path)
-    with up(spec):
-        assert (spec.work / "local/shared/made").read_text() == "made"
-
-
-def test_nothing_but_logs_is_left(tmp_path: Path) -> None:
-    """Afterwards there is no process and no data, and the logs have no secret in them."""
+def test_a_stack_runs_with_its_own_configuration_and_leaves_only_logs(tmp_path: Path) -> None:
+    """A copy with the replacements is served, after the service it depends on; no secret gets into a log."""
     spec = spec_of(tmp_path, web={"environment": {"HINT": SECRET}})
     with up(spec) as (stack, _):
+        body = requests.get(stack.url + "/page.txt", timeout=5).text
+        assert body == f"goes to:{stack.url.rpartition(':')[2]} with {SECRET}\n"
+        assert [one.name for one in stack.services] == ["web"]
+        assert (spec.work / "local/shared/made").read_text() == "made"
         requests.get(f"{stack.url}/{SECRET}", timeout=5)
         Path(stack.services[0].log_files[0]).write_text(f"own {SECRET}\n")
     assert marked(spec.run_id) == []
@@ -108,24 +74,17 @@ def test_nothing_but_logs_is_left(tmp_path: Path) -> None:
     assert (spec.logs / "web-own.log").read_text() == "own ***\n"
 
 
-def test_pipe_in_a_logs_place_does_not_stop_the_end(tmp_path: Path) -> None:
-    """A log file that is a pipe is not opened, and that is said."""
+def test_a_pipe_in_a_logs_place_does_not_stop_the_end(tmp_path: Path) -> None:
+    """It is not opened, and the last message says so; the watchdog knows the private folder before it exists."""
     spec = spec_of(tmp_path)
-    said: list[str] = []
-    with guarded(spec.run_id) as guard, local.running(spec, guard, said.append) as stack:
-        os.mkfifo(stack.services[0].log_files[0])
-    assert "no regular file" in said[-1]
-
-
-def test_work_is_deleted_on_a_crash_from_the_start(tmp_path: Path) -> None:
-    """The watchdog knows the whole private folder before anything is in it."""
-    spec = spec_of(tmp_path)
-    told: list[tuple[Path, bool]] = []
+    messages: list[str] = []
+    folders: list[tuple[Path, bool]] = []
     with guarded(spec.run_id) as guard:
-        guard.delete_on_crash = lambda folder: told.append((folder, folder.exists()))  # type: ignore[method-assign]
-        with local.running(spec, guard, lambda _: None):
-            pass
-    assert told == [(spec.work, False)]
+        guard.delete_on_crash = lambda folder: folders.append((folder, folder.exists()))  # type: ignore[method-assign]
+        with local.running(spec, guard, messages.append) as stack:
+            os.mkfifo(stack.services[0].log_files[0])
+    assert "no regular file" in messages[-1]
+    assert folders == [(spec.work, False)]
 
 
 def test_service_that_exits_fails_at_once(tmp_path: Path) -> None:
@@ -150,11 +109,12 @@ def test_silent_service_is_not_ready(tmp_path: Path) -> None:
     hasty = replace(spec, probes=(Probe(path="/page.txt", expect=200, within_s=0.5),))
     with pytest.raises(NotReady) as failed, up(hasty):
         pass
+    assert failed.value.where.startswith("GET http://127.0.0.1:")
     assert failed.value.seen.startswith("status 404\nmaker: ended\nweb: running\nlast lines of web:")
 
 
 def test_missing_programs_are_listed_together(tmp_path: Path) -> None:
-    """All programs that are missing are told at once, with the command that installs them."""
+    """All programs that are missing are reported at once, with the command that installs them."""
     spec = spec_of(
         tmp_path, web={"command": ["no-such-web"], "package": "web-light"}, maker={"command": ["no-such-maker"]}
     )
@@ -175,63 +135,38 @@ def test_taken_port_is_named(tmp_path: Path) -> None:
             pass
 
 
-def test_seeding_gets_front_door_catalogue_and_secrets(tmp_path: Path) -> None:
-    """The stack's command runs in the stack folder and finds all that it needs in its environment."""
-    code = "from os import getenv; wrote = getenv('SEATRIAL_FRONT_DOOR') + getenv('SECRET')\n"
-    code += "open(getenv('SEATRIAL_CATALOGUE'), 'w').write(wrote)"
-    (tmp_path / "seed.py").write_text(code)
-    spec = spec_of(tmp_path)
+def test_seeding(tmp_path: Path) -> None:
+    """Its environment has all that it needs; its failure has its last lines without secrets; it has a deadline."""
+    wrote = "open(getenv('SEATRIAL_CATALOGUE'), 'w').write(getenv('SEATRIAL_FRONT_DOOR') + getenv('SECRET'))"
+    (tmp_path / "seed.py").write_text(f"from os import getenv; {wrote}")
+    (tmp_path / "denied.py").write_text("import os; print('denied', os.environ['SECRET']); raise SystemExit(4)")
+    (tmp_path / "endless.py").write_text("import time; time.sleep(60)")
+    spec, catalogue = spec_of(tmp_path), tmp_path / "catalogue.json"
     with up(spec) as (stack, guard):
-        seed(spec, stack, ("python", "seed.py"), tmp_path / "catalogue.json", guard)
-        assert (tmp_path / "catalogue.json").read_text() == stack.url + SECRET
-
-
-def test_failed_seeding_shows_its_last_lines(tmp_path: Path) -> None:
-    """A command that fails is an error with its exit code and its last lines, secrets masked."""
-    (tmp_path / "seed.py").write_text("import os; print('denied', os.environ['SECRET']); raise SystemExit(4)")
-    spec = spec_of(tmp_path)
-    with up(spec) as (stack, guard), pytest.raises(SeedFailed, match="exit code 4") as failed:
-        seed(spec, stack, ("python", "seed.py"), tmp_path / "catalogue.json", guard)
+        seed(spec, stack, ("python", "seed.py"), catalogue, guard)
+        assert catalogue.read_text() == stack.url + SECRET
+        with pytest.raises(SeedFailed, match="exit code 4") as failed:
+            seed(spec, stack, ("python", "denied.py"), catalogue, guard)
+        with pytest.raises(SeedFailed, match=r"within 0\.2 s"):
+            seed(spec, stack, ("python", "endless.py"), catalogue, guard, timeout_s=0.2)
     assert failed.value.seen == "denied ***"
 
 
-def test_endless_seeding_is_ended(tmp_path: Path) -> None:
-    """A command that does not end in time is ended, and an error."""
-    (tmp_path / "seed.py").write_text("import time; time.sleep(60)")
-    spec = spec_of(tmp_path)
-    with up(spec) as (stack, guard), pytest.raises(SeedFailed, match=r"within 0\.2 s"):
-        seed(spec, stack, ("python", "seed.py"), tmp_path / "catalogue.json", guard, timeout_s=0.2)
-
-
-@pytest.fixture
-def silent_daemon(tmp_path: Path) -> Iterator[str]:
-    """Give the address of a socket that accepts and never answers."""
-    accepted: list[socket.socket] = []
+def test_daemon_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that accepts, as a listening socket does by itself, and is silent is an error within 10 s."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
+    started = time.monotonic()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "docker.sock"))
         listener.listen()
-        thread = threading.Thread(
-            target=lambda: accepted.extend(one for one, _ in [listener.accept()]), daemon=True
-        )
-        thread.start()
-        yield f"unix://{tmp_path / 'docker.sock'}"
-        thread.join(timeout=1)
-        for one in accepted:
-            one.close()
-
-
-def test_daemon_that_never_answers_is_given_up(silent_daemon: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon that accepts and is silent is an error within 10 s, with what was seen."""
-    monkeypatch.setenv("DOCKER_HOST", silent_daemon)
-    started = time.monotonic()
-    with pytest.raises(EngineUnavailable, match="no Docker daemon answers") as failed:
-        choose("compose")
+        with pytest.raises(EngineUnavailable, match="no Docker daemon answers") as failed:
+            choose("compose")
     assert failed.value.seen == "the connection was accepted, but no answer came"
     assert time.monotonic() - started < 10
 
 
 def test_auto_says_why_it_is_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a daemon `auto` takes the local engine, and tells the reason."""
+    """Without a daemon `auto` takes the local engine, and gives the reason."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     choice = choose("auto")
     assert choice.engine == EngineName.LOCAL

@@ -53,18 +53,13 @@ def test_events_are_lines_on_the_monotonic_clock(tmp_path: Path) -> None:
     ],
 )
 def test_a_new_container_counts_by_its_project(project: str, labels: dict[str, str], service: str | None) -> None:
-    """Containers of the project count, others and one-off runs don't; without a project none does."""
+    """Each container of the project counts for its service, no other and no one-off run; without one none does."""
     events = EventFilter(project, CLOCKS)
-    event = events.event(message("start", "new", **labels))
-    assert (event.service if event else None) == service
+    seen = [events.event(message("start", container, **labels)) for container in ("a1", "b2")]
+    assert [(one.service, one.container) for one in seen if one] == (
+        [(service, "a1"), (service, "b2")] if service else []
+    )
     assert bool(events.label) == bool(project)
-
-
-def test_replicas_count_for_one_service() -> None:
-    """The service's name is that of Compose, whichever of its containers it is."""
-    events = EventFilter("trial", CLOCKS)
-    pair = [events.event(message("start", container, **compose("trial", "web"))) for container in ("a1", "b2")]
-    assert [(one.service, one.container) for one in pair if one] == [("web", "a1"), ("web", "b2")]
 
 
 @pytest.mark.parametrize("key", ["total_inactive_file", "inactive_file"])
