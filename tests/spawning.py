@@ -1,23 +1,10 @@
 """Starts a child for a test, in place of the guard of a run."""
 
-from __future__ import annotations
-
 import subprocess
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import IO
+from collections.abc import Sequence
+from typing import Any
 
 
-def spawn(
-    argv: Sequence[str],
-    *,
-    env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
-    stdin: int | IO[bytes] | None = None,
-    stdout: int | IO[bytes] | None = None,
-    stderr: int | IO[bytes] | None = None,
-) -> subprocess.Popen[bytes]:
+def spawn(argv: Sequence[str], **settings: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401  (those of Popen)
     """Start a child in a process group of its own."""
-    return subprocess.Popen(
-        argv, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
-    )
+    return subprocess.Popen(argv, start_new_session=True, **settings)

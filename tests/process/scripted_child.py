@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from seatrial.load.child import LoadSettings
 from seatrial.load.driver import LoadObserver
@@ -52,20 +52,11 @@ class Scripted:
         self.argv: list[str] = []
         self.children: list[subprocess.Popen[bytes]] = []
 
-    def __call__(
-        self,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdin: int | IO[bytes] | None = None,
-        stdout: int | IO[bytes] | None = None,
-        stderr: int | IO[bytes] | None = None,
-    ) -> subprocess.Popen[bytes]:
+    def __call__(self, argv: Sequence[str], **settings: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401  (Popen's)
         """Start the script."""
         self.argv = list(argv)
         command = [sys.executable, "-c", PREAMBLE + self.script]
-        child = subprocess.Popen(command, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr)
+        child = subprocess.Popen(command, **settings)
         self.children.append(child)
         return child
 

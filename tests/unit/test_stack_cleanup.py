@@ -1,14 +1,13 @@
-"""The owner of a labelled object, whether it lives, and what may be removed."""
+"""Which objects and processes belong to a run, whether their owner lives, and how they are ended."""
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import docker
 import pytest
 import requests
 from docker.errors import APIError
-from procfs import BOOT, NAMESPACE, proc_with
 
 from seatrial.errors import StackFailed
 from seatrial.stack.cleanup import (
@@ -24,9 +23,25 @@ from seatrial.stack.cleanup import (
     remove_objects,
     this_owner,
 )
+from seatrial.stack.processes import ProcessEntry, end_all, marked, of_sessions
+from seatrial.stack.watchdog import WatchdogState
 
+BOOT = "11111111-2222-3333-4444-555555555555"
+NAMESPACE = "4026531836"
 OWNER = Owner(42, 500, BOOT, NAMESPACE, "m")
 NETWORK = LabelledObject(kind=ObjectKind.NETWORK, id="n", name="n", labels={})
+
+
+def proc_with(folder: Path, *, state: str = "S", session: int = 40) -> Path:
+    """Make a /proc with process 42, its name with blanks and brackets, and environment `SEATRIAL_RUN=r1`."""
+    (folder / "42").mkdir()
+    (folder / "42/stat").write_text(f"42 (a) b) {state} 1 42 {session} 0 -1 " + "0 " * 11 + "1 0 500 0 0\n")
+    (folder / "42/environ").write_bytes(b"A=b\0SEATRIAL_RUN=r1\0")
+    (folder / "sys/kernel/random").mkdir(parents=True)
+    (folder / "sys/kernel/random/boot_id").write_text(BOOT + "\n")
+    (folder / "self/ns").mkdir(parents=True)
+    (folder / "self/ns/pid").symlink_to(f"pid:[{NAMESPACE}]")
+    return folder
 
 
 def test_this_process_is_alive() -> None:
@@ -121,3 +136,39 @@ def test_objects_get_time_to_go() -> None:
 def test_removal_by_another_process_is_no_failure() -> None:
     """An object that is being removed at the same time is no problem."""
     assert remove_object(daemon_that_refuses(1, "removal of container n is already in progress"), NETWORK) == ""
+
+
+def test_a_process_is_found_by_its_mark(tmp_path: Path) -> None:
+    """The run's id in the environment marks a process, and only the whole id does."""
+    proc = proc_with(tmp_path)
+    assert [one.pid for one in marked("r1", proc=proc)] == [42]
+    assert marked("r", proc=proc) == []
+
+
+@pytest.mark.parametrize(
+    ("session", "sessions", "pids"),
+    [(40, {40: 400}, [42]), (42, {42: 400}, [])],
+    ids=["its leader is gone", "its leader's pid belongs to a later process"],
+)
+def test_a_process_is_found_by_its_session(
+    tmp_path: Path, session: int, sessions: dict[int, int], pids: list[int]
+) -> None:
+    """The session of a dead leader is still ours, that of a later process with the same pid is not."""
+    assert [one.pid for one in of_sessions(sessions, proc=proc_with(tmp_path, session=session))] == pids
+
+
+def test_a_process_that_can_not_be_killed_is_given_up() -> None:
+    """The wait is bounded: the grace, then two seconds."""
+    now = iter(range(100))
+    unkillable = ProcessEntry(pid=2**22 + 1, session=1, start_ticks=1, state="D")
+    assert end_all(lambda: [unkillable], grace_s=3, clock=lambda: float(next(now)), sleep=lambda _: None) is False
+    assert next(now) == 7
+
+
+def test_ended_children_and_kept_runs_are_struck_off() -> None:
+    """What is left is what a killed harness would leave behind."""
+    state = WatchdogState("r1")
+    children: list[dict[str, Any]] = [{"session": pid, "start_ticks": 10 * pid} for pid in (7, 8)]
+    for message in (*children, {"ended": 7}, {"docker": "a"}, {"docker": "b"}, {"keep": "a"}):
+        state.update(message)
+    assert (state.sessions, state.docker_runs, state.done) == ({8: 80}, {"b"}, False)

@@ -42,9 +42,13 @@ def placed(folder: Path, replaced: str = "a.conf", **local: Any) -> str:  # noqa
 
 
 def test_variables_are_those_of_compose() -> None:
-    """Interpolation follows the Compose file reference."""
+    """Interpolation follows the Compose file reference; the message of a required variable is the hint."""
     text = "$SET ${SET} $$SET|${NONE:-a b}|${EMPTY:-b}|${EMPTY-c}|${SET:-d}|${SET:+e}|${NONE+f}|${NONE}"
     assert compose_variables(text, {"SET": "x", "EMPTY": ""}) == "x x $SET|a b|b||x|e||"
+    assert required("${A:?a} ${B?} ${C:-c} $${D:?d}") == {"A", "B"}
+    with pytest.raises(UsageError, match="variable NONE") as failed:
+        compose_variables("${NONE:?give one}", {})
+    assert failed.value.hint == "give one"
 
 
 def test_the_environment_is_that_of_compose(tmp_path: Path) -> None:
@@ -77,14 +81,6 @@ def test_env_file_is_a_plain_list(tmp_path: Path) -> None:
     lines = ["# no", "A=1 # one", "export B = two words", "C='#3'", 'D="4" # four', "E=", "F=a#b", "nothing"]
     (tmp_path / ".env").write_text("\n".join(lines))
     assert dotenv(tmp_path) == {"A": "1", "B": "two words", "C": "#3", "D": "4", "E": "", "F": "a#b"}
-
-
-def test_required_variables_are_found_and_demanded() -> None:
-    """Only `${NAME:?}` and `${NAME?}` are required, and `$$` begins no variable; the message is the hint."""
-    assert required("${A:?a} ${B?} ${C:-c} $${D:?d}") == {"A", "B"}
-    with pytest.raises(UsageError, match="variable NONE") as failed:
-        compose_variables("${NONE:?give one}", {})
-    assert failed.value.hint == "give one"
 
 
 def test_names_are_filled_in_either_spelling() -> None:
