@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from factories import response
 from locust import User
 from locust.env import Environment
 
@@ -28,10 +29,8 @@ def environment() -> Environment:
 
 
 def _response(duration_ms: float, outcome: Outcome = Outcome.OK) -> Response:
-    response = Response("GET", "page", 100 * MS)
-    response.t_end_ns = response.t_start_ns + int(duration_ms * MS)
-    response.bytes_received, response.outcome = 100, outcome
-    return response
+    end_ns = 100 * MS + int(duration_ms * MS)
+    return response("page", 100 * MS, t_end_ns=end_ns, bytes_received=100, outcome=outcome)
 
 
 def test_the_first_begun_has_the_moment_also_if_it_ends_last(environment: Environment) -> None:
@@ -41,16 +40,14 @@ def test_the_first_begun_has_the_moment_also_if_it_ends_last(environment: Enviro
     accounting = RequestAccounting(SOME_USER, 0, RequestCounts(), recorder, Statistics(environment))
 
     def begin(endpoint: str, start_ns: int) -> Response:
-        response = Response("GET", endpoint, start_ns)
-        response.t_end_ns = start_ns + 1
         accounting.begun()
-        return response
+        return response(endpoint, start_ns, t_end_ns=start_ns + 1)
 
     accounting.intend(5)
     first = begin("first", 100)
     second = begin("second", 2**62)
-    for response in (second, first, begin("third", 2**62)):
-        accounting.ended(response)
+    for row in (second, first, begin("third", 2**62)):
+        accounting.ended(row)
     accounting.intend(None)
     accounting.ended(begin("fourth", 100))
     assert intended == [("second", NULL), ("first", 5), ("third", NULL), ("fourth", NULL)]
@@ -107,18 +104,15 @@ def test_another_listener_gets_each_request_at_once(environment: Environment) ->
     assert environment.stats.total.num_requests == 1
 
 
-def test_a_failure_is_in_locusts_table_of_failures(environment: Environment) -> None:
-    """It is entered at once, with its outcome in words."""
-    Statistics(environment).enter(_response(3.0, Outcome.TIMEOUT), dict)
-    assert environment.stats.total.num_failures == 1
+def test_a_failure_is_entered_at_once_and_everything_at_the_end(environment: Environment) -> None:
+    """A failure has its outcome in words; the rest is fed before Locust prints, or a worker reports at last."""
+    statistics = Statistics(environment)
+    statistics.enter(_response(3.0, Outcome.TIMEOUT), dict)
+    assert environment.stats.total.num_failures == environment.stats.total.num_requests == 1
     assert [str(error.error) for error in environment.stats.errors.values()] == ["timeout: "]
-
-
-def test_the_end_of_a_test_leaves_nothing_behind(environment: Environment) -> None:
-    """Gathered requests are fed before Locust prints, or a worker reports for the last time."""
-    Statistics(environment).enter(_response(3.0), dict)
+    statistics.enter(_response(3.0), dict)
     cast("Any", environment.events).test_stop.fire(environment=environment)
-    assert environment.stats.total.num_requests == 1
+    assert environment.stats.total.num_requests == 2
 
 
 def test_a_second_has_the_details_of_the_flows_that_ended_in_it() -> None:

@@ -44,20 +44,22 @@ def test_a_failure_reaches_the_flow_around() -> None:
 
 
 def test_no_more_run_side_by_side_than_allowed() -> None:
-    """Seven pieces of work, three at a time."""
+    """Seven pieces of work, three at a time, with arguments by position and by name."""
     now = most = 0
+    calls: list[tuple[str, str]] = []
 
-    def work() -> None:
+    def work(path: str, *, endpoint: str) -> None:
         nonlocal now, most
         now += 1
         most = max(most, now)
         gevent.sleep(0)
         now -= 1
+        calls.append((path, endpoint))
 
     with side_by_side(3) as group:
         for _ in range(7):
-            group.spawn(work)
-    assert most == 3
+            group.spawn(work, "/a.css", endpoint="asset")
+    assert (most, calls) == (3, [("/a.css", "asset")] * 7)
 
 
 def _waits(ended: list[Outcome]) -> None:
@@ -129,15 +131,3 @@ def test_a_user_that_begins_nothing_more_lets_the_others_end() -> None:
     with pytest.raises(StopUser):
         _beside(2, [finishes, stops])
     assert ended == [True]
-
-
-def test_work_takes_keywords() -> None:
-    """`spawn` hands on what its work takes, by position and by name."""
-    calls: list[tuple[str, str]] = []
-
-    def get(path: str, *, endpoint: str) -> None:
-        calls.append((path, endpoint))
-
-    with side_by_side(2) as group:
-        group.spawn(get, "/a.css", endpoint="asset")
-    assert calls == [("/a.css", "asset")]

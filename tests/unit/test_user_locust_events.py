@@ -86,14 +86,10 @@ def _row(**fields: object) -> tuple[Response, int, int]:
 
 
 def test_what_an_event_does_not_have_is_null() -> None:
-    """No first byte, no bytes sent, no connection, no flow, no user outside of a user's greenlet."""
+    """Such as first byte, bytes sent, connection, flow, and user; any protocol, whose requests may have no end."""
     row, flow_id, user = _row(start_time=None)
     assert (row.t_first_byte_ns, row.bytes_sent, row.connection, row.status) == (NULL, NULL, "", 0)
     assert (flow_id, user) == (NULL, UNKNOWN_USER)
     assert row.t_end_ns - row.t_start_ns == 5_000_000
-
-
-def test_an_event_of_another_protocol_is_kept_as_other() -> None:
-    """A locustfile may fire any event; without a duration there is no end, and so no latency."""
-    row, _, _ = _row(request_type="WSR", response_time=None, response_length=None)
-    assert (row.method, row.t_end_ns, row.bytes_received) == ("OTHER", NULL, NULL)
+    other, _, _ = _row(request_type="WSR", response_time=None, response_length=None)
+    assert (other.method, other.t_end_ns, other.bytes_received) == ("OTHER", NULL, NULL)
