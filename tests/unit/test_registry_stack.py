@@ -320,15 +320,18 @@ def test_the_index_names_its_platforms_and_the_manifest_its_layers() -> None:
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_blob_goes_up_whole_or_by_patch(*, chunked: bool) -> None:
-    """The Location is used as the registry gave it, with its own query."""
-    location = {"Location": f"{DOOR}/v2/app/blobs/uploads/1?_state=s"}
-    patch: list[Answer] = [(202, location, b"")] if chunked else []
-    script = Script(UNAUTHORIZED, TOKEN, MISSING, (202, location, b""), *patch, (201, {}, b""))
+    """The Location is used with its own query, as the registry gave it; a refusal is one line without it."""
+    upload: Answer = (202, {"Location": f"{DOOR}/v2/app/blobs/uploads/1?_state=s"}, b"")
+    answers = [UNAUTHORIZED, TOKEN, MISSING, upload, *([upload] if chunked else [])]
+    script, refusing = Script(*answers, (201, {}, b"")), Script(*answers, (413, {}, b"too\nlarge"))
     assert _registry(script, chunked=chunked).push_blob("app", BLOB)
     methods = ["GET", "POST", "HEAD", "POST", *(["PATCH"] if chunked else []), "PUT"]
     assert [request.method for request in script.requests] == methods
     assert (script.requests[-1].url or "").endswith(f"/v2/app/blobs/uploads/1?_state=s&digest={BLOB.digest}")
     assert script.requests[4].headers.get("Transfer-Encoding") == ("chunked" if chunked else None)
+    with pytest.raises(registry.SeedError) as refused:
+        _registry(refusing, chunked=chunked).push_blob("app", BLOB)
+    assert str(refused.value) == "PUT /v2/app/blobs/uploads/1: 413, expected 201: too large"
 
 
 def test_a_token_is_renewed_before_it_ends() -> None:
@@ -342,25 +345,20 @@ def test_a_token_is_renewed_before_it_ends() -> None:
     assert [request.method for request in script.requests] == ["GET", "POST", "HEAD", "HEAD", "POST", "HEAD"]
 
 
-def test_password_and_token_go_to_no_other_host() -> None:
-    """A realm or an upload location that points elsewhere is refused before anything is sent there."""
-    script = Script((401, {"WWW-Authenticate": CHALLENGE.format("http://elsewhere")}, b""))
+@pytest.mark.parametrize(
+    ("answers", "sent"),
+    [
+        ([(401, {"WWW-Authenticate": CHALLENGE.format("http://elsewhere")}, b"")], 1),
+        ([UNAUTHORIZED, TOKEN, MISSING, (202, {"Location": "http://elsewhere/v2/app/1"}, b"")], 4),
+    ],
+    ids=["a realm", "an upload location"],
+)
+def test_password_and_token_go_to_no_other_host(answers: list[Answer], sent: int) -> None:
+    """What points elsewhere is refused before anything is sent there."""
+    script = Script(*answers)
     with pytest.raises(registry.SeedError, match="http://door:8080 only, not to elsewhere"):
-        _registry(script)
-    assert len(script.requests) == 1
-    script = Script(UNAUTHORIZED, TOKEN, MISSING, (202, {"Location": "http://elsewhere/v2/app/1"}, b""))
-    with pytest.raises(registry.SeedError, match="not to elsewhere"):
         _registry(script).push_blob("app", BLOB)
-    assert len(script.requests) == 4
-
-
-def test_a_refusal_is_one_line_without_the_query() -> None:
-    """The message names request, status and answer, but no signed state."""
-    location = {"Location": f"{DOOR}/v2/app/blobs/uploads/1?_state=signed"}
-    script = Script(UNAUTHORIZED, TOKEN, MISSING, (202, location, b""), (413, {}, b"too\nlarge"))
-    with pytest.raises(registry.SeedError) as refused:
-        _registry(script).push_blob("app", BLOB)
-    assert str(refused.value) == "PUT /v2/app/blobs/uploads/1: 413, expected 201: too large"
+    assert len(script.requests) == sent
 
 
 @pytest.mark.parametrize(
