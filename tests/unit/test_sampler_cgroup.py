@@ -33,6 +33,9 @@ HYBRID = """
 """
 
 
+HYBRID_GROUPS = ["cpu,cpuacct/job", "cpu,cpuacct", "unified/job", "unified"]
+
+
 def host(root: Path, *, mounts: str, cgroup: str, folders: list[str]) -> CgroupPaths | None:
     """Build a host with these mounts and folders, and locate the container there."""
     for folder in ("proc/self/ns", f"proc/{PID}/ns", *folders):
@@ -89,20 +92,15 @@ def test_a_mount_that_shows_a_part_of_the_hierarchy_is_respected(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "cgroup",
-    [f"0::/../../system.slice/docker-{ID}.scope\n", "0::/user.slice/session-1.scope\n", f"0::/elsewhere/{ID}\n"],
-    ids=["outside of our cgroup namespace", "a stranger's pid", "not mounted here"],
+    "path",
+    [f"../../system.slice/docker-{ID}.scope", "user.slice/session-1.scope", f"elsewhere/{ID}", f"docker/{ID}"],
+    ids=["outside of our cgroup namespace", "a stranger's pid", "not mounted here", "no `memory.current`"],
 )
-def test_what_this_host_does_not_show_is_not_found(tmp_path: Path, cgroup: str) -> None:
-    """Then the Docker API is used."""
-    assert host(tmp_path, mounts=UNIFIED, cgroup=cgroup, folders=["sys/fs/cgroup/system.slice"]) is None
-
-
-def test_a_host_without_the_process_or_the_controller_shows_nothing(tmp_path: Path) -> None:
-    """Behind a remote engine the pid may not exist; a scope without `memory.current` can't be read."""
-    path = f"docker/{ID}"
+def test_what_this_host_does_not_show_is_not_found(tmp_path: Path, path: str) -> None:
+    """Then the Docker API is used; behind a remote engine, not even the pid may exist."""
     assert locate(ID, PID, root=tmp_path) is None
-    assert host(tmp_path, mounts=UNIFIED, cgroup=f"0::/{path}\n", folders=[f"sys/fs/cgroup/{path}"]) is None
+    folders = ["sys/fs/cgroup/system.slice", f"sys/fs/cgroup/docker/{ID}"]
+    assert host(tmp_path, mounts=UNIFIED, cgroup=f"0::/{path}\n", folders=folders) is None
 
 
 @pytest.mark.parametrize(
@@ -110,11 +108,7 @@ def test_a_host_without_the_process_or_the_controller_shows_nothing(tmp_path: Pa
     [
         (UNIFIED, "0::/ci.slice/job\n", ["ci.slice/job", "ci.slice", ""]),
         (UNIFIED, "0::/\n", [""]),
-        (
-            HYBRID,
-            "4:memory:/job\n2:cpu,cpuacct:/job\n0::/job\n",
-            ["cpu,cpuacct/job", "cpu,cpuacct", "unified/job", "unified"],
-        ),
+        (HYBRID, "4:memory:/job\n2:cpu,cpuacct:/job\n0::/job\n", HYBRID_GROUPS),
         (UNIFIED, "0::/../elsewhere\n", []),
     ],
     ids=["version 2", "a namespace of its own", "hybrid", "outside of our cgroup namespace"],

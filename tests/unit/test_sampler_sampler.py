@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,27 +77,19 @@ def test_a_folder_that_is_not_there_can_not_be_written(tmp_path: Path) -> None:
 
 
 def test_each_reading_has_a_stamp_before_and_one_after(tmp_path: Path) -> None:
-    """Two targets in one tick have four stamps, in order."""
+    """Two targets in one tick have four stamps, in order; ENODEV from a removed cgroup ends that target only."""
     clock = iter(range(100))
-    targets = SampledTargets(tmp_path, lambda: next(clock))
-    targets.add("a", "1", Scripted(Reading()))
-    targets.add("b", "2", Scripted(Reading()))
-    targets.sample()
-    targets.close()
-    rows = [open_part(tmp_path / f"samples-{name}-1.bin").rows[0] for name in "ab"]
-    assert [(row["t_ns"], row["t_after_ns"]) for row in rows] == [(0, 1), (2, 3)]
-
-
-def test_a_target_that_ended_is_closed_and_the_others_go_on(tmp_path: Path) -> None:
-    """ENODEV from a removed cgroup ends that target only."""
     gone, lasting = Scripted(Reading()), Scripted(Reading(), Reading())
-    targets = SampledTargets(tmp_path)
+    targets = SampledTargets(tmp_path, lambda: next(clock))
     targets.add("gone", "1", gone)
     targets.add("lasting", "2", lasting)
     targets.sample()
     targets.sample()
     assert targets.rows() == {"gone": 1, "lasting": 2}
     assert (gone.closed, lasting.closed) == (1, 0)
+    targets.close()
+    rows = [open_part(tmp_path / f"samples-{name}-1.bin").rows[0] for name in ("gone", "lasting")]
+    assert [(row["t_ns"], row["t_after_ns"]) for row in rows] == [(0, 1), (2, 3)]
 
 
 def test_a_restarted_container_continues_its_file(tmp_path: Path) -> None:
@@ -147,32 +140,18 @@ def test_lines_come_whole_from_pieces() -> None:
     os.close(reading)
 
 
-def test_messages_survive_their_lines() -> None:
-    """The sampler reads what the harness wrote: a plan, then targets; anything without a target is a stop."""
-    watches = (
-        Watch(service="auth", kind="container", container="af22"),
-        Watch(service="a", kind="tree", pid=7),
-    )
-    plan = SamplerPlan(watches=watches, streams=Path("/r/streams"), events=Path("/r/events"), project="p", hz=5.0)
+def test_what_one_process_writes_the_other_reads(tmp_path: Path) -> None:
+    """A plan, then targets (anything without one is a stop), and in the end the sampler's summary."""
+    host, load = Watch(service="host", kind="host"), Watch(service="load", kind="tree", pid=7)
+    auth = Watch(service="auth", kind="container", container="af22")
+    plan = SamplerPlan(watches=(auth, host), streams=Path("/r"), events=Path("/e"), project="p", hz=5.0)
     assert plan.encode().count(b"\n") == 1
     assert SamplerPlan.decode(plan.encode()) == plan
-    assert decode_watch(watch_line(watches[1])) == watches[1]
+    assert decode_watch(watch_line(load)) == load
     assert decode_watch(STOP) is None
 
-
-def test_a_summary_survives_its_file(tmp_path: Path) -> None:
-    """The harness reads what the sampler wrote."""
-    summary = Summary(
-        samples={"auth": 3},
-        sources={"auth": "cgroup v1"},
-        period_p50_ns=100,
-        period_p99_ns=110,
-        ticks=3,
-        missed_ticks=0,
-        container_sample_p50_ns=40,
-        cpu_s=0.1,
-        wall_s=20.0,
-        startup_cpu_s=0.2,
-    )
+    ticks = {"ticks": 3, "missed_ticks": 0, "period_p50_ns": 100, "period_p99_ns": 110}
+    times: dict[str, Any] = {"container_sample_p50_ns": 40, "cpu_s": 0.1, "wall_s": 20.0, "startup_cpu_s": 0.2}
+    summary = Summary(samples={"auth": 3}, sources={"auth": "cgroup v1"}, **ticks, **times)
     summary.write(tmp_path)
     assert Summary.load(tmp_path) == summary

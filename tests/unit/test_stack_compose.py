@@ -81,18 +81,14 @@ def test_a_mounted_file_is_replaced_in_its_place(source: str, old: str, target: 
     assert service["volumes"] == [mount | {"source": "/new/$$1.conf", "target": target}]
 
 
-@pytest.mark.parametrize("kind", ["configs", "secrets"])
-def test_a_declared_file_is_replaced(kind: str) -> None:
-    """`configs` and `secrets` of Compose are replaced where they are declared."""
+def test_a_declared_file_is_replaced() -> None:
+    """`configs` and `secrets` are replaced where they are declared; a file that no service mounts is refused."""
+    declared = {"c": {"file": "/stacks/shop/web.conf"}, "d": {"file": "/stacks/shop/other"}}
     files = {Path("/stacks/shop/web.conf"): Path("/new/web.conf")}
-    config = {kind: {"c": {"file": "/stacks/shop/web.conf"}, "d": {"file": "/stacks/shop/other"}}}
-    assert added(config, files)[kind] == {"c": {"file": "/new/web.conf"}}
-
-
-def test_a_file_that_no_service_mounts_is_an_error() -> None:
-    """A variant that would change nothing is refused."""
+    for kind in ("configs", "secrets"):
+        assert added({kind: declared}, files)[kind] == {"c": {"file": "/new/web.conf"}}
     with pytest.raises(UsageError, match="no service mounts"):
-        added({}, {Path("/stacks/shop/none.conf"): Path("/new/none.conf")})
+        added({}, files)
 
 
 def test_a_requested_port_replaces_that_of_the_file() -> None:
@@ -127,13 +123,7 @@ NO_DAEMON = "Cannot connect to the Docker daemon at unix:///x"
         ("pull", 1, "dial tcp: connection refused", ImageMissing, "an image can't be found"),
         ("create", 1, "Error response from daemon: No such image: x:1", ImageMissing, "an image can't be found"),
         ("build", 1, "failed to solve: exit code: 1", ImageMissing, "an image can't be built"),
-        (
-            "start",
-            1,
-            "Bind for 127.0.0.1:80 failed: port is already allocated",
-            PortTaken,
-            "127.0.0.1:80 is taken",
-        ),
+        ("start", 1, "Bind for 127.0.0.1:80 failed: port is already allocated", PortTaken, "1:80 is taken"),
         ("start", 1, "listen tcp4 0.0.0.0:443: bind: address already in use", PortTaken, "0.0.0.0:443 is taken"),
         ("start", 1, NO_DAEMON, EngineUnavailable, "daemon stopped answering"),
         ("create", 1, "something else", StackFailed, "`docker compose create` failed with exit code 1"),
@@ -177,19 +167,15 @@ def test_a_service_without_all_its_containers_is_not_settled(expected: dict[str,
 
 
 def test_a_stack_settles_when_it_was_seen_running_twice() -> None:
-    """One look may be between two crashes: the second comes 0.3 s later, and the count restarts after a gap."""
+    """One look may be between two crashes: the next is 0.3 s later, a gap restarts the count; the wait ends."""
     up, down = [listed("web")], [listed("web", state="created")]
     pauses: list[float] = []
     project = project_of(up, up, down, down, up, expected={"web": 1})
     project.settle("web", 60, clock=lambda: 0.0, sleep=pauses.append)
     assert pauses == [0.3, 0.1, 0.3]
-
-
-def test_a_stack_that_never_settles_is_given_up() -> None:
-    """The wait is bounded."""
     now = iter(range(10))
     with pytest.raises(NotReady, match="after 3 s"):
-        project_of([], expected={"web": 1}).settle("web", 3, clock=lambda: float(next(now)), sleep=lambda _: None)
+        project_of([], expected={"web": 1}).settle("web", 3, clock=lambda: float(next(now)), sleep=pauses.append)
 
 
 def test_the_log_of_a_stalled_daemon_is_given_up(tmp_path: Path) -> None:
