@@ -156,11 +156,8 @@ def load(results: Path, variant: str, endpoint: str = "", *, shown: bool = False
         raise SystemExit(f"{results}: no experiment has a whole block of {variant!r}")
     plan = experiments[0].plan
     names = (plan.base, variant)
-    blocks = [
-        (result, number, block)
-        for result in experiments
-        for number, block in zip(result.numbers, result.blocks, strict=True)
-    ]
+    numbered = ((result, zip(result.numbers, result.blocks, strict=True)) for result in experiments)
+    blocks = [(result, number, block) for result, pairs in numbered for number, block in pairs]
     used = [one for one in blocks if all(_usable(one[2]))]
     whole_s, first_s = _durations(experiments)
     return Series(
@@ -168,9 +165,7 @@ def load(results: Path, variant: str, endpoint: str = "", *, shown: bool = False
         variant=variant,
         gate=tuple(metric.parse(one) for one in plan.gate),
         shown=tuple(experiments[0].metrics.values()) if shown else (),
-        shared_cores=any(
-            result.comparison is not None and result.comparison.host_limited for result in experiments
-        ),
+        shared_cores=any(each.comparison is not None and each.comparison.host_limited for each in experiments),
         blocks=tuple({name: block[name] for name in names} for _, _, block in used),
         latencies_ms=tuple(_latencies(*one[:2], names, endpoint) for one in used) if endpoint else (),
         lost=tuple(_why_not(block) for _, _, block in blocks if not all(_usable(block))),
@@ -183,12 +178,7 @@ def redraw(series: Series, size: int, draws: int, seed: int, *, relabel: bool) -
     """Draw `size` blocks without replacement, with random labels where base and variant are the same thing."""
     if len(series.blocks) < size:
         raise SystemExit(f"{len(series.blocks)} blocks are recorded: {size} are drawn at a time")
-    random = np.random.default_rng(seed)
-    drawn = Redrawn()
-    for _ in range(draws):
-        places = random.choice(len(series.blocks), size, replace=False)
-        drawn.add(_judged(series, _blocks(series, places, random, relabel=relabel)))
-    return drawn
+    return _drawn(series, np.arange(len(series.blocks)), size, draws, np.random.default_rng(seed), relabel=relabel)
 
 
 def again(series: Series, size: int, draws: int, seed: int, resamples: int) -> NDArray[np.float64]:
@@ -197,15 +187,11 @@ def again(series: Series, size: int, draws: int, seed: int, resamples: int) -> N
     The draws of `redraw` share their blocks, so that a binomial bound alone is too narrow. No comparison
     has a block twice: a repeated block would hide scatter.
     """
-    random = np.random.default_rng(seed)
+    random, count = np.random.default_rng(seed), len(series.blocks)
     rates = np.empty(resamples)
     for number in range(resamples):
-        places = np.unique(random.integers(0, len(series.blocks), len(series.blocks)))
-        drawn = Redrawn()
-        for _ in range(draws):
-            chosen = random.choice(places, size, replace=False)
-            drawn.add(_judged(series, _blocks(series, chosen, random, relabel=True)))
-        rates[number] = drawn.alarms / drawn.draws
+        places = np.unique(random.integers(0, count, count))
+        rates[number] = _drawn(series, places, size, draws, random, relabel=True).alarms / draws
     return rates
 
 
@@ -237,16 +223,25 @@ def tests_of_requests(pairs: Sequence[tuple[Latencies, Latencies]]) -> dict[str,
     }
 
 
-def _blocks(
-    series: Series, places: NDArray[np.int64], random: np.random.Generator, *, relabel: bool
-) -> list[BlockValues]:
+def _drawn(
+    series: Series,
+    places: NDArray[np.int64],
+    size: int,
+    draws: int,
+    random: np.random.Generator,
+    *,
+    relabel: bool,
+) -> Redrawn:
     base, variant = series.base, series.variant
-    blocks: list[BlockValues] = []
-    for place in places:
-        block = series.blocks[place]
-        turned = relabel and random.random() < 1 / 2
-        blocks.append({base: block[variant], variant: block[base]} if turned else block)
-    return blocks
+    drawn = Redrawn()
+    for _ in range(draws):
+        blocks: list[BlockValues] = []
+        for place in random.choice(places, size, replace=False):
+            block = series.blocks[place]
+            turned = relabel and random.random() < 1 / 2
+            blocks.append({base: block[variant], variant: block[base]} if turned else block)
+        drawn.add(_judged(series, blocks))
+    return drawn
 
 
 def _judged(series: Series, blocks: Sequence[BlockValues]) -> Comparison:

@@ -13,7 +13,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from seatrial.compare.comparison import Comparison, Next, Overall
 from seatrial.compare.effects import Effect
 from seatrial.compare.verdicts import BETTER, WORSE, Verdict, Word, verdict
 from seatrial.measure import metric
+from seatrial.measure.metric import Metric
 from seatrial.model import Look
 
 Numbers = NDArray[np.float64]
@@ -95,21 +96,17 @@ KINDS: Mapping[str, Noise] = {
 }
 
 
-@dataclass(frozen=True)
-class Rates:
+class Rates(Counter[Word]):
     """How often each word was made."""
-
-    draws: int
-    words: Counter[Word] = field(default_factory=Counter)
 
     def of(self, *words: Word) -> float:
         """Return the share of draws with one of these words."""
-        return sum(self.words[word] for word in words) / self.draws
+        return sum(self[word] for word in words) / self.total()
 
 
-def judged(effect: Effect, alpha: float = 0.05) -> Verdict:
+def judged(effect: Effect, alpha: float = 0.05, asked: Metric = P95) -> Verdict:
     """Judge as a comparison with a single gated metric does."""
-    return verdict("variant", P95, effect, alpha=alpha, equivalence_alpha=alpha, gated=True)
+    return verdict("variant", asked, effect, alpha=alpha, equivalence_alpha=alpha, gated=True)
 
 
 def drawn(random: np.random.Generator, noise: Noise, blocks: int, true_ratio: float) -> Effect:
@@ -122,15 +119,13 @@ def drawn(random: np.random.Generator, noise: Noise, blocks: int, true_ratio: fl
 def rates(noise: Noise, blocks: int, true_ratio: float, draws: int, seed: int) -> Rates:
     """Judge so many experiments."""
     random = np.random.default_rng(seed)
-    results = Counter(judged(drawn(random, noise, blocks, true_ratio)).word for _ in range(draws))
-    return Rates(draws, results)
+    return Rates(judged(drawn(random, noise, blocks, true_ratio)).word for _ in range(draws))
 
 
 def with_looks(noise: Noise, true_ratio: float, draws: int, seed: int) -> tuple[Rates, float]:
     """Judge so many experiments with planned looks in a budget of 20 blocks; return the mean number used, too."""
     random = np.random.default_rng(seed)
-    results: Counter[Word] = Counter()
-    used = 0
+    results, used = Rates(), 0
     for _ in range(draws):
         whole = drawn(random, noise, 20, true_ratio)
         for look in comparison.planned(20):
@@ -140,7 +135,7 @@ def with_looks(noise: Noise, true_ratio: float, draws: int, seed: int) -> tuple[
                 break
         results[judgement.word] += 1
         used += look.blocks
-    return Rates(draws, results), used / draws
+    return results, used / draws
 
 
 def in_ticks(random: np.random.Generator, blocks: int, true_ratio: float) -> Effect:
@@ -156,8 +151,7 @@ def counted(blocks: int, true_ratio: float, draws: int, seed: int, *, floor: boo
     random = np.random.default_rng(seed)
     drawn_of = (in_ticks(random, blocks, true_ratio) for _ in range(draws))
     some = (one if floor else replace(one, least_sd=0.0) for one in drawn_of)
-    words = (verdict("variant", CPU, one, alpha=0.05, equivalence_alpha=0.05, gated=True).word for one in some)
-    return Rates(draws, Counter(words))
+    return Rates(judged(one, asked=CPU).word for one in some)
 
 
 def alone(judgement: Verdict, look: Look) -> Comparison:

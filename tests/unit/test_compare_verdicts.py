@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from seatrial.compare import effects, verdicts
 from seatrial.compare.effects import Effect
-from seatrial.compare.verdicts import BETTER, DECIDED, WORSE, Verdict, Word, invalid, verdict, word
+from seatrial.compare.verdicts import BETTER, DECIDED, WORSE, Word, invalid, verdict, word
 from seatrial.measure import metric
 from seatrial.measure.metric import Scale
 
@@ -40,11 +40,6 @@ def around(mean: float, sd: float) -> Effect:
 def said(effect: Effect, margin: float = MARGIN) -> Word:
     """Return the word at the usual levels."""
     return word(effect, margin, 0.05, 0.05)[0]
-
-
-def judged(effect: Effect, asked: metric.Metric = P95) -> Verdict:
-    """Judge as one gated metric alone."""
-    return verdict("variant", asked, effect, alpha=0.05, equivalence_alpha=0.05, gated=True)
 
 
 @pytest.mark.parametrize("side", [1, -1])
@@ -161,7 +156,7 @@ def test_a_regression_whose_ranks_reach_below_the_margin_is_likely_from_six_bloc
 
 def test_a_verdict_tells_its_numbers() -> None:
     """Effect, interval, threshold, blocks, what could be seen, and how many more would decide."""
-    found = judged(effects.pair([100, 100, 100, 100], [90, 110, 97, 115]))
+    found = simulated.judged(effects.pair([100, 100, 100, 100], [90, 110, 97, 115]))
     assert found.word is Word.INCONCLUSIVE
     assert found.text == (
         "INCONCLUSIVE: +2.51 % in 4 blocks (95 % interval -14.3 % to +22.7 %); threshold 10 %; "
@@ -180,7 +175,7 @@ def test_the_word_follows_the_metric_and_the_effect_stays_as_it_is(
     text: str, base: list[float], variant: list[float], scale: Scale, said: str
 ) -> None:
     """Lower throughput is worse; shares are shown in points."""
-    assert judged(effects.pair(base, variant, scale), metric.parse(text)).text.startswith(said)
+    assert simulated.judged(effects.pair(base, variant, scale), asked=metric.parse(text)).text.startswith(said)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +205,7 @@ def test_a_verdict_shows_the_interval_that_decides_it(
 @pytest.mark.parametrize(("blocks", "told"), [(1, "one block"), (2, "2 blocks")])
 def test_so_few_blocks_say_what_is_lacking(blocks: int, told: str) -> None:
     """One pair, or two that happen to be alike, are never worse or better, and no interval is shown of them."""
-    found = judged(effects.pair([100.0, 101.0][:blocks], [200.0, 202.0001][:blocks]))
+    found = simulated.judged(effects.pair([100.0, 101.0][:blocks], [200.0, 202.0001][:blocks]))
     assert (found.low, found.equal_low, found.deciding_interval) == (None, None, None)
     assert found.text == (
         f"INCONCLUSIVE: +100 % in {told}; threshold 10 %; "
@@ -265,16 +260,16 @@ def test_equal_variants_are_seldom_told_apart(kind: str) -> None:
     assert found.of(Word.REGRESSION, Word.IMPROVEMENT) <= 0.01
 
 
-def test_twenty_per_cent_are_found_in_eight_blocks() -> None:
-    """At a scatter of 4 % and a threshold of 10 %: 93 % in the long form."""
-    assert simulated.rates(simulated.independent, 8, 1.2, DRAWS, 1).of(Word.REGRESSION) >= 0.85
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_effect_as_large_as_the_threshold_is_seldom_called_small(kind: str) -> None:
     """EQUIVALENT and WORSE BUT SMALL say that the threshold is not passed: nominal 5 %."""
     found = simulated.rates(getattr(simulated, kind), 8, 1.1, DRAWS, 2)
     assert found.of(Word.EQUIVALENT, Word.WORSE_BUT_SMALL) <= 0.10
+
+
+def test_twenty_per_cent_are_found_in_eight_blocks() -> None:
+    """At a scatter of 4 % and a threshold of 10 %: 93 % in the long form."""
+    assert simulated.rates(simulated.independent, 8, 1.2, DRAWS, 1).of(Word.REGRESSION) >= 0.85
 
 
 @pytest.mark.parametrize(("floor", "least", "most"), [(False, 0.06, 0.2), (True, 0.0, 0.025)])

@@ -77,7 +77,7 @@ def test_latency_counts_from_the_intended_and_service_time_from_the_real_start(t
 
 
 def test_a_dropped_arrival_is_a_failure_without_a_latency(tmp_path: Path) -> None:
-    """Nobody served it, however short its record; what was served is judged as before."""
+    """However short its record is; the latency of a flow that was served is the whole task's."""
     folder = factories.run(tmp_path, [])
     dropped = factories.flow(1, 12, flow="arrival", outcome="dropped", t_intended_ns=factories.at(12), took_ms=0)
     factories.write_lines(folder.streams, "flows", [dropped], table="flows")
@@ -85,6 +85,8 @@ def test_a_dropped_arrival_is_a_failure_without_a_latency(tmp_path: Path) -> Non
     (row,) = flow_traffic(read.flows(folder), A_WINDOW_NS)
     assert (row.count, row.failures, row.outcomes) == (1, 1, {"dropped": 1})
     assert (row.latency_ns.count, row.service_ns.count) == (0, 0)
+    (row,) = flow_traffic(read.flows(factories.sealed_run(tmp_path / "whole")), A_WINDOW_NS)
+    assert (row.name, row.count, row.requests, row.latency_ns.p99) == ("pull", 200, 800, 100 * MS)
 
 
 def test_endpoints_are_judged_apart(tmp_path: Path) -> None:
@@ -95,12 +97,6 @@ def test_endpoints_are_judged_apart(tmp_path: Path) -> None:
         ("token", 1, 0.1, 100.0),
         ("blob", 1, 0.1, 500_000.0),
     ]
-
-
-def test_flows_count_their_requests(tmp_path: Path) -> None:
-    """A flow's latency is the whole task's."""
-    (row,) = flow_traffic(read.flows(factories.sealed_run(tmp_path)), A_WINDOW_NS)
-    assert (row.name, row.count, row.requests, row.latency_ns.p99) == ("pull", 200, 800, 100 * MS)
 
 
 WINDOW = measured_window(factories.SPANS)

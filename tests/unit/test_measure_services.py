@@ -8,26 +8,20 @@ import pytest
 from columns import ints
 from factories import MIB, SPANS, at, readings
 
-from seatrial.measure.services import (
-    UNRECLAIMABLE,
-    Growth,
-    ServiceUse,
-    gained,
-    growth,
-    memory_level,
-    service_use,
-    unreclaimable,
-)
+from seatrial.measure import services
+from seatrial.measure.services import Growth, ServiceUse, growth
 from seatrial.measure.tables import Ints, measured_window, most_at_once, summed_over_containers, ticks
 from seatrial.model import Phase, Span
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL
 
+Rows = dict[str, list[dict[str, int]]]
+
 
 def _use(rows: Rows | list[dict[str, int]], requests: int = 100) -> ServiceUse:
     """Return the use of a service by the readings of each container, or of one."""
     table = columns.sampled(rows if isinstance(rows, dict) else {"c": rows})
-    (use,) = service_use(table, 30 * NS_PER_S, requests)
+    (use,) = services.service_use(table, 30 * NS_PER_S, requests)
     return use
 
 
@@ -45,15 +39,17 @@ def test_unreclaimable_is_the_sum_of_its_classes(
 ) -> None:
     """A class that a source lacks is nothing, one that is read rarely keeps its value; else NULL."""
     count = len(expected)
-    numbers = {name: ints(*classes.get(name.removesuffix("_bytes"), [None] * count)) for name in UNRECLAIMABLE}
-    assert unreclaimable(numbers, np.zeros(count, dtype=np.int64)).tolist() == expected
+    numbers = {
+        name: ints(*classes.get(name.removesuffix("_bytes"), [None] * count)) for name in services.UNRECLAIMABLE
+    }
+    assert services.unreclaimable(numbers, np.zeros(count, dtype=np.int64)).tolist() == expected
 
 
 def test_a_level_is_first_median_highest_last() -> None:
     """Unknown readings are left out, and nothing else is no zero; the median is one of the readings."""
-    found = memory_level(ints(None, 10, 40, 20, 30, None))
+    found = services.memory_level(ints(None, 10, 40, 20, 30, None))
     assert (found.start, found.median, found.peak, found.end) == (10, 20, 40, 30)
-    assert memory_level(ints(None, None)).peak is None
+    assert services.memory_level(ints(None, None)).peak is None
 
 
 @pytest.mark.parametrize(
@@ -64,7 +60,7 @@ def test_a_counter_gains_its_rises_within_each_container(
     values: tuple[int | None, ...], containers: tuple[int, ...], gain: int | None
 ) -> None:
     """A fall is a new container, or a child that ended; one reading shows no rise."""
-    assert gained(ints(*values), ints(*containers)) == gain
+    assert services.gained(ints(*values), ints(*containers)) == gain
 
 
 def test_the_use_of_a_growing_service_and_how_it_was_sampled() -> None:
@@ -94,6 +90,9 @@ def _anon(mib: float, from_s: float, until_s: float, *, late_ms: int = 0) -> lis
     return [{"t_ns": stamp, "anon_bytes": round(mib * MIB), "usage_bytes": round(mib * MIB)} for stamp in stamps]
 
 
+THIRTY = _anon(30, 0, 30, late_ms=3)
+
+
 def _levels(use: ServiceUse, name: str = "anon_bytes") -> list[float | None]:
     found = use.memory[name]
     return [None if v is None else v / MIB for v in (found.start, found.median, found.peak, found.end)]
@@ -101,24 +100,29 @@ def _levels(use: ServiceUse, name: str = "anon_bytes") -> list[float | None]:
 
 def test_replicas_add_up_at_each_tick() -> None:
     """Two containers of 10 and 30 MiB, read 3 ms apart, are a service of 40 MiB at every moment."""
-    use = _use({"one": _anon(10, 0, 30), "two": _anon(30, 0, 30, late_ms=3)})
+    use = _use({"one": _anon(10, 0, 30), "two": THIRTY})
     assert _levels(use) == [40.0, 40.0, 40.0, 40.0]
     assert _levels(use, "unreclaimable_bytes") == [40.0, 40.0, 40.0, 40.0]
     assert (use.ticks, use.samples, use.restarts) == (300, 600, 0)
 
 
-def test_a_container_that_replaces_another_does_not_double() -> None:
-    """10 MiB, then 30 MiB from the next tick on: 40 MiB never were."""
-    use = _use({"old": _anon(10, 0, 20), "new": _anon(30, 20, 30)})
-    assert _levels(use) == [10.0, 10.0, 30.0, 30.0]
-    assert use.restarts == 1
-
-
-def test_one_replica_of_two_is_replaced() -> None:
-    """The other one lives on; the sum is 12 MiB before and 14 MiB after, without a peak at the change."""
-    use = _use({"stays": _anon(2, 0, 30), "old": _anon(10, 0, 10, late_ms=2), "new": _anon(12, 10, 30, late_ms=2)})
-    assert _levels(use) == [12.0, 14.0, 14.0, 14.0]
-    assert use.restarts == 1
+@pytest.mark.parametrize(
+    ("rows", "levels", "restarts"),
+    [
+        ({"old": _anon(10, 0, 20), "new": _anon(30, 20, 30)}, [10.0, 10.0, 30.0, 30.0], 1),
+        (
+            {"stays": _anon(2, 0, 30), "old": _anon(10, 0, 10, late_ms=2), "new": _anon(12, 10, 30, late_ms=2)},
+            [12.0, 14.0, 14.0, 14.0],
+            1,
+        ),
+        ({"one": _anon(10, 0, 30), "two": [*THIRTY[:5], *THIRTY[295:]]}, [40.0, 10.0, 40.0, 40.0], 0),
+    ],
+    ids=["replaced", "one of two is replaced", "one of two is down for long"],
+)
+def test_a_container_counts_while_it_lives(rows: Rows, levels: list[float], restarts: int) -> None:
+    """The sum has no peak at the change; a container that is restarted under its id holds nothing meanwhile."""
+    use = _use(rows)
+    assert (_levels(use), use.restarts) == (levels, restarts)
 
 
 @pytest.mark.parametrize(
@@ -135,13 +139,6 @@ def test_a_tick_that_lacks_a_replica_counts_with_its_own_last_or_next_reading(
     """One reading lost is no fall of the service's memory, and is not filled with the other's."""
     numbers = {"t_ns": ints(*stamps), "anon_bytes": ints(*anon)}
     assert summed_over_containers(numbers, ints(*containers), 100)["anon_bytes"].tolist() == sums
-
-
-def test_a_replica_that_is_down_for_long_does_not_count() -> None:
-    """A container that is restarted under its id holds nothing in between."""
-    two = _anon(30, 0, 30, late_ms=3)
-    use = _use({"one": _anon(10, 0, 30), "two": [*two[:5], *two[295:]]})
-    assert _levels(use) == [40.0, 10.0, 40.0, 40.0]
 
 
 def test_a_class_read_rarely_is_carried_within_its_container_only() -> None:
@@ -161,16 +158,11 @@ def test_a_class_that_one_replica_can_not_tell_is_unknown_for_the_service() -> N
 
 
 def test_a_tick_ends_where_a_container_comes_again() -> None:
-    """Also when a late tick is followed by the next after less than a quarter of the period."""
+    """Also when a late tick is followed by the next too soon; of three containers two are alive at once."""
     assert ticks(ints(0, 2, 90, 92, 100, 102), ints(0, 1, 0, 1, 0, 1), 100).tolist() == [0, 0, 1, 1, 2, 2]
-
-
-def test_the_most_at_once_are_counted_by_first_and_last_reading() -> None:
-    """Three containers, never more than two of them alive."""
     assert most_at_once(ints(0, 0, 5, 6, 9, 9), ints(0, 1, 1, 2, 0, 2)) == 2
 
 
-Rows = dict[str, list[dict[str, int]]]
 RNG = np.random.default_rng(7)
 
 

@@ -89,7 +89,5 @@ def test_a_fired_rule_tells_what_it_saw() -> None:
         held = stop_rules.advance(rule, held, value)
     assert stop_rules.fired(rule, held) == "failures > 20% for 3s: failures was at 50 % for 3 s"
     rule = stop_rules.parse("throughput < 10/s")
-    assert (
-        stop_rules.fired(rule, stop_rules.advance(rule, HoldingSince(), 2.0))
-        == "throughput < 10/s: throughput was at 2/s in one second"
-    )
+    found = stop_rules.fired(rule, stop_rules.advance(rule, HoldingSince(), 2.0))
+    assert found == "throughput < 10/s: throughput was at 2/s in one second"
