@@ -75,8 +75,7 @@ def test_what_was_found_can_be_read_again(tmp_path: Path) -> None:
     for name in ("status", "flow_s", "too_high", "silent"):
         del told[name]
     (tmp_path / "capacity.json").write_text(json.dumps(told))
-    earlier = documents.load_capacity(folder)
-    assert earlier == found
+    assert documents.load_capacity(folder) == found
 
 
 def test_show_begins_with_what_was_found(tmp_path: Path) -> None:
@@ -96,12 +95,10 @@ def test_a_file_that_is_missing_torn_or_newer_is_told_apart(tmp_path: Path) -> N
     """No search was made; or a clear error."""
     folder = RunFolder(tmp_path)
     assert documents.load_capacity(folder) is None
-    (tmp_path / "capacity.json").write_text('{"schema_version": 1}')
-    with pytest.raises(UsageError, match="can't be read"):
-        documents.load_capacity(folder)
-    (tmp_path / "capacity.json").write_text('{"schema_version": 99}')
-    with pytest.raises(UsageError, match="newer"):
-        documents.load_capacity(folder)
+    for version, words in ((1, "can't be read"), (99, "newer")):
+        (tmp_path / "capacity.json").write_text(json.dumps({"schema_version": version}))
+        with pytest.raises(UsageError, match=words):
+            documents.load_capacity(folder)
 
 
 def _printed(*found: CapacityResult) -> str:
@@ -167,15 +164,9 @@ def test_the_page_of_the_run_shows_the_capacity(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (
-            {"lower_per_s": None, "upper_per_s": 4.0, "validation": None},
-            "no rate that was tried keeps the budgets",
-        ),
+        ({"lower_per_s": None, "validation": None}, "no rate that was tried keeps the budgets"),
         ({"lower_per_s": None, "upper_per_s": None, "validation": None}, "nothing is known"),
-        (
-            {"upper_per_s": None, "limited_by": "nothing broke up to 20000/s"},
-            "did not come to its end: nothing broke",
-        ),
+        ({"upper_per_s": None, "limited_by": "nothing broke"}, "did not come to its end: nothing broke"),
         ({"validation": replace(VALIDATION, invalid="a restart")}, "can't be trusted: a restart"),
         ({"validation": replace(VALIDATION, saturated="300 of 500")}, "arrivals piled up: 300 of 500"),
         ({"lower_per_s": None, "validation": None, "silent": "it hung"}, "the stack did not answer: it hung"),

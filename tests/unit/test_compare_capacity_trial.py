@@ -133,8 +133,22 @@ def test_what_was_under_way_before_is_not_taken_for_its_own() -> None:
     assert (before.arrivals, before.under_way, before.failures) == (0, 0, {})
 
 
+def _reported(*values: float, key: str = "startup_s", lost: int = 0) -> TrialCounts:
+    numbers = Counter(of_detail("_s" if key.endswith("_s") else "_count", value) for value in values)
+    arrivals = {"arrivals": len(values) + lost, "arrivals_completed": len(values), "arrivals_dropped": lost}
+    return _counts(_second(12, **arrivals, details={"play": {key: numbers}, "other": {key: {0: 99}}}))
+
+
+SERVED: dict[str, int] = {"arrivals": 100, "arrivals_completed": 95, "arrivals_dropped": 5}
+WITHOUT_REQUESTS = _counts(_second(12, **SERVED, flows=95, flows_failed=15))
+
+
 def _parsed(*texts: str) -> list[Budget]:
     return [budgets.parse(text) for text in texts]
+
+
+def _excess(text: str, counts: TrialCounts) -> float:
+    return capacity_trial.budget_excess(_parsed(text), counts).value
 
 
 @pytest.mark.parametrize(
@@ -149,18 +163,22 @@ def _parsed(*texts: str) -> list[Budget]:
         ("failures < 1%", _answered(900, 100), 0.0),
         ("failures < 1%", _counts(), 0.0),
         ('p95 of "wait" < 100ms', _answered(0, 1), 20.0),
+        ("failures < 10%", WITHOUT_REQUESTS, 2.0),
+        ("p95 startup_s of play < 2s", _reported(*[1.0] * 95, *[3.0] * 5), 1.0),
+        ("p95 startup_s of play < 2s", _reported(*[1.0] * 90, *[3.0] * 10), 2.0),
+        ("p95 startup_s of play < 2s", _reported(*[1.0] * 90, lost=10), 2.0),
+        ("mean startup_s of play < 2s", _counts(), 0.0),
     ],
 )
 def test_the_share_that_broke_over_what_may(text: str, trial: TrialCounts, value: float) -> None:
-    """Up to 1 the budget is kept; failures and what nobody served break a latency, too, though they have none."""
-    assert capacity_trial.budget_excess(_parsed(text), trial).value == pytest.approx(value)
+    """Up to 1 the budget is kept; failures and what was not served break a latency or a detail, too."""
+    assert _excess(text, trial) == pytest.approx(value)
 
 
 @pytest.mark.parametrize("text", ['p95 of "wait" < 100ms', 'p99 of "wait" < 100ms', "failures < 0.1%"])
 def test_one_request_alone_decides_nothing(text: str) -> None:
     """Of the 8 of a probe one is more than 5 %, of the 500 of a trial more than 0.1 %: that is chance."""
-    assert capacity_trial.budget_excess(_parsed(text), _answered(7, 0, failed=1)).value == 1.0
-    assert capacity_trial.budget_excess(_parsed(text), _answered(6, 0, failed=2)).value == 2.0
+    assert [_excess(text, _answered(8 - failed, failed=failed)) for failed in (1, 2)] == [1.0, 2.0]
 
 
 def test_the_budget_that_was_exceeded_most_is_named() -> None:
@@ -176,7 +194,7 @@ def test_a_budget_of_one_endpoint_does_not_see_the_others() -> None:
     latency = {"token": {bucket(20 * MS): 98}, "blob": {bucket(900 * MS): 50}}
     counts = _counts(_second(12, arrivals=100, arrivals_completed=98, failures={"blob": 50}, by_endpoint=latency))
 
-    assert capacity_trial.budget_excess(_parsed('p95 of "token" < 100ms'), counts).value == pytest.approx(2 / 5)
+    assert _excess('p95 of "token" < 100ms', counts) == pytest.approx(2 / 5)
 
 
 @pytest.mark.parametrize(
@@ -210,24 +228,6 @@ def test_memory_is_left_to_the_validation() -> None:
     assert capacity_trial.search_budgets(several).wait_s == pytest.approx(1.3)
 
 
-def _reported(*values: float, key: str = "startup_s", lost: int = 0) -> TrialCounts:
-    numbers = Counter(of_detail("_s" if key.endswith("_s") else "_count", value) for value in values)
-    arrivals = {"arrivals": len(values) + lost, "arrivals_completed": len(values), "arrivals_dropped": lost}
-    return _counts(_second(12, **arrivals, details={"play": {key: numbers}, "other": {key: {0: 99}}}))
-
-
-def _excess(text: str, counts: TrialCounts) -> float:
-    return capacity_trial.budget_excess(_parsed(text), counts).value
-
-
-def test_a_percentile_of_a_detail_counts_the_flows_beyond_it() -> None:
-    """5 of 100 may; arrivals that were not served are beyond it, too."""
-    text = "p95 startup_s of play < 2s"
-    assert _excess(text, _reported(*[1.0] * 95, *[3.0] * 5)) == pytest.approx(1.0)
-    assert _excess(text, _reported(*[1.0] * 90, *[3.0] * 10)) == pytest.approx(2.0)
-    assert _excess(text, _reported(*[1.0] * 90, lost=10)) == pytest.approx(2.0)
-
-
 @pytest.mark.parametrize(
     ("text", "values", "kept"),
     [
@@ -243,15 +243,9 @@ def test_a_percentile_of_a_detail_counts_the_flows_beyond_it() -> None:
 def test_a_mean_or_highest_detail_is_set_against_its_limit(
     text: str, values: tuple[float, ...], *, kept: bool
 ) -> None:
-    """It is no share of flows that may break it; on the limit the sign decides."""
+    """On the limit the sign decides; a stack on which no flow comes to its end keeps nothing."""
     assert (_excess(text, _reported(*values, key="stalls_count")) <= 1.0) is kept
-
-
-def test_a_detail_that_no_flow_reported_is_broken_by_what_was_lost() -> None:
-    """A stack on which no flow comes to its end keeps nothing."""
-    text = "mean startup_s of play < 2s"
     assert _excess(text, _answered(lost=5)) > 1.0
-    assert _excess(text, _counts()) == 0.0
 
 
 def test_details_that_are_never_reported_are_found() -> None:
@@ -266,12 +260,8 @@ def test_details_that_are_never_reported_are_found() -> None:
     assert capacity_trial.unknown_endpoints(asked, ["wait"]) == ["waits"]
 
 
-def test_without_requests_failures_are_those_of_flows_and_a_completed_arrival_ended_well() -> None:
-    """And of arrivals that were not served; where some requests were made, a failed one did not end well."""
-    arrivals = {"arrivals": 100, "arrivals_completed": 95, "arrivals_dropped": 5}
-    assert _excess("failures < 10%", _counts(_second(12, **arrivals, flows=95, flows_failed=15))) == pytest.approx(
-        2
-    )
+def test_without_requests_a_completed_arrival_ended_well() -> None:
+    """Where some were made, a failed one did not."""
     trials = (_reported(1.0, 2.0), _answered(fast=3, failed=1), _answered(failed=4))
     assert [trial.ended_well for trial in trials] == [2, 3, 0]
 
@@ -313,7 +303,7 @@ def test_a_rate_beyond_the_ceiling_is_seen(load: float, trial_s: float) -> None:
 def test_a_rate_below_it_is_kept_by_the_median_of_the_trials(
     load: float, trial_s: float, flow: dict[str, Any]
 ) -> None:
-    """A random queue is long now and then, but seldom in half of the trials; long flows that never wait are none."""
+    """A random queue is long now and then, but seldom half of the time; flows that never wait are no backlog."""
     assert _broken_share(load, trial_s, **flow) < 0.2
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import comparisons
 import numpy as np
 import pytest
 import simulated
@@ -23,7 +24,8 @@ from seatrial.model import Look
 
 NOISE = (1.0, 1.01, 0.99, 1.005, 0.995, 1.002, 0.998, 1.0)
 KILLED = RunValues(ended="killed for memory", why="service 'app' ended with exit code 137")
-DIED = RunValues(ended="a service exited")
+DIED, NEVER_UP = RunValues(ended="a service exited"), RunValues(ended="did not come up")
+NOT_TRUSTED = "v: 2 of 2 blocks are invalid: foreign CPU 31 %"
 
 
 def blocks(*, count: int = 6, **variants: Mapping[str, float | None]) -> list[BlockValues]:
@@ -121,14 +123,9 @@ def test_a_variant_that_is_killed_is_a_regression_and_no_lost_block() -> None:
             run(invalid="foreign CPU 31 %"),
             DIED,
             2,
-            "v: 2 of 2 blocks are invalid: foreign CPU 31 %; v never finished: a service exited in 2 of 2 blocks",
+            f"{NOT_TRUSTED}; v never finished: a service exited in 2 of 2 blocks",
         ),
-        (
-            RunValues(ended="did not come up"),
-            run(),
-            6,
-            "the base never finished: did not come up in 6 of 6 blocks",
-        ),
+        (NEVER_UP, run(), 6, "the base never finished: did not come up in 6 of 6 blocks"),
     ],
 )
 def test_without_a_side_that_finished_nothing_is_kept(
@@ -184,7 +181,7 @@ def test_a_family_of_equal_metrics_seldom_raises_an_alarm() -> None:
 
 
 def test_the_noise_floor_refuses_what_can_not_be_seen() -> None:
-    """Scatter of 10 % and six blocks see 15 % or more: a threshold of 10 % is refused with that number."""
+    """Scatter of 10 % in six blocks hides 10 %; half of 5 % is left for the last look, by 3 metrics and 4 variants."""
     scatter = Effect(differences=(-0.1, 0.1, -0.1, 0.1, 0.0, 0.0))
     pairs = [Paired(variant="base", metric=one, effect=scatter) for one in (P95, metric.parse("p99 of token"))]
     found = comparison.noise_floors(pairs, 6)
@@ -197,26 +194,12 @@ def test_the_noise_floor_refuses_what_can_not_be_seen() -> None:
     assert comparison.refusals(unknown) == (
         'p95 of "token": a threshold of 10 % can\'t be checked: the scatter of 0 blocks is not known',
     )
-
-
-def test_the_noise_floor_is_that_of_the_last_look_and_of_all_variants() -> None:
-    """Of 5 % half is left for the last of several looks, for 3 metrics of 4 variants; one look has all of it."""
     assert comparison.first_level(20, 0.05, 3, 4) == pytest.approx(0.025 / 12)
     assert comparison.first_level(6, 0.05, 1, 1) == pytest.approx(0.05)
 
 
-OPEN = Verdict(
-    variant="v",
-    metric=P95,
-    word=Word.INCONCLUSIVE,
-    gated=True,
-    blocks=6,
-    effect=0.0,
-    low=-0.05,
-    high=0.2,
-    smallest_seen=0.2,
-    blocks_needed=12,
-)
+_INCONCLUSIVE = comparisons.verdict("v", P95.text, Word.INCONCLUSIVE, 0.0)
+OPEN = replace(_INCONCLUSIVE, metric=P95, low=-0.05, high=0.2, smallest_seen=0.2, blocks_needed=12)
 EQUAL = replace(OPEN, word=Word.EQUIVALENT)
 
 
@@ -306,9 +289,8 @@ def test_how_runs_end_keeps_it_going_until_it_is_decided(finished: int, expected
     ended = endings(ways, "base")
 
     assert comparison.next_step(compared(EQUAL, ended=ended), 6, 20) is expected
-    assert comparison.next_step(compared(EQUAL, ended=ended), 20, 20) is (
-        Next.OVER if expected is Next.GO_ON else Next.DECIDED
-    )
+    at_last = Next.OVER if expected is Next.GO_ON else Next.DECIDED
+    assert comparison.next_step(compared(EQUAL, ended=ended), 20, 20) is at_last
 
 
 @pytest.mark.parametrize(
