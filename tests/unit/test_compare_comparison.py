@@ -181,7 +181,7 @@ def test_a_family_of_equal_metrics_seldom_raises_an_alarm() -> None:
 
 
 def test_the_noise_floor_refuses_what_can_not_be_seen() -> None:
-    """Scatter of 10 % in six blocks hides 10 %; half of 5 % is left for the last look, by 3 metrics and 4 variants."""
+    """Scatter of 10 % in six blocks hides 10 %; the last look has half of 5 %, by 3 metrics and 4 variants."""
     scatter = Effect(differences=(-0.1, 0.1, -0.1, 0.1, 0.0, 0.0))
     pairs = [Paired(variant="base", metric=one, effect=scatter) for one in (P95, metric.parse("p99 of token"))]
     found = comparison.noise_floors(pairs, 6)
