@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -40,12 +42,41 @@ class Trial:
 
 def run(results: Path, *words: str) -> Trial:
     """Run registry-pull for a few seconds, from an empty folder."""
-    command = [*SEATRIAL, "run", "registry-pull", "--results", str(results), *_SHORT, *words]
     empty = results.parent / "empty"
     empty.mkdir(exist_ok=True)
-    return Trial(
-        results, subprocess.run(command, cwd=empty, capture_output=True, text=True, timeout=300, check=False)
+    words = ("run", "registry-pull", "--results", str(results), *_SHORT, *words)
+    return Trial(results, seatrial(*words, cwd=empty))
+
+
+def seatrial(*words: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of Seatrial to its end, with further variables in its environment."""
+    variables = {**os.environ, **environment}
+    return subprocess.run(
+        [*SEATRIAL, *words], cwd=cwd, env=variables, capture_output=True, text=True, timeout=300, check=False
     )
+
+
+def interrupted(
+    command: Sequence[str],
+    results: Path,
+    condition: Callable[[], object],
+    act: Callable[[int], object] = lambda pid: os.kill(pid, signal.SIGINT),
+    within_s: float = 120,
+) -> Trial:
+    """Start a command, and act on its process once the condition holds: by default Ctrl-C for that one alone."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as harness:
+        try:
+            wait_until(lambda: harness.poll() is not None or condition(), within_s)
+            act(harness.pid)
+            output = harness.communicate(timeout=60)
+        finally:
+            harness.kill()
+    return Trial(results, subprocess.CompletedProcess(command, harness.returncode, *output))
+
+
+def runs(results: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Return the folder and the content of run.json of every run."""
+    return [(path.parent, json.loads(path.read_text())) for path in sorted(results.glob("*/runs/*/run.json"))]
 
 
 def write_scenario(
@@ -72,8 +103,7 @@ def command_of(scenario: Path, engine: str, *words: str, verb: str = "run") -> l
 def run_scenario(scenario: Path, engine: str, *words: str, verb: str = "run") -> Trial:
     """Run a scenario from its own folder."""
     command, folder = command_of(scenario, engine, *words, verb=verb), scenario.parent
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, check=False)
-    return Trial(folder / "results", done)
+    return Trial(folder / "results", seatrial(*command[len(SEATRIAL) :], cwd=folder))
 
 
 def seconds_recorded(folder: Path) -> int:

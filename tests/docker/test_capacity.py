@@ -1,12 +1,11 @@
 """The search on a stack of known capacity: 2 sync workers of 20 ms."""
 
 import json
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
-from trials import SEATRIAL
+import trials
+from trials import Trial
 
 from seatrial.compare.capacity import EXIT_CODES, CapacityWord
 
@@ -15,52 +14,43 @@ pytestmark = [pytest.mark.docker, pytest.mark.alone]
 EFFORT = ("--trial", "1s", "--sum", "4s", "--width", "15", "--validate", "5s")
 BUDGET = ("--budget", 'p95 of "wait" < 100ms', "--budget", "failures < 1%")
 CEILING_PER_S = 97.0
-Search = tuple[Path, subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def search(tmp_path_factory: pytest.TempPathFactory) -> Search:
+def search(tmp_path_factory: pytest.TempPathFactory) -> Trial:
     """Search once, with little effort."""
     results = tmp_path_factory.mktemp("capacity")
-    command = [*SEATRIAL, "capacity", "known-capacity", "--results", str(results), *EFFORT, *BUDGET, "--json"]
-    done = subprocess.run(command, cwd=results, capture_output=True, text=True, timeout=300, check=False)
-    return results, done
+    words = ("capacity", "known-capacity", "--results", str(results), *EFFORT, *BUDGET, "--json")
+    return Trial(results, trials.seatrial(*words, cwd=results))
 
 
-def _result(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    (result,) = json.loads(done.stdout)
+@pytest.fixture
+def result(search: Trial) -> dict[str, Any]:
+    """Return the result that was printed."""
+    (result,) = json.loads(search.done.stdout)
     return dict(result)
 
 
-def test_the_ceiling_is_found_within_a_quarter(search: Search) -> None:
+def test_the_ceiling_is_found_within_a_quarter(search: Trial, result: dict[str, Any]) -> None:
     """A tenth of the usual effort: the bounds are 15 % apart, and a trial of a second sees little."""
-    result = _result(search[1])
-
-    assert result["lower_per_s"] == pytest.approx(CEILING_PER_S, rel=0.25), search[1].stderr
+    assert result["lower_per_s"] == pytest.approx(CEILING_PER_S, rel=0.25), search.done.stderr
     assert result["lower_per_s"] < result["upper_per_s"]
     assert result["search_s"] < 90
-    assert search[1].returncode == EXIT_CODES.get(CapacityWord(result["word"]), 0)
+    assert search.done.returncode == EXIT_CODES.get(CapacityWord(result["word"]), 0)
 
 
-def test_the_result_has_every_trial(search: Search) -> None:
+def test_the_result_has_every_trial(result: dict[str, Any]) -> None:
     """Light load takes the service time, and overload completes no more than the capacity."""
-    trials = _result(search[1])["trials"]
-
-    assert trials[0]["arrivals"] == 4
-    assert trials[0]["latency_ns"] == pytest.approx(21e6, rel=0.5)
-    flooded = [one["completed_per_s"] for one in trials if one["rate_per_s"] > 1.2 * CEILING_PER_S]
+    assert result["trials"][0]["arrivals"] == 4
+    assert result["trials"][0]["latency_ns"] == pytest.approx(21e6, rel=0.5)
+    flooded = [one["completed_per_s"] for one in result["trials"] if one["rate_per_s"] > 1.2 * CEILING_PER_S]
     assert flooded
     assert max(flooded) < 1.1 * CEILING_PER_S
 
 
-def test_the_run_is_sealed_with_one_window_at_the_validated_rate(
-    search: Search,
-) -> None:
+def test_the_run_is_sealed_with_one_window_at_the_validated_rate(search: Trial, result: dict[str, Any]) -> None:
     """Its window is the validation."""
-    results, done = search
-    result = _result(done)
-    (folder,) = results.glob("*/runs/*")
-    document = json.loads((folder / "run.json").read_text())
+    folder, document = search.folder, search.document
     (window,) = [span for span in document["spans"] if span["phase"] == "window"]
 
     assert document["status"] == "complete"

@@ -1,9 +1,6 @@
 """Comparisons on real containers: interrupted and resumed, a stored base, and a rule that ends a run."""
 
 import json
-import os
-import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +16,12 @@ SHORT = ("--warmup", "1s", "--duration", "2s", "--variants", "plus20mem", "--blo
 RUNS = ("--engine", "compose", "--design", "runs")
 
 
-def _command(results: Path, *words: str) -> list[str]:
-    return [*SEATRIAL, "compare", "known-cpu", "--results", str(results), *SHORT, *RUNS, *words]
-
-
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+def _words(results: Path, *words: str) -> list[str]:
+    return ["compare", "known-cpu", "--results", str(results), *SHORT, *RUNS, *words]
 
 
 def _documents(results: Path) -> list[dict[str, Any]]:
-    found = [json.loads(path.read_text()) for path in sorted(results.glob("*/runs/*/run.json"))]
-    return [run for run in found if run["sealed"]]
+    return [run for _, run in trials.runs(results) if run["sealed"]]
 
 
 def _complete(results: Path) -> list[dict[str, Any]]:
@@ -40,20 +32,17 @@ def _complete(results: Path) -> list[dict[str, Any]]:
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Compare two variants in two blocks: interrupted after the first run, and resumed."""
     results = tmp_path_factory.mktemp("compare") / "results"
-    with subprocess.Popen(_command(results), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as harness:
-        try:
-            trials.wait_until(lambda: harness.poll() is not None or len(_documents(results)) == 1, 200)
-            trials.wait_until(lambda: harness.poll() is not None or len(list(results.glob("*/runs/*"))) == 2, 30)
-            os.kill(harness.pid, signal.SIGINT)
-            _, output = harness.communicate(timeout=60)
-        finally:
-            harness.kill()
-    assert harness.returncode == 130, output
-    assert f"--resume {next(results.iterdir())}" in output
+
+    def in_second_run() -> bool:
+        return len(_documents(results)) == 1 and len(list(results.glob("*/runs/*"))) == 2
+
+    done = trials.interrupted([*SEATRIAL, *_words(results)], results, in_second_run, within_s=230).done
+    assert done.returncode == 130, done.stderr
+    assert f"--resume {next(results.iterdir())}" in done.stderr
     (before,) = _complete(results)
     assert all(trials.labelled(run["run_id"]) == [] for run in _documents(results))
 
-    again = _run(_command(results, "--resume"))
+    again = trials.seatrial(*_words(results, "--resume"))
 
     assert again.returncode in {0, 1, 5}, again.stderr
     assert before["run_id"] in {run["run_id"] for run in _documents(results)}
@@ -84,8 +73,8 @@ def test_a_stored_experiment_is_the_base(results: Path, tmp_path: Path) -> None:
     (stored,) = results.iterdir()
     words = ["--against", str(stored), "--blocks", "1"]
 
-    same = _run(_command(tmp_path / "results", *words))
-    other = _run(_command(tmp_path / "results", *words, "--users", "3"))
+    same = trials.seatrial(*_words(tmp_path / "results", *words))
+    other = trials.seatrial(*_words(tmp_path / "results", *words, "--users", "3"))
 
     assert same.returncode in {0, 1, 5}, same.stderr
     assert [run["variant"] for run in _documents(tmp_path / "results")] == ["plus20mem"]
@@ -96,9 +85,9 @@ def test_a_stored_experiment_is_the_base(results: Path, tmp_path: Path) -> None:
 def test_a_rule_ends_a_run_early(tmp_path: Path) -> None:
     """Every hundredth request fails, and the rule allows none: exit code 5, the data is kept and sealed."""
     rule = "stop_when=[failures > 0.01%]"
-    command = [*SEATRIAL, "run", "known-cpu", "--variant", "flaky", "--results", str(tmp_path), "--set", rule]
+    words = ("run", "known-cpu", "--variant", "flaky", "--results", str(tmp_path), "--set", rule)
 
-    done = _run([*command, "--warmup", "1s", "--duration", "60s", "--engine", "compose"])
+    done = trials.seatrial(*words, "--warmup", "1s", "--duration", "60s", "--engine", "compose")
 
     assert done.returncode == 5, done.stderr
     assert "the run was stopped early" in done.stderr
@@ -113,7 +102,7 @@ def test_a_run_of_a_built_stack_costs_little_beside_its_load(tmp_path: Path) -> 
     """The target is five seconds; twice that, so that a busy machine does not fail it."""
     images.build(Path(__file__).parents[2] / "scenarios" / "stacks" / "known" / "compose.yaml")
     words = ("--results", str(tmp_path), "--warmup", "1s", "--duration", "2s", "--engine", "compose")
-    done = _run([*SEATRIAL, "run", "known-cpu", *words])
+    done = trials.seatrial("run", "known-cpu", *words)
 
     (run,) = _complete(tmp_path)
     load_ns = run["spans"][-1]["until_ns"] - run["spans"][0]["from_ns"]

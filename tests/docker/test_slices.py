@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import subprocess
 import time
 from collections.abc import Mapping
@@ -14,8 +11,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import trials
-import yaml
-from trials import SEATRIAL
 
 from seatrial.analysis.run import analyse_run
 from seatrial.record.folder import RunFolder
@@ -48,49 +43,36 @@ class Dying(LeanUser):
 
 
 def _scenario(folder: Path, variants: Mapping[str, Any], slices: int, **load: Any) -> Path:  # noqa: ANN401  (values of `load:`)
-    path = folder / "by-turns.yaml"
-    values = {
-        "question": "Do turns work?",
-        "stack": str(STACK),
-        "front_door": {"service": "nginx", "port": 80},
-        "ready": [{"get": "/work", "expect": 200, "within": "20s"}],
-        "load": {
-            "locustfile": "known_request.py",
-            "users": 2,
-            "warmup": "1s",
-            "drain": "2s",
-            "parameters": {"known-wait": "0.01"},
-            **load,
-        },
-        "variants": variants,
-        "gate": ['p95 of "work"'],
-        "compare": {"slices": slices, "settle": "200ms"},
-    }
-    path.write_text(yaml.safe_dump(values), encoding="utf-8")
-    return path
+    """Write a scenario of the known stack, whose locustfile DYING is used only if `load` names it."""
+    load = {"locustfile": "known_request.py", "users": 2, "warmup": "1s", "drain": "2s"} | load
+    load = {"parameters": {"known-wait": "0.01"}} | load
+    return trials.write_scenario(
+        folder,
+        {},
+        DYING,
+        load,
+        stack=str(STACK),
+        front_door={"service": "nginx", "port": 80},
+        ready=[{"get": "/work", "expect": 200, "within": "20s"}],
+        variants=variants,
+        gate=['p95 of "work"'],
+        compare={"slices": slices, "settle": "200ms"},
+    )
 
 
-def _command(folder: Path, scenario: Path, *words: str) -> list[str]:
-    return [*SEATRIAL, "compare", str(scenario), "--results", str(folder / "results"), *words]
-
-
-def _compare(folder: Path, scenario: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = _command(folder, scenario, *words)
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, check=False)
+def _compare(scenario: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return trials.run_scenario(scenario, "auto", *words, verb="compare").done
 
 
 def _runs(folder: Path) -> dict[tuple[int, str], tuple[Path, dict[str, Any]]]:
-    found = {}
-    for path in (folder / "results").glob("*/runs/*/run.json"):
-        document = json.loads(path.read_text())
-        found[document["block"], document["variant"]] = (path.parent, document)
-    return found
+    found = trials.runs(folder / "results")
+    return {(document["block"], document["variant"]): (path, document) for path, document in found}
 
 
 @pytest.mark.alone
 def test_two_blocks_of_turns_are_valid_and_their_loads_never_meet(tmp_path: Path) -> None:
     """`auto` chooses slices where latency is gated; every run is valid and has every phase."""
-    done = _compare(tmp_path, _scenario(tmp_path, {"flaky": FLAKY}, slices=5), "--blocks", "2")
+    done = _compare(_scenario(tmp_path, {"flaky": FLAKY}, 5), "--blocks", "2")
 
     assert done.returncode in {0, 1}, done.stderr
     assert "slices (latency is gated, and all 2 variants fit in memory at once)" in done.stderr
@@ -122,12 +104,10 @@ def test_two_blocks_of_turns_are_valid_and_their_loads_never_meet(tmp_path: Path
 
 def test_a_block_goes_on_without_variants_that_fail(tmp_path: Path) -> None:
     """One never comes up, the load of one dies; the other has all of its turns, and nothing is left behind."""
-    (tmp_path / "dying.py").write_text(DYING, encoding="utf-8")
-    dying = {"load": {"parameters": {"known-dies": "yes"}}}
-    load = {"locustfile": "dying.py", "parameters": {"known-dies": "no"}}
-    scenario = _scenario(tmp_path, {"broken": BROKEN, "dying": dying}, slices=8, **load)
+    variants = {"broken": BROKEN, "dying": {"load": {"parameters": {"known-dies": "yes"}}}}
+    load = {"locustfile": "load.py", "parameters": {"known-dies": "no"}}
 
-    done = _compare(tmp_path, scenario, "--design", "slices", "--blocks", "1")
+    done = _compare(_scenario(tmp_path, variants, 8, **load), "--design", "slices", "--blocks", "1")
 
     runs = _runs(tmp_path)
     documents = {name: document for (_, name), (_, document) in runs.items()}
@@ -144,19 +124,12 @@ def test_a_block_goes_on_without_variants_that_fail(tmp_path: Path) -> None:
 
 def test_ctrl_c_between_turns_seals_all_runs_and_takes_all_down(tmp_path: Path) -> None:
     """Exit code 130; every run is sealed as interrupted."""
-    scenario = _scenario(tmp_path, {"flaky": FLAKY}, slices=100)
-    command = _command(tmp_path, scenario, "--design", "slices")
-    with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as harness:
-        try:
-            trials.wait_until(lambda: harness.poll() is not None or _judging(tmp_path), 90)
-            os.kill(harness.pid, signal.SIGINT)
-            output, _ = harness.communicate(timeout=60)
-        finally:
-            harness.kill()
+    scenario = _scenario(tmp_path, {"flaky": FLAKY}, 100)
+    command = trials.command_of(scenario, "auto", "--design", "slices", verb="compare")
 
-    assert harness.returncode == 130, output
+    done = trials.interrupted(command, tmp_path / "results", lambda: _judging(tmp_path), within_s=90).done
+
+    assert done.returncode == 130, done.stderr
     runs = _runs(tmp_path)
     assert len(runs) == 2
     for _, document in runs.values():

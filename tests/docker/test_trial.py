@@ -1,12 +1,11 @@
 """registry-pull on real containers, from the command to the report."""
 
 import json
-import subprocess
 
 import pandas as pd
 import pytest
 import trials
-from trials import SEATRIAL, Trial
+from trials import Trial
 
 pytestmark = [pytest.mark.docker, pytest.mark.alone]
 
@@ -72,9 +71,9 @@ def test_no_secret_is_in_the_run_folder(trial: Trial) -> None:
 
 def test_the_report_can_be_printed_again_from_the_folder(trial: Trial) -> None:
     """The same text, without progress on standard error."""
-    command = [*SEATRIAL, "show", "--results", str(trial.results)]
-    again = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    again = trials.seatrial("show", "--results", str(trial.results))
 
+    assert again.returncode == 0
     assert again.stdout == trial.done.stdout
     assert again.stderr == ""
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from factories import read_lines
+from process import plain_locust
 
 from seatrial.load.channel import GONE, Channel, opened
 from seatrial.record.tables import open_part
 from seatrial.wire.control import PLAN_VARIABLE, Plan
 
-ROOT = Path(__file__).parents[2]
-LOCUSTFILE = ROOT / "locustfiles" / "registry_pull.py"
+LOCUSTFILE = plain_locust.ROOT / "locustfiles" / "registry_pull.py"
 GIVE_UP_S = 20.0
 
 
@@ -77,7 +74,7 @@ class Child:
     @property
     def log(self) -> str:
         """What it printed."""
-        return (self.records / "locust.log").read_text()
+        return (self.records / "log").read_text()
 
     def requests(self, worker: int = 0) -> list[dict[str, Any]]:
         """Return the rows of all files of `requests` by their start, codes turned into labels."""
@@ -108,30 +105,19 @@ def locust_child(
     with tempfile.TemporaryDirectory() as folder, opened() as channel:
         plan = Plan(records=folder, control=str(channel.path), seed=7)
         variables = {PLAN_VARIABLE: plan.encode(), **(environment or {})}
-        with (Path(folder) / "locust.log").open("wb") as log:
-            process = started(url, options, locustfile, users, variables, log.fileno())
-        try:
+        words = _words(url, options, users)
+        with plain_locust.plain_locust(Path(folder), locustfile, *words, variables=variables) as process:
             yield Child(process, channel, Path(folder))
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 def started(
     url: str, options: Sequence[str], locustfile: Path, users: int, variables: Mapping[str, str], log: int
 ) -> subprocess.Popen[bytes]:
     """Start Locust as the harness does, in a process group of its own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
-    argv = [sys.executable, "-m", "locust", "-f", str(locustfile), "--headless", "--only-summary"]
-    argv += ["--users", str(users), "--spawn-rate", str(users), "--host", url]
-    argv += ["--exit-code-on-error", "0", *options]
-    return subprocess.Popen(
-        argv,
-        env={**kept, "PYTHONPATH": str(ROOT / "harness"), **variables},
-        cwd=tempfile.gettempdir(),
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    words = _words(url, options, users)
+    return plain_locust.start(["-f", str(locustfile), *words], Path(tempfile.gettempdir()), variables, log)
+
+
+def _words(url: str, options: Sequence[str], users: int) -> list[str]:
+    words = ["--headless", "--only-summary", "--users", str(users), "--spawn-rate", str(users), "--host", url]
+    return [*words, "--exit-code-on-error", "0", *options]

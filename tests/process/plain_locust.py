@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,23 +29,30 @@ def plain_locust(
     file = load if isinstance(load, Path) else folder / "load.py"
     if isinstance(load, str):
         file.write_text(load)
-    argv = [sys.executable, "-m", "locust", "-f", str(file), *options]
+    words = ["-f", str(file), *options]
     if "--processes" in options:
         port = str(free_port())
-        argv += ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
+        words += ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            argv,
-            cwd=folder,
-            env=environment(**(variables or {})),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = start(words, folder, variables or {}, log.fileno())
     try:
         yield process
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def start(
+    words: Sequence[str], folder: Path, variables: Mapping[str, str], output: int
+) -> subprocess.Popen[bytes]:
+    """Start Locust in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "locust", *words],
+        cwd=folder,
+        env=environment(**variables),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )

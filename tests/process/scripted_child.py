@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from seatrial.load.child import LoadSettings
-from seatrial.load.driver import LoadObserver
+from seatrial.load.driver import DriverFactory, LoadDriver, LoadObserver, LoadResult, drive
 from seatrial.model import Load, LoadSecond, NoteKind, Phase, Span
 
 PREAMBLE = """
@@ -105,3 +107,24 @@ def settings(tmp_path: Path, **load: Any) -> LoadSettings:  # noqa: ANN401  (fie
         secrets={"WORD": "w"},
         seed=5,
     )
+
+
+def drive_script(
+    tmp_path: Path,
+    script: str,
+    observer: LoadObserver | None = None,
+    *,
+    driver: DriverFactory = LoadDriver,
+    **load: Any,  # noqa: ANN401  (fields of Load)
+) -> LoadResult:
+    """Drive a short load whose child is this script; end what is left of it."""
+    spawned = Scripted(script)
+    try:
+        return drive(settings(tmp_path, **load), observer or RecordingObserver(), spawn=spawned, driver=driver)
+    finally:
+        spawned.end()
+
+
+def fast_driver() -> DriverFactory:
+    """Return a driver whose clock goes on by four seconds each time that it is read."""
+    return partial(LoadDriver, clock=partial(next, itertools.count(0, 4_000_000_000)))

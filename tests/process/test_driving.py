@@ -1,16 +1,14 @@
 """One drive over the real socket, of a scripted child that can fail in each way."""
 
-import itertools
 import os
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
-from process.scripted_child import OBEDIENT, RecordingObserver, Scripted, settings
+from process.scripted_child import OBEDIENT, RecordingObserver, Scripted, drive_script, fast_driver, settings
 
 from seatrial.errors import LoadFailed, ResultsUnwritable, UsageError
-from seatrial.load.driver import LoadDriver, LoadObserver, drive
+from seatrial.load.driver import LoadObserver, drive
 from seatrial.model import Phase, Span
 from seatrial.wire.control import PLAN_VARIABLE
 
@@ -42,7 +40,7 @@ def test_the_phases_follow_each_other_and_the_child_ends_when_asked(tmp_path: Pa
 def test_a_child_that_ends_by_itself_fails_the_load_with_its_last_lines(tmp_path: Path, script: str) -> None:
     """A typing mistake in the locustfile is in the message, not only in a log."""
     with pytest.raises(LoadFailed, match="ended by itself with exit code 1") as caught:
-        drive(settings(tmp_path), RecordingObserver(), spawn=Scripted(script))
+        drive_script(tmp_path, script)
 
     assert caught.value.seen == "no such option"
 
@@ -54,27 +52,21 @@ def test_a_child_that_ends_by_itself_fails_the_load_with_its_last_lines(tmp_path
 )
 def test_a_child_that_dies_in_the_drain_fails_the_load(tmp_path: Path, ending: str) -> None:
     """Records may be lost unless it has reported that nothing is in flight."""
-    script = "send(kind='ready'); await_('stop'); " + ending
-
     with pytest.raises(LoadFailed, match="ended in the drain"):
-        drive(settings(tmp_path), RecordingObserver(), spawn=Scripted(script))
+        drive_script(tmp_path, "send(kind='ready'); await_('stop'); " + ending)
 
 
 def test_a_locustfile_that_refuses_its_options_is_a_mistake_of_usage(tmp_path: Path) -> None:
-    """Exit code 2 before it was ready."""
+    """Exit code 2 before it was ready; a refusal with a hint gets no other one about options."""
     with pytest.raises(UsageError, match="refuses its options") as caught:
-        drive(settings(tmp_path), RecordingObserver(), spawn=Scripted("print('no tag'); sys.exit(2)"))
-
+        drive_script(tmp_path, "print('no tag'); sys.exit(2)")
     assert caught.value.seen == "no tag"
 
-
-def test_a_refusal_with_a_hint_gets_no_other_hint(tmp_path: Path) -> None:
-    """A hint about options would mislead."""
     refusal = "the locustfile has more than 200 request names\\n  hint:     name them"
-    spawn = Scripted(f'send(kind="refused", worker=0, what="{refusal}", exit_code=2); time.sleep(30)')
+    script = f'send(kind="refused", worker=0, what="{refusal}", exit_code=2); time.sleep(30)'
 
     with pytest.raises(UsageError, match="can't be driven") as caught:
-        drive(settings(tmp_path), RecordingObserver(), spawn=spawn)
+        drive_script(tmp_path, script)
 
     assert (caught.value.seen, caught.value.hint) == (refusal.replace("\\n", "\n"), "")
 
@@ -84,7 +76,7 @@ def test_the_log_of_the_load_holds_no_secret(tmp_path: Path) -> None:
     script = "print('GET http://me:TOPSECRET@host/?page=1&token=TOPSECRET done'); " + "sys.exit(7)"
 
     with pytest.raises(LoadFailed) as caught:
-        drive(settings(tmp_path), RecordingObserver(), spawn=Scripted(script))
+        drive_script(tmp_path, script)
 
     assert caught.value.seen == "GET http://host/?page=1&token=... done"
     assert settings(tmp_path).log.read_text().strip() == caught.value.seen
@@ -95,7 +87,7 @@ def test_records_that_can_not_be_written_end_the_drive_at_once(tmp_path: Path) -
     script = "send(kind='ready'); send(kind='error', what='No space left', fatal=True); await_('stop')"
 
     with pytest.raises(ResultsUnwritable) as caught:
-        drive(settings(tmp_path), RecordingObserver(), spawn=Scripted(script))
+        drive_script(tmp_path, script)
 
     assert caught.value.seen == "No space left"
 
@@ -110,25 +102,19 @@ def test_records_that_can_not_be_written_end_the_drive_at_once(tmp_path: Path) -
 )
 def test_a_child_that_does_not_answer_is_given_up(tmp_path: Path, script: str, message: str) -> None:
     """The clock of this test runs fast."""
-    fast = partial(LoadDriver, clock=partial(next, itertools.count(0, 4_000_000_000)))
-    spawn = Scripted(script)
-    try:
-        with pytest.raises(LoadFailed, match=message):
-            drive(settings(tmp_path), RecordingObserver(), spawn=spawn, driver=fast)
-    finally:
-        spawn.end()
+    with pytest.raises(LoadFailed, match=message):
+        drive_script(tmp_path, script, driver=fast_driver())
 
 
 def test_an_interrupt_lets_the_child_write_what_is_in_flight(tmp_path: Path) -> None:
     """It gets a stop without time to drain before it is killed."""
-    spawn = Scripted(OBEDIENT)
 
     class Interrupting(LoadObserver):
         def phases_known(self, _spans: tuple[Span, ...]) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        drive(settings(tmp_path), Interrupting(), spawn=spawn)
+        drive_script(tmp_path, OBEDIENT, Interrupting())
 
     assert (tmp_path / "locust.log").read_text() == "drain 0\n"
 
@@ -142,7 +128,7 @@ def test_an_observer_that_has_had_enough_ends_the_load(tmp_path: Path, phase: Ph
             window = self.phases[0][1]
             return phase is Phase.WARMUP or time.monotonic_ns() > window.from_ns + least_ns
 
-    result = drive(settings(tmp_path, duration_s=20.0), Stopping(), spawn=Scripted(OBEDIENT))
+    result = drive_script(tmp_path, OBEDIENT, Stopping(), duration_s=20.0)
     warmup, window, drain = result.spans
 
     assert (tmp_path / "locust.log").read_text() == "drain 0.1\n"
@@ -156,6 +142,6 @@ def test_the_environment_of_this_process_is_passed_on(tmp_path: Path) -> None:
         f"print(os.environ['WORD'], os.environ['PATH'] == {os.environ['PATH']!r}, {PLAN_VARIABLE!r} in os.environ)"
     )
 
-    drive(settings(tmp_path), RecordingObserver(), spawn=Scripted(script + OBEDIENT))
+    drive_script(tmp_path, script + OBEDIENT)
 
     assert (tmp_path / "locust.log").read_text().startswith("w True True")

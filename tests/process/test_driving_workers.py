@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from process.scripted_child import RecordingObserver, Scripted, settings
+from process.scripted_child import RecordingObserver, Scripted, drive_script, fast_driver, settings
 
 from seatrial.errors import LoadFailed, UsageError
-from seatrial.load.driver import LoadDriver, drive
+from seatrial.load.driver import drive
 from seatrial.load.workers import FROM_EVENTS_TEXT
 from seatrial.model import NoteKind, Phase
 from seatrial.wire.rates import Rate, Stretch
@@ -30,6 +28,9 @@ print(json.dumps(first.heard))
 """
 
 
+BOTH_DRAINED = 'second.await_("stop"); second.send(kind="drained", worker=1)' + DRAINED
+
+
 def _received(tmp_path: Path) -> list[dict[str, Any]]:
     """Return the messages that the first worker of the script received, in order."""
     messages: list[dict[str, Any]] = json.loads((tmp_path / "locust.log").read_text().splitlines()[-1])
@@ -44,20 +45,15 @@ time.sleep(0.5)
 second, asked_ns = Worker(), time.monotonic_ns()
 second.send(kind="ready", worker=1, users=1)
 assert await_("gate")["open_ns"] > asked_ns
-second.await_("stop"); second.send(kind="drained", worker=1)
 """
-    drive(settings(tmp_path, processes=2), RecordingObserver(), spawn=Scripted(script + DRAINED))
+    drive_script(tmp_path, script + BOTH_DRAINED, processes=2)
 
 
 def test_a_second_process_that_never_comes_is_an_error(tmp_path: Path) -> None:
     """It counts those that were ready; the clock of this test runs fast."""
-    spawn = Scripted('send(kind="ready", worker=0, users=1); time.sleep(30)')
-    fast = partial(LoadDriver, clock=partial(next, itertools.count(0, 4_000_000_000)))
-    try:
-        with pytest.raises(LoadFailed, match="was not ready within 60 s") as caught:
-            drive(settings(tmp_path, processes=2), RecordingObserver(), spawn=spawn, driver=fast)
-    finally:
-        spawn.end()
+    script = 'send(kind="ready", worker=0, users=1); time.sleep(30)'
+    with pytest.raises(LoadFailed, match="was not ready within 60 s") as caught:
+        drive_script(tmp_path, script, driver=fast_driver(), processes=2)
 
     assert caught.value.seen.startswith("1 of 2 load processes were")
 
@@ -66,9 +62,8 @@ def test_shares_and_the_first_rate_are_sent_before_the_gate_opens(tmp_path: Path
     """The warm-up has the first rate of the schedule, which begins with the window."""
     observer = RecordingObserver()
     rate = Rate((Stretch(10.0, 4.0, 4.0), Stretch(math.inf, 9.0, 9.0)), poisson=True)
-    script = TWO + 'second.await_("stop"); second.send(kind="drained", worker=1)' + DRAINED
 
-    drive(settings(tmp_path, processes=2, rate=rate), observer, spawn=Scripted(script))
+    drive_script(tmp_path, TWO + BOTH_DRAINED, observer, processes=2, rate=rate)
 
     share, steady, gate, schedule, _ = _received(tmp_path)
     warmup, window, _ = observer.phases[-1]
@@ -83,19 +78,14 @@ def test_shares_and_the_first_rate_are_sent_before_the_gate_opens(tmp_path: Path
 @pytest.mark.alone
 def test_users_that_move_change_the_shares_ahead_of_time(tmp_path: Path) -> None:
     """A worker reports its users; the change holds for both from one moment on."""
-    script = (
-        TWO
-        + """
+    script = """
 await_("gate")
 second.send(kind="second", worker=1, users=3, t_ns=1)
 share = await_("share")
 assert share["from_ns"] > time.monotonic_ns() + 100_000_000
-second.await_("stop"); second.send(kind="drained", worker=1)
 """
-        + DRAINED
-    )
 
-    drive(settings(tmp_path, processes=2), RecordingObserver(), spawn=Scripted(script))
+    drive_script(tmp_path, TWO + script + BOTH_DRAINED, processes=2)
 
     shares = [(one["low"], one["high"]) for one in _received(tmp_path) if one["kind"] == "share"]
     assert shares == [(0.0, 0.75), (0.0, 0.5)]
@@ -106,7 +96,7 @@ def test_a_lost_process_is_noted_and_the_other_serves_all(tmp_path: Path) -> Non
     observer = RecordingObserver()
     script = TWO + 'await_("gate"); second.close()' + DRAINED
 
-    result = drive(settings(tmp_path, processes=2, duration_s=0.6), observer, spawn=Scripted(script))
+    result = drive_script(tmp_path, script, observer, processes=2, duration_s=0.6)
 
     ((kind, text),) = observer.notes
     assert kind is NoteKind.WORKER_LOST
@@ -118,27 +108,21 @@ def test_a_lost_process_is_noted_and_the_other_serves_all(tmp_path: Path) -> Non
 
 def test_without_any_process_the_load_has_failed(tmp_path: Path) -> None:
     """Even if Locust's master lives on."""
-    spawn = Scripted(TWO + 'await_("gate"); second.close(); first.close(); time.sleep(30)')
-    try:
-        with pytest.raises(LoadFailed, match="processes are gone") as caught:
-            drive(settings(tmp_path, processes=2, duration_s=20), RecordingObserver(), spawn=spawn)
-    finally:
-        spawn.end()
+    script = TWO + 'await_("gate"); second.close(); first.close(); time.sleep(30)'
+    with pytest.raises(LoadFailed, match="processes are gone") as caught:
+        drive_script(tmp_path, script, processes=2, duration_s=20)
 
     assert "1 (pid 71)" in caught.value.seen
 
 
 def test_a_lost_master_is_noted_while_the_workers_go_on(tmp_path: Path) -> None:
     """Its workers are processes with a socket each; the end of the run waits until they have drained."""
-    script = (
-        "over, leave = os.pipe()\nif os.fork():\n    os.read(over, 1)\n    os._exit(3)\n"
-        + TWO
-        + 'await_("gate"); os.write(leave, b"x"); second.await_("stop"); second.send(kind="drained", worker=1)'
-        + DRAINED
-    )
+    fork = "over, leave = os.pipe()\nif os.fork():\n    os.read(over, 1)\n    os._exit(3)\n"
     observer = RecordingObserver()
 
-    drive(settings(tmp_path, processes=2), observer, spawn=Scripted(script))
+    drive_script(
+        tmp_path, fork + TWO + 'await_("gate"); os.write(leave, b"x"); ' + BOTH_DRAINED, observer, processes=2
+    )
 
     ((kind, text),) = observer.notes
     assert kind is NoteKind.WORKER_LOST
@@ -161,7 +145,7 @@ def test_records_made_from_locusts_events_are_noted(tmp_path: Path) -> None:
     observer = RecordingObserver()
     script = 'send(kind="ready", worker=0, source="locust events")' + DRAINED
 
-    drive(settings(tmp_path), observer, spawn=Scripted(script))
+    drive_script(tmp_path, script, observer)
 
     assert observer.notes == [(NoteKind.LOCUST_EVENTS, FROM_EVENTS_TEXT)]
 
@@ -172,7 +156,7 @@ def test_users_that_can_not_follow_a_rate_are_refused(tmp_path: Path) -> None:
     rate = Rate((Stretch(math.inf, 9.0, 9.0),))
 
     with pytest.raises(UsageError, match="can't follow a rate"):
-        drive(settings(tmp_path, rate=rate), RecordingObserver(), spawn=Scripted(script))
+        drive_script(tmp_path, script, rate=rate)
 
 
 SECONDS = """
@@ -188,7 +172,7 @@ def test_a_stable_latency_opens_the_window(tmp_path: Path) -> None:
     observer = RecordingObserver()
     script = SECONDS.format(count=12, bucket="1000") + DRAINED
 
-    result = drive(settings(tmp_path, stable=True, warmup_s=60.0), observer, spawn=Scripted(script))
+    result = drive_script(tmp_path, script, observer, stable=True, warmup_s=60.0)
 
     assert result.warmup is not None
     assert (result.warmup.stable, len(result.warmup.medians_ns), observer.notes) == (True, 2, [])
@@ -203,7 +187,7 @@ def test_a_warm_up_that_never_becomes_stable_ends_at_its_limit(tmp_path: Path) -
     observer = RecordingObserver()
     script = SECONDS.format(count=12, bucket="1000 + 20 * second") + DRAINED
 
-    result = drive(settings(tmp_path, stable=True, warmup_s=1.0), observer, spawn=Scripted(script))
+    result = drive_script(tmp_path, script, observer, stable=True, warmup_s=1.0)
 
     assert result.warmup is not None
     assert (result.warmup.stable, [kind for kind, _ in observer.notes]) == (False, [NoteKind.WARMUP_UNSTABLE])

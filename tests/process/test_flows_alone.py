@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import trials
-from trials import SEATRIAL, Trial
+from trials import Trial
 
 from seatrial.compare.capacity import CapacityWord
 from seatrial.record import documents
@@ -86,11 +85,12 @@ def test_flows_alone_make_a_valid_run_that_keeps_its_budgets(trial: Trial) -> No
 
 def test_the_details_of_flows_are_shown(trial: Trial) -> None:
     """Those with a unit, in the text and for programs; words and numbers without one are not."""
-    shown = trial.done.stdout.partition("Flow details")[2].partition("\n\n")[0]
-    rows = [line.split()[:2] for line in shown.splitlines()]
+    table = trial.done.stdout.partition("Flow details")[2].partition("\n\n")[0]
+    rows = [line.split()[:2] for line in table.splitlines()]
     assert [row for row in rows if "play" in row] == [["play", "stalls_count"], ["play", "startup_s"]]
-    command = [*SEATRIAL, "show", str(trial.folder), "--json"]
-    report = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
+    shown = trials.seatrial("show", str(trial.folder), "--json")
+    assert shown.returncode == 0, shown.stderr
+    report = json.loads(shown.stdout)
     stalls, startup = report["flow_details"]
     assert (stalls["key"], stalls["unit"], stalls["p50"], stalls["max"]) == ("stalls_count", "count", 1, 2)
     assert 10e6 <= startup["mean"] <= startup["p95"] <= startup["max"] <= 31e6

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from trials import SEATRIAL
+import trials
 
 SERVICE = """
 import os, signal, sys
@@ -25,39 +20,26 @@ signal.pause()
 """Falls over, and leaves a process behind that sends Ctrl-C to the harness when it is ended."""
 
 
-@pytest.fixture
-def scenario(tmp_path: Path) -> Path:
-    """Write a scenario whose stack falls over on the embedded engine."""
-    local = {"command": [sys.executable, "-c", SERVICE], "port": 80}
-    (tmp_path / "compose.yaml").write_text(yaml.safe_dump({"services": {"web": {"x-seatrial": {"local": local}}}}))
-    (tmp_path / "drive.py").write_text("from seatrial.user import LeanUser\n\n\nclass One(LeanUser):\n    pass\n")
-    values = {
-        "question": "Does it end?",
-        "stack": ".",
-        "front_door": {"service": "web", "port": 80},
-        "ready": [{"get": "/", "expect": 200, "within": "30s"}],
-        "load": {"locustfile": "drive.py", "users": 1, "warmup": "0s", "duration": "1s"},
-        "variants": {"other": {"compose": {"services": {"web": {"environment": {"WORD": "1"}}}}}},
-        "gate": ["throughput"],
-        "compare": {"blocks": 3, "design": "runs"},
-    }
-    path = tmp_path / "one.yaml"
-    path.write_text(yaml.safe_dump(values))
-    return path
-
-
-def test_ctrl_c_while_a_failed_run_is_torn_down_ends_a_comparison(scenario: Path) -> None:
+def test_ctrl_c_while_a_failed_run_is_torn_down_ends_a_comparison(tmp_path: Path) -> None:
     """The run is sealed as failed, no other one is begun, and the hint is the command that resumes."""
-    results = scenario.parent / "results"
-    command = [*SEATRIAL, "compare", str(scenario), "--engine", "local", "--results", str(results)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    scenario = trials.write_scenario(
+        tmp_path,
+        {"web": {"x-seatrial": {"local": {"command": [sys.executable, "-c", SERVICE], "port": 80}}}},
+        "from seatrial.user import LeanUser\n\n\nclass One(LeanUser):\n    pass\n",
+        {"users": 1, "warmup": "0s", "duration": "1s"},
+        front_door={"service": "web", "port": 80},
+        ready=[{"get": "/", "expect": 200, "within": "30s"}],
+        variants={"other": {"compose": {"services": {"web": {"environment": {"WORD": "1"}}}}}},
+        gate=["throughput"],
+        compare={"blocks": 3, "design": "runs"},
+    )
+    trial = trials.run_scenario(scenario, "local", verb="compare")
 
-    assert done.returncode == 130, done.stderr
-    assert f"--resume {next(results.iterdir())}" in done.stderr
-    assert "the run had failed before" in done.stderr
-    assert "it fell over" in done.stderr
-    (document,) = [_read(path) for path in results.glob("*/runs/*/run.json")]
-    assert (document["status"], document["sealed"]) == ("failed", True)
+    assert trial.done.returncode == 130, trial.done.stderr
+    assert f"--resume {next(trial.results.iterdir())}" in trial.done.stderr
+    assert "the run had failed before" in trial.done.stderr
+    assert "it fell over" in trial.done.stderr
+    assert (trial.document["status"], trial.document["sealed"]) == ("failed", True)
 
 
 SWALLOWING = """
@@ -83,14 +65,6 @@ raise ImportError("Ctrl-C was swallowed")
 def test_ctrl_c_while_the_program_starts_ends_it(tmp_path: Path, module: str, words: tuple[str, ...]) -> None:
     """By the signal itself (a shell shows 130) and without a traceback, whichever module is being imported."""
     (tmp_path / f"{module}.py").write_text(SWALLOWING)
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(
-        [*SEATRIAL, *words], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = trials.seatrial(*words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
 
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(path.read_text())
-    return document

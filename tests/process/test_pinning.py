@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -33,7 +32,7 @@ def _driven(results: Path, engine: str, within_s: float) -> Iterator[int]:
 
 
 def _document(results: Path) -> dict[str, Any]:
-    return next((json.loads(path.read_text()) for path in results.glob("*/runs/*/run.json")), {})
+    return next((document for _, document in trials.runs(results)), {})
 
 
 def _expected() -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
@@ -122,22 +121,19 @@ def test_rows_are_what_the_server_did(tmp_path: Path, processes: int) -> None:
 @pytest.mark.long
 def test_rows_of_a_killed_process_are_there_up_to_its_last_second(tmp_path: Path) -> None:
     """The run ends by itself, names the loss, and is INVALID; the other process's rows are complete."""
-    results = tmp_path / "results"
+    results, killed = tmp_path / "results", {}
+
+    def kill(_harness: int) -> None:
+        written = _lines(tmp_path)  # a second has just been written: let half of the next one pass
+        trials.wait_until(lambda: _lines(tmp_path) > written + 150, 30)
+        ((_, document),) = trials.runs(results)
+        victim, _ = _workers(document["run_id"])
+        killed[victim] = time.monotonic_ns()
+        os.kill(victim, signal.SIGKILL)
+
     command = trials.command_of(_scenario(tmp_path, 2, window_s=7), "local")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as harness:
-        try:
-            trials.wait_until(lambda: harness.poll() is not None or trials.seconds_recorded(results) >= 4, 60)
-            written = _lines(tmp_path)  # a second has just been written: let half of the next one pass
-            trials.wait_until(lambda: harness.poll() is not None or _lines(tmp_path) > written + 150, 30)
-            assert harness.poll() is None, harness.communicate()
-            (document,) = results.glob("*/runs/*/run.json")
-            victim, _ = _workers(json.loads(document.read_text())["run_id"])
-            killed_ns = time.monotonic_ns()
-            os.kill(victim, signal.SIGKILL)
-            output = harness.communicate(timeout=60)
-        finally:
-            harness.kill()
-    trial = Trial(results, subprocess.CompletedProcess([], harness.returncode, *output))
+    trial = trials.interrupted(command, results, lambda: trials.seconds_recorded(results) >= 4, kill, within_s=60)
+    ((victim, killed_ns),) = killed.items()
     assert trial.done.returncode == 5, trial.done.stderr
     assert "load process lost" in [note["kind"] for note in trial.document["notes"]]
     assert "load process lost" in trial.done.stdout

@@ -1,13 +1,11 @@
 """registry-pull on the embedded engine: the same services as processes, on a host whose Docker does not answer."""
 
-import os
-import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import trials
-from trials import SEATRIAL, Trial
+from trials import Trial
 
 pytestmark = [pytest.mark.servers, pytest.mark.alone]
 
@@ -51,9 +49,8 @@ def test_nothing_is_left_behind(trial: Trial) -> None:
 
 def test_auto_takes_it_where_docker_does_not_answer(tmp_path: Path) -> None:
     """With the reason in the report."""
-    command = [*SEATRIAL, "run", "registry-pull", "--results", str(tmp_path), "--warmup", "1s", "--duration", "2s"]
-    environment = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    words = ("run", "registry-pull", "--results", str(tmp_path), "--warmup", "1s", "--duration", "2s")
+    done = trials.seatrial(*words, DOCKER_HOST=f"unix://{tmp_path}/none.sock")
 
     assert done.returncode == 0, done.stderr
     assert "no Docker daemon answers" in done.stdout

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -19,20 +17,15 @@ def _interrupted(results: Path, number: signal.Signals, *words: str) -> Trial:
     """Start a long run, and send a signal to its harness alone once the window has begun."""
     command = [*SEATRIAL, "run", "registry-pull", "--results", str(results)]
     command += ["--warmup", "1s", "--duration", "120s", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as harness:
-        try:
-            trials.wait_until(lambda: harness.poll() is not None or _window_is_recorded(results), 120)
-            os.kill(harness.pid, number)
-            output, _ = harness.communicate(timeout=60)
-        finally:
-            harness.kill()
-    return Trial(results, subprocess.CompletedProcess(command, harness.returncode, output, ""))
+    return trials.interrupted(
+        command, results, lambda: _window_is_recorded(results), lambda pid: os.kill(pid, number)
+    )
 
 
 def _window_is_recorded(results: Path) -> bool:
     """Return whether three seconds of the window have been recorded."""
-    for document in results.glob("*/runs/*/run.json"):
-        spans = json.loads(document.read_text())["spans"]
+    for _, document in trials.runs(results):
+        spans = document["spans"]
         if spans and time.monotonic_ns() > spans[1]["from_ns"] + 3_000_000_000:
             return True
     return False
@@ -43,7 +36,7 @@ def test_an_interrupted_trial_keeps_its_data_and_leaves_nothing(tmp_path: Path) 
     """Ctrl-C: exit code 130, after the teardown; requests in flight are rows, too."""
     trial = _interrupted(tmp_path / "results", signal.SIGINT, "--engine", "compose")
 
-    assert trial.done.returncode == 130, trial.done.stdout
+    assert trial.done.returncode == 130, trial.done.stderr
     assert trial.document["status"] == "interrupted"
     assert len(pd.read_parquet(trial.folder / "requests.parquet")) > 20
     assert trials.labelled(trial.document["run_id"]) == []
@@ -56,8 +49,7 @@ def test_a_killed_trial_is_removed_and_recovered(tmp_path: Path) -> None:
     run_id = trial.document["run_id"]
     trials.wait_until(lambda: not trials.left_behind(run_id), 15)
 
-    command = [*SEATRIAL, "recover", "--results", str(trial.results)]
-    recovered = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    recovered = trials.seatrial("recover", "--results", str(trial.results))
 
     assert recovered.returncode == 5
     assert recovered.stdout.startswith(" INVALID  registry-pull")

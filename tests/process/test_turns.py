@@ -9,12 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from factories import read_lines
 from process.lean_load import LEAN, S, request_starts, serving
 from process.lean_load import settings as lean_settings
-from process.scripted_child import OBEDIENT, RecordingObserver, Scripted, settings
+from process.scripted_child import OBEDIENT, RecordingObserver, Scripted, drive_script, settings
 from spawning import spawn
 
 from seatrial.errors import LoadFailed
@@ -37,10 +38,15 @@ def urls() -> Iterator[tuple[str, str]]:
         yield one, other
 
 
-def _settings(
-    folder: Path, url: str, script: str = ASKING, rate: Rate | None = None, users: int = 2
-) -> LoadSettings:
-    return lean_settings(folder, url, script, users=users, warmup_s=0.5, duration_s=9, rate=rate)
+def _loads(
+    folder: Path,
+    urls: tuple[str, str],
+    scripts: tuple[str, ...] = (ASKING, ASKING),
+    **load: Any,  # noqa: ANN401  (fields of Load)
+) -> dict[str, LoadSettings]:
+    load = {"users": 2, "warmup_s": 0.5, "duration_s": 9, **load}
+    both = zip("ab", urls, scripts, strict=True)
+    return {name: lean_settings(folder / name, url, script, **load) for name, url, script in both}
 
 
 def _both(
@@ -73,7 +79,7 @@ def _in(phase: Phase, spans: tuple[Span, ...], moments: list[int]) -> int:
 def test_nothing_of_one_variant_begins_in_the_turn_of_the_other(tmp_path: Path, urls: tuple[str, str]) -> None:
     """Both share one start; what is idle for one is settling or judged for the other."""
     observers = {"a": RecordingObserver(), "b": RecordingObserver()}
-    loads = {name: _settings(tmp_path / name, url) for name, url in zip("ab", urls, strict=True)}
+    loads = _loads(tmp_path, urls)
 
     result = _both(loads, observers=observers)
 
@@ -98,13 +104,9 @@ def test_arrivals_that_wait_when_a_turn_ends_are_given_up_then(tmp_path: Path, u
     slow = ASKING.replace(
         '"GET", "/", endpoint="page")', '"GET", "/", endpoint="page")\n            gevent.sleep(0.2)'
     )
-    rate = Rate.steady(40.0)
-    loads = {
-        name: _settings(tmp_path / name, url, "import gevent\n" + slow, rate=rate, users=1)
-        for name, url in zip("ab", urls, strict=True)
-    }
+    scripts = ("import gevent\n" + slow,) * 2
 
-    result = _both(loads)
+    result = _both(_loads(tmp_path, urls, scripts, rate=Rate.steady(40.0), users=1))
 
     for name, one in result.items():
         assert isinstance(one, LoadResult), one
@@ -119,12 +121,7 @@ def test_arrivals_that_wait_when_a_turn_ends_are_given_up_then(tmp_path: Path, u
 
 def test_the_other_goes_on_without_a_load_that_fails(tmp_path: Path, urls: tuple[str, str]) -> None:
     """One run is lost, and not the block."""
-    loads = {
-        "a": _settings(tmp_path / "a", urls[0], "raise SystemExit('broken')"),
-        "b": _settings(tmp_path / "b", urls[1]),
-    }
-
-    result = _both(loads)
+    result = _both(_loads(tmp_path, urls, ("raise SystemExit('broken')", ASKING)))
 
     assert isinstance(result["a"], LoadFailed)
     assert isinstance(result["b"], LoadResult)
@@ -135,12 +132,8 @@ def test_the_turns_of_a_load_that_dies_are_left_out(tmp_path: Path, urls: tuple[
     """The other has all of its own, one after the other, and the block ends sooner."""
     slicing = replace(SLICING, order=("a", "b") * 10)
     dying = "import os\n" + ASKING.replace("with self.flow", "os._exit(3)\n        with self.flow")
-    loads = {
-        "a": _settings(tmp_path / "a", urls[0], dying),
-        "b": _settings(tmp_path / "b", urls[1]),
-    }
 
-    result = _both(loads, slicing)
+    result = _both(_loads(tmp_path, urls, (dying, ASKING)), slicing)
 
     assert isinstance(result["a"], LoadFailed)
     assert "exit code 3" in result["a"].what
@@ -162,7 +155,7 @@ def test_turns_end_where_it_is_enough(tmp_path: Path) -> None:
 
     driver = partial(SliceDriver, name="a", barrier=Barrier(SLICING, "a"))
 
-    result = drive(settings(tmp_path), Stopping(), spawn=Scripted(OBEDIENT), driver=driver)
+    result = drive_script(tmp_path, OBEDIENT, Stopping(), driver=driver)
 
     assert result.spans[-1].phase is Phase.DRAIN
     assert result.spans[-1].from_ns - result.spans[0].from_ns < 2 * S
@@ -173,8 +166,8 @@ def test_turns_end_where_it_is_enough(tmp_path: Path) -> None:
 @pytest.mark.parametrize("script", ["send(kind='ready'); await_('stop')", OBEDIENT], ids=["waiting", "loading"])
 def test_a_load_that_is_called_off_ends_at_once(tmp_path: Path, script: str) -> None:
     """While it waits for the others, and in the midst of its turns: the child is asked to end, and does."""
-    spawned, barrier = Scripted(script), Barrier(SLICING, "ab" if script is not OBEDIENT else "a")
-    started = threading.Event()
+    spawned, waiting, started = Scripted(script), script is not OBEDIENT, threading.Event()
+    barrier = Barrier(SLICING, "ab" if waiting else "a")
 
     class CallingOff(LoadObserver):
         def child_started(self, _pid: int) -> None:
@@ -185,7 +178,7 @@ def test_a_load_that_is_called_off_ends_at_once(tmp_path: Path, script: str) -> 
 
     def call_off() -> None:
         started.wait(10)
-        if script is not OBEDIENT:
+        if waiting:
             barrier.call_off()
 
     caller = threading.Thread(target=call_off)

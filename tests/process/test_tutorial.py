@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from process.locust_child import ROOT, Child, locust_child
+from process.locust_child import Child, locust_child
+from process.plain_locust import ROOT
 from process.served import Handler, served
 
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-locustfile.md"
