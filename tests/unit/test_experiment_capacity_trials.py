@@ -6,7 +6,7 @@ import heapq
 import subprocess
 import tempfile
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,6 +35,7 @@ SERVICE_S = 0.02
 EFFORT = Effort(trial_s=2.0, sum_s=8.0, width=0.06)
 
 
+@dataclass(kw_only=True)
 class Queue:
     """Stands for a sequence of trials on a first-come, first-served stack, with its reports of each second.
 
@@ -42,20 +43,14 @@ class Queue:
     `interrupted_after` trials.
     """
 
-    def __init__(
-        self,
-        *,
-        cpu_from_per_s: float = float("inf"),
-        workers: int = 2,
-        service_s: float = SERVICE_S,
-        request_s: float | None = None,
-        interrupted_after: int | None = None,
-    ) -> None:
-        self.now_s = 100.0
-        self.windows: list[tuple[float, float]] = []
-        self.phases: list[Phase] = []
-        self._workers, self._service_s, self._request_s = workers, service_s, request_s
-        self._cpu_from_per_s, self._interrupted_after = cpu_from_per_s, interrupted_after
+    cpu_from_per_s: float = float("inf")
+    workers: int = 2
+    service_s: float = SERVICE_S
+    request_s: float | None = None
+    interrupted_after: int | None = None
+    now_s: float = 100.0
+    windows: list[tuple[float, float]] = field(default_factory=list)
+    phases: list[Phase] = field(default_factory=list)
 
     def clock(self) -> int:
         """Return the time of the script."""
@@ -65,21 +60,21 @@ class Queue:
         self, rate_per_s: float, duration_s: float, phase: Phase = Phase.SETTLE, rest_s: float = REST_WITHIN_S
     ) -> TrialCounts:
         """Serve a trial, and return its counts."""
-        if len(self.phases) == self._interrupted_after:
+        if len(self.phases) == self.interrupted_after:
             raise KeyboardInterrupt
         self.phases.append(phase)
         begin_s = self.now_s + 0.2
-        free = [begin_s] * self._workers
+        free = [begin_s] * self.workers
         ended: list[tuple[float, float]] = []
         due = [begin_s + number / rate_per_s for number in range(int(rate_per_s * duration_s))]
         for due_s in due:
-            end_s = max(due_s, heapq.heappop(free)) + self._service_s
+            end_s = max(due_s, heapq.heappop(free)) + self.service_s
             heapq.heappush(free, end_s)
             ended.append((end_s, end_s - due_s))
         begin_ns, end_ns = (round(at_s * NS_PER_S) for at_s in (begin_s, begin_s + duration_s))
         counts = TrialCounts(rate_per_s=rate_per_s, begin_ns=begin_ns, end_ns=end_ns)
         while not counts.at_rest:
-            counts.take(self._second(due, ended, busy=rate_per_s >= self._cpu_from_per_s))
+            counts.take(self._second(due, ended, busy=rate_per_s >= self.cpu_from_per_s))
             if counts.unfinished is None and self.now_s >= begin_s + duration_s + rest_s:
                 counts.close()
         return counts
@@ -91,7 +86,7 @@ class Queue:
     def _second(self, due: list[float], ended: list[tuple[float, float]], *, busy: bool) -> LoadSecond:
         from_s, self.now_s = self.now_s, self.now_s + 1.0
         done = [took_s for end_s, took_s in ended if from_s < end_s <= self.now_s]
-        requests = done if self._request_s is None else [self._request_s] * len(done)
+        requests = done if self.request_s is None else [self.request_s] * len(done)
         return LoadSecond(
             t_ns=self.clock(),
             t_least_ns=self.clock(),
@@ -107,23 +102,22 @@ class Queue:
         )
 
 
+@dataclass(kw_only=True)
 class Hung(Queue):
     """A stack that answers nothing from a rate on: its arrivals stay under way."""
 
-    def __init__(self, from_per_s: float = 64.0, *, warms_up: bool = True) -> None:
-        super().__init__()
-        self._from_per_s = from_per_s
-        self._warms_up = warms_up
-        self.left = 0
+    from_per_s: float = 64.0
+    warms_up: bool = True
+    left: int = 0
 
     def trial(
         self, rate_per_s: float, duration_s: float, phase: Phase = Phase.SETTLE, rest_s: float = REST_WITHIN_S
     ) -> TrialCounts:
         """Serve a trial, or hang."""
         counts = super().trial(rate_per_s, duration_s, phase, rest_s)
-        if phase is Phase.WARMUP and self._warms_up:
+        if phase is Phase.WARMUP and self.warms_up:
             return counts
-        if self.left or rate_per_s >= self._from_per_s:
+        if self.left or rate_per_s >= self.from_per_s:
             counts.carried, counts.unfinished = self.left, counts.arrivals
             counts.seconds = [replace(second, by_endpoint={}, arrivals_completed=0) for second in counts.seconds]
             self.left += counts.arrivals
@@ -237,7 +231,7 @@ def test_a_trial_without_an_arrival_is_invalid() -> None:
 )
 def test_a_stack_that_hangs_is_no_limit_of_the_generator(from_per_s: float, word: CapacityWord) -> None:
     """Though it invalidates later trials, too."""
-    found = _result(_search(duration_s=0.0), Hung(from_per_s))
+    found = _result(_search(duration_s=0.0), Hung(from_per_s=from_per_s))
 
     assert found.word is word
     assert "arrivals under way from the trial before" in found.limited_by

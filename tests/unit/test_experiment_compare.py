@@ -75,19 +75,17 @@ class OnPaper(FreshStacks):
         script, context = self.script, self.context
         folder = folders.create_run(self.experiment, variant, block, 1_795_241_700_000_000_000)
         resolved = plans.resolved(context.request.scenario)
-        journal = RunRecord(folder, initial_document(context, variant, block, resolved, command_ns=1))
-        facts = journal.document.facts
+        record = RunRecord(folder, initial_document(context, variant, block, resolved, command_ns=1))
+        subject, environment = (record.document.facts[name] for name in ("subject", "environment"))
         script.built.append(images_built)
         script.done.append((variant, block))
-        environment = {**facts["environment"], "engine": script.facts}
-        journal.change(
-            facts={"subject": {**facts["subject"], "images": script.images}, "environment": environment}
-        )
+        subject, environment = {**subject, "images": script.images}, {**environment, "engine": script.facts}
+        record.change(facts={"subject": subject, "environment": environment})
         assert context.expected is not None
-        context.expected.check(journal.document)
+        context.expected.check(record.document)
         status = script.does(variant, block)
         if status != "running":
-            journal.seal(status, "no" if status == "failed" else "")
+            record.seal(status, "no" if status == "failed" else "")
         if status == "failed":
             raise NotReady("no")
         return folder

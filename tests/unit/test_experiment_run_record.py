@@ -10,18 +10,8 @@ from pathlib import Path
 import factories
 import pytest
 
-from seatrial.errors import (
-    EngineUnavailable,
-    Incomparable,
-    Interrupted,
-    LoadFailed,
-    MeasurementInvalid,
-    NotReady,
-    ResultsUnwritable,
-    SeatrialError,
-    StoppedEarly,
-    UsageError,
-)
+from seatrial import errors
+from seatrial.errors import Interrupted, LoadFailed, NotReady, SeatrialError, UsageError
 from seatrial.experiment import maintenance
 from seatrial.experiment.run_record import RunRecord, sealed
 from seatrial.model import NoteKind
@@ -106,9 +96,9 @@ def test_an_interrupt_while_a_failed_run_is_sealed_is_raised(
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        *((kind("it fell over"), "failed") for kind in (LoadFailed, NotReady, MeasurementInvalid)),
-        *((kind("it fell over"), "interrupted") for kind in (RuntimeError, UsageError, ResultsUnwritable)),
-        *((kind("it fell over"), "interrupted") for kind in (EngineUnavailable, Incomparable)),
+        *((kind("it fell over"), "failed") for kind in (LoadFailed, NotReady, errors.MeasurementInvalid)),
+        *((kind("it fell over"), "interrupted") for kind in (RuntimeError, UsageError, errors.ResultsUnwritable)),
+        *((kind("it fell over"), "interrupted") for kind in (errors.EngineUnavailable, errors.Incomparable)),
     ],
 )
 def test_only_an_outcome_of_the_variant_is_a_failure(record: RunRecord, error: Exception, status: Status) -> None:
@@ -125,8 +115,8 @@ def test_only_an_outcome_of_the_variant_is_a_failure(record: RunRecord, error: E
 
 def test_a_run_that_a_rule_ended_has_what_was_seen_in_its_notes(record: RunRecord) -> None:
     """It is sealed as failed: in a comparison this is its outcome."""
-    with pytest.raises(StoppedEarly), sealed(record):
-        raise StoppedEarly("the run was stopped early", seen=SEEN)
+    with pytest.raises(errors.StoppedEarly), sealed(record):
+        raise errors.StoppedEarly("the run was stopped early", seen=SEEN)
 
     assert [note.text for note in _ended(record, "failed").notes if note.kind is NoteKind.STOPPED_EARLY] == [SEEN]
 
@@ -134,7 +124,7 @@ def test_a_run_that_a_rule_ended_has_what_was_seen_in_its_notes(record: RunRecor
 @pytest.mark.parametrize(
     ("number", "path", "raised"),
     [
-        (errno.ENOSPC, "/somewhere/override.yaml", ResultsUnwritable),
+        (errno.ENOSPC, "/somewhere/override.yaml", errors.ResultsUnwritable),
         (errno.EACCES, "/usr/bin/docker", PermissionError),
     ],
 )

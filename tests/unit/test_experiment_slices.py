@@ -16,15 +16,8 @@ import experiments
 import pytest
 
 from seatrial.errors import Interrupted, LoadFailed, StackFailed, UsageError
-from seatrial.experiment.slices import (
-    BufferedProgress,
-    SliceStack,
-    bring_up_all,
-    run_concurrently,
-    run_loads,
-    slicing_of_block,
-    take_down_early,
-)
+from seatrial.experiment import slices
+from seatrial.experiment.slices import SliceStack, run_concurrently, run_loads, take_down_early
 from seatrial.experiment.trial import Trial
 from seatrial.load.slices import Barrier, CalledOff
 from seatrial.model import Design, Load
@@ -41,12 +34,12 @@ def _load(warmup_s: float) -> Load:
 
 def test_the_warm_up_is_covered_by_whole_turns() -> None:
     """Each variant has as many as cover it, and as many judged ones as planned; the order depends on the block."""
-    slicing = slicing_of_block(PLAN, 1, _load(5.0))
+    slicing = slices.slicing_of_block(PLAN, 1, _load(5.0))
 
     assert (slicing.warm, len(slicing.order), slicing.slice_s, slicing.settle_s) == (6, 16, 2.0, 0.3)
     assert slicing.order[:6].count("base") == 3
     assert slicing.order[6:].count("other") == 5
-    orders = [slicing_of_block(PLAN, block, _load(10.0)).order for block in (1, 1, 2)]
+    orders = [slices.slicing_of_block(PLAN, block, _load(10.0)).order for block in (1, 1, 2)]
     assert orders[0] == orders[1] != orders[2]
 
 
@@ -92,14 +85,14 @@ class _Trial:
 
     def drive_load(self, progress: Progress, **_: object) -> None:
         """Drive the load."""
-        assert isinstance(progress, BufferedProgress)
+        assert isinstance(progress, slices.BufferedProgress)
         self.load()
 
 
 @pytest.fixture
 def barrier() -> Barrier:
     """Begin a block of two variants."""
-    return Barrier(slicing_of_block(PLAN, 1, _load(0.0)), ("base", "other"))
+    return Barrier(slices.slicing_of_block(PLAN, 1, _load(0.0)), ("base", "other"))
 
 
 def _up(trial: _Trial, barrier: Barrier) -> SliceStack:
@@ -202,7 +195,7 @@ def test_stacks_come_up_at_once_unless_images_are_built(*, at_once: bool) -> Non
         with suppress(threading.BrokenBarrierError):
             both.wait(10 if at_once else 0)
 
-    bring_up_all([work, work], at_once=at_once)
+    slices.bring_up_all([work, work], at_once=at_once)
 
     assert both.broken is not at_once
 
