@@ -121,19 +121,12 @@ def test_a_run_that_a_rule_ended_has_what_was_seen_in_its_notes(record: RunRecor
     assert [note.text for note in _ended(record, "failed").notes if note.kind is NoteKind.STOPPED_EARLY] == [SEEN]
 
 
-@pytest.mark.parametrize(
-    ("number", "path", "raised"),
-    [
-        (errno.ENOSPC, "/somewhere/override.yaml", errors.ResultsUnwritable),
-        (errno.EACCES, "/usr/bin/docker", PermissionError),
-    ],
-)
-def test_a_full_disk_has_an_error_of_its_own(
-    record: RunRecord, number: int, path: str, raised: type[Exception]
-) -> None:
+def test_a_full_disk_has_an_error_of_its_own(record: RunRecord) -> None:
     """Whichever file it was; EACCES is about the run folder only if it names a file in it."""
-    with pytest.raises(raised), sealed(record):
-        raise OSError(number, "no", path)
+    with pytest.raises(errors.ResultsUnwritable), sealed(record):
+        raise OSError(errno.ENOSPC, "no", "/somewhere/override.yaml")
+    with pytest.raises(PermissionError), sealed(record):
+        raise OSError(errno.EACCES, "no", "/usr/bin/docker")
 
 
 @pytest.mark.parametrize(
