@@ -12,11 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from process import scripted_child
 from process.served import Handler, served
 from spawning import spawn
 
 from seatrial.load.child import LoadSettings
-from seatrial.model import Load, Spawn
+from seatrial.model import Spawn
 from seatrial.wire.streams import read_layout
 
 S = 1_000_000_000
@@ -63,16 +64,9 @@ def settings(folder: Path, url: str, locustfile: str = LEAN, **load: Any) -> Loa
     folder.mkdir(exist_ok=True)
     path = folder / "asking.py"
     path.write_text(locustfile)
-    short = Load(locustfile=path, users=4, warmup_s=1.0, duration_s=4.0, drain_s=1.0)
-    return LoadSettings(
-        load=replace(short, **load),
-        target=url,
-        folder=folder,
-        streams=folder,
-        log=folder / "locust.log",
-        secrets={"PYTHONPATH": str(Path(__file__).parents[2] / "harness")},
-        seed=5,
-    )
+    lean = {"locustfile": path, "users": 4, "warmup_s": 1.0, "duration_s": 4.0, "drain_s": 1.0, **load}
+    secrets = {"PYTHONPATH": str(Path(__file__).parents[2] / "harness")}
+    return replace(scripted_child.settings(folder, **lean), target=url, secrets=secrets)
 
 
 @contextmanager
