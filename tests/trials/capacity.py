@@ -28,7 +28,14 @@ _HEAD = "repetition  lower  upper  carried  search_s  trial_s  trials  word"
 
 def main() -> None:
     """Repeat, then print the table of all that is in the folder."""
-    options = _options()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenario", default="known-capacity")
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--pause-s", type=float, default=5.0)
+    parser.add_argument("--results", type=Path, default=Path("results/capacity"))
+    parser.add_argument("--truth", type=float, help="requests per second")
+    parser.add_argument("more", nargs="*", help="further options of `seatrial capacity`, after --")
+    options = parser.parse_args()
     for number in range(options.repetitions):
         if number:
             time.sleep(options.pause_s)
@@ -86,17 +93,6 @@ def _repeat(scenario: str, results: Path, more: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
     sys.stdout.write(f"{done.stdout.splitlines()[0] if done.stdout else done.stderr}\n")
     sys.stdout.flush()
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scenario", default="known-capacity")
-    parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--pause-s", type=float, default=5.0)
-    parser.add_argument("--results", type=Path, default=Path("results/capacity"))
-    parser.add_argument("--truth", type=float, help="requests per second")
-    parser.add_argument("more", nargs="*", help="further options of `seatrial capacity`, after --")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

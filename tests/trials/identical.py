@@ -10,7 +10,6 @@ percentiles, and tests that take each request as independent. `--only-table` rec
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 
@@ -30,7 +29,13 @@ _LOADS = {
 
 def main() -> None:
     """Record what is missing, then print the table."""
-    options = _options()
+    parser = redrawn.drawing(__doc__ or "")
+    parser.add_argument("--design", choices=sorted(_LOADS), default="slices")
+    parser.add_argument("--scenario", default="known-cpu")
+    parser.add_argument("--endpoint", default="work")
+    parser.add_argument("--resamples", type=int, default=200)
+    parser.set_defaults(blocks=60, size=6)
+    options = parser.parse_args()
     if not options.only_table:
         command = ("selfcheck", options.scenario, *_LOADS[options.design])
         redrawn.record(command, options.results, options.blocks, options.seed)
@@ -66,16 +71,6 @@ def _others(series: Series) -> Iterator[str]:
     yield "  a gate of 10 %: " + ", ".join(f"{name} {rate:.0%}" for name, rate in gated.items())
     tested = redrawn.tests_of_requests(pairs)
     yield "  a test of requests at 5 %: " + ", ".join(f"{name} {rate:.0%}" for name, rate in tested.items())
-
-
-def _options() -> argparse.Namespace:
-    parser = redrawn.drawing(__doc__ or "")
-    parser.add_argument("--design", choices=sorted(_LOADS), default="slices")
-    parser.add_argument("--scenario", default="known-cpu")
-    parser.add_argument("--endpoint", default="work")
-    parser.add_argument("--resamples", type=int, default=200)
-    parser.set_defaults(blocks=60, size=6)
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

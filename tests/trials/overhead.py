@@ -8,7 +8,6 @@ run. The images are built before by a comparison of one block. Goals: at most 5 
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import time
@@ -28,7 +27,13 @@ _LOAD = ("--warmup", "3s", "--set", "load.drain=1s")
 
 def main() -> None:
     """Compare, then print the table."""
-    options = _options()
+    parser = redrawn.parser(__doc__ or "")
+    parser.add_argument("--scenario", default="known-cpu")
+    parser.add_argument("--variant", default="plus5")
+    parser.add_argument("--design", choices=("runs", "slices"), default="runs")
+    parser.add_argument("--blocks", type=int, default=5)
+    parser.add_argument("--load-s", type=float, default=30.0, help="of each run, warm-up and drain included")
+    options = parser.parse_args()
     words = ["compare", options.scenario, "--variants", options.variant, "--design", options.design, *_LOAD]
     redrawn.seatrial([*words, "--blocks", "1", "--duration", "2s"], options.results / "built")
     began_s = time.monotonic()
@@ -57,16 +62,6 @@ def table(experiment: Path, whole_s: float) -> Iterator[str]:
     yield f"outside load, each run: median {median:.1f} s, at most {most:.1f} s (goal {GOAL_S:g} s)"
     share = whole_s / all_s - 1
     yield f"the command: {whole_s:.0f} s for {all_s:.0f} s of load: {share:+.0%} (goal {GOAL_SHARE:.0%})"
-
-
-def _options() -> argparse.Namespace:
-    parser = redrawn.parser(__doc__ or "")
-    parser.add_argument("--scenario", default="known-cpu")
-    parser.add_argument("--variant", default="plus5")
-    parser.add_argument("--design", choices=("runs", "slices"), default="runs")
-    parser.add_argument("--blocks", type=int, default=5)
-    parser.add_argument("--load-s", type=float, default=30.0, help="of each run, warm-up and drain included")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

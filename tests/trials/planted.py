@@ -13,7 +13,6 @@ each variant truly changes stands in scenarios/stacks/known/README.md: `cpu` 5 %
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 from collections.abc import Iterator
@@ -57,7 +56,9 @@ PLANTS = {
 
 def main() -> None:
     """Record what is missing, then print the table."""
-    options = _options()
+    parser = redrawn.drawing(__doc__ or "")
+    parser.add_argument("plant", choices=sorted(PLANTS))
+    options = parser.parse_args()
     plant = PLANTS[options.plant]
     if not options.only_table:
         command = ("compare", plant.scenario, "--variants", plant.variant, "--design", "slices")
@@ -101,12 +102,6 @@ def _truth(series: Series, text: str) -> str:
         return paired.reason
     mean = effects.shown(paired.effect.mean, paired.effect.scale)
     return f"{mean:+.2%} over all blocks, sd {paired.effect.sd:.2%}; base: median {statistics.median(known):.6g}"
-
-
-def _options() -> argparse.Namespace:
-    parser = redrawn.drawing(__doc__ or "")
-    parser.add_argument("plant", choices=sorted(PLANTS))
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -83,12 +83,6 @@ def test_more_loss_never_makes_a_run_good(
     assert after.saturated >= before.saturated
 
 
-def test_the_warm_up_shows_how_many_were_in_flight_at_the_begin() -> None:
-    """40 began in the second before the window and ended in it: they are in flight, and no backlog."""
-    found = _counted(_seconds([50, 50, 50, 50], [10, 50, 50, 50]), warm_s=1)
-    assert (found.seconds, found.offered, found.completed, found.in_flight) == (3, 150, 150, 40)
-
-
 def test_processes_add_up_with_their_own_warm_ups() -> None:
     """Two processes side by side, 5 in flight at each; the closed model has no arrivals, as it has no schedule."""
     table = _seconds(
