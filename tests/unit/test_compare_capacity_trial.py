@@ -65,11 +65,13 @@ def _ended(*seconds: tuple[float, int, int]) -> list[LoadSecond]:
 
 
 def test_all_arrivals_of_a_trial_are_its_own_wherever_its_seconds_begin() -> None:
-    """The gate opens for the trial alone: the sum from rest to rest is exact, though the edges don't fit."""
+    """The sum from rest to rest is exact; under way is what was so when the last whole second ended."""
     counts = _counts(*_ended((10, 0, 0), (11, 80, 70), (12, 100, 90), (13, 20, 40)))
 
     assert (counts.arrivals, counts.lost, counts.under_way, counts.at_rest) == (200, 0, 0, True)
     assert counts.completed_per_s == pytest.approx(160 / 1.8)
+    assert (counts.open_arrivals, counts.open_under_way, counts.completed) == (180, 20, 200)
+    assert counts.open_s == pytest.approx(1.8)
 
 
 def test_a_trial_is_over_when_nothing_is_under_way_any_more() -> None:
@@ -98,15 +100,6 @@ def test_what_ends_after_the_trial_was_closed_is_lost_and_no_more_under_way() ->
 
     assert (counts.lost, counts.under_way, counts.at_rest, counts.latency) == (30, 0, True, {})
     assert (counts.completed, counts.took_ns) == (90, 3 * S)
-
-
-def test_what_is_under_way_is_read_while_the_gate_is_open() -> None:
-    """At the last second that ended before it shut; what ended in the rest was not carried by the trial."""
-    counts = _counts(*_ended((11, 80, 10), (12, 100, 20), (13, 20, 170)))
-
-    assert (counts.open_arrivals, counts.open_under_way) == (180, 150)
-    assert counts.open_s == pytest.approx(1.8)
-    assert counts.completed == 200
 
 
 def test_failures_latency_and_details_add_up() -> None:

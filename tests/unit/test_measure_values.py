@@ -90,21 +90,19 @@ def test_percentiles_of_endpoints_and_flows() -> None:
     assert of("p50 of pull", requests([7] * 10, endpoint="pull"), flows([99] * 10)) == 7 * MS
 
 
-@pytest.mark.parametrize(
-    "text", ["p99 of token", "p95 of nothing", "throughput of nothing", "failures of nothing"]
-)
-def test_too_few_or_none_is_no_value(text: str) -> None:
-    """99 requests tell no p99; what was never asked has no share of failures."""
-    assert of(text, requests([1] * 99)) is None
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["throughput", "failures", "cpu per request", "unreclaimable memory", "peak unreclaimable", "stall ratio"],
-)
-def test_an_empty_run_has_no_values(text: str) -> None:
-    """Nothing asked, nothing read: nothing told."""
-    assert of(text) is None
+def test_too_few_or_none_is_no_value() -> None:
+    """99 requests make no p99; what was never asked has no share of failures; of an empty run nothing is known."""
+    texts = ("p99 of token", "p95 of nothing", "throughput of nothing", "failures of nothing")
+    assert [of(text, requests([1] * 99)) for text in texts] == [None] * 4
+    of_all = (
+        "throughput",
+        "failures",
+        "cpu per request",
+        "unreclaimable memory",
+        "peak unreclaimable",
+        "stall ratio",
+    )
+    assert [of(text) for text in of_all] == [None] * 6
 
 
 def test_failures_and_throughput_share_their_requests() -> None:
