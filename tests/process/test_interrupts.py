@@ -55,12 +55,7 @@ raise ImportError("Ctrl-C was swallowed")
 
 @pytest.mark.parametrize(
     ("module", "words"),
-    [
-        ("click", ()),
-        ("click", ("--help",)),
-        ("numpy", ("show",)),
-        ("docker", ("capacity", "registry-pull")),
-    ],
+    [("click", ()), ("click", ("--help",)), ("numpy", ("show",)), ("docker", ("capacity", "registry-pull"))],
 )
 def test_ctrl_c_while_the_program_starts_ends_it(tmp_path: Path, module: str, words: tuple[str, ...]) -> None:
     """By the signal itself (a shell shows 130) and without a traceback, whichever module is being imported."""

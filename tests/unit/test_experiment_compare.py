@@ -372,10 +372,7 @@ def test_a_folder_that_is_no_experiment_is_refused(file: Path) -> None:
     with pytest.raises(UsageError, match="neither an experiment nor a run") as caught:
         _compare(Script(), _request(file, against=str(file.parent / "st")))
 
-    assert (caught.value.where, caught.value.seen) == (
-        str(file.parent / "st"),
-        "big.conf, compose.yaml, web.conf",
-    )
+    assert (caught.value.where, caught.value.seen) == (str(file.parent / "st"), "big.conf, compose.yaml, web.conf")
     assert "plan.json" in caught.value.expected
     with pytest.raises(UsageError, match="there is no run 'elsewhere'"):
         _compare(Script(), _request(file, against="elsewhere"))

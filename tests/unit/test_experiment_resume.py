@@ -55,9 +55,7 @@ def _git(folder: Path, *words: str) -> None:
 def test_names_bytes_and_modes_of_stack_and_locustfile_count(scenario: Scenario) -> None:
     """And of modules that locustfiles share; a script that is not executable makes another container."""
     before = _digests(scenario)
-    assert list(before) == [
-        *("app.py", "compose.yaml", "load: _shared.py", "load: drive.py", "nginx/nginx.conf"),
-    ]
+    assert [*before] == ["app.py", "compose.yaml", "load: _shared.py", "load: drive.py", "nginx/nginx.conf"]
     _put(scenario.compose_file.parent, "nginx/nginx.conf", "listen 81;\n")
     (scenario.compose_file.parent / "app.py").chmod(0o700)
     _put(scenario.compose_file.parent, "new/static.html")
