@@ -14,8 +14,10 @@ from seatrial.wire.control import PLAN_VARIABLE, Plan
 
 
 def _load(**parameters: str) -> Load:
-    lasts = {"warmup_s": 1, "duration_s": 2, "drain_s": 1}
-    return Load(locustfile=Path("/x/pull.py"), users=3, user_classes=("Pull",), parameters=parameters, **lasts)
+    load = Load(
+        locustfile=Path("/x/pull.py"), users=3, warmup_s=1, duration_s=2, drain_s=1, user_classes=("Pull",)
+    )
+    return replace(load, parameters=parameters)
 
 
 def test_the_command_has_the_host_parameters_and_user_classes() -> None:
