@@ -124,12 +124,7 @@ def test_a_stack_that_nothing_breaks_or_that_keeps_no_budget_has_one_bound_only(
 def test_the_search_ends_in_bounded_time() -> None:
     """A stack that is good one time and bad the next never gives bounds; the search ends all the same."""
     rng = random.Random(5)  # noqa: S311  (a simulated stack)
-
-    def measure(rate_per_s: float, duration_s: float) -> TrialResult:
-        return tried(rate_per_s, duration_s, excess=5.0 if rng.random() < 0.5 else 0.5)
-
-    found = search(measure, Effort(limit_s=200.0))
-
+    found = search(lambda rate, s: tried(rate, s, excess=rng.choice((5.0, 0.5))), Effort(limit_s=200.0))
     assert found.trial_s <= 200.0
 
 

@@ -61,13 +61,8 @@ def test_several_variants_share_the_level_and_one_that_was_never_run_tells_nothi
     assert [one.word for one in endings(runs, "base")] == [Word.LIKELY_REGRESSION, None, None]
     (never,) = endings({"base": ways(2, 0), "late": []}, "base")
     assert (never.word, never.text) == (None, "was never run; the base finished in 2 of 2")
-
-
-def test_the_counts_in_words() -> None:
-    """Most frequent first."""
-    runs = {"base": ways(6, 0), "small": [*ways(1, 4), "ran out of space"]}
-    (found,) = endings(runs, "base")
-    assert found.text == (
+    (most_frequent_first,) = endings({"base": ways(6, 0), "small": [*ways(1, 4), "ran out of space"]}, "base")
+    assert most_frequent_first.text == (
         "REGRESSION: killed for memory in 4 of 6, finished in 1 of 6, ran out of space in 1 of 6; "
         "the base finished in 6 of 6 (p = 0.015, Fisher's exact test)"
     )
@@ -122,8 +117,8 @@ def test_what_is_no_experiment(blocks: list[pairing.BlockValues], message: str) 
 def test_a_quarter_of_the_blocks_may_be_lost(bad: int, used: int, side: int) -> None:
     """Two of eight are a quarter; three are more. A base that can't be trusted loses the block, too."""
     spoiled = run(p95=900, invalid="foreign CPU 31 %")
-    blocks = [((spoiled, run()) if side == 0 else (run(), spoiled)) for _ in range(bad)]
-    result = pair([*blocks, *[(run(), run())] * (8 - bad)])
+    lost = (spoiled, run()) if side == 0 else (run(), spoiled)
+    result = pair([lost] * bad + [(run(), run())] * (8 - bad))
     assert result.blocks == used
     assert result.reason == ("" if used else "3 of 8 blocks are invalid: foreign CPU 31 %")
 
