@@ -106,9 +106,10 @@ def run_scenario(scenario: Path, engine: str, *words: str, verb: str = "run") ->
     return Trial(folder / "results", seatrial(*command[len(SEATRIAL) :], cwd=folder))
 
 
-def seconds_recorded(folder: Path) -> int:
-    """Return how many seconds the first load process of a run below this folder has recorded."""
-    return max((path.read_bytes().count(b"\n") - 1 for path in folder.rglob("generator-0.jsonl")), default=0)
+def seconds_recorded(folder: Path, worker: int = 0) -> int:
+    """Return how many seconds one load process of a run below this folder has recorded."""
+    files = folder.rglob(f"generator-{worker}.jsonl")
+    return max((path.read_bytes().count(b"\n") - 1 for path in files), default=0)
 
 
 def wait_until(

@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from factories import read_lines
+from factories import read_lines, read_requests
 from process import plain_locust
 
 from seatrial.load.channel import GONE, Channel, opened
-from seatrial.record.tables import open_part
 from seatrial.wire.control import PLAN_VARIABLE, Plan
 
 LOCUSTFILE = plain_locust.ROOT / "locustfiles" / "registry_pull.py"
@@ -78,15 +77,8 @@ class Child:
 
     def requests(self, worker: int = 0) -> list[dict[str, Any]]:
         """Return the rows of all files of `requests` by their start, codes turned into labels."""
-        rows: list[dict[str, Any]] = []
-        for path in self.records.glob(f"requests-{worker}*.bin"):
-            part = open_part(path)
-            for values in part.rows.tolist():
-                row = dict(zip(part.layout.columns, values, strict=True))
-                for name, labels in part.layout.labels.items():
-                    row[name] = labels[row[name]] if row[name] < len(labels) else None
-                rows.append(row)
-        return sorted(rows, key=lambda row: row["t_start_ns"])
+        files = self.records.glob(f"requests-{worker}*.bin")
+        return sorted((row for file in files for row in read_requests(file)), key=lambda row: row["t_start_ns"])
 
     def lines(self, table: str, worker: int = 0) -> list[dict[str, Any]]:
         """Return the objects of a line stream."""

@@ -21,6 +21,7 @@ from factories import read_lines
 from process.locust_child import Child, locust_child
 from process.plain_locust import plain_locust
 from process.scripted_server import HI, Peer, Script, answers_for_ever, scripted
+from trials import wait_until
 
 from seatrial.load.child import free_port
 from seatrial.wire.control import PLAN_VARIABLE, Plan
@@ -95,15 +96,7 @@ def again(runner, **_):
     gevent.spawn(twice)
 """
 
-CLOSED = """
-Visitor.wait_time = constant(0.02)
-"""
-
-
-def _two_processes() -> tuple[str, ...]:
-    """Return options for two workers, and a master on a free port."""
-    port = str(free_port())
-    return ("--processes", "2", "--master-bind-port", port, "--master-port", port)
+CLOSED = "Visitor.wait_time = constant(0.02)\n"
 
 
 def _steered(child: Child, rate_per_s: float, shares: Sequence[tuple[float, float]] = ((0.0, 1.0),)) -> int:
@@ -224,7 +217,7 @@ def test_two_processes_have_the_arrivals_and_users_of_one(tmp_path: Path) -> Non
     """Five users on two processes: numbers and streams as in one process, and each arrival once."""
     with (
         scripted(*[answers_for_ever] * 5) as server,
-        locust_child(server.url, *_two_processes(), locustfile=_locustfile(tmp_path), users=5) as child,
+        locust_child(server.url, "--processes", "2", locustfile=_locustfile(tmp_path), users=5) as child,
     ):
         origin_ns = _steered(child, 100, ((0.0, 0.4), (0.4, 1.0)))
         child.until(lambda: _counted(child, "arrivals") >= 200)
@@ -357,7 +350,7 @@ def test_the_locustfiles_own_option_of_that_name_stays_its_own(tmp_path: Path) -
 def test_a_refusal_in_a_worker_reaches_the_harness_at_once(tmp_path: Path) -> None:
     """Locust's master would wait for ever: the harness gets `refused`, and all processes end."""
     file = _locustfile(tmp_path, PICKY)
-    with locust_child("http://127.0.0.1:1", *_two_processes(), locustfile=file, users=2) as child:
+    with locust_child("http://127.0.0.1:1", "--processes", "2", locustfile=file, users=2) as child:
         refused = child.wait_for("refused")
         assert child.ended() == 2
     assert (refused["what"].splitlines()[0], refused["exit_code"]) == ("the moon is full", 2)
@@ -394,10 +387,7 @@ class WebUi:
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition holds."""
-        deadline = time.monotonic() + WITHIN_S
-        while not condition():
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.1)
+        wait_until(condition, WITHIN_S, log=self.log)
 
     def is_in(self, state: str, workers: int) -> bool:
         """Return whether the runner is in this state, with so many workers that are ready for a test."""

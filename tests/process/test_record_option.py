@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from process.counting_server import Counting, counting_server
 from process.plain_locust import environment, plain_locust
+from trials import seconds_recorded, wait_until
 
 from seatrial.load.child import plugin
 from seatrial.record import documents
@@ -71,10 +72,7 @@ def _locust(
 
 
 def _until(condition: Callable[[], bool], folder: Path) -> None:
-    deadline = time.monotonic() + GIVE_UP_S
-    while not condition():
-        assert time.monotonic() < deadline, (folder / "log").read_text()
-        time.sleep(0.02)
+    wait_until(condition, GIVE_UP_S, every_s=0.02, log=folder / "log")
 
 
 def _stopped(process: subprocess.Popen[bytes], folder: Path) -> int:
@@ -112,14 +110,8 @@ def test_a_foreign_locustfile_is_recorded_and_sealed(server: Counting, tmp_path:
     drained = rows[rows["phase"] != "window"]  # begun in the moment between the order to stop and its execution
     assert set(drained["phase"]) <= {"drain"}
     assert len(drained) <= 4
-    assert sorted(path.name for path in (tmp_path / "rec").iterdir()) == [
-        "flows.parquet",
-        "generator.parquet",
-        "requests.parquet",
-        "run.json",
-        "samples.parquet",
-        "tiers.parquet",
-    ]
+    tables = {f"{name}.parquet" for name in ("flows", "generator", "requests", "samples", "tiers")}
+    assert {path.name for path in (tmp_path / "rec").iterdir()} == {"run.json", *tables}
     assert SECRET not in (tmp_path / "rec" / "run.json").read_text()
 
 
@@ -140,8 +132,7 @@ def test_several_processes_are_sealed_together(server: Counting, tmp_path: Path)
     """Also one that is killed in the middle: what it had recorded until its last second is there."""
     with _locust(tmp_path, OURS, server, "--record", "rec", "--processes", "2") as process:
         _until(lambda: server.asked["/ok"] > 100, tmp_path)
-        streams = tmp_path / "rec" / "streams"
-        _until(lambda: all(len(_lines(streams / f"generator-{n}.jsonl")) > 2 for n in (0, 1)), tmp_path)
+        _until(lambda: min(seconds_recorded(tmp_path, worker) for worker in (0, 1)) > 1, tmp_path)
         victim = _children(process.pid)[0]
         killed_ns = time.monotonic_ns()
         os.kill(victim, signal.SIGKILL)
@@ -163,7 +154,7 @@ def test_several_processes_are_sealed_together(server: Counting, tmp_path: Path)
 def test_a_killed_recording_is_recovered(server: Counting, tmp_path: Path) -> None:
     """`show` gives the command, `recover` does it, once no process writes any more."""
     with _locust(tmp_path, THEIRS, server, "--record", "rec") as process:
-        _until(lambda: len(_lines(tmp_path / "rec" / "streams" / "generator-0.jsonl")) > 2, tmp_path)
+        _until(lambda: seconds_recorded(tmp_path) > 1, tmp_path)
         refused = _seatrial(tmp_path, "recover", "rec")
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(GIVE_UP_S)
@@ -216,10 +207,6 @@ def test_without_the_option_the_plugin_does_nothing(server: Counting, tmp_path: 
         process.wait(GIVE_UP_S)
     assert server.asked["/ok"] > 10
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "__pycache__") == ["log", "theirs.py"]
-
-
-def _lines(path: Path) -> list[bytes]:
-    return path.read_bytes().splitlines() if path.exists() else []
 
 
 def _children(pid: int) -> list[int]:

@@ -44,6 +44,18 @@ def _pulled(registry: Registry, *options: str, requests: int = 20, drain_s: floa
         yield child
 
 
+@contextmanager
+def _downloading() -> Iterator[tuple[Child, Registry]]:
+    """Give a child with six downloads that do not end: two users, three each."""
+    registry = _registry()
+    registry.delay_s = {"/blobs/": 30.0}
+    with _pulling(registry) as child:
+        child.open_gate()
+        child.until(lambda: len(registry.log) == 20)
+        child.until(lambda: registry.halves == 6)
+        yield child, registry
+
+
 class Run:
     """One run of two seconds that ended well: the child, the registry, and the rows of both."""
 
@@ -147,16 +159,11 @@ def test_what_runs_at_the_stop_may_end() -> None:
 
 def test_what_does_not_end_in_time_is_cut() -> None:
     """After the drain time each request in flight is a row `cut`, and so is its flow."""
-    registry = _registry()
-    registry.delay_s = {"/blobs/": 30.0}
-    with _pulling(registry) as child:
-        child.open_gate()
-        child.until(lambda: len(registry.log) == 20)
-        child.until(lambda: registry.halves == 6)
+    with _downloading() as (child, registry):
         assert child.stop(0.2) == 0
         assert len(child.requests()) == len(registry.log)
         cut = [row for row in child.requests() if row["outcome"] == "cut"]
-        assert len(cut) == 6  # two users, three downloads each
+        assert len(cut) == 6
         assert all(row["t_end_ns"] > row["t_start_ns"] and row["bytes_received"] > 0 for row in cut)
         assert [flow["outcome"] for flow in child.lines("flows") if flow["flow"] == "pull"] == ["cut", "cut"]
 
@@ -164,12 +171,7 @@ def test_what_does_not_end_in_time_is_cut() -> None:
 @pytest.mark.parametrize("way", ["harness gone", "SIGTERM", "SIGINT"])
 def test_no_row_is_lost_however_the_child_ends(way: str) -> None:
     """When the harness goes away, or a signal comes, what was in flight is cut and everything is written."""
-    registry = _registry()
-    registry.delay_s = {"/blobs/": 30.0}
-    with _pulling(registry) as child:
-        child.open_gate()
-        child.until(lambda: len(registry.log) == 20)
-        child.until(lambda: registry.halves == 6)
+    with _downloading() as (child, registry):
         if way == "harness gone":
             child.channel._forget(next(iter(child.channel._partial)))
         else:
