@@ -8,9 +8,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from specs import stack_spec
 
 from seatrial.errors import UsageError
-from seatrial.model import FrontDoor, Probe, StackSpec, Variant
+from seatrial.model import StackSpec
 from seatrial.stack.engine import attached
 
 pytestmark = pytest.mark.docker
@@ -42,18 +43,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def spec_of(project: str, work: Path) -> StackSpec:
     """Return the spec of the stack `web`."""
-    return StackSpec(
-        run_id=uuid4().hex,
-        project=project,
-        compose_file=work / "compose.yaml",
-        variant=Variant(name="base"),
-        front_door=FrontDoor(service="web", port=8080),
-        probes=(Probe(path="/", expect=200, within_s=10),),
-        environment={"SECRET": "throw-away-secret"},
-        work=work,
-        logs=work / "logs",
-        deadline_s=60,
-    )
+    environment = {"SECRET": "throw-away-secret"}
+    return stack_spec(work / "compose.yaml", work, project=project, environment=environment)
 
 
 def states(project: str) -> str:
@@ -79,9 +70,7 @@ def test_stack_is_found_by_label(project: str, tmp_path: Path) -> None:
 
 def test_unknown_project_lists_what_is_up(project: str, tmp_path: Path) -> None:
     """A project that is not up is a usage error that names those which are."""
-    with (
-        pytest.raises(UsageError, match="nothing runs in 'absent'") as failed,
-        attached("absent", spec_of("absent", tmp_path)),
-    ):
+    spec = spec_of("absent", tmp_path)
+    with pytest.raises(UsageError, match="nothing runs in 'absent'") as failed, attached("absent", spec):
         pass
     assert f"project {project}" in failed.value.seen

@@ -24,13 +24,6 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield stack
 
 
-@pytest.fixture(scope="module")
-def static(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """Build nginx before nginx."""
-    with project(STACKS / "known-static" / "compose.yaml", tmp_path_factory.mktemp("static")) as stack:
-        yield stack
-
-
 def _with_settings(known: Project, **settings: str) -> str:
     """Replace the service by one with these settings; return its own address once it answers."""
     known.up({"services": {"app": {"environment": settings}}}, "app")
@@ -45,18 +38,14 @@ def _settings(variant: str) -> dict[str, str]:
     return settings
 
 
-def _stats(container: Any) -> dict[str, Any]:  # noqa: ANN401  (the SDK's class is untyped)
-    stats: dict[str, Any] = container.client.api.stats(container.id, stream=False, one_shot=True)
+def _stats(known: Project, kind: str) -> dict[str, Any]:
+    container = known.container("app")
+    stats: dict[str, Any] = container.client.api.stats(container.id, stream=False, one_shot=True)[kind]
     return stats
 
 
-def _cpu_ns(container: Any) -> int:  # noqa: ANN401  (the SDK's class is untyped)
-    return int(_stats(container)["cpu_stats"]["cpu_usage"]["total_usage"])
-
-
-def _anonymous_bytes(container: Any) -> int:  # noqa: ANN401  (the SDK's class is untyped)
-    stats = _stats(container)["memory_stats"]["stats"]
-    return int(stats.get("total_rss", stats.get("anon", 0)))
+def _cpu_ns(known: Project) -> int:
+    return int(_stats(known, "cpu_stats")["cpu_usage"]["total_usage"])
 
 
 def _request_work(url: str, count: int) -> list[int]:
@@ -70,11 +59,10 @@ def test_cpu_grows_by_what_the_rounds_cost(known: Project) -> None:
     per_request_ns = {}
     for rounds in (0, 4000, 8000):
         url = _with_settings(known, WORK_ROUNDS=str(rounds))
-        container = known.container("app")
         _request_work(url, 20)
-        before_ns = _cpu_ns(container)
+        before_ns = _cpu_ns(known)
         assert set(_request_work(url, 150)) == {200}
-        per_request_ns[rounds] = (_cpu_ns(container) - before_ns) / 150
+        per_request_ns[rounds] = (_cpu_ns(known) - before_ns) / 150
     first = per_request_ns[4000] - per_request_ns[0]
     second = per_request_ns[8000] - per_request_ns[4000]
     planted = int(_settings("plus5")["WORK_ROUNDS"]) - 4000
@@ -90,7 +78,8 @@ def test_memory_is_a_fifth_more(known: Project) -> None:
     anonymous = {}
     for name in ("base", "plus20mem"):
         _request_work(_with_settings(known, **_settings(name)), 20)
-        anonymous[name] = _anonymous_bytes(known.container("app"))
+        memory = _stats(known, "memory_stats")["stats"]
+        anonymous[name] = int(memory.get("total_rss", memory.get("anon", 0)))
 
     assert anonymous["plus20mem"] - anonymous["base"] == pytest.approx(20 * MIB, abs=0.5 * MIB)
     assert anonymous["plus20mem"] / anonymous["base"] == pytest.approx(1.2, abs=0.02)
@@ -104,16 +93,17 @@ def test_one_request_in_a_hundred_fails(known: Project) -> None:
     assert set(statuses) == {200, 500}
 
 
-def test_a_lost_keep_alive_is_a_connection_for_each_request(static: Project) -> None:
+def test_a_lost_keep_alive_is_a_connection_for_each_request(tmp_path: Path) -> None:
     """The second nginx accepts one connection in all, or one for each request; nothing else differs."""
     accepted = {}
-    for file in ("upstream.conf", "upstream-closed.conf"):
-        mount = f"{static.file.parent}/nginx/{file}:/etc/nginx/upstream.conf:ro"
-        static.up({"services": {"front": {"volumes": [mount]}}})
-        url = f"http://{static.address('front')}"
-        wait_for_success(f"{url}/work")
-        before = static.accepted_connections("back")
-        assert set(_request_work(url, 50)) == {200}
-        accepted[file] = static.accepted_connections("back") - before
+    with project(STACKS / "known-static" / "compose.yaml", tmp_path) as static:
+        for file in ("upstream.conf", "upstream-closed.conf"):
+            mount = f"{static.file.parent}/nginx/{file}:/etc/nginx/upstream.conf:ro"
+            static.up({"services": {"front": {"volumes": [mount]}}})
+            url = f"http://{static.address('front')}"
+            wait_for_success(f"{url}/work")
+            before = static.accepted_connections("back")
+            assert set(_request_work(url, 50)) == {200}
+            accepted[file] = static.accepted_connections("back") - before
 
     assert accepted == {"upstream.conf": 0, "upstream-closed.conf": 50}

@@ -13,6 +13,8 @@ import pytest
 import trials
 from trials import SEATRIAL
 
+from seatrial.sampler.process_tree import ProcessTable
+
 SERVERS = ("nginx", "redis-server", "docker-registry", "gunicorn")
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
 
@@ -35,16 +37,10 @@ def _document(results: Path) -> dict[str, Any]:
     return next((document for _, document in trials.runs(results)), {})
 
 
-def _expected() -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the cores of the stack and of the load: the last one is the load's."""
-    *stack, last = sorted(os.sched_getaffinity(0))
-    return tuple(stack), (last,)
-
-
 @pytest.mark.docker
 def test_containers_and_load_are_held_to_their_cores(tmp_path: Path) -> None:
     """Containers by their CPU set, load processes by their affinity; both are facts of the run."""
-    stack, load = _expected()
+    *stack, load = sorted(os.sched_getaffinity(0))  # the last one is the load's
     with _driven(tmp_path, "compose", 200):
         run_id = _document(tmp_path)["run_id"]
         containers = _docker("ps", "-q", "--filter", f"label=seatrial.run={run_id}")
@@ -52,41 +48,35 @@ def test_containers_and_load_are_held_to_their_cores(tmp_path: Path) -> None:
         affinities = [tuple(sorted(os.sched_getaffinity(pid))) for pid in trials.load_processes(run_id)]
 
     assert set(cpusets) == {",".join(map(str, stack))}
-    assert set(affinities) == {load}
+    assert set(affinities) == {(load,)}
     document = _document(tmp_path)
-    assert document["facts"]["environment"]["pinning"] == {"generator": list(load), "stack": list(stack)}
+    assert document["facts"]["environment"]["pinning"] == {"generator": [load], "stack": stack}
     assert "shared cores" not in [note["kind"] for note in document["notes"]]
 
 
 @pytest.mark.servers
 def test_services_and_load_are_held_to_their_cores(tmp_path: Path) -> None:
     """Every thread of every service, also those that the Go runtime starts first of all."""
-    stack, load = _expected()
+    *stack, load = sorted(os.sched_getaffinity(0))  # the last one is the load's
     with _driven(tmp_path, "local", 60) as harness:
         cores = _cores(harness)
 
-    assert cores == {**{name: {stack} for name in SERVERS}, "locust": {load}}
+    assert cores == {**{name: {tuple(stack)} for name in SERVERS}, "locust": {(load,)}}
 
 
 def _docker(*words: str) -> list[str]:
-    return subprocess.run(
-        ["docker", *words], capture_output=True, text=True, timeout=30, check=True
-    ).stdout.split()
+    argv = ["docker", *words]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True).stdout.split()
 
 
 def _cores(harness: int) -> dict[str, set[tuple[int, ...]]]:
     """Return the cores that the threads of the harness's descendants may use, by program."""
     cores: dict[str, set[tuple[int, ...]]] = {}
-    for pid in _descendants(harness):
+    table = ProcessTable(Path("/proc"))
+    table.refresh()
+    for pid in table.descendants([harness]):
         program = Path(f"/proc/{pid}/cmdline").read_text().split("\0-f\0")[0]
-        for name in ("locust", *SERVERS):
-            if name in program:
-                threads = [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
-                cores.setdefault(name, set()).update(tuple(sorted(os.sched_getaffinity(one))) for one in threads)
-                break
+        if name := next((one for one in ("locust", *SERVERS) if one in program), None):
+            threads = [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
+            cores.setdefault(name, set()).update(tuple(sorted(os.sched_getaffinity(one))) for one in threads)
     return cores
-
-
-def _descendants(pid: int) -> list[int]:
-    children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return [*children, *(inner for child in children for inner in _descendants(child))]

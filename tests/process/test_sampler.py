@@ -6,55 +6,32 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from factories import read_column
 from spawning import spawn
+from trials import wait_until
 
 from seatrial.errors import MeasurementInvalid, ResultsUnwritable
 from seatrial.model import Watch
+from seatrial.record.tables import open_part
 from seatrial.sampler.process_tree import OwnProcess, ProcessTable, Tree
 from seatrial.sampler.session import Observer, SamplerPlan, Summary, observing
-from seatrial.wire.streams import NULL, Layout, Reading, read_layout
+from seatrial.wire.streams import NULL, Reading
 
 MIB = 1 << 20
 HOST = Watch(service="host", kind="host")
 SAMPLER = Watch(service="sampler", kind="sampler")
 
 
-def until(condition: Callable[[], bool], within_s: float = 15.0) -> bool:
-    """Wait for a condition, looking fifty times a second."""
-    deadline = time.monotonic() + within_s
-    while not condition() and time.monotonic() < deadline:
-        threading.Event().wait(0.02)
-    return condition()
-
-
-def rows(path: Path) -> tuple[Layout, list[tuple[int, ...]]]:
-    """Read the whole rows of a stream."""
-    with path.open("rb") as stream:
-        layout = read_layout(stream)
-        data = stream.read()
-    size = layout.record.size
-    return layout, list(layout.record.iter_unpack(data[: len(data) // size * size]))
-
-
-def column(path: Path, name: str) -> list[int]:
-    """Read one column of a stream."""
-    layout, written = rows(path)
-    at = list(layout.columns).index(name)
-    return [row[at] for row in written]
-
-
-def sampled(streams: Path, service: str, count: int = 5) -> bool:
+def wait_until_sampled(streams: Path, service: str, count: int = 5) -> None:
     """Wait until a service has some rows."""
     path = streams / f"samples-{service}-1.bin"
-    return until(lambda: path.exists() and len(rows(path)[1]) >= count)
+    wait_until(lambda: path.exists() and len(open_part(path).rows) >= count, 15)
 
 
 @contextmanager
@@ -185,7 +162,7 @@ def test_a_tree_ends_with_its_last_process() -> None:
         os.killpg(child.pid, signal.SIGKILL)
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         with pytest.raises(ProcessLookupError):
-            until(lambda: tree.read() is None, within_s=5.0)
+            wait_until(lambda: tree.read() is None, 5)
     tree.close()
 
 
@@ -223,13 +200,13 @@ def test_the_time_that_a_quota_throttled_the_samplers_groups(tmp_path: Path) -> 
 def test_a_session_writes_streams_events_and_a_summary(tmp_path: Path) -> None:
     """Host and sampler are read, the events file is there, and the summary is the same in both places."""
     with watching(tmp_path, HOST, SAMPLER) as observer:
-        assert sampled(tmp_path, "host")
+        wait_until_sampled(tmp_path, "host")
     assert observer.summary == Summary.load(tmp_path)
     assert observer.summary is not None
     assert observer.summary.sources == {"host": "host", "sampler": "own process"}
-    assert observer.summary.samples["sampler"] == len(rows(tmp_path / "samples-sampler-1.bin")[1])
+    assert observer.summary.samples["sampler"] == len(open_part(tmp_path / "samples-sampler-1.bin").rows)
     assert (tmp_path / "events.jsonl").read_bytes() == b""
-    before, after = (column(tmp_path / "samples-host-1.bin", name) for name in ("t_ns", "t_after_ns"))
+    before, after = (read_column(tmp_path / "samples-host-1.bin", name) for name in ("t_ns", "t_after_ns"))
     assert all(early < late for early, late in zip(before, after, strict=True))
 
 
@@ -237,7 +214,7 @@ def test_a_target_can_be_added_later(tmp_path: Path) -> None:
     """The load generator's process is known only after the sampler has begun."""
     with watching(tmp_path, HOST) as observer:
         observer.watch(Watch(service="generator", kind="tree", pid=os.getpid()))
-        assert sampled(tmp_path, "generator")
+        wait_until_sampled(tmp_path, "generator")
     assert observer.summary is not None
     assert observer.summary.sources["generator"] == "process tree"
 
@@ -245,7 +222,7 @@ def test_a_target_can_be_added_later(tmp_path: Path) -> None:
 def test_a_target_that_has_ended_already_is_in_the_summary(tmp_path: Path) -> None:
     """Its source is `none`, and the others are read."""
     with watching(tmp_path, HOST, Watch(service="late", kind="tree", pid=2**22 + 1)) as observer:
-        assert sampled(tmp_path, "host")
+        wait_until_sampled(tmp_path, "host")
     assert observer.summary is not None
     assert (observer.summary.sources["late"], observer.summary.samples["late"]) == ("none", 0)
 
@@ -254,11 +231,11 @@ def test_a_killed_sampler_invalidates_the_measurement_and_leaves_its_data(tmp_pa
     """The end of the context raises; the rows of the last second are in the file."""
     session = watching(tmp_path, HOST)
     observer = session.__enter__()
-    assert sampled(tmp_path, "host")
+    wait_until_sampled(tmp_path, "host")
     os.kill(observer.pid, signal.SIGKILL)
     with pytest.raises(MeasurementInvalid, match="ended before the run did"):
         session.__exit__(None, None, None)
-    assert len(rows(tmp_path / "samples-host-1.bin")[1]) >= 5
+    assert len(open_part(tmp_path / "samples-host-1.bin").rows) >= 5
 
 
 def test_a_dead_sampler_is_detected_at_once(tmp_path: Path) -> None:
@@ -320,4 +297,4 @@ def test_the_sampler_ends_with_its_harness(tmp_path: Path, end: str) -> None:
         else:
             sampler.stdin.close()
         assert sampler.wait(10) == 0
-    assert Summary.load(tmp_path).samples["host"] == len(rows(tmp_path / "samples-host-1.bin")[1])
+    assert Summary.load(tmp_path).samples["host"] == len(open_part(tmp_path / "samples-host-1.bin").rows)
