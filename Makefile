@@ -53,7 +53,7 @@ fix: ## let ruff mend and format what it can
 
 picture: ## draw docs/explanation/house.svg from the imports
 	@./provision.sh check
-	$(bin)/python tests/house_picture.py > docs/explanation/house.svg
+	$(bin)/python docs/house_picture.py > docs/explanation/house.svg
 
 wheel: ## build the wheel into dist/
 	@./provision.sh check

@@ -1,6 +1,6 @@
 """The picture of the house, drawn from the imports.
 
-`python tests/house_picture.py > docs/explanation/house.svg` draws one box a package, with its modules, in the
+`python docs/house_picture.py > docs/explanation/house.svg` draws one box a package, with its modules, in the
 rows of the layers of pyproject.toml. An arrow leads from a package to one that it imports; those that follow from
 others are left out (transitive reduction).
 """
