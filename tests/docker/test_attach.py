@@ -11,7 +11,6 @@ import pytest
 from specs import stack_spec
 
 from seatrial.errors import UsageError
-from seatrial.model import StackSpec
 from seatrial.stack.engine import attached
 
 pytestmark = pytest.mark.docker
@@ -41,36 +40,27 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     subprocess.run([*compose, "down", "-v", "-t", "1"], check=True, capture_output=True, timeout=60)
 
 
-def spec_of(project: str, work: Path) -> StackSpec:
-    """Return the spec of the stack `web`."""
-    environment = {"SECRET": "throw-away-secret"}
-    return stack_spec(work / "compose.yaml", work, project=project, environment=environment)
-
-
 def states(project: str) -> str:
     """Return the id, state and start of each container of a project."""
     argv = ["docker", "ps", "-a", "--filter", f"label=com.docker.compose.project={project}", "--format"]
     return subprocess.run([*argv, "{{.ID}} {{.State}}"], capture_output=True, text=True, check=True).stdout
 
 
-def test_attached_stack_is_left_as_it_was(project: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["{}", "crew={}"], ids=["by its project", "by any label"])
+def test_attached_stack_is_left_as_it_was(project: str, tmp_path: Path, name: str) -> None:
     """The stack is found, and runs on afterwards; nothing was started, stopped or removed."""
     before = states(project)
-    with attached(project, spec_of(project, tmp_path)) as stack:
+    environment = {"SECRET": "throw-away-secret"}
+    spec = stack_spec(tmp_path / "compose.yaml", tmp_path, project=project, environment=environment)
+    with attached(name.format(project), spec) as stack:
         assert [one.name for one in stack.services] == ["web"]
         assert stack.via == "container address"
     assert states(project) == before != ""
 
 
-def test_stack_is_found_by_label(project: str, tmp_path: Path) -> None:
-    """Any label finds a stack, not only Compose's project."""
-    with attached(f"crew={project}", spec_of(project, tmp_path)) as stack:
-        assert [one.name for one in stack.services] == ["web"]
-
-
 def test_unknown_project_lists_what_is_up(project: str, tmp_path: Path) -> None:
     """A project that is not up is a usage error that names those which are."""
-    spec = spec_of("absent", tmp_path)
+    spec = stack_spec(tmp_path / "compose.yaml", tmp_path, project="absent")
     with pytest.raises(UsageError, match="nothing runs in 'absent'") as failed, attached("absent", spec):
         pass
     assert f"project {project}" in failed.value.seen
