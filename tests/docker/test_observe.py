@@ -55,6 +55,7 @@ def watch(service: str, running: Container) -> Watch:
     return Watch(service=service, kind="container", container=running.id or "")
 
 
+@pytest.mark.alone
 def test_two_containers_are_read_ten_times_a_second(tmp_path: Path) -> None:
     """Each has at least 9 samples a second, and 20 MiB in /dev/shm are seen as shared memory."""
     write = "sleep 1; head -c 20971520 /dev/zero > /dev/shm/x; sleep 100"
