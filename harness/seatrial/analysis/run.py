@@ -187,17 +187,18 @@ def _host_notes(run: RecordedRun) -> tuple[Note, ...]:
 
 
 def _budgets(run: RecordedRun) -> tuple[budgets.BudgetResult, ...]:
-    """Judge each budget by this run alone; one that is relative to the base is not decided."""
     try:
         parsed = [budgets.parse(text) for text in run.document.scenario.get("budgets") or ()]
     except ValueError as error:
         raise UsageError("a budget can't be read", where=str(run.folder.document), seen=str(error)) from error
-    return tuple(
-        budgets.judge_alone(budget)
-        if budget.limit is None
-        else budgets.judge(budget, [values.estimate(budget.metric, run.tables)])
-        for budget in parsed
-    )
+    return tuple(budget_result(run, budget) for budget in parsed)
+
+
+def budget_result(run: RecordedRun, budget: budgets.Budget) -> budgets.BudgetResult:
+    """Judge a budget by the window of this run alone; one that is relative to the base is not decided."""
+    if budget.limit is None:
+        return budgets.judge_alone(budget)
+    return budgets.judge(budget, [values.estimate(budget.metric, run.tables)])
 
 
 def _sampling(document: RunDocument, window: Window) -> Sampling:

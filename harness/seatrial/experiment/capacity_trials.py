@@ -6,8 +6,7 @@ import math
 from dataclasses import replace
 from functools import partial
 
-from seatrial.analysis.run import load_run, run_result
-from seatrial.compare import budgets as budget_rules
+from seatrial.analysis.run import budget_result, load_run, run_result
 from seatrial.compare import capacity, capacity_trial
 from seatrial.compare.budgets import BudgetWord
 from seatrial.compare.capacity import BudgetVerdict, Capacity, CapacityResult, Effort, TrialResult, Validation
@@ -16,7 +15,7 @@ from seatrial.errors import MeasurementInvalid, UsageError
 from seatrial.load.child import LoadSettings
 from seatrial.load.driver import LoadObserver, LoadResult, drive
 from seatrial.load.trials import CALM_WITHIN_S, REST_WITHIN_S, TrialSequence
-from seatrial.measure import generator, values
+from seatrial.measure import generator
 from seatrial.measure import services as measure_services
 from seatrial.measure.validity import RESERVED
 from seatrial.model import DISTURBED, Load, NoteKind, Phase, Spawn
@@ -246,9 +245,7 @@ def validation(budgets: SearchBudgets, folder: RunFolder, rate_per_s: float, dur
     """Judge the window of a sealed run: its budgets, and the growth of its unreclaimable memory."""
     run = load_run(folder)
     window, notes = run.window, run_result(run).notes
-    verdicts = [
-        budget_rules.judge(budget, [values.estimate(budget.metric, run.tables)]) for budget in budgets.validated
-    ]
+    verdicts = [budget_result(run, budget) for budget in budgets.validated]
     saturated = next((note.text for note in notes if note.kind is NoteKind.SATURATED), "")
     broken = bool(saturated) or any(verdict.word is BudgetWord.BROKEN for verdict in verdicts)
     doubts = [note for note in notes if note.disqualifies and note.kind is not NoteKind.SATURATED]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from seatrial.measure.metric import Unit
+from seatrial.units import NS_PER_S
 
 UNKNOWN = "-"
 """An unknown value; a measured zero is shown as 0."""
@@ -118,7 +119,7 @@ def measured(value: float | None, unit: Unit) -> str:
 
 def moment(after_ns: int) -> str:
     """Return `+12.3 s`, the time from the start of the window."""
-    return f"{after_ns / 1_000_000_000:+,.1f} s"
+    return f"{after_ns / NS_PER_S:+,.1f} s"
 
 
 def _scaled(value: int, units: tuple[tuple[int, str], ...]) -> str:
