@@ -13,7 +13,7 @@ from locust.env import Environment
 from seatrial.http.messages import Response
 from seatrial.user.accounting import DetailCounts, RequestAccounting, RequestCounts, Statistics
 from seatrial.wire.histogram import bucket
-from seatrial.wire.streams import MOST_DETAILS, NULL, Outcome
+from seatrial.wire.streams import MOST_COUNTED_DETAILS, MOST_DETAILS, NULL, Outcome
 
 MS = 1_000_000
 ENTRY = ("num_requests", "min_response_time", "max_response_time", "response_times", "total_content_length")
@@ -133,3 +133,11 @@ def test_a_key_for_each_object_does_not_fill_the_message() -> None:
     assert len(counts.take()["play"]) == MOST_DETAILS
     counts.add("play", {"segment0_s": 1.0, f"segment{MOST_DETAILS}_s": 1.0})
     assert list(counts.take()["play"]) == ["segment0_s"]
+
+
+def test_every_kind_of_flow_has_its_keys() -> None:
+    """Players of four kinds report a dozen numbers each; a name for each object is given up in the end."""
+    counts, keys = DetailCounts(), {f"key{number}_s": 1.0 for number in range(MOST_DETAILS)}
+    for flow in range(2 * MOST_COUNTED_DETAILS // MOST_DETAILS):
+        counts.add(f"flow {flow}", keys)
+    assert [len(of_flow) for of_flow in counts.take().values()] == [MOST_DETAILS] * 8

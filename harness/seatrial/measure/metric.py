@@ -7,11 +7,12 @@
     cpu per flow [of auth]            the same for each flow
     unreclaimable memory [of auth]    the median over the window
     peak unreclaimable [of auth]      the highest value
-    p95 startup_s of "play"           a number that each flow reports in `detail`: mean, p50, p90, p95, p99 or max
-    stall ratio [of play]             short for `mean stall_ratio`
+    p95 startup_s [of "play"]         a number that each flow reports in `detail`: mean, p50, p90, p95, p99 or max
+    startup, seek latency             short for `p95 startup_s` and `p95 seek_s`, each [of play]
+    stall ratio, abandoned, waste     short for the mean of `stall_ratio`, `abandoned_ratio`, `waste_ratio`
 
-The key of a detail ends in its unit: `_s`, `_ratio`, `_bytes` or `_count`; higher is taken as worse. Where no
-request was made, throughput, failures and `cpu per request` are those of the flows.
+The key of a detail ends in its unit: `_s`, `_ratio`, `_bytes` or `_count`; higher is taken as worse. Without a name
+it is that of all flows. Where no request was made, throughput, failures and `cpu per request` are those of the flows.
 
 A name of several words stands in quotes. An endpoint and a flow of one name: the endpoint is meant. Each may end
 with its own practical threshold: `p95 of "token" within 5%`.
@@ -93,15 +94,13 @@ _PLAIN: dict[str, Metric] = {
     "cpu per flow": Metric(text="cpu per flow", kind=Kind.CPU, unit=Unit.NS, threshold=0.05, per="flow"),
     "unreclaimable memory": Metric(text="unreclaimable memory", kind=Kind.MEMORY, unit=Unit.BYTES, threshold=0.03),
     "peak unreclaimable": Metric(text="peak unreclaimable", kind=Kind.PEAK, unit=Unit.BYTES, threshold=0.03),
-    "stall ratio": Metric(
-        text="stall ratio",
-        kind=Kind.DETAIL,
-        unit=Unit.SHARE,
-        threshold=0.01,
-        scale=Scale.DIFFERENCE,
-        key="stall_ratio",
-    ),
 }
+_SHARES = {"stall ratio": "stall_ratio", "abandoned": "abandoned_ratio", "waste": "waste_ratio"}
+"""The mean of a detail that is a share, by its name among the metrics."""
+_SHORT = {"startup": ("p95", "startup_s"), "seek latency": ("p95", "seek_s")} | {
+    name: ("mean", key) for name, key in _SHARES.items()
+}
+"""Statistic and key of a detail, by the name that stands for both."""
 _ALSO = {
     "peak unreclaimable memory": "peak unreclaimable",
     "unreclaimable": "unreclaimable memory",
@@ -137,10 +136,12 @@ def parse_bare(text: str) -> Metric:
     name = _name(match["of"], text)
     if (of_detail := _DETAIL.match(match["what"])) is not None:
         return _detail(of_detail["statistic"].lower(), of_detail["key"], name, text)
+    if what in _SHORT:
+        return detail(*_SHORT[what], name)
     if re.fullmatch(r"p\d+(\.\d+)?", what):
         return _latency(what, name, text)
     if what not in _PLAIN:
-        known = [*_PLAIN, *_ALSO, *(f"p{percent}" for percent in _LATENCY_PERCENTS)]
+        known = [*_PLAIN, *_SHORT, *_ALSO, *(f"p{percent}" for percent in _LATENCY_PERCENTS)]
         close = difflib.get_close_matches(what, known, n=1)
         hint = f"did you mean {_ALSO.get(close[0], close[0])}?" if close else f"{EXPECTED} is expected"
         raise ValueError(f"{text.strip()!r} is not a metric: {hint}")
@@ -194,19 +195,16 @@ def _detail(statistic: str, key: str, name: str | None, text: str) -> Metric:
     if statistic not in _STATISTICS:
         expected = "mean, p50, p90, p95, p99 or max is expected"
         raise ValueError(f"{text.strip()!r}: {statistic} of a detail is not measured; {expected}")
-    if name is None:
-        raise ValueError(f'{text.strip()!r} does not say of which flow: {statistic} {key} of "NAME" is expected')
     return detail(statistic, key, name)
 
 
-def detail(statistic: str, key: str, flow: str) -> Metric:
-    """Return the metric of a flow's detail, whose key ends in a unit."""
+def detail(statistic: str, key: str, flow: str | None) -> Metric:
+    """Return the metric of a flow's detail, or of all flows', whose key ends in a unit."""
     percent, unit = _STATISTICS[statistic], _DETAIL_UNITS[detail_ending(key) or ""]
-    stalls = _PLAIN["stall ratio"]
-    if percent is None and key == stalls.key:
-        return replace(stalls, of=flow, text=f'{stalls.text} of "{flow}"')
+    shares = (name for name, short in _SHARES.items() if statistic == "mean" and short == key)
+    what = next(shares, f"{statistic} {key}")
     return Metric(
-        text=f'{statistic} {key} of "{flow}"',
+        text=what if flow is None else f'{what} of "{flow}"',
         kind=Kind.DETAIL,
         unit=unit,
         threshold=0.01 if unit is Unit.SHARE else _THRESHOLDS[percent],

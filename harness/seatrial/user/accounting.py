@@ -18,7 +18,15 @@ from seatrial.units import NS_PER_S
 from seatrial.user.flows import current_flow
 from seatrial.user.recorder import Recorder
 from seatrial.wire.histogram import bucket, of_detail
-from seatrial.wire.streams import MOST_DETAILS, NOT_FAILURES, NULL, Outcome, detail_ending, detail_numbers
+from seatrial.wire.streams import (
+    MOST_COUNTED_DETAILS,
+    MOST_DETAILS,
+    NOT_FAILURES,
+    NULL,
+    Outcome,
+    detail_ending,
+    detail_numbers,
+)
 
 _NS_PER_MS = 1_000_000
 _WALL_MINUS_MONOTONIC_NS = time.time_ns() - time.monotonic_ns()
@@ -150,9 +158,13 @@ class RequestCounts:
 
 
 class DetailCounts:
-    """Counts the numbers in flows' details by bucket; the first MOST_DETAILS pairs of flow and key are kept."""
+    """Counts the numbers in flows' details by bucket.
+
+    The first MOST_DETAILS keys are kept, and MOST_COUNTED_DETAILS pairs of flow and key.
+    """
 
     def __init__(self) -> None:
+        self._keys: set[str] = set()
         self._known: set[tuple[str, str]] = set()
         self._counts: dict[str, dict[str, Counter[int]]] = {}
 
@@ -160,8 +172,10 @@ class DetailCounts:
         """Count the details of one flow."""
         for key, value in detail_numbers(detail).items():
             if (flow, key) not in self._known:
-                if len(self._known) >= MOST_DETAILS:
+                full = len(self._known) >= MOST_COUNTED_DETAILS
+                if full or (key not in self._keys and len(self._keys) >= MOST_DETAILS):
                     continue
+                self._keys.add(key)
                 self._known.add((flow, key))
             number = of_detail(detail_ending(key) or "", value)
             self._counts.setdefault(flow, {}).setdefault(key, Counter())[number] += 1

@@ -16,7 +16,7 @@ Child to harness, from each worker process:
   `latency`: for each endpoint the successes by bucket (`wire.histogram`), as an object of bucket number to count;
   `failures`: the count of each endpoint that has any; `details`: for each flow that ended and each number of its
   detail whose key ends in a unit (`wire.streams.DETAIL_ENDINGS`) the values by bucket, for the first MOST_DETAILS
-  pairs of flow and key of each process: `{"play": {"startup_s": {"1234": 3}}}`. Of a whole second also
+  keys of each process: `{"play": {"startup_s": {"1234": 3}}}`. Of a whole second also
   `cpu_fraction loop_lag_p50_ns loop_lag_p99_ns slip_p99_ns`, as in the table `generator`.
 - `error`: an exception in a task, that is in the user model, or with `fatal` records that can't be written.
 - `refused`: the locustfile refuses its options (`what`, `exit_code`); the process ends.

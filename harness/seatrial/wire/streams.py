@@ -297,7 +297,9 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
 DETAIL_ENDINGS = ("_s", "_ratio", "_bytes", "_count")
 """A number in a flow's `detail` is a measurement if its key ends in one of these units."""
 MOST_DETAILS = 32
-"""The most pairs of flow and key that are kept: one key for each requested object would be no measurement."""
+"""The most keys that are kept of a run: one key for each requested object would be no measurement."""
+MOST_COUNTED_DETAILS = 256
+"""The most pairs of flow and key that a load process counts each second: all keys of eight kinds of flow."""
 _MEASURED = re.compile(rf"[A-Za-z]\w*?(?P<ending>{'|'.join(DETAIL_ENDINGS)})\Z", re.ASCII)
 
 
