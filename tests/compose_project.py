@@ -84,7 +84,7 @@ def project(file: Path, folder: Path, **variables: str) -> Iterator[Project]:
     try:
         yield own
     finally:
-        own.compose("down", "--volumes", "--timeout", "1")
+        own.compose("down", "--volumes", "--remove-orphans", "--timeout", "1")
 
 
 def wait_for_success(url: str) -> None:
