@@ -58,6 +58,7 @@ VALID = (
     b"HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:1/x\r\nContent-Length: 0\r\n\r\n",
     b'HTTP/1.1 401 Who\r\nWWW-Authenticate: Bearer realm="x"\r\nwww-authenticate: b\r\nContent-Length: 0\r\n\r\n',
     b"HTTP/1.1 206 Part\r\nContent-Range: bytes 0-1/9\r\nContent-Length: 2\r\n\r\nhi",
+    b"HTTP/1.1 206 Part\r\nContent-Range: bytes 0-1/*\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
 )
 WORDS = (
     *(bytes([byte]) for byte in b"\r\n\0 \t:;,0-9F\x7f\xff"),
@@ -77,6 +78,8 @@ CONDUCTS: tuple[Mapping[str, Any], ...] = (
     {"digest": "sha256:" + "0" * 64},
     {"limit_bytes": 250},
     {"range": (0, 1)},
+    {"reads": 7},
+    {"reads": 300, "range": (0, None)},
     {"expect": range(100, 600), "timeouts": TIMEOUTS},
 )
 ENDINGS = ("keep", "keep", "keep", "keep", "close", "close", "reset")
@@ -84,6 +87,7 @@ POSSIBLE = frozenset(
     {
         *(Outcome.OK, Outcome.STATUS, Outcome.TIMEOUT, Outcome.RESET),
         *(Outcome.TRUNCATED, Outcome.DIGEST, Outcome.RANGE, Outcome.PROTOCOL, Outcome.TOO_LARGE),
+        Outcome.WHOLE,
     }
 )
 
@@ -140,7 +144,9 @@ def mutant(seed: int, number: int) -> Mutant:
         data=data,
         cuts=tuple(sorted(chance.randrange(near_head + 1) for _ in range(chance.choice((0, 0, 1, 2, 5))))),
         ending=chance.choice(ENDINGS),
-        method="GET" if "range" in conduct else chance.choice(("GET", "GET", "GET", "PUT", "HEAD")),
+        method="GET"
+        if {"range", "reads"} & conduct.keys()
+        else chance.choice(("GET", "GET", "GET", "PUT", "HEAD")),
         conduct=conduct,
     )
 
@@ -197,9 +203,22 @@ def _path_of(sock: socket.socket) -> bytes:
 def _request(client: Client, server: Mutants, one: Mutant, number: int) -> tuple[Response, Response]:
     """Request a mutant, and once all of it is sent, a path of this user alone."""
     body: dict[str, Any] = {"body": b"abc"} if one.method == "PUT" else {}
-    got = client.request(one.method, f"/{number}", endpoint="page", **body, **one.conduct)
+    if "reads" in one.conduct:
+        got = _streamed(client, f"/{number}", **one.conduct)
+    else:
+        got = client.request(one.method, f"/{number}", endpoint="page", **body, **one.conduct)
     assert server.sent[number].wait(TIMEOUTS.total_s + SLACK_S)
     return got, client.get(f"/own/{number}", endpoint="other", keep=True, timeouts=PATIENT)
+
+
+def _streamed(client: Client, path: str, *, reads: int, **keywords: Any) -> Response:  # noqa: ANN401  (as requests take them)
+    """Read a response in reads of this size."""
+    with client.stream(path, endpoint="page", **keywords) as stream:
+        while view := stream.read(reads):
+            assert len(view) <= reads
+        assert view is not None
+        assert stream.complete or not stream.ok
+    return stream.response
 
 
 def _judge(one: Mutant, number: int, got: Response, own: Response) -> list[str]:

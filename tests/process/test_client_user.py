@@ -137,11 +137,11 @@ def test_an_answer_that_a_user_model_refuses_fails_its_request_and_flow(tmp_path
         flows = {(row["flow"], row["outcome"]) for row in child.lines("flows")}
         [error] = child.lines("errors")
         log = child.log
-    assert rows == {("page", "rejected"), ("part", "range"), ("broken", "aborted")}
-    assert flows == {("own check", "rejected"), ("wrong part", "range"), ("mistake", "aborted")}
+    assert rows == {("page", "rejected"), ("part", "whole"), ("broken", "aborted")}
+    assert flows == {("own check", "rejected"), ("wrong part", "whole"), ("mistake", "aborted")}
     assert error["what"] == "AttributeError: 'Response' object has no attribute 'nonsense'"
     assert "rejected: refused by the user model's check" in log
-    assert "range: the whole where a range was asked for" in log
+    assert "whole: the whole where a range was asked for" in log
 
 
 def test_without_a_plan_it_is_plain_locust(tmp_path: Path) -> None:

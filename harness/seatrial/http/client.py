@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Protocol, Unpack
 
 from seatrial.errors import UsageError
@@ -17,18 +19,22 @@ from seatrial.http.messages import (
     RequestKeywords,
     RequestOptions,
     Response,
+    StreamKeywords,
     check_method,
     outcome_of_exception,
     render,
 )
 from seatrial.http.network import Dialer
 from seatrial.http.parser import RequestError
+from seatrial.http.stream import Stream
 from seatrial.wire.streams import Outcome
 
 _CACHED_MESSAGES = 16
 """Each user has its own: 1,500 of them with a long token in each message hold 24 MiB at most."""
 _Route = tuple[Origin, bytes, list[Connection]]
 """The origin of a request, its message, and the idle connections to that origin."""
+_Conduct = Callable[[Exchange, Connection, bytes, list[Connection]], None]
+"""Sends a message over a connection, which is closed or kept afterwards, and reads the answer."""
 
 
 class RequestObserver(Protocol):
@@ -93,6 +99,41 @@ class Client:
         """
         return self._do(method, target, endpoint, keywords)
 
+    @contextmanager
+    def stream(
+        self, target: str, *, endpoint: str, fresh: bool = False, **keywords: Unpack[StreamKeywords]
+    ) -> Iterator[Stream]:
+        """GET `target`, and let the block read its body; the request is recorded once the block has ended.
+
+        `fresh`: over a new connection, never a kept one. Where the block is left before the end of the body the
+        connection is closed, and the outcome is `aborted`: that was on purpose. A failure is in the stream's
+        response. Errors as in `request`, and TypeError for an option that only other requests have.
+        """
+        if others := keywords.keys() - StreamKeywords.__optional_keys__:
+            raise TypeError(f"not an option of a stream: {', '.join(sorted(others))}")
+        options = self._options(endpoint, keywords)
+        response = Response("GET", endpoint, time.monotonic_ns())
+        route: _Route | None = None
+        try:
+            route = self._route("GET", target, options)
+        except RequestError as error:
+            response.fail(error.outcome, error.reason)
+        stream = Stream(response, options)
+        self._observer.begun()
+        try:
+            if route is not None:
+                self._begin_stream(stream, *route, fresh=fresh)
+            yield stream
+        except BaseException as error:
+            if not stream.complete:
+                response.fail(outcome_of_exception(error), type(error).__name__)
+            raise
+        finally:
+            connection = stream.release()
+            if connection is not None and route is not None:
+                self._keep(connection, route[-1])
+            self._finish(response, options)
+
     def close(self) -> None:
         """Close every kept connection."""
         for connections in self._idle.values():
@@ -101,11 +142,7 @@ class Client:
             connections.clear()
 
     def _do(self, method: str, target: str, endpoint: str, keywords: RequestKeywords) -> Response:
-        if "timeouts" not in keywords:
-            keywords["timeouts"] = self._client_options.timeouts
-        options = RequestOptions(**keywords)
-        if endpoint not in self._endpoints or options.also:
-            self._check_labels(endpoint, options)
+        options = self._options(endpoint, keywords)
         try:
             route = self._route(method, target, options)
         except RequestError as error:
@@ -113,7 +150,7 @@ class Client:
         response = Response(method, endpoint, time.monotonic_ns())
         self._observer.begun()
         try:
-            self._exchange(Exchange(response, options), *route)
+            self._exchange(Exchange(response, options), self._perform, *route)
         except RequestError as error:
             response.fail(error.outcome, error.reason)
         except BaseException as error:
@@ -122,6 +159,14 @@ class Client:
         finally:
             self._finish(response, options)
         return response
+
+    def _options(self, endpoint: str, keywords: RequestKeywords | StreamKeywords) -> RequestOptions:
+        if "timeouts" not in keywords:
+            keywords["timeouts"] = self._client_options.timeouts
+        options = RequestOptions(**keywords)
+        if endpoint not in self._endpoints or options.also:
+            self._check_labels(endpoint, options)
+        return options
 
     def _unsent(self, method: str, endpoint: str, options: RequestOptions, error: RequestError) -> Response:
         """Record a request whose target can't be requested."""
@@ -155,7 +200,18 @@ class Client:
         finally:
             self._observer.ended(response)
 
-    def _exchange(self, exchange: Exchange, origin: Origin, message: bytes, idle: list[Connection]) -> None:
+    def _begin_stream(
+        self, stream: Stream, origin: Origin, message: bytes, idle: list[Connection], *, fresh: bool
+    ) -> None:
+        """Send the request and read its head; where that fails the response says why."""
+        try:
+            self._exchange(stream.exchange, partial(_begin, stream), origin, message, [] if fresh else idle)
+        except RequestError as error:
+            stream.response.fail(error.outcome, error.reason)
+
+    def _exchange(
+        self, exchange: Exchange, conduct: _Conduct, origin: Origin, message: bytes, idle: list[Connection]
+    ) -> None:
         while idle:
             connection = idle.pop()
             if connection.has_input():
@@ -163,7 +219,7 @@ class Client:
                 continue
             exchange.response.connection = "reused"
             try:
-                self._perform(exchange, connection, message, idle)
+                conduct(exchange, connection, message, idle)
             except RequestError as error:
                 if not error.hung_up or not exchange.repeatable:
                     raise
@@ -171,7 +227,7 @@ class Client:
                 break
             return
         connection = self._dialer.connect(origin, exchange.connect_due_ns)
-        self._perform(exchange, connection, message, idle)
+        conduct(exchange, connection, message, idle)
 
     def _perform(self, exchange: Exchange, connection: Connection, message: bytes, idle: list[Connection]) -> None:
         try:
@@ -179,7 +235,13 @@ class Client:
         except BaseException:
             connection.close()
             raise
-        if reusable and self._client_options.keep_alive:
+        if reusable:
+            self._keep(connection, idle)
+        else:
+            connection.close()
+
+    def _keep(self, connection: Connection, idle: list[Connection]) -> None:
+        if self._client_options.keep_alive:
             idle.append(connection)
         else:
             connection.close()
@@ -208,3 +270,14 @@ class Client:
             message = render(method, origin, path, options, self._client_options)
             route = self._routes[key] = origin, message, self._idle[origin]
         return route
+
+
+def _begin(
+    stream: Stream, _exchange: Exchange, connection: Connection, message: bytes, _idle: list[Connection]
+) -> None:
+    """Begin a stream over this connection, which it holds until its end."""
+    try:
+        stream.begin(connection, message)
+    except BaseException:
+        connection.close()
+        raise

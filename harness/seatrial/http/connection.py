@@ -190,18 +190,25 @@ class Connection(Waiting):
     def receive(self, buffer: Buffer, due_ns: int, size: int = 0, flags: int = 0) -> int:
         """Receive what is there into `buffer`, waiting until `due_ns` for it; 0 means that the peer closed."""
         while True:  # bounded by due_ns: each turn waits
-            try:
-                if self._decrypt is not None:
-                    if flags:
-                        return _discard_records(self._decrypt, min(size, BUFFER_BYTES))
-                    return _read_records(self._decrypt, memoryview(buffer)[:BUFFER_BYTES])
-                return self._stream.recv_into(buffer, size, flags)
-            except _WOULD_BLOCK:
-                self.wait_readable(due_ns)
-            except OSError as error:
-                raise request_error(error, _RECEIVING) from None
+            count = self.receive_now(buffer, size, flags)
+            if count >= 0:
+                return count
+            self.wait_readable(due_ns)
 
-    def receive_answer(self, buffer: bytearray, due_ns: int) -> int:
+    def receive_now(self, buffer: Buffer, size: int = 0, flags: int = 0) -> int:
+        """Receive as `receive` does, without a wait; -1 where nothing is there."""
+        try:
+            if self._decrypt is None:
+                return self._stream.recv_into(buffer, size, flags)
+            if flags:
+                return _discard_records(self._decrypt, min(size, BUFFER_BYTES))
+            return _read_records(self._decrypt, memoryview(buffer)[: size or BUFFER_BYTES])
+        except _WOULD_BLOCK:
+            return -1
+        except OSError as error:
+            raise request_error(error, _RECEIVING) from None
+
+    def receive_answer(self, buffer: bytearray | memoryview, due_ns: int) -> int:
         """Receive as `receive` does, but wait before the first try, which right after a request is in vain."""
         if not self.plain:
             return self.receive(buffer, due_ns)

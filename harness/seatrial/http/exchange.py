@@ -21,7 +21,6 @@ from seatrial.http.parser import (
     ANOTHER_LENGTH,
     INTERIM_LIMIT,
     Body,
-    ByteRange,
     Head,
     LengthBody,
     RequestError,
@@ -36,8 +35,8 @@ _READ_AFTER_CLOSE_NS = 100_000_000
 """What a server sent before it closed stands in the socket's buffer by the time that sending fails."""
 _SWITCHING = 101
 _FIRST_FINAL = 200
-_WHOLE = 200
-_PARTIAL = 206
+WHOLE = 200
+PARTIAL = 206
 _FIRST_REFUSAL = 300
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 _TOO_LONG = "body longer than its limit"
@@ -68,24 +67,37 @@ class Exchange:
         """Do the exchange; return whether the connection may carry another one."""
         response, options, whole = self.response, self._options, True
         if options.body is None:
-            response.bytes_sent += connection.send(message, options.timeouts.idle_s, self._deadline_ns)
-            head, rest = self._head_at_once(connection)
+            head, rest = self.begin(connection, message)
         else:
             answer, whole = self._upload(connection, message)
             head, rest = self._head(connection, answer)
-        response.status = head.status
-        response.headers = head.fields
+            response.status = head.status
+            response.headers = head.fields
         if head.length == len(rest) and options.unseen and response.method != "HEAD":
             return head.persistent and whole  # a short body mostly is there already, and only has to be counted
         body = body_of(response.method, head)
         surplus = BodyReader(response, options, self._deadline_ns).read(connection, body, rest)
         return head.persistent and body.reusable and whole and not surplus
 
-    def _head_at_once(self, connection: Connection) -> tuple[Head, memoryview]:
+    def begin(
+        self, connection: Connection, message: bytes, place: bytearray | memoryview = SHARED
+    ) -> tuple[Head, memoryview]:
+        """Send a message without a body, and read the head; return it with what came after it, as `_head` does.
+
+        `place`, SHARED or its beginning, is as much as one read takes.
+        """
+        response = self.response
+        response.bytes_sent += connection.send(message, self._options.timeouts.idle_s, self._deadline_ns)
+        head, rest = self._head_at_once(connection, place)
+        response.status = head.status
+        response.headers = head.fields
+        return head, rest
+
+    def _head_at_once(self, connection: Connection, place: bytearray | memoryview) -> tuple[Head, memoryview]:
         """Read the final head as `_head` does; fast where it arrives in one read and without an interim one."""
         response = self.response
         due_ns = time.monotonic_ns() + self._options.timeouts.first_byte_ns
-        count = connection.receive_answer(SHARED, min(due_ns, self._deadline_ns))
+        count = connection.receive_answer(place, min(due_ns, self._deadline_ns))
         response.t_end_ns = time.monotonic_ns()
         if not count:
             raise RequestError(Outcome.RESET, "closed without a response", hung_up=True)
@@ -96,7 +108,7 @@ class Exchange:
             head = parse_head(bytes(SHARED_VIEW[:end]))
             if head.status >= _FIRST_FINAL:
                 return head, SHARED_VIEW[end:count]
-        return self._head(connection, bytes(SHARED_VIEW[:count]))
+        return self._head(connection, bytes(SHARED_VIEW[:count]), place)
 
     def _upload(self, connection: Connection, message: bytes) -> tuple[bytes, bool]:
         """Send a message with its body; stop if the server refuses it before all is sent (RFC 9112 9.5).
@@ -132,13 +144,15 @@ class Exchange:
             raise error from None
         return block + bytes(rest)
 
-    def _head(self, connection: Connection, received: bytes) -> tuple[Head, memoryview]:
+    def _head(
+        self, connection: Connection, received: bytes, place: bytearray | memoryview = SHARED
+    ) -> tuple[Head, memoryview]:
         """Read the final head, past interim ones; return it with the bytes that came after it.
 
         They may lie in the shared buffer: use them before anything else is received.
         """
         for _ in range(INTERIM_LIMIT + 1):
-            block, rest = self._block(connection, received)
+            block, rest = self._block(connection, received, place)
             head = parse_head(block)
             if head.status >= _FIRST_FINAL:
                 return head, rest
@@ -147,7 +161,9 @@ class Exchange:
             received = bytes(rest)
         raise RequestError(Outcome.PROTOCOL, "too many interim responses")
 
-    def _block(self, connection: Connection, received: bytes) -> tuple[bytes, memoryview]:
+    def _block(
+        self, connection: Connection, received: bytes, place: bytearray | memoryview = SHARED
+    ) -> tuple[bytes, memoryview]:
         """Return the next head's bytes, its blank line included, and what follows it."""
         response, idle_s = self.response, self._options.timeouts.idle_s
         wait_s = idle_s if received else self._options.timeouts.first_byte_s
@@ -155,7 +171,7 @@ class Exchange:
             end = head_end(received, len(received)) if received else -1
             if end > 0:
                 return received[:end], memoryview(received)[end:]
-            count = connection.receive(SHARED, due_after(wait_s, self._deadline_ns))
+            count = connection.receive(place, due_after(wait_s, self._deadline_ns))
             response.t_end_ns = time.monotonic_ns()
             if not count:
                 if response.bytes_received:
@@ -166,6 +182,24 @@ class Exchange:
             response.bytes_received += count
             received += SHARED_VIEW[:count]
             wait_s = idle_s
+
+
+def bytes_due(
+    response: Response, options: RequestOptions, length: int | None, *, shorter: bool = False
+) -> int | None:
+    """Verify the head of a range's answer; RequestError, before its body is read, where it is another range.
+
+    Return how many bytes are due where the body's `length` is not known from its head, else None. `shorter`: as in
+    `verified_length`.
+    """
+    if options.range is None:
+        return None
+    if response.status == PARTIAL and PARTIAL in options.expect:
+        due = verified_length(options.range, response.headers, length, shorter=shorter)
+        return due if length is None else None
+    if response.status == WHOLE and WHOLE not in (*options.expect, *options.also):
+        raise RequestError(Outcome.WHOLE, "the whole where a range was asked for")
+    return None
 
 
 class BodyReader:
@@ -179,7 +213,7 @@ class BodyReader:
     def read(self, connection: Connection, body: Body, rest: memoryview) -> bool:
         """Read the body to its end; return whether the peer sent more than that."""
         options, response = self._options, self._response
-        due = None if options.range is None else self._bytes_due(options.range, body.length)
+        due = bytes_due(response, options, body.length)
         sink = _sink_for(options, body.length, succeeded=response.status in options.expect)
         try:
             surplus = self._read(connection, body, rest, sink, due)
@@ -189,19 +223,6 @@ class BodyReader:
         if not as_promised:  # the message itself was whole: its connection is as good as before
             response.fail(Outcome.DIGEST, "the body is not what its digest says")
         return surplus
-
-    def _bytes_due(self, byte_range: ByteRange, length: int | None) -> int | None:
-        """Verify the head of a range's answer; RequestError, before its body is read, where it is another range.
-
-        Return how many bytes are due where the body's `length` is not known from its head, else None.
-        """
-        options, response = self._options, self._response
-        if response.status == _PARTIAL and _PARTIAL in options.expect:
-            due = verified_length(byte_range, response.headers, length)
-            return due if length is None else None
-        if response.status == _WHOLE and _WHOLE not in (*options.expect, *options.also):
-            raise RequestError(Outcome.RANGE, "the whole where a range was asked for")
-        return None
 
     def _read(
         self, connection: Connection, body: Body, rest: memoryview, sink: CountedBody, due: int | None

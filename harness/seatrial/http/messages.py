@@ -191,14 +191,28 @@ Check = Callable[[Response], str | None]
 _DEFAULT_TIMEOUTS = Timeouts()
 
 
-class RequestKeywords(TypedDict, total=False):
-    """The keyword arguments of a request.
+class StreamKeywords(TypedDict, total=False):
+    """The keyword arguments of a stream.
 
-    `headers`: sent as they are, to this target only. `body`: bytes, sent with their Content-Length, or pieces of
-    them, sent chunked or, where `body_length` says how many bytes they have in all, with that length.
+    `headers`: sent as they are, to this target only.
     `range`: (first, last) byte of the target, sent as Range header; the answer has to be exactly those.
     `expect`: the statuses that count as success (200; with `range` 206).
     `also`: further ones, each recorded under the endpoint label that it maps to.
+    `timeouts`: instead of the user's.
+    """
+
+    headers: Mapping[str, str]
+    range: ByteRange | None
+    expect: Collection[int]
+    also: Mapping[int, str]
+    timeouts: Timeouts
+
+
+class RequestKeywords(StreamKeywords, total=False):
+    """The keyword arguments of a request, beside those of a stream.
+
+    `body`: bytes, sent with their Content-Length, or pieces of them, sent chunked or, where `body_length` says how
+    many bytes they have in all, with that length.
     `digest`: `sha256:...` or `sha512:...` of the body, verified when the status is one of `expect`.
     `keep`: whether `Response.body` gets the body. `limit_bytes`: the largest one taken (16 MiB if kept; else any).
     `into`: is called with each piece of the body when the status is one of `expect`; the piece is valid during the
@@ -206,21 +220,15 @@ class RequestKeywords(TypedDict, total=False):
     `check`: is called with the complete response, before it is recorded, where the status is one of `expect` and
     nothing else has failed; the word of `Outcome` that it returns is the request's outcome. The request counts as
     in flight meanwhile.
-    `timeouts`: instead of the user's.
     """
 
-    headers: Mapping[str, str]
     body: UploadBody
     body_length: int | None
     into: Callable[[memoryview], object] | None
-    range: ByteRange | None
-    expect: Collection[int]
-    also: Mapping[int, str]
     digest: str | None
     check: Check | None
     keep: bool
     limit_bytes: int | None
-    timeouts: Timeouts
 
 
 class RequestOptions:

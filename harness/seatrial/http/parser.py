@@ -293,12 +293,15 @@ def parse_content_range(text: str) -> ContentRange | None:
     return ContentRange(first, last, total)
 
 
-def verified_length(byte_range: ByteRange, fields: Mapping[str, str], length: int | None) -> int:
+def verified_length(
+    byte_range: ByteRange, fields: Mapping[str, str], length: int | None, *, shorter: bool = False
+) -> int:
     """Return how many bytes the answer to a range has, by the fields of a 206; RequestError if it is another.
 
     `length` is that of the body, None where it is not known before its end. A server may send fewer bytes than it
-    could (RFC 9110 15.3.7): that is another range, too. Where the total is not known (`*`), a range that is cut
-    short can't be distinguished from one that ends with the whole: it is accepted.
+    could (RFC 9110 15.3.7): that is another range, too, unless `shorter` permits it where the range has no last
+    byte. Where the total is not known (`*`), a range that is cut short can't be distinguished from one that ends
+    with the whole: it is accepted.
     """
     if fields.get("content-type", "").partition(";")[0].strip().lower() == "multipart/byteranges":
         raise RequestError(Outcome.RANGE, "several parts where one range was asked for")
@@ -309,7 +312,7 @@ def verified_length(byte_range: ByteRange, fields: Mapping[str, str], length: in
     if first < 0:
         fits = part.length <= -first if end is None else (part.first, part.last) == (max(end + 1 + first, 0), end)
     elif last is None:
-        fits = part.first == first and end in {None, part.last}
+        fits = part.first == first and (shorter or end in {None, part.last})
     else:
         fits = part.first == first and (part.last <= last if end is None else part.last == min(last, end))
     if not fits:

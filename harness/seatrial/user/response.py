@@ -1,5 +1,6 @@
-"""The response of a request, as locustfiles import it."""
+"""The response of a request and a streamed one, as locustfiles import them."""
 
 from seatrial.http.messages import Response
+from seatrial.http.stream import Stream
 
-__all__ = ["Response"]
+__all__ = ["Response", "Stream"]
