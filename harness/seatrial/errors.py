@@ -2,7 +2,8 @@
 
     SeatrialError
     ├── UsageError                2   the command line, or a file that it names, is wrong
-    │   └── ScenarioInvalid       2   carries every problem of the file at once
+    │   ├── ScenarioInvalid       2   carries every problem of the file at once
+    │   └── Mp4Error              2   a file is no MP4 file, or one that can't be indexed
     ├── StackFailed               3   the services under test did not come up, or fell over
     │   ├── EngineUnavailable     3   no Docker daemon, no Compose v2, or no server programs
     │   ├── ImageMissing          3   an image can neither be found nor be built
@@ -78,6 +79,10 @@ class UsageError(SeatrialError):
 
 class ScenarioInvalid(UsageError):
     """A scenario has problems; all of them are reported at once."""
+
+
+class Mp4Error(UsageError):
+    """A file is no MP4 file, or one that can't be indexed; `where` names the byte."""
 
 
 class StackFailed(SeatrialError):
