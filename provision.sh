@@ -112,11 +112,13 @@ need_image() {
 
 need_programs() { # of the embedded engine
   local PATH=$PATH:/usr/sbin:/sbin pair
-  for pair in nginx:nginx docker-registry:docker-registry redis-server:redis-server gunicorn:gunicorn; do
+  for pair in nginx:nginx docker-registry:docker-registry redis-server:redis-server gunicorn:gunicorn uwsgi:uwsgi-core; do
     command -v "${pair%%:*}" >/dev/null || want "${pair##*:}" 'a program of the embedded engine'
   done
-  for pair in flask:python3-flask jwt:python3-jwt bcrypt:python3-bcrypt redis:python3-redis cryptography:python3-cryptography; do
-    /usr/bin/python3 -c "import ${pair%%:*}" 2>/dev/null || want "${pair##*:}" "a library of the embedded engine's token service"
+  [ -e /usr/lib/uwsgi/plugins/python3_plugin.so ] || want uwsgi-plugin-python3 'a program of the embedded engine'
+  for pair in flask:python3-flask jwt:python3-jwt bcrypt:python3-bcrypt redis:python3-redis cryptography:python3-cryptography \
+    gevent:python3-gevent PIL:python3-pil; do
+    /usr/bin/python3 -c "import ${pair%%:*}" 2>/dev/null || want "${pair##*:}" "a library of the embedded engine's services"
   done
 }
 

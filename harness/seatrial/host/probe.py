@@ -15,8 +15,8 @@ from seatrial.host.facts import Read, engine_facts, host_facts, read_text, steal
 from seatrial.host.images import BASE_IMAGE, ProgramRunner, is_present, run_program
 from seatrial.stack.containers import connect, daemon_address, docker_errors
 
-PROGRAMS = ("nginx", "docker-registry", "redis-server", "gunicorn")
-LIBRARIES = ("flask", "jwt", "bcrypt", "redis", "cryptography")
+PROGRAMS = ("nginx", "docker-registry", "redis-server", "gunicorn", "uwsgi")
+LIBRARIES = ("flask", "jwt", "bcrypt", "redis", "cryptography", "gevent", "PIL")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # servers are in sbin
 _STEAL_S = 0.5
 _ASK_S = 20
