@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import columns
 import factories
 import numpy as np
 import pytest
@@ -74,6 +75,16 @@ def test_latency_counts_from_the_intended_and_service_time_from_the_real_start(t
     total = all_requests(table, A_WINDOW_NS)
     assert (total.latency_ns.max, total.first_byte_ns.max) == (1010 * MS, 1005 * MS)
     assert (total.service_ns.count, total.service_ns.p50, total.service_ns.max) == (2, 10 * MS, 20 * MS)
+
+
+def test_a_first_byte_counts_of_what_was_left_before_its_end() -> None:
+    """A range that a player aborted began as soon as any; one that failed did not, and has no latency either."""
+    outcomes = ("ok", "aborted", "aborted", "truncated", "cut")
+    table = columns.requests(columns.ints(0, 0, 0, 0, 0), np.array([10, 30, 50, 2, 4]) * MS, outcomes=outcomes)
+    table.t_first_byte_ns[2] = NULL
+    total = all_requests(table, A_WINDOW_NS)
+    assert (total.first_byte_ns.count, total.first_byte_ns.p50, total.first_byte_ns.max) == (2, 5 * MS, 15 * MS)
+    assert (total.latency_ns.count, total.latency_ns.max) == (1, 10 * MS)
 
 
 def test_a_dropped_arrival_is_a_failure_without_a_latency(tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ class Traffic:
 
     `latency_ns` holds the successes only, from the intended start (else the start) to the end; `service_ns` is the
     same from the real start, so that the two differ in an open model only. `first_byte_ns` is from the start of
-    the latency, and empty for flows. `requests` is the number of requests that it stands for.
+    the latency, of the successes and of what was aborted after its first byte, and empty for flows. `requests` is
+    the number of requests that it stands for.
     """
 
     name: str
@@ -66,7 +67,9 @@ def endpoints(requests: RequestColumns, window_ns: int) -> tuple[Traffic, ...]:
 
 def all_requests(requests: RequestColumns, window_ns: int, name: str = "all") -> Traffic:
     """Return the traffic of all requests given."""
-    answered = _succeeded(requests) & (requests.t_first_byte_ns != NULL)
+    # A player leaves most of its open-ended ranges before their end: how soon they began is their only latency.
+    left = requests.outcome.is_(Outcome.ABORTED) & (requests.t_start_ns != NULL)
+    answered = (_succeeded(requests) | left) & (requests.t_first_byte_ns != NULL)
     first_byte = quantiles_in_place(_spans(requests.began_ns, requests.t_first_byte_ns, answered))
     return _traffic(requests, name, window_ns, requests=len(requests.t_start_ns), first_byte=first_byte)
 

@@ -109,7 +109,8 @@ class Statistics:
         return {endpoint: count for endpoint, count in failures.items() if count}
 
     def _fire(self, response: Response, context: Any, begun_ns: int) -> None:  # noqa: ANN401  (as in enter)
-        self._failures[response.endpoint] += response.outcome not in NOT_FAILURES
+        failed = response.outcome not in NOT_FAILURES
+        self._failures[response.endpoint] += failed
         if self._buckets and response.ok:
             self._fired.setdefault(response.endpoint, []).append(response.t_end_ns - begun_ns)
         self._request.fire(
@@ -117,7 +118,7 @@ class Statistics:
             name=response.endpoint,
             response_time=(response.t_end_ns - begun_ns) / _NS_PER_MS,
             response_length=response.bytes_received,
-            exception=None if response.ok else RequestFailed(f"{response.outcome}: {response.reason}"),
+            exception=RequestFailed(f"{response.outcome}: {response.reason}") if failed else None,
             context=context(),
             start_time=(begun_ns + _WALL_MINUS_MONOTONIC_NS) / NS_PER_S,
             response=response,
