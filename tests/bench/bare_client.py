@@ -8,7 +8,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import gevent
-from bench.job import BenchFailed, Job, Measured, peak_rss_mib
+from bench.job import READ_BYTES, BenchFailed, Job, Measured, peak_rss_mib
 from bench.meter import Meter
 from gevent import socket, ssl
 
@@ -26,7 +26,7 @@ class _Bare:
         self._flags = socket.MSG_TRUNC if job.work.conduct == "drain" and not job.work.tls else 0
         self._hash = hashlib.sha256().update if job.work.conduct == "sha256" else None
         self._context = ssl.create_default_context(cafile=job.ca_file) if job.work.tls else None
-        self._buffer = bytearray(_BUFFER_BYTES)
+        self._buffer = bytearray(READ_BYTES if job.work.conduct == "stream" else _BUFFER_BYTES)
         self._view = memoryview(self._buffer)
 
     def run(self, done: Callable[[], None]) -> None:
@@ -64,7 +64,7 @@ class _Bare:
 
     def _receive(self, sock: socket.socket, left: int) -> None:
         while left:
-            size = min(left, _BUFFER_BYTES)
+            size = min(left, len(self._buffer))
             flags = (self._flags,) if self._flags else ()
             count = sock.recv_into(self._buffer, size, *flags)
             if not count:

@@ -28,14 +28,15 @@ _LOOK_S = 0.02
 def does(client: str, work: Work) -> bool:
     """Whether a client can do this work, and is installed.
 
-    Programs read what they discard, so that they are at `read` and `tls`; none of them hashes. curl has at
+    Programs read what they discard, so that they are at `read` and `tls`; none of them hashes, or reads as it is
+    told. curl has at
     most 300 transfers at once (its manual, --parallel-max).
     """
     if client == "hashlib":
         return work.name == "sha256"
     if client in PYTHON:
         return True
-    if shutil.which(client) is None or work.conduct == "sha256" or work.name == "drain":
+    if shutil.which(client) is None or work.conduct in {"sha256", "stream"} or work.name == "drain":
         return False
     return client != "curl" or work.connections <= _CURL_CONNECTIONS
 

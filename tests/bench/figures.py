@@ -113,6 +113,7 @@ def goals(rounds: Sequence[Round], rows: Sequence[Row]) -> list[Goal]:
         Goal("a small request, over k6's", 0.5, against("small", "k6")),
         Goal("bodies drained, CPU-s/GiB", 0.25, own("drain", lambda row: row["cpu_s_per_gib"])),
         Goal("bodies read, CPU-s/GiB", 0.40, own("read", lambda row: row["cpu_s_per_gib"])),
+        Goal("streams read, over a bare gevent socket's", 1.25, against("stream", "bare")),
         Goal("bodies hashed, over read plus the hash alone", 1.15, _over_read_and_hash(rows)),
         Goal("bodies hashed, stall of another user p99, ms", 10.0, own("sha256", lambda row: row["stall_p99_ms"])),
         Goal("bodies over TLS, over curl's", 1.2, against("tls", "curl")),
@@ -142,6 +143,7 @@ _WHAT = {
     "1500 connections": "1 KiB, 1,500 kept connections",
     "drain": "64 MiB thrown away, 4 connections",
     "read": "64 MiB through the client's buffer, 4 connections",
+    "stream": "64 MiB in reads of 64 KiB that the client's program asks for, 4 connections",
     "sha256": "64 MiB hashed, 4 connections",
     "tls": "64 MiB over TLS 1.3 (AES-128-GCM), thrown away, 4 connections",
     "tls sha256": "64 MiB over TLS 1.3 (AES-128-GCM), hashed, 4 connections",
@@ -165,6 +167,8 @@ late (p99). *Opened* are new connections within the window, beyond the ones it b
   discard the bytes (`MSG_TRUNC`); its hash is computed in place, so that all others wait for it.
 - `fasthttp`, `httpuser`: Locust's `FastHttpUser` and `HttpUser`; `.get()` where the body is thrown away, else
   `stream=True` and `iter_content` of 64 KiB.
+- At `stream` the program that uses our client reads by `client.stream`, as a player does; `bare` reads into 64 KiB
+  there, else into 256 KiB.
 - `hey`, `wrk`, `curl` (`--parallel`), `k6` (`discardResponseBodies`): the programs, where they are installed. They
   read what they throw away, so that they stand at `read` and not at `drain`. wrk tries the server once by itself
   before it begins: one new connection. hey keeps at most 500 connections.

@@ -11,15 +11,17 @@ from urllib.parse import urlsplit
 
 SMALL_BYTES = 1024
 LARGE_BYTES = 64 * 1024 * 1024
-Conduct = Literal["drain", "read", "sha256"]
+READ_BYTES = 64 * 1024
+Conduct = Literal["drain", "read", "stream", "sha256"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """One kind of requests: how many at once, of which body, over which connections.
 
-    `conduct` is the use of a body: discarded, read by the client's program, or hashed. `most` bounds
-    the requests of a window, because each new connection keeps a port busy for a while.
+    `conduct` is the use of a body: discarded, read by the client's program, the same in reads of READ_BYTES that
+    the program asks for, or hashed. `most` bounds the requests of a window, because each new connection keeps a
+    port busy for a while.
     """
 
     name: str
@@ -49,6 +51,7 @@ WORKS = {
         Work(name="1500 connections", connections=1_500),
         Work(name="drain", connections=4, body_bytes=LARGE_BYTES),
         Work(name="read", connections=4, body_bytes=LARGE_BYTES, conduct="read"),
+        Work(name="stream", connections=4, body_bytes=LARGE_BYTES, conduct="stream"),
         Work(name="sha256", connections=4, body_bytes=LARGE_BYTES, conduct="sha256"),
         Work(name="tls", connections=4, body_bytes=LARGE_BYTES, tls=True),
         Work(name="tls sha256", connections=4, body_bytes=LARGE_BYTES, conduct="sha256", tls=True),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from bench.job import BenchFailed, Job
+from bench.job import READ_BYTES, BenchFailed, Job
 from bench.meter import Meter
 from locust import FastHttpUser, HttpUser, User, task
 
 from seatrial.user import LeanUser
-
-_CHUNK_BYTES = 64 * 1024
+from seatrial.user.response import Response
 
 
 def user_class(job: Job, meter: Meter) -> type[User]:
@@ -44,12 +43,12 @@ def _whole(response: Any) -> int:  # noqa: ANN401  (two classes of two libraries
 
 
 def _chunk_by_chunk(response: Any) -> int:  # noqa: ANN401  (the same)
-    return sum(len(chunk) for chunk in response.iter_content(_CHUNK_BYTES))
+    return sum(len(chunk) for chunk in response.iter_content(READ_BYTES))
 
 
 def _hashed(response: Any) -> int:  # noqa: ANN401  (the same)
     digest, count = hashlib.sha256(), 0
-    for chunk in response.iter_content(_CHUNK_BYTES):
+    for chunk in response.iter_content(READ_BYTES):
         digest.update(chunk)
         count += len(chunk)
     return count
@@ -72,9 +71,15 @@ def lean_user_class(job: Job, meter: Meter) -> type[User]:
 
         @task
         def once(self) -> None:
-            response = self.client.get(work.path, **keywords)
+            response = self._streamed() if work.conduct == "stream" else self.client.get(work.path, **keywords)
             if not response.ok:
                 raise BenchFailed(f"{response!r}: {response.reason}")
             meter.turn()
+
+        def _streamed(self) -> Response:
+            with self.client.stream(work.path, endpoint="it") as stream:
+                while stream.read(READ_BYTES):
+                    pass
+            return stream.response
 
     return Lean

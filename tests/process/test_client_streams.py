@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -433,3 +434,16 @@ def test_streams_side_by_side_from_nginx(tmp_path: Path) -> None:
         gevent.joinall([gevent.spawn(view, first) for first in range(30)], raise_error=True, timeout=20)
     assert {row.outcome for row in book.rows} == {"ok", "aborted"}
     assert (len(book.rows), book.open) == (30, 0)
+
+
+@pytest.mark.servers
+def test_a_stream_has_no_buffer_of_its_own(tmp_path: Path) -> None:
+    """200 that wait to be read hold their heads and connections: 16 KiB each at most, where a read takes 256."""
+    with nginx(tmp_path) as server, client_of(server.url) as (client, _), ExitStack() as viewers:
+        (tmp_path / "files" / "clip").write_bytes(BIG)
+        tracemalloc.start()
+        viewers.callback(tracemalloc.stop)
+        for first in range(200):
+            stream = viewers.enter_context(client.stream("/clip", endpoint="page", range=(first, None)))
+            assert bytes(stream.read(1) or b"") == BIG[first : first + 1]
+        assert tracemalloc.get_traced_memory()[0] < 200 * 16_384

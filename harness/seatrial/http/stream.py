@@ -14,6 +14,7 @@ from seatrial.http.parser import (
     ANOTHER_LENGTH,
     Body,
     ChunkedBody,
+    CloseBody,
     LengthBody,
     RequestError,
     body_of,
@@ -112,19 +113,17 @@ class Stream:
         body, connection = self._body, self._connection
         if body is None or connection is None or body.done:
             return _NOTHING
+        if limit > BUFFER_BYTES:  # noqa: PLR1730  (min() costs 0.2 us, a tenth of all that is not the kernel's)
+            limit = BUFFER_BYTES
         try:
-            if isinstance(body, ChunkedBody):
-                view = self._read_chunks(connection, body, min(limit, BUFFER_BYTES), until_ns)
-            else:
-                view = self._read_plain(connection, body, min(limit, BUFFER_BYTES), until_ns)
+            if isinstance(body, LengthBody):
+                return self._read_length(connection, body, limit, until_ns)
+            return self._read_framed(connection, body, limit, until_ns)
         except RequestError as error:
             self.response.fail(error.outcome, error.reason)
             self._connection = None
             connection.close()
             return _NOTHING
-        if view is not None:
-            self.position += len(view)
-        return view
 
     def fail(self, outcome: str, reason: str) -> None:
         """Record a failure that the caller found in the bytes, as a word of `Outcome`; the first one stands."""
@@ -146,25 +145,22 @@ class Stream:
         connection.close()
         return None
 
-    def _read_plain(
-        self, connection: Connection, body: Body, limit: int, until_ns: int | None
+    def _read_length(
+        self, connection: Connection, body: LengthBody, limit: int, until_ns: int | None
     ) -> memoryview | None:
-        """Read a body whose bytes are all payload."""
-        size = min(limit, body.left) if isinstance(body, LengthBody) else limit
-        count = self._receive(connection, size, until_ns)
-        if count == _UNTIL_PASSED:
-            return None
+        count = self._receive(connection, limit if limit < body.left else body.left, until_ns)  # noqa: FURB136  (min() costs a tenth of a read)
+        if count > 0:
+            body.consumed(count)
+            self.position += count
+            return SHARED_VIEW[:count]
         if not count:
             body.end()
-        elif isinstance(body, LengthBody):
-            body.consumed(count)
-        self._count(count, done=body.done)
-        return SHARED_VIEW[:count]
+        return None
 
-    def _read_chunks(
-        self, connection: Connection, body: ChunkedBody, limit: int, until_ns: int | None
+    def _read_framed(
+        self, connection: Connection, body: ChunkedBody | CloseBody, limit: int, until_ns: int | None
     ) -> memoryview | None:
-        """Read what is there of a chunked body; its payload is moved together, over the lines between chunks."""
+        """Read what is there; the payload of chunks is moved together, over the lines between them."""
         end = 0
 
         def gather(view: memoryview) -> None:
@@ -179,16 +175,12 @@ class Stream:
             if not count:
                 body.end()
             self._surplus = body.feed(SHARED_VIEW[:count], gather) < count
-            self._count(end, done=body.done)
-        return SHARED_VIEW[:end]
-
-    def _count(self, count: int, *, done: bool) -> None:
-        """Count payload; RequestError where it is more than is due, or `done` with less."""
-        self._payload_bytes += count
-        if self._due is not None and (
-            self._payload_bytes > self._due or (done and self._payload_bytes < self._due)
-        ):
+        self._payload_bytes += end
+        missing = 0 if self._due is None else self._due - self._payload_bytes
+        if missing < 0 or (missing and body.done):
             raise RequestError(Outcome.RANGE, ANOTHER_LENGTH)
+        self.position += end
+        return SHARED_VIEW[:end]
 
     def _receive(self, connection: Connection, size: int, until_ns: int | None) -> int:
         """Receive up to `size` bytes into the shared buffer; _UNTIL_PASSED where none came until then."""
