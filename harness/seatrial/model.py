@@ -5,6 +5,7 @@ A quantity's name ends with its unit: `_s` seconds, `_ns` nanoseconds of CLOCK_M
 
 from __future__ import annotations
 
+import math
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -80,17 +81,43 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What is done to a service while it is loaded: a `signal` to its main process, or without one a restart.
+
+    `at_s` counts from the start of the window; with `every_s` it is done again and again until the window's end.
+    """
+
+    at_s: float
+    service: str
+    signal: str = ""
+    every_s: float | None = None
+
+    @property
+    def text(self) -> str:
+        """What is done, in words."""
+        return f"signal {self.signal}" if self.signal else "restart"
+
+    def moments_s(self, window_s: float) -> tuple[float, ...]:
+        """Return the moments of a window of this length, from its start."""
+        if self.every_s is None:
+            return (self.at_s,) if self.at_s < window_s else ()
+        count = math.ceil((window_s - self.at_s) / self.every_s)
+        return tuple(self.at_s + number * self.every_s for number in range(max(count, 0)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """The stack with named changes: a Compose override, files that replace a mounted file, load parameters.
+    """The stack with named changes: a Compose override, files that replace a mounted file, parameters, actions.
 
     `files` maps a file of the stack folder to the file that replaces it, both absolute; `parameters` have
-    precedence over the load's own.
+    precedence over the load's own; `actions` take the place of the scenario's (None: they stay).
     """
 
     name: str
     compose: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[Path, Path] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
+    actions: tuple[Action, ...] | None = None
 
 
 class Design(StrEnum):
@@ -138,10 +165,16 @@ class Scenario:
     load: Load
     variants: Mapping[str, Variant]
     allow_hosts: tuple[str, ...]
+    actions: tuple[Action, ...] = ()
     gate: tuple[str, ...] = ()
     budgets: tuple[str, ...] = ()
     stop_when: tuple[str, ...] = ()
     comparing: Comparing = field(default_factory=Comparing)
+
+    def actions_of(self, variant: str) -> tuple[Action, ...]:
+        """Return what is done to the services in the runs of a variant."""
+        own = self.variants[variant].actions
+        return self.actions if own is None else own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,12 +272,32 @@ class Service:
     log_files: tuple[str, ...] = ()
 
 
+class StackControl(Protocol):
+    """Acts on the services of a stack that is up; each call may be made from any thread, one at a time.
+
+    Raises StackFailed where that can't be done.
+    """
+
+    def signal(self, service: str, signal: str) -> None:
+        """Send a signal (`HUP`) to the main process of each of the service's containers."""
+
+    def restart(self, service: str) -> tuple[Service, ...]:
+        """End the service as its stack ends it, and start it again; return what is to be sampled from now on."""
+
+    def watch(self, service: str) -> None:
+        """Raise ServiceExited if the service does not run."""
+
+    def report(self) -> str:
+        """Return the state of every service, and the last lines of the front door."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """A stack that is up and ready.
 
     `url` is the target of the load, `via` its route (`container address`, `published port`, `loopback`);
     `public_url` is for people; all three are empty without a front door. `addresses` are all of the stack's own.
+    `control` is None for a stack that belongs to others.
     """
 
     engine: EngineName
@@ -256,6 +309,7 @@ class Stack:
     services: tuple[Service, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    control: StackControl | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from seatrial.record import documents
 from seatrial.record.documents import NO_ENGINE
 from seatrial.record.folder import RunFolder
 from seatrial.record.seal import seal
+from seatrial.units import NS_PER_S
 
 
 def sealed(folder: RunFolder) -> RunResult:
@@ -105,6 +106,31 @@ def test_a_container_that_ends_counts_only_within_the_window(
     """The teardown ends every container."""
     folder = factories.sealed_run(tmp_path)
     folder.events.write_text(json.dumps({"t_ns": at(second), "service": "nginx", "event": "die"}) + "\n")
+
+    assert kinds(analyse_run(folder)) == expected
+
+
+@pytest.mark.parametrize(
+    ("died", "action", "expected"),
+    [
+        (("nginx", 12.2), {"action": "restart", "answered_after_ns": 3 * NS_PER_S}, []),
+        (("nginx", 12.2), {"action": "restart", "answered_after_ns": None}, []),
+        (("nginx", 15.5), {"action": "restart", "answered_after_ns": 3 * NS_PER_S}, [NoteKind.SERVICE_RESTARTED]),
+        (("nginx", 11.5), {"action": "restart", "answered_after_ns": 3 * NS_PER_S}, [NoteKind.SERVICE_RESTARTED]),
+        (("registry", 12.2), {"action": "restart", "answered_after_ns": None}, [NoteKind.SERVICE_RESTARTED]),
+        (("nginx", 12.2), {"action": "signal HUP", "answered_after_ns": None}, [NoteKind.SERVICE_RESTARTED]),
+    ],
+)
+def test_a_restart_that_was_asked_for_is_none_of_the_services_own(
+    tmp_path: Path, died: tuple[str, float], action: dict[str, Any], expected: list[NoteKind]
+) -> None:
+    """Of that service alone, from the action until the service answers again; a signal asks for no end."""
+    folder = factories.sealed_run(tmp_path)
+    events = (
+        {"t_ns": at(12), "service": "nginx", "event": "action", "detail": action},
+        {"t_ns": at(died[1]), "service": died[0], "event": "die"},
+    )
+    folder.events.write_text("".join(json.dumps(event) + "\n" for event in events))
 
     assert kinds(analyse_run(folder)) == expected
 

@@ -13,6 +13,7 @@ import pytest
 from process.scripted_child import RecordingObserver
 
 from seatrial.errors import StoppedEarly
+from seatrial.experiment.actions import ActionThread
 from seatrial.experiment.monitor import RunMonitor, StopRules, raise_if_stopped, second_text
 from seatrial.experiment.run_record import RunRecord
 from seatrial.model import INVALIDATING, LoadSecond, NoteKind, Phase, Span
@@ -118,12 +119,30 @@ def test_a_rule_without_a_value_is_noted_in_the_run() -> None:
     assert NoteKind.RULE_WITHOUT_VALUE not in INVALIDATING
 
 
+class _Windows:
+    """The actions of a run, which have their moments by the window."""
+
+    def __init__(self) -> None:
+        self.known: list[tuple[int, int]] = []
+
+    def window_known(self, from_ns: int, until_ns: int) -> None:
+        self.known.append((from_ns, until_ns))
+
+
 def test_reports_of_a_load_are_written_into_its_run(tmp_path: Path) -> None:
     """At once, for a run that is killed; a rule that has fired stops it."""
     record = RunRecord(factories.run(tmp_path), factories.document())
     rules = StopRules(["failures > 20%"])
     nothing = cast("Any", None)  # neither sampler nor memory: no second is taken
-    monitor = RunMonitor(record, rules, observer=nothing, live=nothing, progress=Progress(quiet=True))
+    windows = _Windows()
+    monitor = RunMonitor(
+        record,
+        rules,
+        observer=nothing,
+        live=nothing,
+        progress=Progress(quiet=True),
+        actions=cast("ActionThread", windows),
+    )
     spans = (Span(phase=Phase.WINDOW, from_ns=1, until_ns=2),)
 
     monitor.phases_known(spans)
@@ -131,6 +150,7 @@ def test_reports_of_a_load_are_written_into_its_run(tmp_path: Path) -> None:
 
     document = documents.load_document(record.folder)
     assert (document.spans, document.notes[-1].text) == (spans, "gone")
+    assert windows.known == [(1, 2)]
     assert not monitor.enough()
     rules.take(_second(failed=1), NOTHING)
     assert monitor.enough()

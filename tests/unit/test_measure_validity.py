@@ -58,6 +58,16 @@ def test_a_service_without_samples_is_missed(used: tuple[ServiceUse, ...]) -> No
     ]
 
 
+def test_no_samples_are_due_while_a_service_is_down_on_purpose(used: tuple[ServiceUse, ...]) -> None:
+    """Half of the window: 420 samples are nine tenths of what is due then, not of what is due without."""
+    sampling = Sampling(hz=20, window_ns=WINDOW_NS, expected=("nginx", "registry"), sources={})
+    down = replace(sampling, down_ns={"nginx": WINDOW_NS // 2})
+
+    assert [note.text for note in validity.service_notes(used, down, {})] == [
+        "registry: 420 samples of 840 expected in the window"
+    ]
+
+
 @pytest.mark.parametrize(
     ("changes", "kinds"),
     [

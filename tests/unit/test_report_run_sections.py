@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,19 @@ def test_memory_has_four_moments_and_swap_where_there_is_some(tmp_path: Path, sw
 def test_events_have_their_moment_in_the_window(tmp_path: Path) -> None:
     """12.5 s after the begin is 2.5 s into the window."""
     assert "+2.5 s nginx health_status health=healthy" in printed(factories.sealed_run(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("answered_ns", "text"), [(2_100_000_000, "answered after 2.10 s"), (None, "no answer before the end")]
+)
+def test_an_action_is_told_in_words(tmp_path: Path, answered_ns: int | None, text: str) -> None:
+    """How late it was, how long it took, and when the service answered again."""
+    folder = factories.sealed_run(tmp_path)
+    detail = {"action": "restart", "late_ns": 210_000, "took_ns": 1_300_000_000, "answered_after_ns": answered_ns}
+    line = {"t_ns": factories.at(14), "service": "nginx", "event": "action", "detail": detail}
+    folder.events.write_text(json.dumps(line) + "\n")
+
+    assert f"+4.0 s nginx action: restart (210 µs late, took 1.30 s, {text})" in printed(folder, 200)
 
 
 def test_the_last_lines_name_the_data_and_the_command(tmp_path: Path) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from bokeh.models import LogAxis
+from bokeh.models import ColumnDataSource, LogAxis
+from bokeh.models.renderers import GlyphRenderer
 
-from seatrial.report.timeline import logarithmic_ticks
+from seatrial.analysis.results import Event
+from seatrial.measure.tables import Window
+from seatrial.report.timeline import BLUE, GREY, VERMILLION, Timeline, logarithmic_ticks
 
 
 def ticks(values: Sequence[float]) -> list[float]:
@@ -15,6 +18,27 @@ def ticks(values: Sequence[float]) -> list[float]:
     axis = LogAxis()
     logarithmic_ticks(axis, values)
     return [float(tick) for tick in axis.ticker.ticks]  # type: ignore[attr-defined]
+
+
+def test_kills_and_actions_stand_out_among_events() -> None:
+    """A signal that asks a server to reload kills nothing."""
+    events = [
+        Event(after_ns=1, service="app", event=event, detail=detail)
+        for event, detail in (
+            ("action", {"action": "restart"}),
+            ("kill", {"signal": "15"}),
+            ("kill", {"signal": "1"}),
+            ("die", {}),
+            ("start", {}),
+        )
+    ]
+    window = Window(opened=True, from_ns=0, until_ns=10**9, length_ns=10**9)
+
+    chart = Timeline(window, (), events, 0, 10**9).chart()
+
+    (marks,) = (one.data_source for one in chart.renderers if isinstance(one, GlyphRenderer))
+    assert isinstance(marks, ColumnDataSource)
+    assert list(marks.data["colour"]) == [BLUE, VERMILLION, GREY, VERMILLION, GREY]
 
 
 @pytest.mark.parametrize("values", [(20.9, 30.8), (2.1, 4.9), (0.51, 0.9), (1010.0, 1900.0), (21.0, 99.0)])

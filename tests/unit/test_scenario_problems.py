@@ -73,7 +73,7 @@ MISTAKES_OF_LOAD = {
 }
 ONE = "variants: {a: {compose: {x-a: 1}}}\n"
 TWO = "variants: {a: {compose: {x-a: 1}}, b: {compose: {x-a: 2}}}\n"
-DIFFERENT = "a Compose override, replaced files, or load parameters that differ is expected"
+DIFFERENT = "a Compose override, replaced files, load parameters, or actions that differ is expected"
 AGAIN = "5: a variant can't be named 'again': seatrial selfcheck gives this name to the base when it runs a second time"
 STORED = "7: a variant can't be named 'stored': seatrial compare --against gives this name to the stored base"
 LEVELS = ", ".join(f"l{number}: {{}}" for number in range(10))

@@ -156,6 +156,10 @@ class ServiceResult:
     use: ServiceUse
 
 
+ACTION = "action"
+"""The event of an action that the scenario asked for; every other one is Docker's, or the kernel's."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One event; `after_ns` counts from the start of the window, and is negative before it."""

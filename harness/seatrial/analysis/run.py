@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from seatrial.analysis.results import Event, Overheads, RunInfo, RunResult, ServiceResult
+from seatrial.analysis.results import ACTION, Event, Overheads, RunInfo, RunResult, ServiceResult
 from seatrial.compare import budgets
 from seatrial.errors import UsageError
 from seatrial.measure import requests as measure_requests
@@ -30,7 +30,7 @@ from seatrial.measure.tables import (
     measured_window,
     where,
 )
-from seatrial.measure.validity import RESERVED, Sampling
+from seatrial.measure.validity import RESERVED, Restart, Sampling
 from seatrial.measure.values import Tables
 from seatrial.model import Note
 from seatrial.record import documents, read
@@ -43,6 +43,7 @@ SAMPLE_HZ = 10.0
 """The sampler's rate unless `facts` says another."""
 _DIED = "die"
 """The daemon's event for a container that has ended; a restart begins with one."""
+_NO_END_NS = (1 << 63) - 1
 _TIERS = ("proxy", "app", "store")
 """In the order in which a request passes them."""
 
@@ -136,14 +137,16 @@ def run_result(run: RecordedRun) -> RunResult:
         window.seconds(run.generator.phase, run.generator.t_ns),
         late_limit_ns(total.latency_ns),
     )
+    restarts = asked_restarts(run.events)
+    died = ((str(event.get("service", "")), event["t_ns"]) for event in run.events if event.get("event") == _DIED)
     deaths = Counter(
-        str(event.get("service", ""))
-        for event in run.events
-        if window.holds(event["t_ns"]) and event.get("event") == _DIED
+        service
+        for service, t_ns in died
+        if window.holds(t_ns) and not any(restart.holds(service, t_ns) for restart in restarts)
     )
     notes = (
         *document.notes,
-        *validity.service_notes(services, _sampling(document, window), deaths),
+        *validity.service_notes(services, _sampling(document, window, restarts), deaths),
         *validity.work_notes(total.count, served, loaded="load" in document.scenario),
         *(validity.generator_notes(generator) if window.opened else ()),
         *(validity.slice_notes(flows or (total,), document.spans) if run.slices is not None else ()),
@@ -175,6 +178,23 @@ def run_result(run: RecordedRun) -> RunResult:
     )
 
 
+def asked_restarts(events: Sequence[Mapping[str, Any]]) -> tuple[Restart, ...]:
+    """Return the restarts among a run's events that its scenario asked for.
+
+    One after which the service had not answered until the load ended has no end.
+    """
+    actions = [(event, event.get("detail") or {}) for event in events if event.get("event") == ACTION]
+    return tuple(
+        Restart(
+            service=str(event.get("service", "")),
+            from_ns=event["t_ns"],
+            until_ns=_NO_END_NS if (after := detail.get("answered_after_ns")) is None else event["t_ns"] + after,
+        )
+        for event, detail in actions
+        if detail.get("action") == "restart"
+    )
+
+
 def _host_notes(run: RecordedRun) -> tuple[Note, ...]:
     """Return the notes about other users of the processors; none for a run without load."""
     document = run.document
@@ -201,13 +221,19 @@ def budget_result(run: RecordedRun, budget: budgets.Budget) -> budgets.BudgetRes
     return budgets.judge(budget, [values.estimate(budget.metric, run.tables)])
 
 
-def _sampling(document: RunDocument, window: Window) -> Sampling:
+def _sampling(document: RunDocument, window: Window, restarts: Sequence[Restart] = ()) -> Sampling:
     sampler = document.facts.get("sampler") or {}
+    down_ns: Counter[str] = Counter()
+    for restart in restarts:
+        down_ns[restart.service] += max(
+            min(restart.until_ns, window.until_ns) - max(restart.from_ns, window.from_ns), 0
+        )
     return Sampling(
         hz=float(sampler.get("hz", SAMPLE_HZ)),
         window_ns=window.length_ns,
         expected=document.services or tuple(document.scenario.get("tiers") or ()),
         sources=sampler.get("sources") or {},
+        down_ns=down_ns,
         watched=document.engine != NO_ENGINE,
     )
 

@@ -76,6 +76,14 @@ def search(capacity_request: CapacityRequest, progress: Progress) -> list[tuple[
     request, scenario = capacity_request.request, capacity_request.request.scenario
     for name in capacity_request.variants:
         plan.variant_of(scenario, name)
+        if scenario.actions_of(name):
+            raise UsageError(
+                "a capacity search does nothing to the stack beside its load",
+                where=str(scenario.path),
+                seen=f"actions of variant {name!r}",
+                expected="variants without actions",
+                hint="seatrial run or compare: their window has moments; or give the variant `actions: []`",
+            )
     load, rules = search_load(capacity_request), memory_rules(scenario.stop_when)
     context = prepare_context(replace(request, scenario=replace(scenario, load=load, stop_when=rules)))
     trials = [Trial.prepare(context, name, block=1) for name in capacity_request.variants]

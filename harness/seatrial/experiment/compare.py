@@ -146,12 +146,14 @@ def choose_design(context: RunContext) -> ChosenDesign:
     """Return the design for a comparison of the scenario's variants, with the reason."""
     scenario, comparing = context.request.scenario, context.request.scenario.comparing
     names = dict.fromkeys((comparing.base, *(comparing.variants or scenario.variants)))
+    acted = any(map(scenario.actions_of, names))
     return plans.choose_design(
         comparing,
         scenario.gate,
         memory_for_stacks(scenario, tuple(names)),
         load=scenario.load,
-        hindrance=why_not_together(context.choice, context.request.port),
+        hindrance=why_not_together(context.choice, context.request.port)
+        or ("there are actions, whose moments are those of one run" if acted else ""),
     )
 
 

@@ -1,4 +1,4 @@
-"""The monitor of a running load, once a second: sampler alive, rules of `stop_when`, progress line."""
+"""The monitor of a running load, once a second: sampler and actions, rules of `stop_when`, progress line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from seatrial.errors import StoppedEarly
+from seatrial.experiment.actions import ActionThread
 from seatrial.experiment.run_record import RunRecord
 from seatrial.load.driver import LoadObserver
 from seatrial.measure import stop_rules, values
@@ -58,25 +59,38 @@ class RunMonitor(LoadObserver):
     """Observes a load: writes phases and warnings into run.json, shows its progress, stops it by the rules."""
 
     def __init__(
-        self, record: RunRecord, rules: StopRules, *, observer: Observer, live: LiveReadings, progress: Progress
+        self,
+        record: RunRecord,
+        rules: StopRules,
+        *,
+        observer: Observer,
+        live: LiveReadings,
+        progress: Progress,
+        actions: ActionThread,
     ) -> None:
         self._record = record
         self._rules = rules
         self._observer = observer
         self._live = live
         self._progress = progress
+        self._actions = actions
 
     def child_started(self, pid: int) -> None:
         """Let the sampler read the load generator, too."""
         self._observer.watch(Watch(service="generator", kind="tree", pid=pid))
 
     def phases_known(self, spans: tuple[Span, ...]) -> None:
-        """Write the phases into run.json."""
+        """Write the phases into run.json; the actions have their moments by the window."""
         self._record.change(spans=spans)
+        for span in spans:
+            if span.phase is Phase.WINDOW:
+                self._actions.window_known(span.from_ns, span.until_ns)
 
     def second(self, phase: Phase, second: LoadSecond) -> None:
         """Evaluate the rules, unless the load drains, and show the second."""
         self._observer.check_alive()
+        self._actions.check()
+        self._live.renew(self._actions.renewed())
         memory = self._live.read()
         if phase in {Phase.WARMUP, Phase.WINDOW}:
             self._rules.take(second, memory)

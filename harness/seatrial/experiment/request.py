@@ -36,11 +36,12 @@ class Request:
 
 
 def variant_request(request: Request, variant: str) -> Request:
-    """Return the request for one variant, whose parameters override the load's; UsageError if it is unknown."""
+    """Return the request for one variant, with its own parameters and actions; UsageError if it is unknown."""
     scenario = request.scenario
     changed = plan.variant_of(scenario, variant).parameters
     load = replace(scenario.load, parameters={**scenario.load.parameters, **changed})
-    return replace(request, variant=variant, scenario=replace(scenario, load=load))
+    own = replace(scenario, load=load, actions=scenario.actions_of(variant))
+    return replace(request, variant=variant, scenario=own)
 
 
 def new_run_id() -> str:

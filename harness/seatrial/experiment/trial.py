@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.errors import UsageError
+from seatrial.experiment.actions import ActionThread, acting, refuse_actions
 from seatrial.experiment.baseline import ExpectedFacts
 from seatrial.experiment.monitor import RunMonitor, StopRules, raise_if_stopped
 from seatrial.experiment.request import Request, new_run_id, stack_secrets, variant_request
@@ -119,8 +120,12 @@ class Trial:
 
     @classmethod
     def prepare(cls, context: RunContext, variant: str, block: int) -> Trial:
-        """Resolve the trial of one variant; UsageError for a variant or secrets that are missing."""
+        """Resolve the trial of one variant; UsageError for a variant or secrets that are missing.
+
+        Also for actions on a stack that is attached to.
+        """
         request = variant_request(context.request, variant)
+        refuse_actions(request.scenario, context.choice.engine)
         return cls(
             context=context,
             variant=variant,
@@ -227,8 +232,18 @@ class RunningTrial:
         progress.say(description or load_in_words(scenario.load))
         rules = StopRules(scenario.stop_when)
         spawn = on_cores(self.guard.spawn, self.trial.context.pinning.generator)
-        with live_readings(self.stack.services, trees=rules.of_services) as live:
-            monitor = RunMonitor(self.record, rules, observer=self.observer, live=live, progress=progress)
+        actions = ActionThread(
+            scenario.actions,
+            self.stack,
+            scenario.ready,
+            window_s=scenario.load.duration_s,
+            events=folder.events,
+            observer=self.observer,
+        )
+        with live_readings(self.stack.services, trees=rules.of_services) as live, acting(actions):
+            monitor = RunMonitor(
+                self.record, rules, observer=self.observer, live=live, progress=progress, actions=actions
+            )
             result = run_load(settings, monitor, spawn)
         warmup = {} if result.warmup is None else {"warmup": asdict(result.warmup)}
         self.record.change(rows={"errors": result.errors}, facts={**self.record.document.facts, **warmup})

@@ -8,7 +8,7 @@ containers' work (their logs, for one). The harness and the kernel's threads are
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -30,19 +30,38 @@ DOCKER_API = "docker api"
 """The source that gives one reading a second, whatever rate was requested."""
 RESERVED = frozenset({"generator", "host", "sampler"})
 """What the sampler reads besides the services of the stack."""
+_CLOCKS_AGREE_NS = 100_000_000
+"""Docker stamps its events with the wall clock, which NTP may move against the other (500 ppm: 30 ms a minute)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """A restart that the scenario asked for, from its beginning until the service answered again."""
+
+    service: str
+    from_ns: int
+    until_ns: int
+
+    def holds(self, service: str, t_ns: int) -> bool:
+        """Return whether what happened to a service then belongs to this restart."""
+        return (
+            service == self.service and self.from_ns - _CLOCKS_AGREE_NS <= t_ns < self.until_ns + _CLOCKS_AGREE_NS
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """How the services were to be read: how often, over how long, which of them, and from where (by service).
 
-    `watched` is false where no stack was to be read: a recording of Locust alone.
+    `down_ns` is for how long in the window a service was down by a restart that was asked for. `watched` is false
+    where no stack was to be read: a recording of Locust alone.
     """
 
     hz: float
     window_ns: int
     expected: tuple[str, ...]
     sources: Mapping[str, str]
+    down_ns: Mapping[str, int] = field(default_factory=dict)
     watched: bool = True
 
 
@@ -56,7 +75,7 @@ def work_notes(requests: int, flows: int, *, loaded: bool) -> tuple[Note, ...]:
 def service_notes(used: Sequence[ServiceUse], sampling: Sampling, deaths: Mapping[str, int]) -> tuple[Note, ...]:
     """Return the notes about restarts, kills, quotas, and samples that are missing or coarse.
 
-    `deaths` counts, for each service, how often its container ended within the window.
+    `deaths` counts, for each service, how often its container ended within the window without being asked to.
     """
     stack = [use for use in used if use.service not in RESERVED]
     notes = [note for use in stack for note in _lifetime_notes(use, deaths.get(use.service, 0))]
@@ -94,7 +113,7 @@ def _missing_samples(ticks: Mapping[str, int], sampling: Sampling) -> Iterator[N
         yield Note(kind=NoteKind.SAMPLES_MISSING, text="no service was read in the window")
     for name in names:
         hz = 1.0 if sampling.sources.get(name) == DOCKER_API else sampling.hz
-        expected = hz * sampling.window_ns / NS_PER_S
+        expected = hz * (sampling.window_ns - sampling.down_ns.get(name, 0)) / NS_PER_S
         if ticks.get(name, 0) < max(1, int(expected * ENOUGH_SAMPLES)):
             text = f"{name}: {ticks.get(name, 0)} samples of {expected:.0f} expected in the window"
             yield Note(kind=NoteKind.SAMPLES_MISSING, text=text)

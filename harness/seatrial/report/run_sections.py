@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from seatrial.analysis.results import Event, RunResult, ServiceResult
+from seatrial.analysis.results import ACTION, Event, RunResult, ServiceResult
 from seatrial.compare.budgets import BudgetResult, BudgetWord
 from seatrial.measure.generator import ArrivalSummary
 from seatrial.measure.requests import FlowDetail, Traffic
@@ -169,7 +169,15 @@ def _broken(result: RunResult) -> list[BudgetResult]:
 
 
 def _event_text(event: Event) -> str:
-    """Return service, event and its details without the image's name."""
+    """Return service, event and its details without the image's name; an action of the scenario in words."""
+    if event.event == ACTION:
+        after_ns = event.detail.get("answered_after_ns")
+        parts = (
+            f"{numbers.duration(event.detail.get('late_ns'))} late",
+            f"took {numbers.duration(event.detail.get('took_ns'))}",
+            "no answer before the end" if after_ns is None else f"answered after {numbers.duration(after_ns)}",
+        )
+        return f"{event.service} {event.event}: {event.detail.get('action', '')} ({', '.join(parts)})"
     detail = (f"{name}={value}" for name, value in event.detail.items() if name != "image")
     return " ".join((event.service, event.event, *detail))
 

@@ -23,7 +23,7 @@ from bokeh.models.annotations import BoxAnnotation, Span
 from bokeh.models.renderers import GlyphRenderer
 from bokeh.plotting import figure
 
-from seatrial.analysis.results import Event
+from seatrial.analysis.results import ACTION, Event
 from seatrial.measure.tables import Floats, Ints, Window
 from seatrial.measure.timeseries import CpuSeries, GeneratorSeries, LatencyDistribution, LoadSeries, MemorySeries
 from seatrial.model import Phase
@@ -50,7 +50,18 @@ def line_style(index: int) -> tuple[str, str]:
 _UNITS = ((4 * 3600, 3600, "hours"), (1200, 60, "minutes"), (0, 1, "seconds"))
 """From how many seconds on the axis has this unit, and the unit in seconds."""
 _KILLS = frozenset({"oom", "oom_kill", "die", "kill"})
+_ASKING = frozenset({"1", "10", "12", "28"})
+"""The signals of Docker's event `kill` that end nothing: HUP, USR1, USR2, WINCH (signal(7))."""
 _MARGIN = 0.01
+
+
+def _mark(event: Event) -> tuple[str, float, list[int]]:
+    """Return colour, width and dash of an event's line: kills and actions stand out."""
+    if event.event == ACTION:
+        return BLUE, 2.5, []
+    if event.event in _KILLS and str(event.detail.get("signal")) not in _ASKING:
+        return VERMILLION, 2.5, []
+    return GREY, 1.2, [3, 3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +101,14 @@ class Timeline:
         begin, end = begin - margin, end + margin
         self._range = Range1d(start=begin, end=end, bounds=(begin, end), name="time")
         self._crosshair = Span(dimension="height", line_color=GREY, line_width=1, name="crosshair")
-        killed = [event.event in _KILLS for event in events]
+        styles = [_mark(event) for event in events]
         self._marks = ColumnDataSource(
             data={
                 "x": [self.at(window.from_ns + event.after_ns) for event in events],
                 "said": [run_sections.event_line(event) for event in events],
-                "colour": [VERMILLION if kill else GREY for kill in killed],
-                "width": [2.5 if kill else 1.2 for kill in killed],
-                "dash": [[] if kill else [3, 3] for kill in killed],
+                "colour": [colour for colour, _, _ in styles],
+                "width": [width for _, width, _ in styles],
+                "dash": [dash for _, _, dash in styles],
             }
         )
 

@@ -54,6 +54,17 @@ class LiveReadings:
                 readings.setdefault(name, []).append(reading)
         return {name: _summed(of_name) for name, of_name in readings.items()}
 
+    def renew(self, services: Sequence[Service]) -> None:
+        """Open services that were restarted in place of what was open of them."""
+        names = {service.name for service in services}
+        for name, source in self._sources:
+            if name in names:
+                source.close()
+        read = {name for name, _ in self._sources}
+        self._sources = [one for one in self._sources if one[0] not in names]
+        again = [service for service in services if service.name in read]
+        self._sources += [*_containers(again), *_trees(again)]
+
     def close(self) -> None:
         """Close every descriptor."""
         for _, source in self._sources:

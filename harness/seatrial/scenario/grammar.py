@@ -205,6 +205,45 @@ class TierText(Grammar):
     place: Literal["proxy", "app", "store"]
 
 
+SIGNALS = ("HUP", "USR1", "USR2", "WINCH")
+"""Those by which servers reload, or rotate their logs; the others end a process, or stop it."""
+_LEAST_EVERY_S = 1.0
+
+
+def _signal(value: object) -> object:
+    if value in SIGNALS:
+        return value
+    bare = str(value).upper().removeprefix("SIG")
+    hint = f"did you mean {bare}?" if bare in SIGNALS else "`restart: NAME` ends a service and starts it again"
+    raise ValueError(f"must be {', '.join(SIGNALS[:-1])} or {SIGNALS[-1]}; {hint}")
+
+
+def _not_too_often(value: float) -> float:
+    if value < _LEAST_EVERY_S:
+        raise ValueError(f"must be at least {_LEAST_EVERY_S:g}s")
+    return value
+
+
+class ActionText(Grammar):
+    """What is done to a service during the window: a restart, or a signal to it."""
+
+    at: Duration
+    every: Annotated[Duration, AfterValidator(_not_too_often)] = Field(default=_NOT_GIVEN)
+    restart: NameText = Field(default=_NOT_GIVEN)
+    signal: Annotated[str, BeforeValidator(_signal), WithJsonSchema({"enum": list(SIGNALS)})] = Field(
+        default=_NOT_GIVEN
+    )
+    service: NameText = Field(default=_NOT_GIVEN)
+
+    @model_validator(mode="after")
+    def _one(self) -> ActionText:
+        """Refuse an action that is not one of the two."""
+        given = self.model_fields_set & {"restart", "signal", "service"}
+        if given not in ({"restart"}, {"signal", "service"}):
+            raise ValueError("must be one of {at: 10s, restart: NAME} and {at: 10s, signal: HUP, service: NAME}")
+        return self
+
+
 class VariantLoadText(Grammar):
     """What a variant changes of the load."""
 
@@ -217,6 +256,7 @@ class VariantText(Grammar):
     compose: dict[str, Any] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)
     load: VariantLoadText = Field(default_factory=VariantLoadText)
+    actions: tuple[ActionText, ...] = Field(default=_NOT_GIVEN, strict=False)
 
 
 class ScenarioText(Grammar):
@@ -230,6 +270,7 @@ class ScenarioText(Grammar):
     secrets: tuple[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], ...] = Field(default=(), strict=False)
     tiers: dict[NameText, TierText] = Field(default_factory=dict)
     load: LoadText
+    actions: tuple[ActionText, ...] = Field(default=(), strict=False)
     variants: dict[VariantName, VariantText] = Field(default_factory=dict)
     grid: dict[VariantName, dict[VariantName, VariantText]] = Field(default_factory=dict)
     compare: CompareText = Field(default_factory=CompareText)
@@ -246,6 +287,11 @@ def json_schema() -> dict[str, Any]:
     load["required"].remove("users")
     load["anyOf"] = [{"required": ["users"]}, {"required": ["rate"]}]
     del load["properties"]["rate"]["default"], compare["properties"]["time"]["default"]
+    action = schema["$defs"]["ActionText"]
+    action["oneOf"] = [{"required": ["restart"]}, {"required": ["signal", "service"]}]
+    for name in ("every", "restart", "signal", "service"):
+        del action["properties"][name]["default"]
+    del schema["$defs"]["VariantText"]["properties"]["actions"]["default"]
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "Seatrial scenario"
     return schema

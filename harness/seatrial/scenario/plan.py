@@ -58,6 +58,8 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
     }
     values["compare"] = values.pop("comparing")
     del values["compare"]["sides"]
+    if not scenario.actions:
+        del values["actions"]  # which experiments of earlier versions don't have
     as_stored: dict[str, Any] = json.loads(json.dumps(values, default=str))
     return as_stored
 
@@ -73,8 +75,12 @@ def _rate(rate: Rate) -> dict[str, Any]:
 
 def _variant(variant: Variant, folder: Path) -> dict[str, Any]:
     files = {str(old.relative_to(folder)): str(new.relative_to(folder)) for old, new in variant.files.items()}
-    changed = {"compose": variant.compose, "files": files}
-    return {**changed, "load": {"parameters": variant.parameters}} if variant.parameters else changed
+    changed: dict[str, Any] = {"compose": variant.compose, "files": files}
+    if variant.parameters:
+        changed["load"] = {"parameters": variant.parameters}
+    if variant.actions is not None:
+        changed["actions"] = [asdict(action) for action in variant.actions]
+    return changed
 
 
 def block_orders(variants: Sequence[str], blocks: int, seed: int) -> tuple[tuple[str, ...], ...]:

@@ -43,6 +43,7 @@ _PATTERNS = {
 _EXAMPLES = {
     ("gate",): """gate: [cpu per request, 'p95 of "NAME" within 5%']""",
     ("budgets",): """budgets: ['p95 of "NAME" < 150ms', 'failures < 0.1%']""",
+    ("actions",): "actions: [{at: 10s, restart: NAME}]",
     ("stop_when",): "stop_when: ['failures > 20% for 10s']",
     ("compare", "variants"): "variants: [one, other]",
     ("compare", "varies"): "varies: [host]",

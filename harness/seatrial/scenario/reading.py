@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from seatrial.errors import UsageError
 from seatrial.model import Design, FrontDoor, HttpProbe, Scenario, Variant
 from seatrial.scenario import checks, source
+from seatrial.scenario.actions import action_problems, actions_of
 from seatrial.scenario.grammar import ScenarioText, VariantText
 from seatrial.scenario.problems import Problem, grammar_problems, refuse
 from seatrial.scenario.source import Document, YamlPlace
@@ -22,7 +23,7 @@ COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-c
 _STABLE_AFTER_S = 10.0
 """A warm-up until stable compares two spans of 5 s (`load.warmup`), in slices of each variant's own turns."""
 _BLOCKS_OF_HINT = 10
-_DIFFERENT = "a Compose override, replaced files, or load parameters that differ"
+_DIFFERENT = "a Compose override, replaced files, load parameters, or actions that differ"
 
 
 def read(name: str, settings: Mapping[str, str] | None = None) -> Scenario:
@@ -67,6 +68,7 @@ def _read_with_document(name: str, settings: Mapping[str, str]) -> tuple[Scenari
         load=checks.load_of(text.load, _locustfile(path, text.load.locustfile), path.parent),
         variants=_variants(text, compose_file.parent),
         allow_hosts=text.allow_hosts,
+        actions=actions_of(text.actions),
         gate=text.gate,
         budgets=text.budgets,
         stop_when=text.stop_when,
@@ -77,20 +79,25 @@ def _read_with_document(name: str, settings: Mapping[str, str]) -> tuple[Scenari
 
 def _variants(text: ScenarioText, folder: Path) -> dict[str, Variant]:
     """Return the base, the listed variants, and the grid's; a combination that changes nothing is the base."""
-    axes = {
-        axis: {name: level.model_dump() for name, level in levels.items()} for axis, levels in text.grid.items()
-    }
+    axes = {axis: {name: _written(level) for name, level in levels.items()} for axis, levels in text.grid.items()}
     combined = {name: level for name, level in checks.combinations(axes).items() if checks.changes(level)}
-    texts = {**text.variants} | {name: VariantText.model_validate(level) for name, level in combined.items()}
+    levels = {name: _written(variant) for name, variant in text.variants.items()} | combined
     return {"base": Variant(name="base")} | {
         name: Variant(
             name=name,
-            compose=variant.compose,
-            files={_in_stack(folder, old): _in_stack(folder, new) for old, new in variant.files.items()},
-            parameters=variant.load.parameters,
+            compose=level.get("compose", {}),
+            files={_in_stack(folder, old): _in_stack(folder, new) for old, new in level.get("files", {}).items()},
+            parameters=level.get("load", {}).get("parameters", {}),
+            actions=level.get("actions"),
         )
-        for name, variant in texts.items()
+        for name, level in levels.items()
     }
+
+
+def _written(variant: VariantText) -> dict[str, Any]:
+    """Return the keys of a variant, or of a level of the grid, that were written."""
+    keys = variant.model_dump(exclude_unset=True)
+    return keys | ({"actions": actions_of(variant.actions)} if "actions" in keys else {})
 
 
 def _compose_file(path: Path, stack: str) -> Path:
@@ -116,7 +123,10 @@ def _file_problems(document: Document) -> Iterator[Problem]:
     services = None if compose_file is None else source.compose_services(compose_file)
     if isinstance(load, dict):
         yield from checks.load_problems(load, document.path.parent)
-    yield from checks.compare_problems(values, None if services is None else _with_added(services, values))
+    known = None if services is None else _with_added(services, values)
+    yield from checks.compare_problems(values, known)
+    if known is not None:
+        yield from action_problems(values, list(_levels(values)), known)
     locustfile = load.get("locustfile") if isinstance(load, dict) else None
     if isinstance(locustfile, str) and not _locustfile(document.path, locustfile).is_file():
         yield Problem(
@@ -255,7 +265,8 @@ def _equal_variants(scenario: Scenario, names: Sequence[str]) -> Iterator[tuple[
     for name in names:
         variant = scenario.variants[name]
         files = {old: new for old, new in variant.files.items() if old != new}
-        changes = (variant.compose, files, {**scenario.load.parameters, **variant.parameters})
+        parameters = {**scenario.load.parameters, **variant.parameters}
+        changes = (variant.compose, files, parameters, scenario.actions_of(name))
         equal = next((other for other, same in earlier if same == changes), None)
         if equal is not None:
             yield name, equal

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,13 +17,14 @@ from docker.errors import DockerException, ImageNotFound
 from requests import RequestException
 
 from seatrial.errors import EngineUnavailable, ImageMissing, PortTaken, SeatrialError, StackFailed, UsageError
-from seatrial.model import EngineName, FrontDoor, Say, Service, Stack, StackSpec
+from seatrial.model import EngineName, FrontDoor, Say, Service, Stack, StackControl, StackSpec
 from seatrial.stack import compose_file
 from seatrial.stack.cleanup import labels, remove_all, this_owner
 from seatrial.stack.compose_file import Config
 from seatrial.stack.containers import (
     PING_S,
     PROJECT,
+    Container,
     ProjectContainers,
     all_addresses,
     connect,
@@ -195,7 +196,7 @@ def running(spec: StackSpec, guard: ProcessGuard, say: Say) -> Iterator[Stack]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Engine:
+class _Engine(StackControl):
     project: Project
     config: Config
     containers: ProjectContainers
@@ -263,12 +264,44 @@ class _Engine:
         if ended.code != 0:
             raise failure(step, ended, where=str(self.project.spec.compose_file))
 
-    def _stack(self, route: Route) -> Stack:
-        containers = self.containers.running()
+    def signal(self, service: str, signal: str) -> None:
+        """Send a signal to the first process of each of the service's containers."""
+        for container in self.containers.of_service(service):
+            self.containers.signal(container.id, signal)
+
+    def restart(self, service: str) -> tuple[Service, ...]:
+        """Restart the service's containers, one after the other; StackFailed if the front door has moved then."""
+        containers, door = self.containers.of_service(service), self.project.spec.front_door
+        before = self._route(door) if door is not None and door.service == service else None
+        for container in containers:
+            self.containers.restart(container.id)
+        if door is not None and before is not None and (moved := self._route(door)) != before:
+            raise StackFailed(
+                f"the front door {service!r} has another address after its restart",
+                where=str(self.project.spec.compose_file),
+                seen=moved.url,
+                expected=before.url,
+                hint="give the service an `ipv4_address` in its network; a published port, a number (`--port`)",
+            )
+        return self._services(containers)
+
+    def watch(self, service: str) -> None:
+        """Raise ServiceExited if a container of the service has ended, or was started again by its policy."""
+        self.containers.watch(service)
+
+    def report(self) -> str:
+        """Return every container's state, and the last lines of the front door."""
+        door = self.project.spec.front_door
+        return self.containers.report(None if door is None else door.service)
+
+    def _services(self, containers: Iterable[Container]) -> tuple[Service, ...]:
         files = compose_file.log_files(self.config)
-        services = (
+        return tuple(
             Service(name=one.service, container=one.id, log_files=files.get(one.service, ())) for one in containers
         )
+
+    def _stack(self, route: Route) -> Stack:
+        containers = self.containers.running()
         return Stack(
             engine=EngineName.COMPOSE,
             project=self.project.spec.project,
@@ -276,7 +309,7 @@ class _Engine:
             via=route.via,
             public_url=route.public_url,
             addresses=all_addresses(containers),
-            services=tuple(services),
+            services=self._services(containers),
             environment=self.project.spec.environment,
             facts={
                 "engine": EngineName.COMPOSE.value,
@@ -287,6 +320,7 @@ class _Engine:
                 "cores": list(self.project.spec.cores) if self.on_this_host else None,
                 "images": {one.service: one.image for one in self.containers.containers()},
             },
+            control=self,
         )
 
     def take_down(self) -> None:

@@ -34,6 +34,8 @@ _STARTED = {"running", "restarting"}
 PING_S = 5
 ANSWER_S = 10
 _LAST_LINES = 50
+_STOP_S = 10
+"""Docker's own time for a container without one."""
 _EVENTS_S = 5.0
 _IN_A_ROW = 2
 _APART_S = 0.3  # a service that crashes at its start is seen running once, rarely twice
@@ -177,12 +179,15 @@ class ProjectContainers:
         """Return the containers that run and are not meant to end."""
         return [one for one in self.containers() if one.state == "running" and one.service not in self.once]
 
-    def watch(self) -> None:
+    def watch(self, service: str = "") -> None:
         """Raise ServiceExited if one has ended that should not have, or a one-shot service has failed.
 
-        A container that its restart policy has started again has ended, too, unless its service is one-shot.
+        A container that its restart policy has started again has ended, too, unless its service is one-shot. With
+        a name only the containers of that service are looked at.
         """
         for container in self.containers():
+            if service not in {"", container.service}:
+                continue
             if container.state in _ENDED:
                 code = self.inspect(container.id)["State"]["ExitCode"]
                 if container.service not in self.once or code != 0:
@@ -221,6 +226,25 @@ class ProjectContainers:
             if clock() > until:
                 raise NotReady(f"services are not running after {within_s:.0f} s", seen=self.report(service))
             sleep(_APART_S if in_a_row else _PAUSE_S)
+
+    def of_service(self, service: str) -> list[Container]:
+        """Return the running containers of a service; StackFailed if there is none."""
+        containers = [one for one in self.running() if one.service == service]
+        if not containers:
+            raise StackFailed(f"service {service!r} does not run", seen=self.report(service))
+        return containers
+
+    def signal(self, container: str, signal: str) -> None:
+        """Send a signal to the container's first process."""
+        with docker_errors("sending a signal"):
+            self.client.api.kill(container, f"SIG{signal}")
+
+    def restart(self, container: str) -> None:
+        """Stop a container, with its own signal and time, and start it again."""
+        config = self.inspect(container)["Config"]
+        stop_s = config.get("StopTimeout")  # Compose's stop_grace_period
+        with docker_errors("restarting a container"):
+            self.client.api.restart(container, timeout=_STOP_S if stop_s is None else stop_s)
 
     def inspect(self, container: str) -> Mapping[str, Any]:
         """Return the daemon's full description of one container."""

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import Signals
 
-from seatrial.errors import EngineUnavailable, NotReady, PortTaken, ServiceExited, UsageError
-from seatrial.model import EngineName, Say, Service, Stack, StackSpec
+from seatrial.errors import EngineUnavailable, NotReady, PortTaken, ServiceExited, StackFailed, UsageError
+from seatrial.model import EngineName, Say, Service, Stack, StackControl, StackSpec
 from seatrial.stack.local_plan import LocalService, names, plan
 from seatrial.stack.logs import write_clean
 from seatrial.stack.processes import ProcessGuard, on_cores, shielded
@@ -195,12 +196,17 @@ def find_programs(services: Sequence[LocalService], spec: StackSpec) -> dict[str
 class _Process:
     name: str
     folder: ServiceFolder
+    program: str
     child: subprocess.Popen[bytes]
     output: Path
 
+    def as_service(self) -> Service:
+        """Return the service to be sampled."""
+        return Service(name=self.name, pid=self.child.pid, log_files=self.folder.log_files)
+
 
 @dataclass(slots=True, kw_only=True)
-class _Engine:
+class _Engine(StackControl):
     spec: StackSpec
     guard: ProcessGuard
     say: Say
@@ -209,10 +215,22 @@ class _Engine:
 
     def start(self, folder: ServiceFolder, program: str) -> None:
         """Start a service; a one-shot service is waited for."""
+        self.say(f"starting {folder.service.name}")
+        process = self._spawned(folder, program)
+        self.started.append(process)
+        if folder.service.is_once:
+            try:
+                process.child.wait(timeout=_ONCE_S)
+            except subprocess.TimeoutExpired as error:
+                what = f"service {process.name!r} did not end within {_ONCE_S:.0f} s"
+                raise NotReady(what, seen=self._tail(process, 20)) from error
+            self.watch()
+
+    def _spawned(self, folder: ServiceFolder, program: str) -> _Process:
+        """Start a service's process; what it writes is appended to its output."""
         service = folder.service
-        self.say(f"starting {service.name}")
         output = self.spec.work / "local" / f"{service.name}.out"
-        with output.open("wb") as out:
+        with output.open("ab") as out:
             child = on_cores(self.guard.spawn, self.spec.cores)(
                 [program, *map(folder.fill, service.local.command[1:])],
                 env={  # as in a container: nothing of our own environment, which may hold anything
@@ -227,19 +245,34 @@ class _Engine:
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )
-        process = _Process(name=service.name, folder=folder, child=child, output=output)
-        self.started.append(process)
-        if service.is_once:
-            try:
-                child.wait(timeout=_ONCE_S)
-            except subprocess.TimeoutExpired as error:
-                what = f"service {service.name!r} did not end within {_ONCE_S:.0f} s"
-                raise NotReady(what, seen=self._tail(process, 20)) from error
-            self.watch()
+        return _Process(name=service.name, folder=folder, program=program, child=child, output=output)
 
-    def watch(self) -> None:
-        """Raise ServiceExited if one has ended that should not have, or a one-shot service has failed."""
+    def signal(self, service: str, signal: str) -> None:
+        """Send a signal to the service's first process."""
+        self._running(service).child.send_signal(Signals[f"SIG{signal}"])
+
+    def restart(self, service: str) -> tuple[Service, ...]:
+        """End the service's processes, SIGKILL after three seconds, and start it again on the same ports."""
+        process = self._running(service)
+        self.guard.end(process.child, _GRACE_S)
+        again = self._spawned(process.folder, process.program)
+        self.started[self.started.index(process)] = again
+        return (again.as_service(),)
+
+    def _running(self, service: str) -> _Process:
+        process = next((one for one in self.started if one.name == service), None)
+        if process is None or process.child.poll() is not None:
+            raise StackFailed(f"service {service!r} does not run", seen=self.report())
+        return process
+
+    def watch(self, service: str = "") -> None:
+        """Raise ServiceExited if one has ended that should not have, or a one-shot service has failed.
+
+        With a name only that service is looked at.
+        """
         for process in self.started:
+            if service not in {"", process.name}:
+                continue
             code = process.child.poll()
             if code is not None and not (process.folder.service.is_once and code == 0):
                 raise self._exited(process, code)
@@ -262,11 +295,7 @@ class _Engine:
             via="loopback" if url else "",
             public_url=url,
             addresses=("127.0.0.1",),
-            services=tuple(
-                Service(name=one.name, pid=one.child.pid, log_files=one.folder.log_files)
-                for one in self.started
-                if not one.folder.service.is_once
-            ),
+            services=tuple(one.as_service() for one in self.started if not one.folder.service.is_once),
             environment=self.spec.environment,
             facts={
                 "engine": EngineName.LOCAL.value,
@@ -275,6 +304,7 @@ class _Engine:
                 "programs": programs,
                 "cores": list(self.spec.cores),
             },
+            control=self,
         )
 
     def take_down(self) -> None:
