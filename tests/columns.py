@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from seatrial.measure.tables import FlowColumns, GeneratorColumns, Ints, LabelColumn, RequestColumns, SampleColumns
+from seatrial.measure.tables import (
+    FlowColumns,
+    GeneratorColumns,
+    Ints,
+    LabelColumn,
+    RequestColumns,
+    SampleColumns,
+    TierColumns,
+)
 from seatrial.units import NS_PER_S
 from seatrial.wire.streams import NULL, OUTCOMES, SAMPLES, row_columns
 
@@ -101,5 +109,17 @@ def generator(count: int, **columns: Any) -> GeneratorColumns:  # noqa: ANN401  
     return GeneratorColumns(
         **{name: np.array(np.broadcast_to(value, count), dtype=np.int64) for name, value in whole.items()},
         cpu_fraction=np.array(np.broadcast_to(cpu, count), dtype=np.float64),
+        phase=label(count),
+    )
+
+
+def tiers(values: Sequence[float], *, service: str = "nginx", counter: str = "origin_bytes") -> TierColumns:
+    """Return what one service's log tells, second by second."""
+    count = len(values)
+    return TierColumns(
+        t_ns=np.arange(count, dtype=np.int64) * NS_PER_S,
+        service=label(count, service),
+        counter=label(count, counter),
+        value=np.array(values, dtype=np.float64),
         phase=label(count),
     )

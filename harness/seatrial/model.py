@@ -150,6 +150,20 @@ class Comparing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccessLog:
+    """Where a service's access log tells what it fetched from the origin.
+
+    `file` is the name of a saved log; empty: standard output. The others name fields of its lines: `origin` bytes
+    from the origin, `time` when the request ended (seconds since the epoch), `took` how long it took (seconds).
+    """
+
+    file: str
+    origin: str
+    time: str
+    took: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """The content of a scenario file, every default filled in; without a `front_door` the load gets no URL."""
 
@@ -170,6 +184,7 @@ class Scenario:
     budgets: tuple[str, ...] = ()
     stop_when: tuple[str, ...] = ()
     comparing: Comparing = field(default_factory=Comparing)
+    logs: Mapping[str, AccessLog] = field(default_factory=dict)
 
     def actions_of(self, variant: str) -> tuple[Action, ...]:
         """Return what is done to the services in the runs of a variant."""
@@ -411,6 +426,7 @@ class NoteKind(StrEnum):
     LOAD_ENDED_EARLY = "load ended early"
     STOPPED_EARLY = "stopped early"
     RULE_WITHOUT_VALUE = "rule without a value"
+    LOG_UNREAD = "access log unread"
     INTERRUPTED = "interrupted"
     RECOVERED = "recovered"
 

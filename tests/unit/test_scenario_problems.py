@@ -37,6 +37,14 @@ MISTAKES = {
     ("[{get: /, expect: 200, within: 10s}]", "soon"): "4: ready must be a list (seen: 'soon')",
     ("within: 10s", "within: [10]"): "4: ready.0.within must be a duration such as 30s (seen: [10])",
     ("{place: proxy}", "{place: front}"): "5: tiers.web.place must be 'proxy', 'app' or 'store' (seen: 'front')",
+    (
+        "{place: proxy}",
+        "{place: proxy, log: {file: /var/log/a.log}}",
+    ): "5: tiers.web.log.file must be the name of a file, without its folder (seen: '/var/log/a.log')",
+    (
+        "{place: proxy}",
+        "{place: proxy, log: access.log}",
+    ): "5: tiers.web.log must hold keys such as file, origin, time (seen: 'access.log')",
     ("web: {place", "4x: {place"): f"5: the name tiers.4x {NOT_A_NAME}",
     ("tiers: ", "tiers: [web] #"): "5: tiers must be a mapping of keys to values (seen: ['web'])",
     ("users: 3", "users:"): "8: load.users must be a whole number (seen: nothing)",
@@ -71,6 +79,9 @@ MISTAKES_OF_LOAD = {
     "users: 3\n  processes: 4": "7: load.processes is 4, but there are only 3 users: each process needs one; users: 4, or more",
     "rate: 5/s\n  processes: 60": "7: load.processes is 60, but there are only 50 users: each process needs one; users: 60, or more",
 }
+NO_LOG = (
+    "no access log is declared that tells it; declare it: tiers: {nginx: {place: proxy, log: {file: access.log}}}"
+)
 ONE = "variants: {a: {compose: {x-a: 1}}}\n"
 TWO = "variants: {a: {compose: {x-a: 1}}, b: {compose: {x-a: 2}}}\n"
 DIFFERENT = "a Compose override, replaced files, load parameters, or actions that differ is expected"
@@ -100,6 +111,9 @@ MISTAKES_BEYOND = {
     "stop_when: [peak unreclaimable of web > 1GiB]": "5: stop_when: 'peak unreclaimable of web > 1GiB': peak unreclaimable of web is only known after the run; memory of web is known each second",
     "stop_when: [memory of db > 90%]": "5: stop_when: the stack has no service 'db'; its services: web, app",
     "stop_when: [swap of host > 9%]": "5: stop_when: 'swap of host > 9%': the size of swap is not known: an amount such as 1GiB is expected",
+    "budgets: [origin bytes per played byte < 1.5]": f"5: budgets: origin bytes per played byte: {NO_LOG}",
+    "gate: [origin bytes of app]\ntiers: {web: {place: proxy, log: {}}}": f"5: gate: origin bytes of app: {NO_LOG}",
+    "stop_when: [origin bytes > 5MiB]": "5: stop_when: 'origin bytes > 5MiB': origin bytes is only known after the run; latency, failures, details of flows and memory are known each second",
     "compare: {blocks: 0}": "5: compare.blocks must be at least 1 (seen: 0)",
     "compare: {block: 3}": "5: compare.block is not a key of a scenario; did you mean blocks?",
     "compare: {time: 10}": "5: compare.time: 10 has no unit: write 10s, 10m or 10ms (seen: 10)",

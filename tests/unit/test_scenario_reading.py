@@ -23,6 +23,17 @@ def test_units_become_seconds_defaults_are_filled_in_and_files_are_found(file: P
     assert scenario.variants["big"].files == {stack / "web.conf": stack / "big.conf"}
 
 
+def test_the_log_of_a_tier_has_the_fields_of_nginx(file: Path) -> None:
+    """Unless it says others; the run folder has them, and metrics of it may be asked for."""
+    text = SHORT + "tiers: {web: {place: proxy, log: {file: access.log, took: took_s}}, app: {place: app}}\n"
+    scenario = scenario_files.read(
+        file, text + "budgets: [origin bytes of web < 1GiB]\ngate: [origin bytes per played byte]\n"
+    )
+    told = {"file": "access.log", "origin": "upstream_bytes_received", "time": "msec", "took": "took_s"}
+    assert scenario.tiers == {"web": "proxy", "app": "app"}
+    assert plan.resolved(scenario)["logs"] == {"web": told}
+
+
 def test_a_stack_needs_no_front_door(file: Path) -> None:
     """Unless it counts as ready only when a request is answered."""
     alone = FULL.replace("front_door: {service: web, port: 80}\n", "")

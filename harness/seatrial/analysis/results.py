@@ -10,8 +10,10 @@ from seatrial.compare.budgets import BudgetResult, BudgetWord
 from seatrial.compare.comparison import Comparison, NoiseFloor, Overall
 from seatrial.compare.pairing import FINISHED, BlockMean, BlockValues, RunValues
 from seatrial.errors import ExitCode
+from seatrial.measure.experience import ViewerExperience
 from seatrial.measure.generator import GeneratorUse
 from seatrial.measure.metric import Metric
+from seatrial.measure.origin import OriginUse
 from seatrial.measure.requests import FlowDetail, Traffic
 from seatrial.measure.services import ServiceUse
 from seatrial.measure.tables import Window
@@ -199,6 +201,8 @@ class RunResult:
     overheads: Overheads
     budgets: tuple[BudgetResult, ...] = ()
     details: tuple[FlowDetail, ...] = ()
+    viewers: tuple[ViewerExperience, ...] = ()
+    origin: tuple[OriginUse, ...] = ()
 
     def exit_code(self, *, strict: bool = False) -> ExitCode:
         """Return whether the run is valid and keeps its budgets; undecided budgets count if `strict`."""

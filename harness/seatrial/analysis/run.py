@@ -13,10 +13,10 @@ from typing import Any
 from seatrial.analysis.results import ACTION, Event, Overheads, RunInfo, RunResult, ServiceResult
 from seatrial.compare import budgets
 from seatrial.errors import UsageError
+from seatrial.measure import experience, origin, validity, values
 from seatrial.measure import requests as measure_requests
 from seatrial.measure import services as measure_services
 from seatrial.measure import slices as slice_counts
-from seatrial.measure import validity, values
 from seatrial.measure.generator import generator_use, late_limit_ns
 from seatrial.measure.services import ServiceUse
 from seatrial.measure.slices import SliceTimes
@@ -26,6 +26,7 @@ from seatrial.measure.tables import (
     GeneratorColumns,
     RequestColumns,
     SampleColumns,
+    TierColumns,
     Window,
     measured_window,
     where,
@@ -66,6 +67,7 @@ class RecordedRun:
     details: Mapping[str, Floats]
     samples: SampleColumns
     generator: GeneratorColumns
+    tiers: TierColumns
     events: tuple[Mapping[str, Any], ...]
     slices: SliceTimes | None
 
@@ -89,6 +91,7 @@ class RecordedRun:
             samples=self.samples_in_window,
             window_ns=self.window.length_ns,
             details={key: numbers[inside] for key, numbers in self.details.items()},
+            tiers=where(self.tiers, self.window.rows(self.tiers.phase)),
             slices=self.slices,
             run_samples=None if self.slices is None else self.samples,
             by_flows=not len(self.requests.t_start_ns) and bool(inside.any()),
@@ -113,6 +116,7 @@ def load_run(folder: RunFolder) -> RecordedRun:
         details=read.flow_details(folder),
         samples=samples,
         generator=read.generator(folder),
+        tiers=read.tiers(folder),
         events=tuple(read.events(folder)),
         slices=slice_counts.slice_times(document.spans, (inside, outside), flows),
     )
@@ -161,6 +165,8 @@ def run_result(run: RecordedRun) -> RunResult:
         endpoints=measure_requests.endpoints(run.requests, window.length_ns),
         flows=flows,
         details=measure_requests.flow_details(run.flows_in_window, run.tables.details),
+        viewers=experience.viewers(run.flows_in_window, run.tables.details),
+        origin=origin.origin_use(run.tables.tiers, total.bytes_received, run.tables.details),
         services=_along_the_way(services, document.scenario.get("tiers") or {}),
         generator=generator,
         events=tuple(

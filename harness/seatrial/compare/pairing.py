@@ -90,7 +90,7 @@ MOST_GATED = 6
 FAILURES = metrics.parse("failures")
 DEFAULT_GATE = (metrics.parse("cpu per request"), metrics.parse("unreclaimable memory"))
 CPU_PER_FLOW = metrics.parse("cpu per flow")
-ON_SHARED_CORES = metrics.OF_SERVICE | {Kind.FAILURES}
+ON_SHARED_CORES = metrics.OF_SERVICE | {Kind.FAILURES, Kind.ORIGIN}
 """What can gate where generator and stack share cores: latency and throughput are then those of the host."""
 
 

@@ -260,7 +260,7 @@ def counted(count: int) -> str:
     return "one block" if count == 1 else f"{count} blocks"
 
 
-PER_WORK = frozenset({Kind.LATENCY, Kind.THROUGHPUT, Kind.CPU, Kind.DETAIL})
+PER_WORK = frozenset({Kind.LATENCY, Kind.THROUGHPUT, Kind.CPU, Kind.DETAIL, Kind.ORIGIN})
 """Metrics over requests or flows, which failures make look better; memory is held whether they fail or not."""
 
 

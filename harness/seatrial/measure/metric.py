@@ -10,9 +10,12 @@
     p95 startup_s [of "play"]         a number that each flow reports in `detail`: mean, p50, p90, p95, p99 or max
     startup, seek latency             short for `p95 startup_s` and `p95 seek_s`, each [of play]
     stall ratio, abandoned, waste     short for the mean of `stall_ratio`, `abandoned_ratio`, `waste_ratio`
+    origin bytes [of nginx]           what a proxy fetched from the origin in the window, by its access log
+    origin bytes per played byte      the same for each byte that viewers played [of nginx]
 
-The key of a detail ends in its unit: `_s`, `_ratio`, `_bytes` or `_count`; higher is taken as worse. Without a name
-it is that of all flows. Where no request was made, throughput, failures and `cpu per request` are those of the flows.
+The key of a detail ends in its unit: `_s`, `_ratio`, `_bytes` or `_count`; higher is taken as worse. Without a
+name it is that of all flows. Where no request was made, throughput, failures and `cpu per request` are those of
+the flows.
 
 A name of several words stands in quotes. An endpoint and a flow of one name: the endpoint is meant. Each may end
 with its own practical threshold: `p95 of "token" within 5%`.
@@ -46,6 +49,7 @@ class Kind(StrEnum):
     MEMORY = "unreclaimable memory"
     PEAK = "peak unreclaimable"
     DETAIL = "detail"
+    ORIGIN = "origin bytes"
 
 
 class Unit(StrEnum):
@@ -64,7 +68,8 @@ class Metric:
 
     `worse` is `higher` or `lower`. `threshold` is the smallest change that matters: of a ratio (0.05: 5 %), or, on
     the difference scale, of the value itself (0.001: 0.1 percentage points). `key` names a detail of flows, of
-    which `percent` None is the mean and HIGHEST the largest. `per`: processor time of each request, or flow.
+    which `percent` None is the mean and HIGHEST the largest. `per`: processor time of each request, or flow;
+    bytes of the window, or for each played byte.
     """
 
     text: str
@@ -94,6 +99,14 @@ _PLAIN: dict[str, Metric] = {
     "cpu per flow": Metric(text="cpu per flow", kind=Kind.CPU, unit=Unit.NS, threshold=0.05, per="flow"),
     "unreclaimable memory": Metric(text="unreclaimable memory", kind=Kind.MEMORY, unit=Unit.BYTES, threshold=0.03),
     "peak unreclaimable": Metric(text="peak unreclaimable", kind=Kind.PEAK, unit=Unit.BYTES, threshold=0.03),
+    "origin bytes": Metric(text="origin bytes", kind=Kind.ORIGIN, unit=Unit.BYTES, threshold=0.05, per="window"),
+    "origin bytes per played byte": Metric(
+        text="origin bytes per played byte",
+        kind=Kind.ORIGIN,
+        unit=Unit.COUNT,
+        threshold=0.05,
+        per="played byte",
+    ),
 }
 _SHARES = {"stall ratio": "stall_ratio", "abandoned": "abandoned_ratio", "waste": "waste_ratio"}
 """The mean of a detail that is a share, by its name among the metrics."""
@@ -148,7 +161,8 @@ def parse_bare(text: str) -> Metric:
     metric = _PLAIN[what]
     if name is None:
         return metric
-    shown = name if metric.kind in OF_SERVICE and _WORD.match(name) else f'"{name}"'
+    of_service = metric.kind in OF_SERVICE or metric.kind is Kind.ORIGIN
+    shown = name if of_service and _WORD.match(name) else f'"{name}"'
     return replace(metric, of=name, text=f"{metric.text} of {shown}")
 
 

@@ -136,7 +136,26 @@ class GeneratorColumns:
         return ~np.isnan(self.cpu_fraction)
 
 
-_Table = TypeVar("_Table", RequestColumns, FlowColumns, SampleColumns, GeneratorColumns)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierColumns:
+    """What a service's own log tells, one counter of one second and phase a row."""
+
+    t_ns: Ints
+    service: LabelColumn
+    counter: LabelColumn
+    value: Floats
+    phase: LabelColumn
+
+    @classmethod
+    def empty(cls) -> TierColumns:
+        """Return a table without a row."""
+        labels = LabelColumn(np.empty(0, dtype=np.int32), ())
+        return cls(
+            t_ns=np.empty(0, dtype=np.int64), service=labels, counter=labels, value=np.empty(0), phase=labels
+        )
+
+
+_Table = TypeVar("_Table", RequestColumns, FlowColumns, SampleColumns, GeneratorColumns, TierColumns)
 
 
 def where(table: _Table, mask: Mask) -> _Table:

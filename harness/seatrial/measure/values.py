@@ -20,6 +20,7 @@ from seatrial.measure import metric as metrics
 from seatrial.measure import services, statistics
 from seatrial.measure import tables as measure_tables
 from seatrial.measure.metric import HIGHEST, Kind, Metric, Scale, Unit
+from seatrial.measure.origin import origin_bytes, origin_per_played
 from seatrial.measure.requests import detail_means
 from seatrial.measure.slices import SliceTimes, cpu_ns
 from seatrial.measure.statistics import ALPHA, enough, nearest_rank
@@ -31,6 +32,7 @@ from seatrial.measure.tables import (
     Mask,
     RequestColumns,
     SampleColumns,
+    TierColumns,
     TimedRows,
     where,
 )
@@ -48,6 +50,7 @@ class Tables:
     """One run's window; samples stand in the order of time.
 
     `details` maps the key of a flow's numeric detail to one number for each row of `flows`, NaN where it has none.
+    `tiers` are what the stack's own logs tell.
     `by_flows`: no request was made, so that the work of the run is counted in flows. Of a run that was loaded in
     slices, `slices` are when, and `run_samples` the samples of the whole run.
     """
@@ -57,6 +60,7 @@ class Tables:
     samples: SampleColumns
     window_ns: int
     details: Mapping[str, Floats] = field(default_factory=dict)
+    tiers: TierColumns = field(default_factory=TierColumns.empty)
     slices: SliceTimes | None = None
     run_samples: SampleColumns | None = None
     by_flows: bool = False
@@ -70,12 +74,26 @@ def metric_value(metric: Metric, tables: Tables) -> float | None:
         return _statistic(detail_values(metric, tables), metric.percent)
     if metric.kind in metrics.OF_SERVICE:
         return _service_value(metric, tables)
+    if metric.kind is Kind.ORIGIN:
+        return _origin_value(metric, tables)
+    return _outcome_value(metric, tables)
+
+
+def _outcome_value(metric: Metric, tables: Tables) -> float | None:
+    """Return failures or throughput."""
     rows = requests_or_flows(metric.of, tables)
     if not len(rows.t_start_ns):
         return None
     if metric.kind is Kind.FAILURES:
         return float(failure_mask(rows).mean())
     return float(_any_of(rows.outcome, DONE).sum()) * NS_PER_S / tables.window_ns if tables.window_ns > 0 else None
+
+
+def _origin_value(metric: Metric, tables: Tables) -> float | None:
+    fetched = origin_bytes(tables.tiers, metric.of)
+    if metric.per == "window":
+        return fetched
+    return origin_per_played(fetched, measure_tables.total(tables.requests.bytes_received), tables.details)
 
 
 def requests_or_flows(name: str | None, tables: Tables) -> RequestColumns | FlowColumns:
@@ -230,8 +248,8 @@ def estimate(metric: Metric, tables: Tables) -> MetricEstimate:
     """Measure a metric with its uncertainty within the run.
 
     Percentiles and shares by effective numbers (`quantile_interval`, `share_interval`); a peak, or the highest of
-    a detail, was measured, and is what it is; the others by Student's interval over ten parts of the window (batch
-    means; Law, Simulation Modeling and Analysis, 9.5).
+    a detail, and what a log counted, was measured, and is what it is; the others by Student's interval over ten
+    parts of the window (batch means; Law, Simulation Modeling and Analysis, 9.5).
     """
     if metric.kind is Kind.LATENCY:
         return _percentile_estimate(latencies_ns(requests_or_flows(metric.of, tables)), metric.percent or 50)
@@ -242,7 +260,7 @@ def estimate(metric: Metric, tables: Tables) -> MetricEstimate:
     value = metric_value(metric, tables)
     if value is None:
         return MetricEstimate(value=None, never=True)
-    if metric.kind is Kind.PEAK:
+    if metric.kind in {Kind.PEAK, Kind.ORIGIN}:
         return MetricEstimate(value=value, low=value, high=value, count=tables.samples.count)
     parts = [part for table in window_parts(tables, _PARTS) if (part := metric_value(metric, table)) is not None]
     span = statistics.mean_interval(parts, ALPHA)
@@ -352,6 +370,8 @@ def metrics_of(tables: Tables) -> list[Metric]:
         shown += [_named(f"p{percent}", name) for percent in _PERCENTS]
     for mean, _ in detail_means(tables.flows, tables.details):
         shown += [metrics.detail(statistic, mean.key, mean.of or "") for statistic in ("mean", "p95")]
+    if origin_bytes(tables.tiers) is not None:
+        shown += [metrics.parse_bare(text) for text in ("origin bytes", "origin bytes per played byte")]
     for service in tables.samples.service.counts():
         if service not in RESERVED:
             shown += [_named(text, service) for text in of_service]

@@ -24,6 +24,7 @@ from seatrial.measure.tables import (
     LabelColumn,
     RequestColumns,
     SampleColumns,
+    TierColumns,
 )
 from seatrial.record.folder import RunFolder, other_runs_of_block
 from seatrial.record.tables import CODED, LATER, SCHEMAS, Arrow
@@ -97,6 +98,11 @@ def samples_beside(folder: RunFolder, block: int) -> list[SampleColumns]:
 def generator(folder: RunFolder) -> GeneratorColumns:
     """Read the generator's seconds; UsageError if the run has no sealed tables."""
     return GeneratorColumns(**_columns(folder, "generator", [column.name for column in fields(GeneratorColumns)]))
+
+
+def tiers(folder: RunFolder) -> TierColumns:
+    """Read what the services' own logs tell; UsageError if the run has no sealed tables."""
+    return TierColumns(**_columns(folder, "tiers", [column.name for column in fields(TierColumns)]))
 
 
 def events(folder: RunFolder) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seatrial.model import Note, NoteKind, Span
+from seatrial.record.access_logs import OriginLogs
 from seatrial.record.documents import RunDocument, load_document, save_document
 from seatrial.record.folder import RunFolder, replacing, writing
 from seatrial.record.tables import (
@@ -24,6 +25,7 @@ from seatrial.record.tables import (
     in_order,
     open_part,
     sorted_table,
+    tier_rows,
     writer_options,
 )
 from seatrial.wire.streams import NULL, TABLES
@@ -55,7 +57,7 @@ def seal(folder: RunFolder, document: RunDocument) -> RunDocument:
             document = replace(document, spans=_cut_until(document.spans, _last_stamp(folder.streams)))
         work = _Sealing(folder, document.spans)
         rows = {name: work.binary(name) for name in _BINARY} | {name: work.lines(name) for name in _LINES}
-        rows |= {"tiers": work.write("tiers", ()), "errors": work.errors(document.rows.get("errors", 0))}
+        rows |= {"tiers": work.tiers(document), "errors": work.errors(document.rows.get("errors", 0))}
         facts, notes = _with_sampler(folder, document.facts), work.notes(document.notes)
         sealed = _saved(folder, replace(document, sealed=True, rows=rows, facts=facts, notes=notes))
         _remove_streams(folder)
@@ -70,6 +72,7 @@ class _Sealing:
     spans: Sequence[Span]
     torn: list[str] = field(default_factory=list)
     task_errors: str = ""
+    unread_logs: list[str] = field(default_factory=list)
 
     def binary(self, name: str) -> int:
         """Seal the binary streams of one table; return the number of rows."""
@@ -85,6 +88,13 @@ class _Sealing:
         count = self.write(name, _tables_of_lines(name, files, self.spans))
         self._note_torn(files)
         return count
+
+    def tiers(self, document: RunDocument) -> int:
+        """Seal what the declared access logs tell; return the number of rows."""
+        logs = OriginLogs(self.folder.logs, document)
+        table = tier_rows(logs.rows(), self.spans)
+        self.unread_logs = logs.unread
+        return self.write("tiers", (table,) if table.num_rows else ())
 
     def errors(self, reported: int) -> int:
         """Keep the exceptions of tasks as a log; return how many there were.
@@ -118,7 +128,11 @@ class _Sealing:
     def notes(self, before: Sequence[Note]) -> tuple[Note, ...]:
         """Return the run's notes with those that sealing adds."""
         torn = f"left out, because cut off while being written: {', '.join(self.torn)}" if self.torn else ""
-        texts = {NoteKind.TORN_RECORDS: torn, NoteKind.TASK_EXCEPTION: self.task_errors}
+        texts = {
+            NoteKind.TORN_RECORDS: torn,
+            NoteKind.TASK_EXCEPTION: self.task_errors,
+            NoteKind.LOG_UNREAD: "; ".join(self.unread_logs),
+        }
         known = {note.kind for note in before}
         return (
             *before,

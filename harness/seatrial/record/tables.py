@@ -41,6 +41,7 @@ SCHEMAS: dict[str, Arrow] = {
 LATER = {
     "generator": ("arrivals", "arrivals_completed", "arrivals_late", "arrivals_dropped"),
     "samples": ("stolen_ns", "engine_ns"),
+    "tiers": ("phase",),
 }
 """Columns that schema 1 did not have from its beginning; in a folder without them they read as null."""
 _FEW_VALUES = frozenset({"status", "bytes_received", "bytes_sent", "user", "worker", "users", "limit_bytes"})
@@ -234,3 +235,13 @@ def _column_of_lines(column: Arrow, rows: Sequence[dict[str, Any]]) -> Arrow:
     elif column.type != CODED:
         values = [None if number == NULL else number for number in values]
     return pa.array(values, column.type)
+
+
+def tier_rows(rows: Sequence[dict[str, Any]], spans: Sequence[Span]) -> Arrow:
+    """Return rows of `tiers`, in the order of their stamps, each with the phase that it lies in."""
+    codes = phase_codes(np.array([row["t_ns"] for row in rows], dtype=np.int64), spans)
+    phases = [PHASES[code] for code in codes.tolist()]
+    whole = [{**row, "phase": str(phase)} for row, phase in zip(rows, phases, strict=True)]
+    return pa.table(
+        {column.name: pa.array([row[column.name] for row in whole], column.type) for column in SCHEMAS["tiers"]}
+    )

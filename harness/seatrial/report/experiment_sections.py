@@ -12,7 +12,7 @@ from seatrial.compare.pairing import FINISHED
 from seatrial.compare.verdicts import Verdict, Word
 from seatrial.measure.metric import Kind, Scale
 from seatrial.model import Design
-from seatrial.report import numbers
+from seatrial.report import experience_sections, numbers
 from seatrial.report.tables import Section, Table, TableColumnKind, column, of_rows, pairs
 
 LIMITED = (
@@ -92,6 +92,7 @@ def sections(result: ExperimentResult) -> list[Section]:
             table=_values(result),
         ),
         Section(name="budgets", title="Budgets", caption="with 95 %", table=_budgets(result)),
+        experience_sections.of_experiment(result),
         Section(name="endings", title="Endings", table=_endings(result)),
         Section(
             name="lost",

@@ -23,6 +23,7 @@ from seatrial.analysis.stored_runs import RunCache
 from seatrial.compare.capacity import CapacityResult
 from seatrial.measure import requests as measure_requests
 from seatrial.measure import timeseries
+from seatrial.measure.experience import session_points
 from seatrial.measure.requests import success_latency
 from seatrial.measure.timeseries import LatencyDistribution, TimeGrid
 from seatrial.measure.validity import RESERVED
@@ -281,6 +282,7 @@ def shown_run(run: RecordedRun) -> ShownRun:
         ),
         cpu=sorted(timeseries.cpu_series(run.samples, grid), key=lambda cpu: ranks.get(cpu.service, len(ranks))),
         generator=timeseries.generator_series(run.generator, grid),
+        sessions=session_points(run.flows, run.details),
         has_latency=not result.saturated,
         by_flows=by_flows,
     )

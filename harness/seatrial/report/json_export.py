@@ -214,6 +214,11 @@ def run_json(result: RunResult) -> dict[str, Any]:
         "endpoints": [_traffic(row, saturated=result.saturated) for row in result.endpoints],
         "flows": [_traffic(row, saturated=result.saturated) for row in result.flows],
         "flow_details": [asdict(detail) for detail in result.details],
+        "viewers": [
+            {**asdict(one), "received_per_played": one.received_per_played, "repeated": one.repeated}
+            for one in result.viewers
+        ],
+        "origin": [asdict(one) for one in result.origin],
         "services": [{"place": service.place, **asdict(service.use)} for service in result.services],
         "generator": generator,
         "budgets": [_budget(judged) for judged in result.budgets],

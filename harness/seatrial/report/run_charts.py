@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from bokeh.models import ColumnDataSource, NumeralTickFormatter, Range1d
 
+from seatrial.measure.experience import SessionPoints
 from seatrial.measure.timeseries import CpuSeries, GeneratorSeries, LatencyDistribution, MemorySeries
 from seatrial.measure.validity import RESERVED
 from seatrial.report import numbers, timeline
@@ -45,6 +46,8 @@ def time_charts(series: RunSeries) -> Iterator[Chart]:
         if series.has_latency:
             yield _latency_chart(series, time)
         yield _rate_chart(series, time)
+    if series.sessions is not None:
+        yield _sessions_chart(series.sessions, time)
     stack = [memory for memory in series.memory if memory.service not in RESERVED]
     for place, memory in enumerate(stack, 1):
         yield _memory_chart(memory, time, place)
@@ -142,6 +145,40 @@ def _rate_chart(series: RunSeries, time: Timeline) -> Chart:
         unit="per second",
         caption=f"{title} that began in each {step}, and those of them that failed; as so many per second.",
         keys=(Key(counted, timeline.BLUE), Key("failed", timeline.VERMILLION, "area")),
+        figure=chart,
+    )
+
+
+def _sessions_chart(sessions: SessionPoints, time: Timeline) -> Chart:
+    """Return a point for each session: when it began, how long it waited for its first picture, how it went on."""
+    chart = time.chart(log=True)
+    waited_s = np.maximum(sessions.waited_ns / NS_PER_S, 1e-3)
+    logarithmic_ticks(chart.yaxis[0], waited_s.tolist())
+    stalled = (sessions.stalls > 0) & ~sessions.abandoned
+    groups = (
+        ("played without a stall", ~stalled & ~sessions.abandoned, timeline.BLUE, "circle"),
+        ("stalled later", stalled, timeline.VERMILLION, "circle"),
+        ("gave up waiting", sessions.abandoned, timeline.PURPLE, "x"),
+    )
+    keys = []
+    for label, rows, colour, marker in groups:
+        if not rows.any():
+            continue
+        source = time.source(sessions.t_ns[rows], waited=waited_s[rows])
+        source.data["took"] = durations(sessions.waited_ns[rows].astype(np.int64))
+        source.data["stalls"] = [numbers.count(round(count)) for count in sessions.stalls[rows].tolist()]
+        source.data["stalled"] = durations(sessions.stalled_ns[rows].astype(np.int64))
+        drawn = chart.scatter("x", "waited", source=source, size=6, color=colour, alpha=0.7, marker=marker)
+        more = [("stalls", "@stalls"), ("stalled", "@stalled")] if label == "stalled later" else []
+        nearest(chart, drawn, [("", f"@when: {label}"), ("waited", "@took"), *more])
+        keys.append(Key(label, colour, "dot"))
+    one_in = f" One in {numbers.count(sessions.every)} is shown." if sessions.every > 1 else ""
+    return Chart(
+        name="sessions",
+        title="Start-up of viewers",
+        unit="s",
+        caption=f"Each viewer's wait for the first picture, where the session began; logarithmic.{one_in}",
+        keys=tuple(keys),
         figure=chart,
     )
 

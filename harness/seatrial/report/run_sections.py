@@ -11,7 +11,7 @@ from seatrial.measure.generator import ArrivalSummary
 from seatrial.measure.requests import FlowDetail, Traffic
 from seatrial.measure.validity import RESERVED
 from seatrial.model import EngineName, Note, NoteKind
-from seatrial.report import numbers
+from seatrial.report import experience_sections, numbers
 from seatrial.report.tables import Section, Table, TableColumn, TableColumnKind, column, pairs
 from seatrial.wire.streams import NOT_FAILURES, Outcome
 
@@ -42,6 +42,7 @@ ADVICE = {
     NoteKind.LOAD_ENDED_EARLY: "look at logs/locust.log; a locustfile must not stop or quit its runner by itself",
     NoteKind.STOPPED_EARLY: "look at what the rule saw; if it is too strict, change stop_when",
     NoteKind.RULE_WITHOUT_VALUE: "look at the rule's name, and for a share of memory at the service's limit",
+    NoteKind.LOG_UNREAD: "look at logs/, and at the log's format: tiers: {NAME: {log: ...}} names its fields",
     NoteKind.INTERRUPTED: "run it again to the end; what was recorded until then is shown",
     NoteKind.RECOVERED: "run it again; what was recorded until the kill is shown",
 }
@@ -110,6 +111,7 @@ def sections(result: RunResult) -> list[Section]:
     """Return the sections that have rows, in the order in which every form shows them."""
     every = (
         _budgets(result.budgets),
+        *experience_sections.of_run(result),
         _requests(result),
         _flows(result),
         _flow_details(result.details),

@@ -24,6 +24,7 @@ from bokeh.models.renderers import GlyphRenderer
 from bokeh.plotting import figure
 
 from seatrial.analysis.results import ACTION, Event
+from seatrial.measure.experience import SessionPoints
 from seatrial.measure.tables import Floats, Ints, Window
 from seatrial.measure.timeseries import CpuSeries, GeneratorSeries, LatencyDistribution, LoadSeries, MemorySeries
 from seatrial.model import Phase
@@ -156,7 +157,7 @@ class RunSeries:
     """What the charts of one run are drawn from; `memory` stands in the order of the request's way.
 
     Stamps are those of the run's clock. `has_latency` is False for a saturated run, whose latency grows with its
-    length. The load is counted `by_flows` where no request was made.
+    length. `sessions` are those of viewers. The load is counted `by_flows` where no request was made.
     """
 
     window: Window
@@ -167,6 +168,7 @@ class RunSeries:
     memory: Sequence[MemorySeries]
     cpu: Sequence[CpuSeries]
     generator: GeneratorSeries
+    sessions: SessionPoints | None = None
     has_latency: bool = True
     by_flows: bool = False
 

@@ -19,7 +19,7 @@ from seatrial.scenario.source import YamlPlace, did_you_mean
 from seatrial.wire import rates
 from seatrial.wire.rates import Rate, Stretch
 
-_OF_SERVICE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK})
+_OF_SERVICE = frozenset({Kind.CPU, Kind.MEMORY, Kind.PEAK, Kind.ORIGIN})
 _LIVE = frozenset({Kind.LATENCY, Kind.FAILURES, Kind.THROUGHPUT, Kind.DETAIL})
 MOST_VARIANTS = 30
 """More can't be compared in a realistic budget of time, and Holm's correction grows with each."""
@@ -63,12 +63,31 @@ def compare_problems(values: Mapping[str, Any], services: Sequence[str] | None) 
     yield from _of_list(values, "gate", lambda text: _metric_text(metric.parse(text), services))
     yield from _of_list(values, "budgets", lambda text: _budget_text(text, services))
     yield from _of_list(values, "stop_when", lambda text: _stop_rule_text(text, services))
+    yield from _of_origin(values)
     gate = values.get("gate")
     if isinstance(gate, list) and len(gate) > MOST_GATED:
         text = f"gate has {len(gate)} metrics: at most {MOST_GATED} can be distinguished from chance"
         yield Problem(("gate", MOST_GATED), text, "what is not gated is still shown")
     yield from _of_grid(values)
     yield from _of_compare(values)
+
+
+def _of_origin(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what asks for bytes from the origin where no log is declared that tells them."""
+    tiers = values.get("tiers")
+    named = tiers.items() if isinstance(tiers, dict) else ()
+    told = [str(name) for name, tier in named if isinstance(tier, dict) and "log" in tier]
+    for key, read in (("gate", metric.parse), ("budgets", lambda text: budgets.parse(text).metric)):
+        items = values.get(key)
+        for index, item in enumerate(items if isinstance(items, list) else ()):
+            try:
+                asked = read(item) if isinstance(item, str) else None
+            except ValueError:
+                continue
+            if asked is None or asked.kind is not Kind.ORIGIN or (asked.of in told if asked.of else told):
+                continue
+            hint = "declare it: tiers: {nginx: {place: proxy, log: {file: access.log}}}"
+            yield Problem((key, index), f"{key}: {asked.text}: no access log is declared that tells it", hint)
 
 
 def load_problems(load: Mapping[str, Any], folder: Path) -> Iterator[Problem]:

@@ -199,10 +199,20 @@ class ProbeText(Grammar):
     within: Duration = 60.0
 
 
+class AccessLogText(Grammar):
+    """The access log, and its fields, that tell bytes from the origin; without a file: standard output."""
+
+    file: Annotated[str, Field(pattern=r"^[^/]*$")] = ""
+    origin: Annotated[str, Field(min_length=1)] = "upstream_bytes_received"
+    time: Annotated[str, Field(min_length=1)] = "msec"
+    took: Annotated[str, Field(min_length=1)] = "request_time"
+
+
 class TierText(Grammar):
-    """A service's place on the request's way."""
+    """A service's place on the request's way, and the log that tells what it fetched from the origin."""
 
     place: Literal["proxy", "app", "store"]
+    log: AccessLogText | None = None
 
 
 SIGNALS = ("HUP", "USR1", "USR2", "WINCH")

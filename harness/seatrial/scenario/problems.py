@@ -38,6 +38,7 @@ _PATTERNS = {
     "^/": "must start with /",
     r"^[A-Za-z_][A-Za-z0-9_.-]*$": "must start with a letter or _ and hold only letters, digits, _ . and -",
     r"^[A-Z][A-Z0-9_]*$": "must be a name in capitals such as REGISTRY_PASSWORD",
+    r"^[^/]*$": "must be the name of a file, without its folder",
     r"^[a-z0-9][a-z0-9-]*$": "must hold only small letters, digits and -",
 }
 _EXAMPLES = {

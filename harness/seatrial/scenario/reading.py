@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from seatrial.errors import UsageError
-from seatrial.model import Design, FrontDoor, HttpProbe, Scenario, Variant
+from seatrial.model import AccessLog, Design, FrontDoor, HttpProbe, Scenario, Variant
 from seatrial.scenario import checks, source
 from seatrial.scenario.actions import action_problems, actions_of
 from seatrial.scenario.grammar import ScenarioText, VariantText
@@ -65,6 +65,7 @@ def _read_with_document(name: str, settings: Mapping[str, str]) -> tuple[Scenari
         seed=text.seed,
         secrets=text.secrets,
         tiers={name: tier.place for name, tier in text.tiers.items()},
+        logs={name: AccessLog(**tier.log.model_dump()) for name, tier in text.tiers.items() if tier.log},
         load=checks.load_of(text.load, _locustfile(path, text.load.locustfile), path.parent),
         variants=_variants(text, compose_file.parent),
         allow_hosts=text.allow_hosts,

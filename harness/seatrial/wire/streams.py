@@ -291,6 +291,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "generator": GENERATOR,
     "tiers": (
         Column("t_ns"),
+        _PHASE,
         Column("service", "", ColumnKind.LABEL),
         Column("counter", "", ColumnKind.LABEL),
         Column("value", "d"),

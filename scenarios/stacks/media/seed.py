@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from seatrial.media.clip import Clip
 
 from seatrial.errors import SeatrialError
+from seatrial.media.clip import Clip
 
 _ZIPF = 0.9  # of video popularity 0.8 to 1.2 is reported, of the web 0.6 to 1.0
 _TIMEOUT_S = (5, 120)
