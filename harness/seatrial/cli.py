@@ -28,6 +28,7 @@ COMMANDS = {
     "down": "stacks.down",
     "images": "stacks.images",
     "validate": "stacks.validate",
+    "ranges": "stacks.ranges",
     "recover": "results.recover",
     "clean": "stacks.clean",
     "doctor": "stacks.doctor",

@@ -10,7 +10,8 @@
     │   ├── PortTaken             3   an address is in use by another program
     │   ├── ServiceExited         3   a service ended while the stack was awaited
     │   ├── NotReady              3   a declared probe did not succeed within its deadline
-    │   └── SeedFailed            3   the stack's seeding command failed
+    │   ├── SeedFailed            3   the stack's seeding command failed
+    │   └── PreflightFailed       3   the stack does not answer what the load's clients rely on
     ├── LoadFailed                4   the load generator ended early, or never started
     ├── MeasurementInvalid        5   the measurement can't be trusted
     │   └── StoppedEarly          5   a rule of `stop_when` ended the run
@@ -113,6 +114,10 @@ class NotReady(StackFailed):
 
 class SeedFailed(StackFailed):
     """The stack's seeding command failed."""
+
+
+class PreflightFailed(StackFailed):
+    """The stack does not answer what the load's clients rely on."""
 
 
 class LoadFailed(SeatrialError):

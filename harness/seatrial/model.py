@@ -52,6 +52,13 @@ class HttpProbe:
     kind: Literal["http"] = "http"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preflight:
+    """What is asked before the load: range cases for the file at `ranges`; empty: the catalogue's first clip."""
+
+    ranges: str = ""
+
+
 Probe = HttpProbe
 """A probe of a stack that is coming up: the union of all kinds, distinguished by `kind`; each has `within_s`."""
 
@@ -185,6 +192,7 @@ class Scenario:
     stop_when: tuple[str, ...] = ()
     comparing: Comparing = field(default_factory=Comparing)
     logs: Mapping[str, AccessLog] = field(default_factory=dict)
+    preflight: Preflight | None = None
 
     def actions_of(self, variant: str) -> tuple[Action, ...]:
         """Return what is done to the services in the runs of a variant."""
@@ -404,6 +412,7 @@ class NoteKind(StrEnum):
     NO_REQUESTS = "no requests"
     SERVICE_RESTARTED = "service restarted"
     OOM_KILL = "out-of-memory kill"
+    RANGE_DEVIATIONS = "range deviations"
     SAMPLES_MISSING = "samples missing"
     COARSE_SAMPLES = "coarse samples"
     TORN_RECORDS = "torn records"

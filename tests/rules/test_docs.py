@@ -8,6 +8,7 @@ import pytest
 
 from seatrial import cli
 from seatrial.errors import SeatrialError
+from seatrial.measure.ranges import RangeAnswer, RangeCase, RangeTarget, cases
 from seatrial.model import DISTURBED, INVALIDATING, NoteKind
 from seatrial.scenario import grammar
 from seatrial.wire import streams
@@ -81,6 +82,14 @@ def test_every_note_is_documented_with_what_it_does(kind: NoteKind) -> None:
     """Its meaning can be looked up, and whether the run still counts."""
     invalidates = "yes" if kind in INVALIDATING else "in a comparison" if kind in DISTURBED else "no"
     assert f"| `{kind}` | {invalidates} |" in (REFERENCE / "run-folder.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("case", cases(RangeTarget(size=None, plain=RangeAnswer())), ids=lambda case: case.name)
+def test_every_range_case_is_documented(case: RangeCase) -> None:
+    """With its section, its rule and its level."""
+    rows = (REFERENCE / "ranges.md").read_text(encoding="utf-8").splitlines()
+    (row,) = [row for row in rows if row.startswith(f"| `{case.name}` |")]
+    assert row.endswith(f"| {case.section} | {case.force} | {case.level} |")
 
 
 @pytest.mark.parametrize("error", _classes(SeatrialError))

@@ -14,7 +14,15 @@ from rich.console import Console
 from seatrial.compare import comparison
 from seatrial.compare.comparison import Comparison, Next
 from seatrial.compare.pairing import BlockValues, RunValues
-from seatrial.errors import EngineUnavailable, LoadFailed, NotReady, ResultsUnwritable, SeatrialError, UsageError
+from seatrial.errors import (
+    EngineUnavailable,
+    LoadFailed,
+    NotReady,
+    PreflightFailed,
+    ResultsUnwritable,
+    SeatrialError,
+    UsageError,
+)
 from seatrial.experiment.blocks import BlockTurn, ExperimentDesign, ExperimentLoop, FinishedExperiment
 from seatrial.experiment.resume import ResumableExperiment
 from seatrial.measure import metric
@@ -166,6 +174,12 @@ NEVER = {("base", number): NotReady("no") for number in range(1, 9)}
         (8, NEVER, 4, "the base never came up"),
         (1, NEVER, 2, "the base never came up"),
         (8, dict.fromkeys(NEVER, LoadFailed("no")), 4, "the load of the base never came to its end"),
+        (
+            8,
+            dict.fromkeys(NEVER, PreflightFailed("no")),
+            4,
+            "the base does not answer what the load's clients rely on",
+        ),
     ],
 )
 def test_only_a_base_that_fails_in_the_first_two_blocks_ends_it(

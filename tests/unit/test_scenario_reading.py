@@ -10,6 +10,7 @@ import scenario_files
 from scenario_files import FULL, SHORT
 
 from seatrial.errors import ScenarioInvalid, UsageError
+from seatrial.model import Preflight
 from seatrial.scenario import plan, source
 
 
@@ -146,3 +147,34 @@ def test_a_shipped_scenario_is_named_by_its_name(file: Path, monkeypatch: pytest
     monkeypatch.chdir(file.parent)
     own.rename("known-cpu")
     assert source.scenario_name(shipped) == str(shipped)
+
+
+@pytest.mark.parametrize(
+    ("line", "ranges"),
+    [("preflight: ranges", ""), ("preflight: {ranges: /a.mp4}", "/a.mp4")],
+    ids=["short", "path"],
+)
+def test_a_preflight_names_a_file_or_takes_the_first_clip(file: Path, line: str, ranges: str) -> None:
+    """Without the key nothing is asked; it asks the front door."""
+    scenario = scenario_files.read(file, f"{FULL}{line}\n")
+    assert scenario.preflight == Preflight(ranges=ranges)
+    assert plan.resolved(scenario)["preflight"] == {"ranges": ranges}
+    assert scenario_files.read(file, FULL).preflight is None
+    alone = SHORT.replace("front_door: {service: web, port: 80}\n", "")
+    (problem,) = scenario_files.problems(file, f"{alone}{line}\n")
+    assert problem.startswith("4: preflight asks over HTTP, and there is no front door to ask; name front_door: ")
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("range", "13: preflight must be 'ranges' (seen: 'range')"),
+        ("{ranges: a.mp4}", "13: preflight.ranges must start with / (seen: 'a.mp4')"),
+        ("", "13: preflight must be 'ranges' (seen: nothing)"),
+        ("{}", "13: preflight.ranges is missing"),
+        ("{range: /a}", "13: preflight.range is not a key of a scenario; did you mean ranges?"),
+    ],
+)
+def test_a_wrong_preflight_is_a_problem(file: Path, value: str, problem: str) -> None:
+    """With what it may be."""
+    assert scenario_files.problems(file, f"{FULL}preflight: {value}\n") == [problem]

@@ -14,6 +14,7 @@ from seatrial.measure.experience import ViewerExperience
 from seatrial.measure.generator import GeneratorUse
 from seatrial.measure.metric import Metric
 from seatrial.measure.origin import OriginUse
+from seatrial.measure.ranges import RangeReport
 from seatrial.measure.requests import FlowDetail, Traffic
 from seatrial.measure.services import ServiceUse
 from seatrial.measure.tables import Window
@@ -28,7 +29,7 @@ class StoredRun:
     """The newest sealed run of one variant in one block.
 
     `measured` is what is compared of it, `folder` its path, `began_ns` the wall clock at its start (None:
-    unknown); `readable` is False if its tables can't be read.
+    unknown); `readable` is False if its tables can't be read. `ranges` are the range cases asked before the load.
     """
 
     variant: str
@@ -38,6 +39,7 @@ class StoredRun:
     began_ns: int | None = None
     error: str = ""
     readable: bool = True
+    ranges: RangeReport | None = None
 
     @property
     def usable(self) -> bool:
@@ -203,6 +205,7 @@ class RunResult:
     details: tuple[FlowDetail, ...] = ()
     viewers: tuple[ViewerExperience, ...] = ()
     origin: tuple[OriginUse, ...] = ()
+    ranges: RangeReport | None = None
 
     def exit_code(self, *, strict: bool = False) -> ExitCode:
         """Return whether the run is valid and keeps its budgets; undecided budgets count if `strict`."""

@@ -181,6 +181,7 @@ def run_result(run: RecordedRun) -> RunResult:
         notes=notes,
         overheads=_overheads(run),
         budgets=_budgets(run),
+        ranges=documents.load_ranges(run.folder),
     )
 
 
@@ -262,7 +263,8 @@ def _along_the_way(used: Sequence[ServiceUse], tiers: Mapping[str, Any]) -> tupl
 def _info(folder: RunFolder, document: RunDocument) -> RunInfo:
     load, wall_ns = document.scenario.get("load") or {}, document.clock.get("wall_ns")
     results = folder.experiment.parent.absolute()
-    names = [*(f"{table}.parquet" for table in TABLES), "events.jsonl", "run.json", "catalogue.json", "logs"]
+    tables = (f"{table}.parquet" for table in TABLES)
+    names = [*tables, "events.jsonl", "run.json", "catalogue.json", documents.RANGES_FILE, "logs"]
     return RunInfo(
         scenario=document.scenario_name,
         question=str(document.scenario.get("question", "")),

@@ -31,6 +31,7 @@ _OUTCOMES: Mapping[type[SeatrialError], str] = {
     errors.SeedFailed: "could not be seeded",
     errors.NotReady: "never became ready",
     errors.ServiceExited: "a service exited",
+    errors.PreflightFailed: "can't be played from",
 }
 _TEXTS: tuple[tuple[tuple[str, ...], type[SeatrialError]], ...] = (
     (("images could not be built", "image can't be built", "can't be pulled"), errors.ImageMissing),
@@ -305,6 +306,7 @@ def _analysed(folder: RunFolder, document: RunDocument, measured: RunValues, **c
         folder=str(folder.root),
         began_ns=document.clock.get("wall_ns"),
         error=document.error,
+        ranges=documents.load_ranges(folder),
         document=document,
         **changes,
     )

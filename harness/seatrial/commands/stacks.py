@@ -1,4 +1,4 @@
-"""The commands for stacks and the host: up, down, clean, images, validate, doctor, plugin, schema."""
+"""The commands for stacks and the host: up, down, clean, images, validate, ranges, doctor, plugin, schema."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 import click
 
 from seatrial.commands.options import DURATION, request, results_option, set_option, stack_options
-from seatrial.experiment import maintenance, stacks
+from seatrial.errors import ExitCode
+from seatrial.experiment import maintenance, preflight, stacks
 from seatrial.host import images as host_images
 from seatrial.host.doctor import examine
 from seatrial.load import child
 from seatrial.progress import Progress
+from seatrial.record import documents
 from seatrial.report import text
 from seatrial.scenario import grammar, reading, source
 
@@ -75,6 +77,20 @@ def validate(scenario: str, settings: tuple[str, ...]) -> None:
     checked = reading.check_comparable(scenario, source.parse_overrides(settings))
     child.check_options(checked.load, checked.variants.values())
     click.echo(f"{checked.path}: valid; variants: {', '.join(checked.variants)}")
+
+
+@click.command()
+@click.argument("url")
+@click.option("--yes-load", "confirmed", multiple=True, metavar="HOST", help="Confirm a host beyond loopback.")
+@click.option("--json", "as_values", is_flag=True, help="The result as JSON.")
+def ranges(url: str, confirmed: tuple[str, ...], as_values: bool) -> int:  # noqa: FBT001
+    """Ask the server of URL the 24 range cases of RFC 9110, and say which it fails."""
+    report = preflight.ask_alone(url, confirmed)
+    if as_values:
+        click.echo(json.dumps(documents.ranges_values(report), indent=1))
+    else:
+        text.show_ranges(report)
+    return ExitCode.KEPT if report.plays else ExitCode.BROKEN
 
 
 @click.command()

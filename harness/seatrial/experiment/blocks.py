@@ -12,7 +12,7 @@ from pathlib import Path
 from seatrial.analysis.experiment import analyse
 from seatrial.analysis.stored_runs import RunCache
 from seatrial.compare.comparison import Comparison, Next, next_step
-from seatrial.errors import LoadFailed, SeatrialError, StackFailed
+from seatrial.errors import LoadFailed, PreflightFailed, SeatrialError, StackFailed
 from seatrial.experiment.resume import ResumableExperiment
 from seatrial.experiment.run_record import is_outcome
 from seatrial.experiment.trial import RunContext, Trial
@@ -25,6 +25,11 @@ from seatrial.units import NS_PER_S
 
 HOPELESS_BLOCKS = 2
 """An experiment ends if its base fails in each of so many blocks, the first ones."""
+_HOPELESS: Mapping[type[SeatrialError], str] = {
+    LoadFailed: "the load of the base never came to its end",
+    PreflightFailed: "the base does not answer what the load's clients rely on",
+}
+"""Why it ends then, for the failures of a base that did come up."""
 _DECIDED = frozenset(advice.value for advice in Next if advice is not Next.GO_ON)
 """An experiment that a look ended is not resumed: more blocks would give chance another try at a verdict."""
 
@@ -142,9 +147,7 @@ class ExperimentLoop:
                     return self._end(f"the budget of {duration_text(self.plan.time_s or 0)} is used up")
                 failure = self._run_block(design, number, left)
                 if failure is not None:
-                    up = isinstance(failure, LoadFailed)
-                    why = "the load of the base never came to its end" if up else "the base never came up"
-                    return self._end(why, failure)
+                    return self._end(_HOPELESS.get(type(failure), "the base never came up"), failure)
             if stopped := self._look(number):
                 return self._end(stopped)
         return self._end(Next.OVER.value)

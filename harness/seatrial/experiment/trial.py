@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.errors import UsageError
+from seatrial.experiment import preflight
 from seatrial.experiment.actions import ActionThread, acting, refuse_actions
 from seatrial.experiment.baseline import ExpectedFacts
 from seatrial.experiment.monitor import RunMonitor, StopRules, raise_if_stopped
@@ -164,7 +165,7 @@ class Trial:
         images_built: bool = False,
         extra_s: float = 0.0,
     ) -> Iterator[RunningTrial]:
-        """Make the run folder, bring the stack up, seed and sample it; at the end tear it down and seal the run.
+        """Make the run folder, bring the stack up, seed, check and sample it; at the end tear it down and seal.
 
         With `images_built` no image is built. `extra_s` is added to the time that the stack may stay.
         """
@@ -188,6 +189,7 @@ class Trial:
                     check_target(stack.url, hosts)
                 catalogue = provide_catalogue(request, spec, stack, folder.catalogue, guard)
                 record.stamp("seeded_ns")
+                preflight.check_ranges(request.scenario.preflight, stack.url, catalogue, record, progress)
                 with observing(
                     watches(stack.services),
                     folder.streams,

@@ -1,4 +1,4 @@
-"""The JSON documents of a run or experiment folder: run.json, plan.json, course.json and capacity.json."""
+"""The JSON documents of a run or experiment folder: run, plan, course, capacity and ranges."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Literal
 from seatrial.compare.budgets import BudgetWord
 from seatrial.compare.capacity import BudgetVerdict, CapacityResult, TrialResult, Validation
 from seatrial.errors import UsageError
+from seatrial.measure.ranges import RangeForce, RangeLevel, RangeReport, RangeResult, RangeWord
 from seatrial.measure.services import Growth, Slope
 from seatrial.model import Design, ExperimentPlan, Look, Note, NoteKind, Phase, Span
 from seatrial.record.folder import RunFolder, replacing, writing
@@ -23,6 +24,8 @@ PLAN_SCHEMA_VERSION = 2
 PROGRESS_FILE = "course.json"
 CAPACITY_FILE = "capacity.json"
 CAPACITY_SCHEMA_VERSION = 1
+RANGES_FILE = "ranges.json"
+RANGES_SCHEMA_VERSION = 1
 Status = Literal["running", "complete", "interrupted", "failed", "recovered"]
 
 
@@ -203,6 +206,41 @@ def _capacity(values: Mapping[str, Any]) -> CapacityResult:
     return CapacityResult(
         **known | {"trials": trials, "validation": validation, "budgets": tuple(values["budgets"])}
     )
+
+
+def ranges_values(report: RangeReport) -> dict[str, Any]:
+    """Return the results of range cases as JSON values, with whether players get what they need."""
+    return {"schema_version": RANGES_SCHEMA_VERSION, "plays": report.plays, **asdict(report)}
+
+
+def save_ranges(folder: RunFolder, report: RangeReport) -> None:
+    """Write ranges.json, whole or not at all; ResultsUnwritable if the disk refuses."""
+    _write(folder.root / RANGES_FILE, ranges_values(report))
+
+
+def load_ranges(folder: RunFolder) -> RangeReport | None:
+    """Read ranges.json; None where there is none. UsageError if it can't be read, or is of a newer version."""
+    path = folder.root / RANGES_FILE
+    try:
+        values = json.loads(path.read_bytes())
+        if values["schema_version"] > RANGES_SCHEMA_VERSION:
+            raise _newer(RANGES_FILE, path, values["schema_version"], RANGES_SCHEMA_VERSION)
+        results = tuple(
+            RangeResult(
+                **_known(RangeResult, result)
+                | {
+                    "word": RangeWord(result["word"]),
+                    "level": RangeLevel(result["level"]),
+                    "force": RangeForce(result["force"]),
+                }
+            )
+            for result in values["results"]
+        )
+        return RangeReport(**_known(RangeReport, values) | {"results": results})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UsageError("ranges.json can't be read", where=str(path), seen=str(error)) from error
 
 
 def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from seatrial.compare.comparison import NoiseFloor, Overall
 from seatrial.compare.pairing import FINISHED
 from seatrial.compare.verdicts import Verdict, Word
 from seatrial.measure.metric import Kind, Scale
+from seatrial.measure.ranges import RangeReport
 from seatrial.model import Design
-from seatrial.report import experience_sections, numbers
+from seatrial.report import experience_sections, numbers, range_sections
 from seatrial.report.tables import Section, Table, TableColumnKind, column, of_rows, pairs
 
 LIMITED = (
@@ -94,6 +95,7 @@ def sections(result: ExperimentResult) -> list[Section]:
         Section(name="budgets", title="Budgets", caption="with 95 %", table=_budgets(result)),
         experience_sections.of_experiment(result),
         Section(name="endings", title="Endings", table=_endings(result)),
+        range_sections.section(_ranges(result)),
         Section(
             name="lost",
             title="Left out",
@@ -276,6 +278,15 @@ def _endings(result: ExperimentResult) -> Table:
             column("how its runs ended", differing, lambda ending: ending.text, TableColumnKind.SENTENCE),
         )
     )
+
+
+def _ranges(result: ExperimentResult) -> dict[str, list[RangeReport]]:
+    """Return the reports of range cases of each variant's runs."""
+    reports: dict[str, list[RangeReport]] = {}
+    for run in result.runs:
+        if run.ranges is not None:
+            reports.setdefault(run.variant, []).append(run.ranges)
+    return reports
 
 
 def _left_out(result: ExperimentResult) -> Table:

@@ -15,6 +15,7 @@ from seatrial.compare.comparison import NoiseFloor
 from seatrial.compare.verdicts import Verdict
 from seatrial.measure.metric import Metric
 from seatrial.measure.requests import Traffic
+from seatrial.record import documents
 from seatrial.report import experiment_sections
 from seatrial.report.run_sections import ADVICE
 from seatrial.units import NS_PER_S
@@ -233,6 +234,7 @@ def run_json(result: RunResult) -> dict[str, Any]:
             for note in result.notes
         ],
         "times": asdict(result.overheads),
+        **({} if result.ranges is None else {"ranges": documents.ranges_values(result.ranges)}),
     }
     json_values: dict[str, Any] = _json(values)
     return json_values

@@ -11,7 +11,7 @@ from seatrial.measure.generator import ArrivalSummary
 from seatrial.measure.requests import FlowDetail, Traffic
 from seatrial.measure.validity import RESERVED
 from seatrial.model import EngineName, Note, NoteKind
-from seatrial.report import experience_sections, numbers
+from seatrial.report import experience_sections, numbers, range_sections
 from seatrial.report.tables import Section, Table, TableColumn, TableColumnKind, column, pairs
 from seatrial.wire.streams import NOT_FAILURES, Outcome
 
@@ -20,6 +20,7 @@ ADVICE = {
     NoteKind.NO_REQUESTS: "look at logs/locust.log, and try the locustfile alone: locust -f FILE --host URL",
     NoteKind.SERVICE_RESTARTED: "look at the service's log under logs/, and at its memory limit",
     NoteKind.OOM_KILL: "raise the service's memory limit, or lower what it may hold",
+    NoteKind.RANGE_DEVIATIONS: "players survive it; other clients and caches may not: docs/reference/ranges.md",
     NoteKind.SAMPLES_MISSING: "leave the machine to the run (seatrial doctor shows other load), and run again",
     NoteKind.COARSE_SAMPLES: "run on the host of the Docker daemon, where its cgroup files can be read",
     NoteKind.TORN_RECORDS: "a process was killed while it wrote its last record, or the disk was full (df -h)",
@@ -112,6 +113,7 @@ def sections(result: RunResult) -> list[Section]:
     every = (
         _budgets(result.budgets),
         *experience_sections.of_run(result),
+        range_sections.section({} if result.ranges is None else {"": [result.ranges]}),
         _requests(result),
         _flows(result),
         _flow_details(result.details),

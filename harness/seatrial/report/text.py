@@ -12,7 +12,9 @@ from rich.text import Text
 
 from seatrial.analysis.results import ExperimentResult, RunResult
 from seatrial.compare.capacity import CapacityResult, CapacityWord
-from seatrial.report import capacity_sections, experiment_sections, numbers, run_sections
+from seatrial.measure.range_answers import in_words
+from seatrial.measure.ranges import RangeReport
+from seatrial.report import capacity_sections, experiment_sections, numbers, range_sections, run_sections
 from seatrial.report.tables import Section, Table, TableColumn, TableColumnKind
 
 _INDENT = 2
@@ -56,6 +58,19 @@ def show_experiment(result: ExperimentResult, console: Console | None = None) ->
             *([Text(result.plan.question, style="italic")] if result.plan.question else []),
             *(Text(f"- {reason}") for reason in experiment_sections.reasons(result)),
             *_sections(experiment_sections.sections(result), out.width),
+        ],
+        out,
+    )
+
+
+def show_ranges(report: RangeReport, console: Console | None = None) -> None:
+    """Print every range case of one server."""
+    out, colour = console or standard_output(), "green" if report.plays else "red"
+    _print(
+        [
+            _verdict(range_sections.word(report), colour, range_sections.title(report)),
+            Text(f"{in_words(report)}\n"),
+            range_sections.all_cases(report).to_rich(out.width),
         ],
         out,
     )

@@ -12,8 +12,8 @@ from seatrial.compare import budgets
 from seatrial.compare.pairing import MOST_GATED
 from seatrial.measure import metric, stop_rules
 from seatrial.measure.metric import Kind, Metric
-from seatrial.model import Comparing, Design, Load
-from seatrial.scenario.grammar import POOL_USERS, CompareText, LoadText, RateFile, StableText
+from seatrial.model import Comparing, Design, Load, Preflight
+from seatrial.scenario.grammar import POOL_USERS, CompareText, LoadText, PreflightText, RateFile, StableText
 from seatrial.scenario.problems import Problem
 from seatrial.scenario.source import YamlPlace, did_you_mean
 from seatrial.wire import rates
@@ -53,6 +53,13 @@ def load_of(text: LoadText, locustfile: Path, folder: Path) -> Load:
         drain_s=text.drain,
         **same,
     )
+
+
+def preflight_of(text: PreflightText | str | None) -> Preflight | None:
+    """Return the values of `preflight`; None where nothing is asked."""
+    if text is None:
+        return None
+    return Preflight(ranges=text.ranges) if isinstance(text, PreflightText) else Preflight()
 
 
 def compare_problems(values: Mapping[str, Any], services: Sequence[str] | None) -> Iterator[Problem]:

@@ -208,6 +208,18 @@ class AccessLogText(Grammar):
     took: Annotated[str, Field(min_length=1)] = "request_time"
 
 
+class PreflightText(Grammar):
+    """What is asked of the front door before the load: range cases for the file at a path."""
+
+    ranges: Annotated[str, Field(pattern="^/")]
+
+
+PreflightValue = Annotated[
+    Annotated[Literal["ranges"], Tag("[text]")] | Annotated[PreflightText, Tag("[file]")],
+    Discriminator(lambda value: "[file]" if isinstance(value, dict) else "[text]"),
+]
+
+
 class TierText(Grammar):
     """A service's place on the request's way, and the log that tells what it fetched from the origin."""
 
@@ -277,6 +289,7 @@ class ScenarioText(Grammar):
     front_door: FrontDoorText | None = None
     ready: tuple[ProbeText, ...] = Field(default=(), strict=False)
     seed: tuple[str, ...] = Field(default=(), strict=False)
+    preflight: PreflightValue = Field(default=_NOT_GIVEN)
     secrets: tuple[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], ...] = Field(default=(), strict=False)
     tiers: dict[NameText, TierText] = Field(default_factory=dict)
     load: LoadText
@@ -296,7 +309,8 @@ def json_schema() -> dict[str, Any]:
     load, compare = schema["$defs"]["LoadText"], schema["$defs"]["CompareText"]
     load["required"].remove("users")
     load["anyOf"] = [{"required": ["users"]}, {"required": ["rate"]}]
-    del load["properties"]["rate"]["default"], compare["properties"]["time"]["default"]
+    for absent in (load["properties"]["rate"], compare["properties"]["time"], schema["properties"]["preflight"]):
+        del absent["default"]
     action = schema["$defs"]["ActionText"]
     action["oneOf"] = [{"required": ["restart"]}, {"required": ["signal", "service"]}]
     for name in ("every", "restart", "signal", "service"):

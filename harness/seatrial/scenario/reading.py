@@ -49,9 +49,10 @@ def _read_with_document(name: str, settings: Mapping[str, str]) -> tuple[Scenari
         others = (problem for problem in _file_problems(document) if problem.place not in places)
         refuse(document, [*problems, *of_grammar, *others])
         raise  # refuse always raises here: a ValidationError has at least one problem
-    if text.ready and text.front_door is None:
-        hint = "name front_door: {service: NAME, port: NUMBER}, or leave ready out"
-        problems.append(Problem(("ready",), "ready asks over HTTP, and there is no front door to ask", hint))
+    for key in ("ready", "preflight") if text.front_door is None else ():
+        if getattr(text, key):
+            hint = f"name front_door: {{service: NAME, port: NUMBER}}, or leave {key} out"
+            problems.append(Problem((key,), f"{key} asks over HTTP, and there is no front door to ask", hint))
     refuse(document, [*problems, *_file_problems(document)])
     path = document.path
     compose_file = _compose_file(path, text.stack)
@@ -74,6 +75,7 @@ def _read_with_document(name: str, settings: Mapping[str, str]) -> tuple[Scenari
         budgets=text.budgets,
         stop_when=text.stop_when,
         comparing=checks.comparing_of(text.compare),
+        preflight=checks.preflight_of(text.preflight),
     )
     return scenario, document
 
