@@ -32,6 +32,7 @@ COMMANDS = {
     "recover": "results.recover",
     "clean": "stacks.clean",
     "doctor": "stacks.doctor",
+    "media": "media.media",
     "plugin": "stacks.plugin",
     "schema": "stacks.schema",
 }

@@ -16,7 +16,7 @@
     ├── MeasurementInvalid        5   the measurement can't be trusted
     │   └── StoppedEarly          5   a rule of `stop_when` ended the run
     ├── Incomparable              6   the environment of a stored experiment was another one
-    ├── ResultsUnwritable         8   the run folder can't be written (disk full, no permission)
+    ├── ResultsUnwritable         8   results can't be written (disk full, no permission)
     └── Interrupted             130   Ctrl-C; the stack was torn down and the data kept
 
 A message says what failed, where, what was seen, what was expected, and a hint with a command.
@@ -143,7 +143,7 @@ class Incomparable(SeatrialError):
 
 
 class ResultsUnwritable(SeatrialError):
-    """The run folder can't be written."""
+    """The run folder, or another file that was asked for, can't be written."""
 
     exit_code = ExitCode.UNWRITABLE
 

@@ -1,4 +1,4 @@
-"""Units: durations and sizes as people write them, and the clock ticks of /proc."""
+"""Units: durations, sizes and bitrates as people write them, and the clock ticks of /proc."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ NS_PER_TICK = NS_PER_S // os.sysconf("SC_CLK_TCK")
 """The length of a clock tick, in which /proc counts CPU time and the start of a process (proc(5))."""
 _NUMBER = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]*)\s*$")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_BITS = {"bit": 1, "kbit": 1000, "Mbit": 1000**2, "Gbit": 1000**3}
 _BYTES = {
     "B": 1,
     "kB": 1000,
@@ -29,6 +30,11 @@ def seconds(text: str) -> float:
 def size_bytes(text: str) -> int:
     """Turn `10MB` or `256MiB` into bytes; ValueError names the units that exist."""
     return round(_scaled(text, _BYTES, "a size"))
+
+
+def bitrate_bps(text: str) -> int:
+    """Turn `800kbit`, `4Mbit` or `4Mbit/s` into bits per second; ValueError names the units that exist."""
+    return round(_scaled(text.removesuffix("/s"), _BITS, "a bitrate"))
 
 
 def stat_fields(text: bytes) -> list[bytes]:

@@ -133,6 +133,16 @@ def test_a_clip_by_its_size_is_the_longest_that_is_no_larger() -> None:
     assert clip.size <= 10 << 30 < longer.size
 
 
+@pytest.mark.parametrize("newlines", [True, False])
+@pytest.mark.parametrize("size", [500_000, 4_000_000, 16_393_000, 1_000_000_000])
+def test_a_clip_by_its_size_and_duration_is_no_larger(size: int, newlines: bool) -> None:  # noqa: FBT001
+    """And smaller by some bytes a picture; by more where a length would have the byte 0x0A."""
+    clip = Clip.of_size_and_duration(size, 60.0, newlines=newlines)
+
+    assert clip.media_s == 60
+    assert size - 6 * clip.pictures <= clip.size <= size or (not newlines and size * 0.9 <= clip.size <= size)
+
+
 @given(forms)
 def test_a_catalogue_keeps_a_clip(clip: Clip) -> None:
     """Its description survives JSON."""

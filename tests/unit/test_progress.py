@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from seatrial.progress import Progress, Steps, duration_text, memory_line
-from seatrial.units import seconds, size_bytes, stat_fields
+from seatrial.units import bitrate_bps, seconds, size_bytes, stat_fields
 
 
 def test_the_steps_of_a_run_are_the_running_line_of_the_whole() -> None:
@@ -58,6 +58,7 @@ def test_an_estimated_duration_is_rounded() -> None:
     ("parse", "texts", "expected"),
     [
         (seconds, ["250ms", "30s", "1.5m", "2h", " 5 min "], [0.25, 30.0, 90.0, 7200.0, 300.0]),
+        (bitrate_bps, ["800kbit", "4Mbit", "2.5Mbit/s", "9bit"], [800_000, 4_000_000, 2_500_000, 9]),
         (size_bytes, ["64KiB", "1.5MB", "2GiB", "7B"], [65536, 1_500_000, 2**31, 7]),
     ],
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from seatrial.units import seconds
+from seatrial.units import bitrate_bps, seconds, size_bytes
 
 if TYPE_CHECKING:
     from seatrial.experiment.request import Request
@@ -18,17 +18,23 @@ _ENGINES = ("auto", "compose", "local")
 _LOAD_OPTIONS = ("users", "rate", "arrivals", "processes", "warmup", "duration")
 
 
-class _Duration(click.ParamType[float]):
-    name = "duration"
+class _Quantity(click.ParamType[float]):
+    """A number with its unit."""
+
+    def __init__(self, name: str, parse: Callable[[str], float]) -> None:
+        self.name = name
+        self._parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
         try:
-            return value if isinstance(value, float) else seconds(value)
+            return self._parse(value) if isinstance(value, str) else value
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
-DURATION = _Duration()
+DURATION = _Quantity("duration", seconds)
+SIZE = _Quantity("size", size_bytes)
+BITRATE = _Quantity("bitrate", bitrate_bps)
 _FOLDER = click.Path(path_type=Path, resolve_path=True, file_okay=False)
 _STORED_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _ATTACH = "The stack that is up: a Compose project or label=value."

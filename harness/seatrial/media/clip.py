@@ -188,6 +188,16 @@ class Clip:
             pictures -= -(-(clip.size - size_bytes) // (clip.sample_bytes + 8))
         raise UsageError("a clip can't be that small", seen=f"{size_bytes} bytes at {bitrate_bps} bit/s")
 
+    @classmethod
+    def of_size_and_duration(cls, size_bytes: int, duration_s: float, *, fps: int = 25, **others: Any) -> Clip:  # noqa: ANN401
+        """Make a clip of that duration that is about as large, but no larger; UsageError if there is none."""
+        bitrate_bps = round(size_bytes * 8 / max(duration_s, 1 / fps))
+        while True:  # a few times: the bitrate is lowered by what is too much, and by a byte a picture
+            clip = cls(duration_s=duration_s, bitrate_bps=bitrate_bps, fps=fps, **others)
+            if clip.size <= size_bytes:
+                return clip
+            bitrate_bps -= 8 * fps * (1 + (clip.size - size_bytes) // clip.pictures)
+
     def spec(self) -> dict[str, Any]:
         """Return the values that make the clip, for a catalogue."""
         return asdict(self)

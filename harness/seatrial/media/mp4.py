@@ -88,11 +88,12 @@ class Index:
     def offset_at(self, seconds: float) -> int:
         """Return the byte to read from in order to play from that second.
 
-        All tracks have to begin at one time: that is the earliest of their sync samples at or before the second.
-        Of the samples that the tracks have then, the one that lies first in the file counts.
+        Decoding begins at the sync sample of the video at or before it (without a video: of any track). Of the
+        samples that the tracks have at that time, the one that lies first in the file counts.
         """
         tracks = [track for track in self.tracks if track.tables]
-        common_s = min(track.table_at(seconds).sync_point(seconds).seconds for track in tracks)
+        leading = [track for track in tracks if track.handler == "vide"] or tracks
+        common_s = min(track.table_at(seconds).sync_point(seconds).seconds for track in leading)
         return min(track.table_at(common_s).sync_point(common_s).offset for track in tracks)
 
     def seconds_at(self, offset: int) -> float:
@@ -155,7 +156,7 @@ class IndexReader:
                 return
             self._have += view[begin - offset : end - offset]
             if self._box is None:
-                found = header(self._have, self._at, self._size)
+                found = self._header()
                 if found is not None:
                     self._begin(found)
                 elif end == wanted_end:
@@ -176,13 +177,16 @@ class IndexReader:
             return end if self._size is None else min(end, self._size)
         return self._box.at + (self._box.size or 0)
 
+    def _header(self) -> Header | None:
+        kind = bytes(self._have[4:SHORT_HEADER]).decode("latin-1")
+        if not self._seen.boxes and len(kind) == len("ftyp") and kind not in _FIRST_BOXES:
+            expected = "'ftyp' or another box that a file begins with"
+            wrong("this is not an MP4 file", 0, seen=repr(bytes(self._have[:SHORT_HEADER])), expected=expected)
+        return header(self._have, self._at, self._size)
+
     def _begin(self, box: Header) -> None:
         """Decide what becomes of a box whose header was read."""
         seen = self._seen
-        if not seen.boxes and box.kind not in _FIRST_BOXES:
-            wrong(
-                "this is not an MP4 file", 0, seen=f"the box {box.kind!r}", expected="'ftyp' or another first box"
-            )
         seen.boxes += 1
         if seen.boxes > _MOST_BOXES:
             wrong(f"more than {_MOST_BOXES} boxes", box.at)
