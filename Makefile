@@ -26,7 +26,7 @@ test: ## every check and every test but the long ones, with real containers and 
 	@$(MAKE) --no-print-directory suite select="not long"
 
 test-long: ## the tests that take too long for `test`; 6 minutes
-	@./provision.sh test
+	@./provision.sh long
 	@! $(has_docker) || $(bin)/seatrial images bootstrap
 	@$(MAKE) --no-print-directory suite select=long
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Makes what this machine lacks, and says so: provision.sh check|trial|test|bench
+# Makes what this machine lacks, and says so: provision.sh check|trial|test|long|bench
 #
 #   check   .venv from requirements.lock, and nothing of the system but Python
 #   trial   .venv; with a Docker daemon: Compose v2 and a way to the base image; without one: the programs of the
 #           embedded engine
 #   test    the same, the embedded engine's programs always, because the tests use both engines, and a browser
+#   long    the same as test, and the players and tools of the long tests
 #   bench   .venv, the server of the benchmarks, and the clients that ours is measured beside
 #
 # Debian and Ubuntu, as root, are served by apt-get; elsewhere an error lists the exact commands. Servers are installed
@@ -142,6 +143,16 @@ need_browser() {
   fi
 }
 
+need_players() { # ffmpeg brings ffprobe along; Ubuntu's firefox is a snap, as its chromium is
+  command -v ffmpeg >/dev/null || want ffmpeg 'a player, and the tool that the MP4 parser is tested against'
+  if command -v firefox-esr >/dev/null || command -v firefox >/dev/null; then return 0; fi
+  if [ "$distribution" = ubuntu ]; then
+    say "no firefox: what is tested with it can't run"
+  else
+    want firefox-esr 'a player that the player models are tested against'
+  fi
+}
+
 need_engine() { # what brings stacks up: Docker, or else the embedded engine; the tests need both
   if has_docker; then
     with_docker=yes
@@ -233,7 +244,7 @@ environment() { # .venv, exactly as locked, and this project in it as it stands
 
 main() {
   local target=${1:-}
-  case $target in check | trial | test | bench) ;; *) fail 'usage: provision.sh check|trial|test|bench' ;; esac
+  case $target in check | trial | test | long | bench) ;; *) fail 'usage: provision.sh check|trial|test|long|bench' ;; esac
   need_python
   case $target in
     bench) need_bench ;;
@@ -241,6 +252,11 @@ main() {
     test)
       need_engine test
       need_browser
+      ;;
+    long)
+      need_engine test
+      need_browser
+      need_players
       ;;
   esac
   install_wanted

@@ -19,10 +19,10 @@ from __future__ import annotations
 import hashlib
 import math
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
-from itertools import count
+from itertools import accumulate, count
 from typing import Any, Literal
 
 import numpy as np
@@ -44,6 +44,7 @@ _MOST_PICTURES = 1 << 25
 """15 days at 25 a second; the eight digits of a number and the 32 bits of a duration suffice."""
 
 _DIGITS = 8
+_LEVELS = len(avc.LEVELS)
 _MOST_FPS = 240
 
 
@@ -107,32 +108,40 @@ class _Samples:
         found: list[Part] = []
         if skipped:
             taken = min(size, self.sample_bytes - skipped)
-            found += _cut(self._sample(number), skipped, skipped + taken)
+            found += _cut(self._samples(number, 1), skipped, skipped + taken)
             number, size = number + 1, size - taken
         whole, rest = divmod(size, self.sample_bytes)
-        for one in range(number, number + whole):
-            found += self._sample(one)
+        found += self._samples(number, whole)
         if rest:
-            found += _cut(self._sample(number + whole), 0, rest)
+            found += _cut(self._samples(number + whole, 1), 0, rest)
         return found
 
-    def _sample(self, number: int) -> tuple[Part, ...]:
-        place = (number * _PLACE_STEP + self._place) % _PLACES
-        return (
-            self._start,
-            b"%08d" % number,
-            self._table[place : place + self._filling_bytes],
-            self._tails[number // self._fps % len(avc.LEVELS) * 2 + number % 2],
-        )
+    def _samples(self, number: int, wanted: int) -> list[Part]:
+        """Return four parts a sample; the loop takes most of the time that a check takes."""
+        start, table, filling_bytes = self._start, self._table, self._filling_bytes
+        tails, fps = self._tails, self._fps
+        found: list[Part] = []
+        for one in range(number, number + wanted):
+            place = (one * _PLACE_STEP + self._place) % _PLACES
+            found += (
+                start,
+                b"%08d" % one,
+                table[place : place + filling_bytes],
+                tails[one // fps % _LEVELS * 2 + one % 2],
+            )
+        return found
 
 
-def _cut(parts: Iterable[Part], first: int, end: int) -> list[Part]:
+def _cut(parts: list[Part], first: int, end: int) -> list[Part]:
     """Return the bytes from first to before end of what the parts are together."""
     found, at = [], 0
     for part in parts:
-        if at < end and first < at + len(part):
-            found.append(part[max(first - at, 0) : end - at])
-        at += len(part)
+        after = at + len(part)
+        if first < after:
+            found.append(part[first - at if first > at else 0 : end - at])
+            if end <= after:
+                break
+        at = after
     return found
 
 
@@ -228,8 +237,8 @@ class Clip:
         return self.wide or self.pictures * self.sample_bytes + tables_bytes >= 1 << 32
 
     @cached_property
-    def _layout(self) -> list[tuple[int, _Part]]:
-        """Return (offset, part) in the order of the file."""
+    def _layout(self) -> list[tuple[int, int, _Part]]:
+        """Return (first offset, offset after it, part) in the order of the file."""
         samples = _Samples(self, self._filling_bytes)
         form = movie.Movie(pictures=self.pictures, fps=self.fps, wide=self._wide)
         kind = _Fixed(movie.file_type())
@@ -244,10 +253,8 @@ class Clip:
         ]
         media: list[_Part] = [header, samples]
         order = [kind, *moov, *media] if self.moov == "first" else [kind, *media, *moov]
-        offsets = [0]
-        for part in order:
-            offsets.append(offsets[-1] + part.size)
-        return list(zip(offsets, order, strict=False))
+        ends = list(accumulate(part.size for part in order))
+        return list(zip([0, *ends], ends, order, strict=False))
 
     @cached_property
     def sample_bytes(self) -> int:
@@ -257,8 +264,7 @@ class Clip:
     @cached_property
     def size(self) -> int:
         """The size of the file in bytes."""
-        offset, last = self._layout[-1]
-        return offset + last.size
+        return self._layout[-1][1]
 
     def read(self, offset: int, count: int) -> bytes:
         """Return the bytes of a file that begin at an offset; fewer at its end, as a file's own read does."""
@@ -284,10 +290,11 @@ class Clip:
         if offset < 0 or size < 0:
             raise ValueError(f"no range of bytes: {size} from {offset}")
         found: list[Part] = []
-        for begin, part in self._layout:
-            first, end = max(begin, offset), min(begin + part.size, offset + size)
-            if first < end:
-                found += part.parts(first - begin, end - first)
+        stop = offset + size
+        for begin, end, part in self._layout:
+            if offset < end and begin < stop:
+                first = max(begin, offset)
+                found += part.parts(first - begin, min(end, stop) - first)
         return bytearray().join(found)
 
 
