@@ -8,8 +8,11 @@ holds (does not read, so that the server feels it), drops the connection, asks a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import ClassVar
+
+from _ranges import Ranges
 
 PARTIAL, WHOLE = 206, 200
 NEVER = -1.0
@@ -24,13 +27,14 @@ _FATAL = frozenset({"status", "range", "protocol", "whole", "changed", "rejected
 class Ask:
     """Ask for the bytes from `first` to `last` (None: to the end), after a wait; any open request is dropped.
 
-    Not `ranged`: without a Range header.
+    Not `ranged`: without a Range header. `if_range`: a validator to send as If-Range; "": none.
     """
 
     label: str
     first: int
     last: int | None = None
     ranged: bool = True
+    if_range: str = ""
     after_s: float = 0.0
 
 
@@ -64,13 +68,15 @@ Action = Ask | Read | Hold | Stop
 class Head:
     """The head of an answer: its status, the first offset of its body, the complete length (None: not known).
 
-    `changed`: a validator or the total is not that of the session's first answer.
+    `changed`: a validator or the total is not that of the session's first answer. `etag`, `cache_control`: fields.
     """
 
     status: int
     first: int
     total: int | None
-    changed: bool
+    changed: bool = False
+    etag: str = ""
+    cache_control: str = ""
 
 
 @dataclass(slots=True)
@@ -81,7 +87,8 @@ class Situation:
     a later byte was asked for. `wanted` is the first byte that the media engine has to have and does not
     (None: it has all), `wanted_until` where its need ends, as far as it is known. `opening`: the index is not
     complete. `seeking`: a seek waits for data. `ahead_s` is contiguous media ahead of the playhead,
-    `bytes_per_s` the mean bit rate in bytes (0: not known).
+    `bytes_per_s` the mean bit rate in bytes (0: not known), `paused_s` how long the viewer's pause has lasted,
+    `held` the offsets that the player has.
     """
 
     position: int | None = None
@@ -93,6 +100,8 @@ class Situation:
     seeking: bool = False
     ahead_s: float = 0.0
     bytes_per_s: float = 0.0
+    paused_s: float = 0.0
+    held: Ranges = field(default_factory=Ranges)
 
 
 class Player:
@@ -107,6 +116,7 @@ class Player:
     - `discards`: a 200 is read through up to the byte it wants. `fresh`: a connection for each request.
     - `retries` in a row without a byte, the first after `retry_s`, each later one after `retry_step_s` more, at
       most `retry_most_s`; a body cut short is asked for again after `short_s`.
+    - `pause_s`: a pause that lasts so long ends the connection, if the buffer is full.
     """
 
     user_agent: ClassVar[str] = ""
@@ -128,6 +138,7 @@ class Player:
     retry_step_s: ClassVar[float] = 0.0
     retry_most_s: ClassVar[float] = 60.0
     short_s: ClassVar[float] = 0.0
+    pause_s: ClassVar[float] = inf
 
     def __init__(self, session: str = "") -> None:
         self.session = session
@@ -159,7 +170,9 @@ class Player:
             return Hold(low_s) if full else self._ask(situation)
         if not self.reaches(situation, situation.position, situation.wanted):
             return Hold(low_s, drop=True) if full else self._ask(situation)
-        return Hold(low_s) if full else Read(self._until(situation))
+        if full:
+            return Hold(low_s, drop=situation.paused_s >= self.pause_s)
+        return Read(self._until(situation))
 
     def reaches(self, situation: Situation, position: int, wanted: int) -> bool:
         """Return whether the open request is read on until it brings the wanted byte."""
@@ -198,7 +211,7 @@ class Player:
             return Stop(outcome, reason)
         after_s = self.short_s if outcome == "truncated" else self._pause_s()
         again = self.ask(situation, situation.wanted)
-        return self._opened(Ask(again.label, again.first, again.last, ranged=again.ranged, after_s=after_s))
+        return self._opened(replace(again, after_s=after_s))
 
     def kept(self, situation: Situation, cursor: int, frontier: int, target: int) -> tuple[int, int]:
         """Return from which to which byte the player still has what it read, when it seeks to `target`.

@@ -36,6 +36,6 @@ class Android(Player):
 
     def reaches(self, situation: Situation, position: int, wanted: int) -> bool:
         """Reopen for each seek out of the buffer; only the extractor that looks for the index reads on."""
-        if situation.seeking and wanted != position:
+        if situation.seeking and wanted != position and not situation.whole:
             return False
         return super().reaches(situation, position, wanted)

@@ -46,6 +46,11 @@ class Ranges:
         at = bisect_right(self._firsts, offset) - 1
         return max(offset, self._ends[at]) if at >= 0 else offset
 
+    def next_held(self, offset: int) -> int | None:
+        """Return the first offset of the set beyond `offset`, which is not in it; None: there is none."""
+        at = bisect_right(self._firsts, offset)
+        return self._firsts[at] if at < len(self._firsts) else None
+
     def keep(self, first: int, end: int) -> None:
         """Take out everything but the offsets from `first` to before `end`."""
         kept = [(max(a, first), min(b, end)) for a, b in self if a < end and b > first]

@@ -90,6 +90,9 @@ class IndexReader(Protocol):
     def feed(self, offset: int, view: bytes | memoryview) -> None:
         """Take bytes."""
 
+    def ended(self) -> None:
+        """Take the end of a file whose length was not known."""
+
 
 Opened = Callable[[Ask, Mapping[str, str]], AbstractContextManager[Stream]]
 
@@ -128,12 +131,12 @@ class Session:
         self._clock = clock
         self._sleep = sleep
         self._leaves_s = self.buffer.began_s + patience_s
-        self._held = Ranges()
         self._frontier = 0
         self._situation = Situation()
-        self._hold_s = inf
+        self._paused_at_s = self._hold_s = inf
         self._left = False
         self._finding: Finding | None = None
+        self.first_finding: Finding | None = None
         self._unplayable = ""
         self._next_act()
 
@@ -163,6 +166,7 @@ class Session:
         situation, buffer = self._situation, self.buffer
         situation.ahead_s = buffer.ahead_s
         situation.seeking = buffer.state is State.SEEKING
+        situation.paused_s = self._clock() - self._paused_at_s if buffer.state is State.PAUSED else 0.0
         if self.index is None:
             missing = self._reader.missing if self._reader else None
             situation.wanted, last = missing or (situation.wanted or 0, 0)
@@ -177,6 +181,8 @@ class Session:
         due_s = self._due_s()
         if isinstance(hold, Hold) and hold.ahead_s != NEVER and buffer.state is State.PLAYING:
             due_s = min(due_s, buffer.now_s + max(buffer.ahead_s - hold.ahead_s, 0.0))
+        if buffer.state is State.PAUSED and self._situation.position is not None:
+            due_s = min(due_s, self._paused_at_s + self.player.pause_s)
         if due_s == inf:
             return Stop("rejected", "the player waits for data that it does not ask for")
         self._sleep(max(due_s - now_s, 0.0) + _TICK_S)
@@ -202,6 +208,7 @@ class Session:
                 else:
                     action = self._hold(action)
             if self._finding is not None:
+                self.first_finding = self.first_finding or self._finding
                 stream.fail(self._finding.outcome, self._finding.reason)
         situation.position = None
         return action
@@ -224,13 +231,17 @@ class Session:
         found = self._proof.head(response.headers, response.status, stream.total, ranged=ask.ranged)
         self._finding = found
         changed = found is not None and found.outcome == "changed"
-        stop = self.player.head(Head(response.status, stream.position, stream.total, changed=changed))
+        etag, control = response.headers.get("etag", ""), response.headers.get("cache-control", "")
+        stop = self.player.head(Head(response.status, stream.position, stream.total, changed, etag, control))
         if stop is not None:
             return stop
         if situation.total is None:
             situation.total = stream.total
         if self._reader is None and ask.label != "probe":
-            self._reader = self._make_reader(situation.total)
+            try:
+                self._reader = self._make_reader(situation.total)
+            except Unplayable as error:
+                return Stop("rejected", str(error))
         situation.position = stream.position
         situation.whole = ask.ranged and response.status == WHOLE
         return Read(ask.last + 1) if ask.label == "probe" and ask.last is not None else self._decide()
@@ -261,29 +272,39 @@ class Session:
         self._live()
         situation = self._situation
         if stream.complete and situation.total is None and self.player.open_ended:
-            situation.total = situation.position
+            self._found_end(situation.position or 0)
         situation.position = None
-        if self._left:
-            return Stop()
+        if self._left or self._unplayable:
+            return self._decide()
         self._look()
         if stream.complete:
             return self.player.ended(situation)
         outcome = str(stream.response.outcome)
         return self.player.failed(situation, outcome, stream.response.reason)
 
+    def _found_end(self, total: int) -> None:
+        """Take the length of a clip from the end of an open-ended body."""
+        self._situation.total = total
+        if self._reader is not None:
+            try:
+                self._reader.ended()
+            except Unplayable as error:
+                self._unplayable = str(error)
+        self._arrived()
+
     def _take(self, first: int, view: memoryview) -> None:
         """Take bytes of the clip: prove them, and tell index, buffer and player."""
         end = first + len(view)
         self.received_bytes += len(view)
         self.distinct.add(first, end)
-        self._held.add(first, end)
+        self._situation.held.add(first, end)
         if self._finding is None:
             self._finding = self._proof.body(first, view)
         self.player.received()
         if self.index is None:
             self._learn(first, view)
         elif first <= self._frontier < end:
-            self._frontier = self._held.first_missing(end)
+            self._frontier = self._situation.held.first_missing(end)
             self._arrived()
 
     def _learn(self, first: int, view: memoryview) -> None:
@@ -294,23 +315,23 @@ class Session:
         try:
             if missing is not None and first <= missing[1]:
                 reader.feed(first, view)
+            index = reader.index
         except Unplayable as error:
             self._unplayable = str(error)
             self._finding = self._finding or Finding("rejected", str(error))
             return
-        index = reader.index
         if index is not None:
             self.index, self._reader = index, None
             self.buffer.duration_s = index.duration_s
             self._situation.opening = False
             self._situation.bytes_per_s = index.bitrate_bps / _BITS
             if not self.player.keeps_opening:
-                self._held.keep(first, first + len(view))
+                self._situation.held.keep(first, first + len(view))
             self._to(index.offset_at(self.buffer.position_s))
 
     def _to(self, cursor: int) -> None:
         """Read on from the sample at this offset."""
-        self._frontier = self._held.first_missing(cursor)
+        self._frontier = self._situation.held.first_missing(cursor)
         self._arrived()
 
     def _arrived(self) -> None:
@@ -371,7 +392,7 @@ class Session:
             self._left = True
             return
         if act.act is Act.PAUSE:
-            self._hold_s = now_s + act.value
+            self._paused_at_s, self._hold_s = now_s, now_s + act.value
             buffer.pause(now_s)
         elif buffer.state is not State.ENDED:
             self._seek(now_s, buffer.position_s + act.value)
@@ -383,7 +404,7 @@ class Session:
         before = self.index.offset_at(self.buffer.position_s)
         self.buffer.seek(now_s, to_s)
         cursor = self.index.offset_at(self.buffer.position_s)
-        self._held.keep(*self.player.kept(self._situation, before, self._frontier, cursor))
+        self._situation.held.keep(*self.player.kept(self._situation, before, self._frontier, cursor))
         self._to(cursor)
 
     # --- what it was like

@@ -66,6 +66,9 @@ class MediaReader:
         """The clip, once it is known."""
         return None if self._needs else self._media
 
+    def ended(self) -> None:
+        """Nothing is missing."""
+
     def feed(self, offset: int, view: bytes | memoryview) -> None:
         """Take bytes."""
         while self._needs and offset <= self._needs[0][0] < offset + len(view):

@@ -31,11 +31,11 @@ def test_there_are_locustfiles() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_only_seatrial_user_and_media_are_imported_from_the_package(path: Path) -> None:
+def test_only_user_media_and_errors_are_imported_from_the_package(path: Path) -> None:
     """A locustfile runs in Locust's process, where nothing else of the harness belongs."""
     own = [name for name, _, _ in _imports(path) if name.split(".")[0] == "seatrial"]
 
-    assert all(name.split(".")[1:2] in (["user"], ["media"]) for name in own)
+    assert all(name.split(".")[1:2] in (["user"], ["media"], ["errors"]) for name in own)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -48,7 +48,8 @@ class LeanUser(User):
     Class attributes: `endpoints` is the closed list of labels under which requests are recorded; with `keep_alive`
     False each request opens a connection; `verify_tls` and `ca_file` choose the certificates that https trusts;
     `source_address` is an address of this machine to connect from; `receive_buffer_bytes` is the size of its
-    receive buffers (SO_RCVBUF): with small ones a server notices a slow reader early.
+    receive buffers (SO_RCVBUF): with small ones a server notices a slow reader early. `prepare` may give it and
+    `user_agent` to one user only.
     """
 
     abstract = True
@@ -59,8 +60,8 @@ class LeanUser(User):
     verify_tls: ClassVar[bool] = True
     ca_file: ClassVar[str | None] = None
     source_address: ClassVar[str | None] = None
-    receive_buffer_bytes: ClassVar[int | None] = None
-    user_agent: ClassVar[str] = product()
+    receive_buffer_bytes: int | None = None
+    user_agent: str = product()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401  (whatever a subclass's bases take)
         super().__init_subclass__(**kwargs)

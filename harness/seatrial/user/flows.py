@@ -53,10 +53,10 @@ class Flow:
         self.outcome = Outcome(outcome)
 
     def ended(self, response: Response) -> None:
-        """Count one of its requests, which has ended."""
+        """Count one of its requests, which has ended; one that was aborted on purpose fails no flow."""
         self.requests += 1
         self.bytes_received += response.bytes_received
-        if self.outcome is Outcome.OK:
+        if self.outcome is Outcome.OK and response.outcome is not Outcome.ABORTED:
             self.outcome = response.outcome
 
     def pass_failure_on(self) -> None:
