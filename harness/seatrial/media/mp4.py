@@ -23,6 +23,7 @@ _MOST_OTHER_BYTES = 16 << 20
 """Of a sidx or moof box: a reference is 12 bytes, a sample of a fragment 16."""
 
 _MOST_BOXES = 1 << 20
+_MOST_READ_BYTES = 1 << 20
 _FIRST_BOXES = {"ftyp", "styp", "moov", "mdat", "free", "skip", "wide", "uuid", "pdin", "sidx", "moof", "pnot"}
 
 
@@ -91,6 +92,7 @@ class Index:
         Decoding begins at the sync sample of the video at or before it (without a video: of any track). Of the
         samples that the tracks have at that time, the one that lies first in the file counts.
         """
+        seconds = min(seconds, self.duration_s)
         tracks = [track for track in self.tracks if track.tables]
         leading = [track for track in tracks if track.handler == "vide"] or tracks
         common_s = min(track.table_at(seconds).sync_point(seconds).seconds for track in leading)
@@ -290,7 +292,7 @@ def read_index(read: Callable[[int, int], bytes], size: int) -> Index:
     reader = IndexReader(size)
     while reader.missing is not None:
         first, last = reader.missing
-        data = read(first, last - first + 1)
+        data = read(first, min(last - first + 1, _MOST_READ_BYTES))
         if not data:
             wrong("no more bytes where the file should go on", first, expected=f"bytes {first} to {last}")
         reader.feed(first, data)

@@ -157,6 +157,8 @@ def _sizes(tables: Body) -> tuple[int, int, Integers | None]:
             sizes = np.stack((pairs >> 4, pairs & 15), axis=1).reshape(-1)[:samples]
         else:
             sizes = body.table(12, samples, field_bits // 8)
+    if sizes.min() == sizes.max():
+        return samples, int(sizes[0]), None
     before = np.zeros(samples + 1, np.int64)
     np.cumsum(sizes, dtype=np.int64, out=before[1:])
     return samples, 0, before
