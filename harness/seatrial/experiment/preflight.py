@@ -70,8 +70,8 @@ def broken(report: RangeReport) -> PreflightFailed:
     return PreflightFailed(
         f"players can't use this stack: range cases fail: {', '.join(result.name for result in failed)}",
         where=f"GET {report.url}",
-        seen="\n".join(f"{result.asked}: {result.seen} ({result.reason}; {rule(result)})" for result in failed),
-        expected="\n".join(f"{result.asked}: {result.permitted}" for result in failed),
+        seen="\n".join(f"{one.name} ({one.asked}): {one.seen}: {one.reason} ({rule(one)})" for one in failed),
+        expected="\n".join(f"{one.name}: {one.permitted}" for one in failed),
         hint=_HINT,
     )
 

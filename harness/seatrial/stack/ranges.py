@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from seatrial.errors import PreflightFailed
 from seatrial.measure.range_answers import RangeJudge
@@ -21,6 +21,8 @@ MOST_BYTES = 1 << 20
 ANSWER_S = 5.0
 """The longest time for one answer; what came of its body until then is judged."""
 _PIECE_BYTES = 64 << 10
+_IN_TARGET = "/?%:@!$&'()*+,;="
+"""Characters of a target that stay as they are (RFC 3986); what is encoded already stays so, too."""
 _OK = 200
 
 
@@ -69,7 +71,7 @@ def _answer(place: SplitResult, method: str, headers: dict[str, str], answer_s: 
     """
     kind = HTTPSConnection if place.scheme == "https" else HTTPConnection
     connection = kind(place.hostname or "", place.port, timeout=answer_s)
-    target = (place.path or "/") + (f"?{place.query}" if place.query else "")
+    target = quote((place.path or "/") + (f"?{place.query}" if place.query else ""), safe=_IN_TARGET)
     ends = time.monotonic() + answer_s
     try:
         connection.connect()
@@ -78,7 +80,7 @@ def _answer(place: SplitResult, method: str, headers: dict[str, str], answer_s: 
             connection.request(method, target, headers=named)
             response = connection.getresponse()
             return _read(response, lambda: time.monotonic() < ends)
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, UnicodeError) as error:  # UnicodeError: a host that is no name
         late = isinstance(error, TimeoutError) or time.monotonic() >= ends
         return RangeAnswer(error=f"none within {answer_s:g} s" if late else _words(error))
     finally:
@@ -126,5 +128,5 @@ def _cut_off(connection: socket.socket, after_s: float) -> Iterator[None]:
         timer.cancel()
 
 
-def _words(error: OSError | HTTPException) -> str:
+def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
