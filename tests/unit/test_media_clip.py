@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from typing import Any
@@ -79,6 +80,18 @@ def test_another_picture_and_another_seed_have_other_bytes() -> None:
     assert clip.matches(offset, other.read(offset, clip.sample_bytes)) >= 0
     assert clip.matches(offset, clip.read(offset + clip.sample_bytes, clip.sample_bytes)) >= 0
     assert clip.read(0, clip.size) == Clip(**SMALL).read(0, clip.size)
+
+
+def test_a_description_makes_the_same_bytes_in_every_version() -> None:
+    """Catalogues and stored media outlive a version; a number may come as a float, as some JSON writers do."""
+    digests = [hashlib.sha256(WHOLE[FORMS[number]]).hexdigest() for number in (0, 2)]
+    floats = Clip(**SMALL | {"bitrate_bps": 100_000.0})
+
+    assert digests == [
+        "24cd1a5c796af3fa44afea946c63433c2a1cbb9288bdb758928fbd76968ca649",
+        "6de7ac8fad6ff4e41b669106b67e1e31979742c805f5db87b94ec34ec2f757d0",
+    ]
+    assert floats.matches(0, WHOLE[FORMS[0]]) == -1
 
 
 @pytest.mark.parametrize("bitrate_bps", [60_000, 250_000, 520_000, 540_000, 4_000_000, 135_000_000])

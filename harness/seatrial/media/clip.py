@@ -224,7 +224,7 @@ class Clip:
     @cached_property
     def identity(self) -> bytes:
         """16 bytes that are in each sample: a hash of all that makes the clip."""
-        parts = (self.pictures, self.bitrate_bps, self.fps, self.moov, self.seed, self.newlines, self._wide)
+        parts = (self.pictures, round(self.bitrate_bps), self.fps, self.moov, self.seed, self.newlines, self._wide)
         return hashlib.shake_256(repr(parts).encode()).digest(64).translate(None, b"\0\n")[:16]
 
     @cached_property
