@@ -51,7 +51,7 @@ class Watched:
 
 def watched(url: str, *options: str, load: str = "media_playback", flows: int = 1, users: int = 1) -> Watched:
     """Run a child until so many flows have ended, then stop it."""
-    words = ("--media-wait", "30", *options)
+    words = (*options,) if "--media-wait" in options else ("--media-wait", "30", *options)
     with locust_child(url, *words, locustfile=LOCUSTFILES / f"{load}.py", users=users) as child:
         child.open_gate()
         child.until(lambda: _flows(child) >= flows)

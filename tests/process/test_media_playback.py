@@ -70,3 +70,57 @@ def test_seeks_are_requests_of_their_own(server: tuple[str, str]) -> None:
     assert sum(detail["seeks_count"] for detail in details) >= run.labels.count("seek")
     assert any(detail.get("seek_s", -1.0) >= 0 for detail in details)
     assert any(detail["received_bytes"] > detail["distinct_bytes"] for detail in details)
+
+
+def test_a_timeline_is_dragged_through(server: tuple[str, str]) -> None:
+    """Most positions are overtaken by the next one; what was waited for is one wait for each drag."""
+    url, listed = server
+    drags = "--media-drags 2 --media-drag-positions 5 --media-drag-every 0.1 --media-look 0.5".split()
+    options = (*CALM, *drags, "--media-catalogue", listed, "--media-player", "ffmpeg")
+    run = watched(url, *options, load="media_scrub")
+    (flow,) = run.flows
+    assert (flow["flow"], flow["outcome"], flow["detail"]["seeks_count"]) == ("scrub", "ok", 10)
+    assert run.outcomes <= {"ok", "aborted"}
+    assert 2 <= run.labels.count("seek") <= 10
+
+
+def test_a_screening_is_one_flow_of_many_viewers(server: tuple[str, str]) -> None:
+    """All watch one clip, and begin within the time that is given."""
+    url, listed = server
+    group = "--media-group-size 5 --media-group-within 0.5".split()
+    options = (*CALM, *SECONDS, *group, "--media-catalogue", listed)
+    run = watched(url, *options, load="media_group", flows=6)
+    *plays, screening = run.flows
+    assert (screening["flow"], screening["outcome"], screening["requests"]) == ("screening", "ok", 0)
+    assert {(flow["flow"], flow["detail"]["clip"]) for flow in plays} == {("play", screening["detail"]["clip"])}
+    begins_s = [flow["t_start_ns"] / 1e9 for flow in plays]
+    assert max(begins_s) - min(begins_s) < 1.5
+    assert screening["detail"]["slowest_startup_s"] == max(flow["detail"]["startup_s"] for flow in plays)
+
+
+def test_a_download_is_proved_to_its_last_byte(server: tuple[str, str]) -> None:
+    """The whole clip over one request."""
+    url, listed = server
+    run = watched(url, "--media-catalogue", listed, load="media_download", flows=2, users=2)
+    assert run.outcomes == {"ok"}
+    for flow in run.flows:
+        assert (flow["flow"], flow["outcome"], flow["requests"]) == ("download", "ok", 1)
+        assert flow["detail"]["received_bytes"] == CLIPS[flow["detail"]["clip"]].size
+
+
+def test_a_contact_sheet_takes_six_connections(server: tuple[str, str]) -> None:
+    """All its thumbnails are asked for; what is no image is refused."""
+    url, _ = server
+    address = (
+        "--media-url",
+        "/first.mp4",
+        "--media-thumbnail",
+        "/{name}.mp4?at={seconds}",
+        "--media-thumbnails",
+        "9",
+    )
+    run = watched(url, *address, load="media_thumbnails")
+    assert run.labels == ["thumbnail"] * 9
+    assert {row["connection"] for row in run.requests[:6]} == {"new"}
+    assert run.flows[0]["flow"] == "contact sheet"
+    assert run.outcomes == {"too_large"}  # the 60 MB of a clip, not an image
