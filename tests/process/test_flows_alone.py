@@ -39,6 +39,7 @@ class Player(LeanUser):
             startup_s = self.random.uniform(0.01, 0.03)
             gevent.sleep(startup_s)
             flow.detail.update(startup_s=startup_s, stalls_count=self.random.randrange(3), codec="av1", layers=4)
+            flow.detail["abandoned_ratio"] = 0
 
 
 class Queueing(LeanUser):
@@ -50,13 +51,15 @@ class Queueing(LeanUser):
             begun = gevent.get_hub().loop.now()
             with DOOR:
                 gevent.sleep(0.02)
-            flow.detail["took_s"] = gevent.get_hub().loop.now() - begun
+            flow.detail["startup_s"] = gevent.get_hub().loop.now() - begun
 """
 LOAD = {"users": 4, "user_classes": ["Player"], "warmup": "1s", "duration": "4s"}
 BUDGETS = [
     "p95 startup_s of play < 1s",
     "max stalls_count of play < 3",
     "mean startup_s of play > 5ms",
+    "startup < 1s",
+    "abandoned < 5%",
     "failures < 5%",
     "cpu per request < 1s",
 ]
@@ -87,11 +90,14 @@ def test_the_details_of_flows_are_shown(trial: Trial) -> None:
     """Those with a unit, in the text and for programs; words and numbers without one are not."""
     table = trial.done.stdout.partition("Flow details")[2].partition("\n\n")[0]
     rows = [line.split()[:2] for line in table.splitlines()]
-    assert [row for row in rows if "play" in row] == [["play", "stalls_count"], ["play", "startup_s"]]
+    details = ["abandoned_ratio", "stalls_count", "startup_s"]
+    assert [row for row in rows if "play" in row] == [["play", detail] for detail in details]
+    assert "Quality of experience" in trial.done.stdout.partition("Flow details")[0]
     shown = trials.seatrial("show", str(trial.folder), "--json")
     assert shown.returncode == 0, shown.stderr
     report = json.loads(shown.stdout)
-    stalls, startup = report["flow_details"]
+    _, stalls, startup = report["flow_details"]
+    assert [(one["flow"], one["abandoned"]) for one in report["viewers"]] == [("play", 0)]
     assert (stalls["key"], stalls["unit"], stalls["p50"], stalls["max"]) == ("stalls_count", "count", 1, 2)
     assert 10e6 <= startup["mean"] <= startup["p95"] <= startup["max"] <= 31e6
     assert report["requests"]["count"] == 0
@@ -124,7 +130,7 @@ def test_the_capacity_for_a_detail_is_found(tmp_path: Path) -> None:
     """One flow at a time, 20 ms each: 50 a second, found by the details of the flows alone."""
     scenario = _scenario(tmp_path, load=LOAD | {"user_classes": ["Queueing"], "users": 200})
     words = ("--trial", "2s", "--sum", "6s", "--limit", "60s", "--validate", "0s", "--width", "20")
-    budget = ("--budget", "p95 took_s of serve < 150ms")
+    budget = ("--budget", "startup of serve < 150ms")
     trial = trials.run_scenario(scenario, "local", *budget, *words, verb="capacity")
     result = documents.load_capacity(RunFolder(trial.folder))
     assert result is not None, trial.done.stdout + trial.done.stderr

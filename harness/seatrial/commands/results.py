@@ -10,12 +10,15 @@ import click
 
 from seatrial.analysis.run import analyse_run
 from seatrial.commands.options import output_options, results_option
+from seatrial.errors import UsageError
 from seatrial.record import documents
 from seatrial.record import folder as run_folder
-from seatrial.record.folder import RunFolder
+from seatrial.record.folder import RunFolder, writing
 from seatrial.report import ci_exports, json_export, text
 
-FORMS = click.Choice(["text", *ci_exports.FORMS])
+P1203 = "p1203"
+FORMS = click.Choice(["text", *ci_exports.FORMS, P1203])
+_SESSIONS = "With p1203: a new folder, for one file a session in place of one line each."
 _OUTPUT = "Where the page goes (default: report.html in the experiment's folder)."
 run_argument = click.argument("name", metavar="RUN", default="latest")
 
@@ -23,13 +26,20 @@ run_argument = click.argument("name", metavar="RUN", default="latest")
 @click.command()
 @run_argument
 @click.option("--format", "form", type=FORMS, default="text", help="For people, or for a program.")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help=_SESSIONS)
 @click.option("--strict", is_flag=True, help="Exit code 7 where nothing was decided.")
 @output_options
 def show(name: str, results: Path, form: str, **options: Any) -> int:  # noqa: ANN401
     """Print the report of a stored run or comparison again, from its folder alone."""
     from seatrial.analysis import experiment as experiment_analysis  # noqa: PLC0415
 
-    form, strict = "json" if options["as_values"] else form, options["strict"]
+    form, strict, output = "json" if options["as_values"] else form, options["strict"], options["output"]
+    if output is not None and form != P1203:
+        raise UsageError(
+            "--output is for --format p1203 alone", where="seatrial show", hint="redirect the output: > FILE"
+        )
+    if form == P1203:
+        return _show_p1203(run_folder.find_run(results, name), output, quiet=options["quiet"], strict=strict)
     folder = run_folder.find_experiment(results, name)
     if folder is None or not experiment_analysis.compares(folder):
         run = run_folder.find_run(results, name)
@@ -86,6 +96,27 @@ def recover(name: str, results: Path, as_values: bool, quiet: bool) -> int:  # n
     from seatrial.experiment import maintenance  # noqa: PLC0415
 
     return show_run(maintenance.recover(run_folder.find_run(results, name)), as_values=as_values)
+
+
+def _show_p1203(folder: RunFolder, output: Path | None, *, quiet: bool, strict: bool) -> int:
+    """Write the sessions of a run for P.1203: a line each, or a file each; return the exit code of the run."""
+    from seatrial.report import p1203  # noqa: PLC0415
+
+    if output is not None and output.exists() and any(output.iterdir()):
+        raise UsageError(
+            "the folder is not empty", where=str(output), expected="a new folder, for the sessions of one run"
+        )
+    result, done = analyse_run(folder), p1203.Exported()
+    for name, session in p1203.export(folder, done, opened=result.window.opened):
+        if output is None:
+            click.echo(json.dumps(session))
+            continue
+        with writing(output):
+            output.mkdir(parents=True, exist_ok=True)
+            (output / f"{name}.json").write_text(json.dumps(session, indent=1) + "\n")
+    if not quiet:
+        click.echo(done.text(), err=True)
+    return result.exit_code(strict=strict)
 
 
 def show_run(folder: RunFolder, *, as_values: bool, strict: bool = False) -> int:

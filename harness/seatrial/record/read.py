@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +33,8 @@ from seatrial.wire.streams import DETAIL_ENDINGS, MOST_DETAILS, NULL, REQUESTS, 
 _NAMES = tuple(column.name for column in fields(RequestColumns))
 _LABELS = frozenset(column.name for column in REQUESTS if column.labelled).intersection(_NAMES)
 _ROWS = 1 << 18
+_FLOWS_AT_ONCE = 1 << 14
+"""Their details as texts and objects: a few kilobytes each."""
 _UNIT_KEY = re.compile(rf'(?:{"|".join(DETAIL_ENDINGS)})"\s*:'.encode())
 """A key of a flow's details that ends in a unit."""
 
@@ -71,12 +73,39 @@ def flow_details(folder: RunFolder) -> dict[str, Floats]:
     return details
 
 
-def _numbers(text: str | None) -> dict[str, float]:
+class FlowRow(NamedTuple):
+    """One flow with all of its details; `phase` is empty where there is none."""
+
+    flow_id: int
+    flow: str
+    phase: str
+    t_start_ns: int
+    detail: dict[str, Any]
+
+
+def flow_rows(folder: RunFolder) -> Iterator[FlowRow]:
+    """Yield the flows with all that they reported, batch by batch; UsageError as for `flows`."""
+    path = sealed_table(folder, "flows")
+    names = ("flow_id", "flow", "phase", "t_start_ns", "detail")
+    try:
+        for batch in pq.ParquetFile(path).iter_batches(batch_size=_FLOWS_AT_ONCE, columns=list(names)):
+            columns = (batch[name].to_pylist() for name in names)
+            for flow_id, flow, phase, t_start_ns, text in zip(*columns, strict=True):
+                yield FlowRow(flow_id, flow or "", phase or "", t_start_ns, _details(text))
+    except (OSError, KeyError, pa.ArrowInvalid) as error:
+        raise unreadable(path, error) from error
+
+
+def _details(text: str | None) -> dict[str, Any]:
     try:
         detail = json.loads(text) if text else {}
     except ValueError:
         return {}
-    return detail_numbers(detail) if isinstance(detail, dict) else {}
+    return detail if isinstance(detail, dict) else {}
+
+
+def _numbers(text: str | None) -> dict[str, float]:
+    return detail_numbers(_details(text))
 
 
 def samples(folder: RunFolder) -> SampleColumns:
