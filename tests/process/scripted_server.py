@@ -6,9 +6,11 @@ import hashlib
 import socket
 import ssl
 import struct
+import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from seatrial.http.client import Client
@@ -179,6 +181,17 @@ def scripted(*scripts: Script, tls: ssl.SSLContext | None = None) -> Iterator[Sc
         yield server
     finally:
         server.close()
+
+
+def tls_keywords(folder: Path) -> dict[str, Any]:
+    """Make a certificate for 127.0.0.1; return the keywords of `served` for it, with a client that trusts it."""
+    path, key = folder / "server.pem", folder / "server.key"
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject]
+    subprocess.run([*made, "-keyout", key, "-out", path], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path, key)
+    return {"tls": context, "network": Dialer(ca_file=str(path))}
 
 
 class Book:

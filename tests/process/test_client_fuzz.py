@@ -31,6 +31,8 @@ TIMEOUTS = Timeouts(connect_s=2.0, first_byte_s=0.1, idle_s=0.1, total_s=0.3)
 PATIENT = Timeouts(first_byte_s=5.0, idle_s=5.0, total_s=10.0)
 SLACK_S = 2.0
 """A busy machine's share of the bound of a request."""
+ATTEMPTS = 20
+"""As often a mutant is asked for where a busy machine takes all of `total_s` for the connection."""
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -202,13 +204,24 @@ def _path_of(sock: socket.socket) -> bytes:
 
 def _request(client: Client, server: Mutants, one: Mutant, number: int) -> tuple[Response, Response]:
     """Request a mutant, and once all of it is sent, a path of this user alone."""
-    body: dict[str, Any] = {"body": b"abc"} if one.method == "PUT" else {}
-    if "reads" in one.conduct:
-        got = _streamed(client, f"/{number}", **one.conduct)
-    else:
-        got = client.request(one.method, f"/{number}", endpoint="page", **body, **one.conduct)
+    for _ in range(ATTEMPTS):
+        got = _asked(client, one, number)
+        if not _is_unsent(got):
+            break
     assert server.sent[number].wait(TIMEOUTS.total_s + SLACK_S)
     return got, client.get(f"/own/{number}", endpoint="other", keep=True, timeouts=PATIENT)
+
+
+def _asked(client: Client, one: Mutant, number: int) -> Response:
+    body: dict[str, Any] = {"body": b"abc"} if one.method == "PUT" else {}
+    if "reads" in one.conduct:
+        return _streamed(client, f"/{number}", **one.conduct)
+    return client.request(one.method, f"/{number}", endpoint="page", **body, **one.conduct)
+
+
+def _is_unsent(row: Response) -> bool:
+    """Return whether the time was over before the server was asked: that says nothing about its answer."""
+    return row.outcome == Outcome.TIMEOUT and not row.bytes_sent
 
 
 def _streamed(client: Client, path: str, *, reads: int, **keywords: Any) -> Response:  # noqa: ANN401  (as requests take them)
@@ -283,7 +296,7 @@ def test_a_broken_response_is_an_outcome(seed: int, count: int, capfd: pytest.Ca
     finally:
         server.stop()
     assert errors == []
-    assert len(rows) == 2 * count
+    assert len([row for row in rows if not _is_unsent(row)]) == 2 * count
     assert {row.outcome for row in rows} == POSSIBLE, "the mutants do not reach every outcome"
     assert {row.connection for row in rows} >= {"new", "reused"}
     assert _left_open(before) == 0

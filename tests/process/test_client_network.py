@@ -6,7 +6,6 @@ import hashlib
 import os
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from process.scripted_server import (
     scripted,
     served,
     sha256,
+    tls_keywords,
     with_length,
 )
 
@@ -288,22 +288,9 @@ def test_a_killed_wait_leaves_no_waiter(ends: tuple[Waiting, socket.socket]) -> 
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a key and a certificate for 127.0.0.1 in one file."""
-    path: Path = tmp_path_factory.mktemp("tls") / "server.pem"
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject]
-    subprocess.run([*made, "-keyout", f"{path}.key", "-out", path], check=True, capture_output=True)
-    path.write_text(path.read_text() + Path(f"{path}.key").read_text())
-    return path
-
-
-@pytest.fixture(scope="module")
-def trusted(certificate: Path) -> dict[str, Any]:
-    """Give the keywords of `served` for TLS with this certificate, which the client trusts."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return {"tls": context, "network": Dialer(ca_file=str(certificate))}
+def trusted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Give the keywords of `served` for TLS."""
+    return tls_keywords(tmp_path_factory.mktemp("tls"))
 
 
 def test_a_server_can_not_send_the_load_elsewhere() -> None:

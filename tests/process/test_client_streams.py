@@ -11,7 +11,7 @@ from typing import Any
 
 import gevent
 import pytest
-from process.scripted_server import BIG, HI, Book, Peer, answers, client_of, served, with_length
+from process.scripted_server import BIG, HI, Book, Peer, answers, client_of, served, tls_keywords, with_length
 from process.small_nginx import nginx
 from process.test_client_wire import BROKEN, WHOLE
 
@@ -123,12 +123,13 @@ def test_a_stream_that_is_left_is_no_failure() -> None:
 
 def test_a_server_is_held_back_by_a_stream_that_is_not_read() -> None:
     """It can't send the rest until it is read, and the time in between is of no deadline."""
-    short = Timeouts(first_byte_s=1.0, idle_s=PAUSE_S / 2, total_s=PAUSE_S / 2)
+    pause_s = 4 * PAUSE_S
+    short = Timeouts(first_byte_s=2.0, idle_s=pause_s - 0.1, total_s=pause_s - 0.1)  # a busy machine reads 0.5 s
     large = with_length(BIG * 4)
     with served(answers(large), timeouts=short) as (server, client, book):
         with client.stream("/", endpoint="page") as stream:
             stream.read(1)
-            gevent.sleep(PAUSE_S)
+            gevent.sleep(pause_s)
             assert not server.sent_all.is_set()
             all_of(stream, 262_144)
         assert server.sent_all.wait(5)
@@ -258,6 +259,43 @@ def test_a_user_that_ends_within_a_read_is_cut() -> None:
                 gevent.sleep(0.01)
         user.kill()
     assert ([row.outcome for row in book.rows], reads, closed) == (["cut"], [FILE[:5]], [True])
+
+
+@pytest.fixture(scope="module")
+def trusted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Give the keywords of `served` for TLS."""
+    return tls_keywords(tmp_path_factory.mktemp("tls"))
+
+
+def test_a_stream_through_tls(trusted: dict[str, Any]) -> None:
+    """Reads smaller than a TLS record find the rest of it, where no poll shows it; the connection stays."""
+    with served(answers(part(5, 400_004), HI), **trusted) as (_, client, book):
+        with client.stream("/", endpoint="page", range=(5, None)) as stream:
+            assert (stream.ok, stream.position, stream.total) == (True, 5, len(FILE))
+            body, at_once = bytearray(), 0
+            while view := stream.read(1_000):
+                body += view
+                while later := stream.read(997, 0):  # without a wait
+                    body += later
+                    at_once += len(later)
+            assert (bytes(body), stream.complete) == (FILE[5:400_005], True)
+        client.get("/", endpoint="page")
+    assert at_once > 300_000
+    assert [(row.outcome, row.connection) for row in book.rows] == [("ok", "new"), ("ok", "reused")]
+    assert book.rows[0].bytes_received == len(part(5, 400_004))
+
+
+def test_a_stream_through_tls_that_is_left_or_cut(trusted: dict[str, Any]) -> None:
+    """As without TLS: the connection goes, and what was cut is found by the read that comes to it."""
+    left, cut = part(0, 400_000), part(0, 400_000)[:-1]
+    with served(answers(left), answers(cut), answers(HI), **trusted) as (_, client, book):
+        with client.stream("/", endpoint="page", range=(0, None)) as stream:
+            assert bytes(stream.read(10) or b"") == FILE[:10]
+        with client.stream("/", endpoint="page", range=(0, None)) as stream:
+            assert all_of(stream, 1_000) == FILE[:400_000]
+        client.get("/", endpoint="page")
+    outcomes = [("aborted", "new"), ("truncated", "new"), ("ok", "new")]
+    assert [(row.outcome, row.connection) for row in book.rows] == outcomes
 
 
 def _closes(peer: Peer) -> None:
