@@ -9,14 +9,14 @@ import hashlib
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 
+FORBIDDEN, GONE = 403, 410
 LIFE_S = 3600
 """How long a URL is good that is signed here."""
 EXPIRED_S = 60
 FOREIGN = "203.0.113.9"
 """An address that is no one's: TEST-NET-3 (RFC 5737)."""
-GIVEN_OUT = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
+GIVEN_OUT = frozenset({200, 206})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Attempt:
 
     target: str
     headers: dict[str, str]
-    refusals: tuple[HTTPStatus, ...] = ()
+    refusals: tuple[int, ...] = ()
 
 
 def sign(path: str, user: str, expires_s: int, key: str) -> str:
@@ -61,29 +61,29 @@ def _signed(of: Situation) -> Attempt:
 
 
 def _expired(of: Situation) -> Attempt:
-    return Attempt(of.signed(of.allowed, expires_s=of.now_s - EXPIRED_S), {}, (HTTPStatus.GONE,))
+    return Attempt(of.signed(of.allowed, expires_s=of.now_s - EXPIRED_S), {}, (GONE,))
 
 
 def _forged(of: Situation) -> Attempt:
     forged = sign(f"/signed/{of.clip}", of.allowed, of.now_s + LIFE_S, f"not {of.key}")
-    return Attempt(of.signed(of.allowed, signature=forged), {}, (HTTPStatus.FORBIDDEN,))
+    return Attempt(of.signed(of.allowed, signature=forged), {}, (FORBIDDEN,))
 
 
 def _other_clip(of: Situation) -> Attempt:
-    return Attempt(of.signed(of.allowed, clip=f"other-{of.clip}"), {}, (HTTPStatus.FORBIDDEN,))
+    return Attempt(of.signed(of.allowed, clip=f"other-{of.clip}"), {}, (FORBIDDEN,))
 
 
 def _foreign(of: Situation) -> Attempt:
     headers = {"X-User": of.allowed, "X-Forwarded-For": FOREIGN}
-    return Attempt(f"/media/{of.clip}", headers, (HTTPStatus.FORBIDDEN,))
+    return Attempt(f"/media/{of.clip}", headers, (FORBIDDEN,))
 
 
 def _no_permission(of: Situation) -> Attempt:
-    return Attempt(f"/media/{of.clip}", {"X-User": of.refused}, (HTTPStatus.FORBIDDEN,))
+    return Attempt(f"/media/{of.clip}", {"X-User": of.refused}, (FORBIDDEN,))
 
 
 def _signed_without_permission(of: Situation) -> Attempt:
-    return Attempt(of.signed(of.refused), {}, (HTTPStatus.FORBIDDEN,))
+    return Attempt(of.signed(of.refused), {}, (FORBIDDEN,))
 
 
 Make = Callable[[Situation], Attempt]

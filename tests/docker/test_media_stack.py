@@ -230,14 +230,14 @@ def test_a_permission_is_asked_once_or_each_time(stack: Studio) -> None:
 
 def test_a_thumbnail_is_a_picture_of_its_second(stack: Studio) -> None:
     """A JPEG of the width that was asked for; another second is another picture; permissions count here, too."""
-    first, again, other = (stack.get(f"/thumbs/clip-0.mp4/{second}.jpg?width=160") for second in ("1", "1.0", "2"))
+    first, again, other = (stack.get(f"/thumbs/clip-0/{second}.jpg?width=160") for second in ("1", "1.0", "2"))
 
     assert (first.status_code, first.headers["Content-Type"]) == (200, "image/jpeg")
     assert first.content.startswith(b"\xff\xd8\xff")
     assert first.content == again.content != other.content
-    assert stack.get("/thumbs/clip-0.mp4/99.jpg").status_code == 404
-    assert stack.get("/thumbs/clip-0.mp4/1.jpg?width=9999").status_code == 400
-    assert stack.get("/thumbs/clip-0.mp4/1.jpg", X_User="intern").status_code == 403
+    assert stack.get("/thumbs/clip-0/99.jpg").status_code == 404
+    assert stack.get("/thumbs/clip-0/1.jpg?width=9999").status_code == 400
+    assert stack.get("/thumbs/clip-0/1.jpg", X_User="intern").status_code == 403
 
 
 def test_no_service_can_write_to_its_own_layer(stack: Studio) -> None:

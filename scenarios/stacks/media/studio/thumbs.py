@@ -45,12 +45,12 @@ def create(environment: Mapping[str, str]) -> Flask:
     app = Flask("thumbs", static_folder=None)
     root = Path(environment.get("MEDIA_ROOT", "/srv/media"))
 
-    @app.get("/thumbs/<clip>/<int:second>.jpg")
-    @app.get("/thumbs/<clip>/<float:second>.jpg")
-    def thumbnail(clip: str, second: float) -> Response:
+    @app.get("/thumbs/<asset>/<int:second>.jpg")
+    @app.get("/thumbs/<asset>/<float:second>.jpg")
+    def thumbnail(asset: str, second: float) -> Response:
         width = request.args.get("width", 320, type=int)
-        file = root / clip
-        if not (CLIP.fullmatch(clip) and file.is_file()):
+        file = root / f"{asset}.mp4"
+        if not (CLIP.fullmatch(file.name) and file.is_file()):
             abort(HTTPStatus.NOT_FOUND)
         if width not in WIDTHS:
             abort(HTTPStatus.BAD_REQUEST)
