@@ -16,7 +16,9 @@ BLOCK_BYTES = 32 * 1024
 _AHEAD_S = 10.0
 _LEAST_BYTES = 2 << 20
 _MOST_BYTES = 50 << 20
-_HYSTERESIS_BYTES = 1 << 20
+_PIPES_BYTES = 3 << 20
+_HYSTERESIS_BYTES = 2 << 20
+"""As captured: what lies in the pipes between network and player comes on top, and is refilled in such steps."""
 _BEHIND_S = 2.0
 _UNKNOWN_BYTES_PER_S = 200 * 1024
 _WAIT_FOR_WRITER_BLOCKS = 5
@@ -63,9 +65,9 @@ class Chrome(Player):
         return Ask(asked.label, first, (cached or self._total) - 1, if_range=self._etag)
 
     def limits(self, situation: Situation) -> tuple[float, float]:
-        """10 s of the bit rate, at least 2 and at most 50 MiB; filled 1 MiB beyond that."""
+        """10 s of the bit rate, at least 2 and at most 50 MiB, and what is on its way to the player."""
         rate = situation.bytes_per_s or _UNKNOWN_BYTES_PER_S
-        low_bytes = _within(_AHEAD_S * rate)
+        low_bytes = _within(_AHEAD_S * rate) + _PIPES_BYTES
         return (low_bytes + _HYSTERESIS_BYTES) / rate, low_bytes / rate
 
     def head(self, head: Head) -> Stop | None:

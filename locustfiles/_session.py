@@ -376,6 +376,7 @@ class Session:
         if buffer.state is State.PAUSED:
             if now_s >= self._hold_s:
                 buffer.resume(now_s)
+                self._act_from_s = now_s
             return
         if self._act_due(now_s):
             self._do(now_s)

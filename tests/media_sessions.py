@@ -39,6 +39,12 @@ class Media:
         """Bits for each second."""
         return self.bytes_per_s * 8.0
 
+    @property
+    def moov(self) -> tuple[int, int]:
+        """The first and last byte of the index."""
+        first = HEADER_BYTES if self.moov_first else self.size - MOOV_BYTES
+        return first, first + MOOV_BYTES - 1
+
     def offset_at(self, seconds: float) -> int:
         """Return the sync sample at or before."""
         return self.mdat + int(seconds) * self.bytes_per_s
@@ -53,8 +59,7 @@ class MediaReader:
 
     def __init__(self, media: Media) -> None:
         self._media = media
-        moov = HEADER_BYTES if media.moov_first else media.size - MOOV_BYTES
-        self._needs = [(0, HEADER_BYTES - 1), (moov, moov + MOOV_BYTES - 1)]
+        self._needs = [(0, HEADER_BYTES - 1), media.moov]
 
     @property
     def missing(self) -> tuple[int, int] | None:
@@ -144,10 +149,12 @@ class Server:
     tells_total: bool = True
     cut_after: int = 0
     wait_s: float = 0.0
+    fields: Mapping[str, str] = field(default_factory=dict)
     replies: Mapping[int, Reply] = field(default_factory=dict)
     now_s: float = 1000.0
     asked: list[Ask] = field(default_factory=list)
     left: list[tuple[int, int]] = field(default_factory=list)
+    times_s: list[float] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
 
     @contextmanager
@@ -155,8 +162,9 @@ class Server:
         """Answer one request; `replies` are instead of the usual answer, by the number of the request."""
         number = len(self.asked)
         self.asked.append(ask)
+        self.times_s.append(self.now_s)
         self.headers.append(headers)
-        usual = Reply(206 if ask.ranged and self.ranges else 200)
+        usual = Reply(206 if ask.ranged and self.ranges else 200, self.fields)
         stream = SimulatedStream(self, ask, self.replies.get(number, usual))
         yield stream
         self.left.append((ask.first, stream.position))

@@ -67,7 +67,7 @@ def test_android_asks_without_a_range_from_the_start_only() -> None:
 @pytest.mark.parametrize(
     ("name", "high_s", "low_s", "slack_s"),
     [
-        ("chrome", 10 * 1.0 + MIB / SECOND_BYTES, 10.0, 0.3),
+        ("chrome", 10 + 5 * MIB / SECOND_BYTES, 10 + 3 * MIB / SECOND_BYTES, 0.3),
         ("firefox", 60.0, 30.0, 0.3),
         ("safari", 50.0, 30.0, 0.3),
         ("android", 50.0, 50.0, 2 * MIB / SECOND_BYTES + 0.3),
