@@ -1,7 +1,7 @@
-"""Measure a viewer's processor time beside ffmpeg's: `python tests/bench/viewers.py [--viewers 100] [--seconds 20]`.
+"""Measure a viewer's processor time beside ffmpeg's: `python tests/bench/viewers.py [--viewers 100]`.
 
-Viewers play 4 Mbit/s clips from an nginx of this machine, which is not counted; start-up is not, either. ffmpeg reads
-the same in real time (`ffmpeg -re -i URL -c copy -f null -`).
+Viewers play 4 Mbit/s clips from an nginx of this machine, which is not counted; nor is start-up. ffmpeg reads the
+same in real time (`ffmpeg -re -i URL -c copy -f null -`).
 """
 
 from __future__ import annotations
