@@ -51,9 +51,10 @@ fix: ## let ruff mend and format what it can
 	$(bin)/ruff check --fix .
 	$(bin)/ruff format .
 
-picture: ## draw docs/explanation/house.svg from the imports
+picture: ## draw docs/explanation/house.svg from the imports, and players.svg from the captured sessions
 	@./provision.sh check
 	$(bin)/python docs/house_picture.py > docs/explanation/house.svg
+	$(bin)/python docs/players_picture.py > docs/explanation/players.svg
 
 wheel: ## build the wheel into dist/
 	@./provision.sh check

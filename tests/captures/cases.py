@@ -35,7 +35,7 @@ def _seek_within(_: float) -> list[Step]:
 
 
 def _seek_back(duration_s: float) -> list[Step]:
-    return [Step(PLAY, 5.0), Step(SEEK, 5.0, FAR * duration_s), Step(SEEK, 5.0, 2.0)]
+    return [Step(PLAY, 5.0), Step(SEEK, 5.0, FAR * duration_s), Step(SEEK, 8.0, 2.0)]
 
 
 def _pause(_: float) -> list[Step]:

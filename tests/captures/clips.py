@@ -1,88 +1,92 @@
-"""MP4 files for captures, made by ffmpeg: H.264 at a constant bitrate, filled up to it, the moov first or last."""
+"""The MP4 files of the captures: Seatrial's own test clips, and such as ffmpeg makes.
+
+A session with a test clip can be repeated byte by byte without the file. Those of ffmpeg (H.264 at a constant
+bitrate, two seconds from one sync sample to the next) show that players ask for a usual clip in the same way.
+"""
 
 from __future__ import annotations
 
-import struct
+import os
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, cast
 
 from golden_session import ClipFacts
 
-TIMESCALE = 12800
+from seatrial.media.clip import Clip
+from seatrial.media.mp4 import Index, read_index
+
+OWN, FFMPEG = "seatrial", "ffmpeg"
 BITRATE_BPS = 4_000_000
+MADE_AT_S = 1_704_067_200.0
+"""When files were last changed, 2024-01-01: what is old, a browser's cache keeps without asking whether it is
+still valid (RFC 9111, 4.2.2: for a tenth of the age, in Chromium). And nginx's ETag is the same each time."""
 _FRAMES = 25
-_GROUP = 50  # frames from one sync sample to the next: two seconds
+_GROUP = 50  # frames from one sync sample to the next
 _LIMIT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class ClipFile:
-    """A clip on disk, and where its sync samples are."""
+    """A clip on disk and its index."""
 
     path: Path
     facts: ClipFacts
-    sync: tuple[tuple[float, int], ...]  # (seconds, offset), ascending
-
-    def offset_at(self, seconds: float) -> int:
-        """Return the offset of the sync sample at or before a time."""
-        return max((at, offset) for at, offset in self.sync if at <= seconds or at == self.sync[0][0])[1]
+    index: Index
 
 
-def made(folder: Path, duration_s: int, moov: str) -> ClipFile:
+def own(duration_s: int, moov: str) -> Clip:
+    """Return the test clip of that length."""
+    return Clip(duration_s=float(duration_s), bitrate_bps=BITRATE_BPS, moov=cast("Literal['first', 'last']", moov))
+
+
+def made(folder: Path, kind: str, duration_s: int, moov: str) -> ClipFile:
     """Return the clip of that length; it is made once in a folder."""
-    path = folder / f"clip-{duration_s}s-moov-{moov}.mp4"
+    path = folder / f"{kind}-{duration_s}s-moov-{moov}.mp4"
+    clip = own(duration_s, moov) if kind == OWN else None
     if not path.exists():
-        _make(path, duration_s, moov)
-    return ClipFile(path, facts(path, duration_s, made_by="ffmpeg"), tuple(_sync_samples(path)))
+        partial = path.with_suffix(".part.mp4")
+        if clip is None:
+            _encode(partial, duration_s, moov)
+        else:
+            with partial.open("wb") as file:
+                file.writelines(clip.pieces())
+        os.utime(partial, (MADE_AT_S, MADE_AT_S))
+        partial.rename(path)
+    return described(path, kind, clip)
 
 
-def _make(path: Path, duration_s: int, moov: str) -> None:
+def described(path: Path, kind: str, clip: Clip | None) -> ClipFile:
+    """Return a clip with what its index tells."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+
+        def read(offset: int, count: int) -> bytes:
+            file.seek(offset)
+            return file.read(count)
+
+        index = read_index(read, size)
+    facts = ClipFacts(
+        made_by=kind,
+        duration_s=index.duration_s,
+        bitrate_bps=round(index.bitrate_bps),
+        size=size,
+        moov="first" if index.moov_first else "last",
+        moov_offset=index.moov_offset,
+        moov_size=index.moov_size,
+        mdat_offset=index.mdat_offset,
+        timescale=index.tracks[0].timescale,
+        spec=clip.spec() if clip else None,
+    )
+    return ClipFile(path, facts, index)
+
+
+def _encode(path: Path, duration_s: int, moov: str) -> None:
     kilobits = BITRATE_BPS // 1000
     x264 = f"nal-hrd=cbr:force-cfr=1:bitrate={kilobits}:vbv-maxrate={kilobits}:vbv-bufsize={kilobits}"
     source = f"testsrc=size=640x360:rate={_FRAMES}:duration={duration_s}"
     coded = f"-c:v libx264 -preset ultrafast -tune zerolatency -pix_fmt yuv420p -g {_GROUP} -keyint_min {_GROUP}"
     words = f"-hide_banner -loglevel error -y -threads 1 -f lavfi -i {source} {coded} -x264-params {x264}".split()
-    words += ["-video_track_timescale", str(TIMESCALE), *(["-movflags", "+faststart"] if moov == "first" else [])]
-    partial = path.with_suffix(".part.mp4")
-    subprocess.run(["ffmpeg", *words, str(partial)], check=True, timeout=_LIMIT_S, stdin=subprocess.DEVNULL)
-    partial.rename(path)
-
-
-def facts(path: Path, duration_s: float, made_by: str) -> ClipFacts:
-    """Return what the top-level boxes of a file tell (ISO/IEC 14496-12, 4.2)."""
-    boxes = {kind: (offset, size) for kind, offset, size in _boxes(path)}
-    moov, mdat, size = boxes["moov"], boxes["mdat"], path.stat().st_size
-    return ClipFacts(
-        made_by=made_by,
-        duration_s=duration_s,
-        bitrate_bps=round(mdat[1] * 8 / duration_s),
-        size=size,
-        moov="first" if moov[0] < mdat[0] else "last",
-        moov_offset=moov[0],
-        moov_size=moov[1],
-        mdat_offset=mdat[0],
-    )
-
-
-def _boxes(path: Path) -> Iterator[tuple[str, int, int]]:
-    offset, total = 0, path.stat().st_size
-    with path.open("rb") as file:
-        while offset < total:
-            file.seek(offset)
-            size, kind = struct.unpack(">I4s", file.read(8))
-            size = struct.unpack(">Q", file.read(8))[0] if size == 1 else size or total - offset
-            yield kind.decode("latin-1"), offset, size
-            offset += size
-
-
-def _sync_samples(path: Path) -> Iterator[tuple[float, int]]:
-    words = "-v error -select_streams v:0 -show_entries packet=pts_time,pos,flags -of csv=p=0".split()
-    done = subprocess.run(
-        ["ffprobe", *words, str(path)], capture_output=True, text=True, check=True, timeout=_LIMIT_S
-    )
-    for line in done.stdout.splitlines():
-        seconds, offset, flags = line.split(",")[:3]
-        if "K" in flags:
-            yield float(seconds), int(offset)
+    words += ["-movflags", "+faststart"] if moov == "first" else []
+    subprocess.run(["ffmpeg", *words, str(path)], check=True, timeout=_LIMIT_S, stdin=subprocess.DEVNULL)

@@ -12,19 +12,23 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cases import PLAY, RESUME, SEEK
 from logging_proxy import Exchange, Headers
 
 FORMAT = 1
 PAUSE_S = 0.5
 """A player that takes no byte for so long, while some wait for it, pauses."""
 _POINTS = 24
+_TOLD_S = 0.5
+MOST_STALLED_S = 1.0
+"""A player that waited longer than this did not show its own conduct, but that of a busy machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipFacts:
     """The file that was played; offsets and sizes in bytes."""
 
-    made_by: str
+    made_by: str  # seatrial (a test clip of seatrial.media, of which `spec` makes each byte) or ffmpeg
     duration_s: float
     bitrate_bps: float
     size: int
@@ -32,7 +36,8 @@ class ClipFacts:
     moov_offset: int
     moov_size: int
     mdat_offset: int
-    spec: dict[str, Any] | None = None  # seatrial.media.clip.Clip's, if it is one
+    timescale: int  # of the video track, ticks a second
+    spec: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,13 +96,33 @@ class Session:
     actions: list[Done]
     events: list[Done]
     requests: list[Asked]
+    variant: str = ""  # what is unlike the usual: another kind of clip or server
     format: int = field(default=FORMAT)
 
     @property
     def name(self) -> str:
         """The name of its file, without suffix."""
         speed = "unlimited" if self.rate is None else f"{self.rate / 1e6:g}MB"
-        return f"{self.case}-{self.clip.duration_s:.0f}s-moov-{self.clip.moov}-{speed}"
+        variant = f"-{self.variant}" if self.variant else ""
+        return f"{self.case}-{self.clip.duration_s:.0f}s-moov-{self.clip.moov}-{speed}{variant}"
+
+    @property
+    def stalled_s(self) -> float:
+        """How long a browser waited for data, after it had begun to play and since the last thing it was told.
+
+        All captures have at least twice the clip's bit rate: it is the machine that was too busy to play.
+        """
+        waited_s, since_s = 0.0, None
+        for event in self.events:
+            if event.what == "waiting" and not self._is_told(event.at_s):
+                since_s = event.at_s
+            elif event.what == "playing" and since_s is not None:
+                waited_s, since_s = waited_s + event.at_s - since_s, None
+        return waited_s
+
+    def _is_told(self, at_s: float) -> bool:
+        begin = (one.at_s for one in self.actions if one.what in {PLAY, SEEK, RESUME})
+        return any(abs(at_s - one) < _TOLD_S for one in begin)
 
     def write(self, folder: Path) -> Path:
         """Write it as JSON, one line for each request, action and event; return the file."""
@@ -148,7 +173,7 @@ def requests(exchanges: Sequence[Exchange], start_s: float, stop_s: float) -> tu
         headers = [(name, value) for name, value in one.headers if name.lower() not in {"range", "host"}]
         if headers not in sets:
             sets.append(headers)
-        taken = [(round(at - start_s, 3), count) for at, _, count in one.samples]
+        taken = [(round(at - start_s, 3), count) for at, _, count in one.samples if at <= stop_s]
         found.append(
             Asked(
                 at_s=round(one.at_s - start_s, 3),
@@ -163,7 +188,7 @@ def requests(exchanges: Sequence[Exchange], start_s: float, stop_s: float) -> tu
                 length=one.length,
                 first_byte_s=round(one.first_byte_s - start_s, 3),
                 arrived=one.arrived,
-                taken=one.taken,
+                taken=taken[-1][1] if taken and one.ended_s > stop_s else one.taken,
                 ended="by the end of the capture" if one.ended_s > stop_s else one.ended,
                 ended_s=round(min(one.ended_s, stop_s) - start_s, 3),
                 pauses=[

@@ -1,8 +1,9 @@
 """Reads a URL through FFmpeg's libavformat at real time and seeks in it, as a program of its own.
 
-`libavformat_reader.py URL '[["play", 5.0, null], ["seek", 5.0, 42.0]]'`; each step: what, for how many seconds, to
-which second. Prints one JSON line for each thing it did: {"at_s", "what", "media_s"}, at_s of time.monotonic.
-Packets are read when they are due (as `ffmpeg -re` does), the first one of a step at once.
+`libavformat_reader.py URL TIMESCALE '[["play", 5.0, null], ["seek", 5.0, 42.0]]'`. TIMESCALE: ticks a second of
+the video track, in which its packets are stamped. Each step: what, for how many seconds, to which second. Prints
+a JSON line for each thing it did: {"at_s", "what", "media_s"}, at_s of time.monotonic. Packets are read when they
+are due (as `ffmpeg -re` does), the first one of a step at once.
 https://ffmpeg.org/doxygen/5.1/group__lavf__decoding.html
 """
 
@@ -14,8 +15,6 @@ import json
 import sys
 import time
 
-TIMESCALE = 12800
-"""Of the captures' clips (clips.py): a packet's pts are counted in it."""
 _AV_TIME_BASE = 1_000_000
 _BACKWARD = 1  # AVSEEK_FLAG_BACKWARD: the sync sample at or before
 
@@ -41,7 +40,8 @@ def _told(what: str, media_s: float | None = None) -> None:
 class _Input:
     """An open input."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timescale: int) -> None:
+        self._timescale = timescale
         format_, codec = ctypes.util.find_library("avformat"), ctypes.util.find_library("avcodec")
         if format_ is None or codec is None:
             raise FileNotFoundError("libavformat and libavcodec, which Debian's package ffmpeg depends on")
@@ -63,7 +63,7 @@ class _Input:
     def packet_s(self) -> float:
         """Read a packet and return its decoding time in seconds."""
         self._checked(self._format.av_read_frame(self._context, self._packet), "read")
-        seconds = float(self._packet.contents.dts / TIMESCALE)
+        seconds = float(self._packet.contents.dts / self._timescale)
         self._codec.av_packet_unref(self._packet)
         return seconds
 
@@ -86,15 +86,20 @@ def _read(opened: _Input, for_s: float) -> None:
 
 def main() -> None:
     """Follow the plan."""
-    url, plan = sys.argv[1], json.loads(sys.argv[2])
+    url, timescale, plan = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
     _told("play")
-    opened = _Input(url)
+    opened = _Input(url, timescale)
     _told("opened")
     for what, wait_s, media_s in plan:
         if what == "seek":
             _told("seek", media_s)
             opened.seek(media_s)
-        _read(opened, wait_s)
+        elif what != "play":
+            _told(what)
+        if what == "pause":
+            time.sleep(wait_s)
+        else:
+            _read(opened, wait_s)
     _told("stop")
 
 

@@ -23,6 +23,7 @@ _SEND_BUFFER = 128 * 1024  # with 16 KiB, loopback (packets of 64 KiB, confirmed
 _RECEIVE_BUFFER = 64 * 1024
 _PIECE = 64 * 1024
 _SLOW_PIECE = 16 * 1024
+_STORE = 256 * 1024
 _HEAD_LIMIT = 64 * 1024
 _START_S = 10.0
 _END = b"\r\n\r\n"
@@ -127,7 +128,7 @@ class _Side:
 
 @dataclass(slots=True)
 class _Bucket:
-    """Tokens, one a byte: `rate` of them a second, at most 64 KiB of them in store."""
+    """Tokens, one a byte: `rate` of them a second, at most 256 KiB of them in store."""
 
     rate: float
     tokens: float = float(_SLOW_PIECE)
@@ -137,7 +138,7 @@ class _Bucket:
         """Wait until so many bytes may pass."""
         while True:
             now = time.monotonic()
-            self.tokens = min(float(_PIECE), self.tokens + (now - self.at_s) * self.rate)
+            self.tokens = min(float(_STORE), self.tokens + (now - self.at_s) * self.rate)
             self.at_s = now
             if self.tokens >= count:
                 break

@@ -10,7 +10,7 @@ from pathlib import Path
 import chromium
 import player_page
 from cases import Step
-from golden_session import Done
+from golden_session import ClipFacts, Done
 
 
 def _program() -> str:
@@ -26,8 +26,9 @@ def version() -> str:
     return done.stdout.strip().removeprefix("Chromium ").partition(" built")[0]
 
 
-def session(url: str, steps: Sequence[Step]) -> tuple[str, list[Done], list[Done], float]:
+def session(url: str, clip: ClipFacts, steps: Sequence[Step]) -> tuple[str, list[Done], list[Done], float]:
     """Play; return the driver, actions, events (both with times of time.monotonic) and the time of the stop."""
+    del clip
     origin, _, path = url.removeprefix("http://").partition("/")
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,

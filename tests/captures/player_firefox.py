@@ -21,7 +21,7 @@ from typing import Any
 
 import player_page
 from cases import Step
-from golden_session import Done
+from golden_session import ClipFacts, Done
 from trials import wait_until
 
 _LIMIT_S = 60.0
@@ -50,8 +50,9 @@ def version() -> str:
     return done.stdout.strip().removeprefix("Mozilla Firefox ")
 
 
-def session(url: str, steps: Sequence[Step]) -> tuple[str, list[Done], list[Done], float]:
+def session(url: str, clip: ClipFacts, steps: Sequence[Step]) -> tuple[str, list[Done], list[Done], float]:
     """Play; return the driver, actions, events (both with times of time.monotonic) and the time of the stop."""
+    del clip
     origin, _, path = url.removeprefix("http://").partition("/")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, _browser(Path(profile)) as browser:
         browser.call("WebDriver:NewSession", {})

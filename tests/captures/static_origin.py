@@ -22,14 +22,21 @@ http {{
   access_log off; sendfile on; tcp_nopush on; types {{ video/mp4 mp4; }}
   client_body_temp_path {folder}/t; proxy_temp_path {folder}/t; fastcgi_temp_path {folder}/t;
   uwsgi_temp_path {folder}/t; scgi_temp_path {folder}/t;
-  server {{ listen 127.0.0.1:{port}; location /media/ {{ alias {files}/; }} }}
+  server {{
+    listen 127.0.0.1:{port};
+    location /media/ {{ alias {files}/; }}
+    location /no-store/ {{ alias {files}/; add_header Cache-Control no-store; }}
+  }}
 }}
 """
 
 
 @contextmanager
 def static_origin(folder: Path, files: Path) -> Iterator[tuple[str, int]]:
-    """Serve the files of `files` under /media/ while the block runs; nginx's own files go to `folder`."""
+    """Serve `files` under /media/, and under /no-store/ for no cache to keep, while the block runs.
+
+    nginx's own files go to `folder`.
+    """
     port = free_port()
     user = "user root;" if os.geteuid() == 0 else ""  # its worker has to reach the files
     settings = folder / "nginx.conf"
