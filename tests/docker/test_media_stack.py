@@ -23,7 +23,7 @@ pytestmark = pytest.mark.docker
 
 STACK = Path(__file__).parents[2] / "scenarios" / "stacks" / "media"
 KEY, TOKEN = "sesame-for-signing", "sesame-for-ingest"
-SCENARIOS = ("delivery", "workers", "slow-viewers", "policies")
+SCENARIOS = ("delivery", "workers", "slow-viewers", "thumbnails", "policies")
 VARIANTS = {
     f"{scenario}-{name}": variant
     for scenario in SCENARIOS
@@ -31,7 +31,8 @@ VARIANTS = {
     if name != "base"
     and (scenario == "delivery" or name in {"busyness", "gevent-unbuffered", "secure-link", "cached"})
 }
-_SHORT = ("delivery-accel", "delivery-static", "delivery-static-map", "delivery-cached", "delivery-sliced")
+_SHORT = ("delivery-accel", "delivery-sliced")
+_WHOLE = "a range from the first byte to the last: 200"
 
 
 @dataclass
@@ -51,7 +52,8 @@ class Studio:
         if settings:
             override["services"]["media"] = {"environment": settings}
         self.project.up(override)
-        self.project.compose("restart", "--timeout", "1", "nginx")  # it looks its upstreams up at start only
+        if not (variant and variant.files):
+            self.project.compose("restart", "--timeout", "1", "nginx")  # it looks its upstreams up at start only
         self.url = f"http://{self.project.compose('port', 'nginx', '80').strip()}"
         wait_for_success(f"{self.url}/ping")
 
@@ -80,7 +82,9 @@ class Studio:
             for first, last in ((0, 1), (0, clip.size - 1), (clip.size // 2, clip.size // 2 + 99_999)):
                 answer = self.get(path, Range=f"bytes={first}-{last}")
                 told = answer.headers.get("Content-Range")
-                if (answer.status_code, told) != (206, f"bytes {first}-{last}/{clip.size}"):
+                if answer.status_code == 200 and last - first + 1 == clip.size == len(answer.content):
+                    found.append(_WHOLE)
+                elif (answer.status_code, told) != (206, f"bytes {first}-{last}/{clip.size}"):
                     found.append(f"{path} {first}-{last}: {answer.status_code} {told}")
                 elif len(answer.content) != last - first + 1 or clip.matches(first, answer.content) != -1:
                     found.append(f"{path} {first}-{last}: wrong bytes")
@@ -196,7 +200,6 @@ def test_flask_and_nginx_decide_the_same(stack: Studio) -> None:
     stack.up(reading.read("media-policies").variants["secure-link"])
     by_nginx = _judged(stack)
     configured = stack.project.run_inside("nginx", "nginx", "-T")
-    stack.up()
 
     assert by_flask == {
         "plain": 206,
@@ -225,7 +228,6 @@ def test_a_permission_is_asked_once_or_each_time(stack: Studio) -> None:
         before = stack.questions()
         codes = [stack.get("/media/clip-0.mp4", X_User="editor", Range="bytes=0-1").status_code for _ in range(10)]
         assert (codes, stack.questions() - before) == ([206] * 10, asked)
-    stack.up()
 
 
 def test_a_thumbnail_is_a_picture_of_its_second(stack: Studio) -> None:
@@ -263,7 +265,9 @@ def test_a_variant_serves_the_right_bytes_and_refuses_as_the_base_does(stack: St
     sent = sum(line["bytes_sent"] for line in lines if line["status"] == 206)
     size = sum(clip.size for clip in stack.clips().values())
 
-    assert (wrong, refused) == ([], [403] * 3)
+    # uWSGI's static files ignore that range, as RFC 9110 section 14.2 allows; players learn no size from it.
+    assert wrong == ([_WHOLE] * len(stack.clips()) if name == "delivery-static-map" else [])
+    assert refused == [403] * 3
     assert sent > size
     if "static" in name or "accel" in name:  # nginx sends it; uWSGI's static files are behind it
         assert (fetched < 100_000) == ("static-map" not in name)
