@@ -22,6 +22,7 @@ _NS = 1_000_000_000
 _BITS = 8
 _BODY_STATUSES = frozenset({WHOLE, PARTIAL})
 _TICK_S = 0.001
+"""So much later than due a session looks, so that rounding does not make it look twice."""
 
 
 class Answer(Protocol):
@@ -252,7 +253,7 @@ class Session:
         while situation.position is not None and situation.position < until:
             limit = min(until - situation.position, READ_BYTES)
             due_s = self._due_s()
-            view = stream.read(limit, None if due_s == inf else int(due_s * _NS))
+            view = stream.read(limit, None if due_s == inf else int((due_s + _TICK_S) * _NS))
             if view is None:
                 self._live()
                 return self._decide()
