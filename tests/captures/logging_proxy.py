@@ -180,9 +180,11 @@ class LoggingProxy:
 
     async def _watch(self) -> None:
         while True:
+            # Acknowledged first: what arrives between the two readings then counts as unread, never as taken.
+            counts = [(exchange, acknowledged(client)) for exchange, client in self._open.items()]
             queues = receive_queues(TABLE.read_text(encoding="ascii"))
-            for exchange, client in [*self._open.items()]:
-                exchange.sample(acknowledged(client), queues.get(exchange.ends))
+            for exchange, acked in counts:
+                exchange.sample(acked, queues.get(exchange.ends))
             await asyncio.sleep(SAMPLE_S)
 
     async def _serve(self, client: socket.socket, ends: Ends) -> None:

@@ -44,12 +44,18 @@ def _ask(client: socket.socket, **headers: str) -> None:
     client.sendall(f"GET /clip HTTP/1.1\r\nHost: test\r\n{lines}\r\n".encode())
     head = b""
     while not head.endswith(b"\r\n\r\n"):
-        head += client.recv(1)
+        head += _received(client, 1)
 
 
 def _read(client: socket.socket, count: int) -> None:
     while count:
-        count -= len(client.recv(min(count, 65_536)))
+        count -= len(_received(client, min(count, 65_536)))
+
+
+def _received(client: socket.socket, most: int) -> bytes:
+    piece = client.recv(most)
+    assert piece, "the proxy closed the connection"
+    return piece
 
 
 def _settled(exchange: Exchange, taken: int) -> None:
