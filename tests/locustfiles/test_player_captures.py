@@ -37,9 +37,6 @@ KNOWN = {
 """Sessions whose models differ, and why; the explanation page tells the same."""
 
 
-NOT_CAPTURED = {"firefox": {("pause", "last"), ("metadata", "last")}}
-
-
 def _name(path: Path) -> str:
     return f"{path.parent.name}/{path.stem}"
 
@@ -68,8 +65,7 @@ def test_each_case_was_captured(player: str) -> None:
     """With the moov first and last, of a clip of one minute, with no limit of the rate."""
     sessions = [golden_session.read(path) for path in sorted((FOLDER / player).glob("*.json"))]
     usual = [one for one in sessions if not one.variant and one.rate is None and one.clip.duration_s == 60]
-    wanted = set(product(CASES, MOOVS)) - NOT_CAPTURED.get(player, set())
-    assert Counter((one.case, one.clip.moov) for one in usual) == Counter(wanted)
+    assert Counter((one.case, one.clip.moov) for one in usual) == Counter(product(CASES, MOOVS))
 
 
 @pytest.mark.parametrize("path", FILES, ids=_name)
