@@ -12,6 +12,8 @@ from typing import Protocol
 
 _WHOLE = 200
 _VALIDATORS = ("etag", "last-modified")
+_LEFT_OUT = frozenset({"last-modified"})
+"""What an answer to an If-Range should leave out, since the first one had it (15.3.7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Proof:
     def __init__(self, content: ByteProof | None = None, size: int | None = None, etag: str | None = None) -> None:
         self._content = content
         self._total = size
-        self._validators: dict[str, str] | None = None
+        self._validators: dict[str, str | None] | None = None
         self._etag = etag
 
     def head(self, headers: Mapping[str, str], status: int, total: int | None, *, ranged: bool) -> Finding | None:
@@ -57,15 +59,20 @@ class Proof:
         wrong = self._content.wrong(offset, view)
         return None if wrong is None else Finding("digest", f"wrong bytes from offset {wrong} on")
 
+    def end(self, offset: int) -> Finding | None:
+        """Judge the end of a body whose head told no length, where the length of the clip is known."""
+        if self._total is None or offset == self._total:
+            return None
+        return Finding("truncated", f"the body ended at byte {offset}, the clip has {self._total}")
+
     def _changed(self, headers: Mapping[str, str], total: int | None) -> str:
-        validators = {name: headers[name] for name in _VALIDATORS if name in headers}
         if self._validators is None:
-            self._validators = validators
-            if self._etag is not None and validators.get("etag") != self._etag:
-                return f"the ETag is not the catalogue's: {validators.get('etag', 'none')[:80]}"
+            self._validators = {name: headers.get(name) for name in _VALIDATORS}
+            if self._etag is not None and headers.get("etag") != self._etag:
+                return f"the ETag is not the catalogue's: {headers.get('etag', 'none')[:80]}"
         for name in _VALIDATORS:
-            before, now = self._validators.get(name), validators.get(name)
-            if before != now:
+            before, now = self._validators[name], headers.get(name)
+            if before != now and not (name in _LEFT_OUT and now is None):
                 return f"{name} was {(before or 'none')[:80]}, and now is {(now or 'none')[:80]}"
         if total is not None and self._total is not None and total != self._total:
             return f"the length was {self._total}, and now is {total}"

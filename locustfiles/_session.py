@@ -286,11 +286,17 @@ class Session:
     def _found_end(self, total: int) -> None:
         """Take the length of a clip from the end of an open-ended body."""
         self._situation.total = total
-        if self._reader is not None:
+        self._finding = self._finding or self._proof.end(total)
+        reader, index = self._reader, None
+        if reader is not None:
             try:
-                self._reader.ended()
+                reader.ended()
+                index = reader.index
             except Unplayable as error:
                 self._unplayable = str(error)
+                self._finding = self._finding or Finding("rejected", str(error))
+        if index is not None:
+            self._learned(index, total, total)
         self._arrived()
 
     def _take(self, first: int, view: memoryview) -> None:
@@ -298,10 +304,12 @@ class Session:
         end = first + len(view)
         self.received_bytes += len(view)
         self.distinct.add(first, end)
-        self._situation.held.add(first, end)
+        held = self._situation.held
+        if held.first_missing(first) < end:  # else a server that cuts each body short would be asked for ever
+            self.player.received()
+        held.add(first, end)
         if self._finding is None:
             self._finding = self._proof.body(first, view)
-        self.player.received()
         if self.index is None:
             self._learn(first, view)
         elif first <= self._frontier < end:
@@ -322,13 +330,17 @@ class Session:
             self._finding = self._finding or Finding("rejected", str(error))
             return
         if index is not None:
-            self.index, self._reader = index, None
-            self.buffer.duration_s = index.duration_s
-            self._situation.opening = False
-            self._situation.bytes_per_s = index.bitrate_bps / _BITS
-            if not self.player.keeps_opening:
-                self._situation.held.keep(first, first + len(view))
-            self._to(index.offset_at(self.buffer.position_s))
+            self._learned(index, first, first + len(view))
+
+    def _learned(self, index: Index, first: int, end: int) -> None:
+        """Begin with the media; `first` to `end` are the bytes that came last."""
+        self.index, self._reader = index, None
+        self.buffer.duration_s = index.duration_s
+        self._situation.opening = False
+        self._situation.bytes_per_s = index.bitrate_bps / _BITS
+        if not self.player.keeps_opening:
+            self._situation.held.keep(first, end)
+        self._to(index.offset_at(self.buffer.position_s))
 
     def _to(self, cursor: int) -> None:
         """Read on from the sample at this offset."""

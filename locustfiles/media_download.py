@@ -33,6 +33,8 @@ class Downloader(media_playback.MediaUser):
                 while stream.ok and found is None and (view := stream.read(_READ_BYTES)):
                     found = proof.body(received, view)
                     received += len(view)
+                if stream.complete and found is None:
+                    found = proof.end(received)
                 if found is not None:
                     stream.fail(found.outcome, found.reason)
             if stream.response.reason:

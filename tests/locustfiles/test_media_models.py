@@ -178,6 +178,7 @@ ETAG = {"etag": '"a"', "last-modified": "Sun"}
         ({**ETAG, "etag": '"b"'}, 100, "changed"),
         ({**ETAG, "last-modified": "Mon"}, 100, "changed"),
         ({"last-modified": "Sun"}, 100, "changed"),
+        ({"etag": '"a"'}, 100, None),
         (ETAG, 101, "changed"),
         ({**ETAG, "content-encoding": "gzip"}, 100, "rejected"),
     ],
@@ -185,7 +186,7 @@ ETAG = {"etag": '"a"', "last-modified": "Sun"}
 def test_later_answers_keep_what_the_first_one_promised(
     later: dict[str, str], total: int, outcome: str | None
 ) -> None:
-    """Validators and the total stay; no coding is taken."""
+    """Validators and the total stay, but Last-Modified may be left out; no coding is taken."""
     proof = Proof()
     assert proof.head(ETAG, 206, 100, ranged=True) is None
     found = proof.head(later, 206, total, ranged=True)
@@ -202,6 +203,15 @@ def test_the_catalogue_and_the_status_bind_the_first_answer_too() -> None:
     assert whole is not None
     assert whole.outcome == "whole"
     assert Proof().head(ETAG, 200, 100, ranged=False) is None
+
+
+def test_the_end_of_a_body_of_unknown_length_is_that_of_the_clip() -> None:
+    """Where the catalogue, or an earlier answer, has told how long that is."""
+    assert Proof().end(99) is None
+    assert Proof(size=100).end(100) is None
+    found = Proof(size=100).end(99)
+    assert found is not None
+    assert (found.outcome, found.reason) == ("truncated", "the body ended at byte 99, the clip has 100")
 
 
 def test_wrong_bytes_are_told_by_their_offset() -> None:

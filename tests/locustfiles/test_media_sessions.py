@@ -102,7 +102,7 @@ class _Broken(MediaReader):
 def test_what_is_no_media_ends_the_session_at_once() -> None:
     """`rejected`, with the reader's words, after one read."""
     server = Server()
-    session = _session(server, "firefox", [], broken=True)
+    session = _session(server, "firefox", [], reader=_Broken)
     stop = session.run()
     assert (stop.outcome, stop.reason) == ("rejected", "no moov")
     assert session.first_finding is not None
@@ -119,10 +119,49 @@ def test_the_end_of_a_body_is_the_length_where_none_was_told() -> None:
     assert len(server.asked) == 1
 
 
-def _session(server: Server, name: str, acts: list[Step], *, broken: bool = False) -> Session:
+@pytest.mark.parametrize("name", ["chrome", "firefox", "safari"])
+def test_a_body_that_brings_nothing_new_counts_as_a_failure(name: str) -> None:
+    """Each begins with the block, and breaks off after 40 bytes: the tries come to an end."""
+    server = Server(cut_after=40)
+    session, stop = played(server, _players.MODELS[name](), patience_s=1000.0)
+    assert (stop.outcome, session.abandoned) == ("truncated", False)
+    assert len(server.asked) <= 40
+
+
+class _Fragmented(MediaReader):
+    """Needs all up to the end of the file, which it is told."""
+
+    def __init__(self, media: Media) -> None:
+        super().__init__(media)
+        self._needs = [(0, 2 * media.size)]
+
+    def ended(self) -> None:
+        self._needs = []
+
+
+@pytest.mark.parametrize("name", ["chrome", "firefox", "android"])
+def test_an_index_that_is_complete_with_the_end_of_the_file(name: str) -> None:
+    """Fragments are found one after the other; where no total is told, the body's end is the last one's."""
+    server = Server(Media(duration_s=10.0), tells_total=False)
+    session = _session(server, name, [Step(Act.LEAVE, 1000.0)], reader=_Fragmented)
+    assert session.run().outcome == ""
+    assert session.buffer.played_s == pytest.approx(10.0, abs=0.1)
+    assert len(server.asked) <= 2
+
+
+def test_a_clip_that_ends_too_early_is_found() -> None:
+    """A body of no told length, shorter than the catalogue's: `truncated`, though its framing is whole."""
+    server = Server(Media(duration_s=5.0), tells_total=False)
+    size = server.media.size + 1
+    session, _ = played(server, CHROME(), [Step(Act.LEAVE, 1000.0)], proof=lambda: Proof(size=size))
+    assert session.first_finding is not None
+    assert session.first_finding.outcome == "truncated"
+
+
+def _session(server: Server, name: str, acts: list[Step], *, reader: type[MediaReader] = MediaReader) -> Session:
     return Session(
         _players.MODELS[name](),
-        lambda _: (_Broken if broken else MediaReader)(server.media),
+        lambda _: reader(server.media),
         Proof(),
         acts,
         opened=server.opened,
