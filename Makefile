@@ -63,6 +63,7 @@ wheel: ## build the wheel into dist/
 bench: ## measure what the client costs beside others, and write docs/reference/performance.md; 20 minutes
 	@./provision.sh bench
 	$(bin)/python tests/bench/run.py --write-docs
+	$(bin)/python tests/bench/viewers.py
 
 test-modern-host: ## make trial on an emulated Debian 13 (cgroup v2, overlay2); 15 minutes or more, needs root once
 	tests/modern_host/run make trial

@@ -37,6 +37,7 @@ _OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("catalogue", "", "a catalogue.json of clips to choose from, whose bytes are proved"),
     ("player", "chrome", f"{', '.join(_players.MODELS)}, mix, or shares such as chrome:3,safari:1"),
     ("wait", 1.0, "seconds between two clips of a viewer"),
+    ("begin-within", 0.0, "seconds over which the users' first clips begin, instead of all at once"),
     ("receive-buffer", 65_536, "SO_RCVBUF of each connection in bytes; 0: the kernel's"),
     ("zipf", 0.9, "exponent of the popularity by rank, where the catalogue tells none"),
     ("completes", _HABITS.completes, "share of viewers who watch to the end"),
@@ -117,6 +118,12 @@ class MediaUser(LeanUser):
         except (OSError, UsageError) as error:
             seen = f"{error} ({error.seen})" if isinstance(error, UsageError) else str(error)
             self.refuse("the catalogue can't be used", where=catalogue, seen=seen)
+
+    def on_start(self) -> None:
+        """Begin within the time that is given: players that fill their buffers all at once are another load."""
+        within_s: float = self.environment.parsed_options.media_begin_within
+        if within_s > 0:
+            gevent.sleep(self.random.uniform(0.0, within_s))
 
     def wait_time(self) -> float:
         """Seconds between two clips."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 
 import pytest
 from process.locust_child import locust_child
-from process.media_child import CALM, LOCUSTFILES, write
+from process.media_child import CALM, LOCUSTFILES, Watched, catalogue, write
 from process.small_nginx import nginx
 
 from seatrial.media.clip import Clip
@@ -14,6 +15,7 @@ from seatrial.media.clip import Clip
 pytestmark = [pytest.mark.servers, pytest.mark.long]
 MIB = 1 << 20
 PLAYING_S = 12
+BEGIN_S = 16
 
 
 def _peak_rss_bytes(url: str, path: str) -> int:
@@ -36,3 +38,26 @@ def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
         small = _peak_rss_bytes(server.url, "/small.mp4")
         large = _peak_rss_bytes(server.url, "/large.mp4")
     assert large - small < 5 * MIB
+
+
+@pytest.mark.alone
+def test_two_hundred_viewers_need_less_than_a_core(tmp_path: Path) -> None:
+    """At 4 Mbit/s each, with every byte proved, no viewer stalls, and half a core is left."""
+    clip = Clip(duration_s=300.0, bitrate_bps=4_000_000)
+    with nginx(tmp_path) as server:
+        write(clip, tmp_path / "files" / "clip.mp4")
+        words = (*CALM, "--media-catalogue", catalogue(tmp_path, [("/clip.mp4", clip)]))
+        within = ("--media-begin-within", str(BEGIN_S))
+        load = LOCUSTFILES / "media_playback.py"
+        with locust_child(server.url, *words, *within, locustfile=load, users=200) as child:
+            child.open_gate()
+            for second in range(1, BEGIN_S + PLAYING_S, 5):
+                child.wait_for("second", second)
+            assert child.stop(0.5) == 0, child.log
+            run = Watched(child)
+            busy = [line["cpu_fraction"] for line in child.lines("generator") if line["cpu_fraction"] is not None]
+    assert run.outcomes <= {"ok", "aborted", "cut"}
+    details = [flow["detail"] for flow in run.flows]
+    assert len(details) >= 200
+    assert sum(detail["stalls_count"] for detail in details) == 0
+    assert statistics.median(busy[BEGIN_S:-1]) < 0.5

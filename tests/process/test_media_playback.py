@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 
 import pytest
-from process.media_child import CALM, catalogue, watched, write
+from process.locust_child import started
+from process.media_child import CALM, LOCUSTFILES, catalogue, watched, write
 from process.small_nginx import nginx
 
 from seatrial.media.clip import Clip
@@ -124,3 +126,16 @@ def test_a_contact_sheet_takes_six_connections(server: tuple[str, str]) -> None:
     assert {row["connection"] for row in run.requests[:6]} == {"new"}
     assert run.flows[0]["flow"] == "contact sheet"
     assert run.outcomes == {"too_large"}  # the 60 MB of a clip, not an image
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [((), b"no clip to watch was named"), (("--media-url", "/x", "--media-player", "vlc"), b"no player 'vlc'")],
+)
+def test_what_can_not_be_played_is_refused_at_the_start(options: tuple[str, ...], said: bytes) -> None:
+    """With the exit code of a usage error, and what would be right."""
+    load = LOCUSTFILES / "media_playback.py"
+    process = started("http://127.0.0.1:1", options, load, 1, {}, subprocess.PIPE)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert said in output
