@@ -223,7 +223,8 @@ def test_a_clip_of_another_group_is_refused(stack: Studio) -> None:
 def test_a_permission_is_asked_once_or_each_time(stack: Studio) -> None:
     """Redis keeps it, and the permission service sees one question in place of ten."""
     for cache_s, asked in (("60", 1), ("0", 10)):
-        stack.up(PERMISSION_CACHE_S=cache_s)
+        if cache_s != "60":  # the default, with which the stack is up
+            stack.up(PERMISSION_CACHE_S=cache_s)
         stack.project.run_inside("redis", "redis-cli", "FLUSHALL")
         before = stack.questions()
         codes = [stack.get("/media/clip-0.mp4", X_User="editor", Range="bytes=0-1").status_code for _ in range(10)]
