@@ -110,13 +110,16 @@ class Statistics:
 
     def _fire(self, response: Response, context: Any, begun_ns: int) -> None:  # noqa: ANN401  (as in enter)
         failed = response.outcome not in NOT_FAILURES
+        end_ns = response.t_end_ns
+        if response.outcome is Outcome.ABORTED and response.t_first_byte_ns != NULL:
+            end_ns = response.t_first_byte_ns  # when it was left is the user's doing, not the server's
         self._failures[response.endpoint] += failed
         if self._buckets and response.ok:
             self._fired.setdefault(response.endpoint, []).append(response.t_end_ns - begun_ns)
         self._request.fire(
             request_type=response.method,
             name=response.endpoint,
-            response_time=(response.t_end_ns - begun_ns) / _NS_PER_MS,
+            response_time=(end_ns - begun_ns) / _NS_PER_MS,
             response_length=response.bytes_received,
             exception=RequestFailed(f"{response.outcome}: {response.reason}") if failed else None,
             context=context(),
