@@ -7,6 +7,7 @@ bin := .venv/bin
 folders := tests/docker tests/process tests/golden tests/locustfiles tests/rules tests/unit
 two := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 fast := not docker and not servers and not browser and not long
+scenario := registry-pull
 has_docker := timeout 10 docker version >/dev/null 2>&1
 
 .PHONY: help trial test test-long suite check static fix picture wheel bench test-modern-host clean clean-venv
@@ -14,10 +15,10 @@ has_docker := timeout 10 docker version >/dev/null 2>&1
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
 
-trial: ## bring up a registry stack, drive real pulls through it, print latency and memory, tear it down
+trial: ## run a scenario (registry-pull, or scenario=NAME): stack up, real load, latency and memory, stack down
 	@./provision.sh trial
 	@! $(has_docker) || $(bin)/seatrial images bootstrap
-	$(bin)/seatrial run registry-pull
+	$(bin)/seatrial run $(scenario)
 
 test: ## every check and every test but the long ones, with real containers and real servers; 12 minutes
 	@./provision.sh test
