@@ -31,6 +31,8 @@ from seatrial.user.flows import Flow
 
 ENDPOINTS = ("opening", "probe", "tail", "range", "seek")
 _KEPT_INDEXES = 64
+_P1203_CODECS = {"avc1": "h264", "avc3": "h264", "hev1": "h265", "hvc1": "h265", "vp09": "vp9"}
+"""Sample entries of MP4 (ISO/IEC 14496-15), and the names of codecs in P.1203's input."""
 _HABITS = Habits()
 _OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("url", "", "the path of a clip to watch"),
@@ -155,7 +157,7 @@ class MediaUser(LeanUser):
             if reason := (found.reason if found else "") or stop.reason:
                 flow.detail["reason"] = reason
         finally:
-            flow.detail.update(session.details(), clip=clip.path)
+            flow.detail.update(session.details(), clip=clip.path, **_picture(session.index))
         return session
 
     @contextmanager
@@ -221,6 +223,16 @@ class _Reader:
             self._reader.ended()
         except Mp4Error as error:
             raise _unplayable(error) from error
+
+
+def _picture(index: object) -> dict[str, Any]:
+    """Return what P.1203 wants to know of the video track besides its bit rate; empty: there is none."""
+    for track in index.tracks if isinstance(index, Index) else ():
+        if track.handler == "vide" and track.width and track.samples_per_s:
+            size = f"{track.width}x{track.height}"
+            codec = _P1203_CODECS.get(track.codec, track.codec)
+            return {"resolution": size, "fps": round(track.samples_per_s, 3), "codec": codec}
+    return {}
 
 
 def _unplayable(error: Mp4Error) -> Unplayable:

@@ -56,6 +56,14 @@ def check_head(file: Path) -> None:
     assert tracks == [(one["codec_tag_string"], one.get("width"), one.get("height")) for one in values["streams"]]
 
 
+def check_rates(file: Path) -> None:
+    """Check the samples a second of each track whose samples are all in moov."""
+    _, packets = said(file)
+    for number, track in enumerate(files.index(file).tracks):
+        samples = sum(packet.stream == number for packet in packets)
+        assert track.samples_per_s == (pytest.approx(samples / track.duration_s) if is_plain(file) else None)
+
+
 def check_playable(file: Path) -> None:
     """Check what can be played, after each seventh byte of a plain file."""
     _, packets = said(file)

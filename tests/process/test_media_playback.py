@@ -55,7 +55,12 @@ def test_each_player_plays(server: tuple[str, str]) -> None:
         assert detail["startup_s"] >= 0
         assert (detail["abandoned_ratio"], detail["seeks_count"]) == (0, 0)
         assert detail["received_bytes"] >= detail["distinct_bytes"] >= detail["played_bytes"] > 900_000
-        assert detail["media_s"] == 120.0
+        assert (detail["media_s"], detail["resolution"], detail["fps"], detail["codec"]) == (
+            120.0,
+            "256x144",
+            25.0,
+            "h264",
+        )
     assert len({(flow["profile"], flow["detail"]["clip"]) for flow in run.flows}) >= 8
 
 

@@ -36,6 +36,7 @@ def _index(data: bytes, asked: list[tuple[int, int]] | None = None) -> Index:
 def test_duration_bitrate_and_tracks_are_those_of_ffprobe(name: str) -> None:
     """And the sizes in pixels."""
     ffprobed.check_head(FOLDER / name)
+    ffprobed.check_rates(FOLDER / name)
 
 
 @pytest.mark.parametrize("name", PLAIN)

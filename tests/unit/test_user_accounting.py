@@ -68,7 +68,12 @@ def test_aborted_and_cut_are_no_failures(environment: Environment, outcome: Outc
 def test_locust_sees_the_first_byte_of_what_was_left_on_purpose(environment: Environment) -> None:
     """A player reads for minutes and goes: 3 ms are the server's, the rest is the player's."""
     row = response(
-        "range", 100 * MS, t_first_byte_ns=103 * MS, t_end_ns=9_000 * MS, bytes_received=100, outcome=Outcome.ABORTED
+        "range",
+        100 * MS,
+        t_first_byte_ns=103 * MS,
+        t_end_ns=9_000 * MS,
+        bytes_received=100,
+        outcome=Outcome.ABORTED,
     )
     Statistics(environment).enter(row, dict)
     assert environment.stats.total.max_response_time == 3

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from seatrial.media.boxes import LONG_HEADER, SHORT_HEADER, Body, Header, header, wrong
 from seatrial.media.fragments import Fragment, SegmentIndex, fragment_table, fragments, segment_index
-from seatrial.media.sampling import Table
+from seatrial.media.sampling import SampleTable, Table
 from seatrial.media.tracks import MovieHead, TrackHead, movie_head
 
 MOST_MOOV_BYTES = 256 << 20
@@ -43,6 +43,14 @@ class Track:
     def duration_s(self) -> float:
         """When the last sample ends."""
         return max((table.end_s for table in self.tables), default=0.0)
+
+    @property
+    def samples_per_s(self) -> float | None:
+        """The mean rate of the samples (of a video track: pictures); None where a segment index tells none."""
+        if not self.tables or not all(isinstance(table, SampleTable) for table in self.tables):
+            return None
+        samples = sum(table.samples for table in self.tables if isinstance(table, SampleTable))
+        return samples / self.duration_s if self.duration_s else None
 
     @property
     def sync_samples(self) -> int:
