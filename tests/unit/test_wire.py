@@ -168,8 +168,14 @@ def test_labels_and_logs_hold_no_secret(mask: Callable[[str], str], text: str, w
         ({"PASSWORD": "a/b c&d"}, "a/b c&d a%2Fb%20c%26d a%2Fb+c%26d", "*** *** ***"),
         ({"A": "open", "B": "open-sesame"}, "say open-sesame", "say ***"),
         ({"PORT": "80", "ON": "yes"}, "80 yes", "80 yes"),
+        (
+            {"A": "open"},
+            '[warn] "GET /signed/a.mp4?user=me&expires=9&signature=q_a-9 HTTP/1.1", upstream: "http://10.0.0.1/a;k=1"',
+            '[warn] "GET /signed/a.mp4?user=me&expires=9&signature=... HTTP/1.1", upstream: "http://10.0.0.1/a;k=1"',
+        ),
+        ({}, "redis://:word@cache/0", "redis://cache/0"),
     ],
-    ids=["also as it stands in an address", "the longer one first", "short settings are no secrets"],
+    ids=["in an address", "the longer one first", "short settings are no secrets", "a signed URL", "a password"],
 )
 def test_the_values_of_settings_are_masked(settings: dict[str, str], text: str, clean: str) -> None:
     """In texts and in lines of a log."""
