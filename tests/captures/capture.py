@@ -3,7 +3,8 @@
     PYTHONPATH=tests .venv/bin/python tests/captures/capture.py --clips /tmp/clips
         [--players ffmpeg,chromium,firefox]
         [--cases play,seek-back] [--media seatrial,ffmpeg] [--moov first,last] [--durations 60,300]
-        [--rates unlimited,1] [--under media|no-store] [--side-by-side 3] [--out tests/locustfiles/data/players]
+        [--rates unlimited,1] [--under media|no-store] [--side-by-side 3]
+        [--out tests/locustfiles/data/players] [--missing]
 
 Needs nginx, ffmpeg, chromium and firefox-esr of Debian. A session takes the time of its steps (cases.py); all of
 them, three at once, take about five minutes a player.
@@ -30,7 +31,7 @@ import player_firefox
 import player_page
 from cases import CASES, DURATIONS_S, MOOVS, RATES, SEEK, Step
 from clips import ClipFile
-from golden_session import MOST_STALLED_S, ClipFacts, Done, Session, requests
+from golden_session import MOST_STALLED_S, ClipFacts, Done, Session, requests, session_name
 from logging_proxy import Exchange, logging_proxy
 from static_origin import static_origin
 
@@ -54,6 +55,11 @@ class Wanted:
     path: str  # of the clip on the server
     rate: float | None
     variant: str
+
+    def file(self, folder: Path) -> Path:
+        """Return where it is kept in a folder."""
+        name = session_name(self.case, self.clip.facts, self.rate, self.variant)
+        return folder / self.player / f"{name}.json"
 
 
 def captured(wanted: Wanted, origin: tuple[str, int]) -> Session:
@@ -134,6 +140,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--side-by-side", type=int, default=3)
     parser.add_argument("--clips", type=Path, required=True, help="folder of the clips; made if they aren't there")
     parser.add_argument("--out", type=Path, default=GOLDEN)
+    parser.add_argument("--missing", action="store_true", help="only the sessions that --out lacks")
     return parser.parse_args(argv)
 
 
@@ -173,6 +180,8 @@ def main(argv: Sequence[str]) -> int:
     options = _options(argv)
     options.clips.mkdir(parents=True, exist_ok=True)
     wanted, failed = _wanted(options), 0
+    if options.missing:
+        wanted = [one for one in wanted if not one.file(options.out).exists()]
     with _origin(options) as origin, ThreadPoolExecutor(options.side_by_side) as pool:
         going = [(one, pool.submit(captured, one, origin)) for one in wanted]
         for one, future in going:

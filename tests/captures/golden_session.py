@@ -102,9 +102,7 @@ class Session:
     @property
     def name(self) -> str:
         """The name of its file, without suffix."""
-        speed = "unlimited" if self.rate is None else f"{self.rate / 1e6:g}MB"
-        variant = f"-{self.variant}" if self.variant else ""
-        return f"{self.case}-{self.clip.duration_s:.0f}s-moov-{self.clip.moov}-{speed}{variant}"
+        return session_name(self.case, self.clip, self.rate, self.variant)
 
     @property
     def stalled_s(self) -> float:
@@ -130,6 +128,12 @@ class Session:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(_text(asdict(self)), encoding="utf-8")
         return path
+
+
+def session_name(case: str, clip: ClipFacts, rate: float | None, variant: str) -> str:
+    """Return the name of such a session's file, without suffix."""
+    speed = "unlimited" if rate is None else f"{rate / 1e6:g}MB"
+    return f"{case}-{clip.duration_s:.0f}s-moov-{clip.moov}-{speed}{f'-{variant}' if variant else ''}"
 
 
 def read(path: Path) -> Session:
