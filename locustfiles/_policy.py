@@ -20,7 +20,7 @@ GIVEN_OUT = frozenset({200, 206})
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class Circumstances:
     """What a request is made of: the clip, the time, the key, and a user with and one without a permission."""
 
     clip: str
@@ -52,41 +52,41 @@ def sign(path: str, user: str, expires_s: int, key: str) -> str:
     return urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def _plain(of: Situation) -> Attempt:
+def _plain(of: Circumstances) -> Attempt:
     return Attempt(f"/media/{of.clip}", {"X-User": of.allowed})
 
 
-def _signed(of: Situation) -> Attempt:
+def _signed(of: Circumstances) -> Attempt:
     return Attempt(of.signed(of.allowed), {})
 
 
-def _expired(of: Situation) -> Attempt:
+def _expired(of: Circumstances) -> Attempt:
     return Attempt(of.signed(of.allowed, expires_s=of.now_s - EXPIRED_S), {}, (GONE,))
 
 
-def _forged(of: Situation) -> Attempt:
+def _forged(of: Circumstances) -> Attempt:
     forged = sign(f"/signed/{of.clip}", of.allowed, of.now_s + LIFE_S, f"not {of.key}")
     return Attempt(of.signed(of.allowed, signature=forged), {}, (FORBIDDEN,))
 
 
-def _other_clip(of: Situation) -> Attempt:
+def _other_clip(of: Circumstances) -> Attempt:
     return Attempt(of.signed(of.allowed, clip=f"other-{of.clip}"), {}, (FORBIDDEN,))
 
 
-def _foreign(of: Situation) -> Attempt:
+def _foreign(of: Circumstances) -> Attempt:
     headers = {"X-User": of.allowed, "X-Forwarded-For": FOREIGN}
     return Attempt(f"/media/{of.clip}", headers, (FORBIDDEN,))
 
 
-def _no_permission(of: Situation) -> Attempt:
+def _no_permission(of: Circumstances) -> Attempt:
     return Attempt(f"/media/{of.clip}", {"X-User": of.refused}, (FORBIDDEN,))
 
 
-def _signed_without_permission(of: Situation) -> Attempt:
+def _signed_without_permission(of: Circumstances) -> Attempt:
     return Attempt(of.signed(of.refused), {}, (FORBIDDEN,))
 
 
-Make = Callable[[Situation], Attempt]
+Make = Callable[[Circumstances], Attempt]
 RIGHT: dict[str, Make] = {"plain": _plain, "signed": _signed}
 WRONG: dict[str, Make] = {
     "expired": _expired,

@@ -24,7 +24,7 @@ class Downloader(media_playback.MediaUser):
         clip = self.pick()
         proof, received = Proof(clip.proof(), clip.size, clip.etag), 0
         with self.flow("download") as flow:
-            flow.detail["clip"] = clip.path
+            flow.detail["clip"] = clip.name
             with self.client.stream(clip.path, endpoint="download") as stream:
                 found = None
                 if stream.ok:

@@ -13,22 +13,25 @@ import gevent
 from locust import events, task
 
 import media_playback
+from _options import Option, declare
 from _viewer import watching
 from seatrial.media.catalogue import Entry
+
+_OPTIONS: tuple[Option, ...] = (
+    ("group-size", 12, "viewers of one screening"),
+    ("group-within", 3.0, "seconds within which all of them begin"),
+)
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def _options(parser: Any) -> None:  # noqa: ANN401  (Locust's parser class is not public)
-    for name, default, text in (
-        ("group-size", 12, "viewers of one screening"),
-        ("group-within", 3.0, "seconds within which all of them begin"),
-    ):
-        variable = f"LOCUST_MEDIA_{name.upper().replace('-', '_')}"
-        parser.add_argument(f"--media-{name}", type=type(default), default=default, env_var=variable, help=text)
+    declare(parser, _OPTIONS)
 
 
 class Group(media_playback.MediaUser):
     """A team that watches one clip after the other."""
+
+    options = (*media_playback.OPTIONS, *_OPTIONS)
 
     def prepare(self) -> None:
         """Read the options."""
@@ -36,8 +39,8 @@ class Group(media_playback.MediaUser):
         options: Any = self.environment.parsed_options
         self._size: int = options.media_group_size
         self._within_s: float = options.media_group_within
-        if self._size < 1 or self._within_s < 0:
-            self.refuse("there is no such group", where="--media-group-size, --media-group-within")
+        if self._size < 1:
+            self.refuse("there is no such group", where="--media-group-size", seen=str(self._size))
 
     @task
     def screening(self) -> None:
@@ -45,7 +48,7 @@ class Group(media_playback.MediaUser):
         clip = self.pick()
         starts_s: list[float] = []
         with self.flow("screening", profile=self.player) as flow:
-            flow.detail.update(clip=clip.path, viewers_count=self._size)
+            flow.detail.update(clip=clip.name, viewers_count=self._size)
             with self.parallel(self._size) as viewers:
                 for _ in range(self._size):
                     viewers.spawn(self._one, clip, self.random.uniform(0.0, self._within_s), starts_s)

@@ -11,20 +11,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, ClassVar
 
 import gevent
 from locust import events, task
 
 import _players
+from _options import Option, declare, wrong_number
 from _player import Ask
 from _proof import Proof
 from _session import Session, Stream, Unplayable
 from _viewer import Habits, Step, cumulated, patience_s, watching, zipf
-from seatrial.errors import Mp4Error, UsageError
-from seatrial.media.catalogue import Entry, entries
+from seatrial.errors import Mp4Error
+from seatrial.media.catalogue import Entry, load
 from seatrial.media.mp4 import Index, IndexReader
 from seatrial.user import LeanUser
 from seatrial.user.flows import Flow
@@ -34,7 +33,7 @@ _KEPT_INDEXES = 64
 _P1203_CODECS = {"avc1": "h264", "avc3": "h264", "hev1": "h265", "hvc1": "h265", "vp09": "vp9"}
 """Sample entries of MP4 (ISO/IEC 14496-15), and the names of codecs in P.1203's input."""
 _HABITS = Habits()
-_OPTIONS: tuple[tuple[str, Any, str], ...] = (
+OPTIONS: tuple[Option, ...] = (
     ("url", "", "the path of a clip to watch"),
     ("catalogue", "", "a catalogue.json of clips to choose from, whose bytes are proved"),
     ("player", "chrome", f"{', '.join(_players.MODELS)}, mix, or shares such as chrome:3,safari:1"),
@@ -56,9 +55,7 @@ _OPTIONS: tuple[tuple[str, Any, str], ...] = (
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def _options(parser: Any) -> None:  # noqa: ANN401  (Locust's parser class is not public)
-    for name, default, text in _OPTIONS:
-        variable = f"LOCUST_MEDIA_{name.upper().replace('-', '_')}"
-        parser.add_argument(f"--media-{name}", type=type(default), default=default, env_var=variable, help=text)
+    declare(parser, OPTIONS)
 
 
 class MediaUser(LeanUser):
@@ -66,10 +63,14 @@ class MediaUser(LeanUser):
 
     abstract = True
     endpoints: ClassVar[tuple[str, ...]] = ENDPOINTS
+    options: ClassVar[tuple[Option, ...]] = OPTIONS
+    """What `prepare` looks through for numbers that can't be."""
 
     def prepare(self) -> None:
         """Read the options."""
         options: Any = self.environment.parsed_options
+        if wrong := wrong_number(options, self.options):
+            self.refuse("a number is out of range", where=wrong[0], seen=wrong[1], expected="0 or more")
         self._wait_s: float = options.media_wait
         self.habits = self._habits(options)
         try:
@@ -100,8 +101,8 @@ class MediaUser(LeanUser):
         )
         if min(habits.watch_mean_s, habits.seek_s, habits.pause_s) <= 0:
             self.refuse("a mean time or distance has to be above 0", where="--media-watch, -seek-distance, -pause")
-        if options.media_receive_buffer < 0 or options.media_zipf < 0:
-            self.refuse("a value is below 0", where="--media-receive-buffer, --media-zipf")
+        if max(habits.completes, habits.forward) > 1:
+            self.refuse("a share is from 0 to 1", where="--media-completes, --media-forward")
         return habits
 
     def _choice(self, catalogue: str, url: str) -> tuple[Entry, ...]:
@@ -115,11 +116,7 @@ class MediaUser(LeanUser):
             if not url.startswith("/"):
                 self.refuse("a clip is named by its path on the host", where="--media-url", seen=repr(url))
             return (Entry(url),)
-        try:
-            return _read(catalogue, Path(catalogue).stat().st_mtime_ns)
-        except (OSError, UsageError) as error:
-            seen = f"{error} ({error.seen})" if isinstance(error, UsageError) else str(error)
-            self.refuse("the catalogue can't be used", where=catalogue, seen=seen)
+        return load(catalogue)
 
     def on_start(self) -> None:
         """Begin within the time that is given: players that fill their buffers all at once are another load."""
@@ -157,7 +154,7 @@ class MediaUser(LeanUser):
             if reason := (found.reason if found else "") or stop.reason:
                 flow.detail["reason"] = reason
         finally:
-            flow.detail.update(session.details(), clip=clip.path, **_picture(session.index))
+            flow.detail.update(session.details(), clip=clip.name, **_picture(session.index))
         return session
 
     @contextmanager
@@ -237,9 +234,3 @@ def _picture(index: object) -> dict[str, Any]:
 
 def _unplayable(error: Mp4Error) -> Unplayable:
     return Unplayable(f"{error.what}, {error.where}" if error.where else error.what)
-
-
-@lru_cache(maxsize=4)
-def _read(path: str, _changed_ns: int) -> tuple[Entry, ...]:
-    """Read a catalogue once for all users, and again when the file has changed."""
-    return entries(Path(path).read_bytes())

@@ -10,38 +10,31 @@ from __future__ import annotations
 
 import os
 import time
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from locust import events, task
 
-from _policy import GIVEN_OUT, RIGHT, WRONG, Attempt, Situation, refusal
-from seatrial.media.catalogue import Entry, entries
+from _options import Option, declare, wrong_number
+from _policy import GIVEN_OUT, RIGHT, WRONG, Attempt, Circumstances, refusal
+from seatrial.media.catalogue import Entry, load
 from seatrial.user import LeanUser
 from seatrial.user.response import Response
 
 _PIECE_BYTES = 65_536
 _MOST_REFUSAL_BYTES = 65_536
+_OPTIONS: tuple[Option, ...] = (
+    ("catalogue", "", "a catalogue.json of clips to choose from, whose bytes are proved"),
+    ("wrong", 0.5, "share of requests with wrong access: from 0 to 1"),
+    ("wait", 0.2, "seconds between two requests of a user"),
+    ("range-bytes", 262_144, "bytes that a request asks for"),
+    ("allowed-user", "director", "who may see the clips"),
+    ("refused-user", "intern", "who may not"),
+)
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def _options(parser: Any) -> None:  # noqa: ANN401  (Locust's parser class is not public)
-    for name, default, text in (
-        ("catalogue", "", "a catalogue.json of clips to choose from, whose bytes are proved"),
-        ("wrong", 0.5, "share of requests with wrong access: from 0 to 1"),
-        ("wait", 0.2, "seconds between two requests of a user"),
-        ("range-bytes", 262_144, "bytes that a request asks for"),
-        ("allowed-user", "director", "who may see the clips"),
-        ("refused-user", "intern", "who may not"),
-    ):
-        variable = f"LOCUST_MEDIA_{name.upper().replace('-', '_')}"
-        parser.add_argument(f"--media-{name}", type=type(default), default=default, env_var=variable, help=text)
-
-
-@lru_cache(maxsize=4)
-def _read(path: str, _changed_ns: int) -> tuple[Entry, ...]:
-    return entries(Path(path).read_bytes())
+    declare(parser, _OPTIONS)
 
 
 class Policies(LeanUser):
@@ -53,18 +46,19 @@ class Policies(LeanUser):
         """Read the options."""
         options: Any = self.environment.parsed_options
         self._wrong: float = options.media_wrong
-        if not 0 <= self._wrong <= 1:
+        if wrong := wrong_number(options, _OPTIONS):
+            self.refuse("a number is out of range", where=wrong[0], seen=wrong[1], expected="0 or more")
+        if self._wrong > 1:
             self.refuse("a share is from 0 to 1", where="--media-wrong", seen=str(self._wrong))
+        if not options.media_range_bytes:
+            self.refuse("a request asks for a byte at least", where="--media-range-bytes", seen="0")
         self._wait_s: float = options.media_wait
         self._range_bytes: int = options.media_range_bytes
         self._users: tuple[str, str] = options.media_allowed_user, options.media_refused_user
         self._key = os.environ.get("MEDIA_SIGNING_KEY", "")
         if not self._key:
             self.refuse("no key to sign URLs with", expected="the environment variable MEDIA_SIGNING_KEY")
-        try:
-            self._clips = _read(options.media_catalogue, Path(options.media_catalogue).stat().st_mtime_ns)
-        except (OSError, ValueError) as error:
-            self.refuse("the catalogue can't be used", where=options.media_catalogue, seen=str(error))
+        self._clips = load(options.media_catalogue)
 
     def wait_time(self) -> float:
         """Seconds between two requests."""
@@ -74,7 +68,7 @@ class Policies(LeanUser):
     def ask(self) -> None:
         """Ask once."""
         clip = self.random.choice(self._clips)
-        situation = Situation(clip.path.rpartition("/")[2], int(time.time()), self._key, *self._users)
+        situation = Circumstances(clip.path.rpartition("/")[2], int(time.time()), self._key, *self._users)
         if self.random.random() < self._wrong:
             kind = self.random.choice(list(WRONG))
             self._refused(kind, WRONG[kind](situation))

@@ -10,26 +10,28 @@ from typing import Any
 from locust import events, task
 
 import media_playback
+from _options import Option, declare
 from _viewer import Drag, scrubbing
 
 _DRAG = Drag()
+_OPTIONS: tuple[Option, ...] = (
+    ("drags", _DRAG.drags, "how often a viewer drags through the timeline"),
+    ("drag-positions", _DRAG.positions, "positions that a browser asks for in one drag"),
+    ("drag-every", _DRAG.every_s, "seconds between two of them"),
+    ("drag-step", _DRAG.step_s, "mean media seconds between two of them"),
+    ("look", _DRAG.look_s, "seconds of playing between two drags"),
+)
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def _options(parser: Any) -> None:  # noqa: ANN401  (Locust's parser class is not public)
-    for name, default, text in (
-        ("drags", _DRAG.drags, "how often a viewer drags through the timeline"),
-        ("drag-positions", _DRAG.positions, "positions that a browser asks for in one drag"),
-        ("drag-every", _DRAG.every_s, "seconds between two of them"),
-        ("drag-step", _DRAG.step_s, "mean media seconds between two of them"),
-        ("look", _DRAG.look_s, "seconds of playing between two drags"),
-    ):
-        variable = f"LOCUST_MEDIA_{name.upper().replace('-', '_')}"
-        parser.add_argument(f"--media-{name}", type=type(default), default=default, env_var=variable, help=text)
+    declare(parser, _OPTIONS)
 
 
 class Scrubber(media_playback.MediaUser):
     """Looks for a place in one clip after the other."""
+
+    options = (*media_playback.OPTIONS, *_OPTIONS)
 
     @task
     def scrub(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from locust import events, task
 
 import media_playback
+from _options import Option, declare
 from seatrial.user.response import Response
 
 _CONNECTIONS = 6
@@ -20,23 +21,23 @@ _MOST_BYTES = 8 << 20
 _ADDRESS = "/thumbs/{name}/{seconds}.jpg?width=320"
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"GIF8", b"\0\0\0")
 """How JPEG, PNG, WebP, GIF and AVIF files begin."""
+_OPTIONS: tuple[Option, ...] = (
+    ("thumbnail", _ADDRESS, "where thumbnails are; {name} and {seconds} are replaced"),
+    ("thumbnails", 24, "thumbnails of one contact sheet"),
+    ("thumbnail-every", 5, "media seconds between two of them"),
+)
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def _options(parser: Any) -> None:  # noqa: ANN401  (Locust's parser class is not public)
-    for name, default, text in (
-        ("thumbnail", _ADDRESS, "where thumbnails are; {name} and {seconds} are replaced"),
-        ("thumbnails", 24, "thumbnails of one contact sheet"),
-        ("thumbnail-every", 5, "media seconds between two of them"),
-    ):
-        variable = f"LOCUST_MEDIA_{name.upper().replace('-', '_')}"
-        parser.add_argument(f"--media-{name}", type=type(default), default=default, env_var=variable, help=text)
+    declare(parser, _OPTIONS)
 
 
 class ContactSheet(media_playback.MediaUser):
     """Opens one contact sheet after the other."""
 
     endpoints = ("thumbnail",)
+    options = (*media_playback.OPTIONS, *_OPTIONS)
 
     def prepare(self) -> None:
         """Read the options."""
@@ -47,7 +48,7 @@ class ContactSheet(media_playback.MediaUser):
         self._every_s: int = options.media_thumbnail_every
         try:
             address = self._address.format(name="clip", seconds=0)
-        except (KeyError, IndexError, ValueError) as error:
+        except (AttributeError, KeyError, IndexError, ValueError) as error:
             self.refuse("the address of thumbnails can't be read", where="--media-thumbnail", seen=str(error))
         if not address.startswith("/") or self._thumbnails < 1:
             self.refuse("there is no such contact sheet", where="--media-thumbnail, --media-thumbnails")
@@ -56,9 +57,9 @@ class ContactSheet(media_playback.MediaUser):
     def contact_sheet(self) -> None:
         """Load all thumbnails of a clip."""
         clip = self.pick()
-        name = PurePosixPath(clip.path).stem
+        name = PurePosixPath(clip.name).stem
         with self.flow("contact sheet") as flow:
-            flow.detail.update(clip=clip.path, thumbnails_count=self._thumbnails)
+            flow.detail.update(clip=clip.name, thumbnails_count=self._thumbnails)
             with self.parallel(_CONNECTIONS) as images:
                 for number in range(self._thumbnails):
                     images.spawn(self._thumbnail, self._address.format(name=name, seconds=number * self._every_s))

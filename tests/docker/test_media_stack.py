@@ -14,7 +14,7 @@ import requests
 import yaml
 from compose_project import Project, project, wait_for_success
 
-from _policy import RIGHT, WRONG, Situation
+from _policy import RIGHT, WRONG, Circumstances
 from seatrial.media.clip import Clip
 from seatrial.model import Variant
 from seatrial.scenario import reading
@@ -187,7 +187,7 @@ def test_an_address_is_believed_from_nginx_only(stack: Studio) -> None:
 def _judged(stack: Studio) -> dict[str, int]:
     """Return the status of every kind of request."""
     now_s = int(time.time())
-    situation = Situation("clip-0.mp4", now_s, KEY, "director", "intern")
+    situation = Circumstances("clip-0.mp4", now_s, KEY, "director", "intern")
     made = {kind: make(situation) for kind, make in (RIGHT | WRONG).items()}
     return {
         kind: stack.get(one.target, Range="bytes=0-9", **one.headers).status_code for kind, one in made.items()

@@ -8,13 +8,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from _policy import FOREIGN, RIGHT, WRONG, Situation, refusal
+from _policy import FOREIGN, RIGHT, WRONG, Circumstances, refusal
 
 sys.path.append(str(Path(__file__).parents[2] / "scenarios" / "stacks" / "media"))
 signing = importlib.import_module("studio.signing")
 
 NOW_S = 1_700_000_000
-SITUATION = Situation("clip-0.mp4", NOW_S, "key", "director", "intern")
+CIRCUMSTANCES = Circumstances("clip-0.mp4", NOW_S, "key", "director", "intern")
 
 
 @pytest.mark.parametrize(
@@ -29,14 +29,14 @@ SITUATION = Situation("clip-0.mp4", NOW_S, "key", "director", "intern")
 )
 def test_a_signed_url_is_right_or_wrong_in_the_way_that_it_is_named(kind: str, status: int) -> None:
     """Judged by the media service's own rule; one that is expired was right once."""
-    url = urlsplit((RIGHT | WRONG)[kind](SITUATION).target)
+    url = urlsplit((RIGHT | WRONG)[kind](CIRCUMSTANCES).target)
 
     assert signing.check(url.path, dict(parse_qsl(url.query)), "key", NOW_S) == status
 
 
 def test_every_wrong_request_has_one_fault() -> None:
     """Each has a status with which it has to be refused; the user, the address or the signature is wrong."""
-    attempts = {kind: make(SITUATION) for kind, make in WRONG.items()}
+    attempts = {kind: make(CIRCUMSTANCES) for kind, make in WRONG.items()}
 
     assert {kind: one.refusals for kind, one in attempts.items() if one.refusals != (HTTPStatus.FORBIDDEN,)} == {
         "expired": (HTTPStatus.GONE,)
@@ -44,7 +44,7 @@ def test_every_wrong_request_has_one_fault() -> None:
     assert attempts["foreign subnet"].headers == {"X-User": "director", "X-Forwarded-For": FOREIGN}
     assert attempts["no permission"].headers == {"X-User": "intern"}
     assert "user=intern&" in attempts["signed, no permission"].target
-    assert [one.refusals for one in (make(SITUATION) for make in RIGHT.values())] == [()] * len(RIGHT)
+    assert [one.refusals for one in (make(CIRCUMSTANCES) for make in RIGHT.values())] == [()] * len(RIGHT)
 
 
 @pytest.mark.parametrize("kind", WRONG)
@@ -53,7 +53,7 @@ def test_every_wrong_request_has_one_fault() -> None:
 )
 def test_a_wrong_request_that_is_served_is_admitted(kind: str, status: int, outcome: str) -> None:
     """Any other answer but the refusal is a failure, too, and of another kind."""
-    attempt = WRONG[kind](SITUATION)
+    attempt = WRONG[kind](CIRCUMSTANCES)
 
     assert refusal(attempt, status) == outcome
     assert refusal(attempt, attempt.refusals[0]) is None

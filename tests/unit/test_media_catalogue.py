@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from seatrial.errors import UsageError
 from seatrial.media import digests
-from seatrial.media.catalogue import Entry, entries
+from seatrial.media.catalogue import Entry, entries, load
 from seatrial.media.clip import Clip
 
 CLIP = Clip(duration_s=2.0, bitrate_bps=400_000)
@@ -66,9 +68,40 @@ def test_what_is_not_known_is_not_proved() -> None:
         '{"clips": [{"path": "/x", "popularity": -1}]}',
         '{"clips": [{"path": "/x", "clip": {"seed": 1}}]}',
         '{"real": [{"path": "/x", "digests": {"size": 1}}]}',
+        '{"clips": [{"path": "/x", "clip": {"duration_s": 1e308, "bitrate_bps": 1e6}}]}',
+        '{"clips": [{"path": "/x", "size": Infinity}]}',
+        "[" * 100_000,
     ],
 )
 def test_what_is_no_catalogue_is_refused(text: str) -> None:
     """With an error that the command line can show."""
     with pytest.raises(UsageError):
         entries(text)
+
+
+def test_a_file_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
+    """Between two changes all get the same entries."""
+    file = tmp_path / "catalogue.json"
+    file.write_text('{"clips": [{"path": "/a"}]}')
+    first = load(str(file))
+    assert load(str(file)) is first
+    file.write_text('{"clips": [{"path": "/b"}]}')
+    os.utime(file, ns=(1, 1))
+    assert load(str(file)) == (Entry("/b"),)
+
+
+@pytest.mark.parametrize(("content", "seen"), [(None, "No such file or directory"), ("{}", "lists no clip")])
+def test_a_file_that_is_no_catalogue_is_named(content: str | None, seen: str, tmp_path: Path) -> None:
+    """With what was found in its place."""
+    file = tmp_path / "catalogue.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(UsageError, match="can't be used") as caught:
+        load(str(file))
+    assert caught.value.where == str(file)
+    assert seen in caught.value.seen
+
+
+def test_records_tell_no_signature() -> None:
+    """The name of a clip is its path without the query."""
+    assert Entry("/signed/a.mp4?expires=1&signature=s").name == Entry("/signed/a.mp4").name == "/signed/a.mp4"

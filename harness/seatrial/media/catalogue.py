@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from seatrial.errors import UsageError
@@ -56,6 +58,11 @@ class Entry:
     clip: Clip | None = None
     digests: Digests | None = None
 
+    @property
+    def name(self) -> str:
+        """The path without its query, which may be a signature: what records tell of the clip."""
+        return self.path.partition("?")[0]
+
     def proof(self) -> ClipProof | DigestProof | None:
         """Return what proves the bytes of one session; None: nothing can."""
         if self.clip is not None:
@@ -68,11 +75,25 @@ def entries(text: bytes | str) -> tuple[Entry, ...]:
     try:
         listed = json.loads(text)
         found = [_entry(one) for key in ("clips", "real") for one in listed.get(key, [])]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise UsageError(_NO_ENTRY, seen=f"{type(error).__name__}: {error}") from error
     if not found:
         raise UsageError("the catalogue lists no clip", expected=_NO_ENTRY)
     return tuple(found)
+
+
+def load(path: str) -> tuple[Entry, ...]:
+    """Read a catalogue's file, once for all users, and again when it has changed; UsageError if it is none."""
+    try:
+        return _load(path, Path(path).stat().st_mtime_ns)
+    except (OSError, UsageError) as error:
+        seen = f"{error.what}: {error.seen}" if isinstance(error, UsageError) else error.strerror or str(error)
+        raise UsageError("the catalogue can't be used", where=path or "--media-catalogue", seen=seen) from error
+
+
+@lru_cache(maxsize=4)
+def _load(path: str, _changed_ns: int) -> tuple[Entry, ...]:
+    return entries(Path(path).read_bytes())
 
 
 def _entry(listed: Mapping[str, Any]) -> Entry:
