@@ -68,6 +68,23 @@ def test_all_servers_that_were_asked_count(line: str, count: int, tmp_path: Path
     assert (row["service"], row["counter"], row["value"], logs.unread) == ("nginx", "origin_bytes", count, [])
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        _pairs(11, "9" * 5000),
+        _json(11, "9" * 5000),
+        _pairs(11, "5").replace("msec=", "msec=" + "9" * 400),
+        _json(11, "5", took="9" * 10).replace(_ended(11), "0"),
+        '{"msec":' + "[" * 30_000,
+    ],
+    ids=["count", "count in JSON", "end", "beginning", "depth"],
+)
+def test_a_line_with_numbers_that_can_not_be_is_passed_over(line: str, tmp_path: Path) -> None:
+    """A log may have anything in it; the lines after it count."""
+    (row,) = _read(tmp_path, line, _pairs(11, "7")).rows()
+    assert row["value"] == 7
+
+
 def test_a_request_counts_where_it_began(tmp_path: Path) -> None:
     """One that lasts from the warm-up into the window belongs to the warm-up; a second is cut by a phase."""
     logs = _read(tmp_path, _pairs(12.0, "5", took="3.500"), _pairs(10.2, "7", took="0.300"), _pairs(10.2, "11"))

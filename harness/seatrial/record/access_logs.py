@@ -23,8 +23,10 @@ from seatrial.record.documents import RunDocument
 from seatrial.units import NS_PER_S
 
 _LONGEST_LINE = 1 << 16
-_COUNTS = r"(?:-|\d+)(?:\s*[,:]\s*(?:-|\d+))*"
-_SECONDS = r"\d+(?:\.\d+)?"
+_COUNTS = r"(?:-|\d{1,18})(?:\s*[,:]\s*(?:-|\d{1,18}))*"
+_SECONDS = r"\d{1,10}(?:\.\d{1,9})?"
+"""Numbers with more digits are none: a stamp has to fit into 64 bits of nanoseconds."""
+_MOST_NS = 1 << 62
 _LIST = re.compile(rf"{_COUNTS}\Z")
 _NUMBER = re.compile(r"\d+")
 
@@ -43,6 +45,8 @@ class _LineReader:
             return None
         took_s = float(took) if re.fullmatch(_SECONDS, took) else 0.0
         began_ns = round((float(ended) - took_s) * NS_PER_S) - self.epoch_ns
+        if abs(began_ns) > _MOST_NS:
+            return None
         return began_ns, sum(map(int, _NUMBER.findall(counts)))
 
     def _of_pairs(self, line: str) -> tuple[str, str, str]:
@@ -53,7 +57,7 @@ class _LineReader:
     def _of_json(self, line: str) -> tuple[str, str, str]:
         try:
             values = json.loads(line)
-        except ValueError:
+        except (RecursionError, ValueError):
             return "", "", ""
         counts, ended, took = (str(values.get(key, "")).strip() for key in self._keys)
         return counts, ended, took
@@ -66,7 +70,7 @@ class _LineReader:
     def _patterns(self) -> tuple[re.Pattern[str], ...]:
         values = (_COUNTS, _SECONDS, _SECONDS)
         return tuple(
-            re.compile(rf'(?<![\w.-]){re.escape(key)}="?({value})')
+            re.compile(rf'(?<![\w.-]){re.escape(key)}="?({value})(?!\d)')
             for key, value in zip(self._keys, values, strict=True)
         )
 
