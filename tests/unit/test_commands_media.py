@@ -118,7 +118,8 @@ def test_a_file_that_is_there_is_kept(tmp_path: Path, capsys: pytest.CaptureFixt
     assert _run("media", "make", out, "--duration", "1s", "--replace") == 0
     assert out.read_bytes()[4:8] == b"ftyp"
     assert _run("media", "make", tmp_path, "--replace") == 2
-    assert _run("media", "make", tmp_path / "no" / "clip.mp4") == 8
+    for nowhere in (tmp_path / "no" / "clip.mp4", out / "clip.mp4", tmp_path / f"{'a' * 300}.mp4"):
+        assert _run("media", "make", nowhere, "--duration", "1s") == 8
 
 
 def test_a_write_that_ends_early_leaves_nothing(tmp_path: Path) -> None:
@@ -145,7 +146,7 @@ def test_a_file_that_is_no_mp4_is_told_with_the_byte(tmp_path: Path, capsys: pyt
     assert _run("media", "index", other) == 2
     assert capsys.readouterr().err == (
         "seatrial: this is not an MP4 file\n"
-        "  where:    byte 0\n"
+        f"  where:    {other}, byte 0\n"
         "  seen:     b'<html><b'\n"
         "  expected: 'ftyp' or another box that a file begins with\n"
     )

@@ -103,3 +103,21 @@ def test_a_report_is_stored_and_read_again(tmp_path: Path) -> None:
         (tmp_path / documents.RANGES_FILE).write_text(damaged)
         with pytest.raises(UsageError):
             documents.load_ranges(folder)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["x", "ftp://127.0.0.1/x", "http:///x", "http://127.0.0.1:0/x", "http://127.0.0.1:99999/x", "http://[::1/x"],
+)
+def test_what_is_no_url_is_not_asked(url: str) -> None:
+    """A usage error, before any connection."""
+    with pytest.raises(UsageError, match="no URL to ask"):
+        preflight.ask_alone(url, ())
+
+
+def test_hosts_beyond_loopback_have_to_be_confirmed() -> None:
+    """The hint has the command; the address may hold a password, and is not shown."""
+    with pytest.raises(UsageError, match="nothing is asked of example") as caught:
+        preflight.ask_alone("http://me:word@example.org/x", ("example.com",))
+    assert "--yes-load example.org" in caught.value.hint
+    assert "word" not in str(caught.value)

@@ -44,14 +44,13 @@ def check_ranges(
 
 def ask_alone(url: str, confirmed: Collection[str]) -> RangeReport:
     """Ask the range cases of a URL on loopback or a confirmed host; UsageError for another, or without a file."""
-    parts = urlsplit(url)
     try:
-        known = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, or too large
-        known = False
-    if not known:
+        parts = urlsplit(url)
+        host = (parts.hostname or "") if parts.scheme in {"http", "https"} and parts.port != 0 else ""
+    except ValueError:  # a port that is no number, or too large; an address that is none
+        host = ""
+    if not host:
         raise UsageError("this is no URL to ask", seen=masked_url(url), expected="http://HOST:PORT/FILE")
-    host = parts.hostname or ""
     if not may_load(host, confirmed):
         raise UsageError(
             f"nothing is asked of {host}",
