@@ -23,6 +23,7 @@ PLAYERS = ("ffmpeg", "chromium", "firefox")
 CASES = (
     ("seek-back-60s-moov-last-unlimited", "moov last, unlimited: play, seek to 42 s, seek back to 2 s"),
     ("pause-60s-moov-first-unlimited", "moov first, unlimited: play, pause for 20 s, play on"),
+    ("seek-back-60s-moov-first-1MB", "moov first, 1 MB/s: play, seek to 42 s, seek back to 2 s"),
 )
 
 _PANEL, _PLOT, _GAP, _MARGIN = 372, 190, 24, 44

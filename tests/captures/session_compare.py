@@ -10,7 +10,8 @@ Offsets and counts depend on how fast a machine answers, so requests are compare
 - `elsewhere`: none of these.
 
 A request that its client dropped within two blocks, to ask for the same bytes once more, is left out: browsers do
-so when their cache is not ready, now and then.
+so when their cache is not ready, now and then. A body of which a 50th or less lacked when the capture ended counts
+as complete: its last bytes come a moment before or after the end, as fast as the machine is.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ NEAR = 2 * BLOCK
 _BOX_HEADER = 16
 _BRIEF_S = 1.0
 """How much a request brings that is dropped sooner depends on how fast the machine is, and is not compared."""
+_ALMOST = 0.02
 BY_CLIENT, BY_END = "by the client", "by the end of the capture"
 
 
@@ -81,8 +83,13 @@ def _told(session: Session, requests: Sequence[Asked]) -> Iterator[Told]:
             open_ended=one.range is not None and one.range.endswith("-"),
             if_range="if-range" in names[one.headers],
             reused=one.reused,
-            ended="complete" if one.taken == one.length else one.ended,
+            ended="complete" if _is_complete(one) else one.ended,
         )
+
+
+def _is_complete(one: Asked) -> bool:
+    allowed = _ALMOST * one.length if one.ended == BY_END else 0.0
+    return one.length - one.taken <= allowed
 
 
 def _role(session: Session, before: Sequence[Asked], one: Asked) -> str:
