@@ -96,10 +96,3 @@ WRONG: dict[str, Make] = {
     "no permission": _no_permission,
     "signed, no permission": _signed_without_permission,
 }
-
-
-def refusal(attempt: Attempt, status: int) -> str | None:
-    """Judge the answer to a wrong request: a word of the outcomes, None where it was refused as it has to be."""
-    if status in GIVEN_OUT:
-        return "admitted"
-    return None if status in attempt.refusals else "status"

@@ -15,10 +15,9 @@ from typing import Any
 from locust import events, task
 
 from _options import Option, declare, wrong_number
-from _policy import GIVEN_OUT, RIGHT, WRONG, Attempt, Circumstances, refusal
+from _policy import GIVEN_OUT, RIGHT, WRONG, Attempt, Circumstances
 from seatrial.media.catalogue import Entry, load
 from seatrial.user import LeanUser
-from seatrial.user.response import Response
 
 _PIECE_BYTES = 65_536
 _MOST_REFUSAL_BYTES = 65_536
@@ -97,22 +96,15 @@ class Policies(LeanUser):
                     stream.fail("digest", f"wrong bytes from offset {wrong} on")
 
     def _refused(self, kind: str, attempt: Attempt) -> None:
-        """Ask for what has to be refused."""
-
-        def judged(response: Response) -> str | None:
-            return refusal(attempt, response.status)
-
+        """Ask for what has to be refused; what is served all the same is left after its head."""
+        headers = attempt.headers | {"Range": f"bytes=0-{self._range_bytes - 1}"}
         with self.flow("refusal", profile=kind) as flow:
-            response = self.client.get(
-                attempt.target,
-                endpoint=kind,
-                headers=attempt.headers | {"Range": f"bytes=0-{self._range_bytes - 1}"},
-                expect=(*attempt.refusals, *GIVEN_OUT),
-                check=judged,
-                limit_bytes=max(_MOST_REFUSAL_BYTES, self._range_bytes),
-            )
-            # A whole clip ends at the limit, before `check` is asked: it was given out all the same.
-            is_given = response.status in GIVEN_OUT
-            flow.detail["admitted_count"] = int(is_given)
-            if is_given:
-                flow.fail("admitted")
+            with self.client.stream(
+                attempt.target, endpoint=kind, headers=headers, expect=(*attempt.refusals, *GIVEN_OUT)
+            ) as stream:
+                status, left_bytes = stream.response.status, _MOST_REFUSAL_BYTES
+                if status in GIVEN_OUT:
+                    stream.fail("admitted", f"status {status} where it has to be refused")
+                while stream.ok and left_bytes > 0 and (view := stream.read(left_bytes)):
+                    left_bytes -= len(view)
+            flow.detail["admitted_count"] = int(status in GIVEN_OUT)

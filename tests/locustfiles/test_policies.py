@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from _policy import FOREIGN, RIGHT, WRONG, Circumstances, refusal
+from _policy import FOREIGN, RIGHT, WRONG, Circumstances
 
 sys.path.append(str(Path(__file__).parents[2] / "scenarios" / "stacks" / "media"))
 signing = importlib.import_module("studio.signing")
@@ -45,15 +45,3 @@ def test_every_wrong_request_has_one_fault() -> None:
     assert attempts["no permission"].headers == {"X-User": "intern"}
     assert "user=intern&" in attempts["signed, no permission"].target
     assert [one.refusals for one in (make(CIRCUMSTANCES) for make in RIGHT.values())] == [()] * len(RIGHT)
-
-
-@pytest.mark.parametrize("kind", WRONG)
-@pytest.mark.parametrize(
-    ("status", "outcome"), [(200, "admitted"), (206, "admitted"), (404, "status"), (503, "status"), (0, "status")]
-)
-def test_a_wrong_request_that_is_served_is_admitted(kind: str, status: int, outcome: str) -> None:
-    """Any other answer but the refusal is a failure, too, and of another kind."""
-    attempt = WRONG[kind](CIRCUMSTANCES)
-
-    assert refusal(attempt, status) == outcome
-    assert refusal(attempt, attempt.refusals[0]) is None
