@@ -27,6 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
     with nginx(folder) as served:
         for path, clip in CLIPS.items():
             write(clip, folder / "files" / path[1:])
+        (folder / "files" / "small").write_bytes(b"pong")
         yield served.url, catalogue(folder, CLIPS.items())
 
 
@@ -144,3 +145,15 @@ def test_what_can_not_be_played_is_refused_at_the_start(options: tuple[str, ...]
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 2
     assert said in output
+
+
+def test_a_probe_asks_beside_the_viewers(server: tuple[str, str]) -> None:
+    """One user asks for something small, however many there are; the others watch."""
+    url, listed = server
+    probe = "--media-probe-url /small --media-probe-every 0.05".split()
+    run = watched(url, *CALM, *SECONDS, *probe, "--media-catalogue", listed, load="media_probe", flows=2, users=3)
+    assert {flow["flow"] for flow in run.flows} == {"play"}
+    pings = [row for row in run.requests if row["endpoint"] == "ping"]
+    assert len(pings) > 2
+    assert {row["outcome"] for row in pings} == {"ok"}
+    assert len({row["user"] for row in pings}) == 1
