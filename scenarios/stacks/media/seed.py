@@ -52,9 +52,10 @@ class ClipBody:
 
 
 class Seeder:
-    """Sends clips through the front door, and proves that they are there."""
+    """Sends clips through the front door, and proves that they are there unless they are to stay unread."""
 
-    def __init__(self, front_door: str, token: str) -> None:
+    def __init__(self, front_door: str, token: str, *, unread: bool = False) -> None:
+        self._unread = unread
         self._front_door = front_door.rstrip("/")
         self._session = requests.Session()
         self._authorization = {"Authorization": f"Bearer {token}"}
@@ -63,7 +64,7 @@ class Seeder:
 
     def put(self, name: str, clip: Clip, *, gid: int | None = None) -> None:
         """Send a clip, unless it is there; raises SeedFailed, or OSError when nothing answers."""
-        if self._is_there(name, clip):
+        if not self._unread and self._is_there(name, clip):
             self.present += 1
             return
         headers = self._authorization | ({} if gid is None else {"X-Asset-Gid": str(gid)})
@@ -72,7 +73,7 @@ class Seeder:
         if answer.status_code not in {HTTPStatus.CREATED, HTTPStatus.NO_CONTENT}:
             raise SeedFailed(f"PUT {url}: {answer.status_code} {answer.text[:200]}")
         self.sent += 1
-        if gid is None and not self._is_there(name, clip):
+        if gid is None and not self._unread and not self._is_there(name, clip):
             raise SeedFailed(f"{name} was sent, and does not come back as it was")
 
     def _is_there(self, name: str, clip: Clip) -> bool:
@@ -133,7 +134,7 @@ def main(argv: Sequence[str], environment: Mapping[str, str]) -> None:
     front_door = environment.get("SEATRIAL_FRONT_DOOR")
     if not front_door:
         raise SeedFailed("SEATRIAL_FRONT_DOOR is not set; for example http://127.0.0.1:8080")
-    seeder = Seeder(front_door, environment.get("MEDIA_INGEST_TOKEN", "throw-away"))
+    seeder = Seeder(front_door, environment.get("MEDIA_INGEST_TOKEN", "throw-away"), unread=arguments.unread)
     entries = []
     for rank, (name, clip) in enumerate(clips(arguments), start=1):
         seeder.put(name, clip)
@@ -161,6 +162,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-newlines", action="store_true", help="one clip more, without any newline byte")
     parser.add_argument(
         "--vault", action="store_true", help="one clip more, vault-0.mp4, of a group that only `guest` has"
+    )
+    parser.add_argument(
+        "--unread",
+        action="store_true",
+        help="send without reading anything back, so that a cache stays empty",
     )
     parser.add_argument("--seed", type=int, default=7)
     return parser

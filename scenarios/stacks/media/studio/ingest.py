@@ -29,6 +29,8 @@ def store(file: Path, body: BinaryIO, length: int, gid: int) -> bool:
             while left and (piece := body.read(min(left, _PIECE_BYTES))):
                 target.write(piece)
                 left -= len(piece)
+            target.flush()
+            os.fsync(target.fileno())  # else its pages are dirty, so unreclaimable memory of this service
         if left:
             raise ValueError(f"the body ended {left} bytes before its Content-Length")
         is_new = not file.exists()
