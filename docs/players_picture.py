@@ -120,7 +120,8 @@ def _request(panel: Panel, number: int, request: dict[str, Any]) -> Iterator[str
     yield f'<path class="taken" stroke="{colour}" d="M{path}"/>'
     (x, y), (end_x, end_y) = places[0], places[-1]
     yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>'
-    yield f'<text x="{x + 4:.1f}" y="{y - 4:.1f}" style="fill:{colour}">{number}</text>'
+    label_y = y - 4 if y > panel.y + _LINE else y + _LINE  # not into the title
+    yield f'<text x="{x + 4:.1f}" y="{label_y:.1f}" style="fill:{colour}">{number}</text>'
     if request["ended"] != "complete" and request["taken"] < request["length"]:
         left, end_x = end_x, panel.across(request["ended_s"])
         yield f'<path class="held" stroke="{colour}" d="M{left:.1f},{end_y:.1f} H{end_x:.1f}"/>'

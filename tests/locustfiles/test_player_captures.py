@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import players_picture
 import pytest
 import replay
 import session_compare
-from cases import CASES, MOOVS
+from cases import CASES, MOOVS, STOP
 from golden_session import Session
 from session_compare import Tolerance
 
@@ -39,7 +39,6 @@ _VALIDATED = (
 )
 """What goes on, or back, to a place that the HTTP cache holds; behind a moov at the end, each session does."""
 KNOWN = {
-    "chromium/seek-back-60s-moov-first-unlimited": "it asks for the gap three seconds before the model would",
     "chromium/seek-within-60s-moov-first-1MB": "0.3 MB short of the target; at the mean rate it was there",
     **{f"chromium/{name}-unlimited-stack": _REVALIDATES for name in _VALIDATED},
 }
@@ -70,11 +69,15 @@ def test_a_model_asks_as_its_player_did(path: Path) -> None:
 
 
 @pytest.mark.parametrize("player", ["chromium", "ffmpeg", "firefox"])
-def test_each_case_was_captured(player: str) -> None:
-    """With the moov first and last, of a clip of one minute, with no limit of the rate."""
+@pytest.mark.parametrize(
+    ("duration_s", "rate", "variant"),
+    [(60, None, "")],
+)
+def test_each_case_was_captured(player: str, duration_s: int, rate: float | None, variant: str) -> None:
+    """Once, with the moov first and last."""
     sessions = [golden_session.read(path) for path in sorted((FOLDER / player).glob("*.json"))]
-    usual = [one for one in sessions if not one.variant and one.rate is None and one.clip.duration_s == 60]
-    assert Counter((one.case, one.clip.moov) for one in usual) == Counter(product(CASES, MOOVS))
+    such = [one for one in sessions if (one.clip.duration_s, one.rate, one.variant) == (duration_s, rate, variant)]
+    assert Counter((one.case, one.clip.moov) for one in such) == Counter(product(CASES, MOOVS))
 
 
 @pytest.mark.parametrize("path", FILES, ids=_name)
@@ -86,6 +89,16 @@ def test_a_golden_file_is_small_and_sound(path: Path, tmp_path: Path) -> None:
     assert (tmp_path / path.relative_to(FOLDER)).read_bytes() == path.read_bytes()
     assert all(one.taken <= one.arrived <= one.length for one in golden.requests)
     assert golden.stalled_s <= golden_session.MOST_STALLED_S
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name != "ffmpeg"], ids=_name)
+def test_a_browser_was_told_what_its_case_says(path: Path) -> None:
+    """The steps of cases.py, and no more than 2 s later than they say; else the file has to be captured anew."""
+    golden = golden_session.read(path)
+    told, steps = golden.actions, CASES[golden.case](golden.clip.duration_s)
+    assert [(one.what, one.media_s) for one in told] == [*((one.what, one.media_s) for one in steps), (STOP, None)]
+    waits_s = [later.at_s - one.at_s for one, later in pairwise(told)]
+    assert waits_s == pytest.approx([one.wait_s for one in steps], abs=2.0)
 
 
 def _changed(session: Session, number: int, **values: Any) -> Session:  # noqa: ANN401  (of several fields)

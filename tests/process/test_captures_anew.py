@@ -8,6 +8,7 @@ from pathlib import Path
 import capture
 import clips
 import golden_session
+import player_firefox
 import pytest
 import session_compare
 from capture import Wanted
@@ -18,6 +19,7 @@ pytestmark = [pytest.mark.long, pytest.mark.servers]
 TOLERANCE = Tolerance(bytes_=4 << 20, share=0.4)
 """Wider than for the models: a machine that is busy with other tests fills buffers late."""
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="not installed: ffmpeg")
+needs_firefox = pytest.mark.skipif(player_firefox.found() is None, reason="not installed: firefox-esr")
 
 
 @pytest.mark.parametrize(
@@ -27,6 +29,7 @@ needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="not in
         pytest.param("ffmpeg", "play", "first", marks=needs_ffmpeg),
         pytest.param("chromium", "seek-back", "last", marks=pytest.mark.browser),
         pytest.param("chromium", "play", "first", marks=pytest.mark.browser),
+        pytest.param("firefox", "seek-back", "last", marks=needs_firefox),
     ],
 )
 def test_a_player_still_asks_as_captured(player: str, case: str, moov: str, tmp_path: Path) -> None:
