@@ -275,7 +275,7 @@ class Session:
         if stream.complete and situation.total is None and self.player.open_ended:
             self._found_end(situation.position or 0)
         situation.position = None
-        if self._left or self._unplayable:
+        if self._left or self._unplayable or self.buffer.state is State.ENDED:
             return self._decide()
         self._look()
         if stream.complete:

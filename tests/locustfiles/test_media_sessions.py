@@ -149,6 +149,14 @@ def test_an_index_that_is_complete_with_the_end_of_the_file(name: str) -> None:
     assert len(server.asked) <= 2
 
 
+@pytest.mark.parametrize("name", sorted(set(_players.MODELS) - {"safari"}))
+def test_a_seek_to_the_end_of_a_clip_of_unknown_length(name: str) -> None:
+    """The clip has ended before the end of the body tells how long it is: nothing is wrong with that."""
+    server = Server(Media(duration_s=7.5, bytes_per_s=20_000), bytes_per_s=5e6, tells_total=False)
+    _, stop = played(server, _players.MODELS[name](), [Step(Act.SEEK, 3.3, 100.0), Step(Act.LEAVE, 1000.0)])
+    assert (stop.outcome, stop.reason) == ("", "")
+
+
 def test_a_clip_that_ends_too_early_is_found() -> None:
     """A body of no told length, shorter than the catalogue's: `truncated`, though its framing is whole."""
     server = Server(Media(duration_s=5.0), tells_total=False)
