@@ -353,7 +353,7 @@ class Session:
             total = self._situation.total
             complete = total is not None and self._frontier >= total
             seconds = inf if complete else self.index.seconds_at(self._frontier)
-            self.buffer.arrived(now_s, max(seconds, self.buffer.position_s))
+            self.buffer.arrived(now_s, seconds)
 
     # --- the viewer
 

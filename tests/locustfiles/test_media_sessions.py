@@ -153,8 +153,18 @@ def test_an_index_that_is_complete_with_the_end_of_the_file(name: str) -> None:
 def test_a_seek_to_the_end_of_a_clip_of_unknown_length(name: str) -> None:
     """The clip has ended before the end of the body tells how long it is: nothing is wrong with that."""
     server = Server(Media(duration_s=7.5, bytes_per_s=20_000), bytes_per_s=5e6, tells_total=False)
-    _, stop = played(server, _players.MODELS[name](), [Step(Act.SEEK, 3.3, 100.0), Step(Act.LEAVE, 1000.0)])
+    _, stop = played(server, _players.MODELS[name](), [Step(Act.SEEK, 5.5, 100.0), Step(Act.LEAVE, 1000.0)])
     assert (stop.outcome, stop.reason) == ("", "")
+
+
+@pytest.mark.parametrize("name", sorted(_players.MODELS))
+def test_a_seek_to_the_end_waits_for_the_last_picture(name: str) -> None:
+    """What follows the last sync sample, half a second, has to come: that is the wait of the seek."""
+    server = Server(Media(duration_s=199.5), bytes_per_s=SECOND_BYTES)
+    session, stop = played(server, _players.MODELS[name](), [Step(Act.SEEK, 3.0, 500.0), Step(Act.LEAVE, 1000.0)])
+    assert (stop.outcome, server.asked[-1].label) == ("", "seek")
+    assert session.buffer.seek_s == pytest.approx(0.4, abs=0.2)
+    assert session.buffer.played_s == pytest.approx(3.0, abs=0.1)
 
 
 def test_a_clip_that_ends_too_early_is_found() -> None:
