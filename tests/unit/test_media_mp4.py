@@ -263,6 +263,17 @@ def test_a_file_of_empty_boxes_ends() -> None:
         reader.feed(0, _box(b"free") * 8)
 
 
+@pytest.mark.parametrize("name", ["fragmented.mp4", "segment-index.mp4"])
+def test_fragments_have_a_bound(name: str) -> None:
+    """Read one by one, or listed in a segment index: memory for half a million."""
+    data = DATA[name]
+    reader = IndexReader(len(data))
+    reader._seen.stretches = (1 << 19) - 1
+
+    with pytest.raises(Mp4Error, match="more than 524288 fragments"):
+        reader.feed(0, data)
+
+
 @given(st.sampled_from(FILES), st.data())
 def test_damage_is_an_mp4_error_or_another_index(name: str, data: st.DataObject) -> None:
     """Bytes of the boxes replaced, or the file cut: never another exception, never a number that can't be used."""

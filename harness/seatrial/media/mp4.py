@@ -22,6 +22,9 @@ MOST_MOOV_BYTES = 256 << 20
 _MOST_OTHER_BYTES = 16 << 20
 """Of a sidx or moof box: a reference is 12 bytes, a sample of a fragment 16."""
 
+_MOST_FRAGMENTS = 1 << 19
+"""12 days of two tracks in pieces of 4 s; each takes 210 bytes of memory, and as few as 12 in the file."""
+
 _MOST_BOXES = 1 << 20
 _MOST_READ_BYTES = 1 << 20
 _FIRST_BOXES = {"ftyp", "styp", "moov", "mdat", "free", "skip", "wide", "uuid", "pdin", "sidx", "moof", "pnot"}
@@ -114,7 +117,10 @@ class Index:
 
 @dataclass(slots=True)
 class _Seen:
-    """What has been read so far; `covered`: the range that the latest segment index describes."""
+    """What has been read so far; `covered`: the range that the latest segment index describes.
+
+    `stretches` counts the fragments, and the references of segment indexes.
+    """
 
     boxes: int = 0
     moov: Header | None = None
@@ -123,6 +129,7 @@ class _Seen:
     segments: list[SegmentIndex] = field(default_factory=list)
     covered: range = range(0)
     fragments: list[Fragment] = field(default_factory=list)
+    stretches: int = 0
     next_ticks: dict[int, int] = field(default_factory=dict)
 
 
@@ -230,11 +237,16 @@ class IndexReader:
             if found is not None and (not seen.segments or seen.segments[0].alike(found)):
                 seen.segments.append(found)
                 seen.covered = range(found.begin, found.end)
+                seen.stretches += len(found.fragments)
         elif seen.head is None:
             wrong("a fragment before moov", box.at)
         else:
             known = {track.number: track.defaults for track in seen.head.tracks}
-            seen.fragments += fragments(body, box.at, known, seen.next_ticks)
+            read = fragments(body, box.at, known, seen.next_ticks)
+            seen.fragments += read
+            seen.stretches += len(read)
+        if seen.stretches > _MOST_FRAGMENTS:
+            wrong(f"more than {_MOST_FRAGMENTS} fragments", box.at)
 
     def _go_on(self, end: int | None) -> None:
         """Go to the box that begins there, or finish."""
