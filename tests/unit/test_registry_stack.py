@@ -21,7 +21,7 @@ sys.path.append(str(STACK))
 
 
 def _seed() -> Any:  # noqa: ANN401  (a module)
-    """Load `seed.py` by its path: each stack has one, and the name would be that of whichever was imported first."""
+    """Load `seed.py` by its path: each stack has one, and its name is that of the first one to be imported."""
     spec = importlib.util.spec_from_file_location("registry_seed", STACK / "seed.py")
     assert spec is not None
     assert spec.loader is not None
