@@ -106,12 +106,11 @@ def test_ranges_cost_a_multiple_where_werkzeug_iterates_over_the_file_of_uwsgi(t
 
 
 def test_a_cache_without_slices_fetches_whole_clips_for_viewers_who_leave(tmp_path: Path) -> None:
-    """60 MB for 2 s of a clip; a slice is 1 MiB."""
-    runs = compared(tmp_path, "media-cache", "sliced", "cached", warmup="0s")
+    """60 MB for 2 s of a clip, where the service alone sends little more than what the viewer reads."""
+    runs = compared(tmp_path, "media-cache", "unbuffered", "cached", warmup="0s")
     fetched = {name: one.per_played or 0.0 for name, run in runs.items() for one in run.origin}
 
-    assert fetched["cached"] > 4 * fetched["sliced"] > 0
-    assert fetched["cached"] > 10
+    assert fetched["cached"] > 4 * fetched["unbuffered"] > 0
 
 
 def test_workers_that_come_as_needed_save_idle_memory_and_cost_start_up(tmp_path: Path) -> None:
