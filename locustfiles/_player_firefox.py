@@ -14,7 +14,7 @@ from _player import Player
 class Firefox(Player):
     """Asks `bytes=N-`, from the start too; where a later byte is answered by a 200, it can't seek."""
 
-    user_agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+    user_agent = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0"
     headers: ClassVar = {
         "Accept": "video/webm,video/ogg,video/*;q=0.9,application/ogg;q=0.7,audio/*;q=0.6,*/*;q=0.5",
         "Accept-Language": "en-US,en;q=0.5",
