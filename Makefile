@@ -20,13 +20,13 @@ trial: ## run a scenario (registry-pull, or scenario=NAME): stack up, real load,
 	@! $(has_docker) || $(bin)/seatrial images bootstrap
 	$(bin)/seatrial run $(scenario)
 
-test: ## every check and every test but the long ones, with real containers and real servers; 12 minutes
+test: ## every check and every test but the long ones, with real containers and real servers; 15 minutes
 	@./provision.sh test
 	@! $(has_docker) || $(bin)/seatrial images bootstrap
 	@$(MAKE) --no-print-directory static
 	@$(MAKE) --no-print-directory suite select="not long"
 
-test-long: ## the tests that take too long for `test`; 6 minutes
+test-long: ## the tests that take too long for `test`; 15 minutes
 	@./provision.sh long
 	@! $(has_docker) || $(bin)/seatrial images bootstrap
 	@$(MAKE) --no-print-directory suite select=long

@@ -9,7 +9,7 @@ from trials import Trial
 
 from seatrial.compare.capacity import EXIT_CODES, CapacityWord
 
-pytestmark = [pytest.mark.docker, pytest.mark.alone]
+pytestmark = [pytest.mark.docker, pytest.mark.alone, pytest.mark.long]
 
 EFFORT = ("--trial", "1s", "--sum", "4s", "--width", "15", "--validate", "5s")
 BUDGET = ("--budget", 'p95 of "wait" < 100ms', "--budget", "failures < 1%")
