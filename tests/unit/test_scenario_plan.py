@@ -98,6 +98,16 @@ def test_a_resolved_scenario_has_every_value_with_its_unit(file: Path) -> None:
     assert values["compare"] == {"design": None, "base": "base", "variants": [], "varies": [], **sizes}
 
 
+def test_a_resolved_scenario_has_no_signature(file: Path) -> None:
+    """A signed URL among the load's options reaches the load, and no run folder."""
+    scenario = scenario_files.read(file, FULL.replace("depth: 2", 'url: "/signed/a.mp4?user=me&signature=c0ffee"'))
+
+    assert dict(scenario.load.parameters)["url"].endswith("c0ffee")
+    stored = plan.resolved(scenario)
+    assert stored["load"]["parameters"]["url"] == "/signed/a.mp4?user=me&signature=..."
+    assert "c0ffee" not in str(stored)
+
+
 def test_a_plan_has_everything_before_anything_starts(file: Path) -> None:
     """Order, looks, seed and budget of time; and it is the same after it was written and read."""
     made = _plan(_read(file, f"{TWO}compare: {{time: 2m, blocks: 20}}"))

@@ -19,6 +19,7 @@ from seatrial.model import Comparing, Design, ExperimentPlan, Load, Look, Scenar
 from seatrial.scenario import reading
 from seatrial.scenario.source import did_you_mean
 from seatrial.wire.rates import Rate
+from seatrial.wire.redaction import masked
 
 AGAIN = "again"
 """The name of the base's second run in a selfcheck."""
@@ -49,7 +50,10 @@ def variant_of(scenario: Scenario, name: str) -> Variant:
 
 
 def resolved(scenario: Scenario) -> dict[str, Any]:
-    """Return the scenario as JSON values, every default filled in, quantities with their unit in the name."""
+    """Return the scenario as JSON values, every default filled in, quantities with their unit in the name.
+
+    Signatures, tokens and passwords in URLs are masked: the values go into run folders.
+    """
     values = asdict(scenario)
     values["ready"] = [{"path": p.path, "expect": p.expect, "within_s": p.within_s} for p in scenario.ready]
     values["load"]["rate"] = None if scenario.load.rate is None else _rate(scenario.load.rate)
@@ -60,8 +64,16 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
     del values["compare"]["sides"]
     if not scenario.actions:
         del values["actions"]  # which experiments of earlier versions don't have
-    as_stored: dict[str, Any] = json.loads(json.dumps(values, default=str))
+    as_stored: dict[str, Any] = _masked(json.loads(json.dumps(values, default=str)))
     return as_stored
+
+
+def _masked(value: Any) -> Any:  # noqa: ANN401  (JSON values)
+    if isinstance(value, dict):
+        return {key: _masked(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_masked(one) for one in value]
+    return masked(value) if isinstance(value, str) else value
 
 
 def _rate(rate: Rate) -> dict[str, Any]:
