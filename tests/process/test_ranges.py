@@ -318,6 +318,7 @@ def test_a_run_of_a_broken_stack_ends_before_its_load(tmp_path: Path) -> None:
 
 
 @pytest.mark.servers
+@pytest.mark.alone
 @pytest.mark.long
 def test_a_comparison_goes_on_without_the_broken_variant(tmp_path: Path) -> None:
     """Its run ends so, in words; the base, which only deviates, is loaded and carries a note."""
