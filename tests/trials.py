@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 SEATRIAL = (sys.executable, "-m", "seatrial")
+KNOWN = Path(__file__).parents[1] / "scenarios" / "stacks" / "known"
 _SHORT = ("--warmup", "2s", "--duration", "6s")
 
 
@@ -38,6 +39,11 @@ class Trial:
         """The content of run.json."""
         document: dict[str, Any] = json.loads((self.folder / "run.json").read_text())
         return document
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The events of the run."""
+        return [json.loads(line) for line in (self.folder / "events.jsonl").read_text().splitlines()]
 
 
 def run(results: Path, *words: str) -> Trial:
@@ -92,6 +98,29 @@ def write_scenario(
     (folder / "load.py").write_text(locustfile)
     (folder / "made-up.yaml").write_text(yaml.safe_dump(values))
     return folder / "made-up.yaml"
+
+
+def write_known_with_actions(folder: Path, duration: str, actions: list[dict[str, str]], **more: Any) -> Path:  # noqa: ANN401  (values of YAML)
+    """Write a scenario that requests work of the known stack, and acts on its services meanwhile."""
+    load = {
+        "locustfile": "known_request.py",
+        "users": 2,
+        "warmup": "1s",
+        "duration": duration,
+        "drain": "2s",
+        "parameters": {"known-wait": "0.05"},
+    }
+    return write_scenario(
+        folder,
+        {},
+        "",
+        load,
+        stack=str(KNOWN),
+        front_door={"service": "nginx", "port": 80},
+        ready=[{"get": "/work", "expect": 200, "within": "20s"}],
+        actions=actions,
+        **more,
+    )
 
 
 def command_of(scenario: Path, engine: str, *words: str, verb: str = "run") -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -11,35 +10,16 @@ import trials
 
 pytestmark = [pytest.mark.docker, pytest.mark.alone]
 
-KNOWN = Path(__file__).parents[2] / "scenarios" / "stacks" / "known"
-LOAD = {
-    "locustfile": "known_request.py",
-    "users": 2,
-    "warmup": "1s",
-    "duration": "6s",
-    "drain": "2s",
-    "parameters": {"known-wait": "0.05"},
-}
-
 
 def test_a_restarted_container_is_sampled_on_and_the_run_is_valid(tmp_path: Path) -> None:
     """Docker tells that it ended; that was asked for. Memory comes from the cgroup of its new life."""
-    scenario = trials.write_scenario(
-        tmp_path,
-        {},
-        "",
-        LOAD,
-        stack=str(KNOWN),
-        front_door={"service": "nginx", "port": 80},
-        ready=[{"get": "/work", "expect": 200, "within": "20s"}],
-        actions=[{"at": "1s", "restart": "app"}, {"at": "1s", "signal": "HUP", "service": "nginx"}],
-        stop_when=["memory of app > 10GiB"],
-    )
+    actions = [{"at": "1s", "restart": "app"}, {"at": "1s", "signal": "HUP", "service": "nginx"}]
+    scenario = trials.write_known_with_actions(tmp_path, "6s", actions, stop_when=["memory of app > 10GiB"])
 
     trial = trials.run_scenario(scenario, "compose")
 
     assert trial.done.returncode == 0, trial.done.stdout + trial.done.stderr
-    lines = [json.loads(line) for line in (trial.folder / "events.jsonl").read_text().splitlines()]
+    lines = trial.events
     restart, reload = (line for line in lines if line["event"] == "action")
     assert [(one["service"], one["detail"]["action"]) for one in (restart, reload)] == [
         ("app", "restart"),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,15 +10,6 @@ import trials
 
 pytestmark = [pytest.mark.servers, pytest.mark.alone]
 
-KNOWN = Path(__file__).parents[2] / "scenarios" / "stacks" / "known"
-LOAD = {
-    "locustfile": "known_request.py",
-    "users": 2,
-    "warmup": "1s",
-    "duration": "7s",
-    "drain": "2s",
-    "parameters": {"known-wait": "0.05"},
-}
 IDLE = """
 from locust import constant, task
 from seatrial.user import LeanUser
@@ -37,28 +26,16 @@ class Idle(LeanUser):
 SLEEP = {"x-seatrial": {"local": {"command": ["sleep", "600"]}}}
 
 
-def _events(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
-
-
 def test_a_service_reloads_and_restarts_under_load(tmp_path: Path) -> None:
     """Both are events on time; the run is valid, and the new processes are sampled as the old ones were."""
-    scenario = trials.write_scenario(
-        tmp_path,
-        {},
-        "",
-        LOAD,
-        stack=str(KNOWN),
-        front_door={"service": "nginx", "port": 80},
-        ready=[{"get": "/work", "expect": 200, "within": "20s"}],
-        actions=[{"at": "1s", "signal": "HUP", "service": "app"}, {"at": "3s", "restart": "app"}],
-    )
+    actions = [{"at": "1s", "signal": "HUP", "service": "app"}, {"at": "3s", "restart": "app"}]
+    scenario = trials.write_known_with_actions(tmp_path, "7s", actions)
 
     trial = trials.run_scenario(scenario, "local")
 
     assert trial.done.returncode == 0, trial.done.stdout + trial.done.stderr
     window = next(span for span in trial.document["spans"] if span["phase"] == "window")
-    reload, restart = _events(trial.folder)
+    reload, restart = trial.events
     assert [(one["service"], one["detail"]["action"]) for one in (reload, restart)] == [
         ("app", "signal HUP"),
         ("app", "restart"),

@@ -50,10 +50,10 @@ class Track:
     @property
     def samples_per_s(self) -> float | None:
         """The mean rate of the samples (of a video track: pictures); None where a segment index tells none."""
-        if not self.tables or not all(isinstance(table, SampleTable) for table in self.tables):
+        tables = [table for table in self.tables if isinstance(table, SampleTable)]
+        if len(tables) < len(self.tables) or not self.duration_s:
             return None
-        samples = sum(table.samples for table in self.tables if isinstance(table, SampleTable))
-        return samples / self.duration_s if self.duration_s else None
+        return sum(table.samples for table in tables) / self.duration_s
 
     @property
     def sync_samples(self) -> int:
